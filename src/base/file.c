@@ -1,0 +1,198 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int file_read(const char *path, size_t limit, char **data, size_t *size, struct error *error)
+{
+    int status = -1;
+    struct stat info;
+    struct buffer buffer;
+    buffer_init(&buffer, limit);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return error_set_errno(error, errno, "cannot read %s", path);
+    if (fstat(fd, &info)) {
+        error_set_errno(error, errno, "cannot read %s", path);
+        goto out;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        error_set(error, ERROR_INPUT, "%s is not a regular file: name a file", path);
+        goto out;
+    }
+    if ((uint64_t)info.st_size > limit) {
+        error_set(error, ERROR_INPUT, "%s is too large: %lld bytes, the most is %zu", path, (long long)info.st_size, limit);
+        goto out;
+    }
+    for (;;) {
+        char *place = buffer_reserve(&buffer, (size_t)info.st_size > buffer.length ? (size_t)info.st_size - buffer.length : 1);
+        if (!place) {
+            buffer_check(&buffer, path, error);
+            goto out;
+        }
+        ssize_t got = read(fd, place, buffer.capacity - buffer.length - 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) {
+            error_set_errno(error, errno, "cannot read %s", path);
+            goto out;
+        }
+        if (got == 0) break;
+        buffer.length += (size_t)got;
+        if (buffer.length >= (size_t)info.st_size) break;
+    }
+    buffer.data[buffer.length] = '\0';
+    *data = buffer.data;
+    *size = buffer.length;
+    buffer.data = NULL;
+    status = 0;
+out:
+    close(fd);
+    buffer_free(&buffer);
+    return status;
+}
+
+int file_create(const char *path, struct file_writer *writer, struct error *error)
+{
+    *writer = (struct file_writer){0};
+    int fd = -1;
+    if (asprintf(&writer->temporary, "%s.part-XXXXXX", path) < 0) writer->temporary = NULL;
+    writer->final = strdup(path);
+    if (!writer->temporary || !writer->final) {
+        error_set_memory(error, "a file name");
+        goto fail;
+    }
+    fd = mkostemp(writer->temporary, O_CLOEXEC);
+    if (fd < 0) {
+        error_set_errno(error, errno, "cannot write %s", path);
+        goto fail;
+    }
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(fd, 0666 & ~mask);
+    writer->stream = fdopen(fd, "w+b");
+    if (!writer->stream) {
+        error_set_memory(error, "a file");
+        close(fd);
+        unlink(writer->temporary);
+        goto fail;
+    }
+    return 0;
+fail:
+    free(writer->temporary);
+    free(writer->final);
+    *writer = (struct file_writer){0};
+    return -1;
+}
+
+int file_commit(struct file_writer *writer, struct error *error)
+{
+    int number = 0;
+    if (ferror(writer->stream)) number = EIO;
+    errno = 0;
+    if (fflush(writer->stream) && !number) number = errno;
+    /* Another library may have written the file by name; its bytes need the sync as well. */
+    if (fsync(fileno(writer->stream)) && !number && errno != EINVAL) number = errno;
+    if (fclose(writer->stream) && !number) number = errno;
+    writer->stream = NULL;
+    if (!number && rename(writer->temporary, writer->final)) number = errno;
+    if (number) {
+        error_set_errno(error, number, "cannot write %s", writer->final);
+        file_abort(writer);
+        return -1;
+    }
+    free(writer->temporary);
+    free(writer->final);
+    *writer = (struct file_writer){0};
+    return 0;
+}
+
+void file_abort(struct file_writer *writer)
+{
+    if (writer->stream) fclose(writer->stream);
+    if (writer->temporary) unlink(writer->temporary);
+    free(writer->temporary);
+    free(writer->final);
+    *writer = (struct file_writer){0};
+}
+
+int file_write(const char *path, const void *data, size_t size, struct error *error)
+{
+    struct file_writer writer;
+    if (file_create(path, &writer, error)) return -1;
+    if (fwrite(data, 1, size, writer.stream) != size) {
+        error_set_errno(error, errno, "cannot write %s", path);
+        file_abort(&writer);
+        return -1;
+    }
+    return file_commit(&writer, error);
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool file_is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+int file_make_directories(const char *path, struct error *error)
+{
+    char *copy = strdup(path);
+    if (!copy) return error_set_memory(error, "a path");
+    int status = 0;
+    for (char *slash = copy; *slash && !status;) {
+        slash += strspn(slash, "/");
+        slash += strcspn(slash, "/");
+        char kept = *slash;
+        *slash = '\0';
+        if (mkdir(copy, 0755) && errno != EEXIST) {
+            int number = errno;
+            /* An existing parent on a read-only file system answers EROFS before EEXIST. */
+            if (!file_is_directory(copy)) status = error_set_errno(error, number, "cannot make the folder %s", copy);
+        }
+        *slash = kept;
+    }
+    if (!status && !file_is_directory(path))
+        status = error_set(error, ERROR_IO, "%s is not a folder: name another place", path);
+    free(copy);
+    return status;
+}
+
+int file_check_writable(const char *directory, struct error *error)
+{
+    if (file_make_directories(directory, error)) return -1;
+    char *probe;
+    if (asprintf(&probe, "%s/.probe-XXXXXX", directory) < 0) return error_set_memory(error, "a path");
+    int status = 0;
+    int fd = mkostemp(probe, O_CLOEXEC);
+    if (fd < 0) {
+        status = error_set_errno(error, errno, "cannot write in the folder %s", directory);
+    } else {
+        close(fd);
+        unlink(probe);
+    }
+    free(probe);
+    return status;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+    (void)info;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
+
+int file_remove_tree(const char *path, struct error *error)
+{
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
+        return error_set_errno(error, errno, "cannot remove %s", path);
+    return 0;
+}

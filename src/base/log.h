@@ -1,0 +1,15 @@
+/* Words to the person on standard error. Results go to standard output, never through here. */
+#ifndef NNSTUDIO_BASE_LOG_H
+#define NNSTUDIO_BASE_LOG_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* "nnstudio: MESSAGE" on one line. */
+void log_error(const struct error *error);
+void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* True when standard error is a terminal that takes colour (NO_COLOR and TERM=dumb are honoured). */
+bool log_has_colour(void);
+
+#endif

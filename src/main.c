@@ -1,0 +1,7 @@
+#include <stdio.h>
+
+int main(void)
+{
+    puts("nnstudio " NNSTUDIO_VERSION);
+    return 0;
+}

@@ -1,0 +1,48 @@
+/* Model files: .pth (PyTorch state dict), .h5 (whole Keras model), .safetensors, .onnx; read and written in C.
+ * Nothing that came in a file is ever run. */
+#ifndef NNSTUDIO_MODELFILE_MODELFILE_H
+#define NNSTUDIO_MODELFILE_MODELFILE_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "net/network.h"
+#include "net/parameters.h"
+
+struct model {
+    struct network network;
+    struct parameters *parameters; /* owned; in the file's dtype */
+    char format[16];               /* of the file it was read from: "pth", "h5", "safetensors", "onnx" */
+    bool activation_known;         /* false when the format tells none (a state dict) and the default was taken */
+    json_t *metadata;              /* owned; string → string, what the studio wrote with it; may be NULL */
+};
+
+struct modelfile_options {
+    enum activation default_activation; /* for formats that know none; ACTIVATION_NONE means relu */
+    uint32_t rows, columns;             /* the picture's shape if known; 0: a square when it fits, else 1 x inputs */
+};
+
+/* A format's entry in the table. */
+struct modelfile_format {
+    const char *id;          /* "pth" */
+    const char *title;       /* "PyTorch state dict" */
+    const char *extensions;  /* space-separated, first is the usual: "pth pt" */
+    int (*read)(const char *path, const struct modelfile_options *options, struct model *out, struct error *error);
+    int (*write)(const char *path, const struct model *model, struct error *error); /* whole file or nothing */
+};
+extern const struct modelfile_format *const modelfile_table[];
+extern const size_t modelfile_table_count;
+
+/* By content first, then by name; the message lists the formats. */
+int modelfile_format_for_reading(const char *path, const struct modelfile_format **out, struct error *error);
+/* By the ending of the name. */
+int modelfile_format_for_writing(const char *path, const struct modelfile_format **out, struct error *error);
+const struct modelfile_format *modelfile_format_find(const char *id);
+
+/* Reads any format; `options` may be NULL. The caller frees with model_destroy(). */
+int modelfile_read(const char *path, const struct modelfile_options *options, struct model **out, struct error *error);
+/* By the ending of `path`; written to a temporary file, then renamed. */
+int modelfile_write(const char *path, const struct model *model, struct error *error);
+void model_destroy(struct model *model);
+
+#endif
