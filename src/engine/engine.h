@@ -39,7 +39,11 @@ struct engine_config {
     const char *device;     /* one of the probe's devices; NULL: "cpu" */
 };
 
-struct engine; /* each engine defines its own; the first member must be `const struct engine_ops *ops` */
+/* An open engine. Each engine's own struct starts with this one. */
+struct engine_ops;
+struct engine {
+    const struct engine_ops *ops;
+};
 
 /* Receives one tensor of a traced step: row-major, `rank` ≤ 4. Returns 0 to go on, -1 to end the trace as failed. */
 typedef int engine_trace_fn(void *context, const char *name, const size_t *shape, uint32_t rank, const double *values);

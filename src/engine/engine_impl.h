@@ -1,12 +1,8 @@
-/* For the engines' own files only: what each implementation starts with, and the table's entries. */
+/* For the engines' own files only: the table's entries. */
 #ifndef NNSTUDIO_ENGINE_ENGINE_IMPL_H
 #define NNSTUDIO_ENGINE_ENGINE_IMPL_H
 
 #include "engine/engine.h"
-
-struct engine {
-    const struct engine_ops *ops;
-};
 
 extern const struct engine_ops engine_torch;
 extern const struct engine_ops engine_tensorflow;

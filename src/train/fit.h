@@ -57,6 +57,9 @@ struct fit_config {
     double events_per_second; /* how often on_steps is wanted; 0: 25 */
 };
 
+/* Steps an epoch has; the last batch may be short. */
+uint64_t fit_steps_per_epoch(size_t samples, uint32_t batch_size);
+
 /* Trains from *position until config->epochs or a FIT_STOP; *position is kept up to date. A loss that is not finite ends
  * the run with an error that names the step. */
 int fit(struct engine *engine, const struct dataset *dataset, const struct fit_config *config,
