@@ -1,0 +1,37 @@
+# Everything a person needs, each in one word. `make help` lists them.
+# Both `make run` and `make test` set up a fresh Debian or Ubuntu machine by themselves.
+
+.DEFAULT_GOAL := build
+.PHONY: help build run test bench lint format screenshots clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## set up and build build/nnstudio
+	@scripts/bootstrap build
+
+run: ## set everything up and open the studio
+	@scripts/bootstrap run
+	@scripts/run
+
+test: ## all tests; ONE=name runs one, SANITIZE=1 runs the C tests under address and undefined
+	@scripts/bootstrap test
+	@scripts/test
+
+bench: ## speed and memory beside the frameworks in Python, in one run
+	@scripts/bootstrap bench
+	@scripts/bench
+
+lint: ## clang, clang-tidy, the house rules, tsc
+	@scripts/bootstrap test
+	@scripts/lint
+
+format: ## clang-format over the C files
+	@clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]')
+
+screenshots: ## pictures of every tab into build/screenshots
+	@scripts/bootstrap test
+	@ONE=screenshots scripts/test
+
+clean: ## forget what was built (environments stay)
+	rm -rf build build-* web/dist
