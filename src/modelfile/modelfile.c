@@ -1,0 +1,137 @@
+#include "modelfile/modelfile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "modelfile/formats.h"
+
+#define KNOWN_FORMATS ".pth, .h5, .safetensors or .onnx"
+
+const struct modelfile_format *const modelfile_table[] = {
+    &modelfile_safetensors,
+};
+const size_t modelfile_table_count = sizeof modelfile_table / sizeof *modelfile_table;
+
+const struct modelfile_format *modelfile_format_find(const char *id)
+{
+    for (size_t i = 0; i < modelfile_table_count; i++)
+        if (strcmp(modelfile_table[i]->id, id) == 0) return modelfile_table[i];
+    return NULL;
+}
+
+static const struct modelfile_format *format_by_name(const char *path)
+{
+    const char *extension = path_extension(path);
+    size_t length = strlen(extension);
+    for (size_t i = 0; length && i < modelfile_table_count; i++) {
+        const char *word = modelfile_table[i]->extensions;
+        while (*word) {
+            size_t size = strcspn(word, " ");
+            if (size == length && strncasecmp(word, extension, size) == 0) return modelfile_table[i];
+            word += size + strspn(word + size, " ");
+        }
+    }
+    return NULL;
+}
+
+/* What the first bytes say. */
+struct signature {
+    const char *bytes;
+    size_t length;
+    const char *id;      /* the format, or NULL: refused with `refusal` */
+    const char *refusal;
+};
+
+static const struct signature signatures[] = {
+    {"PK\x03\x04", 4, "pth", NULL},
+    {"\x89HDF\r\n\x1a\n", 8, "h5", NULL},
+    {"\x80\x02\x8a\x0al\xfc\x9c" "F\xf9 j\xa8P\x19.", 15, NULL,
+     "is in PyTorch's form from before 1.6: load it in Python and torch.save it again"},
+    {"\x80", 1, NULL, "is a bare pickle: save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"},
+    {"\x1f\x8b", 2, NULL, "is compressed with gzip: unpack it first"},
+};
+
+static int sniff(const char *path, const unsigned char *head, size_t size, const char **id, struct error *error)
+{
+    *id = NULL;
+    if (!size) return error_set(error, ERROR_INPUT, "%s is empty: give a model file", path);
+    /* Eight bytes of a length below 2^32, then JSON. */
+    if (size > 8 && head[8] == '{' && !memcmp(head + 4, "\0\0\0\0", 4)) {
+        *id = "safetensors";
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
+        const struct signature *known = &signatures[i];
+        if (size < known->length || memcmp(head, known->bytes, known->length) != 0) continue;
+        if (!known->id) return error_set(error, ERROR_INPUT, "%s %s", path, known->refusal);
+        *id = known->id;
+        return 0;
+    }
+    /* Protocol buffers have no signature; ONNX's first field is ir_version, a small number. */
+    if (size > 2 && head[0] == 0x08 && head[1] > 0 && head[1] < 64) *id = "onnx";
+    return 0;
+}
+
+int modelfile_format_for_reading(const char *path, const struct modelfile_format **out, struct error *error)
+{
+    unsigned char head[64];
+    const char *id;
+    if (file_is_directory(path)) return error_set(error, ERROR_INPUT, "%s is a folder: name a model file", path);
+    FILE *file = fopen(path, "rbe");
+    if (!file) {
+        if (errno == ENOENT)
+            return error_set(error, ERROR_NOT_FOUND, "%s does not exist: name a " KNOWN_FORMATS " file", path);
+        return error_set_errno(error, errno, "cannot read %s", path);
+    }
+    size_t size = fread(head, 1, sizeof head, file);
+    int failed = ferror(file) ? errno : 0;
+    fclose(file);
+    if (failed) return error_set_errno(error, failed, "cannot read %s", path);
+    if (sniff(path, head, size, &id, error)) return -1;
+    *out = id ? modelfile_format_find(id) : format_by_name(path);
+    if (!*out) return error_set(error, ERROR_INPUT, "%s is no model file the studio knows: use " KNOWN_FORMATS, path);
+    return 0;
+}
+
+int modelfile_format_for_writing(const char *path, const struct modelfile_format **out, struct error *error)
+{
+    *out = format_by_name(path);
+    if (!*out)
+        return error_set(error, ERROR_USAGE, "the name %s does not say which format to write: end it in " KNOWN_FORMATS, path);
+    return 0;
+}
+
+int modelfile_read(const char *path, const struct modelfile_options *options, struct model **out, struct error *error)
+{
+    const struct modelfile_format *format;
+    if (modelfile_format_for_reading(path, &format, error)) return -1;
+    struct model *model = calloc(1, sizeof *model);
+    if (!model) return error_set_memory(error, "the model");
+    snprintf(model->format, sizeof model->format, "%s", format->id);
+    if (format->read(path, options, model, error)) {
+        model_destroy(model);
+        return -1;
+    }
+    *out = model;
+    return 0;
+}
+
+int modelfile_write(const char *path, const struct model *model, struct error *error)
+{
+    const struct modelfile_format *format;
+    if (modelfile_format_for_writing(path, &format, error)) return -1;
+    return format->write(path, model, error);
+}
+
+void model_destroy(struct model *model)
+{
+    if (!model) return;
+    parameters_destroy(model->parameters);
+    json_decref(model->metadata);
+    free(model);
+}
