@@ -38,4 +38,18 @@ struct dataset_options {
 int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out, struct error *error);
 void dataset_close(struct dataset *dataset);
 
+/* The data sets known by name. */
+struct dataset_entry {
+    const char *name, *title;
+    bool built_in;                /* drawn, nothing to fetch */
+    const char *folders[2];       /* where it lies below a data folder, in order of search */
+    const char *class_names[10];
+};
+const struct dataset_entry *dataset_list(size_t *count);
+const struct dataset_entry *dataset_find(const char *name); /* NULL when no such name is known */
+/* Where its files are: the first of data_dir and home/data that has them. *folder is malloc'd; on failure it is NULL
+ * and the message says how to get the set. Not for built-in sets. */
+int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options, char **folder,
+                   struct error *error);
+
 #endif

@@ -1,0 +1,227 @@
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "data/dataset_impl.h"
+
+/* The known sets. `folders` are tried in this order below a data folder; the second is where torchvision puts them. */
+static const struct dataset_entry entries[] = {
+    {.name = "synthetic", .title = "Built-in synthetic digits", .built_in = true,
+     .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
+    {.name = "mnist", .title = "MNIST", .folders = {"mnist", "MNIST/raw"},
+     .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
+    {.name = "fashion-mnist", .title = "Fashion-MNIST", .folders = {"fashion-mnist", "FashionMNIST/raw"},
+     .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                     "Ankle boot"}},
+};
+#define ENTRY_SIDE 28
+#define ENTRY_CLASSES 10
+
+const struct dataset_entry *dataset_list(size_t *count)
+{
+    *count = sizeof entries / sizeof entries[0];
+    return entries;
+}
+
+const struct dataset_entry *dataset_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        if (!strcmp(entries[i].name, name)) return &entries[i];
+    return NULL;
+}
+
+int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count, struct error *error)
+{
+    if (rows < 1 || rows > DATASET_MAX_SIDE || columns < 1 || columns > DATASET_MAX_SIDE)
+        return error_set(error, ERROR_INPUT, "%s has images of %llu x %llu pixels: each side must be 1 to %d", what,
+                         (unsigned long long)rows, (unsigned long long)columns, DATASET_MAX_SIDE);
+    if (count < 1) return error_set(error, ERROR_INPUT, "%s holds no samples: give a file with some", what);
+    if (count > DATASET_MAX_BYTES / (rows * columns))
+        return error_set(error, ERROR_INPUT, "%s is too large: %llu samples of %llu x %llu pixels, the most is %zu bytes",
+                         what, (unsigned long long)count, (unsigned long long)rows, (unsigned long long)columns,
+                         DATASET_MAX_BYTES);
+    return 0;
+}
+
+void dataset_close(struct dataset *dataset)
+{
+    if (!dataset) return;
+    free(dataset->train.pixels);
+    free(dataset->train.labels);
+    free(dataset->test.pixels);
+    free(dataset->test.labels);
+    free(dataset);
+}
+
+/* The last seventh of the training samples (as MNIST's proportions) becomes the test split. */
+static int split_off_test(struct dataset *dataset, struct error *error)
+{
+    size_t image = (size_t)dataset->rows * dataset->columns;
+    struct split *train = &dataset->train, *test = &dataset->test;
+    if (train->count < 2)
+        return error_set(error, ERROR_INPUT, "%s holds one sample only: give at least 2, one to train and one to test",
+                         dataset->source);
+    size_t count = train->count / 7 ? train->count / 7 : 1;
+    test->pixels = malloc(count * image);
+    test->labels = malloc(count);
+    if (!test->pixels || !test->labels) return error_set_memory(error, "the test samples");
+    train->count -= count;
+    memcpy(test->pixels, train->pixels + train->count * image, count * image);
+    memcpy(test->labels, train->labels + train->count, count);
+    test->count = count;
+    return 0;
+}
+
+static int check_labels(const char *split_name, const struct split *split, uint32_t classes, const char *source,
+                        struct error *error)
+{
+    for (size_t i = 0; i < split->count; i++)
+        if (split->labels[i] >= classes)
+            return error_set(error, ERROR_INPUT,
+                             "%s: label %u of %s sample %zu (counted from 0) is out of range: labels here go from 0 to %u",
+                             source, split->labels[i], split_name, i, classes - 1);
+    return 0;
+}
+
+/* Labels of an unknown set run from 0 to the largest in training. When most of those numbers never occur, the largest
+ * is taken for an error in the file rather than for a class. */
+static int find_classes(struct dataset *dataset, struct error *error)
+{
+    bool seen[DATASET_MAX_CLASSES] = {false};
+    uint32_t largest = 0, distinct = 0;
+    size_t where = 0;
+    for (size_t i = 0; i < dataset->train.count; i++) {
+        uint8_t label = dataset->train.labels[i];
+        distinct += !seen[label];
+        seen[label] = true;
+        if (label > largest) {
+            largest = label;
+            where = i;
+        }
+    }
+    if (largest >= 10 && distinct * 2 < largest + 1)
+        return error_set(error, ERROR_INPUT,
+                         "%s: label %u of training sample %zu (counted from 0) is out of range: only %u different labels "
+                         "occur, number them from 0", dataset->source, largest, where, distinct);
+    dataset->classes = largest < 1 ? 2 : largest + 1;
+    for (uint32_t c = 0; c < dataset->classes; c++)
+        if (!dataset->class_names[c][0]) snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%u", c);
+    return 0;
+}
+
+static void keep_first(struct split *split, uint32_t limit)
+{
+    if (limit && split->count > limit) split->count = limit;
+}
+
+/* What every freshly read set goes through: a test split, classes and labels that agree, the limit. */
+static int settle(struct dataset *dataset, uint32_t limit, struct error *error)
+{
+    if (!dataset->test.count && split_off_test(dataset, error)) return -1;
+    if (!dataset->classes && find_classes(dataset, error)) return -1;
+    if (check_labels("training", &dataset->train, dataset->classes, dataset->source, error)) return -1;
+    if (check_labels("test", &dataset->test, dataset->classes, dataset->source, error)) return -1;
+    keep_first(&dataset->train, limit);
+    keep_first(&dataset->test, limit);
+    return 0;
+}
+
+static void name_by_path(struct dataset *dataset, const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') length--;
+    size_t start = length;
+    while (start > 0 && path[start - 1] != '/') start--;
+    snprintf(dataset->name, sizeof dataset->name, "%.*s", (int)(length - start), path + start);
+    snprintf(dataset->title, sizeof dataset->title, "%s", dataset->name);
+}
+
+static int read_path(const char *path, uint32_t limit, struct dataset *dataset, struct error *error)
+{
+    snprintf(dataset->source, sizeof dataset->source, "%s", path);
+    name_by_path(dataset, path);
+    if (!file_is_directory(path)) return dataset_read_idx_file(path, limit, dataset, error);
+    if (dataset_folder_has_idx(path)) return dataset_read_idx_folder(path, limit, dataset, error);
+    return error_set(error, ERROR_INPUT, "%s holds no data set: it needs train-images-idx3-ubyte and its fellows", path);
+}
+
+int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options, char **folder,
+                   struct error *error)
+{
+    const char *const places[] = {options->data_dir, options->home};
+    for (size_t p = 0; p < 2; p++) {
+        for (size_t f = 0; places[p] && f < 2 && entry->folders[f]; f++) {
+            if (asprintf(folder, "%s%s/%s", places[p], p ? "/data" : "", entry->folders[f]) < 0)
+                return error_set_memory(error, "a path");
+            if (dataset_folder_has_idx(*folder)) return 0;
+            free(*folder);
+        }
+    }
+    *folder = NULL;
+    return error_set(error, ERROR_NOT_FOUND,
+                     "%s is not here: fetch it with `nnstudio data fetch %s`, or give --data-dir DIR, or use --dataset "
+                     "synthetic", entry->title, entry->name);
+}
+
+static int open_entry(const struct dataset_entry *entry, const struct dataset_options *options, struct dataset *dataset,
+                      struct error *error)
+{
+    dataset->classes = ENTRY_CLASSES;
+    if (entry->built_in) return error_set(error, ERROR_UNAVAILABLE, "the built-in digits are not drawn yet");
+    char *folder;
+    if (dataset_locate(entry, options, &folder, error)) return -1;
+    snprintf(dataset->source, sizeof dataset->source, "%s", folder);
+    int status = dataset_read_idx_folder(folder, options->limit, dataset, error);
+    if (!status && (dataset->rows != ENTRY_SIDE || dataset->columns != ENTRY_SIDE))
+        status = error_set(error, ERROR_INPUT, "%s has images of %u x %u pixels, but those of %s are %d x %d: give the right "
+                           "files", folder, dataset->rows, dataset->columns, entry->title, ENTRY_SIDE, ENTRY_SIDE);
+    free(folder);
+    return status;
+}
+
+static int open_path(const char *name, const struct dataset_options *options, struct dataset *dataset,
+                     struct error *error)
+{
+    char *path = NULL;
+    if (!file_exists(name) && options->data_dir) {
+        path = path_join(options->data_dir, name);
+        if (!path) return error_set_memory(error, "a path");
+    }
+    int status;
+    if (file_exists(path ? path : name))
+        status = read_path(path ? path : name, options->limit, dataset, error);
+    else
+        status = error_set(error, ERROR_NOT_FOUND,
+                           "no data set is called \"%s\" and no file or folder either: take synthetic, mnist, "
+                           "fashion-mnist, or the path of a folder or file", name);
+    free(path);
+    return status;
+}
+
+int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out, struct error *error)
+{
+    struct dataset *dataset = calloc(1, sizeof *dataset);
+    if (!dataset) return error_set_memory(error, "a data set");
+    const struct dataset_entry *entry = dataset_find(name);
+    int status;
+    if (entry) {
+        snprintf(dataset->name, sizeof dataset->name, "%s", entry->name);
+        snprintf(dataset->title, sizeof dataset->title, "%s", entry->title);
+        for (size_t c = 0; c < ENTRY_CLASSES; c++)
+            snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%s", entry->class_names[c]);
+        status = open_entry(entry, options, dataset, error);
+    } else {
+        status = open_path(name, options, dataset, error);
+    }
+    if (!status) status = settle(dataset, options->limit, error);
+    if (status) {
+        dataset_close(dataset);
+        return -1;
+    }
+    *out = dataset;
+    return 0;
+}

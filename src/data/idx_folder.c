@@ -1,0 +1,198 @@
+/* Finding and pairing IDX files: a folder with the usual four, or one images file and its companions. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "data/dataset_impl.h"
+#include "data/idx.h"
+
+struct pair {
+    char *images, *labels; /* owned; NULL: this split is not there */
+    uint32_t limit;
+    struct idx_images read_images;
+    struct idx_labels read_labels;
+    int status;
+    struct error error;
+};
+
+static void pair_free(struct pair *pair)
+{
+    free(pair->images);
+    free(pair->labels);
+    free(pair->read_images.pixels);
+    free(pair->read_labels.labels);
+}
+
+static void *pair_read(void *argument)
+{
+    struct pair *pair = argument;
+    pair->status = -1;
+    if (idx_read_labels(pair->labels, &pair->read_labels, &pair->error)) return NULL;
+    if (idx_read_images(pair->images, pair->limit, &pair->read_images, &pair->error)) return NULL;
+    if (pair->read_images.count != pair->read_labels.count) {
+        error_set(&pair->error, ERROR_INPUT, "%s has %u images but %s has %u labels: they are not a pair", pair->images,
+                  pair->read_images.count, pair->labels, pair->read_labels.count);
+        return NULL;
+    }
+    pair->status = 0;
+    return NULL;
+}
+
+/* The test pair is decompressed beside the training pair. */
+static int read_pairs(struct pair *train, struct pair *test, struct error *error)
+{
+    pthread_t thread;
+    bool beside = test->images && !pthread_create(&thread, NULL, pair_read, test);
+    pair_read(train);
+    if (beside)
+        pthread_join(thread, NULL);
+    else if (test->images)
+        pair_read(test);
+    if (train->status || (test->images && test->status)) {
+        *error = train->status ? train->error : test->error;
+        return -1;
+    }
+    const struct idx_images *a = &train->read_images, *b = &test->read_images;
+    if (test->images && (a->rows != b->rows || a->columns != b->columns))
+        return error_set(error, ERROR_INPUT,
+                         "%s has images of %u x %u pixels but %s of %u x %u: both splits must be of one size",
+                         test->images, b->rows, b->columns, train->images, a->rows, a->columns);
+    return 0;
+}
+
+static void take_split(struct pair *pair, struct split *split)
+{
+    split->count = pair->read_labels.count;
+    split->pixels = pair->read_images.pixels;
+    split->labels = pair->read_labels.labels;
+    pair->read_images.pixels = NULL;
+    pair->read_labels.labels = NULL;
+}
+
+static int read_into(struct pair *train, struct pair *test, struct dataset *dataset, struct error *error)
+{
+    /* Without a test file the last part of the training file is split off, which needs it whole. */
+    if (!test->images) train->limit = 0;
+    if (read_pairs(train, test, error)) return -1;
+    dataset->rows = train->read_images.rows;
+    dataset->columns = train->read_images.columns;
+    take_split(train, &dataset->train);
+    if (test->images) take_split(test, &dataset->test);
+    return 0;
+}
+
+/* The usual spellings: as published, and as unpacked by some tools. */
+static const char *const spellings[][2] = {{"images-idx3-ubyte", "labels-idx1-ubyte"},
+                                           {"images.idx3-ubyte", "labels.idx1-ubyte"}};
+static const char *const endings[] = {"", ".gz"};
+
+/* folder/prefix + part, plain or .gz, malloc'd; NULL when neither is there (or memory is out). */
+static char *find_part(const char *folder, const char *prefix, int part)
+{
+    for (size_t s = 0; s < 2; s++) {
+        for (size_t e = 0; e < 2; e++) {
+            char *path;
+            if (asprintf(&path, "%s/%s-%s%s", folder, prefix, spellings[s][part], endings[e]) < 0) return NULL;
+            if (file_exists(path)) return path;
+            free(path);
+        }
+    }
+    return NULL;
+}
+
+bool dataset_folder_has_idx(const char *folder)
+{
+    char *images = find_part(folder, "train", 0);
+    free(images);
+    return images != NULL;
+}
+
+int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *dataset, struct error *error)
+{
+    int status = -1;
+    struct pair train = {.limit = limit}, test = {.limit = limit};
+    train.images = find_part(folder, "train", 0);
+    train.labels = find_part(folder, "train", 1);
+    test.images = find_part(folder, "t10k", 0);
+    test.labels = find_part(folder, "t10k", 1);
+    if (!test.images && !test.labels) {
+        test.images = find_part(folder, "test", 0);
+        test.labels = find_part(folder, "test", 1);
+    }
+    if (!train.images || !train.labels) {
+        error_set(error, ERROR_NOT_FOUND, "%s lacks train-%s (plain or .gz): put the file there", folder,
+                  spellings[0][train.images ? 1 : 0]);
+        goto out;
+    }
+    if (!test.images != !test.labels) {
+        error_set(error, ERROR_NOT_FOUND, "%s lacks t10k-%s (plain or .gz): put the file there", folder,
+                  spellings[0][test.images ? 1 : 0]);
+        goto out;
+    }
+    status = read_into(&train, &test, dataset, error);
+out:
+    pair_free(&train);
+    pair_free(&test);
+    return status;
+}
+
+/* `path` with its file name's first `from` replaced by `to`, malloc'd; NULL if it is not in the name. */
+static char *with_replaced(const char *path, const char *from, const char *to)
+{
+    const char *base = path_base(path);
+    const char *place = strstr(base, from);
+    char *result;
+    if (!place) return NULL;
+    if (asprintf(&result, "%.*s%s%s", (int)(place - path), path, to, place + strlen(from)) < 0) return NULL;
+    return result;
+}
+
+/* The labels beside an images file, plain or .gz; NULL when not there. */
+static char *labels_beside(const char *images)
+{
+    char *result = NULL, *half = with_replaced(images, "images", "labels");
+    char *path = half ? with_replaced(half, "idx3", "idx1") : NULL;
+    if (half && !path) path = strdup(half);
+    free(half);
+    if (!path) return NULL;
+    if (file_exists(path)) return path;
+    if (!strcmp(path_extension(path), "gz"))
+        path[strlen(path) - 3] = '\0';
+    else if (asprintf(&result, "%s.gz", path) < 0)
+        result = NULL;
+    if (!result) result = strdup(path);
+    free(path);
+    if (result && file_exists(result)) return result;
+    free(result);
+    return NULL;
+}
+
+int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *dataset, struct error *error)
+{
+    static const char *const test_names[] = {"t10k", "test"};
+    int status = -1;
+    struct pair train = {.limit = limit}, test = {.limit = limit};
+    train.images = strdup(images);
+    train.labels = labels_beside(images);
+    if (!train.images || !train.labels) {
+        error_set(error, ERROR_NOT_FOUND,
+                  "%s has no labels beside it: put them in the same folder, with \"labels\" and \"idx1\" in the name for "
+                  "\"images\" and \"idx3\"", images);
+        goto out;
+    }
+    for (size_t i = 0; i < 2 && !test.images; i++) {
+        test.images = with_replaced(images, "train", test_names[i]);
+        test.labels = test.images && file_exists(test.images) ? labels_beside(test.images) : NULL;
+        if (test.labels) break;
+        free(test.images);
+        test.images = NULL;
+    }
+    status = read_into(&train, &test, dataset, error);
+out:
+    pair_free(&train);
+    pair_free(&test);
+    return status;
+}

@@ -1,0 +1,107 @@
+/* data/: opening data sets, and every way a file can be bad. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "data/dataset.h"
+#include "data/preprocess.h"
+
+/* The folder with the real sets, malloc'd; skips the test when they are not there. */
+static char *real_data(void)
+{
+    const char *given = getenv("NNSTUDIO_TEST_DATA"), *source = getenv("NNSTUDIO_SOURCE");
+    char *path = given ? strdup(given) : path_join(source ? source : ".", "../shared/data");
+    if (!file_is_directory(path)) {
+        print_message("skipped: no real data sets at %s\n", path);
+        free(path);
+        skip();
+    }
+    return path;
+}
+
+static void check_split(const struct split *split, size_t count, double mean, double std, const uint8_t *labels,
+                        const uint32_t *per_class)
+{
+    assert_int_equal(split->count, count);
+    assert_memory_equal(split->labels, labels, 10);
+    uint32_t counts[10] = {0};
+    for (size_t i = 0; i < count; i++) counts[split->labels[i]]++;
+    for (int c = 0; c < 10; c++) assert_int_equal(counts[c], per_class[c]);
+    double sum = 0, squares = 0;
+    size_t values = count * 784;
+    const double *table = preprocess_table_f64();
+    for (size_t i = 0; i < values; i++) {
+        double x = table[split->pixels[i]];
+        sum += x;
+        squares += x * x;
+    }
+    sum /= (double)values;
+    squares /= (double)values;
+    assert_true(sum > mean - 1e-6 && sum < mean + 1e-6);
+    assert_true(squares - sum * sum > std * std - 1e-6 && squares - sum * sum < std * std + 1e-6);
+}
+
+static void mnist_is_the_real_one(void **state)
+{
+    (void)state;
+    char *folder = real_data();
+    struct error error;
+    struct dataset *mnist;
+    struct dataset_options options = {.data_dir = folder};
+    assert_int_equal(dataset_open("mnist", &options, &mnist, &error), 0);
+    assert_string_equal(mnist->title, "MNIST");
+    assert_false(mnist->synthetic);
+    assert_int_equal(mnist->classes, 10);
+    assert_int_equal(mnist->rows, 28);
+    assert_int_equal(mnist->columns, 28);
+    check_split(&mnist->train, 60000, 0.1306605, 0.3081078, (const uint8_t[]){5, 0, 4, 1, 9, 2, 1, 3, 1, 4},
+                (const uint32_t[]){5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949});
+    check_split(&mnist->test, 10000, 0.1325146, 0.3104802, (const uint8_t[]){7, 2, 1, 0, 4, 1, 4, 9, 5, 9},
+                (const uint32_t[]){980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009});
+    dataset_close(mnist);
+    free(folder);
+}
+
+static void pixels_become_fractions(void **state)
+{
+    (void)state;
+    const uint8_t pixels[4] = {0, 1, 128, 255};
+    float f[4];
+    double d[4];
+    preprocess_f32(pixels, 4, f);
+    preprocess_f64(pixels, 4, d);
+    for (int i = 0; i < 4; i++) {
+        assert_true(f[i] == (float)pixels[i] / 255.0f);
+        assert_true(d[i] == (double)pixels[i] / 255.0);
+    }
+}
+
+static void unknown_names_are_refused(void **state)
+{
+    (void)state;
+    struct error error;
+    struct dataset *dataset;
+    struct dataset_options options = {.home = "/nonexistent"};
+    assert_int_equal(dataset_open("mnits", &options, &dataset, &error), -1);
+    assert_non_null(strstr(error.message, "\"mnits\""));
+    assert_int_equal(dataset_open("mnist", &options, &dataset, &error), -1);
+    assert_non_null(strstr(error.message, "nnstudio data fetch mnist"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mnist_is_the_real_one),
+        cmocka_unit_test(pixels_become_fractions),
+        cmocka_unit_test(unknown_names_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
