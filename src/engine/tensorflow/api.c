@@ -1,0 +1,51 @@
+#include "engine/tensorflow/api.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct tf_api api;
+
+/* What TensorFlow reads from the environment while its library is being loaded. A person's own setting wins. */
+static void set_environment(void)
+{
+    static const char *const settings[][2] = {
+        {"TF_CPP_MIN_LOG_LEVEL", "3"},  /* its greetings and hints are no words of ours */
+        {"TF_ENABLE_ONEDNN_OPTS", "0"}, /* slower at such batch sizes: docs/internals/tensorflow.md */
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) setenv(settings[i][0], settings[i][1], 0);
+}
+
+int tf_api_load(const char *library, const struct tf_api **out, struct error *error)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } functions[] = {
+#define TF_NAME(result, name, parameters) {"TF_" #name, offsetof(struct tf_api, name)},
+        TF_FUNCTIONS(TF_NAME)
+#undef TF_NAME
+    };
+    set_environment();
+    /* Local, so that TensorFlow's protobuf, abseil and oneDNN never meet another library's. Never closed: its static
+     * objects and threads do not survive that. */
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+    if (!handle)
+        return error_set(error, ERROR_UNAVAILABLE, "TensorFlow cannot be loaded: %.400s: install it anew", dlerror());
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        void *function = dlsym(handle, functions[i].name);
+        if (!function)
+            return error_set(error, ERROR_UNAVAILABLE, "%.400s has no function %s: install TensorFlow 2.10 or newer",
+                             library, functions[i].name);
+        memcpy((char *)&api + functions[i].offset, &function, sizeof function);
+    }
+    *out = &api;
+    return 0;
+}
+
+int tf_api_check(const struct tf_api *tf, const TF_Status *status, const char *what, struct error *error)
+{
+    if (tf->GetCode(status) == TF_OK) return 0;
+    const char *message = tf->Message(status);
+    return error_set(error, ERROR_FAILED, "%s: %.*s", what, (int)strcspn(message, "\n"), message);
+}

@@ -1,0 +1,142 @@
+#include "engine/tensorflow/session.h"
+
+#include <string.h>
+
+/* A ConfigProto, as protocol-buffer bytes (tensorflow/core/protobuf/config.proto):
+ *   device_count {"GPU": 0}; intra_op_parallelism_threads = threads; inter_op_parallelism_threads = -1: operations run on
+ *   the calling thread, as a step is one chain of small operations. */
+static size_t write_config(uint8_t *out, uint32_t threads)
+{
+    static const uint8_t no_gpu[] = {0x0a, 7, 0x0a, 3, 'G', 'P', 'U', 0x10, 0};
+    static const uint8_t inline_operations[] = {0x28, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01};
+    size_t length = 0;
+    memcpy(out, no_gpu, sizeof no_gpu);
+    length += sizeof no_gpu;
+    out[length++] = 0x10;
+    out[length++] = (uint8_t)(threads < 127 ? threads : 127);
+    memcpy(out + length, inline_operations, sizeof inline_operations);
+    return length + sizeof inline_operations;
+}
+
+int session_open(struct session *session, const struct graph *graph, uint32_t threads, struct error *error)
+{
+    const struct tf_api *tf = graph->tf;
+    uint8_t config[64];
+    *session = (struct session){.tf = tf, .status = tf->NewStatus()};
+    TF_SessionOptions *options = tf->NewSessionOptions();
+    int result = -1;
+    if (!session->status || !options) {
+        error_set_memory(error, "TensorFlow's session");
+        goto out;
+    }
+    tf->SetConfig(options, config, write_config(config, threads), session->status);
+    if (tf_api_check(tf, session->status, "TensorFlow refuses the session's settings", error)) goto out;
+    session->handle = tf->NewSession(graph->handle, options, session->status);
+    if (tf_api_check(tf, session->status, "TensorFlow cannot open a session", error)) goto out;
+    result = 0;
+out:
+    if (options) tf->DeleteSessionOptions(options);
+    if (result) session_close(session);
+    return result;
+}
+
+void session_close(struct session *session)
+{
+    if (session->handle) {
+        session->tf->CloseSession(session->handle, session->status);
+        session->tf->DeleteSession(session->handle, session->status);
+    }
+    if (session->status) session->tf->DeleteStatus(session->status);
+    session->handle = NULL;
+    session->status = NULL;
+}
+
+static size_t tensor_bytes(TF_DataType type, const int64_t *dims, int rank)
+{
+    static const size_t sizes[] = {[TF_FLOAT] = 4, [TF_DOUBLE] = 8, [TF_INT32] = 4, [TF_UINT8] = 1};
+    size_t bytes = sizes[type];
+    for (int i = 0; i < rank; i++) bytes *= (size_t)dims[i];
+    return bytes;
+}
+
+static void keep_memory(void *data, size_t bytes, void *argument)
+{
+    (void)data, (void)bytes, (void)argument;
+}
+
+TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank, const void *data)
+{
+    return tf->NewTensor(type, dims, rank, (void *)data, tensor_bytes(type, dims, rank), keep_memory, NULL);
+}
+
+TF_Tensor *tensor_create(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank)
+{
+    return tf->AllocateTensor(type, dims, rank, tensor_bytes(type, dims, rank));
+}
+
+void run_init(struct run *run, struct session *session)
+{
+    run->session = session;
+    run->feed_count = run->fetch_count = run->target_count = 0;
+    run->failed = false;
+}
+
+void run_feed(struct run *run, TF_Output where, TF_Tensor *value)
+{
+    if (!value) {
+        run->failed = true;
+        return;
+    }
+    CHECK(run->feed_count < RUN_MAX);
+    run->feeds[run->feed_count] = where;
+    run->fed[run->feed_count++] = value;
+}
+
+static void feed_scalar(struct run *run, TF_Output where, TF_DataType type, const void *value, size_t bytes)
+{
+    TF_Tensor *tensor = tensor_create(run->session->tf, type, NULL, 0);
+    if (tensor) memcpy(run->session->tf->TensorData(tensor), value, bytes);
+    run_feed(run, where, tensor);
+}
+
+void run_feed_int(struct run *run, TF_Output where, int32_t value)
+{
+    feed_scalar(run, where, TF_INT32, &value, sizeof value);
+}
+
+void run_feed_double(struct run *run, TF_Output where, double value)
+{
+    feed_scalar(run, where, TF_DOUBLE, &value, sizeof value);
+}
+
+int run_fetch(struct run *run, TF_Output what)
+{
+    CHECK(run->fetch_count < RUN_MAX);
+    run->fetches[run->fetch_count] = what;
+    run->fetched[run->fetch_count] = NULL;
+    return run->fetch_count++;
+}
+
+void run_target(struct run *run, const TF_Operation *what)
+{
+    CHECK(run->target_count < RUN_MAX);
+    run->targets[run->target_count++] = what;
+}
+
+int run_go(struct run *run, const char *what, struct error *error)
+{
+    const struct tf_api *tf = run->session->tf;
+    if (run->failed) return error_set_memory(error, what);
+    tf->SessionRun(run->session->handle, NULL, run->feeds, run->fed, run->feed_count, run->fetches, run->fetched,
+                   run->fetch_count, run->targets, run->target_count, NULL, run->session->status);
+    return tf_api_check(tf, run->session->status, what, error);
+}
+
+void run_free(struct run *run)
+{
+    const struct tf_api *tf = run->session->tf;
+    for (int i = 0; i < run->feed_count; i++) tf->DeleteTensor(run->fed[i]);
+    for (int i = 0; i < run->fetch_count; i++)
+        if (run->fetched[i]) tf->DeleteTensor(run->fetched[i]);
+    run_init(run, run->session);
+}

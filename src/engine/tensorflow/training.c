@@ -1,0 +1,282 @@
+#include "engine/tensorflow/training.h"
+
+/* The handles a network of this size has, as places to read or fill, in the order training.h tells; returns how many. */
+static size_t list_variables(const struct training *t, struct variables *v, TF_Output *list[MAX_VARIABLES])
+{
+    list[VARIABLE_IMAGES] = &v->images;
+    list[VARIABLE_LABELS] = &v->labels;
+    list[VARIABLE_LOSSES] = &v->losses;
+    list[VARIABLE_CORRECT] = &v->correct;
+    size_t count = VARIABLE_PARAMETERS;
+    for (size_t p = 0; p < t->parameter_count; p++) list[count++] = &v->parameters[p];
+    for (size_t s = 0; s < t->slot_count; s++)
+        for (size_t p = 0; p < t->parameter_count; p++) list[count++] = &v->slots[s][p];
+    return count;
+}
+
+/* A TensorFlow variable holds a value, its handle says where; reading and assigning are operations like any other. */
+static TF_Output declare(struct training *t, TF_DataType type, const int64_t *dims, int rank, size_t place)
+{
+    struct graph *g = &t->graph;
+    TF_Output variable = graph_variable(g, type, dims, rank);
+    t->fed[place] = graph_placeholder(g, type);
+    t->assign[place] = op(g, "AssignVariableOp", variable, t->fed[place]).oper;
+    t->read[place] = graph_read(g, variable, type);
+    return variable;
+}
+
+static void declare_variables(struct training *t)
+{
+    const struct network *network = &t->config->network;
+    const int64_t pictures[] = {-1, network_inputs(network)};
+    struct variables *v = &t->variables;
+    TF_Output *list[MAX_VARIABLES];
+    v->images = declare(t, TF_UINT8, pictures, 2, VARIABLE_IMAGES);
+    v->labels = declare(t, TF_INT32, pictures, 1, VARIABLE_LABELS);
+    v->losses = declare(t, t->real, pictures, 1, VARIABLE_LOSSES);
+    v->correct = declare(t, TF_INT32, pictures, 1, VARIABLE_CORRECT);
+    size_t count = list_variables(t, v, list);
+    for (size_t i = VARIABLE_PARAMETERS; i < count; i++) {
+        const size_t p = (i - VARIABLE_PARAMETERS) % t->parameter_count;
+        const struct layer *layer = &network->layers[p / 2];
+        const int64_t weight[] = {layer->inputs, layer->outputs};
+        *list[i] = p % 2 == 0 ? declare(t, t->real, weight, 2, i) : declare(t, t->real, weight + 1, 1, i);
+    }
+}
+
+/* [stage: data] */
+/* A pixel p becomes p / 255. */
+static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixels)
+{
+    return op(g, "RealDiv", op_typed(g, "Cast", "DstT", t->real, pixels), graph_real(g, t->real, 255));
+}
+
+/* The pictures and labels of one batch, picked by their row numbers. */
+static void gather_batch(const struct training *t, struct graph *g, const struct variables *v, TF_Output rows, struct step *step)
+{
+    step->input = scale(t, g, op_typed(g, "ResourceGather", "dtype", TF_UINT8, v->images, rows));
+    step->labels = op_typed(g, "ResourceGather", "dtype", TF_INT32, v->labels, rows);
+}
+/* [end] */
+
+/* [stage: network] */
+static TF_Output activate(struct graph *g, enum activation activation, TF_Output z)
+{
+    static const char *const types[ACTIVATION_COUNT] = {
+        [ACTIVATION_RELU] = "Relu", [ACTIVATION_TANH] = "Tanh", [ACTIVATION_SIGMOID] = "Sigmoid"};
+    return types[activation] ? op(g, types[activation], z) : z;
+}
+
+/* Each layer: activation(x · weight + bias). Returns the logits. */
+static TF_Output apply_network(const struct training *t, struct graph *g, const struct variables *v, struct step *step)
+{
+    const struct network *network = &t->config->network;
+    TF_Output x = step->input;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        TF_Output weight = step->weights[2 * i] = graph_read(g, v->parameters[2 * i], t->real);
+        TF_Output bias = step->weights[2 * i + 1] = graph_read(g, v->parameters[2 * i + 1], t->real);
+        step->z[i] = op(g, "BiasAdd", op(g, "MatMul", x, weight), bias);
+        x = step->a[i] = activate(g, network->layers[i].activation, step->z[i]);
+    }
+    return x;
+}
+/* [end] */
+
+/* [stage: loss and optimizer] */
+/* The mean cross-entropy of the batch, how many of its samples are classified rightly, and, through TensorFlow's
+ * automatic differentiation, the gradient of every parameter. */
+static void measure(const struct training *t, struct graph *g, TF_Output logits, struct step *step)
+{
+    TF_Output entropy = op(g, "SparseSoftmaxCrossEntropyWithLogits", logits, step->labels);
+    step->loss = op(g, "Mean", entropy, graph_int(g, 0));
+
+    TF_Output answer = op_typed(g, "ArgMax", "output_type", TF_INT32, logits, graph_int(g, 1));
+    TF_Output right = op_typed(g, "Cast", "DstT", TF_INT32, op(g, "Equal", answer, step->labels));
+    step->correct = op(g, "Sum", right, graph_int(g, 0));
+
+    /* The entropy's second output is its own gradient by the logits; the mean divides it by the batch's size. */
+    TF_Output batch = op_typed(g, "Cast", "DstT", t->real, op(g, "Size", step->labels));
+    TF_Output gradient = op(g, "RealDiv", graph_output(entropy, 1), batch);
+    graph_gradients(g, logits, gradient, step->weights, t->parameter_count, step->gradients);
+}
+
+/* Adam's scalars for a step. PyTorch's formula in TensorFlow's terms (net/optimizer.h): both bias corrections go into
+ * the learning rate, and epsilon is scaled by sqrt(1 - beta2^n), Adam's "epsilon hat". In double for either dtype. */
+static void adam_scalars(const struct training *t, struct graph *g, TF_Output n, TF_Output *learning_rate, TF_Output *epsilon)
+{
+    const struct optimizer *o = &t->config->optimizer;
+    TF_Output one = graph_real(g, TF_DOUBLE, 1);
+    TF_Output first = op(g, "Sub", one, op(g, "Pow", graph_real(g, TF_DOUBLE, o->beta1), n));
+    TF_Output second = op(g, "Sqrt", op(g, "Sub", one, op(g, "Pow", graph_real(g, TF_DOUBLE, o->beta2), n)));
+    *learning_rate = op(g, "Mul", *learning_rate, op(g, "RealDiv", second, first));
+    *epsilon = op(g, "Mul", graph_real(g, TF_DOUBLE, o->epsilon), second);
+}
+
+/* Every parameter moves against its gradient; `n` is the step's number, counted from 1. */
+static void update(const struct training *t, struct graph *g, const struct variables *v, TF_Output learning_rate,
+                   TF_Output n, struct step *step)
+{
+    const struct optimizer *o = &t->config->optimizer;
+    const TF_DataType real = t->real;
+    TF_Output epsilon = {0};
+    if (o->type == OPTIMIZER_ADAM) {
+        adam_scalars(t, g, n, &learning_rate, &epsilon);
+        epsilon = op_typed(g, "Cast", "DstT", real, epsilon);
+    }
+    TF_Output rate = op_typed(g, "Cast", "DstT", real, learning_rate);
+    for (size_t p = 0; p < t->parameter_count; p++) {
+        TF_Output w = v->parameters[p], gradient = step->gradients[p], done;
+        if (o->weight_decay > 0)
+            gradient = op(g, "AddV2", gradient, op(g, "Mul", graph_real(g, real, o->weight_decay), step->weights[p]));
+        if (o->type == OPTIMIZER_ADAM) {
+            TF_Output zero = graph_real(g, real, 0);
+            done = op(g, "ResourceApplyAdam", w, v->slots[0][p], v->slots[1][p], zero, zero, rate,
+                      graph_real(g, real, o->beta1), graph_real(g, real, o->beta2), epsilon, gradient);
+        } else if (o->momentum > 0) {
+            done = op(g, "ResourceApplyMomentum", w, v->slots[0][p], rate, gradient, graph_real(g, real, o->momentum));
+        } else {
+            done = op(g, "ResourceApplyGradientDescent", w, rate, gradient);
+        }
+        step->updates[p] = done.oper;
+    }
+}
+/* [end] */
+
+/* [stage: one step] */
+static void training_step(const struct training *t, struct graph *g, const struct variables *v, TF_Output rows,
+                          TF_Output learning_rate, TF_Output n, struct step *step)
+{
+    gather_batch(t, g, v, rows, step);
+    TF_Output logits = apply_network(t, g, v, step);
+    measure(t, g, logits, step);
+    update(t, g, v, learning_rate, n, step);
+}
+/* [end] */
+
+/* [stage: loop] */
+/* What goes round the loop. The first two change at each step, the others are only handed on. */
+enum { STEP, POSITION, STEPS, ORDER, LEARNING_RATE, STEPS_BEFORE, VARIABLES, MAX_STATE = VARIABLES + MAX_VARIABLES };
+static const TF_DataType state_types[VARIABLES] = {TF_INT32, TF_INT32, TF_INT32, TF_INT32, TF_DOUBLE, TF_DOUBLE};
+
+/* The arguments of the loop's two functions. */
+static size_t loop_arguments(struct training *t, struct graph *g, struct variables *v, TF_Output state[MAX_STATE])
+{
+    TF_Output *handles[MAX_VARIABLES];
+    size_t count = VARIABLES + list_variables(t, v, handles);
+    for (size_t i = 0; i < count; i++) state[i] = graph_placeholder(g, i < VARIABLES ? state_types[i] : TF_RESOURCE);
+    for (size_t i = VARIABLES; i < count; i++) *handles[i - VARIABLES] = state[i];
+    return count;
+}
+
+/* step < steps */
+static void define_condition(struct training *t)
+{
+    struct graph g;
+    struct variables v;
+    TF_Output state[MAX_STATE];
+    if (graph_init(&g, t->graph.tf, &t->graph.error)) {
+        t->graph.failed = true;
+        return;
+    }
+    size_t count = loop_arguments(t, &g, &v, state);
+    TF_Output more = op(&g, "Less", state[STEP], state[STEPS]);
+    graph_add_function(&t->graph, &g, "more_steps", state, count, &more, 1, NULL, 0);
+    graph_free(&g);
+}
+
+/* One batch: the next rows of the order, a training step over them, its loss and count written down. */
+static void define_body(struct training *t)
+{
+    struct graph g;
+    struct variables v;
+    struct step step;
+    TF_Output state[MAX_STATE], next[MAX_STATE];
+    if (graph_init(&g, t->graph.tf, &t->graph.error)) {
+        t->graph.failed = true;
+        return;
+    }
+    size_t count = loop_arguments(t, &g, &v, state);
+    for (size_t i = 0; i < count; i++) next[i] = op(&g, "Identity", state[i]);
+    next[STEP] = op(&g, "AddV2", state[STEP], graph_int(&g, 1));
+    next[POSITION] = op(&g, "AddV2", state[POSITION], graph_int(&g, (int32_t)t->config->batch_size));
+
+    /* order[position : position + batch]; as in Python, a slice ends with the list: the last batch may be short. */
+    TF_Output rows = op(&g, "StridedSlice", state[ORDER], state[POSITION], next[POSITION], graph_int_vector(&g, 1));
+    TF_Output n = op(&g, "AddV2", state[STEPS_BEFORE], op_typed(&g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
+    training_step(t, &g, &v, rows, state[LEARNING_RATE], n, &step);
+
+    TF_Operation *effects[MAX_PARAMETERS + 2];
+    for (size_t p = 0; p < t->parameter_count; p++) effects[p] = step.updates[p];
+    effects[t->parameter_count] = op(&g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
+    effects[t->parameter_count + 1] = op(&g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
+    graph_add_function(&t->graph, &g, "train_batch", state, count, next, count, effects, t->parameter_count + 2);
+    graph_free(&g);
+}
+
+/* However many steps, one run of the session: the loop is part of the graph. */
+static void build_loop(struct training *t)
+{
+    struct graph *g = &t->graph;
+    define_condition(t);
+    define_body(t);
+
+    TF_Output length = op(g, "Reshape", t->steps, graph_int_vector(g, 1));
+    TF_Operation *cleared[] = {
+        op(g, "AssignVariableOp", t->variables.losses, op(g, "Fill", length, graph_real(g, t->real, 0))).oper,
+        op(g, "AssignVariableOp", t->variables.correct, op(g, "Fill", length, graph_int(g, 0))).oper,
+    };
+    TF_Output state[MAX_STATE], *handles[MAX_VARIABLES];
+    state[STEP] = graph_int(g, 0);
+    state[POSITION] = graph_int_vector(g, 0);
+    state[STEPS] = t->steps;
+    state[ORDER] = t->order;
+    state[LEARNING_RATE] = t->learning_rate;
+    state[STEPS_BEFORE] = t->steps_before;
+    size_t count = list_variables(t, &t->variables, handles);
+    for (size_t i = 0; i < count; i++) state[VARIABLES + i] = *handles[i];
+    TF_Output loop = graph_while(g, "more_steps", "train_batch", state, VARIABLES + count, cleared, 2);
+
+    t->losses = graph_read_after(g, t->variables.losses, t->real, loop.oper);
+    t->correct = graph_read_after(g, t->variables.correct, TF_INT32, loop.oper);
+}
+/* [end] */
+
+/* The step by itself, to look at, and the network by itself, to ask. */
+static void build_trace_and_forward(struct training *t)
+{
+    struct graph *g = &t->graph;
+    TF_Output n = op(g, "AddV2", t->steps_before, graph_real(g, TF_DOUBLE, 1));
+    training_step(t, g, &t->variables, t->order, t->learning_rate, n, &t->step);
+    t->probabilities = op(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);
+
+    struct step asked = {.input = scale(t, g, t->pixels)};
+    t->logits = apply_network(t, g, &t->variables, &asked);
+}
+
+int training_build(struct training *training, const struct tf_api *tf, const struct engine_config *config,
+                   struct error *error)
+{
+    struct training *t = training;
+    *t = (struct training){.config = config,
+                           .real = config->dtype == DTYPE_FLOAT64 ? TF_DOUBLE : TF_FLOAT,
+                           .parameter_count = 2 * (size_t)config->network.layer_count,
+                           .slot_count = optimizer_slot_count(&config->optimizer)};
+    if (graph_init(&t->graph, tf, error)) return -1;
+    t->order = graph_placeholder(&t->graph, TF_INT32);
+    t->steps = graph_placeholder(&t->graph, TF_INT32);
+    t->steps_before = graph_placeholder(&t->graph, TF_DOUBLE);
+    t->learning_rate = graph_placeholder(&t->graph, TF_DOUBLE);
+    t->pixels = graph_placeholder(&t->graph, TF_UINT8);
+    declare_variables(t);
+    build_trace_and_forward(t);
+    build_loop(t);
+    if (graph_check(&t->graph, error) == 0) return 0;
+    error_prefix(error, "TensorFlow's graph cannot be built");
+    training_free(t);
+    return -1;
+}
+
+void training_free(struct training *training)
+{
+    graph_free(&training->graph);
+}

@@ -1,0 +1,62 @@
+/* A network's training as TensorFlow sees it: a graph that is written down once and then only run. training.c is what
+ * the Code Diff shows as this engine's code. */
+#ifndef NNSTUDIO_ENGINE_TENSORFLOW_TRAINING_H
+#define NNSTUDIO_ENGINE_TENSORFLOW_TRAINING_H
+
+#include "engine/engine.h"
+#include "engine/tensorflow/graph.h"
+
+#define MAX_PARAMETERS (2 * NETWORK_MAX_LAYERS)
+#define MAX_VARIABLES (4 + (1 + OPTIMIZER_MAX_SLOTS) * MAX_PARAMETERS)
+
+/* What outlives a run: handles of TensorFlow's variables. */
+struct variables {
+    TF_Output images;                     /* uint8 [samples, inputs] */
+    TF_Output labels;                     /* int32 [samples] */
+    TF_Output losses;                     /* real [steps of the run] */
+    TF_Output correct;                    /* int32 [steps of the run] */
+    TF_Output parameters[MAX_PARAMETERS]; /* weight of layer 1 [inputs, outputs], its bias [outputs], … */
+    TF_Output slots[OPTIMIZER_MAX_SLOTS][MAX_PARAMETERS]; /* the optimizer's, shaped as the parameters */
+};
+
+/* Where a variable stands in the lists below: these four, then the parameters, then each slot's values. */
+enum { VARIABLE_IMAGES, VARIABLE_LABELS, VARIABLE_LOSSES, VARIABLE_CORRECT, VARIABLE_PARAMETERS };
+
+/* Every tensor of one step, for whoever wants to look. z[i] and a[i]: layer i before and after its activation. */
+struct step {
+    TF_Output input, labels, z[NETWORK_MAX_LAYERS], a[NETWORK_MAX_LAYERS];
+    TF_Output weights[MAX_PARAMETERS]; /* the parameters as read */
+    TF_Output loss, correct;
+    TF_Output gradients[MAX_PARAMETERS];
+    TF_Operation *updates[MAX_PARAMETERS];
+};
+
+struct training {
+    const struct engine_config *config; /* borrowed */
+    TF_DataType real;
+    size_t parameter_count, slot_count;
+    struct graph graph;
+    struct variables variables;
+    TF_Output fed[MAX_VARIABLES];        /* a new value of a variable */
+    TF_Operation *assign[MAX_VARIABLES]; /* takes it over */
+    TF_Output read[MAX_VARIABLES];       /* the value it has */
+
+    TF_Output order;         /* fed: int32 [samples of the run] */
+    TF_Output steps;         /* fed: int32 [], how many steps */
+    TF_Output steps_before;  /* fed: double [], how many were taken in earlier runs */
+    TF_Output learning_rate; /* fed: double [] */
+    TF_Output losses, correct; /* fetched from a training run */
+
+    struct step step; /* one step over `order` as the batch, for traces */
+    TF_Output probabilities;
+
+    TF_Output pixels; /* fed: uint8 [samples, inputs] */
+    TF_Output logits; /* fetched */
+};
+
+/* Writes the whole graph down. `config` must outlive the training. */
+int training_build(struct training *training, const struct tf_api *tf, const struct engine_config *config,
+                   struct error *error);
+void training_free(struct training *training);
+
+#endif
