@@ -1,0 +1,78 @@
+#include "engine/torch/batch.h"
+
+#include <stdlib.h>
+
+#include "data/preprocess.h"
+
+int torch_batch_create(struct torch_batch *batch, size_t capacity, size_t inputs, bool float64, struct error *error)
+{
+    *batch = (struct torch_batch){.capacity = capacity, .inputs = inputs, .float64 = float64};
+    size_t bytes = capacity * inputs * (float64 ? sizeof(double) : sizeof(float));
+    batch->pixels = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    batch->labels = calloc(capacity, sizeof *batch->labels);
+    if (batch->pixels && batch->labels) return 0;
+    torch_batch_destroy(batch);
+    return error_set_memory(error, "a batch");
+}
+
+void torch_batch_destroy(struct torch_batch *batch)
+{
+    free(batch->pixels);
+    free(batch->labels);
+    *batch = (struct torch_batch){0};
+}
+
+static void convert(const struct torch_batch *batch, const uint8_t *pixels, size_t first, size_t count)
+{
+    size_t values = count * batch->inputs;
+    if (batch->float64) {
+        preprocess_f64(pixels, values, (double *)batch->pixels + first * batch->inputs);
+    } else {
+        preprocess_f32(pixels, values, (float *)batch->pixels + first * batch->inputs);
+    }
+}
+
+void torch_batch_gather(struct torch_batch *batch, const struct split *split, const uint32_t *order, size_t count)
+{
+    CHECK(count <= batch->capacity);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(order[i] < split->count);
+        convert(batch, split->pixels + order[i] * batch->inputs, i, 1);
+        batch->labels[i] = split->labels[order[i]];
+    }
+    batch->count = count;
+}
+
+void torch_batch_fill(struct torch_batch *batch, const uint8_t *pixels, size_t count)
+{
+    CHECK(count <= batch->capacity);
+    convert(batch, pixels, 0, count);
+    batch->count = count;
+}
+
+static size_t largest_f32(const float *values, size_t count)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++)
+        if (values[i] > values[best]) best = i;
+    return best;
+}
+
+static size_t largest_f64(const double *values, size_t count)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++)
+        if (values[i] > values[best]) best = i;
+    return best;
+}
+
+uint32_t torch_batch_count_correct(const struct torch_batch *batch, const void *logits, size_t classes)
+{
+    uint32_t correct = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        size_t best = batch->float64 ? largest_f64((const double *)logits + i * classes, classes)
+                                     : largest_f32((const float *)logits + i * classes, classes);
+        correct += best == (size_t)batch->labels[i];
+    }
+    return correct;
+}

@@ -1,0 +1,366 @@
+#include "engine/torch/dispatcher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A stack's word for each kind of argument (torch/csrc/stable/stableivalue_conversions.h). A tensor or a list in the
+ * stack is consumed by the call, so one that is kept goes in as a new reference. */
+typedef uint64_t value;
+#define NONE ((value)0)
+
+static value from_int(int64_t number)
+{
+    return (value)number;
+}
+
+static value from_double(double number)
+{
+    value word;
+    memcpy(&word, &number, sizeof word);
+    return word;
+}
+
+static void fail(struct torch_session *session, const char *what)
+{
+    if (session->failed) return;
+    session->failed = true;
+    const char *text = session->library->last_error ? session->library->last_error() : "";
+    int line = (int)strcspn(text, "\n"); /* the first line says it; what follows is a trace */
+    error_set(&session->error, ERROR_FAILED, "PyTorch failed in %s%s%.*s", what, line ? ": " : "", line, text);
+}
+
+/* Every library call passes here: `status` is its result. */
+static bool succeed(struct torch_session *session, int32_t status, const char *what)
+{
+    if (status) fail(session, what);
+    return !session->failed;
+}
+
+static value from_tensor(struct torch_session *session, torch_tensor tensor)
+{
+    torch_tensor reference = NULL;
+    if (!session->failed) succeed(session, session->library->new_handle(tensor, &reference), "a tensor reference");
+    return (value)(uintptr_t)reference;
+}
+
+static value from_optional(struct torch_session *session, value content)
+{
+    uint64_t *box = NULL;
+    if (session->library->new_optional) {
+        succeed(session, session->library->new_optional(&box), "an optional argument");
+    } else if (!(box = malloc(sizeof *box))) {
+        fail(session, "an optional argument");
+    }
+    if (box) *box = content;
+    return (value)(uintptr_t)box;
+}
+
+static value from_tensors(struct torch_session *session, const torch_tensor *tensors, size_t count)
+{
+    torch_list list = NULL;
+    if (session->failed || !succeed(session, session->library->list_new(count, &list), "a list")) return NONE;
+    for (size_t i = 0; i < count; i++)
+        succeed(session, session->library->list_push(list, from_tensor(session, tensors[i])), "a list");
+    return (value)(uintptr_t)list;
+}
+
+static bool call(struct torch_session *session, const char *op, const char *overload, value *stack)
+{
+    if (session->failed) return false;
+    return succeed(session, session->library->call(op, overload, stack, session->library->version), op);
+}
+
+/* Takes a new handle over as a temporary. */
+static torch_tensor keep_temporary(struct torch_session *session, torch_tensor tensor)
+{
+    CHECK(session->temporary_count < TORCH_MAX_TEMPORARIES);
+    return session->temporaries[session->temporary_count++] = tensor;
+}
+
+static torch_tensor call_for_tensor(struct torch_session *session, const char *op, const char *overload, value *stack)
+{
+    if (!call(session, op, overload, stack)) return NULL;
+    return keep_temporary(session, (torch_tensor)(uintptr_t)stack[0]);
+}
+
+int torch_session_open(struct torch_session *session, const struct torch_library *library, bool float64,
+                       const char *device, struct error *error)
+{
+    *session = (struct torch_session){.library = library, .float64 = float64};
+    session->dtype = float64 ? library->dtype_float64() : library->dtype_float32();
+    session->device_type = library->device_type_cpu();
+    session->device_index = -1;
+    int index;
+    if (sscanf(device, "cuda:%d", &index) == 1) {
+        session->device_type = library->device_type_cuda();
+        session->device_index = index;
+    }
+    succeed(session, library->new_undefined(&session->undefined), "set-up");
+    return torch_check(session, error);
+}
+
+void torch_session_close(struct torch_session *session)
+{
+    if (!session->library) return;
+    torch_release_temporaries(session);
+    torch_release(session, session->undefined);
+    *session = (struct torch_session){0};
+}
+
+int torch_check(struct torch_session *session, struct error *error)
+{
+    if (!session->failed) return 0;
+    *error = session->error;
+    session->failed = false;
+    return -1;
+}
+
+void torch_release(struct torch_session *session, torch_tensor tensor)
+{
+    if (tensor) session->library->delete_handle(tensor);
+}
+
+void torch_release_temporaries(struct torch_session *session)
+{
+    while (session->temporary_count) torch_release(session, session->temporaries[--session->temporary_count]);
+}
+
+/* ---- tensors --------------------------------------------------------------------------------------------------- */
+
+struct shape {
+    int64_t rank, sizes[2], strides[2];
+};
+
+static struct shape shape_of(size_t rows, size_t columns)
+{
+    if (!columns) return (struct shape){.rank = 1, .sizes = {(int64_t)rows}, .strides = {1}};
+    return (struct shape){.rank = 2, .sizes = {(int64_t)rows, (int64_t)columns}, .strides = {(int64_t)columns, 1}};
+}
+
+static torch_tensor view(struct torch_session *session, void *values, struct shape shape, int32_t dtype)
+{
+    torch_tensor tensor = NULL;
+    if (session->failed) return NULL;
+    int32_t status = session->library->from_blob(values, shape.rank, shape.sizes, shape.strides, 0, dtype,
+                                                 session->library->device_type_cpu(), -1, &tensor);
+    return succeed(session, status, "a tensor over memory") ? keep_temporary(session, tensor) : NULL;
+}
+
+static torch_tensor empty(struct torch_session *session, struct shape shape, int32_t dtype)
+{
+    torch_tensor tensor = NULL;
+    if (session->failed) return NULL;
+    int32_t status = session->library->empty_strided(shape.rank, shape.sizes, shape.strides, dtype, session->device_type,
+                                                     session->device_index, &tensor);
+    return succeed(session, status, "a new tensor") ? tensor : NULL;
+}
+
+torch_tensor torch_zeros(struct torch_session *session, size_t rows, size_t columns)
+{
+    torch_tensor tensor = empty(session, shape_of(rows, columns), session->dtype);
+    if (tensor) succeed(session, session->library->zero(tensor), "zeros");
+    return tensor;
+}
+
+torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns)
+{
+    torch_tensor tensor = torch_zeros(session, rows, columns);
+    if (tensor) succeed(session, session->library->set_requires_grad(tensor, true), "requires_grad_");
+    return tensor;
+}
+
+torch_tensor torch_view(struct torch_session *session, void *values, size_t rows, size_t columns)
+{
+    return view(session, values, shape_of(rows, columns), session->dtype);
+}
+
+torch_tensor torch_view_int64(struct torch_session *session, int64_t *values, size_t rows)
+{
+    return view(session, values, shape_of(rows, 0), session->library->dtype_int64());
+}
+
+static torch_tensor to_device(struct torch_session *session, torch_tensor tensor, struct shape shape, int32_t dtype)
+{
+    if (session->failed || session->device_index < 0) return tensor;
+    torch_tensor there = empty(session, shape, dtype);
+    if (!there) return NULL;
+    torch_copy(session, there, tensor);
+    return keep_temporary(session, there);
+}
+
+torch_tensor torch_to_device(struct torch_session *session, torch_tensor tensor, size_t rows, size_t columns)
+{
+    return to_device(session, tensor, shape_of(rows, columns), session->dtype);
+}
+
+torch_tensor torch_to_device_int64(struct torch_session *session, torch_tensor tensor, size_t rows)
+{
+    return to_device(session, tensor, shape_of(rows, 0), session->library->dtype_int64());
+}
+
+void torch_copy(struct torch_session *session, torch_tensor destination, torch_tensor source)
+{
+    if (session->failed) return;
+    session->library->set_grad_mode(false);
+    succeed(session, session->library->copy(destination, source, 0), "aten::copy_");
+    session->library->set_grad_mode(session->grad_enabled);
+}
+
+void torch_read(struct torch_session *session, torch_tensor tensor, void *values, size_t rows, size_t columns)
+{
+    torch_copy(session, torch_view(session, values, rows, columns), tensor);
+}
+
+void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *values, size_t rows, size_t columns)
+{
+    /* copy_ converts from the tensor's own dtype and device. */
+    torch_copy(session, view(session, values, shape_of(rows, columns), session->library->dtype_float64()), tensor);
+}
+
+double torch_item(struct torch_session *session, torch_tensor scalar)
+{
+    double wide = 0;
+    float narrow = 0;
+    if (session->failed) return 0;
+    if (session->float64) {
+        succeed(session, session->library->item_float64(scalar, &wide), "aten::item");
+        return wide;
+    }
+    succeed(session, session->library->item_float32(scalar, &narrow), "aten::item");
+    return (double)narrow;
+}
+
+/* ---- operators ------------------------------------------------------------------------------------------------- */
+
+torch_tensor torch_linear(struct torch_session *session, torch_tensor input, torch_tensor weight, torch_tensor bias)
+{
+    if (session->failed) return NULL;
+    value stack[] = {from_tensor(session, input), from_tensor(session, weight),
+                     from_optional(session, from_tensor(session, bias))};
+    return call_for_tensor(session, "aten::linear", "", stack);
+}
+
+torch_tensor torch_apply(struct torch_session *session, const char *op, torch_tensor input)
+{
+    value stack[] = {from_tensor(session, input)};
+    return call_for_tensor(session, op, "", stack);
+}
+
+torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits)
+{
+    value stack[] = {from_tensor(session, logits), from_int(-1), NONE};
+    return call_for_tensor(session, "aten::softmax", "int", stack);
+}
+
+torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits, torch_tensor labels)
+{
+    enum { REDUCTION_MEAN = 1, IGNORE_INDEX = -100 };
+    value stack[] = {from_tensor(session, logits), from_tensor(session, labels), NONE, from_int(REDUCTION_MEAN),
+                     from_int(IGNORE_INDEX), from_double(0.0)};
+    return call_for_tensor(session, "aten::cross_entropy_loss", "", stack);
+}
+
+/* ---- autograd -------------------------------------------------------------------------------------------------- */
+
+void torch_enable_grad(struct torch_session *session, bool enabled)
+{
+    session->grad_enabled = enabled;
+    session->library->set_grad_mode(enabled);
+}
+
+void torch_backward(struct torch_session *session, torch_tensor loss)
+{
+    /* inputs []: every leaf; gradient None: 1; retain_graph None; create_graph False */
+    value stack[] = {from_tensor(session, loss), from_tensors(session, NULL, 0), NONE, NONE, from_int(false)};
+    call(session, "aten::_backward", "", stack);
+}
+
+torch_tensor torch_grad(struct torch_session *session, torch_tensor parameter)
+{
+    /* A handle is an at::Tensor, whose only member is the pointer to its TensorImpl. */
+    void *tensor_impl = *(void **)(void *)parameter;
+    return session->library->grad_slot(tensor_impl);
+}
+
+void torch_clear_grad(struct torch_session *session, torch_tensor parameter)
+{
+    if (session->failed) return;
+    succeed(session, session->library->assign(session->undefined, torch_grad(session, parameter)), "zero_grad");
+}
+
+/* ---- optimizers ------------------------------------------------------------------------------------------------ */
+
+/* An operator that changes parameters in place: under no_grad. */
+static void call_update(struct torch_session *session, const char *op, value *stack)
+{
+    session->library->set_grad_mode(false);
+    call(session, op, "", stack);
+    session->library->set_grad_mode(session->grad_enabled);
+}
+
+static value from_gradients(struct torch_session *session, const torch_tensor *parameters, size_t count)
+{
+    torch_tensor gradients[TORCH_MAX_PARAMETERS];
+    for (size_t i = 0; i < count; i++) gradients[i] = torch_grad(session, parameters[i]);
+    return from_tensors(session, gradients, count);
+}
+
+void torch_sgd(struct torch_session *session, const struct optimizer *optimizer, size_t count,
+               const torch_tensor *parameters, const torch_tensor *velocities)
+{
+    if (session->failed) return;
+    value stack[] = {
+        from_tensors(session, parameters, count),
+        from_gradients(session, parameters, count),
+        from_tensors(session, velocities, optimizer->momentum != 0 ? count : 0),
+        from_double(optimizer->weight_decay),
+        from_double(optimizer->momentum),
+        from_double(optimizer->learning_rate),
+        from_double(0.0), /* dampening */
+        from_int(false),  /* nesterov */
+        from_int(false),  /* maximize */
+        from_int(false),  /* is_first_step: with velocities of zero it is a step like any other */
+        NONE,             /* grad_scale */
+        NONE,             /* found_inf */
+    };
+    call_update(session, "aten::_fused_sgd_", stack);
+}
+
+/* The kernel wants the step as one float32 scalar a parameter, there where the parameters are. */
+static value from_step(struct torch_session *session, uint64_t step, size_t count)
+{
+    float number = (float)step;
+    const struct shape scalar = {.rank = 0};
+    int32_t dtype = session->library->dtype_float32();
+    torch_tensor there = empty(session, scalar, dtype), steps[TORCH_MAX_PARAMETERS];
+    torch_copy(session, there, view(session, &number, scalar, dtype));
+    for (size_t i = 0; i < count; i++) steps[i] = there;
+    value list = from_tensors(session, steps, count);
+    torch_release(session, there);
+    return list;
+}
+
+void torch_adam(struct torch_session *session, const struct optimizer *optimizer, size_t count,
+                const torch_tensor *parameters, const torch_tensor *means, const torch_tensor *squares, uint64_t step)
+{
+    if (session->failed) return;
+    value stack[] = {
+        from_tensors(session, parameters, count),
+        from_gradients(session, parameters, count),
+        from_tensors(session, means, count),
+        from_tensors(session, squares, count),
+        from_tensors(session, NULL, 0), /* max_exp_avg_sqs */
+        from_step(session, step, count),
+        from_double(optimizer->learning_rate),
+        from_double(optimizer->beta1),
+        from_double(optimizer->beta2),
+        from_double(optimizer->weight_decay),
+        from_double(optimizer->epsilon),
+        from_int(false), /* amsgrad */
+        from_int(false), /* maximize */
+        NONE,            /* grad_scale */
+        NONE,            /* found_inf */
+    };
+    call_update(session, "aten::_fused_adam_", stack);
+}
