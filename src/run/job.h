@@ -30,9 +30,11 @@ struct job {
     struct optimizer optimizer;
     enum dtype dtype;
     enum init_scheme init;
-    uint32_t epochs, batch_size, threads;
+    uint32_t epochs;             /* in all, counting those before a resume */
+    uint32_t batch_size;
+    uint32_t threads;            /* 0: what is usually fastest for the engine (job_default_threads) */
     uint32_t limit;              /* 0: all samples */
-    uint64_t seed;
+    uint64_t seed;               /* at most INT64_MAX, JSON's largest */
 };
 
 /* The defaults of cli.md: 784-128-10, relu, sgd 0.01, 5 epochs, batch 32, seed 0, synthetic digits, native. */
@@ -45,5 +47,11 @@ json_t *job_to_json(const struct job *job); /* new reference */
 int job_from_json(const json_t *value, struct job *job, struct error *error);
 /* A fresh id for a run, unique on this machine. */
 void job_make_id(const char *engine, char out[64]);
+/* Sets home, run_dir (from run, which must be set) and makes neither. */
+int job_set_home(struct job *job, const char *home, struct error *error);
+/* The number of threads that was measured to be fastest at small batches on this machine's number of cores. */
+uint32_t job_default_threads(const char *engine);
+/* "128,64" into hidden and hidden_count; "" or "none" for no hidden layer. */
+int job_parse_hidden(struct job *job, const char *text, struct error *error);
 
 #endif

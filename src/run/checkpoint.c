@@ -1,0 +1,174 @@
+#include "run/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "modelfile/safetensors.h"
+
+#define CHECKPOINT_FORMAT "nnstudio-checkpoint-1"
+/* A block of weights, and one for each slot. */
+#define MAX_BLOCKS (1 + OPTIMIZER_MAX_SLOTS)
+#define MAX_ENTRIES (MAX_BLOCKS * 2 * NETWORK_MAX_LAYERS)
+#define ENTRY_NAME_SIZE 80
+
+/* "fc1.weight" for the weights (no slot name), "momentum/fc1.weight" for a slot. */
+static void entry_name(char out[ENTRY_NAME_SIZE], const char *slot, const struct tensor *tensor)
+{
+    snprintf(out, ENTRY_NAME_SIZE, "%s%s%s", slot ? slot : "", slot ? "/" : "", tensor->name);
+}
+
+/* The blocks of numbers of a checkpoint with the slot each belongs to (NULL: the weights themselves). */
+struct block {
+    const char *slot;
+    struct parameters *values;
+};
+
+static size_t list_blocks(const struct checkpoint *checkpoint, struct block blocks[MAX_BLOCKS])
+{
+    size_t count = 0;
+    blocks[count++] = (struct block){NULL, checkpoint->parameters};
+    for (uint32_t i = 0; i < checkpoint->optimizer_state->slot_count; i++)
+        blocks[count++] = (struct block){optimizer_slot_name(&checkpoint->job.optimizer, i), checkpoint->optimizer_state->slots[i]};
+    return count;
+}
+
+static json_t *position_to_json(const struct fit_position *position, uint64_t optimizer_steps)
+{
+    return json_pack("{s:I, s:I, s:I, s:f, s:I, s:f, s:I}", "epoch", (json_int_t)position->epoch, "step",
+                     (json_int_t)position->step, "global_step", (json_int_t)position->global_step, "loss_sum",
+                     position->loss_sum, "correct", (json_int_t)position->correct, "train_seconds", position->train_seconds,
+                     "optimizer_steps", (json_int_t)optimizer_steps);
+}
+
+static int position_from_json(const json_t *value, struct fit_position *position, uint64_t *optimizer_steps,
+                              struct error *error)
+{
+    int64_t step = 0, global_step = 0, correct = 0, steps = 0;
+    if (js_get_u32(value, "epoch", 0, UINT32_MAX, &position->epoch, error) ||
+        js_get_integer(value, "step", 0, INT64_MAX, &step, error) ||
+        js_get_integer(value, "global_step", 0, INT64_MAX, &global_step, error) ||
+        js_get_real(value, "loss_sum", -1e300, 1e300, &position->loss_sum, error) ||
+        js_get_integer(value, "correct", 0, INT64_MAX, &correct, error) ||
+        js_get_real(value, "train_seconds", 0, 1e300, &position->train_seconds, error) ||
+        js_get_integer(value, "optimizer_steps", 0, INT64_MAX, &steps, error))
+        return -1;
+    position->step = (uint64_t)step;
+    position->global_step = (uint64_t)global_step;
+    position->correct = (uint64_t)correct;
+    *optimizer_steps = (uint64_t)steps;
+    return 0;
+}
+
+/* Safetensors' metadata maps strings to strings, so objects go in as text. Takes the reference of `value`. */
+static void set_object(json_t *metadata, const char *key, json_t *value)
+{
+    char *text = js_dump(value);
+    json_object_set_new(metadata, key, text ? json_string(text) : NULL);
+    free(text);
+    json_decref(value);
+}
+
+static int get_object(const json_t *metadata, const char *key, json_t **out, struct error *error)
+{
+    const char *text;
+    if (js_need_string(metadata, key, &text, error)) return -1;
+    return js_parse_object(text, strlen(text), key, out, error);
+}
+
+int checkpoint_write(const char *path, const struct checkpoint *checkpoint, struct error *error)
+{
+    struct block blocks[MAX_BLOCKS];
+    struct safetensors_entry entries[MAX_ENTRIES];
+    char names[MAX_ENTRIES][ENTRY_NAME_SIZE];
+    size_t block_count = list_blocks(checkpoint, blocks), count = 0;
+    for (size_t b = 0; b < block_count; b++) {
+        const struct parameters *values = blocks[b].values;
+        for (size_t t = 0; t < values->tensor_count; t++, count++) {
+            entry_name(names[count], blocks[b].slot, &values->tensors[t]);
+            entries[count] = (struct safetensors_entry){names[count], values->dtype, values->tensors[t].rank,
+                                                        values->tensors[t].shape, values->tensors[t].values};
+        }
+    }
+    json_t *metadata = json_pack("{s:s}", "format", CHECKPOINT_FORMAT);
+    if (!metadata) return error_set_memory(error, "a checkpoint");
+    set_object(metadata, "job", job_to_json(&checkpoint->job));
+    set_object(metadata, "network", network_to_json(&checkpoint->network));
+    set_object(metadata, "position", position_to_json(&checkpoint->position, checkpoint->optimizer_state->steps));
+    int status = safetensors_write(path, entries, count, metadata, error);
+    json_decref(metadata);
+    return status;
+}
+
+static int read_metadata(const json_t *metadata, struct checkpoint *out, uint64_t *optimizer_steps, struct error *error)
+{
+    json_t *job = NULL, *network = NULL, *position = NULL;
+    const char *format;
+    int status = -1;
+    if (js_need_string(metadata, "format", &format, error) || strcmp(format, CHECKPOINT_FORMAT) != 0) {
+        error_set(error, ERROR_INPUT, "it is not a checkpoint of this studio: name a run of `nnstudio runs list`");
+        goto out;
+    }
+    job_init(&out->job);
+    if (get_object(metadata, "job", &job, error) || job_from_json(job, &out->job, error) ||
+        get_object(metadata, "network", &network, error) || network_from_json(network, &out->network, error) ||
+        get_object(metadata, "position", &position, error) ||
+        position_from_json(position, &out->position, optimizer_steps, error))
+        goto out;
+    status = 0;
+out:
+    json_decref(job);
+    json_decref(network);
+    json_decref(position);
+    return status;
+}
+
+static int read_block(const struct state_dict *state, const struct block *block, struct error *error)
+{
+    for (size_t t = 0; t < block->values->tensor_count; t++) {
+        struct tensor *tensor = &block->values->tensors[t];
+        char name[ENTRY_NAME_SIZE];
+        entry_name(name, block->slot, tensor);
+        const struct named_tensor *found = state_dict_find(state, name);
+        if (!found) return error_set(error, ERROR_INPUT, "the tensor %s is missing", name);
+        if (found->dtype != block->values->dtype || found->rank != tensor->rank || found->count != tensor->count ||
+            memcmp(found->shape, tensor->shape, tensor->rank * sizeof tensor->shape[0]) != 0)
+            return error_set(error, ERROR_INPUT, "the tensor %s has another shape or dtype than the job asks for", name);
+        memcpy(tensor->values, found->values, tensor->count * dtype_size(found->dtype));
+    }
+    return 0;
+}
+
+int checkpoint_read(const char *path, struct checkpoint *out, struct error *error)
+{
+    struct state_dict state = {0};
+    json_t *metadata = NULL;
+    struct block blocks[MAX_BLOCKS];
+    uint64_t optimizer_steps = 0;
+    *out = (struct checkpoint){0};
+    if (safetensors_read(path, &state, &metadata, error)) return -1;
+    int status = read_metadata(metadata, out, &optimizer_steps, error);
+    if (!status) status = parameters_create(&out->network, out->job.dtype, &out->parameters, error);
+    if (!status)
+        status = optimizer_state_create(&out->job.optimizer, &out->network, out->job.dtype, &out->optimizer_state, error);
+    if (!status) {
+        out->optimizer_state->steps = optimizer_steps;
+        size_t count = list_blocks(out, blocks);
+        for (size_t b = 0; b < count && !status; b++) status = read_block(&state, &blocks[b], error);
+    }
+    if (status) {
+        error_prefix(error, "%s", path);
+        checkpoint_clear(out);
+    }
+    state_dict_clear(&state);
+    json_decref(metadata);
+    return status;
+}
+
+void checkpoint_clear(struct checkpoint *checkpoint)
+{
+    parameters_destroy(checkpoint->parameters);
+    optimizer_state_destroy(checkpoint->optimizer_state);
+    *checkpoint = (struct checkpoint){0};
+}

@@ -1,0 +1,24 @@
+/* A run's state between two steps, as a .safetensors file that belongs to no engine: the weights ("fc1.weight"), the
+ * optimizer's slots ("exp_avg/fc1.weight"), and in the metadata the job, the network and the position. */
+#ifndef NNSTUDIO_RUN_CHECKPOINT_H
+#define NNSTUDIO_RUN_CHECKPOINT_H
+
+#include "net/optimizer.h"
+#include "run/job.h"
+#include "train/fit.h"
+
+struct checkpoint {
+    struct job job;
+    struct network network;
+    struct fit_position position;
+    struct parameters *parameters;          /* owned; in the job's dtype */
+    struct optimizer_state *optimizer_state; /* owned */
+};
+
+/* The whole file or nothing; the old one stays until the new one is complete. */
+int checkpoint_write(const char *path, const struct checkpoint *checkpoint, struct error *error);
+/* Checks that everything fits together. The caller clears. */
+int checkpoint_read(const char *path, struct checkpoint *out, struct error *error);
+void checkpoint_clear(struct checkpoint *checkpoint);
+
+#endif
