@@ -15,6 +15,15 @@ char *path_join(const char *a, const char *b)
     return asprintf(&joined, "%s%s%s", a, separator, b) < 0 ? NULL : joined;
 }
 
+char *path_absolute(const char *path)
+{
+    if (path[0] == '/') return strdup(path);
+    char *current = getcwd(NULL, 0);
+    char *whole = current ? path_join(current, path) : NULL;
+    free(current);
+    return whole;
+}
+
 const char *path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');

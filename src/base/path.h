@@ -9,6 +9,8 @@
 
 /* "a/b", malloc'd; an absolute `b` is taken as it is. NULL when memory is out. */
 char *path_join(const char *a, const char *b);
+/* `path` seen from the root, by the current folder; nothing is looked up. malloc'd; NULL when memory is out. */
+char *path_absolute(const char *path);
 /* The part after the last slash, within `path`. */
 const char *path_base(const char *path);
 /* The ending after the last dot of the last part, without the dot ("gz"); "" if there is none. Within `path`. */

@@ -13,6 +13,8 @@
 /* Sorted by name. */
 static const struct command *const commands[] = {
     &command_doctor,
+    &command_train,
+    &command_worker,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 

@@ -1,0 +1,223 @@
+/* nnstudio train: one or more engines on the same job. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/js.h"
+#include "base/path.h"
+#include "cli/cli.h"
+#include "cli/race.h"
+#include "run/checkpoint.h"
+
+/* The command line's words before they are a job. */
+struct words {
+    const char *engine, *dataset, *data_dir, *init, *dtype, *hidden, *activation, *optimizer, *from, *out, *name, *resume, *home;
+    double lr, momentum, weight_decay;
+    uint32_t epochs, batch_size, threads, limit;
+    uint64_t seed;
+    bool parallel, json;
+};
+
+/* What a resumed run keeps from its beginning: with another value it would be another run. */
+static const char *const fixed_on_resume[] = {"dataset", "batch-size", "seed", "init", "dtype", "hidden", "activation",
+                                              "optimizer", "momentum", "weight-decay", "from", "limit"};
+
+static int copy_text(char *out, size_t size, const char *text, const char *what, struct error *error)
+{
+    if ((size_t)snprintf(out, size, "%s", text) < size) return 0;
+    return error_set(error, ERROR_USAGE, "the %s is too long: the most is %zu bytes", what, size - 1);
+}
+
+/* Paths in a job outlive the folder it was started in. */
+static int copy_path(char out[JOB_PATH_MAX], const char *path, const char *what, struct error *error)
+{
+    char *whole = path_absolute(path);
+    if (!whole) return error_set_memory(error, "a path");
+    int status = copy_text(out, JOB_PATH_MAX, whole, what, error);
+    free(whole);
+    return status;
+}
+
+/* A data set is a name, or a path when it has a slash. */
+static int copy_dataset(struct job *job, const char *name, struct error *error)
+{
+    if (strchr(name, '/')) return copy_path(job->dataset, name, "data set's path", error);
+    return copy_text(job->dataset, sizeof job->dataset, name, "data set's name", error);
+}
+
+/* What both a new and a resumed run may be told. */
+static int apply_common(const struct words *words, struct job *job, struct error *error)
+{
+    if (words->data_dir && copy_path(job->data_dir, words->data_dir, "data folder", error)) return -1;
+    if (words->out && copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error)) return -1;
+    if (words->name && copy_text(job->name, sizeof job->name, words->name, "model's name", error)) return -1;
+    return 0;
+}
+
+static int make_job(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
+                    struct job *job, struct error *error)
+{
+    job_init(job);
+    if (words->dataset && copy_dataset(job, words->dataset, error)) return -1;
+    if (words->from && copy_path(job->from, words->from, "model's path", error)) return -1;
+    if (words->hidden && job_parse_hidden(job, words->hidden, error)) return -1;
+    if (words->activation && activation_parse(words->activation, &job->activation, error)) return -1;
+    if (words->optimizer && optimizer_init(&job->optimizer, words->optimizer, error)) return -1;
+    if (words->init && init_scheme_parse(words->init, &job->init, error)) return -1;
+    if (words->dtype && dtype_parse(words->dtype, &job->dtype, error)) return -1;
+    if (cli_given(given, options, "lr")) job->optimizer.learning_rate = words->lr;
+    if (cli_given(given, options, "momentum")) job->optimizer.momentum = words->momentum;
+    if (cli_given(given, options, "weight-decay")) job->optimizer.weight_decay = words->weight_decay;
+    job->epochs = words->epochs;
+    job->batch_size = words->batch_size;
+    job->threads = words->threads;
+    job->limit = words->limit;
+    job->seed = words->seed;
+    return apply_common(words, job, error);
+}
+
+/* The job of the run that is to go on, with what may be changed. */
+static int resume_job(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
+                      const char *home, struct job *job, struct error *error)
+{
+    for (size_t i = 0; i < sizeof fixed_on_resume / sizeof fixed_on_resume[0]; i++)
+        if (cli_given(given, options, fixed_on_resume[i]))
+            return error_set(error, ERROR_USAGE, "--%s cannot be changed with --resume: leave it out", fixed_on_resume[i]);
+    if (!path_is_plain_name(words->resume))
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`", words->resume);
+    char path[JOB_PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", home, words->resume) >= sizeof path)
+        return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
+    if (!file_exists(path))
+        return error_set(error, ERROR_NOT_FOUND, "no run %s with a checkpoint is in %s: see `nnstudio runs list`", words->resume, home);
+    struct checkpoint checkpoint;
+    if (checkpoint_read(path, &checkpoint, error)) return -1;
+    *job = checkpoint.job;
+    uint32_t done = checkpoint.position.epoch;
+    checkpoint_clear(&checkpoint);
+    snprintf(job->resume, sizeof job->resume, "%s", path);
+    if (cli_given(given, options, "lr")) job->optimizer.learning_rate = words->lr;
+    if (cli_given(given, options, "epochs")) job->epochs = words->epochs;
+    if (cli_given(given, options, "threads")) job->threads = words->threads;
+    if (job->epochs <= done)
+        return error_set(error, ERROR_USAGE, "the run %s has done its %u epochs: give a larger --epochs", words->resume, done);
+    return apply_common(words, job, error);
+}
+
+/* A lane for each engine of "torch,native". A run that goes on with its own engine stays the same run; with another
+ * engine it is a new one that starts from the checkpoint. */
+static int make_lanes(struct race *race, const struct job *job, const char *engines, const char *home, struct error *error)
+{
+    const char *place = engines;
+    while (place) {
+        char id[32];
+        size_t length = strcspn(place, ",");
+        if (!length || length >= sizeof id)
+            return error_set(error, ERROR_USAGE, "the engines \"%.60s\" are not usable: give torch, tensorflow, native or several "
+                             "with commas", engines);
+        memcpy(id, place, length);
+        id[length] = '\0';
+        place = place[length] ? place + length + 1 : NULL;
+        struct lane *lane = &race->lanes[race->count];
+        if (engine_need(id, &lane->ops, error)) return -1;
+        for (size_t i = 0; i < race->count; i++)
+            if (race->lanes[i].ops == lane->ops) return error_set(error, ERROR_USAGE, "the engine %s is named twice", id);
+        bool same_run = job->resume[0] && strcmp(job->engine, id) == 0;
+        lane->job = *job;
+        lane->kept = same_run;
+        snprintf(lane->job.engine, sizeof lane->job.engine, "%s", id);
+        if (!same_run) job_make_id(id, lane->job.run);
+        if (job_set_home(&lane->job, home, error)) return -1;
+        race->count++;
+    }
+    return 0;
+}
+
+/* All that can be known before a worker is started. Returns the exit status or CLI_GO_ON. */
+static int prepare(struct race *race, const struct words *words, const struct cli_arguments *given,
+                   const struct cli_option *options)
+{
+    struct error error;
+    struct job job;
+    char *home = NULL, *absolute = NULL;
+    int status = CLI_GO_ON;
+    if (path_home(words->home, &home, &error)) return cli_fail(&error);
+    absolute = path_absolute(home);
+    if (!absolute) {
+        error_set_memory(&error, "a path");
+        status = cli_fail(&error);
+        goto out;
+    }
+    bool failed = words->resume ? resume_job(words, given, options, absolute, &job, &error) != 0
+                                : make_job(words, given, options, &job, &error) != 0;
+    if (!failed) failed = make_lanes(race, &job, words->engine ? words->engine : job.engine, absolute, &error) != 0;
+    if (!failed) failed = job_check(&race->lanes[0].job, &error) != 0;
+    if (failed) {
+        if (error.code == ERROR_INPUT) error.code = ERROR_USAGE;
+        status = cli_fail(&error);
+        goto out;
+    }
+    if (file_check_writable(race->lanes[0].job.out_dir, &error) || file_check_writable(absolute, &error)) status = cli_fail(&error);
+out:
+    free(home);
+    free(absolute);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    struct words words = {.epochs = 5, .batch_size = 32};
+    const struct cli_option options[] = {
+        {"engine", OPTION_TEXT, &words.engine, "E[,E...]", "torch, tensorflow, native (several: they are compared)"},
+        {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH", "synthetic, mnist, fashion-mnist, or a file or folder"},
+        {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
+        {"epochs", OPTION_U32, &words.epochs, "N", "passes over the training data, in all (5)"},
+        {"lr", OPTION_REAL, &words.lr, "R", "learning rate (sgd 0.01, adam 0.001)"},
+        {"batch-size", OPTION_U32, &words.batch_size, "N", "samples a step (32)"},
+        {"seed", OPTION_U64, &words.seed, "N", "of the initial weights and the order (0)"},
+        {"init", OPTION_TEXT, &words.init, "SCHEME", "initial weights as torch or keras draws them (torch)"},
+        {"threads", OPTION_U32, &words.threads, "N", "threads an engine (what is usually fastest)"},
+        {"dtype", OPTION_TEXT, &words.dtype, "TYPE", "float32 or float64 (float32)"},
+        {"parallel", OPTION_FLAG, &words.parallel, NULL, "all engines at once, for the race; speeds then compare less well"},
+        {"hidden", OPTION_TEXT, &words.hidden, "N[,N...]", "widths of the hidden layers (128)"},
+        {"activation", OPTION_TEXT, &words.activation, "NAME", "relu, tanh or sigmoid (relu)"},
+        {"optimizer", OPTION_TEXT, &words.optimizer, "NAME", "sgd or adam (sgd)"},
+        {"momentum", OPTION_REAL, &words.momentum, "R", "of sgd (0)"},
+        {"weight-decay", OPTION_REAL, &words.weight_decay, "R", "L2, biases included, as PyTorch's (0)"},
+        {"from", OPTION_TEXT, &words.from, "MODEL", "start with the weights of a model file"},
+        {"limit", OPTION_U32, &words.limit, "N", "at most so many samples of each split (all)"},
+        {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},
+        {"name", OPTION_TEXT, &words.name, "NAME", "of the model files, without the ending (simple_nn)"},
+        {"resume", OPTION_TEXT, &words.resume, "RUN", "go on with a run from its checkpoint, on any engine"},
+        {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
+        {"json", OPTION_FLAG, &words.json, NULL, "events on standard output, one JSON object a line"},
+        {0},
+    };
+    struct cli_arguments given;
+    int status = cli_parse(&command_train, options, argc, argv, &given);
+    if (status != CLI_GO_ON) return status;
+    struct race *race = calloc(1, sizeof *race);
+    if (!race) {
+        struct error error;
+        error_set_memory(&error, "the training");
+        return cli_fail(&error);
+    }
+    status = prepare(race, &words, &given, options);
+    if (status == CLI_GO_ON) {
+        race->parallel = words.parallel;
+        race->json = words.json;
+        status = race_run(race);
+    }
+    free(race);
+    return status;
+}
+
+const struct command command_train = {
+    .name = "train",
+    .run = run,
+    .summary = "train with one or several engines and compare them",
+    .usage = "--engine torch,tensorflow,native [--dataset mnist] [options]",
+    .details = "All engines get the same initial weights and the same batches, so their curves coincide. Each writes its own\n"
+               "kind of file: torch NAME.pth, tensorflow NAME.h5, native NAME.safetensors. Ctrl-C keeps a checkpoint.",
+};

@@ -1,0 +1,426 @@
+#include "run/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/js.h"
+#include "base/path.h"
+#include "modelfile/modelfile.h"
+#include "run/checkpoint.h"
+#include "run/control.h"
+#include "run/events.h"
+#include "run/job.h"
+
+/* All that one run needs. It lives as long as the process. */
+struct session {
+    double started;
+    struct events events;
+    struct control control;
+    const struct engine_ops *ops;
+    struct engine_probe probe;
+    struct dataset *dataset;
+    struct engine *engine;
+    struct checkpoint now;  /* the job, and the state as of the last snapshot; position is always up to date */
+    uint64_t saved_step;    /* global step of the last checkpoint written; UINT64_MAX: none */
+    struct fit_epoch last;  /* the last epoch that ended in this process; epoch 0: none */
+    uint32_t threads;
+    bool failed;            /* a callback failed, with `error` */
+    struct error error;
+};
+
+static char *checkpoint_path(const struct session *session)
+{
+    return path_join(session->now.job.run_dir, "checkpoint.safetensors");
+}
+
+/* Weights and slots out of the engine into session->now. */
+static int take_snapshot(struct session *session, struct error *error)
+{
+    if (session->ops->get_parameters(session->engine, session->now.parameters, error)) return -1;
+    return session->ops->get_optimizer_state(session->engine, session->now.optimizer_state, error);
+}
+
+static int save_checkpoint(struct session *session, struct error *error)
+{
+    const struct fit_position *position = &session->now.position;
+    if (session->saved_step == position->global_step) return 0;
+    char *path = checkpoint_path(session);
+    if (!path) return error_set_memory(error, "a path");
+    int status = take_snapshot(session, error);
+    if (!status) status = checkpoint_write(path, &session->now, error);
+    if (!status) {
+        session->saved_step = position->global_step;
+        events_send(&session->events,
+                    json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "event", "checkpoint", "engine", session->ops->id, "path",
+                              path, "epoch", (json_int_t)position->epoch, "step", (json_int_t)position->step, "global_step",
+                              (json_int_t)position->global_step));
+    }
+    free(path);
+    return status;
+}
+
+static void send_state(struct session *session, const char *state)
+{
+    events_send(&session->events,
+                json_pack("{s:s, s:s, s:s}", "event", "state", "engine", session->ops->id, "state", state));
+}
+
+static enum fit_request give_up(struct session *session)
+{
+    session->failed = true;
+    return FIT_STOP;
+}
+
+/* Looks whether somebody wants something. A paused run has its checkpoint on disk: the machine may be switched off. */
+static enum fit_request heed(struct session *session)
+{
+    enum control_state state = control_state(&session->control);
+    if (state == CONTROL_PAUSE) {
+        if (save_checkpoint(session, &session->error)) return give_up(session);
+        send_state(session, "paused");
+        state = control_wait(&session->control);
+        if (state == CONTROL_GO_ON) send_state(session, "running");
+    }
+    return state == CONTROL_STOP ? FIT_STOP : FIT_GO_ON;
+}
+
+static enum fit_request on_steps(void *context, const struct fit_position *position, uint64_t first_step,
+                                 const double *losses, size_t count)
+{
+    (void)position;
+    struct session *session = context;
+    events_send_steps(&session->events, session->ops->id, first_step, losses, count);
+    return heed(session);
+}
+
+static enum fit_request on_epoch_end(void *context, const struct fit_position *position, const struct fit_epoch *epoch)
+{
+    struct session *session = context;
+    session->last = *epoch;
+    json_t *event = json_pack("{s:s, s:s, s:I}", "event", "epoch", "engine", session->ops->id, "epoch", (json_int_t)epoch->epoch);
+    json_object_set_new(event, "loss", js_real(epoch->loss));
+    json_object_set_new(event, "accuracy", js_real(epoch->accuracy));
+    json_object_set_new(event, "val_loss", js_real(epoch->val_loss));
+    json_object_set_new(event, "val_accuracy", js_real(epoch->val_accuracy));
+    json_object_set_new(event, "seconds", js_real(epoch->seconds));
+    json_object_set_new(event, "samples_per_second", js_real(epoch->samples_per_second));
+    json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
+    events_send(&session->events, event);
+    if (save_checkpoint(session, &session->error)) return give_up(session);
+    return heed(session);
+}
+
+/* Makes the run's folder, locks it against a second worker, and keeps the job there. */
+static int claim_run_dir(struct session *session, struct error *error)
+{
+    const struct job *job = &session->now.job;
+    if (!job->run[0] || !job->run_dir[0]) return error_set(error, ERROR_INPUT, "the job names no run and no folder for it");
+    if (file_make_directories(job->run_dir, error)) return -1;
+    char *lock = path_join(job->run_dir, "lock"), *kept = path_join(job->run_dir, "job.json"), *text = NULL;
+    json_t *value = job_to_json(job);
+    int status = -1;
+    if (value) text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (!lock || !kept || !text) {
+        error_set_memory(error, "the job");
+        goto out;
+    }
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644); /* stays open: the lock lasts as long as the process */
+    if (fd < 0) {
+        error_set_errno(error, errno, "cannot write %s", lock);
+        goto out;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        close(fd);
+        error_set(error, ERROR_CONFLICT, "the run %s is being trained already: wait for it, or stop it first", job->run);
+        goto out;
+    }
+    status = file_write(kept, text, strlen(text), error);
+out:
+    json_decref(value);
+    free(text);
+    free(lock);
+    free(kept);
+    return status;
+}
+
+static int open_dataset(struct session *session, struct error *error)
+{
+    const struct job *job = &session->now.job;
+    const struct dataset_options options = {
+        .data_dir = job->data_dir[0] ? job->data_dir : NULL,
+        .home = job->home[0] ? job->home : NULL,
+        .limit = job->limit,
+    };
+    if (dataset_open(job->dataset, &options, &session->dataset, error)) return -1;
+    if (!session->dataset->train.count) return error_set(error, ERROR_INPUT, "the data set has no training samples");
+    return 0;
+}
+
+static int network_must_fit(const struct network *network, const struct dataset *dataset, const char *source,
+                            struct error *error)
+{
+    if (network_inputs(network) == dataset->rows * dataset->columns && network_classes(network) == dataset->classes) return 0;
+    return error_set(error, ERROR_INPUT, "%s takes %u inputs and has %u classes, but %s has %u and %u: use the data it was made for",
+                     source, network_inputs(network), network_classes(network), dataset->title,
+                     dataset->rows * dataset->columns, dataset->classes);
+}
+
+/* The weights a run starts with: from a model file, or drawn. */
+static int make_start(struct session *session, struct error *error)
+{
+    struct checkpoint *now = &session->now;
+    const struct job *job = &now->job;
+    const struct dataset *dataset = session->dataset;
+    struct model *model = NULL;
+    int status = -1;
+    if (job->from[0]) {
+        const struct modelfile_options options = {job->activation, dataset->rows, dataset->columns};
+        if (modelfile_read(job->from, &options, &model, error)) return -1;
+        now->network = model->network;
+        if (network_must_fit(&now->network, dataset, job->from, error)) goto out;
+        if (parameters_convert(model->parameters, &now->network, job->dtype, &now->parameters, error)) goto out;
+    } else {
+        if (network_build(&now->network, dataset->rows, dataset->columns, job->hidden, job->hidden_count, job->activation,
+                          dataset->classes, error) ||
+            parameters_create(&now->network, job->dtype, &now->parameters, error))
+            goto out;
+        parameters_draw(now->parameters, &now->network, job->init, job->seed);
+    }
+    status = optimizer_state_create(&job->optimizer, &now->network, job->dtype, &now->optimizer_state, error);
+out:
+    model_destroy(model);
+    return status;
+}
+
+/* What would make the rest of the run another run than the one that was begun. */
+static int must_match(const struct job *job, const struct job *begun, struct error *error)
+{
+    const char *differs = job->seed != begun->seed                                             ? "seed"
+                          : job->batch_size != begun->batch_size                               ? "batch size"
+                          : job->limit != begun->limit                                         ? "limit"
+                          : job->dtype != begun->dtype                                         ? "dtype"
+                          : job->optimizer.type != begun->optimizer.type                       ? "optimizer"
+                          : optimizer_slot_count(&job->optimizer) != optimizer_slot_count(&begun->optimizer) ? "momentum"
+                                                                                               : NULL;
+    if (!differs) return 0;
+    return error_set(error, ERROR_INPUT, "a run is continued with the %s it began with: leave that as it was", differs);
+}
+
+static int read_start(struct session *session, struct error *error)
+{
+    struct checkpoint begun;
+    struct job job = session->now.job;
+    if (checkpoint_read(job.resume, &begun, error)) return -1;
+    if (must_match(&job, &begun.job, error) || network_must_fit(&begun.network, session->dataset, job.resume, error)) {
+        checkpoint_clear(&begun);
+        return -1;
+    }
+    session->now = begun;
+    session->now.job = job;
+    return 0;
+}
+
+static int open_engine(struct session *session, struct error *error)
+{
+    const struct checkpoint *now = &session->now;
+    const struct engine_config config = {
+        .network = now->network,
+        .dtype = now->job.dtype,
+        .optimizer = now->job.optimizer,
+        .batch_size = now->job.batch_size,
+        .threads = session->threads,
+        .device = now->job.device[0] ? now->job.device : "cpu",
+    };
+    const struct engine_ops *ops = session->ops;
+    ops->probe(&session->probe);
+    if (!session->probe.found) return error_set(error, ERROR_UNAVAILABLE, "%s", session->probe.missing);
+    if (ops->open(&config, &session->engine, error)) return -1;
+    if (ops->attach(session->engine, &session->dataset->train, error) ||
+        ops->set_parameters(session->engine, now->parameters, error) ||
+        ops->set_optimizer_state(session->engine, now->optimizer_state, error))
+        return -1;
+    return 0;
+}
+
+static void send_start(struct session *session)
+{
+    const struct job *job = &session->now.job;
+    const struct fit_position *position = &session->now.position;
+    const struct dataset *dataset = session->dataset;
+    json_t *event = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "event", "start", "run", job->run, "engine",
+        session->ops->id, "engine_version", session->probe.version, "dataset", dataset->name, "samples",
+        (json_int_t)dataset->train.count, "parameters", (json_int_t)network_parameter_count(&session->now.network), "epochs",
+        (json_int_t)job->epochs, "batch_size", (json_int_t)job->batch_size, "lr", job->optimizer.learning_rate, "seed",
+        (json_int_t)job->seed, "threads", (json_int_t)session->threads);
+    json_t *more = json_pack(
+        "{s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "engine_title", session->ops->title, "engine_detail",
+        session->probe.detail, "dataset_title", dataset->title, "test_samples", (json_int_t)dataset->test.count, "synthetic",
+        (int)dataset->synthetic, "steps_per_epoch",
+        (json_int_t)fit_steps_per_epoch(dataset->train.count, job->batch_size), "epoch", (json_int_t)position->epoch, "step",
+        (json_int_t)position->step, "global_step", (json_int_t)position->global_step, "dtype", dtype_name(job->dtype),
+        "optimizer", optimizer_to_json(&job->optimizer), "network", network_to_json(&session->now.network));
+    json_object_update_missing(event, more);
+    json_decref(more);
+    events_send(&session->events, event);
+}
+
+static int prepare(struct session *session, struct error *error)
+{
+    const struct job *job = &session->now.job;
+    session->threads = job->threads ? job->threads : job_default_threads(job->engine);
+    if (claim_run_dir(session, error) || open_dataset(session, error)) return -1;
+    if (job->resume[0] ? read_start(session, error) : make_start(session, error)) return -1;
+    if (session->now.position.epoch >= job->epochs)
+        return error_set(error, ERROR_INPUT, "the run has done its %u epochs: give more with --epochs",
+                         session->now.position.epoch);
+    return open_engine(session, error);
+}
+
+static json_t *model_metadata(const struct session *session)
+{
+    const struct job *job = &session->now.job;
+    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "studio", NNSTUDIO_VERSION, "run", job->run, "engine",
+                                 session->ops->id, "engine_version", session->probe.version, "dataset", session->dataset->name);
+    const struct {
+        const char *key;
+        double value;
+    } figures[] = {{"epochs", session->now.position.epoch},
+                   {"accuracy", session->last.val_accuracy},
+                   {"loss", session->last.val_loss},
+                   {"seed", (double)job->seed}};
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%.17g", figures[i].value);
+        json_object_set_new(metadata, figures[i].key, json_string(text));
+    }
+    return metadata;
+}
+
+/* OUT/NAME.pth and so on; *path is the caller's. */
+static int write_model(struct session *session, char **path, char sha256[HASH_HEX_SIZE], uint64_t *bytes, struct error *error)
+{
+    const struct job *job = &session->now.job;
+    struct model model = {.network = session->now.network, .parameters = session->now.parameters, .activation_known = true};
+    if (file_make_directories(job->out_dir, error) || take_snapshot(session, error)) return -1;
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", job->name, session->ops->model_format);
+    snprintf(model.format, sizeof model.format, "%s", session->ops->model_format);
+    *path = path_join(job->out_dir, name);
+    if (!*path) return error_set_memory(error, "a path");
+    model.metadata = model_metadata(session);
+    int status = modelfile_write(*path, &model, error);
+    json_decref(model.metadata);
+    return status ? -1 : hash_file(*path, sha256, bytes, error);
+}
+
+static json_t *end_event(const struct session *session, const char *state)
+{
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "end", "run", session->now.job.run, "engine",
+                              session->now.job.engine, "state", state);
+    json_object_set_new(event, "seconds", js_real(clock_monotonic() - session->started));
+    json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
+    json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
+    return event;
+}
+
+/* The last words: the model, the figures. */
+static int finish(struct session *session, struct error *error)
+{
+    char *path = NULL, sha256[HASH_HEX_SIZE];
+    uint64_t bytes;
+    const struct fit_position *position = &session->now.position;
+    if (save_checkpoint(session, error) || write_model(session, &path, sha256, &bytes, error)) {
+        free(path);
+        return -1;
+    }
+    json_t *event = end_event(session, position->epoch >= session->now.job.epochs ? "finished" : "stopped");
+    json_object_set_new(event, "model", json_string(path));
+    json_object_set_new(event, "sha256", json_string(sha256));
+    json_object_set_new(event, "bytes", json_integer((json_int_t)bytes));
+    json_object_set_new(event, "epoch", json_integer(position->epoch));
+    json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
+    if (session->last.epoch) {
+        json_object_set_new(event, "loss", js_real(session->last.loss));
+        json_object_set_new(event, "val_loss", js_real(session->last.val_loss));
+        json_object_set_new(event, "val_accuracy", js_real(session->last.val_accuracy));
+    }
+    events_send(&session->events, event);
+    free(path);
+    return 0;
+}
+
+static int train(struct session *session, struct error *error)
+{
+    const struct job *job = &session->now.job;
+    const struct fit_config config = {.epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
+    const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
+    if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error)) return -1;
+    if (!session->failed) return 0;
+    *error = session->error;
+    return -1;
+}
+
+/* On the control thread: the main thread may be deep in a framework's loading, so the process ends here. */
+static void stop_early(void *context)
+{
+    struct session *session = context;
+    json_t *event = end_event(session, "stopped");
+    json_object_set_new(event, "model", json_null());
+    events_send(&session->events, event);
+    _exit(0);
+}
+
+static int receive_job(struct session *session, struct error *error)
+{
+    const char *line;
+    size_t length;
+    json_t *value;
+    if (control_read_line(&session->control, &line, &length, error) ||
+        js_parse_object(line, length, "the job", &value, error))
+        return -1;
+    int status = job_from_json(value, &session->now.job, error);
+    json_decref(value);
+    if (status) return -1;
+    session->ops = engine_find(session->now.job.engine);
+    return control_listen(&session->control, length + 1, error);
+}
+
+static int work(struct session *session, struct error *error)
+{
+    if (receive_job(session, error) || prepare(session, error)) return -1;
+    if (control_begin_training(&session->control)) stop_early(session);
+    send_start(session);
+    return train(session, error) || finish(session, error) ? -1 : 0;
+}
+
+void worker_main(void)
+{
+    static struct session session;
+    struct error error;
+    session.started = clock_monotonic();
+    session.saved_step = UINT64_MAX;
+    /* Frameworks print to standard output when they please; the events get a descriptor nobody else knows. */
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) _exit(1);
+    events_init(&session.events, fd);
+    control_init(&session.control);
+    session.control.on_early_stop = stop_early;
+    session.control.context = &session;
+    job_init(&session.now.job);
+    int status = 0;
+    if (work(&session, &error)) {
+        events_send_error(&session.events, session.now.job.run, session.now.job.engine, &error);
+        status = 1;
+    }
+    /* No destructors: the frameworks' own now and then crash or hang, and everything of ours is on disk. */
+    _exit(status);
+}
