@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "data/dataset_impl.h"
+#include "data/digits.h"
 
 /* The known sets. `folders` are tried in this order below a data folder; the second is where torchvision puts them. */
 static const struct dataset_entry entries[] = {
@@ -167,11 +168,29 @@ int dataset_locate(const struct dataset_entry *entry, const struct dataset_optio
                      "synthetic", entry->title, entry->name);
 }
 
+static int draw_split(uint64_t first, size_t count, uint32_t limit, struct split *split, struct error *error)
+{
+    split->count = limit && limit < count ? limit : count;
+    split->pixels = malloc(split->count * DIGITS_SIDE * DIGITS_SIDE);
+    split->labels = malloc(split->count);
+    if (!split->pixels || !split->labels) return error_set_memory(error, "the built-in digits");
+    digits_draw(DIGITS_SEED, first, split->count, 0, split->pixels, split->labels);
+    return 0;
+}
+
+static int draw_built_in(uint32_t limit, struct dataset *dataset, struct error *error)
+{
+    dataset->synthetic = true;
+    dataset->rows = dataset->columns = DIGITS_SIDE;
+    if (draw_split(0, DIGITS_TRAIN, limit, &dataset->train, error)) return -1;
+    return draw_split(DIGITS_TRAIN, DIGITS_TEST, limit, &dataset->test, error);
+}
+
 static int open_entry(const struct dataset_entry *entry, const struct dataset_options *options, struct dataset *dataset,
                       struct error *error)
 {
     dataset->classes = ENTRY_CLASSES;
-    if (entry->built_in) return error_set(error, ERROR_UNAVAILABLE, "the built-in digits are not drawn yet");
+    if (entry->built_in) return draw_built_in(options->limit, dataset, error);
     char *folder;
     if (dataset_locate(entry, options, &folder, error)) return -1;
     snprintf(dataset->source, sizeof dataset->source, "%s", folder);

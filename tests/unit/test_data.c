@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "data/dataset.h"
+#include "data/digits.h"
 #include "data/preprocess.h"
 
 /* The folder with the real sets, malloc'd; skips the test when they are not there. */
@@ -96,11 +97,65 @@ static void unknown_names_are_refused(void **state)
     assert_non_null(strstr(error.message, "nnstudio data fetch mnist"));
 }
 
+static void digits_depend_on_seed_and_index_alone(void **state)
+{
+    (void)state;
+    enum { COUNT = 1500, IMAGE = DIGITS_SIDE * DIGITS_SIDE };
+    uint8_t *one = malloc(COUNT * IMAGE), *many = malloc(COUNT * IMAGE), labels[COUNT], again[COUNT];
+    digits_draw(5, 100, COUNT, 1, one, labels);
+    digits_draw(5, 100, COUNT, 7, many, again);
+    assert_memory_equal(one, many, COUNT * IMAGE);
+    assert_memory_equal(labels, again, COUNT);
+    digits_draw(5, 1099, 1, 1, many, again);
+    assert_memory_equal(one + 999 * IMAGE, many, IMAGE);
+    digits_draw(6, 100, 1, 1, many, again);
+    assert_memory_not_equal(one, many, IMAGE);
+    free(one);
+    free(many);
+}
+
+/* What MNIST's pictures are by construction: empty edges, full ink somewhere, mass in the middle. */
+static void digits_are_made_like_mnist(void **state)
+{
+    (void)state;
+    struct error error;
+    struct dataset *digits;
+    struct dataset_options options = {.limit = 3000};
+    assert_int_equal(dataset_open("synthetic", &options, &digits, &error), 0);
+    assert_true(digits->synthetic);
+    assert_int_equal(digits->train.count, 3000);
+    assert_int_equal(digits->test.count, 3000);
+    uint32_t counts[10] = {0};
+    double total = 0;
+    for (size_t i = 0; i < 3000; i++) {
+        const uint8_t *image = digits->train.pixels + i * 784;
+        double mass = 0, x = 0, y = 0;
+        uint8_t darkest = 0;
+        for (int p = 0; p < 784; p++) {
+            mass += image[p];
+            x += image[p] * (p % 28 + 0.5);
+            y += image[p] * (p / 28 + 0.5);
+            if (image[p] > darkest) darkest = image[p];
+            if (p / 28 == 0 || p / 28 == 27 || p % 28 == 0 || p % 28 == 27) assert_int_equal(image[p], 0);
+        }
+        assert_true(darkest > 200);
+        assert_true(x / mass > 10 && x / mass < 18 && y / mass > 10 && y / mass < 18);
+        total += mass;
+        counts[digits->train.labels[i]]++;
+    }
+    for (int c = 0; c < 10; c++) assert_in_range(counts[c], 230, 370);
+    assert_true(total / (3000 * 784 * 255.0) > 0.11 && total / (3000 * 784 * 255.0) < 0.15);
+    assert_memory_not_equal(digits->train.pixels, digits->test.pixels, 784);
+    dataset_close(digits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mnist_is_the_real_one),
         cmocka_unit_test(pixels_become_fractions),
+        cmocka_unit_test(digits_depend_on_seed_and_index_alone),
+        cmocka_unit_test(digits_are_made_like_mnist),
         cmocka_unit_test(unknown_names_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
