@@ -155,7 +155,7 @@ static void fit(struct node *nodes, size_t count, const struct hand *hand)
         mass_y += length * (n.y + nodes[i - 1].y) / 2;
     }
     float scale = (BOX - 2 * hand->radius) / fmaxf(fmaxf(high_x - low_x, high_y - low_y), 1.0f);
-    float middle = DIGITS_SIDE / 2.0f, edge = hand->radius + 1.0f;
+    float middle = DIGITS_SIDE / 2.0f, edge = hand->radius * (1 + fabsf(hand->taper)) + hand->softness + 1.0f;
     float shift_x = middle - scale * mass_x / mass, shift_y = middle - scale * mass_y / mass;
     shift_x = fminf(fmaxf(shift_x, edge - scale * low_x), DIGITS_SIDE - edge - scale * high_x);
     shift_y = fminf(fmaxf(shift_y, edge - scale * low_y), DIGITS_SIDE - edge - scale * high_y);
