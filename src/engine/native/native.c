@@ -1,18 +1,328 @@
-#include "engine/engine_impl.h"
-
+/* The studio's own engine: engine.h on top of model.h. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-static void probe(struct engine_probe *out)
+#include "engine/engine_impl.h"
+#include "engine/native/model.h"
+
+/* Above this share of non-zero pixels a batch is multiplied in full instead of through lists. */
+#define DENSE_SHARE 0.6
+#define FORWARD_ROWS 512 /* samples at a time in forward() */
+
+struct native {
+    struct engine base;
+    struct engine_config config;
+    struct team *team;
+    struct model *model;
+    const struct split *split;
+    struct samples lists;
+    bool dense;
+};
+
+static struct native *native_of(struct engine *engine)
 {
-    *out = (struct engine_probe){0};
-    snprintf(out->missing, sizeof out->missing, "this engine is being built");
+    return (struct native *)engine;
 }
 
-static int open_engine(const struct engine_config *config, struct engine **out, struct error *error)
+static void native_probe(struct engine_probe *out)
 {
-    (void)config;
-    *out = NULL;
-    return error_set(error, ERROR_UNAVAILABLE, "this engine is being built");
+    *out = (struct engine_probe){.found = true, .device_count = 1};
+    snprintf(out->version, sizeof out->version, "%s", NNSTUDIO_VERSION);
+    snprintf(out->detail, sizeof out->detail, "%s", native_kernels_choose(DTYPE_FLOAT32)->name);
+    snprintf(out->devices[0], sizeof out->devices[0], "cpu");
 }
 
-const struct engine_ops engine_native = {.id = "native", .title = "native", .model_format = "safetensors", .colour = "#7c5cff", .probe = probe, .open = open_engine};
+static void native_close(struct engine *engine)
+{
+    struct native *native = native_of(engine);
+    samples_free(&native->lists);
+    model_destroy(native->model);
+    team_destroy(native->team);
+    free(native);
+}
+
+static int native_open(const struct engine_config *config, struct engine **out, struct error *error)
+{
+    if (config->device && strcmp(config->device, "cpu") != 0)
+        return error_set(error, ERROR_UNAVAILABLE, "the native engine has no device \"%.40s\": use cpu", config->device);
+    if (config->batch_size < 1) return error_set(error, ERROR_USAGE, "the batch size is 0: give 1 or more");
+    if (config->threads < 1 || config->threads > TEAM_MAX_THREADS)
+        return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d", config->threads, TEAM_MAX_THREADS);
+    if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error)) return -1;
+    struct native *native = calloc(1, sizeof *native);
+    if (!native) return error_set_memory(error, "the engine");
+    native->base.ops = &engine_native;
+    native->config = *config;
+    native->dense = network_inputs(&config->network) > SAMPLES_MAX_INPUTS;
+    if (team_create(config->threads, &native->team, error) ||
+        model_create(config, native->team, &native->model, error)) {
+        native_close(&native->base);
+        return -1;
+    }
+    *out = &native->base;
+    return 0;
+}
+
+static int native_attach(struct engine *engine, const struct split *split, struct error *error)
+{
+    struct native *native = native_of(engine);
+    size_t inputs = network_inputs(&native->config.network), classes = network_classes(&native->config.network);
+    for (size_t s = 0; s < split->count; s++)
+        if (split->labels[s] >= classes)
+            return error_set(error, ERROR_INPUT, "sample %zu has label %u but the network has %zu classes: make the last layer wider",
+                             s, split->labels[s], classes);
+    samples_free(&native->lists);
+    size_t rows = split->count < native->config.batch_size ? split->count : native->config.batch_size;
+    if (model_reserve(native->model, rows, error)) return -1;
+    native->split = split;
+    native->dense = inputs > SAMPLES_MAX_INPUTS ||
+                    (double)samples_nonzero(split->pixels, split->count * inputs) > DENSE_SHARE * (double)(split->count * inputs);
+    if (native->dense) return model_reserve_dense(native->model, error);
+    return samples_create(&native->lists, split->pixels, split->count, inputs, native->team, error);
+}
+
+static int check_shape(const struct native *native, const struct parameters *parameters, struct error *error)
+{
+    if (parameters->dtype != native->config.dtype ||
+        parameters->value_count != network_parameter_count(&native->config.network))
+        return error_set(error, ERROR_INPUT, "the parameters are not of this network and %s: convert them first",
+                         dtype_name(native->config.dtype));
+    return 0;
+}
+
+static int native_set_parameters(struct engine *engine, const struct parameters *parameters, struct error *error)
+{
+    struct native *native = native_of(engine);
+    if (check_shape(native, parameters, error)) return -1;
+    model_import(native->model, parameters, 0);
+    return 0;
+}
+
+static int native_get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
+{
+    struct native *native = native_of(engine);
+    if (check_shape(native, parameters, error)) return -1;
+    model_export(native->model, parameters, 0);
+    return 0;
+}
+
+static int check_state(const struct native *native, const struct optimizer_state *state, struct error *error)
+{
+    if (state->slot_count != optimizer_slot_count(&native->config.optimizer))
+        return error_set(error, ERROR_INPUT, "the optimizer state is of another optimizer: it has %u slots, not %u",
+                         state->slot_count, optimizer_slot_count(&native->config.optimizer));
+    for (uint32_t i = 0; i < state->slot_count; i++)
+        if (check_shape(native, state->slots[i], error)) return -1;
+    return 0;
+}
+
+static int native_set_optimizer_state(struct engine *engine, const struct optimizer_state *state, struct error *error)
+{
+    struct native *native = native_of(engine);
+    if (check_state(native, state, error)) return -1;
+    for (uint32_t i = 0; i < state->slot_count; i++) model_import(native->model, state->slots[i], 1 + i);
+    native->model->steps = state->steps;
+    return 0;
+}
+
+static int native_get_optimizer_state(struct engine *engine, struct optimizer_state *state, struct error *error)
+{
+    struct native *native = native_of(engine);
+    if (check_state(native, state, error)) return -1;
+    for (uint32_t i = 0; i < state->slot_count; i++) model_export(native->model, state->slots[i], 1 + i);
+    state->steps = native->model->steps;
+    return 0;
+}
+
+static struct model_data training_data(const struct native *native)
+{
+    return (struct model_data){native->dense, native->split->pixels, native->split->labels, &native->lists};
+}
+
+static int check_order(const struct native *native, const uint32_t *order, size_t count, struct error *error)
+{
+    if (!native->split) return error_set(error, ERROR_USAGE, "no samples are attached: attach a data set first");
+    for (size_t i = 0; i < count; i++) CHECK(order[i] < native->split->count);
+    return 0;
+}
+
+static int native_train(struct engine *engine, const uint32_t *order, size_t count, double *losses, uint32_t *correct,
+                        struct error *error)
+{
+    struct native *native = native_of(engine);
+    if (check_order(native, order, count, error)) return -1;
+    struct model_data data = training_data(native);
+    model_train(native->model, &data, order, count, losses, correct);
+    return 0;
+}
+
+/* `rows` rows of a padded matrix as doubles without the padding. */
+static void widen(const struct model *model, const void *values, size_t stride, size_t rows, size_t columns, double *out)
+{
+    for (size_t m = 0; m < rows; m++)
+        for (size_t c = 0; c < columns; c++)
+            out[m * columns + c] = model->kernels->size == sizeof(float) ? (double)((const float *)values)[m * stride + c]
+                                                                         : ((const double *)values)[m * stride + c];
+}
+
+static int native_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits, struct error *error)
+{
+    struct native *native = native_of(engine);
+    struct model *model = native->model;
+    size_t inputs = network_inputs(&native->config.network), classes = network_classes(&native->config.network);
+    const struct model_layer *last = &model->layers[model->layer_count - 1];
+    size_t most = count < FORWARD_ROWS ? count : FORWARD_ROWS;
+    if (model_reserve(model, most, error)) return -1;
+    if (native->dense && model_reserve_dense(model, error)) return -1;
+    for (size_t done = 0; done < count; done += most) {
+        size_t rows = count - done < most ? count - done : most;
+        struct samples lists = {0};
+        struct model_data data = {native->dense, pixels + done * inputs, NULL, &lists};
+        if (!native->dense && samples_create(&lists, data.pixels, rows, inputs, native->team, error)) return -1;
+        model_forward(model, &data, rows);
+        widen(model, last->output, last->output_width, rows, classes, logits + done * classes);
+        samples_free(&lists);
+    }
+    return 0;
+}
+
+/* ---- trace ---- */
+
+struct trace {
+    const struct native *native;
+    engine_trace_fn *emit;
+    void *context;
+    double *values; /* room for the largest tensor */
+    size_t rows;
+};
+
+static int emit_rows(struct trace *trace, const char *name, const void *values, size_t stride, size_t columns)
+{
+    widen(trace->native->model, values, stride, trace->rows, columns, trace->values);
+    return trace->emit(trace->context, name, (size_t[]){trace->rows, columns}, 2, trace->values);
+}
+
+static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
+{
+    const struct native *native = trace->native;
+    struct model *model = native->model;
+    size_t inputs = network_inputs(&native->config.network);
+    char name[32];
+    for (size_t m = 0; m < trace->rows; m++)
+        for (size_t i = 0; i < inputs; i++) {
+            uint8_t pixel = native->split->pixels[order[m] * inputs + i];
+            widen(model, model->table, 0, 1, 256, trace->values + trace->rows * inputs);
+            trace->values[m * inputs + i] = trace->values[trace->rows * inputs + pixel];
+        }
+    if (trace->emit(trace->context, "input", (size_t[]){trace->rows, inputs}, 2, trace->values)) return -1;
+    for (uint32_t n = 0; n + 1 < model->layer_count; n++) {
+        const struct model_layer *layer = &model->layers[n];
+        snprintf(name, sizeof name, "z%u", n + 1);
+        if (emit_rows(trace, name, layer->before, layer->output_width, layer->outputs)) return -1;
+        snprintf(name, sizeof name, "a%u", n + 1);
+        if (emit_rows(trace, name, layer->output, layer->output_width, layer->outputs)) return -1;
+    }
+    const struct model_layer *last = &model->layers[model->layer_count - 1];
+    if (emit_rows(trace, "logits", last->output, last->output_width, last->outputs)) return -1;
+    struct native_matrix logits = {last->output, last->output_width};
+    model->kernels->softmax(&logits, native->split->labels, order, trace->rows, last->outputs, 0, last->delta,
+                            last->output_width, model->losses, model->correct);
+    if (emit_rows(trace, "probabilities", last->delta, last->output_width, last->outputs)) return -1;
+    return trace->emit(trace->context, "loss", (size_t[]){1}, 1, &loss);
+}
+
+/* `prefix`fc{i}.weight and .bias of every layer: the gradients, or the values. */
+static int emit_parameters(struct trace *trace, const char *prefix, bool gradients)
+{
+    const struct native *native = trace->native;
+    const struct model *model = native->model;
+    struct parameters *parameters;
+    struct error error;
+    int result = -1;
+    if (parameters_create(&native->config.network, native->config.dtype, &parameters, &error)) return -1;
+    for (uint32_t n = 0; n < model->layer_count; n++) {
+        const struct model_layer *layer = &model->layers[n];
+        model_export_layer(model, n, gradients ? layer->weight_gradient : layer->weight[0],
+                           gradients ? layer->bias_gradient : layer->bias[0], parameters->tensors[2 * n].values,
+                           parameters->tensors[2 * n + 1].values);
+    }
+    for (size_t i = 0; i < parameters->tensor_count; i++) {
+        const struct tensor *tensor = &parameters->tensors[i];
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", prefix, tensor->name);
+        widen(model, tensor->values, 0, 1, tensor->count, trace->values);
+        if (trace->emit(trace->context, name, tensor->shape, tensor->rank, trace->values)) goto out;
+    }
+    result = 0;
+out:
+    parameters_destroy(parameters);
+    return result;
+}
+
+static size_t largest_tensor(const struct native *native, size_t rows)
+{
+    size_t most = rows * network_inputs(&native->config.network) + 256;
+    for (uint32_t n = 0; n < native->config.network.layer_count; n++) {
+        const struct layer *layer = &native->config.network.layers[n];
+        size_t weights = (size_t)layer->inputs * layer->outputs, outputs = rows * layer->outputs;
+        if (weights > most) most = weights;
+        if (outputs > most) most = outputs;
+    }
+    return most;
+}
+
+static int native_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
+                        struct error *error)
+{
+    struct native *native = native_of(engine);
+    struct model *model = native->model;
+    int result = -1;
+    double loss;
+    if (check_order(native, order, count, error)) return -1;
+    if (count < 1 || count > native->config.batch_size)
+        return error_set(error, ERROR_USAGE, "a traced step takes 1 to %u samples", native->config.batch_size);
+    struct trace trace = {native, emit, context, malloc(largest_tensor(native, count) * sizeof(double)), count};
+    if (!trace.values) return error_set_memory(error, "the traced step");
+    if (model_reserve(model, count, error) || model_trace_begin(model, error)) goto out;
+    struct model_data data = training_data(native);
+    model_train(model, &data, order, count, &loss, NULL);
+    if (emit_forward(&trace, order, loss) || emit_parameters(&trace, "grad/", true) || emit_parameters(&trace, "new/", false)) {
+        error_set(error, ERROR_FAILED, "the traced step could not be passed on");
+        goto out;
+    }
+    result = 0;
+out:
+    model_trace_end(model);
+    free(trace.values);
+    return result;
+}
+
+static int native_set_learning_rate(struct engine *engine, double learning_rate, struct error *error)
+{
+    struct native *native = native_of(engine);
+    struct optimizer optimizer = native->config.optimizer;
+    optimizer.learning_rate = learning_rate;
+    if (optimizer_check(&optimizer, error)) return -1;
+    native->config.optimizer = native->model->optimizer = optimizer;
+    return 0;
+}
+
+const struct engine_ops engine_native = {
+    .id = "native",
+    .title = "Native",
+    .model_format = "safetensors",
+    .colour = "#7c5cff",
+    .probe = native_probe,
+    .open = native_open,
+    .attach = native_attach,
+    .set_parameters = native_set_parameters,
+    .get_parameters = native_get_parameters,
+    .set_optimizer_state = native_set_optimizer_state,
+    .get_optimizer_state = native_get_optimizer_state,
+    .train = native_train,
+    .forward = native_forward,
+    .trace = native_trace,
+    .set_learning_rate = native_set_learning_rate,
+    .close = native_close,
+};

@@ -1,0 +1,378 @@
+/* Compiled once for each number type and kind of processor; see kernels.h and meson.build:
+ *   NATIVE_TABLE         the name of the table defined here
+ *   NATIVE_TITLE         its name for people
+ *   NATIVE_FLOAT64       1 for double, 0 for float
+ *   NATIVE_VECTOR_BYTES  16, 32 or 64
+ *   NATIVE_REGISTERS     how many accumulators a tile may hold */
+#include "engine/native/kernels.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/native/vector.h"
+
+/* ---- the optimizer, one row at a time ---- */
+
+/* Hands `width` vectors of gradient at `at` (counted from the target's first value) to the optimizer. */
+INLINE void apply(const struct native_target *target, const struct native_update *u, size_t at, const vec *gradient,
+                  size_t width)
+{
+    real *w = (real *)target->values + at;
+    if (target->gradient)
+        UNROLL for (size_t v = 0; v < width; v++) store((real *)target->gradient + at + v * LANES, gradient[v]);
+    vec decay = splat((real)u->weight_decay);
+    if (u->type == OPTIMIZER_ADAM) {
+        real *first = (real *)target->slots[0] + at, *second = (real *)target->slots[1] + at;
+        vec beta1 = splat((real)u->beta1), rest1 = splat((real)(1 - u->beta1));
+        vec beta2 = splat((real)u->beta2), rest2 = splat((real)(1 - u->beta2));
+        vec size = splat((real)u->step_size), root = splat((real)u->root_scale), epsilon = splat((real)u->epsilon);
+        UNROLL for (size_t v = 0; v < width; v++) {
+            vec old = load(w + v * LANES), g = gradient[v] + decay * old;
+            vec m = beta1 * load(first + v * LANES) + rest1 * g;
+            vec s = beta2 * load(second + v * LANES) + rest2 * (g * g);
+            store(first + v * LANES, m);
+            store(second + v * LANES, s);
+            store(w + v * LANES, old - size * m / (square_root(s) * root + epsilon));
+        }
+        return;
+    }
+    vec rate = splat((real)u->learning_rate);
+    if (target->slots[0]) {
+        real *velocity = (real *)target->slots[0] + at;
+        vec momentum = splat((real)u->momentum);
+        UNROLL for (size_t v = 0; v < width; v++) {
+            vec old = load(w + v * LANES), g = gradient[v] + decay * old;
+            vec speed = momentum * load(velocity + v * LANES) + g;
+            store(velocity + v * LANES, speed);
+            store(w + v * LANES, old - rate * speed);
+        }
+        return;
+    }
+    UNROLL for (size_t v = 0; v < width; v++) {
+        vec old = load(w + v * LANES);
+        store(w + v * LANES, old - rate * (gradient[v] + decay * old));
+    }
+}
+
+/* ---- tiles: the widest first, so that as much as possible stays in registers ---- */
+
+/* Calls FUNCTION(width, column, …) over `columns`, in tiles of MOST vectors, then of half as many, and so on. */
+#define FOR_TILES(MOST, columns, FUNCTION, ...)                                             \
+    do {                                                                                    \
+        size_t column_ = 0, columns_ = (columns);                                           \
+        for (; (MOST) >= 16 && columns_ - column_ >= 16 * LANES; column_ += 16 * LANES) FUNCTION(16, column_, __VA_ARGS__); \
+        for (; (MOST) >= 8 && columns_ - column_ >= 8 * LANES; column_ += 8 * LANES) FUNCTION(8, column_, __VA_ARGS__); \
+        for (; columns_ - column_ >= 4 * LANES; column_ += 4 * LANES) FUNCTION(4, column_, __VA_ARGS__); \
+        for (; columns_ - column_ >= 2 * LANES; column_ += 2 * LANES) FUNCTION(2, column_, __VA_ARGS__); \
+        for (; columns_ - column_ >= LANES; column_ += LANES) FUNCTION(1, column_, __VA_ARGS__); \
+    } while (0)
+
+#define SPARSE_TILE (NATIVE_REGISTERS / 4)
+
+/* ---- the first layer on lists of non-zero pixels ---- */
+
+/* Odd and even entries have sums of their own: two chains of additions, whatever the width. */
+INLINE void sparse_forward_tile(size_t width, size_t column, const struct native_lists *lists, const real *table,
+                                const struct native_target *weight, const real *bias, real *z, size_t z_stride)
+{
+    const real *base = (const real *)weight->values + column;
+    size_t stride = weight->stride;
+    for (size_t s = 0; s < lists->count; s++) {
+        size_t sample = lists->order ? lists->order[s] : s;
+        const uint16_t *index = lists->index + lists->start[sample];
+        const uint8_t *value = lists->value + lists->start[sample];
+        size_t count = lists->start[sample + 1] - lists->start[sample], k = 0;
+        vec even[16], odd[16];
+        UNROLL for (size_t v = 0; v < width; v++) even[v] = load(bias + column + v * LANES), odd[v] = (vec){0};
+        for (; k + 2 <= count; k += 2) {
+            vec x = splat(table[value[k]]), y = splat(table[value[k + 1]]);
+            const real *p = base + index[k] * stride, *q = base + index[k + 1] * stride;
+            UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
+            UNROLL for (size_t v = 0; v < width; v++) odd[v] += y * load(q + v * LANES);
+        }
+        if (k < count) {
+            vec x = splat(table[value[k]]);
+            const real *p = base + index[k] * stride;
+            UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
+        }
+        UNROLL for (size_t v = 0; v < width; v++) store(z + s * z_stride + column + v * LANES, even[v] + odd[v]);
+    }
+}
+
+static void sparse_forward(const struct native_lists *lists, const void *table, const struct native_target *weight,
+                           const void *bias, void *z, size_t z_stride)
+{
+    FOR_TILES(SPARSE_TILE, weight->columns, sparse_forward_tile, lists, table, weight, bias, z, z_stride);
+}
+
+static void lists_by_feature(const struct native_lists *lists, size_t from, size_t to,
+                             const struct native_scratch *scratch)
+{
+    for (size_t s = from; s < to; s++) {
+        size_t sample = lists->order ? lists->order[s] : s;
+        const uint16_t *index = lists->index + lists->start[sample];
+        const uint8_t *value = lists->value + lists->start[sample];
+        size_t count = lists->start[sample + 1] - lists->start[sample];
+        for (size_t k = 0; k < count; k++) {
+            size_t feature = index[k];
+            uint32_t at = scratch->counts[feature]++;
+            scratch->entries[feature * NATIVE_BLOCK + at] = (uint16_t)((s - from) << 8 | value[k]);
+        }
+    }
+}
+
+/* One feature's gradient over a block of samples, on top of the blocks before. */
+INLINE void sparse_backward_tile(size_t width, size_t column, size_t feature, size_t count, const real *table,
+                                 const real *delta, size_t delta_stride, const struct native_scratch *scratch,
+                                 bool first, bool last, const struct native_target *weight,
+                                 const struct native_update *update)
+{
+    const uint16_t *entries = scratch->entries + feature * NATIVE_BLOCK;
+    real *kept = (real *)scratch->gradient + feature * weight->columns + column;
+    vec even[16], odd[16];
+    UNROLL for (size_t v = 0; v < width; v++) even[v] = first ? (vec){0} : load(kept + v * LANES), odd[v] = (vec){0};
+    size_t k = 0;
+    for (; k + 2 <= count; k += 2) {
+        vec x = splat(table[entries[k] & 255]), y = splat(table[entries[k + 1] & 255]);
+        const real *p = delta + (entries[k] >> 8) * delta_stride + column;
+        const real *q = delta + (entries[k + 1] >> 8) * delta_stride + column;
+        UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
+        UNROLL for (size_t v = 0; v < width; v++) odd[v] += y * load(q + v * LANES);
+    }
+    if (k < count) {
+        vec x = splat(table[entries[k] & 255]);
+        const real *p = delta + (entries[k] >> 8) * delta_stride + column;
+        UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
+    }
+    UNROLL for (size_t v = 0; v < width; v++) even[v] += odd[v];
+    if (last)
+        apply(weight, update, feature * weight->stride + column, even, width);
+    else
+        UNROLL for (size_t v = 0; v < width; v++) store(kept + v * LANES, even[v]);
+}
+
+static void sparse_backward(const struct native_lists *lists, const void *table, const struct native_matrix *delta,
+                            size_t inputs, const struct native_scratch *scratch, const struct native_target *weight,
+                            const struct native_update *update)
+{
+    /* A weight whose gradient is zero stays as it is under plain gradient descent only. */
+    bool skips = lists->count <= NATIVE_BLOCK && !weight->slots[0] && update->weight_decay == 0 && !weight->gradient;
+    for (size_t from = 0; from < lists->count; from += NATIVE_BLOCK) {
+        size_t to = from + NATIVE_BLOCK < lists->count ? from + NATIVE_BLOCK : lists->count;
+        const real *rows = (const real *)delta->values + from * delta->stride;
+        lists_by_feature(lists, from, to, scratch);
+        for (size_t feature = 0; feature < inputs; feature++) {
+            size_t count = scratch->counts[feature];
+            if (count == 0 && skips) continue;
+            scratch->counts[feature] = 0;
+            FOR_TILES(SPARSE_TILE, weight->columns, sparse_backward_tile, feature, count, table, rows, delta->stride,
+                      scratch, from == 0, to == lists->count, weight, update);
+        }
+    }
+}
+
+static void expand(const uint8_t *pixels, size_t count, const void *table, void *out)
+{
+    const real *values = table;
+    for (size_t i = 0; i < count; i++) ((real *)out)[i] = values[pixels[i]];
+}
+
+/* ---- dense products ---- */
+
+#define DENSE_TILE 4 /* vectors across */
+#define DENSE_ROWS (NATIVE_REGISTERS / 8)
+
+INLINE void multiply_tile(size_t height, size_t width, size_t row, size_t column, const struct native_matrix *a,
+                          const struct native_matrix *b, const real *bias, size_t inner, real *out, size_t out_stride)
+{
+    const real *left = (const real *)a->values + row * a->stride, *right = (const real *)b->values + column;
+    vec sums[DENSE_ROWS][DENSE_TILE];
+    UNROLL for (size_t r = 0; r < height; r++)
+        UNROLL for (size_t v = 0; v < width; v++)
+            sums[r][v] = bias ? load(bias + column + v * LANES) : (vec){0};
+    for (size_t k = 0; k < inner; k++) {
+        vec line[DENSE_TILE];
+        UNROLL for (size_t v = 0; v < width; v++) line[v] = load(right + k * b->stride + v * LANES);
+        UNROLL for (size_t r = 0; r < height; r++) {
+            vec x = splat(left[r * a->stride + k]);
+            UNROLL for (size_t v = 0; v < width; v++) sums[r][v] += x * line[v];
+        }
+    }
+    UNROLL for (size_t r = 0; r < height; r++)
+        UNROLL for (size_t v = 0; v < width; v++)
+            store(out + (row + r) * out_stride + column + v * LANES, sums[r][v]);
+}
+
+INLINE void multiply_column(size_t width, size_t column, const struct native_matrix *a, const struct native_matrix *b,
+                            const real *bias, size_t rows, size_t inner, real *out, size_t out_stride)
+{
+    size_t row = 0;
+    for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
+        multiply_tile(DENSE_ROWS, width, row, column, a, b, bias, inner, out, out_stride);
+    for (; row < rows; row++) multiply_tile(1, width, row, column, a, b, bias, inner, out, out_stride);
+}
+
+static void multiply(const struct native_matrix *a, const struct native_matrix *b, const void *bias, size_t rows,
+                     size_t inner, size_t columns, void *out, size_t out_stride)
+{
+    FOR_TILES(DENSE_TILE, columns, multiply_column, a, b, bias, rows, inner, out, out_stride);
+}
+
+INLINE void transposed_tile(size_t height, size_t width, size_t row, size_t column, const struct native_matrix *a,
+                            const struct native_matrix *b, const real *bias, size_t inner, real *out, size_t out_stride)
+{
+    const real *left = (const real *)a->values + row * a->stride;
+    const real *right = (const real *)b->values + column * b->stride;
+    vec sums[DENSE_ROWS][DENSE_TILE];
+    UNROLL for (size_t r = 0; r < height; r++)
+        UNROLL for (size_t c = 0; c < width; c++) sums[r][c] = (vec){0};
+    for (size_t k = 0; k < inner; k += LANES) {
+        vec line[DENSE_TILE];
+        UNROLL for (size_t c = 0; c < width; c++) line[c] = load(right + c * b->stride + k);
+        UNROLL for (size_t r = 0; r < height; r++) {
+            vec x = load(left + r * a->stride + k);
+            UNROLL for (size_t c = 0; c < width; c++) sums[r][c] += x * line[c];
+        }
+    }
+    UNROLL for (size_t r = 0; r < height; r++)
+        UNROLL for (size_t c = 0; c < width; c++)
+            out[(row + r) * out_stride + column + c] = bias[column + c] + sum(sums[r][c]);
+}
+
+static void multiply_transposed(const struct native_matrix *a, const struct native_matrix *b, const void *bias,
+                                size_t rows, size_t inner, size_t columns, void *out, size_t out_stride)
+{
+    size_t column = 0;
+    for (; column + DENSE_TILE <= columns; column += DENSE_TILE) {
+        size_t row = 0;
+        for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
+            transposed_tile(DENSE_ROWS, DENSE_TILE, row, column, a, b, bias, inner, out, out_stride);
+        for (; row < rows; row++) transposed_tile(1, DENSE_TILE, row, column, a, b, bias, inner, out, out_stride);
+    }
+    for (; column < columns; column++)
+        for (size_t row = 0; row < rows; row++)
+            transposed_tile(1, 1, row, column, a, b, bias, inner, out, out_stride);
+}
+
+INLINE void update_tile(size_t height, size_t width, size_t row, size_t column, const struct native_matrix *a,
+                        const struct native_matrix *b, size_t inner, const struct native_target *target,
+                        const struct native_update *update)
+{
+    const real *left = (const real *)a->values + row, *right = (const real *)b->values + column;
+    vec sums[DENSE_ROWS][DENSE_TILE];
+    UNROLL for (size_t r = 0; r < height; r++)
+        UNROLL for (size_t v = 0; v < width; v++) sums[r][v] = (vec){0};
+    for (size_t m = 0; m < inner; m++) {
+        vec line[DENSE_TILE];
+        UNROLL for (size_t v = 0; v < width; v++) line[v] = load(right + m * b->stride + v * LANES);
+        UNROLL for (size_t r = 0; r < height; r++) {
+            vec x = splat(left[m * a->stride + r]);
+            UNROLL for (size_t v = 0; v < width; v++) sums[r][v] += x * line[v];
+        }
+    }
+    UNROLL for (size_t r = 0; r < height; r++)
+        apply(target, update, (row + r) * target->stride + column, sums[r], width);
+}
+
+INLINE void update_column(size_t width, size_t column, const struct native_matrix *a, const struct native_matrix *b,
+                          size_t rows, size_t inner, const struct native_target *target,
+                          const struct native_update *update)
+{
+    size_t row = 0;
+    for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
+        update_tile(DENSE_ROWS, width, row, column, a, b, inner, target, update);
+    for (; row < rows; row++) update_tile(1, width, row, column, a, b, inner, target, update);
+}
+
+static void multiply_update(const struct native_matrix *a, const struct native_matrix *b, size_t rows, size_t inner,
+                            const struct native_target *target, const struct native_update *update)
+{
+    FOR_TILES(DENSE_TILE, target->columns, update_column, a, b, rows, inner, target, update);
+}
+
+static void bias_update(const struct native_matrix *delta, size_t rows, const struct native_target *target,
+                        const struct native_update *update)
+{
+    for (size_t column = 0; column < target->columns; column += LANES) {
+        vec total = {0};
+        for (size_t m = 0; m < rows; m++) total += load((const real *)delta->values + m * delta->stride + column);
+        apply(target, update, column, &total, 1);
+    }
+}
+
+/* ---- activations and the loss ---- */
+
+INLINE vec activation_value(enum activation activation, vec z)
+{
+    switch (activation) {
+    case ACTIVATION_RELU: return (vec)((ivec)z & ~(ivec)(z <= (vec){0})); /* a NaN stays, as in PyTorch */
+    case ACTIVATION_TANH: return hyperbolic_tangent(z);
+    case ACTIVATION_SIGMOID: return logistic(z);
+    default: return z;
+    }
+}
+
+static void activate(enum activation activation, void *values, size_t stride, size_t rows, size_t columns)
+{
+    size_t per_line = NATIVE_LINE / sizeof(real), whole = (columns + per_line - 1) / per_line * per_line;
+    if (activation == ACTIVATION_NONE) return;
+    for (size_t m = 0; m < rows; m++) {
+        real *row = (real *)values + m * stride;
+        for (size_t c = 0; c < whole; c += LANES) store(row + c, activation_value(activation, load(row + c)));
+        for (size_t c = columns; c < whole; c++) row[c] = 0;
+    }
+}
+
+static void activate_backward(enum activation activation, const struct native_matrix *output, size_t rows,
+                              size_t columns, void *delta, size_t stride)
+{
+    for (size_t m = 0; m < rows; m++) {
+        real *row = (real *)delta + m * stride;
+        const real *values = (const real *)output->values + m * output->stride;
+        for (size_t c = 0; c < columns; c += LANES) {
+            vec d = load(row + c), y = load(values + c);
+            if (activation == ACTIVATION_RELU) d = (vec)((ivec)d & (ivec)(y > (vec){0}));
+            else if (activation == ACTIVATION_TANH) d = d * (splat(1) - y * y);
+            else if (activation == ACTIVATION_SIGMOID) d = d * (y * (splat(1) - y));
+            store(row + c, d);
+        }
+    }
+}
+
+static void softmax(const struct native_matrix *logits, const uint8_t *labels, const uint32_t *order, size_t rows,
+                    size_t classes, double scale, void *delta, size_t stride, double *losses, uint8_t *correct)
+{
+    size_t per_line = NATIVE_LINE / sizeof(real), whole = (classes + per_line - 1) / per_line * per_line;
+    for (size_t m = 0; m < rows; m++) {
+        const real *z = (const real *)logits->values + m * logits->stride;
+        real *out = (real *)delta + m * stride;
+        size_t label = labels[order[m]], best = 0;
+        double total = 0;
+        for (size_t c = 1; c < classes; c++) best = z[c] > z[best] ? c : best;
+        vec top = splat(z[best]);
+        for (size_t c = 0; c < whole; c += LANES) store(out + c, exponential(load(z + c) - top));
+        for (size_t c = 0; c < classes; c++) total += (double)out[c];
+        for (size_t c = classes; c < whole; c++) out[c] = 0;
+        vec factor = splat((real)((scale == 0 ? 1 : scale) / total));
+        for (size_t c = 0; c < whole; c += LANES) store(out + c, load(out + c) * factor);
+        if (scale != 0) out[label] -= (real)scale;
+        losses[m] = log(total) + ((double)z[best] - (double)z[label]);
+        correct[m] = best == label;
+    }
+}
+
+const struct native_kernels NATIVE_TABLE;
+const struct native_kernels NATIVE_TABLE = {
+    .name = NATIVE_TITLE,
+    .size = sizeof(real),
+    .sparse_forward = sparse_forward,
+    .sparse_backward = sparse_backward,
+    .expand = expand,
+    .multiply = multiply,
+    .multiply_transposed = multiply_transposed,
+    .multiply_update = multiply_update,
+    .bias_update = bias_update,
+    .activate = activate,
+    .activate_backward = activate_backward,
+    .softmax = softmax,
+};

@@ -1,0 +1,233 @@
+#include "engine/native/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Zeroed, on a cache line. */
+static void *numbers(const struct model *model, size_t count, bool *failed)
+{
+    size_t bytes = count * model->kernels->size;
+    void *memory = aligned_alloc(NATIVE_LINE, (bytes + NATIVE_LINE) / NATIVE_LINE * NATIVE_LINE);
+    if (!memory) {
+        *failed = true;
+        return NULL;
+    }
+    return memset(memory, 0, bytes);
+}
+
+static size_t padded(const struct model *model, size_t count)
+{
+    size_t line = NATIVE_LINE / model->kernels->size;
+    return (count + line - 1) / line * line;
+}
+
+void model_columns(const struct model *model, size_t width, uint32_t worker, size_t *from, size_t *to)
+{
+    size_t line = NATIVE_LINE / model->kernels->size, lines = width / line, threads = team_threads(model->team);
+    *from = lines * worker / threads * line;
+    *to = lines * (worker + 1) / threads * line;
+}
+
+static void fill_table(struct model *model)
+{
+    for (int p = 0; p < 256; p++) {
+        if (model->kernels->size == sizeof(float)) ((float *)model->table)[p] = (float)p / 255.0f;
+        else ((double *)model->table)[p] = (double)p / 255.0;
+    }
+}
+
+static bool create_scratch(struct model *model)
+{
+    bool failed = false;
+    size_t inputs = model->layers[0].inputs, from, to;
+    if (inputs > SAMPLES_MAX_INPUTS) return false;
+    for (uint32_t i = 0; i < team_threads(model->team); i++) {
+        struct native_scratch *scratch = &model->scratch[i];
+        model_columns(model, model->layers[0].output_width, i, &from, &to);
+        scratch->entries = malloc(inputs * NATIVE_BLOCK * sizeof *scratch->entries);
+        scratch->counts = calloc(inputs, sizeof *scratch->counts);
+        if (model->batch_size > NATIVE_BLOCK) scratch->gradient = numbers(model, inputs * (to - from), &failed);
+        if (!scratch->entries || !scratch->counts) failed = true;
+    }
+    return failed;
+}
+
+int model_create(const struct engine_config *config, struct team *team, struct model **out, struct error *error)
+{
+    struct model *model = calloc(1, sizeof *model);
+    if (!model) return error_set_memory(error, "the network");
+    bool failed = false;
+    *model = (struct model){
+        .kernels = native_kernels_choose(config->dtype),
+        .team = team,
+        .layer_count = config->network.layer_count,
+        .optimizer = config->optimizer,
+        .batch_size = config->batch_size,
+        .scratch = calloc(team_threads(team), sizeof *model->scratch),
+    };
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        const struct layer *from = &config->network.layers[i];
+        struct model_layer *layer = &model->layers[i];
+        layer->inputs = from->inputs;
+        layer->outputs = from->outputs;
+        layer->activation = from->activation;
+        layer->input_width = padded(model, from->inputs);
+        layer->output_width = padded(model, from->outputs);
+        size_t weights = i == 0 ? layer->inputs * layer->output_width : layer->outputs * layer->input_width;
+        for (uint32_t set = 0; set < 1 + optimizer_slot_count(&model->optimizer); set++) {
+            layer->weight[set] = numbers(model, weights, &failed);
+            layer->bias[set] = numbers(model, layer->output_width, &failed);
+        }
+    }
+    model->table = numbers(model, 256, &failed);
+    if (model->table) fill_table(model);
+    if (!model->scratch || create_scratch(model)) failed = true;
+    if (failed) {
+        model_destroy(model);
+        return error_set_memory(error, "the network");
+    }
+    *out = model;
+    return 0;
+}
+
+static void free_rows(struct model *model)
+{
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        free(model->layers[i].output);
+        free(model->layers[i].delta);
+        model->layers[i].output = model->layers[i].delta = NULL;
+    }
+    free(model->pixels);
+    free(model->losses);
+    free(model->correct);
+    model->pixels = NULL;
+    model->losses = NULL;
+    model->correct = NULL;
+    model->rows = 0;
+}
+
+void model_destroy(struct model *model)
+{
+    if (!model) return;
+    free_rows(model);
+    model_trace_end(model);
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        for (uint32_t set = 0; set < MODEL_SETS; set++) {
+            free(model->layers[i].weight[set]);
+            free(model->layers[i].bias[set]);
+        }
+    }
+    for (uint32_t i = 0; model->scratch && i < team_threads(model->team); i++) {
+        free(model->scratch[i].entries);
+        free(model->scratch[i].counts);
+        free(model->scratch[i].gradient);
+    }
+    free(model->scratch);
+    free(model->table);
+    free(model);
+}
+
+int model_reserve(struct model *model, size_t rows, struct error *error)
+{
+    if (rows <= model->rows) return 0;
+    bool failed = false, dense = model->pixels != NULL;
+    free_rows(model);
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        model->layers[i].output = numbers(model, rows * model->layers[i].output_width, &failed);
+        model->layers[i].delta = numbers(model, rows * model->layers[i].output_width, &failed);
+    }
+    model->losses = calloc(rows, sizeof *model->losses);
+    model->correct = calloc(rows, sizeof *model->correct);
+    if (failed || !model->losses || !model->correct) {
+        free_rows(model);
+        return error_set(error, ERROR_MEMORY, "no memory for batches of %zu: use a smaller batch size", rows);
+    }
+    model->rows = rows;
+    return dense ? model_reserve_dense(model, error) : 0;
+}
+
+int model_reserve_dense(struct model *model, struct error *error)
+{
+    bool failed = false;
+    if (model->pixels) return 0;
+    model->pixels = numbers(model, model->rows * model->layers[0].input_width, &failed);
+    return failed ? error_set(error, ERROR_MEMORY, "no memory for batches of %zu: use a smaller batch size", model->rows) : 0;
+}
+
+int model_trace_begin(struct model *model, struct error *error)
+{
+    bool failed = false;
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        struct model_layer *layer = &model->layers[i];
+        size_t weights = i == 0 ? layer->inputs * layer->output_width : layer->outputs * layer->input_width;
+        layer->before = numbers(model, model->rows * layer->output_width, &failed);
+        layer->weight_gradient = numbers(model, weights, &failed);
+        layer->bias_gradient = numbers(model, layer->output_width, &failed);
+    }
+    if (!failed) return 0;
+    model_trace_end(model);
+    return error_set_memory(error, "the traced step");
+}
+
+void model_trace_end(struct model *model)
+{
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        struct model_layer *layer = &model->layers[i];
+        free(layer->before);
+        free(layer->weight_gradient);
+        free(layer->bias_gradient);
+        layer->before = layer->weight_gradient = layer->bias_gradient = NULL;
+    }
+}
+
+/* Where the weight from input `i` to unit `j` lies. */
+static size_t weight_at(const struct model *model, uint32_t layer, size_t i, size_t j)
+{
+    const struct model_layer *l = &model->layers[layer];
+    size_t from, to;
+    if (layer > 0) return j * l->input_width + i;
+    for (uint32_t worker = 0;; worker++) {
+        model_columns(model, l->output_width, worker, &from, &to);
+        if (j < to) return l->inputs * from + i * (to - from) + (j - from);
+    }
+}
+
+/* Copies one number of the kernels' size. */
+static void move(const struct model *model, void *destination, size_t to, const void *source, size_t from)
+{
+    if (model->kernels->size == sizeof(float)) ((float *)destination)[to] = ((const float *)source)[from];
+    else ((double *)destination)[to] = ((const double *)source)[from];
+}
+
+void model_import(struct model *model, const struct parameters *source, uint32_t set)
+{
+    for (uint32_t n = 0; n < model->layer_count; n++) {
+        struct model_layer *layer = &model->layers[n];
+        const void *weight = source->tensors[2 * n].values;
+        for (size_t j = 0; j < layer->outputs; j++) {
+            size_t at = weight_at(model, n, 0, j), step = weight_at(model, n, 1, j) - at;
+            for (size_t i = 0; i < layer->inputs; i++)
+                move(model, layer->weight[set], at + i * step, weight, j * layer->inputs + i);
+        }
+        memcpy(layer->bias[set], source->tensors[2 * n + 1].values, layer->outputs * model->kernels->size);
+    }
+}
+
+void model_export_layer(const struct model *model, uint32_t n, const void *weight, const void *bias, void *weight_out,
+                        void *bias_out)
+{
+    const struct model_layer *layer = &model->layers[n];
+    for (size_t j = 0; j < layer->outputs; j++) {
+        size_t at = weight_at(model, n, 0, j), step = weight_at(model, n, 1, j) - at;
+        for (size_t i = 0; i < layer->inputs; i++)
+            move(model, weight_out, j * layer->inputs + i, weight, at + i * step);
+    }
+    memcpy(bias_out, bias, layer->outputs * model->kernels->size);
+}
+
+void model_export(const struct model *model, struct parameters *destination, uint32_t set)
+{
+    for (uint32_t n = 0; n < model->layer_count; n++)
+        model_export_layer(model, n, model->layers[n].weight[set], model->layers[n].bias[set],
+                           destination->tensors[2 * n].values, destination->tensors[2 * n + 1].values);
+}
