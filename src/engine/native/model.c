@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/preprocess.h"
+
 /* Zeroed, on a cache line. */
-static void *numbers(const struct model *model, size_t count, bool *failed)
+static void *numbers(const struct native_model *model, size_t count, bool *failed)
 {
     size_t bytes = count * model->kernels->size;
     void *memory = aligned_alloc(NATIVE_LINE, (bytes + NATIVE_LINE) / NATIVE_LINE * NATIVE_LINE);
@@ -15,35 +17,27 @@ static void *numbers(const struct model *model, size_t count, bool *failed)
     return memset(memory, 0, bytes);
 }
 
-static size_t padded(const struct model *model, size_t count)
+static size_t padded(const struct native_model *model, size_t count)
 {
     size_t line = NATIVE_LINE / model->kernels->size;
     return (count + line - 1) / line * line;
 }
 
-void model_columns(const struct model *model, size_t width, uint32_t worker, size_t *from, size_t *to)
+void native_model_columns(const struct native_model *model, size_t width, uint32_t worker, size_t *from, size_t *to)
 {
     size_t line = NATIVE_LINE / model->kernels->size, lines = width / line, threads = team_threads(model->team);
     *from = lines * worker / threads * line;
     *to = lines * (worker + 1) / threads * line;
 }
 
-static void fill_table(struct model *model)
-{
-    for (int p = 0; p < 256; p++) {
-        if (model->kernels->size == sizeof(float)) ((float *)model->table)[p] = (float)p / 255.0f;
-        else ((double *)model->table)[p] = (double)p / 255.0;
-    }
-}
-
-static bool create_scratch(struct model *model)
+static bool create_scratch(struct native_model *model)
 {
     bool failed = false;
     size_t inputs = model->layers[0].inputs, from, to;
     if (inputs > SAMPLES_MAX_INPUTS) return false;
     for (uint32_t i = 0; i < team_threads(model->team); i++) {
         struct native_scratch *scratch = &model->scratch[i];
-        model_columns(model, model->layers[0].output_width, i, &from, &to);
+        native_model_columns(model, model->layers[0].output_width, i, &from, &to);
         scratch->entries = malloc(inputs * NATIVE_BLOCK * sizeof *scratch->entries);
         scratch->counts = calloc(inputs, sizeof *scratch->counts);
         if (model->batch_size > NATIVE_BLOCK) scratch->gradient = numbers(model, inputs * (to - from), &failed);
@@ -52,12 +46,12 @@ static bool create_scratch(struct model *model)
     return failed;
 }
 
-int model_create(const struct engine_config *config, struct team *team, struct model **out, struct error *error)
+int native_model_create(const struct engine_config *config, struct team *team, struct native_model **out, struct error *error)
 {
-    struct model *model = calloc(1, sizeof *model);
+    struct native_model *model = calloc(1, sizeof *model);
     if (!model) return error_set_memory(error, "the network");
     bool failed = false;
-    *model = (struct model){
+    *model = (struct native_model){
         .kernels = native_kernels_choose(config->dtype),
         .team = team,
         .layer_count = config->network.layer_count,
@@ -67,7 +61,7 @@ int model_create(const struct engine_config *config, struct team *team, struct m
     };
     for (uint32_t i = 0; i < model->layer_count; i++) {
         const struct layer *from = &config->network.layers[i];
-        struct model_layer *layer = &model->layers[i];
+        struct native_layer *layer = &model->layers[i];
         layer->inputs = from->inputs;
         layer->outputs = from->outputs;
         layer->activation = from->activation;
@@ -79,18 +73,17 @@ int model_create(const struct engine_config *config, struct team *team, struct m
             layer->bias[set] = numbers(model, layer->output_width, &failed);
         }
     }
-    model->table = numbers(model, 256, &failed);
-    if (model->table) fill_table(model);
+    model->table = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32() : preprocess_table_f64();
     if (!model->scratch || create_scratch(model)) failed = true;
     if (failed) {
-        model_destroy(model);
+        native_model_destroy(model);
         return error_set_memory(error, "the network");
     }
     *out = model;
     return 0;
 }
 
-static void free_rows(struct model *model)
+static void free_rows(struct native_model *model)
 {
     for (uint32_t i = 0; i < model->layer_count; i++) {
         free(model->layers[i].output);
@@ -106,13 +99,13 @@ static void free_rows(struct model *model)
     model->rows = 0;
 }
 
-void model_destroy(struct model *model)
+void native_model_destroy(struct native_model *model)
 {
     if (!model) return;
     free_rows(model);
-    model_trace_end(model);
+    native_model_trace_end(model);
     for (uint32_t i = 0; i < model->layer_count; i++) {
-        for (uint32_t set = 0; set < MODEL_SETS; set++) {
+        for (uint32_t set = 0; set < NATIVE_SETS; set++) {
             free(model->layers[i].weight[set]);
             free(model->layers[i].bias[set]);
         }
@@ -123,11 +116,10 @@ void model_destroy(struct model *model)
         free(model->scratch[i].gradient);
     }
     free(model->scratch);
-    free(model->table);
     free(model);
 }
 
-int model_reserve(struct model *model, size_t rows, struct error *error)
+int native_model_reserve(struct native_model *model, size_t rows, struct error *error)
 {
     if (rows <= model->rows) return 0;
     bool failed = false, dense = model->pixels != NULL;
@@ -143,10 +135,10 @@ int model_reserve(struct model *model, size_t rows, struct error *error)
         return error_set(error, ERROR_MEMORY, "no memory for batches of %zu: use a smaller batch size", rows);
     }
     model->rows = rows;
-    return dense ? model_reserve_dense(model, error) : 0;
+    return dense ? native_model_reserve_dense(model, error) : 0;
 }
 
-int model_reserve_dense(struct model *model, struct error *error)
+int native_model_reserve_dense(struct native_model *model, struct error *error)
 {
     bool failed = false;
     if (model->pixels) return 0;
@@ -154,25 +146,25 @@ int model_reserve_dense(struct model *model, struct error *error)
     return failed ? error_set(error, ERROR_MEMORY, "no memory for batches of %zu: use a smaller batch size", model->rows) : 0;
 }
 
-int model_trace_begin(struct model *model, struct error *error)
+int native_model_trace_begin(struct native_model *model, struct error *error)
 {
     bool failed = false;
     for (uint32_t i = 0; i < model->layer_count; i++) {
-        struct model_layer *layer = &model->layers[i];
+        struct native_layer *layer = &model->layers[i];
         size_t weights = i == 0 ? layer->inputs * layer->output_width : layer->outputs * layer->input_width;
         layer->before = numbers(model, model->rows * layer->output_width, &failed);
         layer->weight_gradient = numbers(model, weights, &failed);
         layer->bias_gradient = numbers(model, layer->output_width, &failed);
     }
     if (!failed) return 0;
-    model_trace_end(model);
+    native_model_trace_end(model);
     return error_set_memory(error, "the traced step");
 }
 
-void model_trace_end(struct model *model)
+void native_model_trace_end(struct native_model *model)
 {
     for (uint32_t i = 0; i < model->layer_count; i++) {
-        struct model_layer *layer = &model->layers[i];
+        struct native_layer *layer = &model->layers[i];
         free(layer->before);
         free(layer->weight_gradient);
         free(layer->bias_gradient);
@@ -181,28 +173,28 @@ void model_trace_end(struct model *model)
 }
 
 /* Where the weight from input `i` to unit `j` lies. */
-static size_t weight_at(const struct model *model, uint32_t layer, size_t i, size_t j)
+static size_t weight_at(const struct native_model *model, uint32_t layer, size_t i, size_t j)
 {
-    const struct model_layer *l = &model->layers[layer];
+    const struct native_layer *l = &model->layers[layer];
     size_t from, to;
     if (layer > 0) return j * l->input_width + i;
     for (uint32_t worker = 0;; worker++) {
-        model_columns(model, l->output_width, worker, &from, &to);
+        native_model_columns(model, l->output_width, worker, &from, &to);
         if (j < to) return l->inputs * from + i * (to - from) + (j - from);
     }
 }
 
 /* Copies one number of the kernels' size. */
-static void move(const struct model *model, void *destination, size_t to, const void *source, size_t from)
+static void move(const struct native_model *model, void *destination, size_t to, const void *source, size_t from)
 {
     if (model->kernels->size == sizeof(float)) ((float *)destination)[to] = ((const float *)source)[from];
     else ((double *)destination)[to] = ((const double *)source)[from];
 }
 
-void model_import(struct model *model, const struct parameters *source, uint32_t set)
+void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set)
 {
     for (uint32_t n = 0; n < model->layer_count; n++) {
-        struct model_layer *layer = &model->layers[n];
+        struct native_layer *layer = &model->layers[n];
         const void *weight = source->tensors[2 * n].values;
         for (size_t j = 0; j < layer->outputs; j++) {
             size_t at = weight_at(model, n, 0, j), step = weight_at(model, n, 1, j) - at;
@@ -213,10 +205,10 @@ void model_import(struct model *model, const struct parameters *source, uint32_t
     }
 }
 
-void model_export_layer(const struct model *model, uint32_t n, const void *weight, const void *bias, void *weight_out,
+void native_model_export_layer(const struct native_model *model, uint32_t n, const void *weight, const void *bias, void *weight_out,
                         void *bias_out)
 {
-    const struct model_layer *layer = &model->layers[n];
+    const struct native_layer *layer = &model->layers[n];
     for (size_t j = 0; j < layer->outputs; j++) {
         size_t at = weight_at(model, n, 0, j), step = weight_at(model, n, 1, j) - at;
         for (size_t i = 0; i < layer->inputs; i++)
@@ -225,9 +217,9 @@ void model_export_layer(const struct model *model, uint32_t n, const void *weigh
     memcpy(bias_out, bias, layer->outputs * model->kernels->size);
 }
 
-void model_export(const struct model *model, struct parameters *destination, uint32_t set)
+void native_model_export(const struct native_model *model, struct parameters *destination, uint32_t set)
 {
     for (uint32_t n = 0; n < model->layer_count; n++)
-        model_export_layer(model, n, model->layers[n].weight[set], model->layers[n].bias[set],
+        native_model_export_layer(model, n, model->layers[n].weight[set], model->layers[n].bias[set],
                            destination->tensors[2 * n].values, destination->tensors[2 * n + 1].values);
 }

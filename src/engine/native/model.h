@@ -9,32 +9,32 @@
 #include "engine/native/samples.h"
 #include "engine/native/team.h"
 
-#define MODEL_SETS (1 + OPTIMIZER_MAX_SLOTS) /* the values, then the optimizer's slots */
+#define NATIVE_SETS (1 + OPTIMIZER_MAX_SLOTS) /* the values, then the optimizer's slots */
 
 /* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units, one row a pixel, cut into
  * one slab of columns for each worker: weight i → j of the slab of columns [from, to) lies at
  * inputs · from + i · (to − from) + (j − from). All other layers are as in net/parameters.h, rows padded. */
-struct model_layer {
+struct native_layer {
     uint32_t inputs, outputs;
     size_t input_width, output_width;
     enum activation activation;
-    void *weight[MODEL_SETS], *bias[MODEL_SETS];
+    void *weight[NATIVE_SETS], *bias[NATIVE_SETS];
     void *weight_gradient, *bias_gradient; /* NULL except in a traced step */
     void *output;  /* [rows, output_width]: after the activation; the last layer's are the logits */
     void *delta;   /* [rows, output_width]: the loss's derivative by what goes into the activation */
     void *before;  /* [rows, output_width]: before the activation; NULL except in a traced step */
 };
 
-struct model {
+struct native_model {
     const struct native_kernels *kernels;
     struct team *team;
     uint32_t layer_count;
-    struct model_layer layers[NETWORK_MAX_LAYERS];
+    struct native_layer layers[NETWORK_MAX_LAYERS];
     struct optimizer optimizer;
     uint64_t steps;    /* taken so far */
     size_t batch_size;
     size_t rows;       /* what the layers' outputs have room for */
-    void *table;       /* [256]: a pixel's value */
+    const void *table; /* [256]: a pixel's value */
     void *pixels;      /* [rows, input_width]: a batch in full, for dense data; NULL until needed */
     double *losses;    /* [rows] */
     uint8_t *correct;  /* [rows] */
@@ -42,38 +42,38 @@ struct model {
 };
 
 /* Samples as the steps take them: lists, or the pixels themselves for dense data. */
-struct model_data {
+struct native_data {
     bool dense;
     const uint8_t *pixels;
     const uint8_t *labels; /* NULL where only a forward pass is wanted */
     const struct samples *lists;
 };
 
-int model_create(const struct engine_config *config, struct team *team, struct model **out, struct error *error);
+int native_model_create(const struct engine_config *config, struct team *team, struct native_model **out, struct error *error);
 /* NULL is fine. */
-void model_destroy(struct model *model);
+void native_model_destroy(struct native_model *model);
 /* Room for `rows` samples at a time in the layers' outputs. */
-int model_reserve(struct model *model, size_t rows, struct error *error);
+int native_model_reserve(struct native_model *model, size_t rows, struct error *error);
 /* Room for a batch in full; call before the first use of dense data. */
-int model_reserve_dense(struct model *model, struct error *error);
-/* Room for the gradients and what goes into the activations, until model_trace_end(). */
-int model_trace_begin(struct model *model, struct error *error);
-void model_trace_end(struct model *model);
+int native_model_reserve_dense(struct native_model *model, struct error *error);
+/* Room for the gradients and what goes into the activations, until native_model_trace_end(). */
+int native_model_trace_begin(struct native_model *model, struct error *error);
+void native_model_trace_end(struct native_model *model);
 
 /* Between the studio's layout and this one; `set` 0 the values, else 1 + slot. */
-void model_import(struct model *model, const struct parameters *source, uint32_t set);
-void model_export(const struct model *model, struct parameters *destination, uint32_t set);
+void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set);
+void native_model_export(const struct native_model *model, struct parameters *destination, uint32_t set);
 /* The same for two matrices given apart: gradients. */
-void model_export_layer(const struct model *model, uint32_t layer, const void *weight, const void *bias, void *weight_out,
+void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight, const void *bias, void *weight_out,
                         void *bias_out);
 
 /* Steps over order[0 … count): as engine.h's train. */
-void model_train(struct model *model, const struct model_data *data, const uint32_t *order, size_t count,
+void native_model_train(struct native_model *model, const struct native_data *data, const uint32_t *order, size_t count,
                  double *losses, uint32_t *correct);
 /* The last layer's output for samples [0, count), count at most model->rows; softmax instead of logits if asked. */
-void model_forward(struct model *model, const struct model_data *data, size_t count);
+void native_model_forward(struct native_model *model, const struct native_data *data, size_t count);
 
 /* The columns of a padded width that belong to a worker. */
-void model_columns(const struct model *model, size_t width, uint32_t worker, size_t *from, size_t *to);
+void native_model_columns(const struct native_model *model, size_t width, uint32_t worker, size_t *from, size_t *to);
 
 #endif

@@ -14,7 +14,7 @@ struct native {
     struct engine base;
     struct engine_config config;
     struct team *team;
-    struct model *model;
+    struct native_model *model;
     const struct split *split;
     struct samples lists;
     bool dense;
@@ -37,7 +37,7 @@ static void native_close(struct engine *engine)
 {
     struct native *native = native_of(engine);
     samples_free(&native->lists);
-    model_destroy(native->model);
+    native_model_destroy(native->model);
     team_destroy(native->team);
     free(native);
 }
@@ -56,7 +56,7 @@ static int native_open(const struct engine_config *config, struct engine **out, 
     native->config = *config;
     native->dense = network_inputs(&config->network) > SAMPLES_MAX_INPUTS;
     if (team_create(config->threads, &native->team, error) ||
-        model_create(config, native->team, &native->model, error)) {
+        native_model_create(config, native->team, &native->model, error)) {
         native_close(&native->base);
         return -1;
     }
@@ -74,11 +74,11 @@ static int native_attach(struct engine *engine, const struct split *split, struc
                              s, split->labels[s], classes);
     samples_free(&native->lists);
     size_t rows = split->count < native->config.batch_size ? split->count : native->config.batch_size;
-    if (model_reserve(native->model, rows, error)) return -1;
+    if (native_model_reserve(native->model, rows, error)) return -1;
     native->split = split;
     native->dense = inputs > SAMPLES_MAX_INPUTS ||
                     (double)samples_nonzero(split->pixels, split->count * inputs) > DENSE_SHARE * (double)(split->count * inputs);
-    if (native->dense) return model_reserve_dense(native->model, error);
+    if (native->dense) return native_model_reserve_dense(native->model, error);
     return samples_create(&native->lists, split->pixels, split->count, inputs, native->team, error);
 }
 
@@ -95,7 +95,7 @@ static int native_set_parameters(struct engine *engine, const struct parameters 
 {
     struct native *native = native_of(engine);
     if (check_shape(native, parameters, error)) return -1;
-    model_import(native->model, parameters, 0);
+    native_model_import(native->model, parameters, 0);
     return 0;
 }
 
@@ -103,7 +103,7 @@ static int native_get_parameters(struct engine *engine, struct parameters *param
 {
     struct native *native = native_of(engine);
     if (check_shape(native, parameters, error)) return -1;
-    model_export(native->model, parameters, 0);
+    native_model_export(native->model, parameters, 0);
     return 0;
 }
 
@@ -121,7 +121,7 @@ static int native_set_optimizer_state(struct engine *engine, const struct optimi
 {
     struct native *native = native_of(engine);
     if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++) model_import(native->model, state->slots[i], 1 + i);
+    for (uint32_t i = 0; i < state->slot_count; i++) native_model_import(native->model, state->slots[i], 1 + i);
     native->model->steps = state->steps;
     return 0;
 }
@@ -130,14 +130,14 @@ static int native_get_optimizer_state(struct engine *engine, struct optimizer_st
 {
     struct native *native = native_of(engine);
     if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++) model_export(native->model, state->slots[i], 1 + i);
+    for (uint32_t i = 0; i < state->slot_count; i++) native_model_export(native->model, state->slots[i], 1 + i);
     state->steps = native->model->steps;
     return 0;
 }
 
-static struct model_data training_data(const struct native *native)
+static struct native_data training_data(const struct native *native)
 {
-    return (struct model_data){native->dense, native->split->pixels, native->split->labels, &native->lists};
+    return (struct native_data){native->dense, native->split->pixels, native->split->labels, &native->lists};
 }
 
 static int check_order(const struct native *native, const uint32_t *order, size_t count, struct error *error)
@@ -152,13 +152,13 @@ static int native_train(struct engine *engine, const uint32_t *order, size_t cou
 {
     struct native *native = native_of(engine);
     if (check_order(native, order, count, error)) return -1;
-    struct model_data data = training_data(native);
-    model_train(native->model, &data, order, count, losses, correct);
+    struct native_data data = training_data(native);
+    native_model_train(native->model, &data, order, count, losses, correct);
     return 0;
 }
 
 /* `rows` rows of a padded matrix as doubles without the padding. */
-static void widen(const struct model *model, const void *values, size_t stride, size_t rows, size_t columns, double *out)
+static void widen(const struct native_model *model, const void *values, size_t stride, size_t rows, size_t columns, double *out)
 {
     for (size_t m = 0; m < rows; m++)
         for (size_t c = 0; c < columns; c++)
@@ -169,18 +169,18 @@ static void widen(const struct model *model, const void *values, size_t stride, 
 static int native_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits, struct error *error)
 {
     struct native *native = native_of(engine);
-    struct model *model = native->model;
+    struct native_model *model = native->model;
     size_t inputs = network_inputs(&native->config.network), classes = network_classes(&native->config.network);
-    const struct model_layer *last = &model->layers[model->layer_count - 1];
+    const struct native_layer *last = &model->layers[model->layer_count - 1];
     size_t most = count < FORWARD_ROWS ? count : FORWARD_ROWS;
-    if (model_reserve(model, most, error)) return -1;
-    if (native->dense && model_reserve_dense(model, error)) return -1;
+    if (native_model_reserve(model, most, error)) return -1;
+    if (native->dense && native_model_reserve_dense(model, error)) return -1;
     for (size_t done = 0; done < count; done += most) {
         size_t rows = count - done < most ? count - done : most;
         struct samples lists = {0};
-        struct model_data data = {native->dense, pixels + done * inputs, NULL, &lists};
+        struct native_data data = {native->dense, pixels + done * inputs, NULL, &lists};
         if (!native->dense && samples_create(&lists, data.pixels, rows, inputs, native->team, error)) return -1;
-        model_forward(model, &data, rows);
+        native_model_forward(model, &data, rows);
         widen(model, last->output, last->output_width, rows, classes, logits + done * classes);
         samples_free(&lists);
     }
@@ -206,7 +206,7 @@ static int emit_rows(struct trace *trace, const char *name, const void *values, 
 static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
 {
     const struct native *native = trace->native;
-    struct model *model = native->model;
+    struct native_model *model = native->model;
     size_t inputs = network_inputs(&native->config.network);
     char name[32];
     for (size_t m = 0; m < trace->rows; m++)
@@ -217,13 +217,13 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
         }
     if (trace->emit(trace->context, "input", (size_t[]){trace->rows, inputs}, 2, trace->values)) return -1;
     for (uint32_t n = 0; n + 1 < model->layer_count; n++) {
-        const struct model_layer *layer = &model->layers[n];
+        const struct native_layer *layer = &model->layers[n];
         snprintf(name, sizeof name, "z%u", n + 1);
         if (emit_rows(trace, name, layer->before, layer->output_width, layer->outputs)) return -1;
         snprintf(name, sizeof name, "a%u", n + 1);
         if (emit_rows(trace, name, layer->output, layer->output_width, layer->outputs)) return -1;
     }
-    const struct model_layer *last = &model->layers[model->layer_count - 1];
+    const struct native_layer *last = &model->layers[model->layer_count - 1];
     if (emit_rows(trace, "logits", last->output, last->output_width, last->outputs)) return -1;
     struct native_matrix logits = {last->output, last->output_width};
     model->kernels->softmax(&logits, native->split->labels, order, trace->rows, last->outputs, 0, last->delta,
@@ -236,14 +236,14 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
 static int emit_parameters(struct trace *trace, const char *prefix, bool gradients)
 {
     const struct native *native = trace->native;
-    const struct model *model = native->model;
+    const struct native_model *model = native->model;
     struct parameters *parameters;
     struct error error;
     int result = -1;
     if (parameters_create(&native->config.network, native->config.dtype, &parameters, &error)) return -1;
     for (uint32_t n = 0; n < model->layer_count; n++) {
-        const struct model_layer *layer = &model->layers[n];
-        model_export_layer(model, n, gradients ? layer->weight_gradient : layer->weight[0],
+        const struct native_layer *layer = &model->layers[n];
+        native_model_export_layer(model, n, gradients ? layer->weight_gradient : layer->weight[0],
                            gradients ? layer->bias_gradient : layer->bias[0], parameters->tensors[2 * n].values,
                            parameters->tensors[2 * n + 1].values);
     }
@@ -276,7 +276,7 @@ static int native_trace(struct engine *engine, const uint32_t *order, size_t cou
                         struct error *error)
 {
     struct native *native = native_of(engine);
-    struct model *model = native->model;
+    struct native_model *model = native->model;
     int result = -1;
     double loss;
     if (check_order(native, order, count, error)) return -1;
@@ -284,16 +284,16 @@ static int native_trace(struct engine *engine, const uint32_t *order, size_t cou
         return error_set(error, ERROR_USAGE, "a traced step takes 1 to %u samples", native->config.batch_size);
     struct trace trace = {native, emit, context, malloc(largest_tensor(native, count) * sizeof(double)), count};
     if (!trace.values) return error_set_memory(error, "the traced step");
-    if (model_reserve(model, count, error) || model_trace_begin(model, error)) goto out;
-    struct model_data data = training_data(native);
-    model_train(model, &data, order, count, &loss, NULL);
+    if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error)) goto out;
+    struct native_data data = training_data(native);
+    native_model_train(model, &data, order, count, &loss, NULL);
     if (emit_forward(&trace, order, loss) || emit_parameters(&trace, "grad/", true) || emit_parameters(&trace, "new/", false)) {
         error_set(error, ERROR_FAILED, "the traced step could not be passed on");
         goto out;
     }
     result = 0;
 out:
-    model_trace_end(model);
+    native_model_trace_end(model);
     free(trace.values);
     return result;
 }

@@ -10,8 +10,8 @@
 #include "engine/native/model.h"
 
 struct job {
-    struct model *model;
-    const struct model_data *data;
+    struct native_model *model;
+    const struct native_data *data;
     const uint32_t *order; /* NULL: 0, 1, 2 … */
     size_t count;
     double *losses;    /* NULL: only the forward pass, of all at once */
@@ -20,15 +20,15 @@ struct job {
 
 /* One worker's view of one batch. */
 struct batch {
-    struct model *model;
-    const struct model_data *data;
+    struct native_model *model;
+    const struct native_data *data;
     const uint32_t *order;
     size_t rows;
     uint32_t worker;
     struct native_update update;
 };
 
-static void *at(const struct model *model, void *numbers, size_t index)
+static void *at(const struct native_model *model, void *numbers, size_t index)
 {
     return numbers ? (char *)numbers + index * model->kernels->size : NULL;
 }
@@ -40,7 +40,7 @@ static struct native_lists lists_of(const struct batch *batch)
 }
 
 /* A parameter matrix from number `from` on. */
-static struct native_target target_of(const struct model *model, void *const sets[MODEL_SETS], void *gradient, size_t from,
+static struct native_target target_of(const struct native_model *model, void *const sets[NATIVE_SETS], void *gradient, size_t from,
                                       size_t stride, size_t columns)
 {
     return (struct native_target){
@@ -54,15 +54,15 @@ static struct native_target target_of(const struct model *model, void *const set
 
 static struct native_target first_layer_slab(const struct batch *batch, size_t from, size_t to)
 {
-    const struct model_layer *layer = &batch->model->layers[0];
+    const struct native_layer *layer = &batch->model->layers[0];
     return target_of(batch->model, layer->weight, layer->weight_gradient, layer->inputs * from, to - from, to - from);
 }
 
 /* Keeps what goes into the activation when it is asked for, then applies it. */
-static void activate(const struct batch *batch, const struct model_layer *layer, size_t row, size_t rows, size_t from,
+static void activate(const struct batch *batch, const struct native_layer *layer, size_t row, size_t rows, size_t from,
                      size_t to)
 {
-    const struct model *model = batch->model;
+    const struct native_model *model = batch->model;
     size_t stride = layer->output_width;
     if (layer->before)
         for (size_t m = row; m < row + rows; m++)
@@ -81,8 +81,8 @@ static void rows_of(const struct batch *batch, size_t *from, size_t *to)
 
 static void expand_rows(const struct batch *batch)
 {
-    const struct model *model = batch->model;
-    const struct model_layer *layer = &model->layers[0];
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[0];
     size_t from, to;
     rows_of(batch, &from, &to);
     for (size_t m = from; m < to; m++) {
@@ -94,15 +94,15 @@ static void expand_rows(const struct batch *batch)
 
 static void forward_first(const struct batch *batch)
 {
-    const struct model *model = batch->model;
-    const struct model_layer *layer = &model->layers[0];
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[0];
     size_t from, to;
     if (batch->data->dense) {
         team_barrier(model->team); /* the step before has done with the pixels */
         expand_rows(batch);
         team_barrier(model->team);
     }
-    model_columns(model, layer->output_width, batch->worker, &from, &to);
+    native_model_columns(model, layer->output_width, batch->worker, &from, &to);
     if (from == to) return;
     struct native_target slab = first_layer_slab(batch, from, to);
     void *out = at(model, layer->output, from);
@@ -120,11 +120,11 @@ static void forward_first(const struct batch *batch)
 /* All layers after the first, for this worker's samples. */
 static void forward_rest(const struct batch *batch)
 {
-    const struct model *model = batch->model;
+    const struct native_model *model = batch->model;
     size_t from, to;
     rows_of(batch, &from, &to);
     for (uint32_t n = 1; n < model->layer_count && from < to; n++) {
-        const struct model_layer *layer = &model->layers[n], *below = &model->layers[n - 1];
+        const struct native_layer *layer = &model->layers[n], *below = &model->layers[n - 1];
         struct native_matrix input = {at(model, below->output, from * below->output_width), below->output_width};
         struct native_matrix weight = {layer->weight[0], layer->input_width};
         model->kernels->multiply_transposed(&input, &weight, layer->bias[0], to - from, layer->input_width, layer->outputs,
@@ -135,8 +135,8 @@ static void forward_rest(const struct batch *batch)
 
 static void loss(const struct batch *batch)
 {
-    const struct model *model = batch->model;
-    const struct model_layer *last = &model->layers[model->layer_count - 1];
+    const struct native_model *model = batch->model;
+    const struct native_layer *last = &model->layers[model->layer_count - 1];
     size_t from, to;
     rows_of(batch, &from, &to);
     struct native_matrix logits = {at(model, last->output, from * last->output_width), last->output_width};
@@ -148,16 +148,16 @@ static void loss(const struct batch *batch)
 /* Layer n's update, n ≥ 1, and the delta of the layer below, for the columns this worker owns there. */
 static void backward_layer(const struct batch *batch, uint32_t n)
 {
-    const struct model *model = batch->model;
+    const struct native_model *model = batch->model;
     const struct native_kernels *kernels = model->kernels;
-    const struct model_layer *layer = &model->layers[n], *below = &model->layers[n - 1];
+    const struct native_layer *layer = &model->layers[n], *below = &model->layers[n - 1];
     struct native_matrix delta = {layer->delta, layer->output_width};
     size_t from, to;
     if (batch->worker == 0) {
         struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, 0, 0, layer->output_width);
         kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
     }
-    model_columns(model, layer->input_width, batch->worker, &from, &to);
+    native_model_columns(model, layer->input_width, batch->worker, &from, &to);
     if (from == to) return;
     struct native_target weight = target_of(model, layer->weight, layer->weight_gradient, from, layer->input_width, to - from);
     struct native_matrix values = {weight.values, weight.stride};
@@ -170,11 +170,11 @@ static void backward_layer(const struct batch *batch, uint32_t n)
 
 static void backward_first(const struct batch *batch)
 {
-    const struct model *model = batch->model;
+    const struct native_model *model = batch->model;
     const struct native_kernels *kernels = model->kernels;
-    const struct model_layer *layer = &model->layers[0];
+    const struct native_layer *layer = &model->layers[0];
     size_t from, to;
-    model_columns(model, layer->output_width, batch->worker, &from, &to);
+    native_model_columns(model, layer->output_width, batch->worker, &from, &to);
     if (from == to) return;
     struct native_target slab = first_layer_slab(batch, from, to);
     struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, from, 0, to - from);
@@ -192,7 +192,7 @@ static void backward_first(const struct batch *batch)
 
 static void backward(const struct batch *batch)
 {
-    const struct model *model = batch->model;
+    const struct native_model *model = batch->model;
     for (uint32_t n = model->layer_count - 1; n > 0; n--) {
         backward_layer(batch, n);
         if (n > 1) team_barrier(model->team);
@@ -203,7 +203,7 @@ static void backward(const struct batch *batch)
 /* The samples' losses and hits, in their order; only the first worker, after the barrier that follows the loss. */
 static void report(const struct batch *batch, double *mean, uint32_t *correct)
 {
-    const struct model *model = batch->model;
+    const struct native_model *model = batch->model;
     double total = 0;
     uint32_t hits = 0;
     for (size_t m = 0; m < batch->rows; m++) {
@@ -236,7 +236,7 @@ static struct native_update update_of(const struct optimizer *o, uint64_t step)
 static void run_steps(void *context, uint32_t worker)
 {
     struct job *job = context;
-    struct model *model = job->model;
+    struct native_model *model = job->model;
     struct batch batch = {.model = model, .data = job->data, .worker = worker};
     for (size_t done = 0, step = 0; done < job->count; done += batch.rows, step++) {
         batch.rows = job->count - done < model->batch_size ? job->count - done : model->batch_size;
@@ -252,7 +252,7 @@ static void run_steps(void *context, uint32_t worker)
     }
 }
 
-void model_train(struct model *model, const struct model_data *data, const uint32_t *order, size_t count, double *losses,
+void native_model_train(struct native_model *model, const struct native_data *data, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct)
 {
     struct job job = {model, data, order, count, losses, correct};
@@ -269,7 +269,7 @@ static void run_forward(void *context, uint32_t worker)
     forward_rest(&batch);
 }
 
-void model_forward(struct model *model, const struct model_data *data, size_t count)
+void native_model_forward(struct native_model *model, const struct native_data *data, size_t count)
 {
     struct job job = {.model = model, .data = data, .count = count};
     CHECK(count <= model->rows);
