@@ -13,6 +13,7 @@
 #define KNOWN_FORMATS ".pth, .h5, .safetensors or .onnx"
 
 const struct modelfile_format *const modelfile_table[] = {
+    &modelfile_pth,
     &modelfile_safetensors,
 };
 const size_t modelfile_table_count = sizeof modelfile_table / sizeof *modelfile_table;

@@ -1,0 +1,272 @@
+/* .pth: what torch.save(model.state_dict(), path) writes since PyTorch 1.6. A zip archive of stored records under one
+ * folder: data.pkl (the pickle), data/0 … (the storages' bytes), byteorder, version
+ * (torch/serialization.py, caffe2/serialize/inline_container.cc). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zip.h>
+
+#include "base/js.h"
+#include "modelfile/assemble.h"
+#include "modelfile/formats.h"
+#include "modelfile/pickle.h"
+#include "modelfile/pth.h"
+
+#define SAVE_AGAIN "save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"
+#define NOTE_MAX ((size_t)1 << 20)
+#define KEY_MAX 64
+/* What a state dict of the studio may have, with room for a tensor too many to be named in a message. */
+#define TENSORS_MAX (2 * NETWORK_MAX_LAYERS + 1)
+
+struct archive {
+    zip_t *zip;
+    char *folder; /* owned; "archive/", or "" */
+    uint64_t file_size;
+};
+
+static void archive_close(struct archive *archive)
+{
+    if (archive->zip) zip_discard(archive->zip);
+    free(archive->folder);
+}
+
+/* The folder of data.pkl; its name is the file's own at the time of saving. */
+static int find_folder(struct archive *archive, struct error *error)
+{
+    static const char wanted[] = "data.pkl";
+    zip_int64_t count = zip_get_num_entries(archive->zip, 0);
+    for (zip_int64_t i = 0; i < count; i++) {
+        const char *name = zip_get_name(archive->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+        size_t length = name ? strlen(name) : 0;
+        if (length < sizeof wanted - 1) continue;
+        size_t before = length - (sizeof wanted - 1);
+        if (strcmp(name + before, wanted) != 0 || (before && name[before - 1] != '/')) continue;
+        archive->folder = strndup(name, before);
+        return archive->folder ? 0 : error_set_memory(error, "a name");
+    }
+    if (zip_name_locate(archive->zip, "model.weights.h5", 0) >= 0)
+        return error_set(error, ERROR_INPUT, "it is a .keras archive: save it in Python with model.save(\"model.h5\")");
+    return error_set(error, ERROR_INPUT, "it is a zip archive without a PyTorch pickle: " SAVE_AGAIN);
+}
+
+static int archive_open(const char *path, struct archive *archive, struct error *error)
+{
+    int code = 0;
+    FILE *file = fopen(path, "rbe");
+    if (file && !fseeko(file, 0, SEEK_END)) archive->file_size = (uint64_t)ftello(file);
+    if (file) fclose(file);
+    archive->zip = zip_open(path, ZIP_RDONLY | ZIP_CHECKCONS, &code);
+    if (archive->zip) return find_folder(archive, error);
+    zip_error_t problem;
+    zip_error_init_with_code(&problem, code);
+    error_set(error, ERROR_INPUT, "the zip archive is damaged or cut short (%s): copy or save it again", zip_error_strerror(&problem));
+    zip_error_fini(&problem);
+    return -1;
+}
+
+/* The index of record `name` within the folder, or -1. */
+static zip_int64_t find_record(const struct archive *archive, const char *name)
+{
+    char *full;
+    if (asprintf(&full, "%s%s", archive->folder, name) < 0) return -1;
+    zip_int64_t index = zip_name_locate(archive->zip, full, ZIP_FL_ENC_RAW);
+    free(full);
+    return index;
+}
+
+/* A whole record, malloc'd. Its claimed size must be plausible before memory is had for it; the checksum is checked. */
+static int read_record(const struct archive *archive, const char *name, size_t limit, char **out, size_t *size, struct error *error)
+{
+    zip_stat_t info;
+    zip_int64_t index = find_record(archive, name);
+    if (index < 0 || zip_stat_index(archive->zip, (zip_uint64_t)index, 0, &info) || !(info.valid & ZIP_STAT_SIZE))
+        return error_set(error, ERROR_INPUT, "the record %s is missing: the file is damaged", name);
+    bool stored = info.comp_method == ZIP_CM_STORE;
+    if (!stored && info.comp_method != ZIP_CM_DEFLATE)
+        return error_set(error, ERROR_INPUT, "the record %s is compressed in a way PyTorch does not use: " SAVE_AGAIN, name);
+    /* Deflate shrinks at most about 1:1032. */
+    if (info.size > limit || info.comp_size > archive->file_size || info.size > info.comp_size * (stored ? 1 : 1040))
+        return error_set(error, ERROR_INPUT, "the record %s claims %llu bytes: the file is damaged, or no model for the studio",
+                         name, (unsigned long long)info.size);
+    char extra, *data = malloc((size_t)info.size + 1);
+    zip_file_t *file = data ? zip_fopen_index(archive->zip, (zip_uint64_t)index, 0) : NULL;
+    if (!file || zip_fread(file, data, info.size) != (zip_int64_t)info.size || zip_fread(file, &extra, 1) != 0) {
+        bool memory = !data;
+        if (file) zip_fclose(file);
+        free(data);
+        if (memory) return error_set_memory(error, "the model file");
+        return error_set(error, ERROR_INPUT, "the record %s cannot be read: the file is damaged", name);
+    }
+    zip_fclose(file);
+    data[info.size] = '\0';
+    *out = data;
+    *size = (size_t)info.size;
+    return 0;
+}
+
+static bool holds_tensors(const struct pickle_value *value)
+{
+    if (!value || value->kind != PICKLE_DICT) return false;
+    for (size_t i = 1; i < value->items.count; i += 2)
+        if (value->items.values[i]->kind == PICKLE_TENSOR) return true;
+    return false;
+}
+
+/* The state dict itself, or where people keep it in a checkpoint. */
+static const struct pickle_value *find_state_dict(const struct pickle_value *root, struct error *error)
+{
+    static const char *const keys[] = {"state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"};
+    const struct pickle_value *only = NULL;
+    size_t found = 0;
+    if (holds_tensors(root)) return root;
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        const struct pickle_value *value = pickle_get(root, keys[k]);
+        if (holds_tensors(value)) return value;
+    }
+    for (size_t i = 1; root->kind == PICKLE_DICT && i < root->items.count; i += 2) {
+        if (!holds_tensors(root->items.values[i])) continue;
+        only = root->items.values[i];
+        found++;
+    }
+    if (found == 1) return only;
+    error_set(error, ERROR_INPUT, "the pickle holds no state dict of tensors: " SAVE_AGAIN);
+    return NULL;
+}
+
+/* The highest place a tensor touches lies within its storage. */
+static bool within_storage(const struct pickle_tensor *tensor)
+{
+    size_t last = tensor->offset, count;
+    if (shape_count(tensor->rank, tensor->shape, NETWORK_MAX_PARAMETERS, &count)) return false;
+    if (!count) return true;
+    for (uint32_t d = 0; d < tensor->rank; d++) {
+        size_t reach;
+        if (__builtin_mul_overflow(tensor->shape[d] - 1, tensor->strides[d], &reach) || __builtin_add_overflow(last, reach, &last))
+            return false;
+    }
+    return last < tensor->storage->count;
+}
+
+/* Row by row through a tensor of any strides (transposed, a slice, expanded). */
+static void gather(const struct pickle_tensor *from, const char *data, struct named_tensor *to)
+{
+    size_t index[STATE_DICT_MAX_RANK] = {0}, size = stored_type_size(from->storage->stored);
+    uint32_t inner = from->rank ? from->rank - 1 : 0;
+    size_t row = from->rank ? from->shape[inner] : 1, stride = from->rank ? from->strides[inner] : 1;
+    for (size_t done = 0; done < to->count; done += row) {
+        size_t place = from->offset;
+        for (uint32_t d = 0; d < inner; d++) place += index[d] * from->strides[d];
+        named_tensor_fill(to, done, from->storage->stored, data + place * size, stride, row);
+        for (uint32_t d = inner; d-- > 0 && ++index[d] == from->shape[d];) index[d] = 0;
+    }
+}
+
+static int load_tensor(const struct archive *archive, const char *name, const struct pickle_tensor *tensor,
+                       struct state_dict *state, struct error *error)
+{
+    const struct pickle_storage *storage = tensor->storage;
+    char record[KEY_MAX + 8], *data;
+    size_t size;
+    struct named_tensor *to;
+    if (!storage->floating)
+        return error_set(error, ERROR_INPUT, "the tensor %.100s is a %s: the studio reads networks of dense layers", name, storage->type);
+    if (!within_storage(tensor) || storage->count > NETWORK_MAX_PARAMETERS)
+        return error_set(error, ERROR_INPUT, "the tensor %.100s reaches outside its storage: the file is damaged", name);
+    if (strlen(storage->key) > KEY_MAX || strspn(storage->key, "0123456789") != strlen(storage->key))
+        return error_set(error, ERROR_INPUT, "the tensor %.100s names no record: the file is damaged", name);
+    snprintf(record, sizeof record, "data/%s", storage->key);
+    if (read_record(archive, record, NETWORK_MAX_PARAMETERS * sizeof(double), &data, &size, error)) return -1;
+    int status = -1;
+    if (size != storage->count * stored_type_size(storage->stored))
+        error_set(error, ERROR_INPUT, "the record %s has %zu bytes, the pickle says %zu values: the file is damaged", record,
+                  size, storage->count);
+    else
+        status = state_dict_add(state, name, stored_type_dtype(storage->stored), tensor->rank, tensor->shape, &to, error);
+    if (!status) gather(tensor, data, to);
+    free(data);
+    return status;
+}
+
+/* Entries that are no tensors (versions, counters) are passed over; a module's own extra state cannot matter here. */
+static int load_state_dict(const struct archive *archive, const struct pickle_value *dict, struct state_dict *state, struct error *error)
+{
+    for (size_t i = 0; i < dict->items.count; i += 2) {
+        const struct pickle_value *name = dict->items.values[i], *value = dict->items.values[i + 1];
+        if (value->kind != PICKLE_TENSOR) continue;
+        if (name->kind != PICKLE_TEXT) return error_set(error, ERROR_INPUT, "a tensor has no name: " SAVE_AGAIN);
+        if (state->count == TENSORS_MAX)
+            return error_set(error, ERROR_INPUT, "it has more than %d tensors: the studio reads networks of up to %d dense layers",
+                             2 * NETWORK_MAX_LAYERS, NETWORK_MAX_LAYERS);
+        if (load_tensor(archive, name->text, &value->tensor, state, error)) return -1;
+    }
+    return 0;
+}
+
+static int check_records(const struct archive *archive, struct error *error)
+{
+    char *order;
+    size_t size;
+    if (find_record(archive, "constants.pkl") >= 0)
+        return error_set(error, ERROR_INPUT, "it is a TorchScript program: save only its weights in Python with "
+                         "torch.save(torch.jit.load(\"model.pt\").state_dict(), \"model.pth\")");
+    if (find_record(archive, "byteorder") < 0) return 0; /* older than PyTorch 2.1 */
+    if (read_record(archive, "byteorder", 64, &order, &size, error)) return -1;
+    bool little = strncmp(order, "little", 6) == 0;
+    free(order);
+    return little ? 0 : error_set(error, ERROR_INPUT, "it was saved on a big-endian machine: save it again on another");
+}
+
+/* What the studio wrote beside the tensors: {"network":{…},"metadata":{…}}. NULL when there is none. */
+static int read_note(const struct archive *archive, json_t **out, struct error *error)
+{
+    char *text;
+    size_t size;
+    *out = NULL;
+    if (find_record(archive, PTH_NOTE_RECORD) < 0) return 0;
+    if (read_record(archive, PTH_NOTE_RECORD, NOTE_MAX, &text, &size, error)) return -1;
+    int status = js_parse_object(text, size, "the record " PTH_NOTE_RECORD, out, error);
+    free(text);
+    return status;
+}
+
+static int read_archive(const char *path, struct state_dict *state, json_t **note, struct error *error)
+{
+    int status = -1;
+    struct archive archive = {0};
+    struct pickle *pickle = NULL;
+    const struct pickle_value *dict;
+    char *program = NULL;
+    size_t size;
+    if (archive_open(path, &archive, error) || check_records(&archive, error) ||
+        read_record(&archive, "data.pkl", PICKLE_MAX_BYTES, &program, &size, error) ||
+        pickle_read(program, size, &pickle, error) || !(dict = find_state_dict(pickle_root(pickle), error)) ||
+        load_state_dict(&archive, dict, state, error) || read_note(&archive, note, error))
+        goto out;
+    status = 0;
+out:
+    pickle_destroy(pickle);
+    free(program);
+    archive_close(&archive);
+    return status;
+}
+
+static int read_model(const char *path, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    struct state_dict state = {0};
+    json_t *note = NULL;
+    int status = read_archive(path, &state, &note, error);
+    if (!status) status = model_from_state_dict(&state, json_object_get(note, "network"), true, options, out, error);
+    if (status) error_prefix(error, "%s", path);
+    else if (json_is_object(json_object_get(note, "metadata"))) out->metadata = json_incref(json_object_get(note, "metadata"));
+    json_decref(note);
+    state_dict_clear(&state);
+    return status;
+}
+
+const struct modelfile_format modelfile_pth = {
+    .id = "pth",
+    .title = "PyTorch state dict",
+    .extensions = "pth pt",
+    .read = read_model,
+    .write = pth_write_model,
+};
