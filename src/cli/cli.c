@@ -12,7 +12,9 @@
 
 /* Sorted by name. */
 static const struct command *const commands[] = {
+    &command_convert,
     &command_doctor,
+    &command_inspect,
     &command_train,
     &command_worker,
 };

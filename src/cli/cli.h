@@ -24,10 +24,12 @@ struct command {
     int arguments_min, arguments_max; /* how many words that are not options */
 };
 
+extern const struct command command_convert;
 extern const struct command command_data;
 extern const struct command command_doctor;
 extern const struct command command_engines;
 extern const struct command command_evaluate;
+extern const struct command command_inspect;
 extern const struct command command_predict;
 extern const struct command command_train;
 extern const struct command command_worker;

@@ -45,4 +45,13 @@ int modelfile_read(const char *path, const struct modelfile_options *options, st
 int modelfile_write(const char *path, const struct model *model, struct error *error);
 void model_destroy(struct model *model);
 
+/* {"format":"pth","layers":[{"type":"dense","inputs":784,"outputs":128,"activation":"relu"},…],"parameters":101770,
+ * "dtype":"float32","input":[28,28],"activation_known":true,"metadata":{…}}; new reference. */
+json_t *model_describe_json(const struct model *model);
+/* One entry a tensor, for comparing files by eye or machine: [{"name":"fc1.weight","shape":[128,784],
+ * "sha256":"…"},…], the digest being of the values' bytes, row-major, little-endian. New reference. */
+json_t *model_receipt_json(const struct model *model);
+/* True when both have the same network, dtype and values to the bit. */
+bool model_equal(const struct model *a, const struct model *b);
+
 #endif

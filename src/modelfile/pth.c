@@ -118,11 +118,11 @@ static const struct pickle_value *find_state_dict(const struct pickle_value *roo
     static const char *const keys[] = {"state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"};
     const struct pickle_value *only = NULL;
     size_t found = 0;
-    if (holds_tensors(root)) return root;
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         const struct pickle_value *value = pickle_get(root, keys[k]);
         if (holds_tensors(value)) return value;
     }
+    if (holds_tensors(root)) return root;
     for (size_t i = 1; root->kind == PICKLE_DICT && i < root->items.count; i += 2) {
         if (!holds_tensors(root->items.values[i])) continue;
         only = root->items.values[i];

@@ -1,0 +1,121 @@
+/* nnstudio convert: the same weights in another kind of file, with a receipt. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "cli/cli.h"
+#include "modelfile/modelfile.h"
+
+/* A state dict knows no activations, so they may be told; a file that does know them is not contradicted. */
+static int read_source(const char *path, const char *activation, struct model **model, struct error *error)
+{
+    struct modelfile_options options = {0};
+    if (activation && activation_parse(activation, &options.default_activation, error)) {
+        error->code = ERROR_USAGE;
+        return -1;
+    }
+    if (modelfile_read(path, &options, model, error)) return -1;
+    if (!activation) return 0;
+    const struct network *network = &(*model)->network;
+    for (uint32_t i = 0; i + 1 < network->layer_count; i++) {
+        if (network->layers[i].activation == options.default_activation) continue;
+        error_set(error, ERROR_USAGE, "%s itself says that layer %u has %s: leave --activation out", path, i + 1,
+                  activation_name(network->layers[i].activation));
+        model_destroy(*model);
+        return -1;
+    }
+    return 0;
+}
+
+/* The receipt is only given for what really stands in the new file. */
+static int check_copy(const char *path, const struct model *model, struct error *error)
+{
+    struct model *copy;
+    if (modelfile_read(path, NULL, &copy, error)) {
+        unlink(path);
+        return error_prefix(error, "the new file cannot be read back");
+    }
+    bool equal = model_equal(model, copy);
+    model_destroy(copy);
+    if (equal) return 0;
+    unlink(path);
+    return error_set(error, ERROR_FAILED, "%s read back differs from the source and was removed: please report this", path);
+}
+
+static json_t *describe_file(const char *path, const char *format, struct error *error)
+{
+    char digest[HASH_HEX_SIZE];
+    uint64_t size;
+    if (hash_file(path, digest, &size, error)) return NULL;
+    return json_pack("{s:s, s:s, s:I, s:s}", "path", path, "format", format, "bytes", (json_int_t)size, "sha256", digest);
+}
+
+static void print_file(const char *word, const json_t *file)
+{
+    printf("%-5s %s  %s, %lld bytes, sha256 %s\n", word, json_string_value(json_object_get(file, "path")),
+           json_string_value(json_object_get(file, "format")), (long long)json_integer_value(json_object_get(file, "bytes")),
+           json_string_value(json_object_get(file, "sha256")));
+}
+
+static void print_receipt(const json_t *receipt, const struct model *model)
+{
+    size_t index;
+    json_t *tensor;
+    print_file("from", json_object_get(receipt, "from"));
+    print_file("to", json_object_get(receipt, "to"));
+    json_array_foreach(json_object_get(receipt, "tensors"), index, tensor)
+        printf("%-12s %s  sha256 %s\n", json_string_value(json_object_get(tensor, "name")),
+               dtype_name(model->parameters->dtype), json_string_value(json_object_get(tensor, "sha256")));
+    if (!model->activation_known)
+        printf("activation taken for the hidden layers: %s\n", activation_name(model->network.layers[0].activation));
+    printf("%zu parameters, equal to the last bit\n", network_parameter_count(&model->network));
+}
+
+static int run(int argc, char **argv)
+{
+    bool as_json = false;
+    const char *activation = NULL;
+    const struct cli_option options[] = {
+        {"activation", OPTION_TEXT, &activation, "NAME", "relu, tanh or sigmoid, where the file tells none (default relu)"},
+        {"json", OPTION_FLAG, &as_json, NULL, "the receipt as one JSON object"},
+        {0},
+    };
+    struct cli_arguments arguments;
+    struct error error;
+    struct model *model;
+    const struct modelfile_format *target;
+    int status = cli_parse(&command_convert, options, argc, argv, &arguments);
+    if (status != CLI_GO_ON) return status;
+    const char *from = arguments.words[0], *to = arguments.words[1];
+    if (modelfile_format_for_writing(to, &target, &error) || read_source(from, activation, &model, &error)) return cli_fail(&error);
+
+    json_t *source = describe_file(from, model->format, &error), *result = NULL;
+    if (source && !modelfile_write(to, model, &error) && !check_copy(to, model, &error))
+        result = describe_file(to, target->id, &error);
+    if (!result) {
+        json_decref(source);
+        model_destroy(model);
+        return cli_fail(&error);
+    }
+    json_t *receipt = json_pack("{s:o, s:o, s:o, s:o, s:b}", "from", source, "to", result, "model", model_describe_json(model),
+                                "tensors", model_receipt_json(model), "equal", 1);
+    if (as_json) {
+        cli_print_json(receipt);
+    } else {
+        print_receipt(receipt, model);
+        json_decref(receipt);
+    }
+    model_destroy(model);
+    return EXIT_OK;
+}
+
+const struct command command_convert = {
+    .name = "convert",
+    .run = run,
+    .summary = "convert a model between .pth, .h5, .safetensors and .onnx, weights exactly equal",
+    .usage = "IN OUT [--activation NAME] [--json]",
+    .details = "The new file is read back and compared before the receipt is printed.",
+    .arguments_min = 2,
+    .arguments_max = 2,
+};
