@@ -19,10 +19,6 @@ struct words {
     bool parallel, json;
 };
 
-/* What a resumed run keeps from its beginning: with another value it would be another run. */
-static const char *const fixed_on_resume[] = {"dataset", "batch-size", "seed", "init", "dtype", "hidden", "activation",
-                                              "optimizer", "momentum", "weight-decay", "from", "limit"};
-
 static int copy_text(char *out, size_t size, const char *text, const char *what, struct error *error)
 {
     if ((size_t)snprintf(out, size, "%s", text) < size) return 0;
@@ -46,63 +42,89 @@ static int copy_dataset(struct job *job, const char *name, struct error *error)
     return copy_text(job->dataset, sizeof job->dataset, name, "data set's name", error);
 }
 
-/* What both a new and a resumed run may be told. */
-static int apply_common(const struct words *words, struct job *job, struct error *error)
+static int apply_optimizer(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
+                           struct optimizer *optimizer, struct error *error)
 {
+    /* Naming the optimizer that is there already changes nothing: a resumed run keeps its learning rate. */
+    if (words->optimizer && strcmp(words->optimizer, optimizer_type_name(optimizer->type)) != 0 &&
+        optimizer_init(optimizer, words->optimizer, error))
+        return -1;
+    if (cli_given(given, options, "lr")) optimizer->learning_rate = words->lr;
+    if (cli_given(given, options, "momentum")) optimizer->momentum = words->momentum;
+    if (cli_given(given, options, "weight-decay")) optimizer->weight_decay = words->weight_decay;
+    return 0;
+}
+
+/* What the person gave, onto a job that holds the defaults or the run that is to go on. */
+static int apply_words(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
+                       struct job *job, struct error *error)
+{
+    if (words->dataset && copy_dataset(job, words->dataset, error)) return -1;
     if (words->data_dir && copy_path(job->data_dir, words->data_dir, "data folder", error)) return -1;
     if (words->out && copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error)) return -1;
     if (words->name && copy_text(job->name, sizeof job->name, words->name, "model's name", error)) return -1;
+    if (words->from && copy_path(job->from, words->from, "model's path", error)) return -1;
+    if (words->hidden && job_parse_hidden(job, words->hidden, error)) return -1;
+    if (words->activation && activation_parse(words->activation, &job->activation, error)) return -1;
+    if (words->init && init_scheme_parse(words->init, &job->init, error)) return -1;
+    if (words->dtype && dtype_parse(words->dtype, &job->dtype, error)) return -1;
+    if (cli_given(given, options, "epochs")) job->epochs = words->epochs;
+    if (cli_given(given, options, "batch-size")) job->batch_size = words->batch_size;
+    if (cli_given(given, options, "threads")) job->threads = words->threads;
+    if (cli_given(given, options, "limit")) job->limit = words->limit;
+    if (cli_given(given, options, "seed")) job->seed = words->seed;
+    return apply_optimizer(words, given, options, &job->optimizer, error);
+}
+
+/* With another value of these the rest would be another run than the one that was begun. */
+static int same_run(const struct job *job, const struct job *begun, struct error *error)
+{
+    static const char *const fixed[] = {"dataset", "batch_size", "seed", "init", "dtype", "hidden", "activation", "from",
+                                        "limit", "optimizer"};
+    struct job other = *begun;
+    other.optimizer.learning_rate = job->optimizer.learning_rate; /* this one may change on the way */
+    json_t *now = job_to_json(job), *then = job_to_json(&other);
+    int status = 0;
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0] && !status; i++)
+        if (!json_equal(json_object_get(now, fixed[i]), json_object_get(then, fixed[i])))
+            status = error_set(error, ERROR_USAGE, "a run cannot change its %s on the way: leave that out with --resume",
+                               strcmp(fixed[i], "batch_size") == 0 ? "batch size" : fixed[i]);
+    json_decref(now);
+    json_decref(then);
+    return status;
+}
+
+/* The job of the run that is to go on. */
+static int read_run(const char *run, const char *home, struct job *job, uint32_t *epochs_done, struct error *error)
+{
+    if (!path_is_plain_name(run))
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`", run);
+    char path[JOB_PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", home, run) >= sizeof path)
+        return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
+    if (!file_exists(path))
+        return error_set(error, ERROR_NOT_FOUND, "no run %s with a checkpoint is in %s: see `nnstudio runs list`", run, home);
+    struct checkpoint checkpoint;
+    if (checkpoint_read(path, &checkpoint, error)) return -1;
+    *job = checkpoint.job;
+    *epochs_done = checkpoint.position.epoch;
+    checkpoint_clear(&checkpoint);
+    snprintf(job->resume, sizeof job->resume, "%s", path);
     return 0;
 }
 
 static int make_job(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
-                    struct job *job, struct error *error)
+                    const char *home, struct job *job, struct error *error)
 {
+    uint32_t epochs_done = 0;
     job_init(job);
-    if (words->dataset && copy_dataset(job, words->dataset, error)) return -1;
-    if (words->from && copy_path(job->from, words->from, "model's path", error)) return -1;
-    if (words->hidden && job_parse_hidden(job, words->hidden, error)) return -1;
-    if (words->activation && activation_parse(words->activation, &job->activation, error)) return -1;
-    if (words->optimizer && optimizer_init(&job->optimizer, words->optimizer, error)) return -1;
-    if (words->init && init_scheme_parse(words->init, &job->init, error)) return -1;
-    if (words->dtype && dtype_parse(words->dtype, &job->dtype, error)) return -1;
-    if (cli_given(given, options, "lr")) job->optimizer.learning_rate = words->lr;
-    if (cli_given(given, options, "momentum")) job->optimizer.momentum = words->momentum;
-    if (cli_given(given, options, "weight-decay")) job->optimizer.weight_decay = words->weight_decay;
-    job->epochs = words->epochs;
-    job->batch_size = words->batch_size;
-    job->threads = words->threads;
-    job->limit = words->limit;
-    job->seed = words->seed;
-    return apply_common(words, job, error);
-}
-
-/* The job of the run that is to go on, with what may be changed. */
-static int resume_job(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
-                      const char *home, struct job *job, struct error *error)
-{
-    for (size_t i = 0; i < sizeof fixed_on_resume / sizeof fixed_on_resume[0]; i++)
-        if (cli_given(given, options, fixed_on_resume[i]))
-            return error_set(error, ERROR_USAGE, "--%s cannot be changed with --resume: leave it out", fixed_on_resume[i]);
-    if (!path_is_plain_name(words->resume))
-        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`", words->resume);
-    char path[JOB_PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", home, words->resume) >= sizeof path)
-        return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
-    if (!file_exists(path))
-        return error_set(error, ERROR_NOT_FOUND, "no run %s with a checkpoint is in %s: see `nnstudio runs list`", words->resume, home);
-    struct checkpoint checkpoint;
-    if (checkpoint_read(path, &checkpoint, error)) return -1;
-    *job = checkpoint.job;
-    uint32_t done = checkpoint.position.epoch;
-    checkpoint_clear(&checkpoint);
-    snprintf(job->resume, sizeof job->resume, "%s", path);
-    if (cli_given(given, options, "lr")) job->optimizer.learning_rate = words->lr;
-    if (cli_given(given, options, "epochs")) job->epochs = words->epochs;
-    if (cli_given(given, options, "threads")) job->threads = words->threads;
-    if (job->epochs <= done)
-        return error_set(error, ERROR_USAGE, "the run %s has done its %u epochs: give a larger --epochs", words->resume, done);
-    return apply_common(words, job, error);
+    if (words->resume && read_run(words->resume, home, job, &epochs_done, error)) return -1;
+    struct job begun = *job;
+    if (apply_words(words, given, options, job, error)) return -1;
+    if (!words->resume) return 0;
+    if (same_run(job, &begun, error)) return -1;
+    if (job->epochs > epochs_done) return 0;
+    return error_set(error, ERROR_USAGE, "the run %s has done its %u epochs: give a larger --epochs", words->resume, epochs_done);
 }
 
 /* A lane for each engine of "torch,native". A run that goes on with its own engine stays the same run; with another
@@ -123,11 +145,11 @@ static int make_lanes(struct race *race, const struct job *job, const char *engi
         if (engine_need(id, &lane->ops, error)) return -1;
         for (size_t i = 0; i < race->count; i++)
             if (race->lanes[i].ops == lane->ops) return error_set(error, ERROR_USAGE, "the engine %s is named twice", id);
-        bool same_run = job->resume[0] && strcmp(job->engine, id) == 0;
+        bool goes_on = job->resume[0] && strcmp(job->engine, id) == 0;
         lane->job = *job;
-        lane->kept = same_run;
+        lane->kept = goes_on;
         snprintf(lane->job.engine, sizeof lane->job.engine, "%s", id);
-        if (!same_run) job_make_id(id, lane->job.run);
+        if (!goes_on) job_make_id(id, lane->job.run);
         if (job_set_home(&lane->job, home, error)) return -1;
         race->count++;
     }
@@ -149,11 +171,9 @@ static int prepare(struct race *race, const struct words *words, const struct cl
         status = cli_fail(&error);
         goto out;
     }
-    bool failed = words->resume ? resume_job(words, given, options, absolute, &job, &error) != 0
-                                : make_job(words, given, options, &job, &error) != 0;
-    if (!failed) failed = make_lanes(race, &job, words->engine ? words->engine : job.engine, absolute, &error) != 0;
-    if (!failed) failed = job_check(&race->lanes[0].job, &error) != 0;
-    if (failed) {
+    if (make_job(words, given, options, absolute, &job, &error) ||
+        make_lanes(race, &job, words->engine ? words->engine : job.engine, absolute, &error) ||
+        job_check(&race->lanes[0].job, &error)) {
         if (error.code == ERROR_INPUT) error.code = ERROR_USAGE;
         status = cli_fail(&error);
         goto out;
@@ -167,7 +187,7 @@ out:
 
 static int run(int argc, char **argv)
 {
-    struct words words = {.epochs = 5, .batch_size = 32};
+    struct words words = {0};
     const struct cli_option options[] = {
         {"engine", OPTION_TEXT, &words.engine, "E[,E...]", "torch, tensorflow, native (several: they are compared)"},
         {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH", "synthetic, mnist, fashion-mnist, or a file or folder"},

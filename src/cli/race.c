@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/js.h"
 #include "base/log.h"
 #include "cli/cli.h"
@@ -271,6 +272,17 @@ static void tell_interruption(const struct race *race)
     if (!told) log_line("nnstudio: interrupted");
 }
 
+/* A run that never got as far as a checkpoint leaves nothing behind. */
+static void clean_up(struct race *race)
+{
+    for (size_t i = 0; i < race->count; i++) {
+        struct lane *lane = &race->lanes[i];
+        struct error ignored;
+        if (!lane->kept) file_remove_tree(lane->job.run_dir, &ignored);
+        free(lane->losses);
+    }
+}
+
 int race_run(struct race *race)
 {
     sigset_t wanted, before;
@@ -289,7 +301,7 @@ int race_run(struct race *race)
     else race_view_end(race);
     bool failed = tell_failures(race);
     if (race->interrupted && !cli_output_lost()) tell_interruption(race);
-    for (size_t i = 0; i < race->count; i++) free(race->lanes[i].losses);
+    clean_up(race);
     if (race->interrupted) return EXIT_INTERRUPTED;
     return failed ? EXIT_FAILED : EXIT_OK;
 }

@@ -48,14 +48,14 @@ static const struct text_member {
 #define TEXT_COUNT (sizeof text_members / sizeof text_members[0])
 
 static const struct number_member {
-    const char *key;
+    const char *key, *spoken;
     size_t offset;
     uint32_t low, high;
 } number_members[] = {
-    {"epochs", offsetof(struct job, epochs), 1, JOB_MAX_EPOCHS},
-    {"batch_size", offsetof(struct job, batch_size), 1, JOB_MAX_BATCH},
-    {"threads", offsetof(struct job, threads), 0, JOB_MAX_THREADS},
-    {"limit", offsetof(struct job, limit), 0, UINT32_MAX},
+    {"epochs", "number of epochs", offsetof(struct job, epochs), 1, JOB_MAX_EPOCHS},
+    {"batch_size", "batch size", offsetof(struct job, batch_size), 1, JOB_MAX_BATCH},
+    {"threads", "number of threads", offsetof(struct job, threads), 0, JOB_MAX_THREADS},
+    {"limit", "limit", offsetof(struct job, limit), 0, UINT32_MAX},
 };
 #define NUMBER_COUNT (sizeof number_members / sizeof number_members[0])
 
@@ -152,12 +152,6 @@ int job_from_json(const json_t *value, struct job *job, struct error *error)
     return job_check(job, error);
 }
 
-/* What --epochs and the like call a member on the command line. */
-static const char *spoken(const char *key)
-{
-    return strcmp(key, "batch_size") == 0 ? "batch size" : key;
-}
-
 int job_check(const struct job *job, struct error *error)
 {
     const struct engine_ops *engine;
@@ -166,8 +160,8 @@ int job_check(const struct job *job, struct error *error)
         const struct number_member *member = &number_members[i];
         uint32_t number = *number_of(job, member);
         if (number < member->low || number > member->high)
-            return error_set(error, ERROR_INPUT, "the %s %u is not usable: give a whole number from %u to %u",
-                             spoken(member->key), number, member->low, member->high);
+            return error_set(error, ERROR_INPUT, "%u is no usable %s: give a whole number from %u to %u", number,
+                             member->spoken, member->low, member->high);
     }
     if (job->seed > INT64_MAX)
         return error_set(error, ERROR_INPUT, "the seed is too large: the most is %lld", (long long)INT64_MAX);
