@@ -15,6 +15,7 @@ static const struct command *const commands[] = {
     &command_convert,
     &command_doctor,
     &command_inspect,
+    &command_trace,
     &command_train,
     &command_worker,
 };

@@ -1,0 +1,34 @@
+/* nnstudio trace: one training step with every tensor of it in a file, started by the step microscope. */
+#include "base/js.h"
+#include "cli/cli.h"
+#include "run/trace.h"
+
+static int run(int argc, char **argv)
+{
+    uint32_t batch = 0;
+    const struct cli_option options[] = {
+        {"batch", OPTION_U32, &batch, "N", "number of the batch in the first epoch (0)"},
+        {0},
+    };
+    struct cli_arguments arguments;
+    int status = cli_parse(&command_trace, options, argc, argv, &arguments);
+    if (status != CLI_GO_ON) return status;
+
+    struct error error;
+    struct job job;
+    json_t *value;
+    if (js_read_object(arguments.words[0], 1 << 20, &value, &error)) return cli_fail(&error);
+    job_init(&job);
+    int failed = job_from_json(value, &job, &error);
+    json_decref(value);
+    if (failed || trace_step(&job, batch, arguments.words[1], &error)) return cli_fail(&error);
+    return EXIT_OK;
+}
+
+const struct command command_trace = {
+    .name = "trace",
+    .run = run,
+    .usage = "JOB.json OUT.safetensors [--batch N] (for the studio itself)",
+    .arguments_min = 2,
+    .arguments_max = 2,
+};

@@ -1,0 +1,21 @@
+/* Everything of a run in one .zip: models in all formats, the programs, the numbers to start from. */
+#ifndef NNSTUDIO_CODE_BUNDLE_H
+#define NNSTUDIO_CODE_BUNDLE_H
+
+#include "base/error.h"
+#include "modelfile/modelfile.h"
+#include "run/job.h"
+
+struct code_bundle {
+    const struct job *job;
+    const struct model *model;  /* the trained one; NULL leaves the model files out */
+    const char *curve_csv;      /* "step,loss\n…"; NULL leaves it out */
+    size_t train_samples;       /* how many samples an epoch has: the length of a row of order.npy */
+};
+
+/* Writes PATH whole or not at all: README.md, settings.json, model.py, model_tf.py, model.ipynb, model_tf.ipynb,
+ * requirements.txt, NAME.pth .h5 .safetensors .onnx, initial.pth, initial.h5, order.npy (uint32 [epochs, samples]),
+ * curve.csv. */
+int code_bundle_write(const struct code_bundle *bundle, const char *path, struct error *error);
+
+#endif

@@ -1,0 +1,252 @@
+#include "code/code.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "code/text.h"
+
+const struct code_voice *const code_voices[] = {
+    &code_torch_python,
+    &code_tensorflow_python,
+    &code_torch_c,
+    &code_tensorflow_c,
+};
+const size_t code_voice_count = sizeof code_voices / sizeof code_voices[0];
+
+static const struct {
+    const char *id, *title;
+    const char *note; /* what differs and why, for the reader of both */
+} stages[CODE_STAGE_COUNT] = {
+    [CODE_DATA] = {"data", "Data",
+                   "Both get the same bytes and divide them by 255. PyTorch wants tensors, made here from NumPy's memory without a "
+                   "copy; Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch."},
+    [CODE_NETWORK] = {"network", "Network",
+                      "PyTorch: a class whose forward() is ordinary Python, run anew for every batch (define-by-run). Keras: a "
+                      "list of layers, a description that is turned into a graph once and then run (define-then-run)."},
+    [CODE_OPTIMIZER] = {"optimizer", "Loss and optimizer",
+                        "PyTorch keeps loss and optimizer as objects that your own loop calls. Keras is told about them in "
+                        "compile() and calls them itself. Both losses take logits, which is exact where softmax first is not."},
+    [CODE_STEP] = {"step", "One training step",
+                   "Imperative: five calls in an order that you choose and may stop at with a debugger. Declarative: the step is "
+                   "inside fit(), fused into one graph; callbacks are the places where your code is asked in."},
+    [CODE_LOOP] = {"loop", "The loop",
+                   "Two loops written out, epochs and batches, against one call. What Keras saves in lines it takes in view: its "
+                   "accuracy and loss are running means over the epoch, which the PyTorch loop here computes by hand."},
+    [CODE_SAVE] = {"save", "Saving",
+                   "A state dict holds names and tensors only: whoever loads it must build the same class first. The .h5 holds the "
+                   "layers too, so load_model() needs nothing else."},
+};
+
+/* What a joined line is about, and why one side may have none. */
+static const struct {
+    const char *id, *title, *why;
+} ideas[] = {
+    {"read", "reading the files", NULL},
+    {"split", "training and test set", NULL},
+    {"scale", "pixels to 0 … 1", NULL},
+    {"labels", "labels as 64-bit integers", "Keras's sparse loss takes integers of any size; PyTorch asks for int64."},
+    {"seed", "the seed of chance", NULL},
+    {"network", "the network as a whole", NULL},
+    {"layer", "a dense layer", NULL},
+    {"activation", "the activation", NULL},
+    {"forward", "how values flow", "A Sequential flows from layer to layer by itself: there is nothing to write."},
+    {"init", "initial values", "The other framework's default is what was asked for."},
+    {"initial", "starting from given weights", NULL},
+    {"loss", "the loss function", NULL},
+    {"optimizer", "the optimizer", NULL},
+    {"compile", "compile()", "PyTorch has no such moment: its objects are ready when they are made."},
+    {"step", "the step as a function", "Inside fit()."},
+    {"zero_grad", "clearing the gradients", "Keras computes fresh gradients each step; PyTorch adds to the old ones until told."},
+    {"forward_pass", "the forward pass", "Inside fit()."},
+    {"loss_value", "the loss of the batch", "Inside fit()."},
+    {"backward", "the backward pass", "Inside fit(), differentiated when the graph was built."},
+    {"update", "the update of the weights", "Inside fit()."},
+    {"correct", "counting right answers", NULL},
+    {"callback", "the callback", "In a loop of your own you simply write the line where it belongs."},
+    {"epochs", "epochs", NULL},
+    {"batches", "batches", "fit() cuts them by batch_size."},
+    {"order", "the order of the samples", NULL},
+    {"evaluate", "the test set after each epoch", NULL},
+    {"report", "one line an epoch", NULL},
+    {"save", "saving", NULL},
+};
+
+int code_voice_need(const char *engine, const char *language, const struct code_voice **out, struct error *error)
+{
+    for (size_t i = 0; i < code_voice_count; i++) {
+        if (strcmp(code_voices[i]->engine, engine) == 0 && strcmp(code_voices[i]->language, language) == 0) {
+            *out = code_voices[i];
+            return 0;
+        }
+    }
+    return error_set(error, ERROR_USAGE, "there is no code of \"%.40s\" in \"%.40s\": use torch or tensorflow, python or c", engine,
+                     language);
+}
+
+const char *code_stage_id(enum code_stage stage)
+{
+    return stages[stage].id;
+}
+
+const char *code_stage_title(enum code_stage stage)
+{
+    return stages[stage].title;
+}
+
+const char *code_requirements(void)
+{
+    return "# The PyTorch program needs numpy and torch, the TensorFlow program numpy and tensorflow.\n"
+           "# On Linux a CPU build of PyTorch comes from the index that pytorch.org names.\n"
+           "numpy\ntorch>=2.10\ntensorflow>=2.18\n";
+}
+
+static int too_large(struct error *error)
+{
+    return error_set_memory(error, "the code");
+}
+
+int code_stage_text(const struct code_voice *voice, enum code_stage stage, const struct job *job, struct code_text *out,
+                    struct error *error)
+{
+    *out = (struct code_text){0};
+    voice->write_stage(stage, job, out);
+    if (!out->failed) return 0;
+    code_text_free(out);
+    return too_large(error);
+}
+
+/* Python's custom: two empty lines before a definition on the outermost level, one between parts. */
+static void append_stage(const struct code_text *text, struct buffer *out)
+{
+    for (size_t i = 0; i < text->count; i++) buffer_printf(out, "%s\n", text->lines[i].text);
+}
+
+static bool defines(const struct code_text *text)
+{
+    for (size_t i = 0; i < text->count; i++) {
+        if (text->lines[i].text[0] == '#') continue;
+        return strncmp(text->lines[i].text, "def ", 4) == 0 || strncmp(text->lines[i].text, "class ", 6) == 0;
+    }
+    return false;
+}
+
+int code_program(const struct code_voice *voice, const struct job *job, struct buffer *out, struct error *error)
+{
+    bool python = strcmp(voice->language, "python") == 0;
+    bool defined = false; /* the stage before was a definition */
+    for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
+        struct code_text text;
+        if (code_stage_text(voice, (enum code_stage)stage, job, &text, error)) return -1;
+        bool definition = defines(&text);
+        if (stage && text.count) buffer_append_text(out, python && (definition || defined) ? "\n\n" : "\n");
+        append_stage(&text, out);
+        defined = definition;
+        code_text_free(&text);
+    }
+    return buffer_check(out, "the program", error);
+}
+
+/* A notebook cell's source is a list of lines that keep their newlines. */
+static json_t *cell_source(const struct code_text *text)
+{
+    json_t *source = json_array();
+    size_t last = text->count;
+    while (last && !text->lines[last - 1].text[0]) last--;
+    for (size_t i = 0; i < last; i++)
+        json_array_append_new(source, json_sprintf(i + 1 < last ? "%s\n" : "%s", text->lines[i].text));
+    return source;
+}
+
+int code_notebook(const struct code_voice *voice, const struct job *job, struct buffer *out, struct error *error)
+{
+    json_t *cells = json_array();
+    int status = -1;
+    for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
+        struct code_text text;
+        if (code_stage_text(voice, (enum code_stage)stage, job, &text, error)) goto out;
+        json_array_append_new(cells, json_pack("{s:s, s:s+, s:{}, s:[s+s, s]}", "cell_type", "markdown", "id", stages[stage].id,
+                                               "-text", "metadata", "source", "## ", stages[stage].title, "\n",
+                                               stages[stage].note));
+        json_array_append_new(cells, json_pack("{s:s, s:s, s:{}, s:n, s:[], s:o}", "cell_type", "code", "id", stages[stage].id,
+                                               "metadata", "execution_count", "outputs", "source", cell_source(&text)));
+        code_text_free(&text);
+    }
+    json_t *notebook = json_pack("{s:O, s:{s:{s:s, s:s, s:s}, s:{s:s}}, s:i, s:i}", "cells", cells, "metadata", "kernelspec",
+                                 "display_name", "Python 3", "language", "python", "name", "python3", "language_info", "name",
+                                 "python", "nbformat", 4, "nbformat_minor", 5);
+    char *text = notebook ? json_dumps(notebook, JSON_INDENT(1)) : NULL;
+    json_decref(notebook);
+    if (!text) {
+        too_large(error);
+        goto out;
+    }
+    buffer_append_text(out, text);
+    buffer_append_char(out, '\n');
+    free(text);
+    status = buffer_check(out, "the notebook", error);
+out:
+    json_decref(cells);
+    return status;
+}
+
+static json_t *lines_to_json(const struct code_text *text)
+{
+    json_t *lines = json_array();
+    for (size_t i = 0; i < text->count; i++)
+        json_array_append_new(lines, json_pack("{s:s, s:s?}", "text", text->lines[i].text, "idea", text->lines[i].idea));
+    return lines;
+}
+
+static bool speaks_of(const json_t *stage_list, const char *side, const char *idea)
+{
+    size_t i, j;
+    json_t *stage, *line;
+    json_array_foreach(stage_list, i, stage)
+    {
+        json_array_foreach(json_object_get(stage, side), j, line)
+        {
+            const char *found = json_string_value(json_object_get(line, "idea"));
+            if (found && strcmp(found, idea) == 0) return true;
+        }
+    }
+    return false;
+}
+
+static json_t *ideas_to_json(const json_t *stage_list)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < sizeof ideas / sizeof ideas[0]; i++) {
+        bool left = speaks_of(stage_list, "left", ideas[i].id), right = speaks_of(stage_list, "right", ideas[i].id);
+        if (!left && !right) continue;
+        const char *only = left && right ? NULL : left ? "left" : "right";
+        json_object_set_new(object, ideas[i].id, json_pack("{s:s, s:s?, s:s?}", "title", ideas[i].title, "only", only, "why",
+                                                           only ? ideas[i].why : NULL));
+    }
+    return object;
+}
+
+static json_t *voice_to_json(const struct code_voice *voice)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", voice->id, "engine", voice->engine, "language", voice->language, "title",
+                     voice->title, "file", voice->file);
+}
+
+json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct job *job)
+{
+    json_t *list = json_array();
+    struct error error;
+    for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
+        struct code_text a, b = {0};
+        if (code_stage_text(left, (enum code_stage)stage, job, &a, &error) ||
+            code_stage_text(right, (enum code_stage)stage, job, &b, &error)) {
+            json_decref(list);
+            return NULL;
+        }
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", stages[stage].id, "title", stages[stage].title,
+                                              "note", stages[stage].note, "left", lines_to_json(&a), "right", lines_to_json(&b)));
+        code_text_free(&a);
+        code_text_free(&b);
+    }
+    return json_pack("{s:o, s:o, s:o, s:o}", "left", voice_to_json(left), "right", voice_to_json(right), "ideas",
+                     ideas_to_json(list), "stages", list);
+}

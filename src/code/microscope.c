@@ -1,0 +1,165 @@
+#include "code/microscope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/js.h"
+#include "base/path.h"
+#include "code/microscope_view.h"
+#include "engine/engine.h"
+
+extern char **environ;
+
+#define TRACE_SECONDS 60
+
+/* One engine's trace on its way: the process that makes it, then what it made. */
+struct tracing {
+    const struct engine_ops *ops;
+    char *job_path, *trace_path, *error_path; /* owned */
+    pid_t pid;                                /* 0: not running */
+    struct microscope_trace result;
+};
+
+static int write_job(const struct job *job, const struct tracing *tracing, struct error *error)
+{
+    struct job own = *job;
+    snprintf(own.engine, sizeof own.engine, "%s", tracing->ops->id);
+    json_t *value = job_to_json(&own);
+    char *text = value ? js_dump(value) : NULL;
+    json_decref(value);
+    if (!text) return error_set_memory(error, "the job");
+    int status = file_write(tracing->job_path, text, strlen(text), error);
+    free(text);
+    return status;
+}
+
+static int start_tracing(struct tracing *tracing, uint32_t batch, struct error *error)
+{
+    char *self = NULL, number[16], command[] = "trace", option[] = "--batch";
+    posix_spawn_file_actions_t actions;
+    if (path_self(&self, error)) return -1;
+    snprintf(number, sizeof number, "%u", batch);
+    char *const words[] = {self, command, tracing->job_path, tracing->trace_path, option, number, NULL};
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, tracing->error_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int number_of_error = posix_spawn(&tracing->pid, self, &actions, NULL, words, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    free(self);
+    if (!number_of_error) return 0;
+    tracing->pid = 0;
+    return error_set_errno(error, number_of_error, "cannot start the trace of %s", tracing->ops->title);
+}
+
+/* Waits for the process, at most until `patience` (in tenths of a second, shared by all) is used up. */
+static int wait_for_trace(struct tracing *tracing, int *patience)
+{
+    int status = 0;
+    for (;;) {
+        pid_t done = waitpid(tracing->pid, &status, WNOHANG);
+        if (done == tracing->pid) break;
+        if (done < 0 && errno != EINTR) break;
+        if ((*patience)-- <= 0) {
+            kill(tracing->pid, SIGKILL);
+            waitpid(tracing->pid, &status, 0);
+            break;
+        }
+        usleep(20000);
+    }
+    tracing->pid = 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+/* The last line a failed process said. */
+static void take_complaint(struct tracing *tracing)
+{
+    char *text, *line = NULL;
+    size_t size;
+    struct error ignored;
+    snprintf(tracing->result.error, sizeof tracing->result.error, "the step could not be traced: see the run's log");
+    if (file_read(tracing->error_path, 1 << 20, &text, &size, &ignored)) return;
+    while (size && text[size - 1] == '\n') text[--size] = '\0';
+    line = strrchr(text, '\n');
+    line = line ? line + 1 : text;
+    if (strncmp(line, "nnstudio: ", 10) == 0) line += 10;
+    if (*line) snprintf(tracing->result.error, sizeof tracing->result.error, "%s", line);
+    free(text);
+}
+
+static void finish_tracing(struct tracing *tracing, int *patience)
+{
+    struct error error;
+    if (!tracing->pid) return;
+    if (wait_for_trace(tracing, patience)) {
+        take_complaint(tracing);
+    } else if (safetensors_read(tracing->trace_path, &tracing->result.tensors, &tracing->result.metadata, &error)) {
+        snprintf(tracing->result.error, sizeof tracing->result.error, "%s", error.message);
+    }
+}
+
+static int prepare(struct tracing *tracing, const char *id, const char *folder, struct error *error)
+{
+    if (engine_need(id, &tracing->ops, error)) return -1;
+    tracing->result.id = tracing->ops->id;
+    tracing->result.title = tracing->ops->title;
+    if (asprintf(&tracing->job_path, "%s/%s.json", folder, id) < 0) tracing->job_path = NULL;
+    if (asprintf(&tracing->trace_path, "%s/%s.safetensors", folder, id) < 0) tracing->trace_path = NULL;
+    if (asprintf(&tracing->error_path, "%s/%s.txt", folder, id) < 0) tracing->error_path = NULL;
+    if (!tracing->job_path || !tracing->trace_path || !tracing->error_path) return error_set_memory(error, "a path");
+    return 0;
+}
+
+static void clear(struct tracing *tracing)
+{
+    if (tracing->pid) {
+        kill(tracing->pid, SIGKILL);
+        waitpid(tracing->pid, NULL, 0);
+    }
+    free(tracing->job_path);
+    free(tracing->trace_path);
+    free(tracing->error_path);
+    state_dict_clear(&tracing->result.tensors);
+    json_decref(tracing->result.metadata);
+}
+
+int code_microscope(const struct job *job, const char *const *engines, size_t engine_count, uint32_t batch, const char *scratch,
+                    json_t **out, struct error *error)
+{
+    struct tracing tracing[MICROSCOPE_MAX_ENGINES] = {0};
+    struct microscope_trace results[MICROSCOPE_MAX_ENGINES];
+    struct error ignored;
+    char *folder = NULL;
+    int status = -1, patience = TRACE_SECONDS * 50;
+    if (!engine_count || engine_count > MICROSCOPE_MAX_ENGINES)
+        return error_set(error, ERROR_USAGE, "name 1 to %d engines", MICROSCOPE_MAX_ENGINES);
+    if (file_make_directories(scratch, error)) return -1;
+    if (asprintf(&folder, "%s/microscope-XXXXXX", scratch) < 0) return error_set_memory(error, "a path");
+    if (!mkdtemp(folder)) {
+        error_set_errno(error, errno, "cannot write in %s", scratch);
+        free(folder);
+        return -1;
+    }
+    for (size_t i = 0; i < engine_count; i++) {
+        if (prepare(&tracing[i], engines[i], folder, error) || write_job(job, &tracing[i], error) ||
+            start_tracing(&tracing[i], batch, error))
+            goto out;
+    }
+    for (size_t i = 0; i < engine_count; i++) finish_tracing(&tracing[i], &patience);
+    for (size_t i = 0; i < engine_count; i++) results[i] = tracing[i].result;
+    status = microscope_view(results, engine_count, batch, out, error);
+out:
+    for (size_t i = 0; i < engine_count; i++) clear(&tracing[i]);
+    file_remove_tree(folder, &ignored);
+    free(folder);
+    return status;
+}

@@ -1,0 +1,59 @@
+#include "code/text.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_LINES 10000
+
+void code_text_free(struct code_text *text)
+{
+    for (size_t i = 0; i < text->count; i++) free(text->lines[i].text);
+    free(text->lines);
+    *text = (struct code_text){0};
+}
+
+static bool make_room(struct code_text *text)
+{
+    if (text->failed || text->count >= MAX_LINES) return false;
+    if (text->count < text->capacity) return true;
+    size_t capacity = text->capacity ? 2 * text->capacity : 64;
+    struct code_line *grown = realloc(text->lines, capacity * sizeof *grown);
+    if (!grown) return false;
+    text->lines = grown;
+    text->capacity = capacity;
+    return true;
+}
+
+void code_line(struct code_text *text, const char *idea, const char *format, ...)
+{
+    char *line = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = make_room(text) ? vasprintf(&line, format, arguments) : -1;
+    va_end(arguments);
+    if (length < 0) {
+        text->failed = true;
+        return;
+    }
+    text->lines[text->count++] = (struct code_line){.text = line, .idea = idea};
+}
+
+const char *code_real(double value)
+{
+    static _Thread_local char slots[4][40];
+    static _Thread_local unsigned next;
+    char *slot = slots[next++ % 4];
+    /* The shortest form that reads back as the same number. */
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(slot, sizeof slots[0], "%.*g", digits, value);
+        if (strtod(slot, NULL) == value) break;
+    }
+    if (!strpbrk(slot, ".en")) {
+        size_t used = strlen(slot);
+        snprintf(slot + used, sizeof slots[0] - used, ".0");
+    }
+    return slot;
+}

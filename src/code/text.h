@@ -1,0 +1,28 @@
+/* Writing lines of code: for this room only. */
+#ifndef NNSTUDIO_CODE_TEXT_H
+#define NNSTUDIO_CODE_TEXT_H
+
+#include "code/code.h"
+
+/* Appends one line of the given idea (NULL: none). A failure is kept in text->failed. */
+void code_line(struct code_text *text, const char *idea, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A number as Python writes it: 0.01, 1e-05, 1.0; into a static thread-local buffer of a few slots, for use in code_line. */
+const char *code_real(double value);
+
+/* The stages in C, cut from the engines' sources when the studio was built (generated; see extract_stages.c). */
+struct code_extract {
+    const char *engine; /* "torch" */
+    enum code_stage stage;
+    const char *file; /* "src/engine/torch/loop.c" */
+    unsigned first_line;
+    const char *const *lines; /* ended by NULL */
+};
+extern const struct code_extract code_extracts[];
+extern const size_t code_extract_count;
+
+extern const struct code_voice code_torch_python;
+extern const struct code_voice code_tensorflow_python;
+extern const struct code_voice code_torch_c;
+extern const struct code_voice code_tensorflow_c;
+
+#endif

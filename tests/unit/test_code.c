@@ -1,0 +1,143 @@
+/* code/: the voices follow the settings, and the shown C is the built C. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "code/code.h"
+#include "code/text.h"
+
+static struct job seed_job(void)
+{
+    struct job job;
+    struct error error;
+    memset(&job, 0, sizeof job);
+    snprintf(job.name, sizeof job.name, "simple_nn");
+    snprintf(job.dataset, sizeof job.dataset, "mnist");
+    assert_int_equal(optimizer_init(&job.optimizer, "sgd", &error), 0);
+    job.hidden_count = 1;
+    job.hidden[0] = 128;
+    job.activation = ACTIVATION_RELU;
+    job.epochs = 5;
+    job.batch_size = 32;
+    return job;
+}
+
+static char *program(const char *engine, const struct job *job)
+{
+    const struct code_voice *voice;
+    struct error error;
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    assert_int_equal(code_voice_need(engine, "python", &voice, &error), 0);
+    assert_int_equal(code_program(voice, job, &text, &error), 0);
+    return text.data;
+}
+
+static void python_follows_the_settings(void **state)
+{
+    (void)state;
+    struct job job = seed_job();
+    char *torch = program("torch", &job), *keras = program("tensorflow", &job);
+    assert_non_null(strstr(torch, "self.fc1 = nn.Linear(784, 128)"));
+    assert_non_null(strstr(torch, "torch.optim.SGD(model.parameters(), lr=0.01)"));
+    assert_non_null(strstr(keras, "epochs=5"));
+    free(torch);
+    free(keras);
+    job.hidden_count = 2;
+    job.hidden[1] = 64;
+    job.activation = ACTIVATION_TANH;
+    job.optimizer.momentum = 0.9;
+    job.optimizer.learning_rate = 1e-5;
+    torch = program("torch", &job);
+    keras = program("tensorflow", &job);
+    assert_non_null(strstr(torch, "self.fc2 = nn.Linear(128, 64)"));
+    assert_non_null(strstr(torch, "nn.Tanh()"));
+    assert_non_null(strstr(torch, "lr=1e-05, momentum=0.9)"));
+    assert_non_null(strstr(keras, "64, activation=\"tanh\", name=\"fc2\""));
+    free(torch);
+    free(keras);
+}
+
+static void numbers_read_as_python(void **state)
+{
+    (void)state;
+    assert_string_equal(code_real(0.01), "0.01");
+    assert_string_equal(code_real(1), "1.0");
+    assert_string_equal(code_real(0.1 + 0.2), "0.30000000000000004");
+}
+
+static void the_shown_c_is_the_built_c(void **state)
+{
+    (void)state;
+    const char *root = getenv("NNSTUDIO_SOURCE");
+    assert_non_null(root);
+    for (size_t i = 0; i < code_extract_count; i++) {
+        struct error error;
+        char *path = path_join(root, code_extracts[i].file), *source;
+        size_t size;
+        assert_int_equal(file_read(path, 1 << 20, &source, &size, &error), 0);
+        const char *place = source;
+        for (unsigned line = 1; line < code_extracts[i].first_line; line++) place = strchr(place, '\n') + 1;
+        for (const char *const *line = code_extracts[i].lines; *line; line++) {
+            assert_memory_equal(place, *line, strlen(*line));
+            place += strlen(*line);
+            assert_int_equal(*place++, '\n');
+        }
+        assert_non_null(strstr(place, "[end]"));
+        free(source);
+        free(path);
+    }
+}
+
+static void both_engines_show_their_c(void **state)
+{
+    (void)state;
+    struct job job = seed_job();
+    static const char *const engines[] = {"torch", "tensorflow"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct code_voice *voice;
+        struct error error;
+        assert_int_equal(code_voice_need(engines[i], "c", &voice, &error), 0);
+        for (int stage = CODE_DATA; stage <= CODE_LOOP; stage++) {
+            struct code_text text;
+            assert_int_equal(code_stage_text(voice, (enum code_stage)stage, &job, &text, &error), 0);
+            assert_true(text.count > 2);
+            code_text_free(&text);
+        }
+    }
+}
+
+static void a_comparison_joins_ideas_and_names_what_has_no_counterpart(void **state)
+{
+    (void)state;
+    struct job job = seed_job();
+    json_t *value = code_compare(&code_torch_python, &code_tensorflow_python, &job);
+    assert_non_null(value);
+    assert_int_equal(json_array_size(json_object_get(value, "stages")), CODE_STAGE_COUNT);
+    json_t *ideas = json_object_get(value, "ideas");
+    json_t *layer = json_object_get(ideas, "layer"), *zero = json_object_get(ideas, "zero_grad");
+    assert_true(json_is_null(json_object_get(layer, "only")));
+    assert_string_equal(json_string_value(json_object_get(zero, "only")), "left");
+    assert_non_null(json_string_value(json_object_get(zero, "why")));
+    json_decref(value);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(python_follows_the_settings),
+        cmocka_unit_test(numbers_read_as_python),
+        cmocka_unit_test(the_shown_c_is_the_built_c),
+        cmocka_unit_test(both_engines_show_their_c),
+        cmocka_unit_test(a_comparison_joins_ideas_and_names_what_has_no_counterpart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
