@@ -13,7 +13,9 @@
 /* Sorted by name. */
 static const struct command *const commands[] = {
     &command_convert,
+    &command_data,
     &command_doctor,
+    &command_evaluate,
     &command_inspect,
     &command_trace,
     &command_train,

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cli/draw.h"
 #include "cli/race.h"
 
 #define FRAME_SECONDS 0.08
@@ -19,22 +19,6 @@ static struct {
     double time;
 } frame;
 
-static bool takes_utf8(void)
-{
-    const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < 3; i++) {
-        const char *value = getenv(names[i]);
-        if (value && *value) return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
-    }
-    return false;
-}
-
-static int terminal_width(void)
-{
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
-}
-
 /* The engine's own colour, "#0f9d8f", as a terminal's 24-bit one. */
 static void set_colour(const char *colour)
 {
@@ -44,7 +28,7 @@ static void set_colour(const char *colour)
 
 static void draw_bar(const struct lane *lane, double share, int width)
 {
-    bool colour = log_has_colour(), utf8 = takes_utf8();
+    bool colour = log_has_colour(), utf8 = draw_takes_utf8();
     int full = (int)(share * width);
     if (colour) set_colour(lane->ops->colour);
     for (int i = 0; i < full; i++) fputs(utf8 ? "█" : "#", stderr);
@@ -118,7 +102,7 @@ static void draw_lane(const struct lane *lane, int width)
 
 static void draw(const struct race *race)
 {
-    int width = terminal_width();
+    int width = draw_width(STDERR_FILENO);
     if (frame.lines) fprintf(stderr, "\033[%dA", frame.lines);
     frame.lines = 0;
     for (size_t i = 0; i < race->count; i++) {

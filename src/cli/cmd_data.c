@@ -1,0 +1,117 @@
+/* nnstudio data: list, fetch and show data sets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/path.h"
+#include "base/rng.h"
+#include "cli/cli.h"
+#include "cli/draw.h"
+#include "data/dataset.h"
+
+struct words {
+    const char *data_dir, *home;
+    uint32_t count, label;
+    uint64_t seed;
+    bool any_label, json;
+};
+
+static int list(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+{
+    (void)error;
+    (void)name;
+    size_t count;
+    const struct dataset_entry *entries = dataset_list(&count);
+    json_t *all = json_array();
+    for (size_t i = 0; i < count; i++) {
+        struct error missing = {0};
+        char *folder = NULL;
+        bool found = entries[i].built_in || !dataset_locate(&entries[i], places, &folder, &missing);
+        const char *where = folder ? folder : entries[i].built_in ? "built in" : missing.message;
+        if (words->json)
+            json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", entries[i].name, "title", entries[i].title,
+                                                 "found", (int)found, "synthetic", (int)entries[i].built_in, "where", where));
+        else
+            printf("%-14s %-28s %s\n", entries[i].name, entries[i].title, where);
+        free(folder);
+    }
+    if (words->json) cli_print_json(json_incref(all));
+    json_decref(all);
+    return 0;
+}
+
+/* Draws `count` samples of the training split, all of one class when a label is given. */
+static int show_samples(const struct dataset *dataset, const struct words *words, struct error *error)
+{
+    size_t total = dataset->train.count, chosen = 0;
+    if (!words->any_label && words->label >= dataset->classes)
+        return error_set(error, ERROR_USAGE, "there is no label %u: the labels are 0 to %u", words->label, dataset->classes - 1);
+    uint32_t *order = malloc(sizeof *order * (total ? total : 1));
+    if (!order) return error_set_memory(error, "the samples");
+    struct rng rng;
+    rng_seed(&rng, words->seed, RNG_SAMPLES, 0);
+    rng_permutation(&rng, order, total);
+    for (size_t i = 0; i < total; i++)
+        if (words->any_label || dataset->train.labels[order[i]] == words->label) order[chosen++] = order[i];
+    draw_samples(dataset, &dataset->train, order, chosen < words->count ? chosen : words->count);
+    free(order);
+    if (dataset->synthetic) puts("(synthetic: drawn by the studio, not written by people)");
+    return 0;
+}
+
+static int show(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+{
+    struct dataset *dataset;
+    if (dataset_open(name, places, &dataset, error)) return -1;
+    int status = show_samples(dataset, words, error);
+    dataset_close(dataset);
+    return status;
+}
+
+static const struct verb {
+    const char *name;
+    bool needs_name;
+    int (*run)(const struct words *words, const struct dataset_options *places, const char *name, struct error *error);
+} verbs[] = {{"list", false, list}, {"show", true, show}};
+
+static int run(int argc, char **argv)
+{
+    struct words words = {.count = 10, .any_label = true};
+    const struct cli_option options[] = {
+        {"count", OPTION_U32, &words.count, "N", "show: how many samples (10)"},
+        {"seed", OPTION_U64, &words.seed, "N", "show: which ones (0)"},
+        {"label", OPTION_U32, &words.label, "L", "show: only of this class"},
+        {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
+        {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
+        {"json", OPTION_FLAG, &words.json, NULL, "list: JSON instead of text"},
+        {0},
+    };
+    struct cli_arguments arguments;
+    int status = cli_parse(&command_data, options, argc, argv, &arguments);
+    if (status != CLI_GO_ON) return status;
+    words.any_label = !cli_given(&arguments, options, "label");
+
+    const struct verb *verb = NULL;
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(verbs[i].name, arguments.words[0]) == 0) verb = &verbs[i];
+    if (!verb) return cli_usage_error("unknown word \"%.40s\": use list, fetch NAME or show NAME", arguments.words[0]);
+    if (verb->needs_name && arguments.count < 2)
+        return cli_usage_error("data %s needs a name: nnstudio data %s mnist", verb->name, verb->name);
+
+    struct error error;
+    char *home = NULL;
+    if (path_home(words.home, &home, &error)) return cli_fail(&error);
+    const struct dataset_options places = {.data_dir = words.data_dir, .home = home};
+    status = verb->run(&words, &places, arguments.count > 1 ? arguments.words[1] : NULL, &error) ? cli_fail(&error) : EXIT_OK;
+    free(home);
+    return status;
+}
+
+const struct command command_data = {
+    .name = "data",
+    .run = run,
+    .summary = "list, fetch and look at data sets",
+    .usage = "list | fetch NAME | show NAME [--count 10] [--seed S] [--label L]",
+    .arguments_min = 1,
+    .arguments_max = 2,
+};

@@ -1,0 +1,75 @@
+#include "cli/draw.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+bool draw_takes_utf8(void)
+{
+    const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value) return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+    }
+    return false;
+}
+
+int draw_width(int fd)
+{
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+/* How two pixels, one above the other, become one character. */
+typedef void cell_fn(uint8_t above, uint8_t below);
+
+static void grey_cell(uint8_t above, uint8_t below)
+{
+    printf("\033[38;2;%d;%d;%dm\033[48;2;%d;%d;%dm▀", above, above, above, below, below, below);
+}
+
+static void block_cell(uint8_t above, uint8_t below)
+{
+    static const char *const blocks[] = {" ", "▀", "▄", "█"};
+    fputs(blocks[(above >= 96) + 2 * (below >= 96)], stdout);
+}
+
+static void letter_cell(uint8_t above, uint8_t below)
+{
+    static const char ramp[] = " .:-=+*#%@";
+    putchar(ramp[(above + below) * 9 / 510]);
+}
+
+static cell_fn *choose_cell(void)
+{
+    const char *none = getenv("NO_COLOR");
+    if (!draw_takes_utf8()) return letter_cell;
+    return isatty(STDOUT_FILENO) && !(none && *none) ? grey_cell : block_cell;
+}
+
+static void draw_row(const struct dataset *dataset, const struct split *split, const uint32_t *samples, size_t count, cell_fn *cell)
+{
+    size_t size = (size_t)dataset->rows * dataset->columns;
+    for (size_t i = 0; i < count; i++)
+        printf("%-*.*s  ", (int)dataset->columns, (int)dataset->columns, dataset->class_names[split->labels[samples[i]]]);
+    putchar('\n');
+    for (uint32_t row = 0; row < dataset->rows; row += 2) {
+        for (size_t i = 0; i < count; i++) {
+            const uint8_t *line = split->pixels + samples[i] * size + (size_t)row * dataset->columns;
+            for (uint32_t c = 0; c < dataset->columns; c++)
+                cell(line[c], row + 1 < dataset->rows ? line[c + dataset->columns] : 0);
+            fputs(cell == grey_cell ? "\033[0m  " : "  ", stdout);
+        }
+        putchar('\n');
+    }
+}
+
+void draw_samples(const struct dataset *dataset, const struct split *split, const uint32_t *samples, size_t count)
+{
+    size_t across = (size_t)draw_width(STDOUT_FILENO) / (dataset->columns + 2);
+    if (!across) across = 1;
+    cell_fn *cell = choose_cell();
+    for (size_t i = 0; i < count; i += across) draw_row(dataset, split, samples + i, count - i < across ? count - i : across, cell);
+}

@@ -1,0 +1,17 @@
+/* Pictures in a terminal. */
+#ifndef NNSTUDIO_CLI_DRAW_H
+#define NNSTUDIO_CLI_DRAW_H
+
+#include <stdbool.h>
+
+#include "data/dataset.h"
+
+/* True when the locale's characters are UTF-8, so that blocks can be drawn. */
+bool draw_takes_utf8(void);
+/* Columns of the terminal behind `fd`; 80 when it is none. */
+int draw_width(int fd);
+/* Prints samples of `split` on standard output, several side by side, with their classes: two pixels a character as half
+ * blocks in grey, or letters when the output takes no colour. */
+void draw_samples(const struct dataset *dataset, const struct split *split, const uint32_t *samples, size_t count);
+
+#endif

@@ -1,0 +1,48 @@
+#include "train/predictor.h"
+
+#include <math.h>
+
+int predictor_open(const char *path, const struct modelfile_options *options, const struct engine_ops *ops,
+                   uint32_t threads, struct predictor *out, struct error *error)
+{
+    *out = (struct predictor){0};
+    struct engine_probe probe;
+    ops->probe(&probe);
+    if (!probe.found) return error_set(error, ERROR_UNAVAILABLE, "%s", probe.missing);
+    if (modelfile_read(path, options, &out->model, error)) return -1;
+    struct engine_config config = {
+        .network = out->model->network,
+        .dtype = out->model->parameters->dtype,
+        .batch_size = 32,
+        .threads = threads,
+    };
+    if (optimizer_init(&config.optimizer, "sgd", error) || ops->open(&config, &out->engine, error) ||
+        ops->set_parameters(out->engine, out->model->parameters, error)) {
+        predictor_close(out);
+        return -1;
+    }
+    out->classes = network_classes(&out->model->network);
+    out->inputs = network_inputs(&out->model->network);
+    return 0;
+}
+
+int predictor_predict(struct predictor *predictor, const uint8_t *pixels, double *probabilities, uint32_t *best,
+                      struct error *error)
+{
+    /* The logits come first, in the same place. */
+    if (predictor->engine->ops->forward(predictor->engine, pixels, 1, probabilities, error)) return -1;
+    *best = 0;
+    for (uint32_t c = 1; c < predictor->classes; c++)
+        if (probabilities[c] > probabilities[*best]) *best = c;
+    double sum = 0, most = probabilities[*best];
+    for (uint32_t c = 0; c < predictor->classes; c++) sum += probabilities[c] = exp(probabilities[c] - most);
+    for (uint32_t c = 0; c < predictor->classes; c++) probabilities[c] /= sum;
+    return 0;
+}
+
+void predictor_close(struct predictor *predictor)
+{
+    if (predictor->engine) predictor->engine->ops->close(predictor->engine);
+    model_destroy(predictor->model);
+    *predictor = (struct predictor){0};
+}
