@@ -1,8 +1,10 @@
 #include "data/dataset.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/path.h"
@@ -58,22 +60,34 @@ void dataset_close(struct dataset *dataset)
     free(dataset);
 }
 
-/* The last seventh of the training samples (as MNIST's proportions) becomes the test split. */
+/* Of every class the last seventh (MNIST's proportion) becomes the test split: so sorted files do well too. */
 static int split_off_test(struct dataset *dataset, struct error *error)
 {
-    size_t image = (size_t)dataset->rows * dataset->columns;
+    size_t image = (size_t)dataset->rows * dataset->columns, left[DATASET_MAX_CLASSES] = {0}, kept = 0;
     struct split *train = &dataset->train, *test = &dataset->test;
     if (train->count < 2)
         return error_set(error, ERROR_INPUT, "%s holds one sample only: give at least 2, one to train and one to test",
                          dataset->source);
-    size_t count = train->count / 7 ? train->count / 7 : 1;
-    test->pixels = malloc(count * image);
-    test->labels = malloc(count);
+    for (size_t i = 0; i < train->count; i++) left[train->labels[i]]++;
+    size_t wanted = 0;
+    for (size_t c = 0; c < DATASET_MAX_CLASSES; c++) wanted += left[c] / 7;
+    bool tiny = wanted == 0; /* fewer than 7 of each: the last sample alone */
+    if (tiny) wanted = 1;
+    test->pixels = malloc(wanted * image);
+    test->labels = malloc(wanted);
     if (!test->pixels || !test->labels) return error_set_memory(error, "the test samples");
-    train->count -= count;
-    memcpy(test->pixels, train->pixels + train->count * image, count * image);
-    memcpy(test->labels, train->labels + train->count, count);
-    test->count = count;
+    size_t sevenths[DATASET_MAX_CLASSES];
+    for (size_t c = 0; c < DATASET_MAX_CLASSES; c++) sevenths[c] = left[c] / 7;
+    for (size_t i = 0; i < train->count; i++) {
+        uint8_t label = train->labels[i];
+        bool tested = tiny ? i == train->count - 1 : left[label] <= sevenths[label];
+        struct split *to = tested ? test : train;
+        size_t *place = tested ? &test->count : &kept;
+        left[label]--;
+        memmove(to->pixels + *place * image, train->pixels + i * image, image);
+        to->labels[(*place)++] = label;
+    }
+    train->count = kept;
     return 0;
 }
 
@@ -119,11 +133,11 @@ static void keep_first(struct split *split, uint32_t limit)
     if (limit && split->count > limit) split->count = limit;
 }
 
-/* What every freshly read set goes through: a test split, classes and labels that agree, the limit. */
+/* What every freshly read set goes through: classes that fit the labels, a test split, the limit. */
 static int settle(struct dataset *dataset, uint32_t limit, struct error *error)
 {
-    if (!dataset->test.count && split_off_test(dataset, error)) return -1;
     if (!dataset->classes && find_classes(dataset, error)) return -1;
+    if (!dataset->test.count && split_off_test(dataset, error)) return -1;
     if (check_labels("training", &dataset->train, dataset->classes, dataset->source, error)) return -1;
     if (check_labels("test", &dataset->test, dataset->classes, dataset->source, error)) return -1;
     keep_first(&dataset->train, limit);
@@ -141,13 +155,38 @@ static void name_by_path(struct dataset *dataset, const char *path)
     snprintf(dataset->title, sizeof dataset->title, "%s", dataset->name);
 }
 
+/* The file in `folder` whose name ends in `ending`, malloc'd; NULL when there is none. */
+static char *find_ending(const char *folder, const char *ending)
+{
+    char *found = NULL;
+    DIR *directory = opendir(folder);
+    if (!directory) return NULL;
+    for (struct dirent *entry; !found && (entry = readdir(directory));) {
+        size_t length = strlen(entry->d_name), wanted = strlen(ending);
+        if (entry->d_name[0] != '.' && length >= wanted && !strcasecmp(entry->d_name + length - wanted, ending))
+            found = path_join(folder, entry->d_name);
+    }
+    closedir(directory);
+    return found;
+}
+
+static int read_folder(const char *folder, uint32_t limit, struct dataset *dataset, struct error *error)
+{
+    if (dataset_folder_has_idx(folder)) return dataset_read_idx_folder(folder, limit, dataset, error);
+    char *train = find_ending(folder, "train.csv"), *test = train ? find_ending(folder, "test.csv") : NULL;
+    int status = train ? dataset_read_csv(train, test, dataset, error) : dataset_read_image_folder(folder, dataset, error);
+    free(train);
+    free(test);
+    return status;
+}
+
 static int read_path(const char *path, uint32_t limit, struct dataset *dataset, struct error *error)
 {
     snprintf(dataset->source, sizeof dataset->source, "%s", path);
     name_by_path(dataset, path);
-    if (!file_is_directory(path)) return dataset_read_idx_file(path, limit, dataset, error);
-    if (dataset_folder_has_idx(path)) return dataset_read_idx_folder(path, limit, dataset, error);
-    return error_set(error, ERROR_INPUT, "%s holds no data set: it needs train-images-idx3-ubyte and its fellows", path);
+    if (file_is_directory(path)) return read_folder(path, limit, dataset, error);
+    if (!strcasecmp(path_extension(path), "csv")) return dataset_read_csv(path, NULL, dataset, error);
+    return dataset_read_idx_file(path, limit, dataset, error);
 }
 
 int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options, char **folder,

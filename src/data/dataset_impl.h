@@ -12,6 +12,11 @@
 int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *dataset, struct error *error);
 int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *dataset, struct error *error);
 
+/* One CSV file a split; test_path may be NULL. */
+int dataset_read_csv(const char *train_path, const char *test_path, struct dataset *dataset, struct error *error);
+/* Sets classes and class names too. */
+int dataset_read_image_folder(const char *folder, struct dataset *dataset, struct error *error);
+
 /* True when `folder` holds IDX files under one of the usual names. */
 bool dataset_folder_has_idx(const char *folder);
 

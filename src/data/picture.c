@@ -1,0 +1,252 @@
+#include "data/picture.h"
+
+#include <png.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+#define PNG_FILE_MAX ((size_t)64 << 20)
+#define PICTURE_MAX_PIXELS ((uint64_t)4096 * 4096)
+
+void picture_free(struct picture *picture)
+{
+    free(picture->grey);
+    *picture = (struct picture){0};
+}
+
+static uint32_t luma(const uint8_t *rgba)
+{
+    return (rgba[0] * 19595u + rgba[1] * 38470u + rgba[2] * 7471u + 32768u) >> 16;
+}
+
+/* Light ink needs a dark background and the other way round. */
+static uint32_t choose_background(const uint8_t *rgba, size_t count)
+{
+    uint64_t weight = 0, sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        weight += rgba[4 * i + 3];
+        sum += (uint64_t)rgba[4 * i + 3] * luma(rgba + 4 * i);
+    }
+    return sum > 127 * weight ? 0 : 255;
+}
+
+static void make_grey(const uint8_t *rgba, size_t count, uint8_t *grey)
+{
+    uint32_t background = choose_background(rgba, count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t alpha = rgba[4 * i + 3];
+        grey[i] = (uint8_t)((luma(rgba + 4 * i) * alpha + background * (255 - alpha) + 127) / 255);
+    }
+}
+
+int picture_read_png(const char *path, struct picture *out, struct error *error)
+{
+    int status = -1;
+    char *file = NULL;
+    size_t size;
+    uint8_t *rgba = NULL, *grey = NULL;
+    png_image image = {.version = PNG_IMAGE_VERSION};
+    if (file_read(path, PNG_FILE_MAX, &file, &size, error)) return -1;
+    if (!png_image_begin_read_from_memory(&image, file, size)) {
+        error_set(error, ERROR_INPUT, "%s is no readable PNG picture (%s): give a PNG", path, image.message);
+        goto out;
+    }
+    size_t count = (size_t)image.width * image.height;
+    if (count < 1 || count > PICTURE_MAX_PIXELS) {
+        error_set(error, ERROR_INPUT, "%s is too large: %u x %u pixels, the most is 4096 x 4096", path, image.width,
+                  image.height);
+        goto out;
+    }
+    rgba = malloc(count * 4);
+    grey = malloc(count);
+    if (!rgba || !grey) {
+        error_set_memory(error, "a picture");
+        goto out;
+    }
+    image.format = PNG_FORMAT_RGBA;
+    if (!png_image_finish_read(&image, NULL, rgba, 0, NULL)) {
+        error_set(error, ERROR_INPUT, "%s is a damaged PNG picture (%s): give another", path, image.message);
+        goto out;
+    }
+    make_grey(rgba, count, grey);
+    *out = (struct picture){image.width, image.height, grey};
+    grey = NULL;
+    status = 0;
+out:
+    png_image_free(&image);
+    free(file);
+    free(rgba);
+    free(grey);
+    return status;
+}
+
+int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uint32_t height, struct error *error)
+{
+    struct file_writer writer;
+    png_image image = {.version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_GRAY};
+    if (file_create(path, &writer, error)) return -1;
+    if (!png_image_write_to_stdio(&image, writer.stream, 0, grey, 0, NULL)) {
+        file_abort(&writer);
+        return error_set(error, ERROR_IO, "cannot write %s: %s", path, image.message);
+    }
+    return file_commit(&writer, error);
+}
+
+/* The mean of the outermost pixels: what the picture's background is. */
+static uint32_t border_level(const uint8_t *grey, uint32_t width, uint32_t height)
+{
+    uint64_t sum = 0, count = 0;
+    for (uint32_t y = 0; y < height; y++) {
+        uint32_t step = y == 0 || y == height - 1 || width == 1 ? 1 : width - 1;
+        for (uint32_t x = 0; x < width; x += step, count++) sum += grey[(size_t)y * width + x];
+    }
+    return (uint32_t)(sum / count);
+}
+
+/* Ink of every pixel: 0 at the background's level, 255 at the strongest ink. False when there is none. */
+static bool find_ink(const uint8_t *grey, size_t count, uint32_t background, uint8_t *ink)
+{
+    int32_t strongest = 0, sign = background > 127 ? -1 : 1;
+    for (size_t i = 0; i < count; i++) {
+        int32_t difference = sign * ((int32_t)grey[i] - (int32_t)background);
+        if (difference > strongest) strongest = difference;
+    }
+    if (strongest < 24) return false;
+    for (size_t i = 0; i < count; i++) {
+        int32_t difference = sign * ((int32_t)grey[i] - (int32_t)background);
+        ink[i] = difference > 0 ? (uint8_t)(difference * 255 / strongest) : 0;
+    }
+    return true;
+}
+
+struct box {
+    uint32_t left, top, width, height;
+};
+
+static struct box ink_box(const uint8_t *ink, uint32_t width, uint32_t height)
+{
+    uint32_t left = width, right = 0, top = height, bottom = 0;
+    for (uint32_t y = 0; y < height; y++) {
+        for (uint32_t x = 0; x < width; x++) {
+            if (ink[(size_t)y * width + x] < 51) continue;
+            if (x < left) left = x;
+            if (x > right) right = x;
+            if (y < top) top = y;
+            if (y > bottom) bottom = y;
+        }
+    }
+    return (struct box){left, top, right - left + 1, bottom - top + 1};
+}
+
+/* The mean of the ink over a rectangle with fractional sides, in source pixels. */
+static double mean_over(const uint8_t *ink, uint32_t width, double left, double top, double right, double bottom)
+{
+    double sum = 0;
+    for (uint32_t y = (uint32_t)top; y < bottom; y++) {
+        double high = y + 1 < bottom ? y + 1 : bottom, low = y > top ? y : top;
+        double row = 0;
+        for (uint32_t x = (uint32_t)left; x < right; x++) {
+            double to = x + 1 < right ? x + 1 : right, from = x > left ? x : left;
+            row += (to - from) * ink[(size_t)y * width + x];
+        }
+        sum += (high - low) * row;
+    }
+    return sum / ((right - left) * (bottom - top));
+}
+
+/* Area-averages `box` into small[height, width], its strongest ink again at 255. */
+static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, uint32_t width, uint32_t height,
+                   uint8_t *small)
+{
+    double step_x = (double)box.width / width, step_y = (double)box.height / height, strongest = 1;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t y = 0; y < height; y++) {
+            for (uint32_t x = 0; x < width; x++) {
+                double right = x + 1 < width ? (x + 1) * step_x : box.width;
+                double bottom = y + 1 < height ? (y + 1) * step_y : box.height;
+                double mean = mean_over(ink, source_width, box.left + x * step_x, box.top + y * step_y, box.left + right,
+                                        box.top + bottom);
+                if (pass == 0 && mean > strongest) strongest = mean;
+                if (pass == 1) small[(size_t)y * width + x] = (uint8_t)(mean * 255 / strongest + 0.5);
+            }
+        }
+    }
+}
+
+/* Where to put something `size` long with its centre of mass at `centre` so that the mass is mid-picture. */
+static uint32_t place(double centre, uint32_t size, uint32_t side)
+{
+    double offset = side / 2.0 - centre + 0.5;
+    if (offset < 0) offset = 0;
+    if (offset > side - size) offset = side - size;
+    return (uint32_t)offset;
+}
+
+/* `small` into the middle, by mass, of the zeroed out[rows, columns]. */
+static void centre(const uint8_t *small, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns, uint8_t *out)
+{
+    double mass = 0, mass_x = 0, mass_y = 0;
+    for (uint32_t y = 0; y < height; y++) {
+        for (uint32_t x = 0; x < width; x++) {
+            double value = small[(size_t)y * width + x];
+            mass += value;
+            mass_x += value * (x + 0.5);
+            mass_y += value * (y + 0.5);
+        }
+    }
+    uint32_t left = place(mass_x / mass, width, columns), top = place(mass_y / mass, height, rows);
+    for (uint32_t y = 0; y < height; y++)
+        memcpy(out + (size_t)(top + y) * columns + left, small + (size_t)y * width, width);
+}
+
+static uint32_t at_least_one(double value)
+{
+    return value < 1.5 ? 1 : (uint32_t)(value + 0.5);
+}
+
+int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns, uint8_t *out,
+                      struct error *error)
+{
+    size_t count = (size_t)width * height;
+    if (count < 1 || count > PICTURE_MAX_PIXELS)
+        return error_set(error, ERROR_INPUT, "a picture of %u x %u pixels: each side must be 1 to 4096", width, height);
+    uint32_t background = border_level(grey, width, height);
+    if (width == columns && height == rows) {
+        for (size_t i = 0; i < count; i++) out[i] = background > 127 ? (uint8_t)(255 - grey[i]) : grey[i];
+        return 0;
+    }
+    int status = -1;
+    uint8_t *ink = malloc(count), *small = malloc((size_t)rows * columns);
+    if (!ink || !small) {
+        error_set_memory(error, "a picture");
+        goto out;
+    }
+    if (!find_ink(grey, count, background, ink)) {
+        error_set(error, ERROR_INPUT, "the picture is empty: draw something on it");
+        goto out;
+    }
+    struct box box = ink_box(ink, width, height);
+    double by_width = columns * (20.0 / 28) / box.width, by_height = rows * (20.0 / 28) / box.height;
+    double scale = by_width < by_height ? by_width : by_height;
+    uint32_t small_width = at_least_one(box.width * scale), small_height = at_least_one(box.height * scale);
+    shrink(ink, width, box, small_width, small_height, small);
+    memset(out, 0, (size_t)rows * columns);
+    centre(small, small_width, small_height, rows, columns, out);
+    status = 0;
+out:
+    free(ink);
+    free(small);
+    return status;
+}
+
+int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint8_t *out, struct error *error)
+{
+    struct picture picture;
+    if (picture_read_png(path, &picture, error)) return -1;
+    int status = picture_normalise(picture.grey, picture.width, picture.height, rows, columns, out, error);
+    if (status) error_prefix(error, "%s", path);
+    picture_free(&picture);
+    return status;
+}
