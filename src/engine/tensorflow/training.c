@@ -1,47 +1,36 @@
 #include "engine/tensorflow/training.h"
 
-/* The handles a network of this size has, as places to read or fill, in the order training.h tells; returns how many. */
-static size_t list_variables(const struct training *t, struct variables *v, TF_Output *list[MAX_VARIABLES])
-{
-    list[VARIABLE_IMAGES] = &v->images;
-    list[VARIABLE_LABELS] = &v->labels;
-    list[VARIABLE_LOSSES] = &v->losses;
-    list[VARIABLE_CORRECT] = &v->correct;
-    size_t count = VARIABLE_PARAMETERS;
-    for (size_t p = 0; p < t->parameter_count; p++) list[count++] = &v->parameters[p];
-    for (size_t s = 0; s < t->slot_count; s++)
-        for (size_t p = 0; p < t->parameter_count; p++) list[count++] = &v->slots[s][p];
-    return count;
-}
+#include <stdio.h>
+#include <string.h>
 
-/* A TensorFlow variable holds a value, its handle says where; reading and assigning are operations like any other. */
-static TF_Output declare(struct training *t, TF_DataType type, const int64_t *dims, int rank, size_t place)
+/* TensorFlow's variables are named places: a handle of the same name is the same variable, in the graph and in the
+ * functions that its loop calls. */
+static void declare_variables(const struct training *t, struct graph *g, struct variables *v)
 {
-    struct graph *g = &t->graph;
-    TF_Output variable = graph_variable(g, type, dims, rank);
-    t->fed[place] = graph_placeholder(g, type);
-    t->assign[place] = op(g, "AssignVariableOp", variable, t->fed[place]).oper;
-    t->read[place] = graph_read(g, variable, type);
-    return variable;
-}
-
-static void declare_variables(struct training *t)
-{
+    static const char *const groups[MAX_GROUPS] = {"", ".slot1", ".slot2"};
     const struct network *network = &t->config->network;
-    const int64_t pictures[] = {-1, network_inputs(network)};
-    struct variables *v = &t->variables;
-    TF_Output *list[MAX_VARIABLES];
-    v->images = declare(t, TF_UINT8, pictures, 2, VARIABLE_IMAGES);
-    v->labels = declare(t, TF_INT32, pictures, 1, VARIABLE_LABELS);
-    v->losses = declare(t, t->real, pictures, 1, VARIABLE_LOSSES);
-    v->correct = declare(t, TF_INT32, pictures, 1, VARIABLE_CORRECT);
-    size_t count = list_variables(t, v, list);
-    for (size_t i = VARIABLE_PARAMETERS; i < count; i++) {
-        const size_t p = (i - VARIABLE_PARAMETERS) % t->parameter_count;
-        const struct layer *layer = &network->layers[p / 2];
-        const int64_t weight[] = {layer->inputs, layer->outputs};
-        *list[i] = p % 2 == 0 ? declare(t, t->real, weight, 2, i) : declare(t, t->real, weight + 1, 1, i);
+    const int64_t samples[] = {-1, network_inputs(network)};
+    v->images = graph_variable(g, "images", TF_UINT8, samples, 2);
+    v->labels = graph_variable(g, "labels", TF_INT32, samples, 1);
+    v->losses = graph_variable(g, "losses", t->real, samples, 1);
+    v->correct = graph_variable(g, "correct", TF_INT32, samples, 1);
+    for (size_t group = 0; group < t->group_count; group++) {
+        for (uint32_t i = 0; i < network->layer_count; i++) {
+            const int64_t shape[] = {network->layers[i].inputs, network->layers[i].outputs};
+            char name[48];
+            snprintf(name, sizeof name, "fc%u.weight%s", i + 1, groups[group]);
+            v->values[group][2 * i] = graph_variable(g, name, t->real, shape, 2);
+            snprintf(name, sizeof name, "fc%u.bias%s", i + 1, groups[group]);
+            v->values[group][2 * i + 1] = graph_variable(g, name, t->real, shape + 1, 1);
+        }
     }
+}
+
+static struct access define_access(struct graph *g, TF_Output variable, TF_DataType type)
+{
+    struct access access = {.fed = graph_placeholder(g, type), .read = graph_read(g, variable, type)};
+    access.assign = op(g, "AssignVariableOp", variable, access.fed).oper;
+    return access;
 }
 
 /* [stage: data] */
@@ -73,8 +62,8 @@ static TF_Output apply_network(const struct training *t, struct graph *g, const 
     const struct network *network = &t->config->network;
     TF_Output x = step->input;
     for (uint32_t i = 0; i < network->layer_count; i++) {
-        TF_Output weight = step->weights[2 * i] = graph_read(g, v->parameters[2 * i], t->real);
-        TF_Output bias = step->weights[2 * i + 1] = graph_read(g, v->parameters[2 * i + 1], t->real);
+        TF_Output weight = step->weights[2 * i] = graph_read(g, v->values[0][2 * i], t->real);
+        TF_Output bias = step->weights[2 * i + 1] = graph_read(g, v->values[0][2 * i + 1], t->real);
         step->z[i] = op(g, "BiasAdd", op(g, "MatMul", x, weight), bias);
         x = step->a[i] = activate(g, network->layers[i].activation, step->z[i]);
     }
@@ -125,15 +114,15 @@ static void update(const struct training *t, struct graph *g, const struct varia
     }
     TF_Output rate = op_typed(g, "Cast", "DstT", real, learning_rate);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        TF_Output w = v->parameters[p], gradient = step->gradients[p], done;
+        TF_Output w = v->values[0][p], gradient = step->gradients[p], done;
         if (o->weight_decay > 0)
             gradient = op(g, "AddV2", gradient, op(g, "Mul", graph_real(g, real, o->weight_decay), step->weights[p]));
         if (o->type == OPTIMIZER_ADAM) {
             TF_Output zero = graph_real(g, real, 0);
-            done = op(g, "ResourceApplyAdam", w, v->slots[0][p], v->slots[1][p], zero, zero, rate,
+            done = op(g, "ResourceApplyAdam", w, v->values[1][p], v->values[2][p], zero, zero, rate,
                       graph_real(g, real, o->beta1), graph_real(g, real, o->beta2), epsilon, gradient);
         } else if (o->momentum > 0) {
-            done = op(g, "ResourceApplyMomentum", w, v->slots[0][p], rate, gradient, graph_real(g, real, o->momentum));
+            done = op(g, "ResourceApplyMomentum", w, v->values[1][p], rate, gradient, graph_real(g, real, o->momentum));
         } else {
             done = op(g, "ResourceApplyGradientDescent", w, rate, gradient);
         }
@@ -155,87 +144,62 @@ static void training_step(const struct training *t, struct graph *g, const struc
 
 /* [stage: loop] */
 /* What goes round the loop. The first two change at each step, the others are only handed on. */
-enum { STEP, POSITION, STEPS, ORDER, LEARNING_RATE, STEPS_BEFORE, VARIABLES, MAX_STATE = VARIABLES + MAX_VARIABLES };
-static const TF_DataType state_types[VARIABLES] = {TF_INT32, TF_INT32, TF_INT32, TF_INT32, TF_DOUBLE, TF_DOUBLE};
+enum { STEP, POSITION, STEPS, ORDER, LEARNING_RATE, STEPS_BEFORE, STATE };
 
-/* The arguments of the loop's two functions. */
-static size_t loop_arguments(struct training *t, struct graph *g, struct variables *v, TF_Output state[MAX_STATE])
+static void declare_state(struct graph *g, TF_Output state[STATE])
 {
-    TF_Output *handles[MAX_VARIABLES];
-    size_t count = VARIABLES + list_variables(t, v, handles);
-    for (size_t i = 0; i < count; i++) state[i] = graph_placeholder(g, i < VARIABLES ? state_types[i] : TF_RESOURCE);
-    for (size_t i = VARIABLES; i < count; i++) *handles[i - VARIABLES] = state[i];
-    return count;
+    static const TF_DataType types[STATE] = {TF_INT32, TF_INT32, TF_INT32, TF_INT32, TF_DOUBLE, TF_DOUBLE};
+    for (int i = 0; i < STATE; i++) state[i] = graph_placeholder(g, types[i]);
 }
 
 /* step < steps */
-static void define_condition(struct training *t)
+static void define_condition(const struct training *t, struct graph *g)
 {
-    struct graph g;
-    struct variables v;
-    TF_Output state[MAX_STATE];
-    if (graph_init(&g, t->graph.tf, &t->graph.error)) {
-        t->graph.failed = true;
-        return;
-    }
-    size_t count = loop_arguments(t, &g, &v, state);
-    TF_Output more = op(&g, "Less", state[STEP], state[STEPS]);
-    graph_add_function(&t->graph, &g, "more_steps", state, count, &more, 1, NULL, 0);
-    graph_free(&g);
+    TF_Output state[STATE];
+    (void)t;
+    declare_state(g, state);
+    TF_Output more = op(g, "Less", state[STEP], state[STEPS]);
+    graph_become_function(g, "more_steps", state, STATE, &more, 1, NULL, 0);
 }
 
 /* One batch: the next rows of the order, a training step over them, its loss and count written down. */
-static void define_body(struct training *t)
+static void define_body(const struct training *t, struct graph *g)
 {
-    struct graph g;
+    TF_Output state[STATE], next[STATE];
     struct variables v;
     struct step step;
-    TF_Output state[MAX_STATE], next[MAX_STATE];
-    if (graph_init(&g, t->graph.tf, &t->graph.error)) {
-        t->graph.failed = true;
-        return;
-    }
-    size_t count = loop_arguments(t, &g, &v, state);
-    for (size_t i = 0; i < count; i++) next[i] = op(&g, "Identity", state[i]);
-    next[STEP] = op(&g, "AddV2", state[STEP], graph_int(&g, 1));
-    next[POSITION] = op(&g, "AddV2", state[POSITION], graph_int(&g, (int32_t)t->config->batch_size));
+    declare_state(g, state);
+    declare_variables(t, g, &v);
+    memcpy(next, state, sizeof next);
+    next[STEP] = op(g, "AddV2", state[STEP], graph_int(g, 1));
+    next[POSITION] = op(g, "AddV2", state[POSITION], graph_int(g, (int32_t)t->config->batch_size));
 
     /* order[position : position + batch]; as in Python, a slice ends with the list: the last batch may be short. */
-    TF_Output rows = op(&g, "StridedSlice", state[ORDER], state[POSITION], next[POSITION], graph_int_vector(&g, 1));
-    TF_Output n = op(&g, "AddV2", state[STEPS_BEFORE], op_typed(&g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
-    training_step(t, &g, &v, rows, state[LEARNING_RATE], n, &step);
+    TF_Output rows = op(g, "StridedSlice", state[ORDER], state[POSITION], next[POSITION], graph_int_vector(g, 1));
+    TF_Output n = op(g, "AddV2", state[STEPS_BEFORE], op_typed(g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
+    training_step(t, g, &v, rows, state[LEARNING_RATE], n, &step);
 
     TF_Operation *effects[MAX_PARAMETERS + 2];
-    for (size_t p = 0; p < t->parameter_count; p++) effects[p] = step.updates[p];
-    effects[t->parameter_count] = op(&g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
-    effects[t->parameter_count + 1] = op(&g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
-    graph_add_function(&t->graph, &g, "train_batch", state, count, next, count, effects, t->parameter_count + 2);
-    graph_free(&g);
+    memcpy(effects, step.updates, sizeof step.updates);
+    effects[t->parameter_count] = op(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
+    effects[t->parameter_count + 1] = op(g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
+    graph_become_function(g, "train_batch", state, STATE, next, STATE, effects, t->parameter_count + 2);
 }
 
 /* However many steps, one run of the session: the loop is part of the graph. */
 static void build_loop(struct training *t)
 {
     struct graph *g = &t->graph;
-    define_condition(t);
-    define_body(t);
+    graph_add_function(g, define_condition, t);
+    graph_add_function(g, define_body, t);
 
     TF_Output length = op(g, "Reshape", t->steps, graph_int_vector(g, 1));
     TF_Operation *cleared[] = {
         op(g, "AssignVariableOp", t->variables.losses, op(g, "Fill", length, graph_real(g, t->real, 0))).oper,
         op(g, "AssignVariableOp", t->variables.correct, op(g, "Fill", length, graph_int(g, 0))).oper,
     };
-    TF_Output state[MAX_STATE], *handles[MAX_VARIABLES];
-    state[STEP] = graph_int(g, 0);
-    state[POSITION] = graph_int_vector(g, 0);
-    state[STEPS] = t->steps;
-    state[ORDER] = t->order;
-    state[LEARNING_RATE] = t->learning_rate;
-    state[STEPS_BEFORE] = t->steps_before;
-    size_t count = list_variables(t, &t->variables, handles);
-    for (size_t i = 0; i < count; i++) state[VARIABLES + i] = *handles[i];
-    TF_Output loop = graph_while(g, "more_steps", "train_batch", state, VARIABLES + count, cleared, 2);
-
+    TF_Output state[STATE] = {graph_int(g, 0), graph_int_vector(g, 0), t->steps, t->order, t->learning_rate, t->steps_before};
+    TF_Output loop = graph_while(g, "more_steps", "train_batch", state, STATE, cleared, 2);
     t->losses = graph_read_after(g, t->variables.losses, t->real, loop.oper);
     t->correct = graph_read_after(g, t->variables.correct, TF_INT32, loop.oper);
 }
@@ -260,17 +224,23 @@ int training_build(struct training *training, const struct tf_api *tf, const str
     *t = (struct training){.config = config,
                            .real = config->dtype == DTYPE_FLOAT64 ? TF_DOUBLE : TF_FLOAT,
                            .parameter_count = 2 * (size_t)config->network.layer_count,
-                           .slot_count = optimizer_slot_count(&config->optimizer)};
+                           .group_count = 1 + optimizer_slot_count(&config->optimizer)};
     if (graph_init(&t->graph, tf, error)) return -1;
-    t->order = graph_placeholder(&t->graph, TF_INT32);
-    t->steps = graph_placeholder(&t->graph, TF_INT32);
-    t->steps_before = graph_placeholder(&t->graph, TF_DOUBLE);
-    t->learning_rate = graph_placeholder(&t->graph, TF_DOUBLE);
-    t->pixels = graph_placeholder(&t->graph, TF_UINT8);
-    declare_variables(t);
+    struct graph *g = &t->graph;
+    t->order = graph_placeholder(g, TF_INT32);
+    t->steps = graph_placeholder(g, TF_INT32);
+    t->steps_before = graph_placeholder(g, TF_DOUBLE);
+    t->learning_rate = graph_placeholder(g, TF_DOUBLE);
+    t->pixels = graph_placeholder(g, TF_UINT8);
+    declare_variables(t, g, &t->variables);
+    t->images = define_access(g, t->variables.images, TF_UINT8);
+    t->labels = define_access(g, t->variables.labels, TF_INT32);
+    for (size_t group = 0; group < t->group_count; group++)
+        for (size_t p = 0; p < t->parameter_count; p++)
+            t->values[group][p] = define_access(g, t->variables.values[group][p], t->real);
     build_trace_and_forward(t);
     build_loop(t);
-    if (graph_check(&t->graph, error) == 0) return 0;
+    if (graph_check(g, error) == 0) return 0;
     error_prefix(error, "TensorFlow's graph cannot be built");
     training_free(t);
     return -1;

@@ -7,20 +7,25 @@
 #include "engine/tensorflow/graph.h"
 
 #define MAX_PARAMETERS (2 * NETWORK_MAX_LAYERS)
-#define MAX_VARIABLES (4 + (1 + OPTIMIZER_MAX_SLOTS) * MAX_PARAMETERS)
+#define MAX_GROUPS (1 + OPTIMIZER_MAX_SLOTS)
 
-/* What outlives a run: handles of TensorFlow's variables. */
+/* Handles of TensorFlow's variables: what outlives a run. */
 struct variables {
-    TF_Output images;                     /* uint8 [samples, inputs] */
-    TF_Output labels;                     /* int32 [samples] */
-    TF_Output losses;                     /* real [steps of the run] */
-    TF_Output correct;                    /* int32 [steps of the run] */
-    TF_Output parameters[MAX_PARAMETERS]; /* weight of layer 1 [inputs, outputs], its bias [outputs], … */
-    TF_Output slots[OPTIMIZER_MAX_SLOTS][MAX_PARAMETERS]; /* the optimizer's, shaped as the parameters */
+    TF_Output images;  /* uint8 [samples, inputs] */
+    TF_Output labels;  /* int32 [samples] */
+    TF_Output losses;  /* real [steps of the run] */
+    TF_Output correct; /* int32 [steps of the run] */
+    /* Group 0, the parameters: weight of layer 1 [inputs, outputs], its bias [outputs], weight of layer 2 …
+     * Groups 1 and 2: the optimizer's slots, in the same shapes. */
+    TF_Output values[MAX_GROUPS][MAX_PARAMETERS];
 };
 
-/* Where a variable stands in the lists below: these four, then the parameters, then each slot's values. */
-enum { VARIABLE_IMAGES, VARIABLE_LABELS, VARIABLE_LOSSES, VARIABLE_CORRECT, VARIABLE_PARAMETERS };
+/* A variable as seen from outside the graph. */
+struct access {
+    TF_Output fed;        /* feed this … */
+    TF_Operation *assign; /* … and run this to set it */
+    TF_Output read;       /* fetch this to get it */
+};
 
 /* Every tensor of one step, for whoever wants to look. z[i] and a[i]: layer i before and after its activation. */
 struct step {
@@ -34,12 +39,10 @@ struct step {
 struct training {
     const struct engine_config *config; /* borrowed */
     TF_DataType real;
-    size_t parameter_count, slot_count;
+    size_t parameter_count, group_count; /* of the variables' values */
     struct graph graph;
     struct variables variables;
-    TF_Output fed[MAX_VARIABLES];        /* a new value of a variable */
-    TF_Operation *assign[MAX_VARIABLES]; /* takes it over */
-    TF_Output read[MAX_VARIABLES];       /* the value it has */
+    struct access images, labels, values[MAX_GROUPS][MAX_PARAMETERS];
 
     TF_Output order;         /* fed: int32 [samples of the run] */
     TF_Output steps;         /* fed: int32 [], how many steps */
