@@ -1,8 +1,11 @@
 #include "engine/tensorflow/api.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct tf_api api;
 
@@ -14,6 +17,22 @@ static void set_environment(void)
         {"TF_ENABLE_ONEDNN_OPTS", "0"}, /* slower at such batch sizes: docs/internals/tensorflow.md */
     };
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) setenv(settings[i][0], settings[i][1], 0);
+}
+
+/* Loading walks through 250 MB of symbol tables that are not needed again. They are clean pages of the file: given back,
+ * those that are needed come again by themselves, and the process is 100 MB smaller. */
+static int give_back_pages(struct dl_phdr_info *object, size_t size, void *context)
+{
+    (void)size, (void)context;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    if (!strstr(object->dlpi_name, "libtensorflow")) return 0;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W)) continue;
+        const uintptr_t start = (object->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        madvise((void *)start, object->dlpi_addr + segment->p_vaddr + segment->p_memsz - start, MADV_DONTNEED);
+    }
+    return 0;
 }
 
 int tf_api_load(const char *library, const struct tf_api **out, struct error *error)
@@ -39,6 +58,7 @@ int tf_api_load(const char *library, const struct tf_api **out, struct error *er
                              library, functions[i].name);
         memcpy((char *)&api + functions[i].offset, &function, sizeof function);
     }
+    dl_iterate_phdr(give_back_pages, NULL);
     *out = &api;
     return 0;
 }

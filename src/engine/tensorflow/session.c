@@ -1,23 +1,23 @@
 #include "engine/tensorflow/session.h"
 
 #include <string.h>
-#include <stdlib.h>
-#include <stdio.h>
 
-/* A ConfigProto, as protocol-buffer bytes (tensorflow/core/protobuf/config.proto):
- *   device_count {"GPU": 0}; intra_op_parallelism_threads = threads; inter_op_parallelism_threads = -1: operations run on
- *   the calling thread, as a step is one chain of small operations. */
+/* A ConfigProto, written by hand as protocol-buffer bytes (tensorflow/core/protobuf/config.proto, rewriter_config.proto). */
 static size_t write_config(uint8_t *out, uint32_t threads)
 {
-    static const uint8_t no_gpu[] = {0x0a, 7, 0x0a, 3, 'G', 'P', 'U', 0x10, 0};
-    static const uint8_t inline_operations[] = {0x28, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01};
-    size_t length = 0;
-    memcpy(out, no_gpu, sizeof no_gpu);
-    length += sizeof no_gpu;
-    out[length++] = 0x10;
-    out[length++] = (uint8_t)(threads < 127 ? threads : 127);
-    memcpy(out + length, inline_operations, sizeof inline_operations);
-    return length + sizeof inline_operations;
+    static const uint8_t start[] = {
+        /* graph_options { rewrite_options { disable_meta_optimizer: true } }: the graph is run as it is written. The
+         * rewriter would turn x / 255 into a product that differs in the last bit, and costs memory and start-up time. */
+        0x52, 5, 0x52, 3, 0x98, 0x01, 1,
+        /* device_count { "GPU": 0 } */
+        0x0a, 7, 0x0a, 3, 'G', 'P', 'U', 0x10, 0,
+        /* inter_op_parallelism_threads: -1: operations run on the calling thread, as a step is one chain of small ones. */
+        0x28, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
+        /* intra_op_parallelism_threads: … */
+        0x10};
+    memcpy(out, start, sizeof start);
+    out[sizeof start] = (uint8_t)(threads < 127 ? threads : 127);
+    return sizeof start + 1;
 }
 
 int session_open(struct session *session, const struct graph *graph, uint32_t threads, struct error *error)
@@ -31,10 +31,7 @@ int session_open(struct session *session, const struct graph *graph, uint32_t th
         error_set_memory(error, "TensorFlow's session");
         goto out;
     }
-    size_t nn = write_config(config, threads);
-    uint8_t big[256]; const char *hx = getenv("TFCFG");
-    if (hx) { nn = strlen(hx)/2; for (size_t i=0;i<nn;i++) { unsigned q; sscanf(hx+2*i,"%2x",&q); big[i]=(uint8_t)q; } } else memcpy(big, config, nn);
-    tf->SetConfig(options, big, nn, session->status);
+    tf->SetConfig(options, config, write_config(config, threads), session->status);
     if (tf_api_check(tf, session->status, "TensorFlow refuses the session's settings", error)) goto out;
     session->handle = tf->NewSession(graph->handle, options, session->status);
     if (tf_api_check(tf, session->status, "TensorFlow cannot open a session", error)) goto out;
