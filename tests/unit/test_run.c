@@ -1,0 +1,325 @@
+/* run/: jobs as JSON, checkpoints, workers and their deaths. This program is its own worker. */
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "run/checkpoint.h"
+#include "run/supervisor.h"
+#include "run/worker.h"
+
+static char home[] = "/tmp/nnstudio-run-XXXXXX";
+
+static void a_job_survives_json(void **state)
+{
+    (void)state;
+    struct job job, again;
+    struct error error;
+    job_init(&job);
+    job_make_id("torch", job.run);
+    assert_int_equal(job_set_home(&job, "/somewhere", &error), 0);
+    assert_int_equal(job_parse_hidden(&job, "64,32", &error), 0);
+    assert_int_equal(optimizer_init(&job.optimizer, "adam", &error), 0);
+    job.optimizer.learning_rate = 0.1 + 0.2;
+    job.activation = ACTIVATION_TANH;
+    job.dtype = DTYPE_FLOAT64;
+    job.init = INIT_KERAS;
+    job.epochs = 7;
+    job.batch_size = 11;
+    job.limit = 100;
+    job.seed = INT64_MAX;
+    json_t *value = job_to_json(&job);
+    job_init(&again);
+    assert_int_equal(job_from_json(value, &again, &error), 0);
+    json_t *other = job_to_json(&again);
+    assert_true(json_equal(value, other));
+    assert_true(again.optimizer.learning_rate == 0.1 + 0.2);
+    assert_int_equal(again.hidden_count, 2);
+    assert_string_equal(again.run_dir + strlen("/somewhere/runs/"), job.run);
+    json_decref(value);
+    json_decref(other);
+}
+
+static void refuse(const char *text, const char *message)
+{
+    struct job job;
+    struct error error;
+    json_t *value = json_loads(text, 0, NULL);
+    assert_non_null(value);
+    job_init(&job);
+    assert_int_equal(job_from_json(value, &job, &error), -1);
+    if (!strstr(error.message, message)) fail_msg("\"%s\" does not say \"%s\"", error.message, message);
+    json_decref(value);
+}
+
+static void a_bad_job_is_refused_by_name(void **state)
+{
+    (void)state;
+    refuse("{\"epoch\":3}", "no member \"epoch\"");
+    refuse("{\"epochs\":0}", "\"epochs\" must be a whole number from 1");
+    refuse("{\"epochs\":\"3\"}", "\"epochs\" must be a whole number");
+    refuse("{\"batch_size\":65537}", "\"batch_size\"");
+    refuse("{\"engine\":\"jax\"}", "unknown engine \"jax\"");
+    refuse("{\"optimizer\":{\"type\":\"sgd\",\"lr\":-1}}", "learning rate -1");
+    refuse("{\"optimizer\":{\"type\":\"adam\",\"momentum\":0.9}}", "momentum belongs to sgd");
+    refuse("{\"hidden\":[0]}", "\"hidden\"");
+    refuse("{\"hidden\":128}", "\"hidden\" must be an array");
+    refuse("{\"activation\":\"none\"}", "hidden layers need an activation");
+    refuse("{\"seed\":-1}", "\"seed\"");
+    refuse("{\"name\":\"../x\"}", "the name \"../x\"");
+    refuse("{\"run\":\"a/b\"}", "the run id \"a/b\"");
+    refuse("{\"dataset\":\"\"}", "no data set is named");
+    refuse("[]", "must be a JSON object");
+}
+
+static struct job small_job(const char *run)
+{
+    struct job job;
+    struct error error;
+    job_init(&job);
+    snprintf(job.run, sizeof job.run, "%s", run);
+    assert_int_equal(job_set_home(&job, home, &error), 0);
+    snprintf(job.out_dir, sizeof job.out_dir, "%s/models", home);
+    job.threads = 1;
+    job.limit = 500;
+    job.hidden[0] = 16;
+    job.epochs = 2;
+    return job;
+}
+
+static void a_checkpoint_survives_the_disk(void **state)
+{
+    (void)state;
+    struct checkpoint checkpoint = {.job = small_job("kept"), .position = {1, 3, 19, 0.1, 77, 0.25}}, again;
+    struct error error;
+    assert_int_equal(network_build(&checkpoint.network, 28, 28, checkpoint.job.hidden, 1, ACTIVATION_RELU, 10, &error), 0);
+    assert_int_equal(optimizer_init(&checkpoint.job.optimizer, "adam", &error), 0);
+    assert_int_equal(parameters_create(&checkpoint.network, DTYPE_FLOAT32, &checkpoint.parameters, &error), 0);
+    assert_int_equal(optimizer_state_create(&checkpoint.job.optimizer, &checkpoint.network, DTYPE_FLOAT32,
+                                            &checkpoint.optimizer_state, &error), 0);
+    parameters_draw(checkpoint.parameters, &checkpoint.network, INIT_TORCH, 1);
+    parameters_draw(checkpoint.optimizer_state->slots[0], &checkpoint.network, INIT_KERAS, 2);
+    parameters_draw(checkpoint.optimizer_state->slots[1], &checkpoint.network, INIT_TORCH, 3);
+    checkpoint.optimizer_state->steps = 19;
+    char *path = path_join(home, "c.safetensors");
+    assert_int_equal(checkpoint_write(path, &checkpoint, &error), 0);
+    assert_int_equal(checkpoint_read(path, &again, &error), 0);
+    assert_memory_equal(&again.position, &checkpoint.position, sizeof again.position);
+    assert_true(network_equal(&again.network, &checkpoint.network));
+    assert_int_equal(again.optimizer_state->steps, 19);
+    size_t bytes = checkpoint.parameters->value_count * sizeof(float);
+    assert_memory_equal(again.parameters->values, checkpoint.parameters->values, bytes);
+    for (int i = 0; i < 2; i++)
+        assert_memory_equal(again.optimizer_state->slots[i]->values, checkpoint.optimizer_state->slots[i]->values, bytes);
+    assert_string_equal(again.job.run, "kept");
+    checkpoint_clear(&again);
+
+    /* One that lost its end, and a model that is no checkpoint. */
+    char *data;
+    size_t size;
+    assert_int_equal(file_read(path, 1 << 24, &data, &size, &error), 0);
+    assert_int_equal(file_write(path, data, size - 100, &error), 0);
+    assert_int_equal(checkpoint_read(path, &again, &error), -1);
+    assert_null(again.parameters);
+    free(data);
+    free(path);
+    checkpoint_clear(&checkpoint);
+}
+
+/* What a worker said. */
+struct story {
+    char kinds[4096]; /* "start step step epoch … " */
+    char message[1024], state[16], model[JOB_PATH_MAX];
+    int steps, epochs, lasts;
+    int kill_after, stop_after, pause_after; /* steps events; 0: never */
+};
+
+static void listen(void *context, struct worker *worker, const json_t *event)
+{
+    struct story *story = context;
+    struct error error;
+    const char *kind = json_string_value(json_object_get(event, "event"));
+    size_t used = strlen(story->kinds);
+    if (strcmp(kind, "step") != 0) snprintf(story->kinds + used, sizeof story->kinds - used, "%s ", kind);
+    if (strcmp(kind, "step") == 0) {
+        story->steps++;
+        if (story->steps == story->kill_after) kill(worker_pid(worker), SIGKILL);
+        if (story->steps == story->stop_after) assert_int_equal(worker_command(worker, WORKER_STOP, &error), 0);
+        if (story->steps == story->pause_after) assert_int_equal(worker_command(worker, WORKER_PAUSE, &error), 0);
+    } else if (strcmp(kind, "state") == 0) {
+        if (strcmp(json_string_value(json_object_get(event, "state")), "paused") == 0)
+            assert_int_equal(worker_command(worker, WORKER_RESUME, &error), 0);
+    } else if (strcmp(kind, "error") == 0) {
+        snprintf(story->message, sizeof story->message, "%s", json_string_value(json_object_get(event, "message")));
+        story->lasts++;
+    } else if (strcmp(kind, "end") == 0) {
+        snprintf(story->state, sizeof story->state, "%s", json_string_value(json_object_get(event, "state")));
+        snprintf(story->model, sizeof story->model, "%s", json_string_value(json_object_get(event, "model")));
+        story->lasts++;
+    }
+}
+
+static struct worker *begin(const struct job *job, struct story *story)
+{
+    struct worker *worker;
+    struct error error;
+    assert_int_equal(worker_start(job, listen, story, &worker, &error), 0);
+    return worker;
+}
+
+static void hear_out(struct worker *worker)
+{
+    for (;;) {
+        struct pollfd source = {.fd = worker_fd(worker), .events = POLLIN};
+        assert_int_equal(poll(&source, 1, 60000), 1);
+        if (!worker_read(worker)) break;
+    }
+    worker_destroy(worker);
+}
+
+static void tell(const struct job *job, struct story *story)
+{
+    hear_out(begin(job, story));
+    assert_int_equal(story->lasts, 1);
+}
+
+static void a_worker_trains_and_writes_its_files(void **state)
+{
+    (void)state;
+    struct job job = small_job("whole");
+    struct story story = {0};
+    struct error error;
+    tell(&job, &story);
+    assert_string_equal(story.kinds, "start epoch checkpoint epoch checkpoint end ");
+    assert_string_equal(story.state, "finished");
+    assert_true(file_exists(story.model));
+    struct checkpoint checkpoint;
+    char *path = path_join(job.run_dir, "checkpoint.safetensors");
+    assert_int_equal(checkpoint_read(path, &checkpoint, &error), 0);
+    assert_int_equal(checkpoint.position.epoch, 2);
+    assert_int_equal(checkpoint.position.global_step, 32);
+    checkpoint_clear(&checkpoint);
+    free(path);
+}
+
+static void a_killed_worker_is_told_as_such(void **state)
+{
+    (void)state;
+    struct job job = small_job("killed");
+    job.epochs = 100000;
+    struct story story = {.kill_after = 3};
+    tell(&job, &story);
+    assert_non_null(strstr(story.message, "killed by signal 9"));
+}
+
+static void a_stopped_worker_keeps_its_place(void **state)
+{
+    (void)state;
+    struct job job = small_job("stopped");
+    job.epochs = 100000;
+    struct story story = {.stop_after = 2};
+    tell(&job, &story);
+    assert_string_equal(story.state, "stopped");
+    struct checkpoint checkpoint;
+    struct error error;
+    char *path = path_join(job.run_dir, "checkpoint.safetensors");
+    assert_int_equal(checkpoint_read(path, &checkpoint, &error), 0);
+    assert_true(checkpoint.position.global_step > 0);
+    assert_int_equal(checkpoint.optimizer_state->steps, checkpoint.position.global_step);
+    checkpoint_clear(&checkpoint);
+    free(path);
+}
+
+static void a_paused_worker_goes_on(void **state)
+{
+    (void)state;
+    struct job job = small_job("paused");
+    job.epochs = 200;
+    struct story story = {.pause_after = 2};
+    tell(&job, &story);
+    assert_string_equal(story.state, "finished");
+    assert_non_null(strstr(story.kinds, "state state"));
+}
+
+static void two_workers_never_share_a_run(void **state)
+{
+    (void)state;
+    struct job job = small_job("shared");
+    job.epochs = 100000;
+    struct story first = {0}, second = {0};
+    struct worker *worker = begin(&job, &first);
+    while (!first.steps) {
+        struct pollfd source = {.fd = worker_fd(worker), .events = POLLIN};
+        assert_int_equal(poll(&source, 1, 60000), 1);
+        assert_int_equal(worker_read(worker), 1);
+    }
+    tell(&job, &second);
+    assert_non_null(strstr(second.message, "is being trained already"));
+    first.stop_after = first.steps + 1;
+    hear_out(worker);
+    assert_string_equal(first.state, "stopped");
+}
+
+static void a_bad_data_set_ends_in_an_error(void **state)
+{
+    (void)state;
+    struct job job = small_job("lost");
+    snprintf(job.dataset, sizeof job.dataset, "%s", "/nowhere/at/all");
+    struct story story = {0};
+    tell(&job, &story);
+    assert_string_equal(story.kinds, "error ");
+    assert_non_null(strstr(story.message, "/nowhere/at/all"));
+}
+
+static void a_run_is_not_resumed_as_another(void **state)
+{
+    (void)state;
+    struct job job = small_job("whole");
+    char *path = path_join(job.run_dir, "checkpoint.safetensors");
+    snprintf(job.resume, sizeof job.resume, "%s", path);
+    free(path);
+    struct story story = {0};
+    tell(&job, &story);
+    assert_non_null(strstr(story.message, "has done its 2 epochs"));
+    job.epochs = 3;
+    job.seed = 9;
+    struct story other = {0};
+    tell(&job, &other);
+    assert_non_null(strstr(other.message, "continued with the seed it began with"));
+}
+
+static int make_home(void **state)
+{
+    (void)state;
+    return mkdtemp(home) ? 0 : -1;
+}
+
+static int remove_home(void **state)
+{
+    (void)state;
+    struct error error;
+    return file_remove_tree(home, &error);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "worker") == 0) worker_main();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_job_survives_json),             cmocka_unit_test(a_bad_job_is_refused_by_name),
+        cmocka_unit_test(a_checkpoint_survives_the_disk),  cmocka_unit_test(a_worker_trains_and_writes_its_files),
+        cmocka_unit_test(a_killed_worker_is_told_as_such), cmocka_unit_test(a_stopped_worker_keeps_its_place),
+        cmocka_unit_test(a_paused_worker_goes_on),         cmocka_unit_test(two_workers_never_share_a_run),
+        cmocka_unit_test(a_bad_data_set_ends_in_an_error), cmocka_unit_test(a_run_is_not_resumed_as_another),
+    };
+    return cmocka_run_group_tests(tests, make_home, remove_home);
+}
