@@ -1,6 +1,5 @@
 #include "modelfile/assemble.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +42,18 @@ static void search_orders(struct search *search, size_t depth)
         search_orders(search, depth + 1);
         search->used[i] = false;
     }
+}
+
+/* strverscmp() would put "fc01" before "fc1"; else it is the order wanted. */
+static int name_compare(const void *left, const void *right)
+{
+    const struct dense_source *a = left, *b = right;
+    return strverscmp(a->name, b->name);
+}
+
+void dense_sort(struct dense_source *sources, size_t count)
+{
+    if (count) qsort(sources, count, sizeof *sources, name_compare);
 }
 
 int dense_order(struct dense_source *sources, size_t count, struct error *error)
@@ -190,29 +201,6 @@ static int gather_tensor(const struct named_tensor *tensor, size_t skip, struct 
     return 0;
 }
 
-/* By name, runs of digits by their value: "fc2" before "fc10". */
-static int stem_compare(const void *left, const void *right)
-{
-    const struct stem *x = left, *y = right;
-    const char *a = x->text, *b = y->text, *a_end = a + x->length, *b_end = b + y->length;
-    while (a < a_end && b < b_end) {
-        if (!isdigit((unsigned char)*a) || !isdigit((unsigned char)*b)) {
-            if (*a != *b) return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
-            a++, b++;
-            continue;
-        }
-        while (a < a_end - 1 && *a == '0' && isdigit((unsigned char)a[1])) a++;
-        while (b < b_end - 1 && *b == '0' && isdigit((unsigned char)b[1])) b++;
-        size_t n = 0, m = 0;
-        while (a + n < a_end && isdigit((unsigned char)a[n])) n++;
-        while (b + m < b_end && isdigit((unsigned char)b[m])) m++;
-        int order = n != m ? (n < m ? -1 : 1) : memcmp(a, b, n);
-        if (order) return order;
-        a += n;
-        b += m;
-    }
-    return a < a_end ? 1 : b < b_end ? -1 : 0;
-}
 
 /* The network that was noted beside the tensors knows the activations; it must describe these very tensors. */
 static int take_note(const json_t *note, struct dense_source *sources, size_t count, struct error *error)
@@ -227,6 +215,30 @@ static int take_note(const json_t *note, struct dense_source *sources, size_t co
     return fits ? 0 : error_set(error, ERROR_INPUT, "the network noted in the file does not fit its tensors: the file is damaged");
 }
 
+/* Checks, order and activations of layers whose file tells none. */
+static int arrange(struct dense_source *sources, size_t count, bool ordered, const struct modelfile_options *options,
+                   struct error *error)
+{
+    enum activation usual = options ? options->default_activation : ACTIVATION_NONE;
+    if (!count) return error_set(error, ERROR_INPUT, "it holds no dense layer: give a file with trained weights");
+    for (size_t i = 0; i < count; i++) {
+        if (check_source(&sources[i], error)) return -1;
+        sources[i].activation = usual == ACTIVATION_NONE ? ACTIVATION_RELU : usual;
+    }
+    if (!ordered) dense_sort(sources, count);
+    if (dense_order(sources, count, error)) return -1;
+    sources[count - 1].activation = ACTIVATION_NONE;
+    return 0;
+}
+
+int model_from_layers(struct dense_source *sources, size_t count, bool ordered, const struct modelfile_options *options,
+                      struct model *out, struct error *error)
+{
+    if (arrange(sources, count, ordered, options, error) || model_from_dense(sources, count, NULL, options, out, error)) return -1;
+    out->activation_known = count == 1;
+    return 0;
+}
+
 int model_from_state_dict(const struct state_dict *state, const json_t *note, bool ordered,
                           const struct modelfile_options *options, struct model *out, struct error *error)
 {
@@ -239,16 +251,10 @@ int model_from_state_dict(const struct state_dict *state, const json_t *note, bo
         if (!stems[i].source.weight)
             return error_set(error, ERROR_INPUT, "the tensor %s has no weight beside it: the studio reads networks of dense "
                              "layers", stems[i].source.name);
-        if (check_source(&stems[i].source, error)) return -1;
-    }
-    if (!ordered) qsort(stems, count, sizeof *stems, stem_compare);
-    enum activation usual = options ? options->default_activation : ACTIVATION_NONE;
-    for (size_t i = 0; i < count; i++) {
         sources[i] = stems[i].source;
-        sources[i].activation = usual == ACTIVATION_NONE ? ACTIVATION_RELU : usual;
+        sources[i].name = sources[i].weight->name;
     }
-    if (count && dense_order(sources, count, error)) return -1;
-    if (count) sources[count - 1].activation = ACTIVATION_NONE;
+    if (arrange(sources, count, ordered, options, error)) return -1;
     if (note && take_note(note, sources, count, error)) return -1;
     if (model_from_dense(sources, count, note, options, out, error)) return -1;
     out->activation_known = note || count == 1;

@@ -14,6 +14,7 @@
 
 const struct modelfile_format *const modelfile_table[] = {
     &modelfile_pth,
+    &modelfile_h5,
     &modelfile_safetensors,
 };
 const size_t modelfile_table_count = sizeof modelfile_table / sizeof *modelfile_table;

@@ -1,0 +1,302 @@
+"""Model files of Keras: what we write it reads, what it writes we read."""
+
+import json
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from modelfile_help import convert, inspect, refused
+
+RANDOM = np.random.default_rng(7)
+
+
+def random_state(sizes, dtype=np.float32):
+    state = {}
+    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:]), start=1):
+        state[f"fc{i}.weight"] = RANDOM.normal(size=(outputs, inputs)).astype(dtype) / 8
+        state[f"fc{i}.bias"] = RANDOM.normal(size=outputs).astype(dtype)
+    return state
+
+
+def forward(state, x, activation=lambda v: np.maximum(v, 0)):
+    layers = len(state) // 2
+    for i in range(1, layers + 1):
+        x = x @ state[f"fc{i}.weight"].T + state[f"fc{i}.bias"]
+        if i < layers:
+            x = activation(x)
+    return x
+
+
+def keras_state(model):
+    """The weights of a Keras model as the studio names them."""
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    state = {}
+    for i, layer in enumerate(dense, start=1):
+        state[f"fc{i}.weight"] = layer.kernel.numpy().T
+        state[f"fc{i}.bias"] = layer.bias.numpy() if layer.use_bias else np.zeros(layer.units, layer.kernel.numpy().dtype)
+    return state
+
+
+def randomize(model):
+    """Biases too, so that they cannot be mixed up."""
+    model.set_weights([RANDOM.normal(size=w.shape).astype(w.dtype) / 8 for w in model.get_weights()])
+    return model
+
+
+def assert_holds(studio, path, model, tmp_path, *options):
+    convert(studio, path, tmp_path / "check.safetensors", *options)
+    ours, theirs = load_file(tmp_path / "check.safetensors"), keras_state(model)
+    assert sorted(ours) == sorted(theirs)
+    for name, value in theirs.items():
+        assert ours[name].dtype == value.dtype and np.array_equal(ours[name], value), name
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_our_h5_loads_in_keras(studio, tmp_path, dtype, activation):
+    state = random_state((784, 32, 16, 10), dtype)
+    save_file(state, tmp_path / "in.safetensors")
+    convert(studio, tmp_path / "in.safetensors", tmp_path / "out.h5", "--activation", activation)
+    model = keras.models.load_model(tmp_path / "out.h5")
+    assert [layer.activation.__name__ for layer in model.layers] == [activation, activation, "linear"]
+    for name, value in keras_state(model).items():
+        assert value.dtype == dtype and np.array_equal(value, state[name])
+    x = RANDOM.uniform(size=(5, 784)).astype(dtype)
+    function = {"relu": lambda v: np.maximum(v, 0), "tanh": np.tanh, "sigmoid": lambda v: 1 / (1 + np.exp(-v))}[activation]
+    assert np.abs(model.predict(x, verbose=0) - forward(state, x, function)).max() < 1e-5
+    # And back, from what Keras makes of it.
+    model.save(tmp_path / "again.h5")
+    assert_holds(studio, tmp_path / "again.h5", model, tmp_path)
+
+
+def test_our_h5_can_be_trained_further(studio, tmp_path):
+    save_file(random_state((784, 16, 10)), tmp_path / "in.safetensors")
+    convert(studio, tmp_path / "in.safetensors", tmp_path / "out.h5")
+    model = keras.models.load_model(tmp_path / "out.h5")
+    model.compile(optimizer="sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(RANDOM.uniform(size=(8, 784)), RANDOM.integers(10, size=8), verbose=0)
+
+
+def test_the_same_model_gives_the_same_bytes(studio, tmp_path):
+    save_file(random_state((16, 4, 3)), tmp_path / "in.safetensors")
+    for name in ("a.h5", "b.h5", "a.pth", "b.pth", "a.safetensors", "b.safetensors"):
+        convert(studio, tmp_path / "in.safetensors", tmp_path / name)
+    for kind in ("h5", "pth", "safetensors"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def sequential():
+    return keras.Sequential([keras.Input((784,)), keras.layers.Dense(32, activation="tanh"), keras.layers.Dense(10)])
+
+
+def functional():
+    inputs = keras.Input((28, 28))
+    x = keras.layers.Flatten()(inputs)
+    x = keras.layers.Dense(12, activation="relu", name="hidden_one")(x)
+    x = keras.layers.Dropout(0.2)(x)
+    x = keras.layers.Dense(8, use_bias=False)(x)
+    x = keras.layers.Activation("sigmoid")(x)
+    x = keras.layers.Dense(6)(x)
+    x = keras.layers.ReLU()(x)
+    return keras.Model(inputs, keras.layers.Dense(10, activation="softmax", name="a_last")(x))
+
+
+def doubles():
+    return keras.Sequential([keras.Input((9,), dtype="float64"), keras.layers.Dense(4, "relu", dtype="float64"), keras.layers.Dense(3, dtype="float64")])
+
+
+@pytest.mark.parametrize(
+    "make, activations, shape",
+    [(sequential, ["tanh", "none"], [28, 28]), (functional, ["relu", "sigmoid", "relu", "none"], [28, 28]), (doubles, ["relu", "none"], [3, 3])],
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_whole_models_of_keras(studio, tmp_path, make, activations, shape, compiled):
+    model = randomize(make())
+    if compiled:
+        model.compile(optimizer="adam", loss="mse")
+    model.save(tmp_path / "model.h5")
+    said = inspect(studio, tmp_path / "model.h5")
+    assert said["format"] == "h5" and said["activation_known"] is True and said["input"] == shape
+    assert [layer["activation"] for layer in said["layers"]] == activations
+    assert_holds(studio, tmp_path / "model.h5", model, tmp_path)
+
+
+@pytest.mark.parametrize("make", [sequential, functional, doubles])
+def test_weights_of_keras_alone(studio, tmp_path, make):
+    model = randomize(make())
+    model.compile(optimizer="adam", loss="mse")
+    model.save_weights(tmp_path / "model.weights.h5")
+    assert inspect(studio, tmp_path / "model.weights.h5")["activation_known"] is False
+    assert_holds(studio, tmp_path / "model.weights.h5", model, tmp_path, "--activation", "tanh")
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        from keras.src.legacy.saving import legacy_h5_format
+
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    assert_holds(studio, tmp_path / "old.h5", model, tmp_path)
+
+
+def test_weights_of_more_than_ten_layers_keep_their_order(studio, tmp_path):
+    """dense_10 comes after dense_9, not after dense_1."""
+    model = randomize(keras.Sequential([keras.Input((6,)), *[keras.layers.Dense(6, "relu") for _ in range(11)], keras.layers.Dense(2)]))
+    model.save_weights(tmp_path / "model.weights.h5")
+    assert_holds(studio, tmp_path / "model.weights.h5", model, tmp_path)
+
+
+def test_subclassed_models_weights(studio, tmp_path):
+    class SimpleNN(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.fc1 = keras.layers.Dense(12, "relu")
+            self.fc2 = keras.layers.Dense(10)
+
+        def call(self, x):
+            return self.fc2(self.fc1(x))
+
+    model = SimpleNN()
+    model(np.zeros((1, 16)))
+    randomize(model)
+    model.save_weights(tmp_path / "model.weights.h5")
+    assert_holds(studio, tmp_path / "model.weights.h5", model, tmp_path)
+
+
+def write_keras2(path, state):
+    """What Keras 2.x wrote: fixed byte strings, names ending in :0, batch_input_shape, its way with functional nodes."""
+    names = [f"dense_{i}" for i in range(len(state) // 2)]
+    layers = [{"class_name": "InputLayer", "config": {"batch_input_shape": [None, 28, 28], "dtype": "float32", "name": "input_1"},
+               "name": "input_1", "inbound_nodes": []},
+              {"class_name": "Flatten", "config": {"name": "flatten", "dtype": "float32"}, "name": "flatten", "inbound_nodes": [[["input_1", 0, 0, {}]]]}]
+    for i, name in enumerate(names):
+        layers.append({"class_name": "Dense", "config": {"name": name, "units": len(state[f"fc{i + 1}.bias"]), "activation": "tanh" if i + 1 < len(names) else "softmax", "use_bias": True},
+                       "name": name, "inbound_nodes": [[[layers[-1]["name"], 0, 0, {}]]]})
+    config = json.dumps({"class_name": "Model", "config": {"name": "model_1", "layers": layers}})
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = np.bytes_(config)
+        file.attrs["keras_version"] = np.bytes_("2.4.0")
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = np.array(["input_1", "flatten", *names], "S")
+        for i, name in enumerate(names, start=1):
+            group = weights.create_group(name)
+            group.attrs["weight_names"] = np.array([f"{name}/kernel:0", f"{name}/bias:0"], "S")
+            group.create_dataset(f"{name}/kernel:0", data=state[f"fc{i}.weight"].T, compression="gzip", shuffle=True)
+            group[f"{name}/bias:0"] = state[f"fc{i}.bias"].astype(">f4")
+
+
+def test_keras_2(studio, tmp_path):
+    state = random_state((784, 20, 10))
+    write_keras2(tmp_path / "old.h5", state)
+    said = inspect(studio, tmp_path / "old.h5")
+    assert [layer["activation"] for layer in said["layers"]] == ["tanh", "none"] and "softmax" in said["metadata"]["note"]
+    convert(studio, tmp_path / "old.h5", tmp_path / "new.safetensors")
+    ours = load_file(tmp_path / "new.safetensors")
+    for name, value in state.items():
+        assert np.array_equal(ours[name], value)
+
+
+def save_and_refuse(studio, tmp_path, layers, words):
+    keras.Sequential(layers).save(tmp_path / "model.h5")
+    refused(studio, "inspect", tmp_path / "model.h5", words=words)
+
+
+def test_what_the_studio_cannot_run_is_refused_by_name(studio, tmp_path):
+    dense = keras.layers.Dense
+    save_and_refuse(studio, tmp_path, [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, name="my_conv"), keras.layers.Flatten(), dense(3)], "\"my_conv\" is a Conv2D")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), keras.layers.BatchNormalization(name="norm"), dense(3)], "\"norm\" is a BatchNormalization")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4, "gelu", name="g"), dense(3)], "\"g\" has the activation gelu")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4, "softmax"), dense(3, name="z")], "before the layer \"z\"")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), keras.layers.ReLU(max_value=6, name="six"), dense(3)], "\"six\" is a ReLU with bounds")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), keras.layers.Rescaling(1 / 255, name="scale"), dense(3)], "\"scale\" is a Rescaling")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), dense(3, "tanh")], "logits")
+    inputs = keras.Input((8,))
+    a, b = dense(4)(inputs), dense(4)(inputs)
+    keras.Model(inputs, dense(3)(keras.layers.Add(name="plus")([a, b]))).save(tmp_path / "branch.h5")
+    refused(studio, "inspect", tmp_path / "branch.h5", words="does not simply follow")
+    inputs = keras.Input((8,))
+    hidden = dense(8, name="h")(inputs)
+    keras.Model(inputs, keras.layers.Add(name="residual")([inputs, hidden])).save(tmp_path / "residual.h5")
+    refused(studio, "inspect", tmp_path / "residual.h5", words="does not simply follow")
+    sequential().save(tmp_path / "model.keras")
+    refused(studio, "inspect", tmp_path / "model.keras", words=".keras archive")
+
+
+@pytest.fixture
+def good(tmp_path):
+    """A file to spoil, and what is spoilt in it."""
+    write_keras2(tmp_path / "m.h5", random_state((784, 20, 10)))
+    return tmp_path / "m.h5"
+
+
+def spoil(path, change):
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+KERNEL = "model_weights/dense_0/dense_0/kernel:0"
+
+
+def replaced(file, make, name=KERNEL):
+    del file[name]
+    make(file)
+
+
+def external_storage(file):
+    replaced(file, lambda f: f.create_dataset(KERNEL, (784, 20), "f4", external=[("/etc/passwd", 0, 784 * 20 * 4)]))
+
+
+def virtual(file):
+    def make(f):
+        layout = h5py.VirtualLayout((784, 20), "f4")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (784, 20))
+        f.create_virtual_dataset(KERNEL, layout)
+
+    replaced(file, make)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, (65536, 65536), "f4")), "claims too many"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, (784, 20), "f4")), "no data"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 21), "f4"))), "do not agree"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((783, 20), "f4"))), "do not agree"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 20), "i4"))), "no floating-point"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 20), "f4"), compression="lzf")), "compressed in a way"),
+        (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.ExternalLink("/etc/passwd", "x"))), "link to elsewhere"),
+        (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.SoftLink("/model_weights"))), "link to elsewhere"),
+        (lambda f: replaced(f, lambda f: f.create_group(KERNEL)), "no data set"),
+        (lambda f: replaced(f, lambda f: None), "missing"),
+        (lambda f: replaced(f, lambda f: None, "model_weights/dense_1"), "missing"),
+        (lambda f: replaced(f, lambda f: None, "model_weights"), "no weights"),
+        (lambda f: replaced(f, lambda f: f.__setitem__("model_weights", h5py.ExternalLink("x.h5", "/")), "model_weights"), "link to elsewhere"),
+        (external_storage, "another file"),
+        (virtual, "another file"),
+        (lambda f: f["model_weights/dense_0"].attrs.__setitem__("weight_names", np.array([b"../x/kernel:0", b"b/bias:0"])), "damaged"),
+        (lambda f: f["model_weights/dense_0"].attrs.__setitem__("weight_names", np.array([b"a/gamma:0"])), "gamma"),
+        (lambda f: f["model_weights/dense_0"].attrs.__setitem__("weight_names", np.array([1, 2])), "damaged"),
+        (lambda f: f.attrs.__setitem__("model_config", np.bytes_("{\"class_name\"")), "not valid JSON"),
+        (lambda f: f.attrs.__setitem__("model_config", np.bytes_("{\"class_name\":\"Thing\"}")), "Thing"),
+        (lambda f: f.attrs.__setitem__("model_config", np.bytes_("{\"class_name\":\"Sequential\",\"config\":{}}")), "no layers"),
+        (lambda f: f.attrs.__setitem__("model_config", 3), "damaged"),
+        (lambda f: f.attrs.__delitem__("model_config"), "no Keras weights"),
+    ],
+)
+def test_lying_files_are_refused(studio, good, change, words):
+    assert inspect(studio, good)["parameters"] == 784 * 20 + 20 + 210
+    spoil(good, change)
+    refused(studio, "inspect", good, words=words)
+
+
+def test_damaged_files(studio, tmp_path, good):
+    data = good.read_bytes()
+    for size in (8, 100, 2000, len(data) // 2, len(data) - 1):
+        good.write_bytes(data[:size])
+        refused(studio, "convert", good, tmp_path / "out.pth", words="cut short")
+    assert not list(tmp_path.glob("out*"))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["measurements"] = np.zeros(3)
+    refused(studio, "inspect", tmp_path / "other.h5", words="no Keras weights")
