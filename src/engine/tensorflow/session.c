@@ -13,6 +13,9 @@ static size_t write_config(uint8_t *out, uint32_t threads)
         0x0a, 7, 0x0a, 3, 'G', 'P', 'U', 0x10, 0,
         /* inter_op_parallelism_threads: -1: operations run on the calling thread, as a step is one chain of small ones. */
         0x28, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
+        /* experimental { executor_type }: one that keeps no queues for other threads. */
+        0x82, 0x01, 0x1a, 0x1a, 0x18, 'S', 'I', 'N', 'G', 'L', 'E', '_', 'T', 'H', 'R', 'E', 'A', 'D', 'E', 'D', '_', 'E', 'X',
+        'E', 'C', 'U', 'T', 'O', 'R',
         /* intra_op_parallelism_threads: … */
         0x10};
     memcpy(out, start, sizeof start);
@@ -23,7 +26,7 @@ static size_t write_config(uint8_t *out, uint32_t threads)
 int session_open(struct session *session, const struct graph *graph, uint32_t threads, struct error *error)
 {
     const struct tf_api *tf = graph->tf;
-    uint8_t config[64];
+    uint8_t config[128];
     *session = (struct session){.tf = tf, .status = tf->NewStatus()};
     TF_SessionOptions *options = tf->NewSessionOptions();
     int result = -1;
