@@ -37,6 +37,11 @@ const struct dataset_entry *dataset_find(const char *name)
     return NULL;
 }
 
+uint8_t *dataset_alloc_pixels(size_t bytes)
+{
+    return aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+}
+
 int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count, struct error *error)
 {
     if (rows < 1 || rows > DATASET_MAX_SIDE || columns < 1 || columns > DATASET_MAX_SIDE)
@@ -73,7 +78,7 @@ static int split_off_test(struct dataset *dataset, struct error *error)
     for (size_t c = 0; c < DATASET_MAX_CLASSES; c++) wanted += left[c] / 7;
     bool tiny = wanted == 0; /* fewer than 7 of each: the last sample alone */
     if (tiny) wanted = 1;
-    test->pixels = malloc(wanted * image);
+    test->pixels = dataset_alloc_pixels(wanted * image);
     test->labels = malloc(wanted);
     if (!test->pixels || !test->labels) return error_set_memory(error, "the test samples");
     size_t sevenths[DATASET_MAX_CLASSES];
@@ -210,7 +215,7 @@ int dataset_locate(const struct dataset_entry *entry, const struct dataset_optio
 static int draw_split(uint64_t first, size_t count, uint32_t limit, struct split *split, struct error *error)
 {
     split->count = limit && limit < count ? limit : count;
-    split->pixels = malloc(split->count * DIGITS_SIDE * DIGITS_SIDE);
+    split->pixels = dataset_alloc_pixels(split->count * DIGITS_SIDE * DIGITS_SIDE);
     split->labels = malloc(split->count);
     if (!split->pixels || !split->labels) return error_set_memory(error, "the built-in digits");
     digits_draw(DIGITS_SEED, first, split->count, 0, split->pixels, split->labels);

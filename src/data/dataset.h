@@ -12,7 +12,7 @@
 
 struct split {
     size_t count;
-    uint8_t *pixels; /* [count, rows * columns], 0 background … 255 full ink */
+    uint8_t *pixels; /* [count, rows * columns], 0 background … 255 full ink; best 64-byte aligned */
     uint8_t *labels; /* [count], 0 … classes-1 */
 };
 

@@ -20,6 +20,10 @@ int dataset_read_image_folder(const char *folder, struct dataset *dataset, struc
 /* True when `folder` holds IDX files under one of the usual names. */
 bool dataset_folder_has_idx(const char *folder);
 
+/* Memory for `bytes` pixels, aligned to 64 bytes so that an engine can take them as they lie; NULL when there is none.
+ * Freed with free(). */
+uint8_t *dataset_alloc_pixels(size_t bytes);
+
 /* 0 when a picture of this size is taken; names what is too large otherwise. */
 int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count, struct error *error);
 

@@ -178,7 +178,7 @@ int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, st
     size_t image = (size_t)rows * columns;
     if (source_check_room(&source, (uint64_t)count * image, error)) goto out;
     size_t wanted = limit && limit < count ? limit : count;
-    pixels = malloc(wanted * image);
+    pixels = dataset_alloc_pixels(wanted * image);
     if (!pixels) {
         error_set_memory(error, "the images");
         goto out;

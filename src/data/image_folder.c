@@ -113,7 +113,7 @@ static int add_picture(const char *path, struct dataset *dataset, struct split *
     else if (!split->pixels)
         status = dataset_check_size(path, dataset->rows, dataset->columns, total, error);
     if (!status && !split->pixels) {
-        split->pixels = malloc(total * image);
+        split->pixels = dataset_alloc_pixels(total * image);
         if (!split->pixels) status = error_set_memory(error, "the pictures");
     }
     if (!status) {
