@@ -35,6 +35,7 @@ struct hand {
     float shake;                 /* of the control points, in glyph units */
     float radius, taper;         /* half the stroke's width in pixels, and its change along the stroke */
     float softness;              /* half the width of the edge, in pixels */
+    float middle_x, middle_y;    /* where the mass goes: anywhere in pixel 14, as in MNIST */
 };
 
 /* About normal, mean 0, standard deviation 1, within ±3.5: the sum of four uniform numbers from one draw. */
@@ -80,6 +81,8 @@ static void draw_hand(struct rng *rng, struct hand *hand)
     if (hand->radius < 0.6f) hand->radius = 0.6f;
     hand->taper = 0.15f * bell(rng);
     hand->softness = between(rng, 0.55f, 0.8f);
+    hand->middle_x = between(rng, 14.0f, 15.0f);
+    hand->middle_y = between(rng, 14.0f, 15.0f);
 }
 
 static float bend(const float waves[2][4], float x, float y)
@@ -138,7 +141,7 @@ static size_t trace(const struct point *points, size_t count, struct node *nodes
     return made;
 }
 
-/* Scales the curve into the 20 x 20 box and moves its mass to the middle of the picture, as MNIST was made. */
+/* Scales the curve into the 20 x 20 box and moves its mass to the middle, as MNIST was made. */
 static void fit(struct node *nodes, size_t count, const struct hand *hand)
 {
     float low_x = 1e9f, low_y = 1e9f, high_x = -1e9f, high_y = -1e9f, mass = 1e-6f, mass_x = 0, mass_y = 0;
@@ -155,8 +158,8 @@ static void fit(struct node *nodes, size_t count, const struct hand *hand)
         mass_y += length * (n.y + nodes[i - 1].y) / 2;
     }
     float scale = (BOX - 2 * hand->radius) / fmaxf(fmaxf(high_x - low_x, high_y - low_y), 1.0f);
-    float middle = DIGITS_SIDE / 2.0f, edge = hand->radius * (1 + fabsf(hand->taper)) + hand->softness + 1.0f;
-    float shift_x = middle - scale * mass_x / mass, shift_y = middle - scale * mass_y / mass;
+    float edge = hand->radius * (1 + fabsf(hand->taper)) + hand->softness + 1.0f;
+    float shift_x = hand->middle_x - scale * mass_x / mass, shift_y = hand->middle_y - scale * mass_y / mass;
     shift_x = fminf(fmaxf(shift_x, edge - scale * low_x), DIGITS_SIDE - edge - scale * high_x);
     shift_y = fminf(fmaxf(shift_y, edge - scale * low_y), DIGITS_SIDE - edge - scale * high_y);
     for (size_t i = 0; i < count; i++) {

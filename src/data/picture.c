@@ -1,5 +1,6 @@
 #include "data/picture.h"
 
+#include <math.h>
 #include <png.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -175,10 +176,11 @@ static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, ui
     }
 }
 
-/* Where to put something `size` long with its centre of mass at `centre` so that the mass is mid-picture. */
-static uint32_t place(double centre, uint32_t size, uint32_t side)
+/* Where to put something `size` long with its centre of mass at `middle`: the mass comes into the pixel right of the
+ * middle, 14 to 15 of 28, where it is in every picture of MNIST (measured). */
+static uint32_t place(double middle, uint32_t size, uint32_t side)
 {
-    double offset = side / 2.0 - centre + 0.5;
+    double offset = ceil(side / 2 - middle);
     if (offset < 0) offset = 0;
     if (offset > side - size) offset = side - size;
     return (uint32_t)offset;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/path.h"
 #include "data/dataset.h"
 #include "data/digits.h"
+#include "data/picture.h"
 #include "data/preprocess.h"
 
 /* The folder with the real sets, malloc'd; skips the test when they are not there. */
@@ -67,6 +69,38 @@ static void mnist_is_the_real_one(void **state)
                 (const uint32_t[]){5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949});
     check_split(&mnist->test, 10000, 0.1325146, 0.3104802, (const uint8_t[]){7, 2, 1, 0, 4, 1, 4, 9, 5, 9},
                 (const uint32_t[]){980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009});
+    dataset_close(mnist);
+    free(folder);
+}
+
+/* A digit of MNIST shown large comes back as MNIST has it: cut out, scaled and centred in the same way. */
+static void normalising_is_mnists_own(void **state)
+{
+    (void)state;
+    enum { SIDE = 300 };
+    char *folder = real_data();
+    struct error error;
+    struct dataset *mnist;
+    struct dataset_options options = {.data_dir = folder, .limit = 500};
+    assert_int_equal(dataset_open("mnist", &options, &mnist, &error), 0);
+    uint8_t *large = malloc(SIDE * SIDE), out[784];
+    double total = 0;
+    for (size_t i = 0; i < 500; i++) {
+        const uint8_t *digit = mnist->test.pixels + i * 784;
+        memset(large, 255, SIDE * SIDE);
+        for (int y = 0; y < 280; y++)
+            for (int x = 0; x < 280; x++) large[(y + 7) * SIDE + x + 11] = (uint8_t)(255 - digit[y / 10 * 28 + x / 10]);
+        assert_int_equal(picture_normalise(large, SIDE, SIDE, 28, 28, out, &error), 0);
+        double product = 0, a = 0, b = 0;
+        for (int p = 0; p < 784; p++) {
+            product += out[p] * digit[p];
+            a += out[p] * out[p];
+            b += digit[p] * digit[p];
+        }
+        total += product / sqrt(a * b);
+    }
+    assert_true(total / 500 > 0.97);
+    free(large);
     dataset_close(mnist);
     free(folder);
 }
@@ -153,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mnist_is_the_real_one),
+        cmocka_unit_test(normalising_is_mnists_own),
         cmocka_unit_test(pixels_become_fractions),
         cmocka_unit_test(digits_depend_on_seed_and_index_alone),
         cmocka_unit_test(digits_are_made_like_mnist),
