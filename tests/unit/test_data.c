@@ -105,18 +105,24 @@ static void normalising_is_mnists_own(void **state)
     free(folder);
 }
 
+/* Every pixel value at every place within a block, whatever the vector width: exactly the table's values. */
 static void pixels_become_fractions(void **state)
 {
     (void)state;
-    const uint8_t pixels[4] = {0, 1, 128, 255};
-    float f[4];
-    double d[4];
-    preprocess_f32(pixels, 4, f);
-    preprocess_f64(pixels, 4, d);
-    for (int i = 0; i < 4; i++) {
-        assert_true(f[i] == (float)pixels[i] / 255.0f);
-        assert_true(d[i] == (double)pixels[i] / 255.0);
+    enum { COUNT = 256 + 37 };
+    uint8_t pixels[COUNT];
+    float f[COUNT];
+    double d[COUNT];
+    for (size_t shift = 0; shift < 32; shift++) {
+        for (size_t i = 0; i < COUNT; i++) pixels[i] = (uint8_t)(i + shift);
+        preprocess_f32(pixels, COUNT, f);
+        preprocess_f64(pixels, COUNT, d);
+        for (size_t i = 0; i < COUNT; i++) {
+            assert_true(f[i] == preprocess_table_f32()[pixels[i]]);
+            assert_true(d[i] == preprocess_table_f64()[pixels[i]]);
+        }
     }
+    assert_true(preprocess_table_f32()[1] == 1.0f / 255.0f && preprocess_table_f64()[255] == 1.0);
 }
 
 static void unknown_names_are_refused(void **state)

@@ -242,6 +242,23 @@ static void compare_training(struct engine_config config, double tolerance)
     trial_close(&t);
 }
 
+/* Points the engine at another library, until restore(): the person's own choice must come back. */
+static char *chosen;
+
+static void point_at(const char *path)
+{
+    const char *now = getenv("NNSTUDIO_TORCH_LIB");
+    chosen = now ? strdup(now) : NULL;
+    setenv("NNSTUDIO_TORCH_LIB", path, 1);
+}
+
+static void restore(void)
+{
+    if (chosen) setenv("NNSTUDIO_TORCH_LIB", chosen, 1);
+    else unsetenv("NNSTUDIO_TORCH_LIB");
+    free(chosen);
+}
+
 /* ---- tests ----------------------------------------------------------------------------------------------------- */
 
 static void need_torch(void)
@@ -261,7 +278,7 @@ static void a_missing_library_is_told_in_one_line(void **state)
 {
     (void)state;
     struct engine_probe probe;
-    setenv("NNSTUDIO_TORCH_LIB", "/nonexistent", 1);
+    point_at("/nonexistent");
     engine_find("torch")->probe(&probe);
     assert_false(probe.found);
     assert_non_null(strstr(probe.missing, "NNSTUDIO_TORCH_LIB"));
@@ -270,7 +287,7 @@ static void a_missing_library_is_told_in_one_line(void **state)
     struct error error;
     assert_int_equal(engine_find("torch")->open(&config, &engine, &error), -1);
     assert_int_equal(error.code, ERROR_UNAVAILABLE);
-    unsetenv("NNSTUDIO_TORCH_LIB");
+    restore();
 }
 
 static void a_library_that_is_no_pytorch_is_refused(void **state)
@@ -279,11 +296,11 @@ static void a_library_that_is_no_pytorch_is_refused(void **state)
     struct engine_config config = make_config(ACTIVATION_RELU, 1, "sgd");
     struct engine *engine;
     struct error error;
-    setenv("NNSTUDIO_TORCH_LIB", "/proc/self/exe", 1);
+    point_at("/proc/self/exe");
     assert_int_equal(engine_find("torch")->open(&config, &engine, &error), -1);
     assert_non_null(strstr(error.message, "PyTorch"));
     assert_null(strchr(error.message, '\n'));
-    unsetenv("NNSTUDIO_TORCH_LIB");
+    restore();
 }
 
 static void a_device_that_is_not_offered_is_refused(void **state)
@@ -508,6 +525,27 @@ static void a_trace_ends_when_its_receiver_says_so(void **state)
     trial_close(&t);
 }
 
+static void what_pytorch_says_becomes_one_line(void **state)
+{
+    (void)state;
+    need_torch();
+    struct trial t;
+    double loss;
+    trial_open(&t, make_config(ACTIVATION_RELU, 1, "sgd"));
+    uint8_t kept = labels[order[3]];
+    labels[order[3]] = CLASSES + 1; /* no such class */
+    assert_int_equal(t.ops->train(t.engine, order, BATCH, &loss, NULL, &t.error), -1);
+    labels[order[3]] = kept;
+    assert_non_null(strstr(t.error.message, "PyTorch failed in aten::cross_entropy_loss"));
+    assert_null(strchr(t.error.message, '\n'));
+    /* Nothing was changed by the step that failed, and the engine goes on. */
+    succeed(&t, t.ops->train(t.engine, order, BATCH, &loss, NULL, &t.error));
+    reference_step(&t.reference, order, BATCH);
+    assert_close(loss, t.reference.loss, 1e-13, "loss");
+    assert_weights_close(&t, 1e-13);
+    trial_close(&t);
+}
+
 static double loss_of(struct trial *t)
 {
     reference_gradient(&t->reference, order, 5);
@@ -574,6 +612,7 @@ int main(void)
         cmocka_unit_test(forward_matches_the_reference_over_many_pictures),
         cmocka_unit_test(a_traced_step_shows_real_values),
         cmocka_unit_test(a_trace_ends_when_its_receiver_says_so),
+        cmocka_unit_test(what_pytorch_says_becomes_one_line),
         cmocka_unit_test(memory_does_not_grow_with_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@ static void fail(struct torch_session *session, const char *what)
 {
     if (session->failed) return;
     session->failed = true;
-    const char *text = session->library->last_error ? session->library->last_error() : "";
+    const char *text = session->library->last_error ? session->library->last_error() : "see its words on standard error";
     int line = (int)strcspn(text, "\n"); /* the first line says it; what follows is a trace */
     error_set(&session->error, ERROR_FAILED, "PyTorch failed in %s%s%.*s", what, line ? ": " : "", line, text);
 }

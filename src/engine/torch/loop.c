@@ -56,16 +56,17 @@ void torch_zero_grad(struct torch_model *model)
     for (size_t i = 0; i < model->parameter_count; i++) torch_clear_grad(model->torch, model->parameters[i]);
 }
 
-/* torch.optim.SGD or torch.optim.Adam, all parameters in one fused kernel. */
+/* torch.optim.SGD or torch.optim.Adam: all parameters in one fused kernel. */
 void torch_optimizer_step(struct torch_model *model)
 {
-    model->steps++;
+    uint64_t step = model->steps + 1;
     if (model->optimizer.type == OPTIMIZER_SGD) {
         torch_sgd(model->torch, &model->optimizer, model->parameter_count, model->parameters, model->slots[0]);
     } else {
         torch_adam(model->torch, &model->optimizer, model->parameter_count, model->parameters, model->slots[0],
-                   model->slots[1], model->steps);
+                   model->slots[1], step);
     }
+    if (!model->torch->failed) model->steps = step;
 }
 /* [end] */
 
