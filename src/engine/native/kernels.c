@@ -3,12 +3,13 @@
  *   NATIVE_TITLE         its name for people
  *   NATIVE_FLOAT64       1 for double, 0 for float
  *   NATIVE_VECTOR_BYTES  16, 32 or 64
- *   NATIVE_REGISTERS     how many accumulators a tile may hold */
+ *   NATIVE_REGISTERS     how many vectors the processor holds */
 #include "engine/native/kernels.h"
 
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/native/samples.h"
 #include "engine/native/vector.h"
 
 /* ---- the optimizer, one row at a time ---- */
@@ -56,118 +57,108 @@ INLINE void apply(const struct native_target *target, const struct native_update
 
 /* ---- tiles: the widest first, so that as much as possible stays in registers ---- */
 
-/* Calls FUNCTION(width, column, …) over `columns`, in tiles of MOST vectors, then of half as many, and so on. */
-#define FOR_TILES(MOST, columns, FUNCTION, ...)                                             \
-    do {                                                                                    \
-        size_t column_ = 0, columns_ = (columns);                                           \
-        for (; (MOST) >= 16 && columns_ - column_ >= 16 * LANES; column_ += 16 * LANES) FUNCTION(16, column_, __VA_ARGS__); \
-        for (; (MOST) >= 8 && columns_ - column_ >= 8 * LANES; column_ += 8 * LANES) FUNCTION(8, column_, __VA_ARGS__); \
-        for (; columns_ - column_ >= 4 * LANES; column_ += 4 * LANES) FUNCTION(4, column_, __VA_ARGS__); \
-        for (; columns_ - column_ >= 2 * LANES; column_ += 2 * LANES) FUNCTION(2, column_, __VA_ARGS__); \
-        for (; columns_ - column_ >= LANES; column_ += LANES) FUNCTION(1, column_, __VA_ARGS__); \
+/* Calls FUNCTION(width, column, …) over `columns`, in tiles of 4 vectors, then of fewer. */
+#define FOR_TILES(columns, FUNCTION, ...)                                                                            \
+    do {                                                                                                             \
+        size_t column_ = 0, columns_ = (columns);                                                                    \
+        for (; columns_ - column_ >= 4 * LANES; column_ += 4 * LANES) FUNCTION(4, column_, __VA_ARGS__);             \
+        for (; columns_ - column_ >= 2 * LANES; column_ += 2 * LANES) FUNCTION(2, column_, __VA_ARGS__);             \
+        for (; columns_ - column_ >= LANES; column_ += LANES) FUNCTION(1, column_, __VA_ARGS__);                     \
     } while (0)
 
-#define SPARSE_TILE (NATIVE_REGISTERS / 4)
+/* ---- the first layer on blocks of samples sorted by quad ---- */
 
-/* ---- the first layer on lists of non-zero pixels ---- */
+/* Vectors across: a quad's weights fill half of the registers. */
+#define PANEL (NATIVE_REGISTERS / 8)
 
-/* Odd and even entries have sums of their own: two chains of additions, whatever the width. */
-INLINE void sparse_forward_tile(size_t width, size_t column, const struct native_lists *lists, const real *table,
-                                const struct native_target *weight, const real *bias, real *z, size_t z_stride)
+INLINE void spread(uint64_t entry, const real *table, vec x[QUAD])
 {
-    const real *base = (const real *)weight->values + column;
-    size_t stride = weight->stride;
-    for (size_t s = 0; s < lists->count; s++) {
-        size_t sample = lists->order ? lists->order[s] : s;
-        const uint16_t *index = lists->index + lists->start[sample];
-        const uint8_t *value = lists->value + lists->start[sample];
-        size_t count = lists->start[sample + 1] - lists->start[sample], k = 0;
-        vec even[16], odd[16];
-        UNROLL for (size_t v = 0; v < width; v++) even[v] = load(bias + column + v * LANES), odd[v] = (vec){0};
-        for (; k + 2 <= count; k += 2) {
-            vec x = splat(table[value[k]]), y = splat(table[value[k + 1]]);
-            const real *p = base + index[k] * stride, *q = base + index[k + 1] * stride;
-            UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
-            UNROLL for (size_t v = 0; v < width; v++) odd[v] += y * load(q + v * LANES);
-        }
-        if (k < count) {
-            vec x = splat(table[value[k]]);
-            const real *p = base + index[k] * stride;
-            UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
-        }
-        UNROLL for (size_t v = 0; v < width; v++) store(z + s * z_stride + column + v * LANES, even[v] + odd[v]);
-    }
+    UNROLL for (size_t q = 0; q < QUAD; q++) x[q] = splat(table[(entry >> (8 * q)) & 255]);
 }
 
-static void sparse_forward(const struct native_lists *lists, const void *table, const struct native_target *weight,
-                           const void *bias, void *z, size_t z_stride)
+/* A quad's weights stay in registers while the samples that have it pass. */
+INLINE void forward_panel(size_t width, const struct native_sparse *block, const struct native_target *weight,
+                          const real *bias, real *z, size_t z_stride)
 {
-    FOR_TILES(SPARSE_TILE, weight->columns, sparse_forward_tile, lists, table, weight, bias, z, z_stride);
-}
-
-static void lists_by_feature(const struct native_lists *lists, size_t from, size_t to,
-                             const struct native_scratch *scratch)
-{
-    for (size_t s = from; s < to; s++) {
-        size_t sample = lists->order ? lists->order[s] : s;
-        const uint16_t *index = lists->index + lists->start[sample];
-        const uint8_t *value = lists->value + lists->start[sample];
-        size_t count = lists->start[sample + 1] - lists->start[sample];
-        for (size_t k = 0; k < count; k++) {
-            size_t feature = index[k];
-            uint32_t at = scratch->counts[feature]++;
-            scratch->entries[feature * NATIVE_BLOCK + at] = (uint16_t)((s - from) << 8 | value[k]);
+    for (size_t row = 0; row < block->rows; row++)
+        UNROLL for (size_t v = 0; v < width; v++) store(z + row * z_stride + v * LANES, load(bias + v * LANES));
+    for (size_t quad = 0; quad < block->quads; quad++) {
+        const uint64_t *entry = block->entries + quad * BLOCK_ROWS, *end = entry + block->counts[quad];
+        const real *values = (const real *)weight->values + quad * QUAD * weight->stride;
+        if (entry == end) continue;
+        vec w[QUAD][PANEL];
+        UNROLL for (size_t q = 0; q < QUAD; q++)
+            UNROLL for (size_t v = 0; v < width; v++) w[q][v] = load(values + q * weight->stride + v * LANES);
+        for (; entry < end; entry++) {
+            real *sums = z + (*entry >> 32) * z_stride;
+            vec x[QUAD];
+            spread(*entry, block->table, x);
+            UNROLL for (size_t v = 0; v < width; v++) {
+                vec left = load(sums + v * LANES) + x[0] * w[0][v] + x[1] * w[1][v];
+                vec right = x[2] * w[2][v] + x[3] * w[3][v];
+                store(sums + v * LANES, left + right);
+            }
         }
     }
 }
 
-/* One feature's gradient over a block of samples, on top of the blocks before. */
-INLINE void sparse_backward_tile(size_t width, size_t column, size_t feature, size_t count, const real *table,
-                                 const real *delta, size_t delta_stride, const struct native_scratch *scratch,
-                                 bool first, bool last, const struct native_target *weight,
-                                 const struct native_update *update)
-{
-    const uint16_t *entries = scratch->entries + feature * NATIVE_BLOCK;
-    real *kept = (real *)scratch->gradient + feature * weight->columns + column;
-    vec even[16], odd[16];
-    UNROLL for (size_t v = 0; v < width; v++) even[v] = first ? (vec){0} : load(kept + v * LANES), odd[v] = (vec){0};
-    size_t k = 0;
-    for (; k + 2 <= count; k += 2) {
-        vec x = splat(table[entries[k] & 255]), y = splat(table[entries[k + 1] & 255]);
-        const real *p = delta + (entries[k] >> 8) * delta_stride + column;
-        const real *q = delta + (entries[k + 1] >> 8) * delta_stride + column;
-        UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
-        UNROLL for (size_t v = 0; v < width; v++) odd[v] += y * load(q + v * LANES);
-    }
-    if (k < count) {
-        vec x = splat(table[entries[k] & 255]);
-        const real *p = delta + (entries[k] >> 8) * delta_stride + column;
-        UNROLL for (size_t v = 0; v < width; v++) even[v] += x * load(p + v * LANES);
-    }
-    UNROLL for (size_t v = 0; v < width; v++) even[v] += odd[v];
-    if (last)
-        apply(weight, update, feature * weight->stride + column, even, width);
-    else
-        UNROLL for (size_t v = 0; v < width; v++) store(kept + v * LANES, even[v]);
-}
-
-static void sparse_backward(const struct native_lists *lists, const void *table, const struct native_matrix *delta,
-                            size_t inputs, const struct native_scratch *scratch, const struct native_target *weight,
-                            const struct native_update *update)
+INLINE void backward_panel(size_t width, const struct native_sparse *block, const struct native_matrix *delta, real *kept,
+                           bool first, bool last, const struct native_target *weight, const struct native_update *update)
 {
     /* A weight whose gradient is zero stays as it is under plain gradient descent only. */
-    bool skips = lists->count <= NATIVE_BLOCK && !weight->slots[0] && update->weight_decay == 0 && !weight->gradient;
-    for (size_t from = 0; from < lists->count; from += NATIVE_BLOCK) {
-        size_t to = from + NATIVE_BLOCK < lists->count ? from + NATIVE_BLOCK : lists->count;
-        const real *rows = (const real *)delta->values + from * delta->stride;
-        lists_by_feature(lists, from, to, scratch);
-        for (size_t feature = 0; feature < inputs; feature++) {
-            size_t count = scratch->counts[feature];
-            if (count == 0 && skips) continue;
-            scratch->counts[feature] = 0;
-            FOR_TILES(SPARSE_TILE, weight->columns, sparse_backward_tile, feature, count, table, rows, delta->stride,
-                      scratch, from == 0, to == lists->count, weight, update);
+    bool skips = first && last && !weight->slots[0] && update->weight_decay == 0 && !weight->gradient;
+    for (size_t quad = 0; quad < block->quads; quad++) {
+        const uint64_t *entry = block->entries + quad * BLOCK_ROWS, *end = entry + block->counts[quad];
+        size_t at = quad * QUAD * weight->stride;
+        if (entry == end && skips) continue;
+        vec sums[QUAD][PANEL];
+        UNROLL for (size_t q = 0; q < QUAD; q++)
+            UNROLL for (size_t v = 0; v < width; v++)
+                sums[q][v] = first ? (vec){0} : load(kept + at + q * weight->stride + v * LANES);
+        for (; entry < end; entry++) {
+            const real *line = (const real *)delta->values + (*entry >> 32) * delta->stride;
+            vec x[QUAD];
+            spread(*entry, block->table, x);
+            UNROLL for (size_t v = 0; v < width; v++) {
+                vec d = load(line + v * LANES);
+                UNROLL for (size_t q = 0; q < QUAD; q++) sums[q][v] += x[q] * d;
+            }
         }
+        UNROLL for (size_t q = 0; q < QUAD; q++) {
+            if (last)
+                apply(weight, update, at + q * weight->stride, sums[q], width);
+            else
+                UNROLL for (size_t v = 0; v < width; v++)
+                    store(kept + at + q * weight->stride + v * LANES, sums[q][v]);
+        }
+    }
+}
+
+static void sparse_forward(const struct native_sparse *block, const struct native_target *weight, const void *bias, void *z,
+                           size_t z_stride)
+{
+    switch (weight->columns / LANES) {
+    case 1: forward_panel(1, block, weight, bias, z, z_stride); break;
+    case 2: forward_panel(2, block, weight, bias, z, z_stride); break;
+#if PANEL > 2
+    case 3: forward_panel(3, block, weight, bias, z, z_stride); break;
+    case 4: forward_panel(4, block, weight, bias, z, z_stride); break;
+#endif
+    default: CHECK(!"a panel's width");
+    }
+}
+
+static void sparse_backward(const struct native_sparse *block, const struct native_matrix *delta, void *kept, bool first,
+                            bool last, const struct native_target *weight, const struct native_update *update)
+{
+    switch (weight->columns / LANES) {
+    case 1: backward_panel(1, block, delta, kept, first, last, weight, update); break;
+    case 2: backward_panel(2, block, delta, kept, first, last, weight, update); break;
+#if PANEL > 2
+    case 3: backward_panel(3, block, delta, kept, first, last, weight, update); break;
+    case 4: backward_panel(4, block, delta, kept, first, last, weight, update); break;
+#endif
+    default: CHECK(!"a panel's width");
     }
 }
 
@@ -215,7 +206,7 @@ INLINE void multiply_column(size_t width, size_t column, const struct native_mat
 static void multiply(const struct native_matrix *a, const struct native_matrix *b, const void *bias, size_t rows,
                      size_t inner, size_t columns, void *out, size_t out_stride)
 {
-    FOR_TILES(DENSE_TILE, columns, multiply_column, a, b, bias, rows, inner, out, out_stride);
+    FOR_TILES(columns, multiply_column, a, b, bias, rows, inner, out, out_stride);
 }
 
 INLINE void transposed_tile(size_t height, size_t width, size_t row, size_t column, const struct native_matrix *a,
@@ -287,7 +278,7 @@ INLINE void update_column(size_t width, size_t column, const struct native_matri
 static void multiply_update(const struct native_matrix *a, const struct native_matrix *b, size_t rows, size_t inner,
                             const struct native_target *target, const struct native_update *update)
 {
-    FOR_TILES(DENSE_TILE, target->columns, update_column, a, b, rows, inner, target, update);
+    FOR_TILES(target->columns, update_column, a, b, rows, inner, target, update);
 }
 
 static void bias_update(const struct native_matrix *delta, size_t rows, const struct native_target *target,
@@ -365,6 +356,7 @@ const struct native_kernels NATIVE_TABLE;
 const struct native_kernels NATIVE_TABLE = {
     .name = NATIVE_TITLE,
     .size = sizeof(real),
+    .panel = PANEL * LANES,
     .sparse_forward = sparse_forward,
     .sparse_backward = sparse_backward,
     .expand = expand,

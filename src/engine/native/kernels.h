@@ -7,6 +7,7 @@
 #ifndef NNSTUDIO_ENGINE_NATIVE_KERNELS_H
 #define NNSTUDIO_ENGINE_NATIVE_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +15,6 @@
 #include "net/optimizer.h"
 
 #define NATIVE_LINE 64 /* bytes; all kinds of vectors divide it */
-#define NATIVE_BLOCK 64 /* samples whose lists are turned into features' lists at a time */
 
 /* What the optimizer does in one step (net/optimizer.h), in numbers. */
 struct native_update {
@@ -31,23 +31,7 @@ struct native_target {
     void *slots[OPTIMIZER_MAX_SLOTS]; /* NULL where the optimizer has none */
     void *gradient;                   /* NULL unless asked for */
     size_t stride;
-    size_t columns; /* whole lines */
-};
-
-/* A batch as lists of non-zero pixels: sample order[s] has index[k], value[k] for k in start[order[s]] … */
-struct native_lists {
-    const size_t *start;
-    const uint16_t *index;
-    const uint8_t *value;
-    const uint32_t *order; /* NULL: 0, 1, 2 … */
-    size_t count;
-};
-
-/* A worker's memory for turning samples' lists into features' lists: (sample << 8 | value) of up to a block's samples. */
-struct native_scratch {
-    uint16_t *entries;  /* [inputs, NATIVE_BLOCK] */
-    uint32_t *counts;   /* [inputs], zero between uses */
-    void *gradient;     /* [inputs, columns]; needed only for batches over a block */
+    size_t columns; /* whole lines; in the first layer at most a panel */
 };
 
 struct native_matrix {
@@ -55,17 +39,26 @@ struct native_matrix {
     size_t stride;
 };
 
+/* A block of samples, sorted by quad (samples.h). */
+struct native_sparse {
+    const uint32_t *counts;
+    const uint64_t *entries;
+    size_t quads, rows;
+    const void *table; /* [256]: a pixel's value */
+};
+
 struct native_kernels {
     const char *name;  /* "AVX-512" */
     size_t size;       /* bytes a number */
+    size_t panel;      /* columns of a whole panel */
 
-    /* z[s, c] = bias[c] + Σ_i x[s, i] · weight[i, c] over the non-zero pixels; table[p] is a pixel's value. */
-    void (*sparse_forward)(const struct native_lists *lists, const void *table, const struct native_target *weight,
-                           const void *bias, void *z, size_t z_stride);
-    /* gradient[i, c] = Σ_s x[s, i] · delta[s, c], handed to the optimizer row by row. */
-    void (*sparse_backward)(const struct native_lists *lists, const void *table, const struct native_matrix *delta,
-                            size_t inputs, const struct native_scratch *scratch, const struct native_target *weight,
-                            const struct native_update *update);
+    /* z[s, c] = bias[c] + Σ_i x[s, i] · weight[i, c] for the block's rows, over a panel; table[p] is a pixel's value. */
+    void (*sparse_forward)(const struct native_sparse *block, const struct native_target *weight, const void *bias,
+                           void *z, size_t z_stride);
+    /* gradient[i, c] = Σ_s x[s, i] · delta[s, c] over a panel, handed to the optimizer quad by quad. A batch of several
+     * blocks adds up in `kept` (as many numbers as the panel has) until the last. */
+    void (*sparse_backward)(const struct native_sparse *block, const struct native_matrix *delta, void *kept, bool first,
+                            bool last, const struct native_target *weight, const struct native_update *update);
     /* out[i] = table[pixels[i]] for `count` pixels. */
     void (*expand)(const uint8_t *pixels, size_t count, const void *table, void *out);
 

@@ -33,15 +33,14 @@ void native_model_columns(const struct native_model *model, size_t width, uint32
 static bool create_scratch(struct native_model *model)
 {
     bool failed = false;
-    size_t inputs = model->layers[0].inputs, from, to;
-    if (inputs > SAMPLES_MAX_INPUTS) return false;
+    size_t quads = model->first_rows / QUAD, width = model->layers[0].output_width;
+    if (model->layers[0].inputs > SAMPLES_MAX_INPUTS) return false;
+    if (model->batch_size > BLOCK_ROWS) model->kept = numbers(model, model->first_rows * width, &failed);
     for (uint32_t i = 0; i < team_threads(model->team); i++) {
-        struct native_scratch *scratch = &model->scratch[i];
-        native_model_columns(model, model->layers[0].output_width, i, &from, &to);
-        scratch->entries = malloc(inputs * NATIVE_BLOCK * sizeof *scratch->entries);
-        scratch->counts = calloc(inputs, sizeof *scratch->counts);
-        if (model->batch_size > NATIVE_BLOCK) scratch->gradient = numbers(model, inputs * (to - from), &failed);
-        if (!scratch->entries || !scratch->counts) failed = true;
+        struct block *block = &model->blocks[i];
+        block->entries = malloc(quads * BLOCK_ROWS * sizeof *block->entries);
+        block->counts = calloc(quads, sizeof *block->counts);
+        if (!block->entries || !block->counts) failed = true;
     }
     return failed;
 }
@@ -57,7 +56,8 @@ int native_model_create(const struct engine_config *config, struct team *team, s
         .layer_count = config->network.layer_count,
         .optimizer = config->optimizer,
         .batch_size = config->batch_size,
-        .scratch = calloc(team_threads(team), sizeof *model->scratch),
+        .blocks = calloc(team_threads(team), sizeof *model->blocks),
+        .first_rows = ((size_t)network_inputs(&config->network) + QUAD - 1) / QUAD * QUAD,
     };
     for (uint32_t i = 0; i < model->layer_count; i++) {
         const struct layer *from = &config->network.layers[i];
@@ -67,14 +67,14 @@ int native_model_create(const struct engine_config *config, struct team *team, s
         layer->activation = from->activation;
         layer->input_width = padded(model, from->inputs);
         layer->output_width = padded(model, from->outputs);
-        size_t weights = i == 0 ? layer->inputs * layer->output_width : layer->outputs * layer->input_width;
+        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->outputs * layer->input_width;
         for (uint32_t set = 0; set < 1 + optimizer_slot_count(&model->optimizer); set++) {
             layer->weight[set] = numbers(model, weights, &failed);
             layer->bias[set] = numbers(model, layer->output_width, &failed);
         }
     }
     model->table = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32() : preprocess_table_f64();
-    if (!model->scratch || create_scratch(model)) failed = true;
+    if (!model->blocks || create_scratch(model)) failed = true;
     if (failed) {
         native_model_destroy(model);
         return error_set_memory(error, "the network");
@@ -110,12 +110,12 @@ void native_model_destroy(struct native_model *model)
             free(model->layers[i].bias[set]);
         }
     }
-    for (uint32_t i = 0; model->scratch && i < team_threads(model->team); i++) {
-        free(model->scratch[i].entries);
-        free(model->scratch[i].counts);
-        free(model->scratch[i].gradient);
+    for (uint32_t i = 0; model->blocks && i < team_threads(model->team); i++) {
+        free(model->blocks[i].entries);
+        free(model->blocks[i].counts);
     }
-    free(model->scratch);
+    free(model->blocks);
+    free(model->kept);
     free(model);
 }
 
@@ -151,7 +151,7 @@ int native_model_trace_begin(struct native_model *model, struct error *error)
     bool failed = false;
     for (uint32_t i = 0; i < model->layer_count; i++) {
         struct native_layer *layer = &model->layers[i];
-        size_t weights = i == 0 ? layer->inputs * layer->output_width : layer->outputs * layer->input_width;
+        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->outputs * layer->input_width;
         layer->before = numbers(model, model->rows * layer->output_width, &failed);
         layer->weight_gradient = numbers(model, weights, &failed);
         layer->bias_gradient = numbers(model, layer->output_width, &failed);
@@ -172,15 +172,23 @@ void native_model_trace_end(struct native_model *model)
     }
 }
 
+void native_model_panel(const struct native_model *model, size_t end, size_t from, size_t *to)
+{
+    *to = end - from < model->kernels->panel ? end : from + model->kernels->panel;
+}
+
 /* Where the weight from input `i` to unit `j` lies. */
 static size_t weight_at(const struct native_model *model, uint32_t layer, size_t i, size_t j)
 {
     const struct native_layer *l = &model->layers[layer];
-    size_t from, to;
     if (layer > 0) return j * l->input_width + i;
     for (uint32_t worker = 0;; worker++) {
-        native_model_columns(model, l->output_width, worker, &from, &to);
-        if (j < to) return l->inputs * from + i * (to - from) + (j - from);
+        size_t from, to, end;
+        native_model_columns(model, l->output_width, worker, &from, &end);
+        if (j >= end) continue;
+        from += (j - from) / model->kernels->panel * model->kernels->panel;
+        native_model_panel(model, end, from, &to);
+        return model->first_rows * from + i * (to - from) + (j - from);
     }
 }
 

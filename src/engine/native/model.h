@@ -12,8 +12,9 @@
 #define NATIVE_SETS (1 + OPTIMIZER_MAX_SLOTS) /* the values, then the optimizer's slots */
 
 /* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units, one row a pixel, cut into
- * one slab of columns for each worker: weight i → j of the slab of columns [from, to) lies at
- * inputs · from + i · (to − from) + (j − from). All other layers are as in net/parameters.h, rows padded. */
+ * panels: a worker's columns go into panels of kernels->panel columns, the last one narrower. Weight i → j of the panel
+ * of columns [from, to) lies at rows · from + i · (to − from) + (j − from), where rows counts the pixels of whole
+ * quads. All other layers are as in net/parameters.h, rows padded. */
 struct native_layer {
     uint32_t inputs, outputs;
     size_t input_width, output_width;
@@ -33,12 +34,14 @@ struct native_model {
     struct optimizer optimizer;
     uint64_t steps;    /* taken so far */
     size_t batch_size;
+    size_t first_rows; /* the first layer's inputs, in whole quads */
     size_t rows;       /* what the layers' outputs have room for */
     const void *table; /* [256]: a pixel's value */
     void *pixels;      /* [rows, input_width]: a batch in full, for dense data; NULL until needed */
     double *losses;    /* [rows] */
     uint8_t *correct;  /* [rows] */
-    struct native_scratch *scratch; /* one a worker */
+    struct block *blocks; /* one a worker */
+    void *kept;        /* the first layer's gradient so far, for batches of several blocks; laid out as its weights; or NULL */
 };
 
 /* Samples as the steps take them: lists, or the pixels themselves for dense data. */
@@ -75,5 +78,7 @@ void native_model_forward(struct native_model *model, const struct native_data *
 
 /* The columns of a padded width that belong to a worker. */
 void native_model_columns(const struct native_model *model, size_t width, uint32_t worker, size_t *from, size_t *to);
+/* The end of the panel that begins at column `from` of a worker's columns, which end at `end`. */
+void native_model_panel(const struct native_model *model, size_t end, size_t from, size_t *to);
 
 #endif

@@ -3,11 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STAGE 256 /* quads looked at between two copies */
+#define FETCH_LIST 6   /* samples ahead whose lists are asked for */
+#define FETCH_START 12 /* and whose place is */
+
 size_t samples_nonzero(const uint8_t *pixels, size_t count)
 {
     size_t total = 0;
     for (size_t i = 0; i < count;) {
-        /* In bytes as far as a byte can count: sixty-four vectors of them at a time. */
+        /* Short runs, so that the compiler may count in narrow lanes. */
         size_t end = count - i > 4096 ? i + 4096 : count;
         uint32_t part = 0;
         for (; i < end; i++) part += pixels[i] != 0;
@@ -29,70 +33,91 @@ static void part_of(const struct work *work, uint32_t worker, size_t *from, size
     *to = work->samples->count * (worker + 1) / work->workers;
 }
 
-static void count_entries(void *context, uint32_t worker)
+/* The first pixel in the lowest place, on any machine. */
+static inline uint32_t quad_at(const uint8_t *pixels)
+{
+    return (uint32_t)pixels[0] | (uint32_t)pixels[1] << 8 | (uint32_t)pixels[2] << 16 | (uint32_t)pixels[3] << 24;
+}
+
+static uint32_t last_quad(const uint8_t *pixels, size_t inputs)
+{
+    uint8_t rest[QUAD] = {0};
+    memcpy(rest, pixels + inputs / QUAD * QUAD, inputs % QUAD);
+    return quad_at(rest);
+}
+
+static void count_quads(void *context, uint32_t worker)
 {
     struct work *work = context;
     size_t from, to;
     part_of(work, worker, &from, &to);
-    for (size_t s = from; s < to; s++)
-        work->samples->start[s + 1] = samples_nonzero(work->pixels + s * work->inputs, work->inputs);
-}
-
-/* Every pixel of a word that is not all zero is written, but the place to write moves on only past those that count: no
- * branch to guess. So one more than the list's length may be written. */
-static size_t list_pixels(const uint8_t *pixels, size_t inputs, uint16_t *index, uint8_t *value)
-{
-    size_t n = 0, i = 0;
-    for (; i + 8 <= inputs; i += 8) {
-        uint64_t word;
-        memcpy(&word, pixels + i, 8);
-        if (!word) continue;
-        for (size_t k = 0; k < 8; k++) {
-            index[n] = (uint16_t)(i + k);
-            value[n] = pixels[i + k];
-            n += pixels[i + k] != 0;
-        }
-    }
-    for (; i < inputs; i++) {
-        if (!pixels[i]) continue;
-        index[n] = (uint16_t)i;
-        value[n++] = pixels[i];
-    }
-    return n;
-}
-
-static void fill_entries(void *context, uint32_t worker)
-{
-    struct work *work = context;
-    struct samples *samples = work->samples;
-    size_t from, to;
-    part_of(work, worker, &from, &to);
-    uint16_t index[SAMPLES_MAX_INPUTS + 1];
-    uint8_t value[SAMPLES_MAX_INPUTS + 1];
     for (size_t s = from; s < to; s++) {
-        size_t n = list_pixels(work->pixels + s * work->inputs, work->inputs, index, value);
-        memcpy(samples->index + samples->start[s], index, n * sizeof index[0]);
-        memcpy(samples->value + samples->start[s], value, n);
+        const uint8_t *pixels = work->pixels + s * work->inputs;
+        uint32_t count = last_quad(pixels, work->inputs) != 0;
+        for (size_t i = 0; i < work->inputs / QUAD; i++) {
+            uint32_t quad;
+            memcpy(&quad, pixels + QUAD * i, sizeof quad);
+            count += quad != 0;
+        }
+        work->samples->start[s + 1] = count;
     }
+}
+
+/* Every quad is written to the stage, but the place to write moves on only past those that count: no branch to guess. */
+static void list_quads(const struct work *work, size_t sample)
+{
+    const uint8_t *pixels = work->pixels + sample * work->inputs;
+    struct samples *samples = work->samples;
+    size_t at = samples->start[sample], whole = work->inputs / QUAD;
+    uint16_t index[STAGE + 1];
+    uint32_t value[STAGE + 1];
+    for (size_t from = 0; from < samples->quads; from += STAGE) {
+        size_t end = from + STAGE < whole ? from + STAGE : whole, n = 0;
+        for (size_t i = from; i < end; i++) {
+            uint32_t quad = quad_at(pixels + QUAD * i);
+            index[n] = (uint16_t)i;
+            value[n] = quad;
+            n += quad != 0;
+        }
+        if (end < samples->quads && samples->quads <= from + STAGE) {
+            index[n] = (uint16_t)whole;
+            value[n] = last_quad(pixels, work->inputs);
+            n += value[n] != 0;
+        }
+        memcpy(samples->index + at, index, n * sizeof index[0]);
+        memcpy(samples->value + at, value, n * sizeof value[0]);
+        at += n;
+    }
+}
+
+static void fill_lists(void *context, uint32_t worker)
+{
+    struct work *work = context;
+    size_t from, to;
+    part_of(work, worker, &from, &to);
+    for (size_t s = from; s < to; s++) list_quads(work, s);
 }
 
 int samples_create(struct samples *samples, const uint8_t *pixels, size_t count, size_t inputs, struct team *team,
                    struct error *error)
 {
     CHECK(inputs <= SAMPLES_MAX_INPUTS);
-    *samples = (struct samples){.count = count, .start = calloc(count + 1, sizeof *samples->start)};
+    *samples = (struct samples){
+        .count = count,
+        .quads = (inputs + QUAD - 1) / QUAD,
+        .start = calloc(count + 1, sizeof *samples->start),
+    };
     if (!samples->start) return error_set_memory(error, "the lists of pixels");
     struct work work = {samples, pixels, inputs, team_threads(team)};
-    team_run(team, count_entries, &work);
+    team_run(team, count_quads, &work);
     for (size_t s = 0; s < count; s++) samples->start[s + 1] += samples->start[s];
-    size_t entries = samples->start[count];
-    samples->index = malloc((entries + 1) * sizeof *samples->index);
-    samples->value = malloc(entries + 1);
+    samples->index = malloc((samples->start[count] + 1) * sizeof *samples->index);
+    samples->value = malloc((samples->start[count] + 1) * sizeof *samples->value);
     if (!samples->index || !samples->value) {
         samples_free(samples);
         return error_set_memory(error, "the lists of pixels");
     }
-    team_run(team, fill_entries, &work);
+    team_run(team, fill_lists, &work);
     return 0;
 }
 
@@ -102,4 +127,27 @@ void samples_free(struct samples *samples)
     free(samples->index);
     free(samples->value);
     *samples = (struct samples){0};
+}
+
+static void fetch(const struct samples *samples, size_t sample)
+{
+    size_t from = samples->start[sample], to = samples->start[sample + 1];
+    for (size_t k = from; k < to; k += 32) __builtin_prefetch(&samples->index[k]);
+    for (size_t k = from; k < to; k += 16) __builtin_prefetch(&samples->value[k]);
+}
+
+void samples_sort(const struct samples *samples, const uint32_t *order, size_t first, size_t rows, size_t known,
+                  struct block *block)
+{
+    CHECK(rows <= BLOCK_ROWS);
+    memset(block->counts, 0, samples->quads * sizeof *block->counts);
+    for (size_t row = 0; row < rows; row++) {
+        size_t sample = order ? order[row] : first + row;
+        if (order && row + FETCH_START < known) __builtin_prefetch(&samples->start[order[row + FETCH_START]]);
+        if (order && row + FETCH_LIST < known) fetch(samples, order[row + FETCH_LIST]);
+        for (size_t k = samples->start[sample]; k < samples->start[sample + 1]; k++) {
+            size_t quad = samples->index[k];
+            block->entries[quad * BLOCK_ROWS + block->counts[quad]++] = (uint64_t)row << 32 | samples->value[k];
+        }
+    }
 }

@@ -24,19 +24,15 @@ struct batch {
     const struct native_data *data;
     const uint32_t *order;
     size_t rows;
+    size_t known; /* how far `order` goes past this batch's rows, and with them */
     uint32_t worker;
     struct native_update update;
+    struct native_sparse block; /* the last one sorted */
 };
 
 static void *at(const struct native_model *model, void *numbers, size_t index)
 {
     return numbers ? (char *)numbers + index * model->kernels->size : NULL;
-}
-
-static struct native_lists lists_of(const struct batch *batch)
-{
-    const struct samples *lists = batch->data->lists;
-    return (struct native_lists){lists->start, lists->index, lists->value, batch->order, batch->rows};
 }
 
 /* A parameter matrix from number `from` on. */
@@ -52,10 +48,11 @@ static struct native_target target_of(const struct native_model *model, void *co
     };
 }
 
-static struct native_target first_layer_slab(const struct batch *batch, size_t from, size_t to)
+static struct native_target panel_of(const struct batch *batch, size_t from, size_t to)
 {
-    const struct native_layer *layer = &batch->model->layers[0];
-    return target_of(batch->model, layer->weight, layer->weight_gradient, layer->inputs * from, to - from, to - from);
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[0];
+    return target_of(model, layer->weight, layer->weight_gradient, model->first_rows * from, to - from, to - from);
 }
 
 /* Keeps what goes into the activation when it is asked for, then applies it. */
@@ -92,7 +89,53 @@ static void expand_rows(const struct batch *batch)
     }
 }
 
-static void forward_first(const struct batch *batch)
+/* Samples [from, to) of the batch, sorted by quad. */
+static struct native_sparse sort_block(const struct batch *batch, size_t from, size_t to)
+{
+    struct native_model *model = batch->model;
+    struct block *block = &model->blocks[batch->worker];
+    const struct samples *lists = batch->data->lists;
+    samples_sort(lists, batch->order ? batch->order + from : NULL, from, to - from, batch->known - from, block);
+    return (struct native_sparse){block->counts, block->entries, lists->quads, to - from, model->table};
+}
+
+static size_t block_end(const struct batch *batch, size_t from)
+{
+    return batch->rows - from < BLOCK_ROWS ? batch->rows : from + BLOCK_ROWS;
+}
+
+/* Blocks outside, panels inside: a block is sorted once for all. */
+static void forward_sparse(struct batch *batch, size_t begin, size_t end)
+{
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[0];
+    for (size_t row = 0, next; row < batch->rows; row = next) {
+        next = block_end(batch, row);
+        batch->block = sort_block(batch, row, next);
+        for (size_t from = begin, to; from < end; from = to) {
+            native_model_panel(model, end, from, &to);
+            struct native_target weight = panel_of(batch, from, to);
+            model->kernels->sparse_forward(&batch->block, &weight, at(model, layer->bias[0], from),
+                                           at(model, layer->output, row * layer->output_width + from), layer->output_width);
+        }
+    }
+}
+
+static void forward_dense(const struct batch *batch, size_t begin, size_t end)
+{
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[0];
+    struct native_matrix pixels = {model->pixels, layer->input_width};
+    for (size_t from = begin, to; from < end; from = to) {
+        native_model_panel(model, end, from, &to);
+        struct native_target panel = panel_of(batch, from, to);
+        struct native_matrix weight = {panel.values, panel.stride};
+        model->kernels->multiply(&pixels, &weight, at(model, layer->bias[0], from), batch->rows, layer->inputs, to - from,
+                                 at(model, layer->output, from), layer->output_width);
+    }
+}
+
+static void forward_first(struct batch *batch)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
@@ -104,16 +147,8 @@ static void forward_first(const struct batch *batch)
     }
     native_model_columns(model, layer->output_width, batch->worker, &from, &to);
     if (from == to) return;
-    struct native_target slab = first_layer_slab(batch, from, to);
-    void *out = at(model, layer->output, from);
-    const void *bias = at(model, layer->bias[0], from);
-    if (batch->data->dense) {
-        struct native_matrix pixels = {model->pixels, layer->input_width}, weight = {slab.values, slab.stride};
-        model->kernels->multiply(&pixels, &weight, bias, batch->rows, layer->inputs, to - from, out, layer->output_width);
-    } else {
-        struct native_lists lists = lists_of(batch);
-        model->kernels->sparse_forward(&lists, model->table, &slab, bias, out, layer->output_width);
-    }
+    if (batch->data->dense) forward_dense(batch, from, to);
+    else forward_sparse(batch, from, to);
     activate(batch, layer, 0, batch->rows, from, to);
 }
 
@@ -168,29 +203,52 @@ static void backward_layer(const struct batch *batch, uint32_t n)
     kernels->multiply_update(&delta, &output, layer->outputs, batch->rows, &weight, &batch->update);
 }
 
-static void backward_first(const struct batch *batch)
+static void backward_sparse(struct batch *batch, size_t begin, size_t end)
 {
     const struct native_model *model = batch->model;
-    const struct native_kernels *kernels = model->kernels;
+    const struct native_layer *layer = &model->layers[0];
+    for (size_t row = 0, next; row < batch->rows; row = next) {
+        next = block_end(batch, row);
+        bool first = row == 0, last = next == batch->rows;
+        if (!first || !last) batch->block = sort_block(batch, row, next); /* else the forward pass left it */
+        for (size_t from = begin, to; from < end; from = to) {
+            native_model_panel(model, end, from, &to);
+            struct native_target weight = panel_of(batch, from, to);
+            struct native_matrix delta = {at(model, layer->delta, row * layer->output_width + from), layer->output_width};
+            model->kernels->sparse_backward(&batch->block, &delta, at(model, model->kept, model->first_rows * from), first,
+                                            last, &weight, &batch->update);
+        }
+    }
+}
+
+static void backward_dense(const struct batch *batch, size_t begin, size_t end)
+{
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[0];
+    struct native_matrix pixels = {model->pixels, layer->input_width};
+    for (size_t from = begin, to; from < end; from = to) {
+        native_model_panel(model, end, from, &to);
+        struct native_target weight = panel_of(batch, from, to);
+        struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
+        model->kernels->multiply_update(&pixels, &delta, layer->inputs, batch->rows, &weight, &batch->update);
+    }
+}
+
+static void backward_first(struct batch *batch)
+{
+    const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
     size_t from, to;
     native_model_columns(model, layer->output_width, batch->worker, &from, &to);
     if (from == to) return;
-    struct native_target slab = first_layer_slab(batch, from, to);
     struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, from, 0, to - from);
     struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
-    kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
-    if (batch->data->dense) {
-        struct native_matrix pixels = {model->pixels, layer->input_width};
-        kernels->multiply_update(&pixels, &delta, layer->inputs, batch->rows, &slab, &batch->update);
-    } else {
-        struct native_lists lists = lists_of(batch);
-        kernels->sparse_backward(&lists, model->table, &delta, layer->inputs, &model->scratch[batch->worker], &slab,
-                                 &batch->update);
-    }
+    model->kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
+    if (batch->data->dense) backward_dense(batch, from, to);
+    else backward_sparse(batch, from, to);
 }
 
-static void backward(const struct batch *batch)
+static void backward(struct batch *batch)
 {
     const struct native_model *model = batch->model;
     for (uint32_t n = model->layer_count - 1; n > 0; n--) {
@@ -241,6 +299,7 @@ static void run_steps(void *context, uint32_t worker)
     for (size_t done = 0, step = 0; done < job->count; done += batch.rows, step++) {
         batch.rows = job->count - done < model->batch_size ? job->count - done : model->batch_size;
         batch.order = job->order + done;
+        batch.known = job->count - done;
         batch.update = update_of(&model->optimizer, model->steps + step + 1);
         forward_first(&batch);
         team_barrier(model->team);
@@ -263,7 +322,7 @@ void native_model_train(struct native_model *model, const struct native_data *da
 static void run_forward(void *context, uint32_t worker)
 {
     struct job *job = context;
-    struct batch batch = {.model = job->model, .data = job->data, .rows = job->count, .worker = worker};
+    struct batch batch = {.model = job->model, .data = job->data, .rows = job->count, .known = job->count, .worker = worker};
     forward_first(&batch);
     team_barrier(job->model->team);
     forward_rest(&batch);
