@@ -7,7 +7,7 @@
 #include "base/rng.h"
 #include "cli/cli.h"
 #include "cli/draw.h"
-#include "data/dataset.h"
+#include "cli/report.h"
 
 struct words {
     const char *data_dir, *home;
@@ -20,23 +20,8 @@ static int list(const struct words *words, const struct dataset_options *places,
 {
     (void)error;
     (void)name;
-    size_t count;
-    const struct dataset_entry *entries = dataset_list(&count);
-    json_t *all = json_array();
-    for (size_t i = 0; i < count; i++) {
-        struct error missing = {0};
-        char *folder = NULL;
-        bool found = entries[i].built_in || !dataset_locate(&entries[i], places, &folder, &missing);
-        const char *where = folder ? folder : entries[i].built_in ? "built in" : missing.message;
-        if (words->json)
-            json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", entries[i].name, "title", entries[i].title,
-                                                 "found", (int)found, "synthetic", (int)entries[i].built_in, "where", where));
-        else
-            printf("%-14s %-28s %s\n", entries[i].name, entries[i].title, where);
-        free(folder);
-    }
-    if (words->json) cli_print_json(json_incref(all));
-    json_decref(all);
+    if (words->json) cli_print_json(report_datasets(places));
+    else report_print_datasets(places);
     return 0;
 }
 

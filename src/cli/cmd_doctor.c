@@ -1,24 +1,79 @@
 /* nnstudio doctor: what is here, what is missing and how to get it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/path.h"
 #include "cli/cli.h"
-#include "engine/engine.h"
+#include "cli/report.h"
 
-/* Prints one engine's state; both frameworks must be there for "ready". */
-static json_t *engine_to_json(const struct engine_ops *engine, const struct engine_probe *probe)
+/* The two that make the studio's name: the native engine is always there. */
+static const char *const frameworks[] = {"torch", "tensorflow"};
+
+static bool is_found(const char *engine)
 {
-    json_t *devices = json_array();
-    for (uint32_t i = 0; i < probe->device_count; i++) json_array_append_new(devices, json_string(probe->devices[i]));
-    return json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "id", engine->id, "title", engine->title, "found",
-                     (int)probe->found, "version", probe->version, "path", probe->path, "detail", probe->detail, "missing",
-                     probe->missing, "devices", devices);
+    struct engine_probe probe;
+    engine_find(engine)->probe(&probe);
+    return probe.found;
+}
+
+/* "AMD EPYC …"; "unknown" where the kernel does not tell. */
+static void processor_name(char out[128])
+{
+    char line[512];
+    snprintf(out, 128, "unknown");
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    if (!file) return;
+    while (fgets(line, sizeof line, file)) {
+        char *colon = strchr(line, ':');
+        if (!colon || strncmp(line, "model name", 10) != 0) continue;
+        snprintf(out, 128, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    fclose(file);
+}
+
+static double memory_gigabytes(void)
+{
+    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e9;
+}
+
+static void print_json(const struct dataset_options *places, const char *home, bool ready)
+{
+    char processor[128];
+    processor_name(processor);
+    cli_print_json(json_pack("{s:b, s:s, s:o, s:o, s:s, s:{s:s, s:I, s:f}}", "ready", (int)ready, "version", NNSTUDIO_VERSION,
+                             "engines", report_engines(), "datasets", report_datasets(places), "home", home, "machine",
+                             "processor", processor, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+                             memory_gigabytes() * 1e9));
+}
+
+static void print_text(const struct dataset_options *places, const char *home, bool ready)
+{
+    char processor[128];
+    processor_name(processor);
+    printf("Neural Net Studio %s\n\n", NNSTUDIO_VERSION);
+    printf("%-12s %s, %ld cores, %.1f GB of memory\n%-12s %s\n\n", "Machine", processor, sysconf(_SC_NPROCESSORS_ONLN),
+           memory_gigabytes(), "Home", home);
+    puts("Engines");
+    for (size_t i = 0; i < engine_table_count; i++) report_print_engine(engine_table[i]);
+    puts("\nData sets");
+    report_print_datasets(places);
+    putchar('\n');
+    if (ready) puts("Dual-Engine Ready!");
+    for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
+        if (!is_found(frameworks[i]))
+            printf("Missing: %s. Get it with: nnstudio engines install %s\n", engine_find(frameworks[i])->title, frameworks[i]);
 }
 
 static int run(int argc, char **argv)
 {
-    bool as_json = false, ready = true;
+    bool as_json = false;
+    const char *data_dir = NULL, *home_option = NULL;
     const struct cli_option options[] = {
+        {"data-dir", OPTION_TEXT, &data_dir, "DIR", "a folder with one folder a data set"},
+        {"home", OPTION_TEXT, &home_option, "DIR", "the studio's home"},
         {"json", OPTION_FLAG, &as_json, NULL, "one JSON object instead of text"},
         {0},
     };
@@ -26,26 +81,16 @@ static int run(int argc, char **argv)
     int status = cli_parse(&command_doctor, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
 
-    json_t *engines = json_array();
-    for (size_t i = 0; i < engine_table_count; i++) {
-        struct engine_probe probe;
-        engine_table[i]->probe(&probe);
-        if (!probe.found) ready = false;
-        json_array_append_new(engines, engine_to_json(engine_table[i], &probe));
-        if (as_json) continue;
-        if (probe.found)
-            printf("%-11s %-10s %s%s%s\n", engine_table[i]->title, probe.version, probe.detail, *probe.path ? "  " : "",
-                   probe.path);
-        else
-            printf("%-11s missing    %s\n", engine_table[i]->title, probe.missing);
-    }
-    if (as_json) {
-        cli_print_json(json_pack("{s:b, s:o}", "ready", (int)ready, "engines", engines));
-        return ready ? EXIT_OK : EXIT_FAILED;
-    }
-    json_decref(engines);
-    if (ready) puts("Dual-Engine Ready!");
-    return ready ? EXIT_OK : EXIT_FAILED;
+    char *home;
+    struct error error;
+    if (path_home(home_option, &home, &error)) return cli_fail(&error);
+    const struct dataset_options places = {.data_dir = data_dir, .home = home};
+    bool ready = true;
+    for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++) ready = ready && is_found(frameworks[i]);
+    if (as_json) print_json(&places, home, ready);
+    else print_text(&places, home, ready);
+    free(home);
+    return EXIT_OK;
 }
 
 const struct command command_doctor = {

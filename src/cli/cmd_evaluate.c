@@ -50,7 +50,10 @@ static void print_matrix(const struct result *result)
     puts("   right");
     for (uint32_t r = 0; r < classes; r++) {
         uint64_t total = 0;
-        printf("%3u %-10.10s", r, result->dataset->class_names[r]);
+        char number[16];
+        snprintf(number, sizeof number, "%u", r);
+        bool named = strcmp(number, result->dataset->class_names[r]) != 0;
+        printf("%3u %-10.10s", r, named ? result->dataset->class_names[r] : "");
         for (uint32_t c = 0; c < classes; c++) {
             uint32_t count = result->confusion[(size_t)r * classes + c];
             total += count;

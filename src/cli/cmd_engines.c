@@ -1,0 +1,108 @@
+/* nnstudio engines: which there are, and fetching the frameworks. */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/report.h"
+#include "run/install.h"
+
+static void print_line(void *context, const char *line)
+{
+    (void)context;
+    log_line("  %s", line);
+}
+
+/* Hears the installation out; a Ctrl-C ends it. */
+static int hear_out(struct install *install, struct error *error)
+{
+    sigset_t wanted, before;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGINT);
+    sigaddset(&wanted, SIGTERM);
+    sigprocmask(SIG_BLOCK, &wanted, &before);
+    int signals = signalfd(-1, &wanted, SFD_CLOEXEC), status = 1;
+    while (status == 1) {
+        struct pollfd sources[] = {{.fd = install_fd(install), .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+        if (poll(sources, 2, -1) < 0) continue;
+        if (sources[1].revents) status = error_set(error, ERROR_INTERRUPTED, "the installation was interrupted: start it again");
+        else status = install_read(install);
+    }
+    close(signals);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return status ? -1 : install_result(install, error);
+}
+
+/* The engines named, or all that are missing. */
+static size_t choose(const struct cli_arguments *arguments, const char *chosen[], struct error *error)
+{
+    size_t count = 0;
+    error->code = ERROR_NONE;
+    for (int i = 1; i < arguments->count; i++) {
+        if (!install_note(arguments->words[i]))
+            error_set(error, ERROR_USAGE, "nothing is to be installed for \"%.40s\": use torch or tensorflow", arguments->words[i]);
+        chosen[count++] = arguments->words[i];
+    }
+    for (size_t i = 0; i < engine_table_count && arguments->count == 1; i++) {
+        struct engine_probe probe;
+        engine_table[i]->probe(&probe);
+        if (!probe.found && install_note(engine_table[i]->id)) chosen[count++] = engine_table[i]->id;
+    }
+    return count;
+}
+
+static int install(const struct cli_arguments *arguments)
+{
+    const char *chosen[CLI_ARGUMENTS_MAX];
+    struct error error;
+    size_t count = choose(arguments, chosen, &error);
+    if (error.code) return cli_fail(&error);
+    if (!count) {
+        puts("Both frameworks are here: nothing to do.");
+        return EXIT_OK;
+    }
+    log_line("This fetches, by pip from your package index, into .venv of the current folder:");
+    for (size_t i = 0; i < count; i++) log_line("  %s", install_note(chosen[i]));
+    struct install *installation;
+    if (install_start(".", chosen, count, print_line, NULL, &installation, &error)) return cli_fail(&error);
+    int failed = hear_out(installation, &error);
+    install_destroy(installation);
+    if (failed) return cli_fail(&error);
+    for (size_t i = 0; i < count; i++) report_print_engine(engine_find(chosen[i]));
+    return EXIT_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    bool as_json = false;
+    const struct cli_option options[] = {
+        {"json", OPTION_FLAG, &as_json, NULL, "list: JSON instead of text"},
+        {0},
+    };
+    struct cli_arguments arguments;
+    int status = cli_parse(&command_engines, options, argc, argv, &arguments);
+    if (status != CLI_GO_ON) return status;
+    const char *verb = arguments.count ? arguments.words[0] : "list";
+    if (strcmp(verb, "install") == 0) return install(&arguments);
+    if (strcmp(verb, "list") != 0) return cli_usage_error("unknown word \"%.40s\": use list or install", verb);
+    if (as_json) {
+        cli_print_json(report_engines());
+    } else {
+        for (size_t i = 0; i < engine_table_count; i++) report_print_engine(engine_table[i]);
+    }
+    return EXIT_OK;
+}
+
+const struct command command_engines = {
+    .name = "engines",
+    .run = run,
+    .summary = "list the engines, install PyTorch and TensorFlow",
+    .usage = "[list] | install [torch] [tensorflow]",
+    .details = "`install` makes the virtual environment .venv in the current folder when there is none, and fetches the wheels\n"
+               "with pip. A PyTorch from 2.10 or a TensorFlow 2 that you have already is found as well: see `nnstudio doctor`.",
+    .arguments_max = 3,
+};

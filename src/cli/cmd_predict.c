@@ -1,0 +1,98 @@
+/* nnstudio predict: which class a picture shows. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "cli/draw.h"
+#include "data/picture.h"
+#include "run/job.h"
+#include "train/predictor.h"
+
+struct words {
+    const char *engine, *activation;
+    uint32_t threads;
+    bool json;
+};
+
+/* A picture as the network sees it, and what it says. */
+struct answer {
+    struct predictor predictor;
+    uint8_t *pixels;       /* owned */
+    double *probabilities; /* owned */
+    uint32_t best;
+};
+
+static int predict(const char *path, const char *image, const struct words *words, const struct engine_ops *ops,
+                   struct answer *answer, struct error *error)
+{
+    struct modelfile_options options = {0};
+    if (words->activation && activation_parse(words->activation, &options.default_activation, error)) return -1;
+    uint32_t threads = words->threads ? words->threads : job_default_threads(ops->id);
+    if (predictor_open(path, &options, ops, threads, &answer->predictor, error)) return -1;
+    const struct network *network = &answer->predictor.model->network;
+    answer->pixels = malloc(answer->predictor.inputs);
+    answer->probabilities = malloc(sizeof *answer->probabilities * answer->predictor.classes);
+    if (!answer->pixels || !answer->probabilities) return error_set_memory(error, "the picture");
+    if (picture_read_input(image, network->rows, network->columns, answer->pixels, error)) return -1;
+    return predictor_predict(&answer->predictor, answer->pixels, answer->probabilities, &answer->best, error);
+}
+
+static void print_json(const struct answer *answer)
+{
+    json_t *probabilities = json_array();
+    for (uint32_t c = 0; c < answer->predictor.classes; c++)
+        json_array_append_new(probabilities, json_real(answer->probabilities[c]));
+    cli_print_json(json_pack("{s:I, s:o}", "class", (json_int_t)answer->best, "probabilities", probabilities));
+}
+
+static void print_text(const struct answer *answer)
+{
+    bool utf8 = draw_takes_utf8();
+    printf("class %u\n", answer->best);
+    for (uint32_t c = 0; c < answer->predictor.classes; c++) {
+        printf("%3u %6.2f%% ", c, 100 * answer->probabilities[c]);
+        for (int i = 0; i < (int)(answer->probabilities[c] * 40 + 0.5); i++) fputs(utf8 ? "█" : "#", stdout);
+        putchar('\n');
+    }
+}
+
+static int run(int argc, char **argv)
+{
+    struct words words = {.engine = "native"};
+    const struct cli_option options[] = {
+        {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
+        {"activation", OPTION_TEXT, &words.activation, "NAME", "for files that tell none (relu)"},
+        {"threads", OPTION_U32, &words.threads, "N", "threads of the engine (what is usually fastest)"},
+        {"json", OPTION_FLAG, &words.json, NULL, "one JSON object instead of text"},
+        {0},
+    };
+    struct cli_arguments arguments;
+    int status = cli_parse(&command_predict, options, argc, argv, &arguments);
+    if (status != CLI_GO_ON) return status;
+
+    struct answer answer = {0};
+    struct error error;
+    const struct engine_ops *ops;
+    if (engine_need(words.engine, &ops, &error) ||
+        predict(arguments.words[0], arguments.words[1], &words, ops, &answer, &error)) {
+        status = cli_fail(&error);
+    } else {
+        if (words.json) print_json(&answer);
+        else print_text(&answer);
+        status = EXIT_OK;
+    }
+    free(answer.pixels);
+    free(answer.probabilities);
+    predictor_close(&answer.predictor);
+    return status;
+}
+
+const struct command command_predict = {
+    .name = "predict",
+    .run = run,
+    .summary = "tell which class a PNG shows",
+    .usage = "MODEL IMAGE.png [--engine native] [--json]",
+    .details = "The picture may be of any size, dark on light or light on dark: it is brought into the form of the training data.",
+    .arguments_min = 2,
+    .arguments_max = 2,
+};

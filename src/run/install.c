@@ -1,0 +1,231 @@
+#include "run/install.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/path.h"
+
+extern char **environ;
+
+/* The versions are those of scripts/frameworks.txt, which the bootstrap uses. */
+static const struct package {
+    const char *engine, *requirement, *note;
+} packages[] = {
+    {"torch", "torch==2.13.0",
+     "PyTorch 2.13.0: about 200 MB to fetch, 750 MB on disk (several gigabytes where the package index has only the CUDA build)"},
+    {"tensorflow", "tensorflow-cpu==2.21.0", "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
+};
+#define PACKAGE_COUNT (sizeof packages / sizeof packages[0])
+
+struct install {
+    install_line_fn *on_line;
+    void *context;
+    char *venv, *python;                     /* FOLDER/.venv and its interpreter */
+    const char *requirements[PACKAGE_COUNT]; /* from the table */
+    size_t count;
+    bool makes_venv;                         /* there was none */
+    bool fetching;                           /* pip runs; before, the venv is made */
+    bool ended;
+    pid_t pid;
+    int output; /* -1 when closed */
+    struct buffer line;
+    struct error error; /* code ERROR_NONE when all went well */
+    char complaint[512]; /* the last line that said "ERROR" */
+};
+
+static const struct package *find_package(const char *engine)
+{
+    for (size_t i = 0; i < PACKAGE_COUNT; i++)
+        if (strcmp(packages[i].engine, engine) == 0) return &packages[i];
+    return NULL;
+}
+
+const char *install_note(const char *engine)
+{
+    const struct package *package = find_package(engine);
+    return package ? package->note : NULL;
+}
+
+/* Runs argv with its output and errors into our pipe, in a process group of its own. */
+static int launch(struct install *install, char *const argv[], struct error *error)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC)) return error_set_errno(error, errno, "cannot make a pipe");
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    int number = posix_spawnp(&install->pid, argv[0], &actions, &attributes, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    close(ends[1]);
+    if (number) {
+        close(ends[0]);
+        install->pid = 0;
+        if (number == ENOENT)
+            return error_set(error, ERROR_UNAVAILABLE, "%s is not here: install Python 3 (Debian, Ubuntu: apt install python3 "
+                             "python3-venv)", argv[0]);
+        return error_set_errno(error, number, "cannot start %s", argv[0]);
+    }
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    install->output = ends[0];
+    return 0;
+}
+
+static int make_venv(struct install *install, struct error *error)
+{
+    char *argv[] = {(char[]){"python3"}, (char[]){"-m"}, (char[]){"venv"}, install->venv, NULL};
+    install->on_line(install->context, "making the virtual environment .venv");
+    return launch(install, argv, error);
+}
+
+static int fetch(struct install *install, struct error *error)
+{
+    char *argv[16 + PACKAGE_COUNT] = {install->python, (char[]){"-m"}, (char[]){"pip"}, (char[]){"install"},
+                                      (char[]){"--disable-pip-version-check"}, (char[]){"--no-input"},
+                                      (char[]){"--progress-bar"}, (char[]){"off"}};
+    size_t used = 8;
+    for (size_t i = 0; i < install->count; i++) argv[used++] = (char *)(uintptr_t)install->requirements[i];
+    install->fetching = true;
+    return launch(install, argv, error);
+}
+
+int install_start(const char *folder, const char *const *engines, size_t count, install_line_fn *on_line, void *context,
+                  struct install **out, struct error *error)
+{
+    struct install *install = calloc(1, sizeof *install);
+    if (!install) return error_set_memory(error, "the installation");
+    *install = (struct install){.on_line = on_line, .context = context, .output = -1};
+    buffer_init(&install->line, 1 << 20);
+    install->venv = path_join(folder, ".venv");
+    install->python = install->venv ? path_join(install->venv, "bin/python") : NULL;
+    if (!install->python) {
+        error_set_memory(error, "a path");
+        goto fail;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct package *package = find_package(engines[i]);
+        if (!package || install->count == PACKAGE_COUNT) {
+            error_set(error, ERROR_USAGE, "nothing is to be installed for \"%.40s\": use torch or tensorflow", engines[i]);
+            goto fail;
+        }
+        install->requirements[install->count++] = package->requirement;
+    }
+    if (file_check_writable(folder, error)) goto fail;
+    install->makes_venv = !file_exists(install->venv);
+    if (install->makes_venv ? make_venv(install, error) : fetch(install, error)) goto fail;
+    *out = install;
+    return 0;
+fail:
+    install_destroy(install);
+    return -1;
+}
+
+int install_fd(const struct install *install)
+{
+    return install->output;
+}
+
+static void take_line(struct install *install, const char *line)
+{
+    const char *complaint = strstr(line, "ERROR:");
+    if (complaint) snprintf(install->complaint, sizeof install->complaint, "%s", complaint + strlen("ERROR:"));
+    if (strstr(line, "ensurepip is not"))
+        snprintf(install->complaint, sizeof install->complaint, " Python's venv module is incomplete: apt install python3-venv");
+    if (*line) install->on_line(install->context, line);
+}
+
+static void take_lines(struct install *install)
+{
+    char *end;
+    while (install->line.length && (end = memchr(install->line.data, '\n', install->line.length))) {
+        *end = '\0';
+        size_t length = (size_t)(end - install->line.data);
+        take_line(install, install->line.data);
+        buffer_consume(&install->line, length + 1);
+    }
+}
+
+/* One step's process is gone: the next step, or the end. */
+static void finish_step(struct install *install)
+{
+    int status = 0;
+    close(install->output);
+    install->output = -1;
+    while (waitpid(install->pid, &status, 0) < 0 && errno == EINTR) continue;
+    install->pid = 0;
+    if (status == 0 && !install->fetching) {
+        if (fetch(install, &install->error) == 0) return;
+    } else if (status) {
+        error_set(&install->error, ERROR_FAILED, "%s failed:%s", install->fetching ? "pip" : "making .venv",
+                  install->complaint[0] ? install->complaint : " see the lines above");
+    } else {
+        install->makes_venv = false; /* it is complete now */
+    }
+    install->ended = true;
+}
+
+int install_read(struct install *install)
+{
+    while (!install->ended) {
+        char *place = buffer_reserve(&install->line, 4096);
+        if (!place) { /* a line without an end */
+            buffer_clear(&install->line);
+            continue;
+        }
+        ssize_t got = read(install->output, place, 4096);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && errno == EAGAIN) return 1;
+        if (got <= 0) {
+            finish_step(install);
+        } else {
+            install->line.length += (size_t)got;
+            take_lines(install);
+        }
+    }
+    return 0;
+}
+
+int install_result(const struct install *install, struct error *error)
+{
+    CHECK(install->ended);
+    if (install->error.code == ERROR_NONE) return 0;
+    *error = install->error;
+    return -1;
+}
+
+void install_destroy(struct install *install)
+{
+    if (!install) return;
+    if (install->pid > 0) {
+        kill(-install->pid, SIGTERM);
+        while (waitpid(install->pid, NULL, 0) < 0 && errno == EINTR) continue;
+    }
+    if (install->output >= 0) close(install->output);
+    struct error ignored;
+    if (install->makes_venv) file_remove_tree(install->venv, &ignored);
+    buffer_free(&install->line);
+    free(install->venv);
+    free(install->python);
+    free(install);
+}

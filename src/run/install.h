@@ -1,0 +1,30 @@
+/* Puts the frameworks' wheels where the studio looks for them: `python3 -m venv FOLDER/.venv` when there is none, then pip
+ * with the versions the studio was tested with. Python is a tool of the installation only. Non-blocking, as the supervisor:
+ * wait for install_fd() to be readable, then call install_read(). */
+#ifndef NNSTUDIO_RUN_INSTALL_H
+#define NNSTUDIO_RUN_INSTALL_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct install;
+
+/* A line of what is going on, without its newline. */
+typedef void install_line_fn(void *context, const char *line);
+
+/* What is fetched for an engine and how large it is, for people, before it is; NULL for an engine that needs nothing. */
+const char *install_note(const char *engine);
+
+/* Starts installing the named engines ("torch", "tensorflow") into FOLDER/.venv. The caller destroys. */
+int install_start(const char *folder, const char *const *engines, size_t count, install_line_fn *on_line, void *context,
+                  struct install **out, struct error *error);
+int install_fd(const struct install *install);
+/* Reads what there is. Returns 1 while it runs, 0 once it has ended. */
+int install_read(struct install *install);
+/* After the end: 0, or -1 with what went wrong. */
+int install_result(const struct install *install, struct error *error);
+/* Ends it if it still runs; a .venv that was made and not finished is removed. */
+void install_destroy(struct install *install);
+
+#endif
