@@ -1,0 +1,58 @@
+/* What a person can do to a run, each with its word when it fails. */
+import { get, patch, post, query, remove } from './api';
+import { liveRun, rememberRun, system } from './studio';
+import type { EngineId, Run, Settings } from './types';
+import { toast, toastError } from '../parts/toast';
+
+async function change(job: Promise<Run>): Promise<Run | null> {
+    try {
+        const run = await job;
+        rememberRun(run);
+        return run;
+    } catch (error) {
+        toastError(error);
+        return null;
+    }
+}
+
+export const startRun = (engine: EngineId, settings: Settings, name = 'simple_nn') =>
+    change(post<Run>('/api/runs', { engine, settings, name, tags: [] }));
+export const pauseRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/pause`));
+export const resumeRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/resume`));
+export const stopRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/stop`));
+export const editRun = (run: Run, values: Partial<Pick<Run, 'name' | 'tags' | 'notes'>>) =>
+    change(patch<Run>(`/api/runs/${run.id}`, values));
+
+export async function continueRun(run: Run, engine: EngineId, epochs: number) {
+    const continued = await change(post<Run>(`/api/runs/${run.id}/continue`, { engine, epochs }));
+    if (continued) void liveRun(run.id).load(); // it may have gone back to a checkpoint
+    return continued;
+}
+
+export async function deleteRuns(list: Run[]) {
+    const gone = (await Promise.all(list.map((run) => change(remove<Run>(`/api/runs/${run.id}`))))).filter((run) => run !== null);
+    if (gone.length === 0) return;
+    const what = gone.length === 1 ? `Deleted ${gone[0].name}, ${gone[0].engine}.` : `Deleted ${gone.length} runs.`;
+    toast(`${what} Its files are kept for 24 hours.`, {
+        label: 'Undo',
+        act: () => gone.forEach((run) => void restoreRun(run)),
+    });
+}
+export const restoreRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/restore`));
+
+export function togglePause(run: Run) {
+    if (run.state === 'paused') void resumeRun(run);
+    else if (run.state === 'running') void pauseRun(run);
+}
+
+export async function startTask(address: string) {
+    try {
+        await post<{ task: string }>(address);
+    } catch (error) {
+        toastError(error);
+    }
+}
+
+export const exportAddress = (run: Run, format: 'csv' | 'json') => `/api/runs/${run.id}/export${query({ format })}`;
+export const fetchRun = (id: string) => get<Run>(`/api/runs/${id}`).then(rememberRun);
+export const engineFound = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? false;

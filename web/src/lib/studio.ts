@@ -1,0 +1,183 @@
+/* Everything the page knows, as signals, kept true by one event stream. */
+import { batch, computed, signal, type Signal } from '@preact/signals';
+import { ApiError, get } from './api';
+import { Curve, CURVE_CAPACITY } from './curve';
+import { listen } from './stream';
+import type { EventKind, StreamMessage } from './stream-source';
+import type { DatasetInfo, Epoch, LogLine, Points, Run, RunDetail, Settings, System, Task } from './types';
+
+export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
+export const system = signal<System | null>(null);
+export const datasets = signal<DatasetInfo[] | null>(null);
+export const defaults = signal<Settings | null>(null);
+export const tasks = signal<ReadonlyMap<string, Task>>(new Map());
+/** The newest runs and all that were asked for, by id. null: not read yet. */
+export const runs = signal<ReadonlyMap<string, Run> | null>(null);
+/** Changes when runs come or go, for lists that the server sorts. */
+export const runsChanged = signal(0);
+
+export const newestRuns = computed(() =>
+    [...(runs.value?.values() ?? [])].filter((run) => !run.deleted).sort((a, b) => b.created_at - a.created_at),
+);
+
+const ACTIVE = new Set(['queued', 'starting', 'running', 'paused', 'stopping']);
+export const isActive = (run: Run) => ACTIVE.has(run.state);
+export const activeRuns = computed(() => newestRuns.value.filter(isActive));
+
+/** What is loaded of a run beyond its row: points, epochs, log. */
+export class LiveRun {
+    readonly curve = new Curve();
+    readonly epochs = signal<Epoch[]>([]);
+    readonly log = signal<LogLine[]>([]);
+    readonly state = signal<'loading' | 'ready' | 'failed'>('loading');
+    readonly error = signal('');
+    private waiting: { first_step: number; losses: number[]; seconds: number }[] | null = null;
+
+    constructor(readonly id: string) {
+        void this.load();
+    }
+
+    /** Reads everything anew; events that arrive meanwhile wait and are applied after. */
+    async load() {
+        if (this.waiting) return;
+        this.waiting = [];
+        try {
+            const [run, points] = await Promise.all([
+                get<RunDetail>(`/api/runs/${this.id}`),
+                get<Points>(`/api/runs/${this.id}/points?max=${CURVE_CAPACITY / 2}`),
+            ]);
+            batch(() => {
+                rememberRun(run);
+                this.epochs.value = run.epochs;
+                this.log.value = run.log;
+                this.curve.replace(points, run.progress.steps_per_epoch);
+                this.state.value = 'ready';
+            });
+            const waiting = this.waiting;
+            this.waiting = null;
+            for (const steps of waiting) this.addSteps(steps);
+        } catch (error) {
+            this.waiting = null;
+            this.state.value = 'failed';
+            this.error.value = (error as Error).message;
+        }
+    }
+
+    addSteps(steps: { first_step: number; losses: number[]; seconds: number }) {
+        if (this.waiting) this.waiting.push(steps);
+        else if (!this.curve.append(steps.first_step, steps.losses, steps.seconds)) {
+            void this.load(); // what lies between is read with the rest
+        }
+    }
+
+    addEpoch(epoch: Epoch) {
+        this.epochs.value = [...this.epochs.value.filter((old) => old.epoch < epoch.epoch), epoch];
+    }
+}
+
+const LIVE_LIMIT = 48;
+const live = new Map<string, LiveRun>();
+
+export function liveRun(id: string): LiveRun {
+    let found = live.get(id);
+    if (found) live.delete(id); // to the end: the longest unused goes first
+    else found = new LiveRun(id);
+    live.set(id, found);
+    if (live.size > LIVE_LIMIT) live.delete(live.keys().next().value!);
+    return found;
+}
+
+export function rememberRun(run: Run) {
+    const { epochs: _, log: __, ...row } = run as RunDetail;
+    const next = new Map(runs.value ?? []);
+    const known = next.get(run.id);
+    next.set(run.id, row);
+    runs.value = next;
+    if (!known || known.state !== run.state || known.deleted !== run.deleted) runsChanged.value++;
+}
+
+function setMember<T extends { id: string }>(where: Signal<ReadonlyMap<string, T>>, value: T) {
+    where.value = new Map(where.value).set(value.id, value);
+}
+
+export async function loadSystem() {
+    const value = await get<System>('/api/system');
+    batch(() => {
+        system.value = value;
+        datasets.value = value.datasets;
+    });
+}
+
+async function loadAll() {
+    const quietly = (job: Promise<unknown>) => job.catch((error: ApiError) => console.warn(error.message));
+    await Promise.all([
+        quietly(loadSystem()),
+        quietly(get<Settings>('/api/settings/defaults').then((value) => (defaults.value = value))),
+        quietly(
+            get<Task[] | { tasks: Task[] }>('/api/tasks').then((value) => {
+                const list = Array.isArray(value) ? value : value.tasks;
+                tasks.value = new Map(list.map((task) => [task.id, task]));
+            }),
+        ),
+        quietly(
+            get<{ runs: Run[] }>('/api/runs?limit=200').then(({ runs: list }) => {
+                runs.value = new Map(list.map((run) => [run.id, run]));
+                runsChanged.value++;
+            }),
+        ),
+    ]);
+}
+
+const HANDLERS: { [K in EventKind]: (data: any) => void } = {
+    hello: () => {},
+    run: rememberRun,
+    steps: (data) => live.get(data.run)?.addSteps(data),
+    epoch: (data) => live.get(data.run)?.addEpoch(data),
+    log: (data) => {
+        const run = live.get(data.run);
+        if (run) run.log.value = [...run.log.value.slice(-199), { at: data.at, text: data.text }];
+    },
+    task: (task: Task) => {
+        setMember(tasks, task);
+        if (task.state !== 'running') void loadSystem().catch(() => {});
+    },
+    removed: ({ run }) => {
+        const next = new Map(runs.value ?? []);
+        next.delete(run);
+        runs.value = next;
+        live.delete(run);
+        runsChanged.value++;
+    },
+    reset: readAnew,
+};
+
+function readAnew() {
+    void loadAll();
+    for (const run of live.values()) void run.load();
+}
+
+function receive(message: StreamMessage) {
+    switch (message.kind) {
+        case 'connecting':
+            break;
+        case 'open':
+            connection.value = 'live';
+            break;
+        case 'lost':
+            connection.value = 'lost';
+            break;
+        case 'reopened':
+            connection.value = 'live';
+            readAnew();
+            break;
+        case 'event':
+            connection.value = 'live';
+            batch(() => HANDLERS[message.name](message.data));
+    }
+}
+
+/** Once, at the start: listens first, then reads, so that nothing falls between. */
+export function startStudio() {
+    listen(receive);
+    void loadAll();
+}

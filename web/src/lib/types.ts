@@ -1,0 +1,243 @@
+/* What the server sends: docs/internals/api.md in TypeScript. */
+
+export type EngineId = 'torch' | 'tensorflow' | 'native';
+
+export interface Settings {
+    dataset: string;
+    epochs: number;
+    lr: number;
+    batch_size: number;
+    seed: number;
+    init: 'torch' | 'keras';
+    dtype: 'float32' | 'float64';
+    threads: number;
+    hidden: number[];
+    activation: 'relu' | 'tanh' | 'sigmoid';
+    optimizer: 'sgd' | 'adam';
+    momentum: number;
+    weight_decay: number;
+    limit: number;
+    device: string;
+    from: string | null;
+}
+
+export type RunState =
+    | 'queued' | 'starting' | 'running' | 'paused' | 'stopping'
+    | 'finished' | 'stopped' | 'failed' | 'interrupted';
+
+export interface Progress {
+    epoch: number;
+    epochs: number;
+    step: number;
+    steps_per_epoch: number;
+    global_step: number;
+    total_steps: number;
+    seconds: number;
+    eta_seconds: number | null;
+    samples_per_second: number | null;
+}
+
+export interface Segment {
+    engine: EngineId;
+    engine_version: string;
+    first_step: number;
+}
+
+export interface ModelFile {
+    format: string;
+    name: string;
+    bytes: number;
+    sha256: string;
+    url: string;
+}
+
+export interface Run {
+    id: string;
+    name: string;
+    engine: EngineId;
+    engine_version: string;
+    state: RunState;
+    error: string | null;
+    settings: Settings;
+    network: { input: number[]; layers: { type: string; inputs: number; outputs: number; activation: string }[] } | null;
+    parameters: number;
+    tags: string[];
+    notes: string;
+    group: string | null;
+    created_at: number;
+    started_at: number | null;
+    ended_at: number | null;
+    progress: Progress;
+    last: { loss: number | null; accuracy: number | null; val_loss: number | null; val_accuracy: number | null };
+    cpu_seconds: number | null;
+    rss_bytes: number | null;
+    peak_rss_bytes: number | null;
+    segments: Segment[];
+    files: ModelFile[];
+    resumable: boolean;
+    deleted: boolean;
+}
+
+export interface Epoch {
+    epoch: number;
+    loss: number;
+    accuracy: number;
+    val_loss: number;
+    val_accuracy: number;
+    seconds: number;
+    samples_per_second: number;
+    engine: EngineId;
+    global_step: number;
+}
+
+export interface LogLine {
+    at: number;
+    text: string;
+}
+
+export interface RunDetail extends Run {
+    epochs: Epoch[];
+    log: LogLine[];
+}
+
+export interface Points {
+    from: number;
+    to: number;
+    total: number;
+    stride: number;
+    step: number[];
+    loss: number[];
+    seconds: number[];
+    mean?: number[]; // with stride > 1: mean loss of the bucket that a point stands for
+}
+
+export interface EngineInfo {
+    id: EngineId;
+    title: string;
+    colour: string;
+    found: boolean;
+    version: string | null;
+    path: string | null;
+    detail: string | null;
+    missing: string | null;
+    devices: string[];
+}
+
+export interface DatasetInfo {
+    name: string;
+    title: string;
+    available: boolean;
+    synthetic: boolean;
+    source: string;
+    download_bytes: number;
+    train: number;
+    test: number;
+    rows: number;
+    columns: number;
+    classes: string[];
+}
+
+export interface System {
+    version: string;
+    ready: boolean;
+    engines: EngineInfo[];
+    cpu: { name: string; cores: number; features: string[] };
+    memory: { total_bytes: number; available_bytes: number };
+    home: string;
+    datasets: DatasetInfo[];
+    uptime_seconds: number;
+}
+
+export interface Task {
+    id: string;
+    kind: 'install' | 'fetch' | 'register';
+    subject: string; // the engine, the data set, the run
+    title: string;
+    state: 'running' | 'done' | 'failed' | 'cancelled';
+    done_bytes: number;
+    total_bytes: number;
+    text: string;
+    error: string | null;
+}
+
+export interface Samples {
+    indices: number[];
+    labels: number[];
+    rows: number;
+    columns: number;
+    pixels: string;
+}
+
+export interface DatasetStats {
+    count: number;
+    classes: string[];
+    per_class: number[];
+    mean: number;
+    std: number;
+    min: number;
+    max: number;
+    mean_images: string;
+}
+
+export interface Received {
+    shape: number[];
+    dtype: string;
+    min: number;
+    max: number;
+    mean: number;
+    std: number;
+    order_hash: string;
+    engines: { id: EngineId; order_hash: string; batch_hash: string; equal: boolean }[];
+}
+
+export interface ShowdownRow {
+    run: string;
+    engine: EngineId;
+    seconds_per_epoch: number | null;
+    samples_per_second: number | null;
+    seconds_to_90: number | null;
+    cpu_seconds: number | null;
+    peak_rss_bytes: number | null;
+    file_bytes: number | null;
+    val_accuracy: number | null;
+}
+
+export interface Difference {
+    pair: string;
+    max: number;
+    max_first_epoch: number;
+    at_step: number;
+    curve: { step: number[]; value: number[] };
+}
+
+export interface Showdown {
+    group: string;
+    mode: 'parallel' | 'sequence';
+    state: string;
+    runs: Run[];
+    rows: ShowdownRow[];
+    differences: Difference[];
+    verdict: string | null;
+}
+
+export interface Evaluation {
+    samples: number;
+    loss: number;
+    accuracy: number;
+    confusion: number[][];
+    mistakes: { index: number; label: number; predicted: number; probability: number; pixels: string }[];
+}
+
+export interface Weights {
+    count: number;
+    rows: number;
+    columns: number;
+    low: number;
+    high: number;
+    values: string;
+}
+
+export interface Classification {
+    input: string;
+    answers: { run: string; engine: EngineId; name: string; class: number; probabilities: number[] }[];
+}

@@ -1,0 +1,53 @@
+/* Epoch means on a loss plot: a filled mark for training, a hollow one for the test loss. Each engine has its shape. */
+import type uPlot from 'uplot';
+import { engineColour } from '../lib/engines';
+import type { EngineId } from '../lib/types';
+import type { Piece, XAxis } from './loss-plot';
+import { token } from './plot-frame';
+
+const SHAPES: Record<EngineId, (path: Path2D, x: number, y: number, r: number) => void> = {
+    torch: (path, x, y, r) => path.arc(x, y, r, 0, 2 * Math.PI),
+    tensorflow: (path, x, y, r) => path.rect(x - r * 0.9, y - r * 0.9, 1.8 * r, 1.8 * r),
+    native: (path, x, y, r) => {
+        path.moveTo(x, y - 1.2 * r);
+        path.lineTo(x + 1.2 * r, y);
+        path.lineTo(x, y + 1.2 * r);
+        path.lineTo(x - 1.2 * r, y);
+        path.closePath();
+    },
+};
+
+function mark(context: CanvasRenderingContext2D, engine: EngineId, x: number, y: number, filled: boolean) {
+    const path = new Path2D();
+    SHAPES[engine]?.(path, x, y, 4 * devicePixelRatio);
+    context.fillStyle = filled ? engineColour(engine) : token('--surface');
+    context.strokeStyle = filled ? token('--surface') : engineColour(engine);
+    context.lineWidth = 1.5 * devicePixelRatio;
+    context.fill(path);
+    context.stroke(path);
+}
+
+export function drawEpochMarks(u: uPlot, pieces: Piece[], x: XAxis) {
+    const { left, top, width, height } = u.bbox;
+    const { ctx } = u;
+    const lows = u.scales.y.min ?? 0;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    for (const piece of pieces) {
+        if (piece.live.epochs.value.length > 200) continue; // marks would be a carpet
+        const { curve } = piece.live;
+        for (const epoch of piece.live.epochs.value) {
+            if (epoch.global_step <= piece.first || epoch.global_step > piece.end) continue;
+            const i = curve.indexOf(curve.step, epoch.global_step);
+            if (i < 0) continue;
+            const px = u.valToPos(curve.axis(x)[i], 'x', true);
+            const draw = (value: number, filled: boolean) =>
+                value >= lows && mark(ctx, piece.engine, px, u.valToPos(value, 'y', true), filled);
+            draw(epoch.val_loss, false);
+            draw(epoch.loss, true);
+        }
+    }
+    ctx.restore();
+}

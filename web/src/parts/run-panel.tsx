@@ -1,0 +1,192 @@
+/* One run: what it does now, what can be done to it, its curve, its figures, its files. */
+import { useState } from 'preact/hooks';
+import { continueRun, deleteRuns, engineFound, exportAddress, pauseRun, resumeRun, stopRun } from '../lib/actions';
+import { ENGINES, engineLook } from '../lib/engines';
+import * as format from '../lib/format';
+import { isActive, liveRun } from '../lib/studio';
+import type { EngineId, Run } from '../lib/types';
+import { Button, Card, CopyButton, EngineName, Figure, Hash, Progress, StateBadge, Trouble } from './basics';
+import { NumberField, SelectField } from './fields';
+import { LinePlot } from './line-plot';
+import { LossPanel } from './loss-panel';
+import { engineLine, Tags } from './run-words';
+
+/** What can be done to a run in its state, the likeliest first. */
+export function RunButtons({ run }: { run: Run }) {
+    switch (run.state) {
+        case 'running':
+        case 'starting':
+        case 'queued':
+            return (
+                <>
+                    <Button kind="main" engine={run.engine} disabled={run.state !== 'running'} onClick={() => void pauseRun(run)}>Pause</Button>
+                    <Button onClick={() => void stopRun(run)}>Stop</Button>
+                </>
+            );
+        case 'paused':
+            return (
+                <>
+                    <Button kind="main" engine={run.engine} onClick={() => void resumeRun(run)}>Resume</Button>
+                    <Button onClick={() => void stopRun(run)}>Stop</Button>
+                </>
+            );
+        case 'stopping':
+            return <Button disabled>Stopping…</Button>;
+        case 'finished':
+            return null;
+        default:
+            return run.resumable && (
+                <Button kind="main" engine={run.engine} onClick={() => void continueRun(run, run.engine, run.settings.epochs)}>Resume from its checkpoint</Button>
+            );
+    }
+}
+
+function epochWords({ progress: p }: Run) {
+    if (p.total_steps > 0 && p.global_step >= p.total_steps) return `${p.epochs} of ${p.epochs} epochs`;
+    return `epoch ${Math.min(p.epoch + 1, p.epochs)} of ${p.epochs}, step ${format.count(p.step)} of ${format.count(p.steps_per_epoch)}`;
+}
+
+export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean }) {
+    const p = run.progress;
+    const active = isActive(run);
+    return (
+        <Card class="status" title={<><EngineName id={run.engine} version={run.engine_version} /> {run.name}</>}
+            aside={<><StateBadge state={run.state} />{buttons && <RunButtons run={run} />}</>}>
+            {run.error && <Trouble>{run.error}{run.resumable && ' All points up to here are kept; it can go on from its last checkpoint.'}</Trouble>}
+            {run.state === 'interrupted' && !run.error && (
+                <Trouble>The studio ended while this run trained. All its points are kept; it can go on from its last checkpoint.</Trouble>
+            )}
+            <Progress value={p.global_step} max={p.total_steps} label={`Progress of ${run.name}`} engine={run.engine} />
+            <div class="row spread num progress-words">
+                <span>{epochWords(run)}</span>
+                <span>{active && p.eta_seconds !== null ? `about ${format.duration(p.eta_seconds)} left` : run.ended_at ? `ended ${format.time(run.ended_at)}` : ' '}</span>
+            </div>
+            <dl class="figures">
+                <Figure name="loss" value={format.loss(run.last.loss)} />
+                <Figure name="accuracy" value={format.percent(run.last.accuracy)} />
+                <Figure name="test loss" value={format.loss(run.last.val_loss)} />
+                <Figure name="test accuracy" value={format.percent(run.last.val_accuracy)} />
+                <Figure name="samples/s" value={format.rate(p.samples_per_second)} />
+                <Figure name="training" value={format.duration(p.seconds)} />
+                <Figure name="CPU" value={format.duration(run.cpu_seconds)} />
+                <Figure name={active ? 'memory' : 'peak memory'} value={format.bytes(active ? run.rss_bytes : run.peak_rss_bytes)} />
+            </dl>
+        </Card>
+    );
+}
+
+export function EpochsCard({ run }: { run: Run }) {
+    const { epochs } = liveRun(run.id);
+    const rows = epochs.value;
+    return (
+        <Card title="Epochs" class="epochs-card">
+            <LinePlot label={`Accuracy of ${run.name} by epoch`} x={rows.map((row) => row.epoch)} xLabel="epoch" yLabel="accuracy" yText={(v) => `${+(100 * v).toFixed(1)} %`}
+                lines={[
+                    { label: 'test', colour: `--${run.engine}`, dash: engineLook(run.engine).dash, values: rows.map((row) => row.val_accuracy), points: true },
+                    { label: 'training', colour: '--muted', values: rows.map((row) => row.accuracy) },
+                ]} />
+            <p class="muted keyline"><span class="swatch" data-engine={run.engine} /> test, after the epoch <span class="swatch grey" /> training, before each update</p>
+            <div class="scroll epochs" tabIndex={0} role="group" aria-label="Epochs, as a table">
+                <table>
+                    <thead>
+                        <tr><th scope="col" class="num">Epoch</th><th scope="col" class="num">Loss</th><th scope="col" class="num">Accuracy</th><th scope="col" class="num">Test loss</th><th scope="col" class="num">Test acc.</th><th scope="col" class="num">Time</th></tr>
+                    </thead>
+                    <tbody>
+                        {rows.map((row) => (
+                            <tr key={row.epoch}>
+                                <th scope="row" class="num">{row.epoch}</th><td class="num">{format.loss(row.loss)}</td><td class="num">{format.percent(row.accuracy)}</td>
+                                <td class="num">{format.loss(row.val_loss)}</td><td class="num">{format.percent(row.val_accuracy)}</td><td class="num">{format.duration(row.seconds)}</td>
+                            </tr>
+                        ))}
+                    </tbody>
+                </table>
+            </div>
+        </Card>
+    );
+}
+
+export function LogCard({ run }: { run: Run }) {
+    const { log } = liveRun(run.id);
+    return (
+        <Card title="Log" class="log-card">
+            <ol class="log" tabIndex={0} aria-label={`Log of ${run.name}`}>
+                {log.value.length === 0 && <li class="muted">Nothing said yet.</li>}
+                {log.value.toReversed().map((line, i) => <li key={log.value.length - i}><time>{format.clock(line.at)}</time> {line.text}</li>)}
+            </ol>
+        </Card>
+    );
+}
+
+export function FilesCard({ run }: { run: Run }) {
+    return (
+        <Card title="Model" class="files-card" aside={<><a class="button" href={exportAddress(run, 'csv')} download>CSV</a><a class="button" href={exportAddress(run, 'json')} download>JSON</a></>}>
+            {run.files.length === 0 ? <p class="muted">The file is written when the run ends or stops: {engineLook(run.engine).model}, as {engineLook(run.engine).title} itself reads it.</p> : (
+                <ul class="files">
+                    {run.files.map((file) => (
+                        <li key={file.name}>
+                            <div class="row spread">
+                                <strong>{file.name}</strong>
+                                <span class="num muted">{format.bytes(file.bytes)}</span>
+                            </div>
+                            <div class="row"><span class="muted">SHA-256</span><Hash value={file.sha256} /><CopyButton text={() => file.sha256} /></div>
+                            <div class="row">
+                                <a class="button" href={file.url} download>Download</a>
+                                <a class="button main" href={`/azure?run=${run.id}&file=${file.name}`}>Deploy</a>
+                            </div>
+                        </li>
+                    ))}
+                </ul>
+            )}
+        </Card>
+    );
+}
+
+/** Go on from the last checkpoint, with this engine or another: the weights belong to none. */
+export function ContinueCard({ run }: { run: Run }) {
+    const [engine, setEngine] = useState<EngineId>(run.engine);
+    const done = Math.max(run.progress.epoch, 0);
+    const [epochs, setEpochs] = useState(run.state === 'finished' ? run.progress.epochs + 5 : run.progress.epochs);
+    if (isActive(run) || !run.resumable) return null;
+    const bad = Number.isInteger(epochs) && epochs > done && epochs <= 100_000 ? undefined : `a whole number above ${done}`;
+    return (
+        <Card title="Continue" class="continue-card">
+            <p class="muted">Weights and position go to any engine: the curve changes colour where it changed hands.</p>
+            <div class="fields inline">
+                <SelectField label="Engine" value={engine} onChange={setEngine}
+                    options={ENGINES.map(({ id, title }) => ({ value: id, label: engineFound(id) ? title : `${title}, not installed`, disabled: !engineFound(id) }))} />
+                <NumberField label="Up to epoch" value={epochs} problem={bad} onChange={setEpochs} />
+                <Button kind="main" engine={engine} disabled={bad !== undefined} onClick={() => void continueRun(run, engine, epochs)}>Continue in {engineLook(engine).title}</Button>
+            </div>
+        </Card>
+    );
+}
+
+/** Everything of a run that a lab and the run's own page both show. */
+export function RunPanel({ run }: { run: Run }) {
+    const { state, error } = liveRun(run.id);
+    return (
+        <>
+            <RunStatus run={run} />
+            {state.value === 'failed' && <Trouble action={<Button onClick={() => void liveRun(run.id).load()}>Try again</Button>}>{error.value}</Trouble>}
+            <LossPanel runs={[run]} title={engineLine(run)} />
+            <div class="halves">
+                <EpochsCard run={run} />
+                <div class="stack">
+                    <FilesCard run={run} />
+                    <ContinueCard key={run.state} run={run} />
+                    <LogCard run={run} />
+                </div>
+            </div>
+        </>
+    );
+}
+
+export function RunHead({ run, onEdit }: { run: Run; onEdit: () => void }) {
+    return (
+        <>
+            <Tags tags={run.tags} />
+            <Button onClick={onEdit}>Rename, tags, notes</Button>
+            <Button kind="danger" onClick={() => void deleteRuns([run])} disabled={isActive(run)}>Delete</Button>
+        </>
+    );
+}

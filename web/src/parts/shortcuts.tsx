@@ -1,0 +1,31 @@
+import { signal } from '@preact/signals';
+import { Dialog } from './dialog';
+
+export const showShortcuts = signal(false);
+
+const KEYS: [string, string][] = [
+    ['1 … 8', 'go to a tab'],
+    ['Space', 'pause the active run, or go on'],
+    ['?', 'this list'],
+    ['Esc', 'close a box'],
+    ['+ −', 'in a plot: closer, farther'],
+    ['← →', 'in a plot: move along'],
+    ['0', 'in a plot: show all'],
+    ['Delete', 'in the drawing area: clear'],
+];
+
+export function Shortcuts() {
+    if (!showShortcuts.value) return null;
+    return (
+        <Dialog title="Keyboard" onClose={() => (showShortcuts.value = false)}>
+            <dl class="keys">
+                {KEYS.map(([key, what]) => (
+                    <div key={key}>
+                        <dt><kbd>{key}</kbd></dt>
+                        <dd>{what}</dd>
+                    </div>
+                ))}
+            </dl>
+        </Dialog>
+    );
+}

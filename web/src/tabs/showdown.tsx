@@ -1,0 +1,207 @@
+/* Showdown: the same settings for every engine; who is faster, and do they agree? */
+import { useState } from 'preact/hooks';
+import { post } from '../lib/api';
+import { stopRun } from '../lib/actions';
+import { ENGINES, engineLook } from '../lib/engines';
+import { useFetched } from '../lib/fetched';
+import * as format from '../lib/format';
+import { param, setParams } from '../lib/router';
+import { settings } from '../lib/settings';
+import { isActive, newestRuns, rememberRun, runs, system } from '../lib/studio';
+import type { Difference, EngineId, Run, Showdown, ShowdownRow } from '../lib/types';
+import { Button, Card, Empty, EngineName, Page, Progress, Segmented, StateBadge, Trouble } from '../parts/basics';
+import { DrawDigit } from '../parts/draw-digit';
+import { LinePlot } from '../parts/line-plot';
+import { LossPanel } from '../parts/loss-panel';
+import { RunButtons } from '../parts/run-panel';
+import { SettingsForm, settingsAreGood } from '../parts/settings-form';
+import { toastError } from '../parts/toast';
+
+type Mode = Showdown['mode'];
+
+function StartCard() {
+    const found = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
+    const [left, setLeft] = useState<EngineId[]>([]); // engines a person took out
+    const [mode, setMode] = useState<Mode>('parallel');
+    const engines = ENGINES.map(({ id }) => id).filter((id) => found(id) && !left.includes(id));
+    const start = async (event: Event) => {
+        event.preventDefault();
+        try {
+            const made = await post<{ group: string; runs: Run[] }>('/api/showdowns', { engines, settings: settings.value, mode, name: 'simple_nn' });
+            made.runs.forEach(rememberRun);
+            setParams({ group: made.group });
+        } catch (error) {
+            toastError(error);
+        }
+    };
+    return (
+        <Card title="The same for every engine">
+            <form onSubmit={(event) => void start(event)}>
+                <fieldset class="engine-picks">
+                    <legend>Engines</legend>
+                    {ENGINES.map(({ id }) => (
+                        <label key={id} class="check">
+                            <input type="checkbox" checked={engines.includes(id)} disabled={!found(id)}
+                                onChange={(event) => setLeft(event.currentTarget.checked ? left.filter((one) => one !== id) : [...left, id])} />
+                            <EngineName id={id} />
+                            {system.value && !found(id) && <a href="/system">install</a>}
+                        </label>
+                    ))}
+                </fieldset>
+                <Segmented<Mode> name="How" value={mode} onChange={setMode} options={[
+                    { value: 'parallel', label: 'At once', title: 'The race: the engines share the machine.' },
+                    { value: 'sequence', label: 'One after another', title: 'The measurement: each has the machine for itself.' },
+                ]} />
+                <p class="muted">{mode === 'parallel' ? 'A race to watch: the engines share the cores, so speeds are lower than alone.' : 'A measurement: each engine has the machine for itself, so speeds compare.'}</p>
+                <SettingsForm />
+                <Button type="submit" kind="main" disabled={engines.length < 2 || !settingsAreGood()}>{engines.length < 2 ? 'Choose two engines' : `Train ${engines.length} engines`}</Button>
+            </form>
+        </Card>
+    );
+}
+
+function Racers({ list }: { list: Run[] }) {
+    return (
+        <Card title="Now" aside={list.some(isActive) && <Button onClick={() => list.filter(isActive).forEach((run) => void stopRun(run))}>Stop all</Button>}>
+            <ul class="racers">
+                {list.map((run) => (
+                    <li key={run.id}>
+                        <EngineName id={run.engine} version={run.engine_version} />
+                        <Progress value={run.progress.global_step} max={run.progress.total_steps} label={`Progress of ${engineLook(run.engine).title}`} engine={run.engine} />
+                        <span class="num racer-words">
+                            {format.rate(run.progress.samples_per_second)} samples/s · loss {format.loss(run.last.loss)}
+                            {isActive(run) && run.progress.eta_seconds !== null && ` · ${format.duration(run.progress.eta_seconds)} left`}
+                        </span>
+                        <StateBadge state={run.state} />
+                        <span class="row">{isActive(run) ? <RunButtons run={run} /> : <a href={`/runs/${run.id}`}>Open</a>}</span>
+                        {run.error && <p class="problem">{run.error}</p>}
+                    </li>
+                ))}
+            </ul>
+        </Card>
+    );
+}
+
+const COLUMNS: { name: string; of: (row: ShowdownRow) => number | null; text: (value: number | null) => string; best: 'least' | 'most' }[] = [
+    { name: 'Seconds an epoch', of: (row) => row.seconds_per_epoch, text: format.duration, best: 'least' },
+    { name: 'Samples/s', of: (row) => row.samples_per_second, text: format.rate, best: 'most' },
+    { name: 'Time to 90 %', of: (row) => row.seconds_to_90, text: format.duration, best: 'least' },
+    { name: 'CPU', of: (row) => row.cpu_seconds, text: format.duration, best: 'least' },
+    { name: 'Peak memory', of: (row) => row.peak_rss_bytes, text: format.bytes, best: 'least' },
+    { name: 'File', of: (row) => row.file_bytes, text: format.bytes, best: 'least' },
+    { name: 'Test accuracy', of: (row) => row.val_accuracy, text: format.percent, best: 'most' },
+];
+
+function Table({ rows }: { rows: ShowdownRow[] }) {
+    const best = COLUMNS.map(({ of, best }) => {
+        const values = rows.map(of).filter((value): value is number => value !== null);
+        return values.length < 2 ? null : best === 'least' ? Math.min(...values) : Math.max(...values);
+    });
+    return (
+        <Card title="Measured">
+            <div class="scroll" tabIndex={0} role="group" aria-label="What was measured">
+                <table>
+                    <thead><tr><th scope="col">Engine</th>{COLUMNS.map(({ name }) => <th key={name} scope="col" class="num">{name}</th>)}</tr></thead>
+                    <tbody>
+                        {rows.map((row) => (
+                            <tr key={row.run}>
+                                <th scope="row"><EngineName id={row.engine} /></th>
+                                {COLUMNS.map(({ of, text }, i) => {
+                                    const isBest = of(row) !== null && of(row) === best[i];
+                                    return <td key={i} class={isBest ? 'num best' : 'num'}>{text(of(row))}{isBest && <span class="hidden"> best</span>}</td>;
+                                })}
+                            </tr>
+                        ))}
+                    </tbody>
+                </table>
+            </div>
+            <p class="muted">Bold: the best of its column. Times are of training alone, without evaluation; CPU and memory are of the engine’s own process.</p>
+        </Card>
+    );
+}
+
+const pairTitle = (pair: string) => pair.split('/').map((id) => engineLook(id as EngineId).title).join(' and ');
+const DASHES = [[], [10, 5], [2, 4]];
+const COLOURS = ['--text', '--accent', '--muted'];
+
+function Differences({ list }: { list: Difference[] }) {
+    const steps = [...new Set(list.flatMap(({ curve }) => curve.step))].sort((a, b) => a - b);
+    const lines = list.map(({ pair, curve }, i) => {
+        const at = new Map(curve.step.map((step, n) => [step, curve.value[n]]));
+        return { label: pairTitle(pair), colour: COLOURS[i % 3], dash: DASHES[i % 3], values: steps.map((step) => at.get(step) ?? null) };
+    });
+    return (
+        <Card title="How far apart the curves are">
+            <LinePlot x={steps} lines={lines} xLabel="step" yLabel="|Δ loss|" log label="Difference of the losses by step, on a log scale" />
+            <ul class="differences">
+                {list.map(({ pair, max, max_first_epoch, at_step }, i) => (
+                    <li key={pair}>
+                        <svg width="28" height="8" aria-hidden="true"><path d="M0 4h28" class="stroke" data-line={i % 3} stroke-dasharray={DASHES[i % 3].map((d) => d * 0.7).join(' ')} /></svg>
+                        <strong>{pairTitle(pair)}</strong>: at most <b class="num">{format.scientific(max)}</b> (step {format.count(at_step)}), in the first epoch <b class="num">{format.scientific(max_first_epoch)}</b>
+                    </li>
+                ))}
+            </ul>
+            <p class="muted">The same first weights and the same batches: what is left is the rounding of float arithmetic, which grows as the engines add in another order.</p>
+        </Card>
+    );
+}
+
+function Groups({ group }: { group: string }) {
+    const known = new Map<string, Run[]>();
+    for (const run of newestRuns.value) if (run.group) known.set(run.group, [...(known.get(run.group) ?? []), run]);
+    if (known.size < 2) return null;
+    return (
+        <label class="field earlier">
+            <span>Shown showdown</span>
+            <select value={group} onChange={(event) => setParams({ group: event.currentTarget.value })}>
+                {[...known].map(([id, list]) => (
+                    <option key={id} value={id}>{format.time(list[0].created_at)}, {list.length} engines, {list[0].settings.dataset}</option>
+                ))}
+            </select>
+        </label>
+    );
+}
+
+function Result({ group }: { group: string }) {
+    const list = newestRuns.value.filter((run) => run.group === group).sort((a, b) => a.id.localeCompare(b.id));
+    const order = ENGINES.map(({ id }) => id);
+    list.sort((a, b) => order.indexOf(a.engine) - order.indexOf(b.engine));
+    const stage = list.map((run) => `${run.state}${run.progress.epoch}`).join();
+    const { value, error } = useFetched<Showdown>(`/api/showdowns/${group}`, stage);
+    const trained = list.filter((run) => run.files.length > 0);
+    return (
+        <>
+            {error && <Trouble>{error}</Trouble>}
+            {value?.verdict && (
+                <Card class="verdict" title="Verdict"><p>{value.verdict}</p></Card>
+            )}
+            <Racers list={list} />
+            <LossPanel runs={list} />
+            <Table rows={value?.rows ?? []} />
+            {value && value.differences.length > 0 && <Differences list={value.differences} />}
+            {trained.length > 0 && <DrawDigit key={trained.map((run) => run.id).join()} runs={trained} title="Draw a digit for all of them" />}
+        </>
+    );
+}
+
+export function ShowdownTab() {
+    const group = param('group') || newestRuns.value.find((run) => run.group)?.group || '';
+    return (
+        <Page title="Showdown" about="The same network, the same first weights, the same batches: who is faster, and do they agree?">
+            <div class="lab-grid">
+                <div class="stack"><StartCard /><Groups group={group} /></div>
+                <div class="stack">
+                    {group ? <Result key={group} group={group} /> : runs.value && (
+                        <Card class="first-run">
+                            <Empty title="No showdown yet">
+                                One button trains every engine with the same settings. All curves grow in one plot; at the end a table says how
+                                long, how much and how well, a second plot how far the curves are apart, and a verdict sums it up.
+                            </Empty>
+                        </Card>
+                    )}
+                </div>
+            </div>
+        </Page>
+    );
+}
+
