@@ -16,6 +16,7 @@ const struct modelfile_format *const modelfile_table[] = {
     &modelfile_pth,
     &modelfile_h5,
     &modelfile_safetensors,
+    &modelfile_onnx,
 };
 const size_t modelfile_table_count = sizeof modelfile_table / sizeof *modelfile_table;
 
