@@ -19,6 +19,8 @@ static const struct command *const commands[] = {
     &command_evaluate,
     &command_inspect,
     &command_predict,
+    &command_register,
+    &command_registry,
     &command_trace,
     &command_train,
     &command_worker,

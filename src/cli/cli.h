@@ -31,6 +31,8 @@ extern const struct command command_engines;
 extern const struct command command_evaluate;
 extern const struct command command_inspect;
 extern const struct command command_predict;
+extern const struct command command_register;
+extern const struct command command_registry;
 extern const struct command command_trace;
 extern const struct command command_train;
 extern const struct command command_worker;

@@ -1,0 +1,120 @@
+/* nnstudio register: a model file becomes a registered, versioned model. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/js.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "cli/cli.h"
+#include "cli/registry_words.h"
+#include "registry/describe.h"
+
+struct showing {
+    bool json, terminal;
+    unsigned step; /* the last one shown */
+};
+
+static void show_step(void *context, unsigned step, unsigned steps, const char *title, uint64_t done, uint64_t total)
+{
+    struct showing *showing = context;
+    bool same = showing->step == step;
+    showing->step = step;
+    if (showing->json) {
+        if (same && done != total) return;
+        cli_print_json(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I}", "event", "step", "step", (int)step + 1, "steps", (int)steps, "title", title,
+                                 "done_bytes", (json_int_t)done, "total_bytes", (json_int_t)total));
+    } else if (showing->terminal && total) {
+        fprintf(stderr, "\r%u/%u %s  %3.0f%%\033[K%s", step + 1, steps, title, 100.0 * (double)done / (double)total, done == total ? "\n" : "");
+    } else if (!same) {
+        fprintf(stderr, "%u/%u %s\n", step + 1, steps, title);
+    }
+}
+
+static int add_tags(json_t *tags, const struct cli_list *given, struct error *error)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        const char *equals = strchr(given->items[i], '=');
+        if (!equals || equals == given->items[i])
+            return error_set(error, ERROR_USAGE, "the tag \"%.60s\" is not usable: write it as name=value", given->items[i]);
+        json_t *value = json_string(equals + 1);
+        if (!value) return error_set(error, ERROR_USAGE, "the tag \"%.60s\" is not UTF-8", given->items[i]);
+        json_object_setn_new(tags, given->items[i], (size_t)(equals - given->items[i]), value);
+    }
+    return 0;
+}
+
+static void print_result(const json_t *result)
+{
+    static const struct {
+        const char *key, *label;
+    } rows[] = {{"name", "name"}, {"version", "version"}, {"id", "id"}, {"uri", "file"}, {"sha256", "SHA-256"}, {"link", "see it at"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *text = json_string_value(json_object_get(result, rows[i].key));
+        if (text) printf("%-10s %s\n", rows[i].label, text);
+    }
+}
+
+static int run(int argc, char **argv)
+{
+    const char *to = "local", *name = NULL, *description = NULL, *version = NULL;
+    bool as_json = false;
+    struct cli_list tags_given = {0};
+    struct registry_words words = {0};
+    const struct cli_option options[] = {
+        {"to", OPTION_TEXT, &to, "TARGET", "local, azure or mlflow (local)"},
+        {"name", OPTION_TEXT, &name, "N", "of the model (pytorch_mnist, tensorflow_mnist … by the file)"},
+        {"version", OPTION_TEXT, &version, "V", "azure: this version instead of the next"},
+        {"description", OPTION_TEXT, &description, "D", "for people"},
+        {"tag", OPTION_LIST, &tags_given, "K=V", "a further tag; may be given several times"},
+        REGISTRY_OPTIONS(words),
+        {"json", OPTION_FLAG, &as_json, NULL, "events on standard output, one JSON object a line"},
+        {0},
+    };
+    struct cli_arguments arguments;
+    int status = cli_parse(&command_register, options, argc, argv, &arguments);
+    if (status != CLI_GO_ON) return status;
+
+    struct error error;
+    const struct registry_target *target;
+    struct registry_options where;
+    char *home = NULL;
+    json_t *tags = NULL, *result = NULL;
+    struct showing showing = {.json = as_json, .terminal = isatty(STDERR_FILENO), .step = UINT32_MAX};
+    struct registry_watch watch = {.context = &showing, .on_step = show_step};
+    int failed = registry_target_need(to, &target, &error) || registry_words_use(&words, as_json, &where, &home, &error) ||
+                 registry_describe_model(arguments.words[0], &tags, &error) || add_tags(tags, &tags_given, &error);
+    if (!failed) {
+        struct registry_request request = {
+            .model_path = arguments.words[0], .name = name, .version = version, .description = description, .tags = tags};
+        failed = registry_words_publish(target, &where, &request, &watch, &result, &error);
+    }
+    if (failed) {
+        status = cli_fail(&error);
+    } else if (as_json) {
+        json_object_set_new(result, "event", json_string("end"));
+        cli_print_json(json_incref(result));
+        status = EXIT_OK;
+    } else {
+        print_result(result);
+        status = EXIT_OK;
+    }
+    json_decref(result);
+    json_decref(tags);
+    free(home);
+    return status;
+}
+
+const struct command command_register = {
+    .name = "register",
+    .run = run,
+    .summary = "register a model file as a versioned model: on this machine, in Azure ML, in MLflow",
+    .usage = "MODEL --to local|azure|mlflow [options]",
+    .details = "Azure: the workspace comes from config.json (as Microsoft's clients look for it), from the options or the\n"
+               "environment; --sign-in chooses how to sign in (auto: service principal, workload identity, Azure CLI, managed\n"
+               "identity; device-code and browser need a person). What was cut is taken up again by the same command.",
+    .arguments_min = 1,
+    .arguments_max = 1,
+};

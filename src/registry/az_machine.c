@@ -1,0 +1,243 @@
+/* Signing in without a person: service principal, workload identity, managed identity, the Azure CLI. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/js.h"
+#include "registry/az_token_impl.h"
+
+#define IMDS "http://169.254.169.254/metadata/identity/oauth2/token"
+#define CLI_SECONDS 10.0
+#define CLI_LIMIT ((size_t)64 << 10)
+
+extern char **environ;
+
+static int post_client_form(struct az_credential *credential, struct buffer *form, const char *resource, const char *what,
+                            struct az_grant *grant, struct error *error)
+{
+    char scope[512];
+    json_t *answer = NULL;
+    int http = 0;
+    az_scope(credential, resource, false, scope);
+    az_form(form, "client_id", credential->client_id);
+    az_form(form, "grant_type", "client_credentials");
+    az_form(form, "scope", scope);
+    int status = az_post_form(credential, "token", form, what, &http, &answer, error);
+    if (!status) status = az_read_grant(answer, http, what, grant, error);
+    json_decref(answer);
+    if (form->data) explicit_bzero(form->data, form->capacity);
+    buffer_free(form);
+    return status;
+}
+
+int az_get_service_principal(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+{
+    struct buffer form;
+    buffer_init(&form, 65536);
+    const char *secret = getenv("AZURE_CLIENT_SECRET");
+    az_form(&form, "client_secret", secret ? secret : "");
+    return post_client_form(credential, &form, resource, "signing in as the service principal", grant, error);
+}
+
+int az_get_workload(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+{
+    /* Read anew each time: the file is rotated. */
+    char *assertion;
+    size_t size;
+    const char *file = getenv("AZURE_FEDERATED_TOKEN_FILE");
+    if (file_read(file ? file : "", CLI_LIMIT, &assertion, &size, error)) return error_prefix(error, "AZURE_FEDERATED_TOKEN_FILE");
+    while (size && strchr(" \r\n\t", assertion[size - 1])) assertion[--size] = '\0';
+    struct buffer form;
+    buffer_init(&form, 131072);
+    az_form(&form, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    az_form(&form, "client_assertion", assertion + strspn(assertion, " \r\n\t"));
+    explicit_bzero(assertion, size);
+    free(assertion);
+    return post_client_form(credential, &form, resource, "signing in with the workload identity", grant, error);
+}
+
+/* The three forms of the managed identity's endpoint. */
+struct identity_form {
+    const char *endpoint, *api_version;
+    const char *header; /* its whole line */
+    bool link_local;
+};
+
+static int identity_headers(void *context, struct web_headers *headers, struct error *error)
+{
+    (void)error;
+    web_header(headers, "%s", ((const struct identity_form *)context)->header);
+    return 0;
+}
+
+int az_get_managed_identity(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+{
+    static const char what[] = "asking for the managed identity";
+    const char *endpoint = getenv("IDENTITY_ENDPOINT"), *secret = getenv("IDENTITY_HEADER");
+    const char *msi = getenv("MSI_ENDPOINT"), *msi_secret = getenv("MSI_SECRET");
+    char header[2048];
+    struct identity_form form = {.header = header};
+    if (endpoint && *endpoint && secret && *secret) {
+        form = (struct identity_form){endpoint, "2019-08-01", header, true};
+        snprintf(header, sizeof header, "X-IDENTITY-HEADER: %s", secret);
+    } else if (msi && *msi) {
+        form = (struct identity_form){msi, "2017-09-01", header, true};
+        snprintf(header, sizeof header, "secret: %s", msi_secret ? msi_secret : "");
+    } else {
+        const char *other = getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST");
+        static char place[512];
+        snprintf(place, sizeof place, "%s/metadata/identity/oauth2/token", other ? other : "");
+        form = (struct identity_form){other && *other ? place : IMDS, "2018-02-01", header, true};
+        snprintf(header, sizeof header, "Metadata: true");
+    }
+    struct buffer url;
+    buffer_init(&url, 4096);
+    buffer_printf(&url, "%s?api-version=%s&resource=", form.endpoint, form.api_version);
+    web_escape(&url, resource, "");
+    if (credential->client_id[0]) {
+        buffer_append_text(&url, "&client_id=");
+        web_escape(&url, credential->client_id, "");
+    }
+    struct web_answer answer = {0};
+    json_t *object = NULL;
+    int status = buffer_check(&url, "the identity's address", error);
+    struct web_request request = {.method = "GET", .url = url.data, .what = what, .link_local = true, .timeout_ms = 5000,
+                                  .prepare = identity_headers, .context = &form};
+    /* Off Azure nobody answers at that address: a single short look before the real request. */
+    struct web_request probe = request;
+    probe.timeout_ms = 1000;
+    probe.tries = 1;
+    if (!status) status = web_send(credential->web, &probe, &answer, error);
+    for (int tries = 0; !status && (answer.status == 404 || answer.status == 410) && tries < 6; tries++) {
+        double pause = answer.status == 410 ? 12 : 1; /* 410: the service is being updated, for up to 70 s */
+        web_answer_clear(&answer);
+        status = web_wait(credential->web, pause, error) || web_send(credential->web, &request, &answer, error) ? -1 : 0;
+    }
+    if (!status) status = web_answer_json(&answer, what, &object, error);
+    if (!status) status = az_read_grant(object, answer.status, what, grant, error);
+    json_decref(object);
+    web_answer_clear(&answer);
+    buffer_free(&url);
+    explicit_bzero(header, sizeof header);
+    return status;
+}
+
+/* Runs a program without a shell, standard input closed, and takes what it says. */
+static int run_program(char *const *words, struct buffer *out, struct buffer *complaint, int *exit_status, struct error *error)
+{
+    int pipes[2][2] = {{-1, -1}, {-1, -1}}, status = -1;
+    pid_t pid = 0;
+    struct buffer *buffers[2] = {out, complaint};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    if (pipe2(pipes[0], O_CLOEXEC) || pipe2(pipes[1], O_CLOEXEC)) {
+        error_set_errno(error, errno, "cannot run %s", words[0]);
+        goto out;
+    }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, pipes[0][1], 1);
+    posix_spawn_file_actions_adddup2(&actions, pipes[1][1], 2);
+    int number = posix_spawnp(&pid, words[0], &actions, NULL, words, environ);
+    if (number) {
+        pid = 0;
+        error_set_errno(error, number, "cannot run %s", words[0]);
+        goto out;
+    }
+    close(pipes[0][1]);
+    close(pipes[1][1]);
+    pipes[0][1] = pipes[1][1] = -1;
+    double until = clock_monotonic() + CLI_SECONDS;
+    for (int open = 2; open;) {
+        struct pollfd fds[2] = {{pipes[0][0], POLLIN, 0}, {pipes[1][0], POLLIN, 0}};
+        double left = until - clock_monotonic();
+        if (left <= 0 || (poll(fds, 2, (int)(left * 1000) + 1) < 0 && errno != EINTR)) {
+            error_set(error, ERROR_UNAVAILABLE, "%s did not answer within %.0f seconds: try it in a terminal", words[0], CLI_SECONDS);
+            goto out;
+        }
+        for (int i = 0; i < 2; i++) {
+            if (fds[i].fd < 0 || !fds[i].revents) continue;
+            char block[4096];
+            ssize_t got = read(pipes[i][0], block, sizeof block);
+            if (got > 0) {
+                buffer_append(buffers[i], block, (size_t)got);
+            } else if (got == 0) {
+                close(pipes[i][0]);
+                pipes[i][0] = -1;
+                open--;
+            }
+            explicit_bzero(block, sizeof block);
+        }
+    }
+    status = 0;
+out:
+    posix_spawn_file_actions_destroy(&actions);
+    for (int i = 0; i < 4; i++)
+        if (pipes[i / 2][i % 2] >= 0) close(pipes[i / 2][i % 2]);
+    if (pid) {
+        int ended = 0;
+        if (status) kill(pid, SIGKILL);
+        waitpid(pid, &ended, 0);
+        *exit_status = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
+    }
+    return status;
+}
+
+/* "expires_on" is seconds since 1970; the older "expiresOn" is local time. */
+static double cli_lifetime(const json_t *answer)
+{
+    const json_t *on = json_object_get(answer, "expires_on");
+    const char *text = json_string_value(json_object_get(answer, "expiresOn"));
+    struct tm parts = {.tm_isdst = -1};
+    if (json_is_integer(on)) return (double)json_integer_value(on) - (double)time(NULL);
+    if (text && strptime(text, "%Y-%m-%d %H:%M:%S", &parts)) return difftime(mktime(&parts), time(NULL));
+    return 600;
+}
+
+int az_get_cli(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+{
+    char resource_word[512], tenant_word[160];
+    char program[] = "az", account[] = "account", get[] = "get-access-token", output[] = "--output", json[] = "json", resource_option[] = "--resource", tenant_option[] = "--tenant";
+    snprintf(resource_word, sizeof resource_word, "%s", resource);
+    snprintf(tenant_word, sizeof tenant_word, "%s", credential->tenant);
+    bool tenant = strcmp(credential->tenant, "organizations") != 0;
+    char *const words[] = {program,       account, get, output, json, resource_option, resource_word, tenant ? tenant_option : NULL,
+                           tenant_word, NULL};
+    struct buffer out, complaint;
+    json_t *answer = NULL;
+    int exit_status = -1;
+    buffer_init(&out, CLI_LIMIT);
+    buffer_init(&complaint, CLI_LIMIT);
+    setenv("AZURE_CORE_NO_COLOR", "true", 1);
+    int status = run_program(words, &out, &complaint, &exit_status, error);
+    if (!status && exit_status != 0) {
+        const char *text = complaint.data ? complaint.data : "";
+        bool signed_out = strstr(text, "az login") && !strstr(text, "AADSTS");
+        status = error_set(error, ERROR_DENIED, signed_out ? "the Azure CLI is not signed in: run `az login`"
+                                                           : "the Azure CLI gave no token: run `az account get-access-token` to see why");
+    }
+    if (!status && out.length == 0) status = error_set(error, ERROR_DENIED, "the Azure CLI gave no token: run `az login`");
+    if (!status) status = js_parse_object(out.data, out.length, "the Azure CLI's answer", &answer, error);
+    if (!status) {
+        const char *token = json_string_value(json_object_get(answer, "accessToken"));
+        if (token && strlen(token) < sizeof grant->token) {
+            snprintf(grant->token, sizeof grant->token, "%s", token);
+            grant->expires_in = cli_lifetime(answer);
+        } else {
+            status = error_set(error, ERROR_DENIED, "the Azure CLI's answer holds no token: update it, then run `az login`");
+        }
+    }
+    json_decref(answer);
+    if (out.data) explicit_bzero(out.data, out.capacity);
+    buffer_free(&out);
+    buffer_free(&complaint);
+    return status;
+}

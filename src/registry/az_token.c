@@ -1,0 +1,295 @@
+/* The credential: the chain of ways, the cache, and what all OAuth requests share. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/js.h"
+#include "registry/az_token_impl.h"
+
+#define RENEW_BEFORE 300.0
+
+static bool have(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value;
+}
+
+static bool service_principal_available(const struct az_sign_in *sign_in, char *found, size_t size)
+{
+    (void)sign_in;
+    bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") && have("AZURE_CLIENT_SECRET");
+    snprintf(found, size, "%s", there ? "AZURE_CLIENT_ID with a secret in the environment"
+                                      : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET in the environment");
+    return there;
+}
+
+static bool workload_available(const struct az_sign_in *sign_in, char *found, size_t size)
+{
+    (void)sign_in;
+    bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") && have("AZURE_FEDERATED_TOKEN_FILE");
+    snprintf(found, size, "%s", there ? "AZURE_FEDERATED_TOKEN_FILE in the environment"
+                                      : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE in the environment");
+    return there;
+}
+
+static bool managed_available(const struct az_sign_in *sign_in, char *found, size_t size)
+{
+    bool variables = have("IDENTITY_ENDPOINT") || have("MSI_ENDPOINT");
+    bool chosen = sign_in->method && strcmp(sign_in->method, "managed-identity") == 0;
+    snprintf(found, size, "%s", variables ? "an identity endpoint in the environment"
+                                          : "on an Azure machine: asked when it is chosen (the identity service at 169.254.169.254)");
+    return variables || chosen;
+}
+
+static bool cli_available(const struct az_sign_in *sign_in, char *found, size_t size)
+{
+    (void)sign_in;
+    const char *path = getenv("PATH");
+    for (const char *place = path ? path : ""; *place;) {
+        char file[4200];
+        size_t length = strcspn(place, ":");
+        snprintf(file, sizeof file, "%.*s/az", (int)(length < 4096 ? length : 4096), place);
+        FILE *program = fopen(file, "re");
+        if (program) {
+            fclose(program);
+            snprintf(found, size, "the Azure CLI: %s", file);
+            return true;
+        }
+        place += length + (place[length] == ':');
+    }
+    snprintf(found, size, "the Azure CLI (az) is not on the PATH");
+    return false;
+}
+
+static bool person_available(const struct az_sign_in *sign_in, char *found, size_t size)
+{
+    snprintf(found, size, "%s", sign_in->prompt ? "you sign in on Microsoft's page" : "needs a person");
+    return sign_in->prompt != NULL;
+}
+
+const struct az_method az_methods[] = {
+    {"service-principal", "Service principal", false, service_principal_available},
+    {"workload-identity", "Workload identity", false, workload_available},
+    {"azure-cli", "Azure CLI", false, cli_available},
+    {"managed-identity", "Managed identity", false, managed_available},
+    {"device-code", "Device code", true, person_available},
+    {"browser", "Browser", true, person_available},
+};
+const size_t az_method_count = sizeof az_methods / sizeof az_methods[0];
+
+typedef int get_fn(struct az_credential *, const char *, struct az_grant *, struct error *);
+static get_fn *const getters[] = {az_get_service_principal, az_get_workload,    az_get_cli,
+                                  az_get_managed_identity,  az_get_device_code, az_get_browser};
+
+static char *copy_or_null(const char *text)
+{
+    return text && *text ? strdup(text) : NULL;
+}
+
+int az_credential_create(struct web *web, const struct az_cloud *cloud, const struct az_sign_in *sign_in,
+                         struct az_credential **out, struct error *error)
+{
+    struct az_credential *credential = calloc(1, sizeof *credential);
+    if (!credential) return error_set_memory(error, "the sign-in");
+    /* A core file would hold tokens. */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    credential->web = web;
+    credential->cloud = *cloud;
+    credential->sign_in = *sign_in;
+    credential->sign_in.method = copy_or_null(sign_in->method && strcmp(sign_in->method, "auto") != 0 ? sign_in->method : NULL);
+    credential->sign_in.tenant = credential->sign_in.client_id = NULL;
+    const char *tenant = sign_in->tenant && *sign_in->tenant ? sign_in->tenant : getenv("AZURE_TENANT_ID");
+    const char *client = sign_in->client_id && *sign_in->client_id ? sign_in->client_id : getenv("AZURE_CLIENT_ID");
+    snprintf(credential->tenant, sizeof credential->tenant, "%s", tenant && *tenant ? tenant : "organizations");
+    snprintf(credential->client_id, sizeof credential->client_id, "%s", client && *client ? client : "");
+    const char *host = getenv("AZURE_AUTHORITY_HOST");
+    if (host && *host) {
+        size_t length = strlen(host);
+        while (length && host[length - 1] == '/') length--;
+        snprintf(credential->cloud.authority, sizeof credential->cloud.authority, "%s%.*s", strstr(host, "://") ? "" : "https://",
+                 (int)length, host);
+    }
+    bool known = !credential->sign_in.method;
+    for (size_t i = 0; i < az_method_count && !known; i++) known = strcmp(az_methods[i].id, credential->sign_in.method) == 0;
+    if (!known) {
+        error_set(error, ERROR_USAGE, "unknown way to sign in \"%.40s\": use auto, service-principal, workload-identity, azure-cli, "
+                  "managed-identity, device-code or browser", credential->sign_in.method);
+        az_credential_destroy(credential);
+        return -1;
+    }
+    *out = credential;
+    return 0;
+}
+
+void az_credential_destroy(struct az_credential *credential)
+{
+    if (!credential) return;
+    free((char *)credential->sign_in.method);
+    explicit_bzero(credential, sizeof *credential);
+    free(credential);
+}
+
+const char *az_credential_method(const struct az_credential *credential)
+{
+    return credential->method;
+}
+
+void az_form(struct buffer *form, const char *name, const char *value)
+{
+    buffer_printf(form, "%s%s=", form->length ? "&" : "", name);
+    web_escape(form, value, "");
+}
+
+static int form_headers(void *context, struct web_headers *headers, struct error *error)
+{
+    (void)context;
+    (void)error;
+    web_header(headers, "Content-Type: application/x-www-form-urlencoded");
+    web_header(headers, "Accept: application/json");
+    return 0;
+}
+
+int az_post_form(struct az_credential *credential, const char *path, const struct buffer *form, const char *what, int *http,
+                 json_t **out, struct error *error)
+{
+    char url[1024];
+    snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/%s", credential->cloud.authority, credential->tenant, path);
+    if (buffer_check(form, "the sign-in request", error)) return -1;
+    struct web_request request = {
+        .method = "POST", .url = url, .what = what, .body = form->data, .body_size = form->length, .prepare = form_headers};
+    struct web_answer answer;
+    int status = web_send(credential->web, &request, &answer, error);
+    if (!status) {
+        *http = answer.status;
+        status = web_answer_json(&answer, what, out, error);
+    }
+    web_answer_clear(&answer);
+    return status;
+}
+
+/* Identity services write numbers as numbers or as strings. */
+static double number_of(const json_t *value, double otherwise)
+{
+    if (json_is_number(value)) return json_number_value(value);
+    if (json_is_string(value)) return strtod(json_string_value(value), NULL);
+    return otherwise;
+}
+
+static int describe_refusal(const json_t *answer, int http, const char *what, struct error *error)
+{
+    const char *code = json_string_value(json_object_get(answer, "error"));
+    const char *text = json_string_value(json_object_get(answer, "error_description"));
+    const char *trace = json_string_value(json_object_get(answer, "trace_id"));
+    if (!code) code = "no reason";
+    if (!text) text = "";
+    size_t length = strcspn(text, "\r\n");
+    return error_set(error, ERROR_DENIED, "%s: refused with HTTP %d, %.80s%s%.*s%s%s%s", what, http, code, *text ? ": " : "",
+                     (int)(length < 400 ? length : 400), text, trace ? " (trace id " : "", trace ? trace : "", trace ? ")" : "");
+}
+
+int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant, struct error *error)
+{
+    const char *token = json_string_value(json_object_get(answer, "access_token"));
+    const char *refresh = json_string_value(json_object_get(answer, "refresh_token"));
+    const char *code = json_string_value(json_object_get(answer, "error"));
+    if (code) snprintf(grant->error, sizeof grant->error, "%s", code);
+    if (http != 200 || !token) return describe_refusal(answer, http, what, error);
+    if (strlen(token) >= sizeof grant->token) return error_set(error, ERROR_INPUT, "%s: the token is longer than %d bytes", what, TOKEN_MAX);
+    snprintf(grant->token, sizeof grant->token, "%s", token);
+    if (refresh && strlen(refresh) < sizeof grant->refresh) snprintf(grant->refresh, sizeof grant->refresh, "%s", refresh);
+    grant->expires_in = number_of(json_object_get(answer, "expires_in"), 3600);
+    return 0;
+}
+
+void az_scope(const struct az_credential *credential, const char *resource, bool person, char out[512])
+{
+    (void)credential;
+    snprintf(out, 512, "%s/.default%s", resource, person ? " offline_access openid profile" : "");
+}
+
+/* A person signed in before: their refresh token also serves for other resources. */
+static int get_by_refresh(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+{
+    static const char what[] = "renewing the sign-in";
+    char scope[512];
+    struct buffer form;
+    json_t *answer = NULL;
+    int http = 0;
+    buffer_init(&form, 65536);
+    az_scope(credential, resource, true, scope);
+    az_form(&form, "grant_type", "refresh_token");
+    az_form(&form, "client_id", credential->client_id[0] ? credential->client_id : AZ_PUBLIC_CLIENT);
+    az_form(&form, "refresh_token", credential->refresh);
+    az_form(&form, "scope", scope);
+    int status = az_post_form(credential, "token", &form, what, &http, &answer, error);
+    if (!status) status = az_read_grant(answer, http, what, grant, error);
+    json_decref(answer);
+    if (form.data) explicit_bzero(form.data, form.capacity);
+    buffer_free(&form);
+    return status;
+}
+
+/* Asks the ways in order, or the one that was chosen or worked before. */
+static int get_by_chain(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+{
+    const char *chosen = credential->method[0] ? credential->method : credential->sign_in.method;
+    struct buffer tried;
+    buffer_init(&tried, 2048);
+    for (size_t i = 0; i < az_method_count; i++) {
+        char found[256];
+        if (chosen ? strcmp(chosen, az_methods[i].id) != 0 : az_methods[i].interactive) continue;
+        if (!az_methods[i].available(&credential->sign_in, found, sizeof found) ) {
+            if (chosen) {
+                buffer_free(&tried);
+                return error_set(error, ERROR_DENIED, "signing in by %s is not possible here: %s", az_methods[i].title, found);
+            }
+            continue;
+        }
+        if (getters[i](credential, resource, grant, error) == 0) {
+            snprintf(credential->method, sizeof credential->method, "%s", az_methods[i].id);
+            buffer_free(&tried);
+            return 0;
+        }
+        if (chosen || error->code == ERROR_INTERRUPTED) {
+            buffer_free(&tried);
+            return -1;
+        }
+        buffer_printf(&tried, "%s%s: %s", tried.length ? "; " : "", az_methods[i].title, error->message);
+    }
+    error_set(error, ERROR_DENIED, "not signed in to Azure%s%s: set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, run `az login`, or "
+              "choose device-code", tried.length ? ": " : "", tried.length ? tried.data : "");
+    buffer_free(&tried);
+    return -1;
+}
+
+int az_credential_token(struct az_credential *credential, const char *resource, bool fresh, const char **token, struct error *error)
+{
+    size_t slot = 0;
+    while (slot < credential->cached && strcmp(credential->cache[slot].resource, resource) != 0) slot++;
+    if (slot < credential->cached && !fresh && clock_monotonic() < credential->cache[slot].until) {
+        *token = credential->cache[slot].token;
+        return 0;
+    }
+    CHECK(slot < sizeof credential->cache / sizeof credential->cache[0]);
+    struct az_grant *grant = calloc(1, sizeof *grant);
+    if (!grant) return error_set_memory(error, "a token");
+    int status = credential->refresh[0] ? get_by_refresh(credential, resource, grant, error) : -1;
+    if (status && !(credential->refresh[0] && error->code == ERROR_INTERRUPTED)) {
+        credential->refresh[0] = '\0';
+        memset(grant, 0, sizeof *grant);
+        status = get_by_chain(credential, resource, grant, error);
+    }
+    if (!status) {
+        snprintf(credential->cache[slot].resource, sizeof credential->cache[slot].resource, "%s", resource);
+        memcpy(credential->cache[slot].token, grant->token, sizeof grant->token);
+        credential->cache[slot].until = clock_monotonic() + fmax(grant->expires_in - RENEW_BEFORE, grant->expires_in / 2);
+        if (grant->refresh[0]) memcpy(credential->refresh, grant->refresh, sizeof grant->refresh);
+        if (slot == credential->cached) credential->cached++;
+        *token = credential->cache[slot].token;
+    }
+    explicit_bzero(grant, sizeof *grant);
+    free(grant);
+    return status;
+}

@@ -1,0 +1,242 @@
+/* The target "local": numbered folders in the home, HOME/registry/NAME/VERSION, each with the file and model.json.
+ * A version appears whole (one rename of its folder) and is never changed. */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/js.h"
+#include "base/path.h"
+#include "registry/targets.h"
+
+#define MODEL_LIMIT ((size_t)2 << 30)
+#define MAX_VERSION 1000000
+
+enum { STEP_READ, STEP_COPY, STEP_READ_BACK };
+static const char *const step_titles[] = {"Read the file", "Copy it", "Read back what is there", NULL};
+
+static int check(const struct registry_options *options, const struct registry_request *request, struct error *error)
+{
+    if (!options->home || !*options->home) return error_set(error, ERROR_USAGE, "no home folder is known: give --home DIR");
+    if (request->name && *request->name && !path_is_plain_name(request->name))
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is no name for a model: use letters, digits, - _ and .", request->name);
+    if (request->version && *request->version)
+        return error_set(error, ERROR_USAGE, "local versions are numbered by the studio: leave --version out");
+    if (!path_is_plain_name(path_base(request->model_path)))
+        return error_set(error, ERROR_USAGE, "the file name \"%.80s\" is not usable: use letters, digits, - _ and .", path_base(request->model_path));
+    return 0;
+}
+
+static unsigned version_number(const char *text)
+{
+    if (!isdigit((unsigned char)*text) || strlen(text) > 7) return 0;
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    return *end || number > MAX_VERSION ? 0 : (unsigned)number;
+}
+
+/* The highest version in a model's folder; 0 when there is none. */
+static unsigned highest_version(const char *folder)
+{
+    unsigned most = 0;
+    DIR *directory = opendir(folder);
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        unsigned number = version_number(entry->d_name);
+        if (number > most) most = number;
+    }
+    if (directory) closedir(directory);
+    return most;
+}
+
+static int model_folder(const struct registry_options *options, const char *name, char out[4096], struct error *error)
+{
+    if (!path_is_plain_name(name)) return error_set(error, ERROR_USAGE, "\"%.60s\" is no name of a model", name);
+    if ((size_t)snprintf(out, 4096, "%s/registry/%s", options->home, name) >= 4096)
+        return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
+    return 0;
+}
+
+static int read_version(const char *folder, const char *version, json_t **out, struct error *error)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s/model.json", folder, version);
+    if (!version_number(version) || !file_exists(path))
+        return error_set(error, ERROR_NOT_FOUND, "there is no version %.40s in %s: see `nnstudio registry list`", version, folder);
+    return js_read_object(path, 1 << 20, out, error);
+}
+
+/* The path of a version's file, checked against its hash. */
+static int checked_file(const char *folder, const char *version, const json_t *model, char out[4400], struct error *error)
+{
+    char hex[HASH_HEX_SIZE];
+    const char *file = json_string_value(json_object_get(model, "file")), *wanted = json_string_value(json_object_get(model, "sha256"));
+    if (!file || !wanted || !path_is_plain_name(file)) return error_set(error, ERROR_INPUT, "%s/%s/model.json is damaged", folder, version);
+    snprintf(out, 4400, "%s/%s/%s", folder, version, file);
+    if (hash_file(out, hex, NULL, error)) return -1;
+    if (strcmp(hex, wanted) == 0) return 0;
+    return error_set(error, ERROR_INPUT, "%s was changed after it was registered: its SHA-256 is %s, not %s", out, hex, wanted);
+}
+
+/* Writes the version's folder under a temporary name, then gives it the first number that is free. */
+static int write_version(const char *folder, const struct registry_request *request, const char *name, const char *data, size_t size,
+                         char version[16], struct error *error)
+{
+    char part[4200], path[4400], id[256], sha256[HASH_HEX_SIZE];
+    const char *file = path_base(request->model_path);
+    int status = -1;
+    hash_bytes(data, size, sha256);
+    snprintf(part, sizeof part, "%s/.part-XXXXXX", folder);
+    if (!mkdtemp(part)) return error_set_errno(error, errno, "cannot write in %s", folder);
+    snprintf(path, sizeof path, "%s/%s", part, file);
+    if (file_write(path, data, size, error)) goto out;
+    for (unsigned number = highest_version(folder) + 1; status && number < MAX_VERSION; number++) {
+        char final[4200];
+        snprintf(version, 16, "%u", number);
+        snprintf(id, sizeof id, "%s:%u", name, number);
+        json_t *model = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s?, s:O?}", "target", "local", "name", name, "version", version,
+                                  "id", id, "file", file, "sha256", sha256, "bytes", (json_int_t)size, "created_at",
+                                  (json_int_t)clock_wall_ms(), "description", request->description, "tags", request->tags);
+        char *text = model ? json_dumps(model, JSON_INDENT(2)) : NULL;
+        json_decref(model);
+        snprintf(path, sizeof path, "%s/model.json", part);
+        int written = text ? file_write(path, text, strlen(text), error) : error_set_memory(error, "model.json");
+        free(text);
+        if (written) goto out;
+        snprintf(final, sizeof final, "%s/%u", folder, number);
+        if (rename(part, final) == 0) {
+            status = 0;
+        } else if (errno != EEXIST && errno != ENOTEMPTY) {
+            error_set_errno(error, errno, "cannot write %s", final);
+            goto out;
+        }
+    }
+out:
+    if (status) {
+        struct error ignored;
+        file_remove_tree(part, &ignored);
+    }
+    return status;
+}
+
+static int publish(const struct registry_options *options, const struct registry_request *request, const struct registry_watch *watch,
+                   json_t **out, struct error *error)
+{
+    char folder[4096], fallback[128], key[512], sha256[HASH_HEX_SIZE], version[16] = "", file[4400];
+    struct progress progress = {0};
+    char *data = NULL;
+    size_t size;
+    int status = -1;
+    if (check(options, request, error)) return -1;
+    registry_default_name(request, fallback);
+    const char *name = request->name && *request->name ? request->name : fallback;
+    if (model_folder(options, name, folder, error) || file_read(request->model_path, MODEL_LIMIT, &data, &size, error)) goto out;
+    hash_bytes(data, size, sha256);
+    snprintf(key, sizeof key, "local %s %s", name, sha256);
+    if (progress_begin(&progress, watch, step_titles, request->journal, key, error)) goto out;
+    progress_step(&progress, STEP_READ);
+    progress_step(&progress, STEP_COPY);
+    const char *noted = progress_noted(&progress, "version");
+    if (noted) {
+        snprintf(version, sizeof version, "%s", noted);
+    } else if (file_make_directories(folder, error) || write_version(folder, request, name, data, size, version, error) ||
+               progress_note(&progress, "version", version, error)) {
+        goto out;
+    }
+    progress_step(&progress, STEP_READ_BACK);
+    if (read_version(folder, version, out, error)) goto out;
+    status = checked_file(folder, version, *out, file, error);
+    if (status) {
+        json_decref(*out);
+        goto out;
+    }
+    json_object_set_new(*out, "uri", json_string(file));
+    json_object_set_new(*out, "place", json_string(folder));
+    json_object_set_new(*out, "link", json_null());
+out:
+    progress_end(&progress);
+    free(data);
+    return status;
+}
+
+static json_t *describe(const struct registry_options *options)
+{
+    return json_pack("{s:b, s:o, s:[], s:n}", "ready", 1, "place", json_sprintf("%s/registry", options->home ? options->home : ""), "sign_in",
+                     "problem");
+}
+
+static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
+{
+    char folder[4096], version[16];
+    if (model_folder(options, name, folder, error)) return -1;
+    *out = json_array();
+    for (unsigned number = highest_version(folder); number; number--) {
+        json_t *model;
+        struct error ignored;
+        snprintf(version, sizeof version, "%u", number);
+        if (read_version(folder, version, &model, &ignored) == 0) json_array_append_new(*out, model);
+    }
+    return 0;
+}
+
+/* The version asked for, or the highest. */
+static int find(const struct registry_options *options, const char *name, const char *version, char folder[4096], char chosen[16],
+                struct error *error)
+{
+    if (model_folder(options, name, folder, error)) return -1;
+    unsigned highest = highest_version(folder);
+    if (!highest) return error_set(error, ERROR_NOT_FOUND, "no model %s is registered locally: see `nnstudio registry list`", name);
+    if (version && *version) {
+        snprintf(chosen, 16, "%.15s", version);
+    } else {
+        snprintf(chosen, 16, "%u", highest);
+    }
+    return 0;
+}
+
+static int show(const struct registry_options *options, const char *name, const char *version, json_t **out, struct error *error)
+{
+    char folder[4096], chosen[16], file[4400];
+    if (find(options, name, version, folder, chosen, error) || read_version(folder, chosen, out, error)) return -1;
+    if (checked_file(folder, chosen, *out, file, error)) {
+        json_decref(*out);
+        return -1;
+    }
+    json_object_set_new(*out, "uri", json_string(file));
+    json_object_set_new(*out, "place", json_string(folder));
+    return 0;
+}
+
+static int pull(const struct registry_options *options, const char *name, const char *version, const char *directory, char **path,
+                struct error *error)
+{
+    char folder[4096], chosen[16], file[4400];
+    json_t *model;
+    char *data = NULL;
+    size_t size;
+    if (find(options, name, version, folder, chosen, error) || read_version(folder, chosen, &model, error)) return -1;
+    int status = checked_file(folder, chosen, model, file, error);
+    json_decref(model);
+    if (status || file_read(file, MODEL_LIMIT, &data, &size, error) || file_make_directories(directory, error)) return -1;
+    *path = path_join(directory, path_base(file));
+    status = *path ? file_write(*path, data, size, error) : error_set_memory(error, "a path");
+    free(data);
+    if (status) free(*path);
+    return status;
+}
+
+const struct registry_target registry_local = {
+    .id = "local",
+    .title = "This machine",
+    .describe = describe,
+    .check = check,
+    .publish = publish,
+    .list = list,
+    .show = show,
+    .pull = pull,
+};

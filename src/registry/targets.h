@@ -1,0 +1,26 @@
+/* The table's entries and what targets share: for this room only. */
+#ifndef NNSTUDIO_REGISTRY_TARGETS_H
+#define NNSTUDIO_REGISTRY_TARGETS_H
+
+#include "registry/registry.h"
+
+extern const struct registry_target registry_local, registry_azure, registry_mlflow;
+
+/* A registration on its way: tells steps and keeps the journal. */
+struct progress {
+    const struct registry_watch *watch;
+    const char *const *titles; /* of the steps, ended by NULL */
+    unsigned step, steps;
+    json_t *journal; /* owned */
+};
+/* `journal` (borrowed, may be NULL) is copied when its "key" equals `key`: what must be the same for going on. */
+int progress_begin(struct progress *progress, const struct registry_watch *watch, const char *const *titles, const json_t *journal,
+                   const char *key, struct error *error);
+void progress_step(struct progress *progress, unsigned step);
+void progress_bytes(void *progress, uint64_t done, uint64_t total);
+/* Notes a text under `key` and hands the journal out. */
+int progress_note(struct progress *progress, const char *key, const char *value, struct error *error);
+const char *progress_noted(const struct progress *progress, const char *key); /* NULL when there is none */
+void progress_end(struct progress *progress);
+
+#endif
