@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """MNIST with PyTorch in Python, as one would write it: the whole set as tensors in memory, a manual loop.
 
-Prints one line of JSON an epoch (--json) or a readable one: seconds, mean loss of the steps, test accuracy at the end.
-The loop is the idiomatic one with nothing slow in it: no DataLoader, no item() a step, losses summed on the device.
+Prints a line when ready, one an epoch (seconds, mean loss of its steps) and one at the end (test accuracy, peak memory);
+with --json each is a JSON object. The loop is the idiomatic one with nothing slow in it: no DataLoader, no item() a step, losses summed on the device.
 """
 import argparse
 import gzip
