@@ -1,0 +1,224 @@
+/* The handle: opening, transactions, statements. */
+#include "store/database.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/js.h"
+#include "base/path.h"
+
+#define BUSY_MS 10000
+
+int store_fail(struct store *store, struct error *error, const char *doing)
+{
+    int code = sqlite3_errcode(store->db);
+    const char *mend = "";
+    if (code == SQLITE_FULL) mend = ": free some space on the disk";
+    if (code == SQLITE_BUSY) mend = ": another nnstudio is holding it; try again";
+    if (code == SQLITE_READONLY) mend = ": the folder or the file may not be written; mend its rights or use another --home";
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) mend = ": move the file away, or use another --home";
+    return error_set(error, ERROR_IO, "cannot %s the data base %s/studio.db: %s%s", doing, store->home,
+                     sqlite3_errmsg(store->db), mend);
+}
+
+static int set_up(struct store *store, const char *path, struct error *error)
+{
+    static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+                                  "PRAGMA cache_size=-8000; PRAGMA wal_autocheckpoint=1000;"
+                                  "PRAGMA journal_size_limit=16777216;";
+    if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+        return store->db ? store_fail(store, error, "open") : error_set_memory(error, "the data base");
+    sqlite3_busy_timeout(store->db, BUSY_MS);
+    if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) return store_fail(store, error, "open");
+    return store_migrate(store, path, error);
+}
+
+int store_open(const char *home, struct store **out, struct error *error)
+{
+    int status = -1;
+    char *path = NULL;
+    struct store *store = calloc(1, sizeof *store);
+    if (!store) return error_set_memory(error, "the store");
+    store->home = strdup(home);
+    path = path_join(home, "studio.db");
+    if (!store->home || !path) {
+        error_set_memory(error, "the store");
+        goto out;
+    }
+    if (file_check_writable(home, error)) goto out;
+    status = set_up(store, path, error);
+out:
+    free(path);
+    if (status) store_close(store);
+    else *out = store;
+    return status;
+}
+
+void store_close(struct store *store)
+{
+    if (!store) return;
+    for (int i = 0; i < store->cached; i++) sqlite3_finalize(store->cache[i].statement);
+    sqlite3_close(store->db);
+    free(store->home);
+    free(store);
+}
+
+const char *store_home(const struct store *store)
+{
+    return store->home;
+}
+
+int store_begin(struct store *store, struct error *error)
+{
+    if (store->depth++) return 0;
+    if (sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK) return 0;
+    store->depth--;
+    return store_fail(store, error, "write to");
+}
+
+int store_commit(struct store *store, struct error *error)
+{
+    CHECK(store->depth > 0);
+    if (--store->depth) return 0;
+    if (sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK) return 0;
+    store_fail(store, error, "write to");
+    sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    return -1;
+}
+
+void store_rollback(struct store *store)
+{
+    if (!store->depth) return;
+    store->depth = 0;
+    sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int prepare(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error)
+{
+    for (int i = 0; i < store->cached; i++) {
+        if (store->cache[i].sql != sql) continue;
+        *out = store->cache[i].statement;
+        return 0;
+    }
+    CHECK(store->cached < STATEMENT_CACHE);
+    if (sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK)
+        return store_fail(store, error, "use");
+    store->cache[store->cached].sql = sql;
+    store->cache[store->cached++].statement = *out;
+    return 0;
+}
+
+static int bind(sqlite3_stmt *statement, const char *types, va_list arguments)
+{
+    int index = 1, code = SQLITE_OK;
+    for (; *types && code == SQLITE_OK; types++, index++) {
+        if (*types == 'i') {
+            code = sqlite3_bind_int64(statement, index, va_arg(arguments, int64_t));
+        } else if (*types == 'd') {
+            double value = va_arg(arguments, double);
+            code = isfinite(value) ? sqlite3_bind_double(statement, index, value) : sqlite3_bind_null(statement, index);
+        } else if (*types == 's') {
+            code = sqlite3_bind_text(statement, index, va_arg(arguments, const char *), -1, SQLITE_STATIC);
+        } else {
+            CHECK(*types == 'b');
+            const void *bytes = va_arg(arguments, const void *);
+            code = sqlite3_bind_blob64(statement, index, bytes, va_arg(arguments, size_t), SQLITE_STATIC);
+        }
+    }
+    return code;
+}
+
+static int start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error, const char *types,
+                 va_list arguments)
+{
+    *out = NULL;
+    if (prepare(store, sql, out, error)) return -1;
+    CHECK((size_t)sqlite3_bind_parameter_count(*out) == strlen(types));
+    if (bind(*out, types, arguments) == SQLITE_OK) return 0;
+    store_fail(store, error, "use");
+    query_end(*out);
+    *out = NULL;
+    return -1;
+}
+
+int query_start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error, const char *types, ...)
+{
+    va_list arguments;
+    va_start(arguments, types);
+    int status = start(store, sql, out, error, types, arguments);
+    va_end(arguments);
+    return status;
+}
+
+int query_step(struct store *store, sqlite3_stmt *statement, struct error *error)
+{
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) return 1;
+    if (code == SQLITE_DONE) return 0;
+    return store_fail(store, error, "use");
+}
+
+void query_end(sqlite3_stmt *statement)
+{
+    if (!statement) return;
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+}
+
+int query_run(struct store *store, const char *sql, struct error *error, const char *types, ...)
+{
+    sqlite3_stmt *statement;
+    va_list arguments;
+    va_start(arguments, types);
+    int status = start(store, sql, &statement, error, types, arguments);
+    va_end(arguments);
+    if (status) return -1;
+    status = query_step(store, statement, error);
+    query_end(statement);
+    return status < 0 ? -1 : 0;
+}
+
+int query_integer(struct store *store, const char *sql, int64_t *out, struct error *error, const char *types, ...)
+{
+    sqlite3_stmt *statement;
+    va_list arguments;
+    va_start(arguments, types);
+    int status = start(store, sql, &statement, error, types, arguments);
+    va_end(arguments);
+    if (status) return -1;
+    status = query_step(store, statement, error);
+    if (status == 1 && sqlite3_column_type(statement, 0) != SQLITE_NULL) *out = sqlite3_column_int64(statement, 0);
+    query_end(statement);
+    return status < 0 ? -1 : 0;
+}
+
+const char *column_text(sqlite3_stmt *statement, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    return text ? text : "";
+}
+
+json_t *column_real_json(sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_type(statement, column) == SQLITE_NULL ? json_null() : js_real(sqlite3_column_double(statement, column));
+}
+
+json_t *column_integer_json(sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_type(statement, column) == SQLITE_NULL ? json_null()
+                                                                 : json_integer(sqlite3_column_int64(statement, column));
+}
+
+json_t *column_text_json(sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_type(statement, column) == SQLITE_NULL ? json_null() : json_string(column_text(statement, column));
+}
+
+json_t *column_parsed_json(sqlite3_stmt *statement, int column)
+{
+    json_t *value = json_loads(column_text(statement, column), JSON_DECODE_ANY, NULL);
+    return value ? value : json_null();
+}

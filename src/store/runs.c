@@ -1,0 +1,321 @@
+/* Runs: one row each, and what changes it. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/js.h"
+#include "base/path.h"
+#include "store/database.h"
+#include "store/owner.h"
+#include "store/runs.h"
+
+static const char *const state_names[RUN_STATE_COUNT] = {"queued",   "starting", "running", "paused",     "stopping",
+                                                         "finished", "stopped",  "failed",  "interrupted"};
+
+const char *run_state_name(enum run_state state)
+{
+    CHECK(state < RUN_STATE_COUNT);
+    return state_names[state];
+}
+
+int run_state_parse(const char *name, enum run_state *out, struct error *error)
+{
+    for (int i = 0; i < RUN_STATE_COUNT; i++) {
+        if (strcmp(name, state_names[i]) != 0) continue;
+        *out = (enum run_state)i;
+        return 0;
+    }
+    return error_set(error, ERROR_INPUT, "\"%.40s\" is not a state of a run", name);
+}
+
+bool run_state_is_live(enum run_state state)
+{
+    return state <= RUN_STOPPING;
+}
+
+static int not_found(const char *run, struct error *error)
+{
+    return error_set(error, ERROR_NOT_FOUND, "there is no run \"%.60s\": see nnstudio runs list", run);
+}
+
+int store_run_key(struct store *store, const char *run, int64_t *key, struct error *error)
+{
+    *key = 0;
+    if (query_integer(store, "SELECT key FROM runs WHERE id=?", key, error, "s", run)) return -1;
+    return *key ? 0 : not_found(run, error);
+}
+
+int store_add_event(struct store *store, const char *kind, const char *run, int64_t first, int64_t count, const char *data,
+                    struct error *error)
+{
+    return query_run(store, "INSERT INTO events (kind, run, first, count, data) VALUES (?,?,?,?,?)", error, "ssiis", kind, run,
+                     first, count, data);
+}
+
+int store_run_create(struct store *store, const struct job *job, const char *showdown, const json_t *tags, bool by_terminal,
+                     struct error *error)
+{
+    char owner[OWNER_SIZE];
+    owner_self(owner);
+    json_t *settings = settings_from_job(job);
+    char *text = js_dump(settings), *tag_text = tags ? js_dump(tags) : strdup("[]");
+    int status = text && tag_text ? store_begin(store, error) : error_set_memory(error, "a run");
+    if (status) goto out;
+    status = query_run(store,
+                       "INSERT INTO runs (id, name, engine, state, settings, tags, showdown, out_dir, data_dir, created_at,"
+                       " epochs, owner, owner_kind) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                       error, "sssssssssiiss", job->run, job->name, job->engine, state_names[RUN_QUEUED], text, tag_text,
+                       showdown, job->out_dir, job->data_dir, clock_wall_ms(), (int64_t)job->epochs, owner,
+                       by_terminal ? "terminal" : "server") ||
+             store_add_event(store, "run", job->run, 0, 0, NULL, error);
+    if (status) store_rollback(store);
+    else status = store_commit(store, error);
+out:
+    json_decref(settings);
+    free(text);
+    free(tag_text);
+    return status ? -1 : 0;
+}
+
+static int copy_text(char *out, size_t size, const char *text, struct error *error)
+{
+    if (strlen(text) >= size) return error_set(error, ERROR_INPUT, "a text in the data base is too long");
+    memcpy(out, text, strlen(text) + 1);
+    return 0;
+}
+
+static int fill_job(struct store *store, sqlite3_stmt *row, const char *run, struct job *job, struct error *error)
+{
+    json_t *settings = column_parsed_json(row, 0);
+    int status = settings_to_job(settings, job, error);
+    json_decref(settings);
+    if (status || copy_text(job->run, sizeof job->run, run, error) ||
+        copy_text(job->engine, sizeof job->engine, column_text(row, 1), error) ||
+        copy_text(job->name, sizeof job->name, column_text(row, 2), error) ||
+        copy_text(job->out_dir, sizeof job->out_dir, column_text(row, 3), error) ||
+        copy_text(job->data_dir, sizeof job->data_dir, column_text(row, 4), error) ||
+        copy_text(job->home, sizeof job->home, store->home, error))
+        return -1;
+    job->epochs = (uint32_t)sqlite3_column_int64(row, 5);
+    if ((size_t)snprintf(job->run_dir, sizeof job->run_dir, "%s/runs/%s", store->home, run) >= sizeof job->run_dir)
+        return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
+    return 0;
+}
+
+int store_run_get(struct store *store, const char *run, struct run_record *out, struct error *error)
+{
+    sqlite3_stmt *row;
+    if (query_start(store,
+                    "SELECT settings, engine, name, out_dir, data_dir, epochs, state, owner, owner_kind, checkpoint, deleted_at,"
+                    " global_step FROM runs WHERE id=?",
+                    &row, error, "s", run))
+        return -1;
+    int status = query_step(store, row, error);
+    if (status == 0) status = not_found(run, error);
+    if (status == 1) {
+        const char *owner = column_text(row, 7);
+        *out = (struct run_record){
+            .owned = *owner != '\0',
+            .owner_pid = owner_pid(owner),
+            .by_terminal = strcmp(column_text(row, 8), "terminal") == 0,
+            .checkpoint = sqlite3_column_int(row, 9) != 0,
+            .deleted = sqlite3_column_type(row, 10) != SQLITE_NULL,
+            .global_step = (uint64_t)sqlite3_column_int64(row, 11),
+        };
+        status = run_state_parse(column_text(row, 6), &out->state, error);
+        if (!status) status = fill_job(store, row, run, &out->job, error);
+    }
+    query_end(row);
+    return status ? -1 : 0;
+}
+
+int store_run_set_state(struct store *store, const char *run, enum run_state state, const char *message, struct error *error)
+{
+    int64_t now = clock_wall_ms();
+    if (store_begin(store, error)) return -1;
+    int status = query_run(store,
+                           "UPDATE runs SET state=?1, error=?2, started_at=CASE WHEN ?1='starting' AND started_at IS NULL THEN ?3"
+                           " ELSE started_at END, ended_at=CASE WHEN ?4 THEN NULL ELSE ?3 END,"
+                           " owner=CASE WHEN ?4 THEN owner ELSE NULL END WHERE id=?5",
+                           error, "ssiis", state_names[state], message, now, (int64_t)run_state_is_live(state), run) ||
+                 store_add_event(store, "run", run, 0, 0, NULL, error);
+    if (!status) return store_commit(store, error);
+    store_rollback(store);
+    return -1;
+}
+
+int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags, const char *notes,
+                   struct error *error)
+{
+    int64_t key;
+    char *tag_text = tags ? js_dump(tags) : NULL;
+    if (tags && !tag_text) return error_set_memory(error, "the tags");
+    int status = store_begin(store, error);
+    if (status) goto out;
+    status = store_run_key(store, run, &key, error) ||
+             query_run(store, "UPDATE runs SET name=coalesce(?,name), tags=coalesce(?,tags), notes=coalesce(?,notes) WHERE key=?",
+                       error, "sssi", name, tag_text, notes, key) ||
+             store_add_event(store, "run", run, 0, 0, NULL, error);
+    if (status) store_rollback(store);
+    else status = store_commit(store, error);
+out:
+    free(tag_text);
+    return status ? -1 : 0;
+}
+
+int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, struct error *error)
+{
+    char owner[OWNER_SIZE];
+    owner_self(owner);
+    if (store_begin(store, error)) return -1;
+    int status = query_run(store,
+                           "UPDATE runs SET state='queued', error=NULL, ended_at=NULL, engine=?, epochs=?, owner=?,"
+                           " owner_kind='server' WHERE id=? AND owner IS NULL",
+                           error, "siss", engine, (int64_t)epochs, owner, run);
+    if (!status && sqlite3_changes(store->db) == 0)
+        status = error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run);
+    if (!status) status = store_add_event(store, "run", run, 0, 0, NULL, error);
+    if (!status) return store_commit(store, error);
+    store_rollback(store);
+    return -1;
+}
+
+/* Only a folder of ours goes, never one that a wrong id could name. */
+static int remove_folder(struct store *store, const char *run, struct error *error)
+{
+    char *path = NULL;
+    if (!path_is_plain_name(run)) return 0;
+    if (asprintf(&path, "%s/runs/%s", store->home, run) < 0) return error_set_memory(error, "a path");
+    int status = file_remove_tree(path, error);
+    free(path);
+    return status;
+}
+
+int store_run_delete(struct store *store, const char *run, bool forever, struct error *error)
+{
+    struct run_record record;
+    if (store_run_get(store, run, &record, error)) return -1;
+    if (run_state_is_live(record.state))
+        return error_set(error, ERROR_CONFLICT, "run %.60s is %s: stop it first", run, run_state_name(record.state));
+    if (store_begin(store, error)) return -1;
+    int status = forever ? query_run(store, "DELETE FROM runs WHERE id=?", error, "s", run)
+                         : query_run(store, "UPDATE runs SET deleted_at=? WHERE id=?", error, "is", clock_wall_ms(), run);
+    if (!status) status = store_add_event(store, "removed", run, 0, 0, NULL, error);
+    if (status) {
+        store_rollback(store);
+        return -1;
+    }
+    if (store_commit(store, error)) return -1;
+    return forever ? remove_folder(store, run, error) : 0;
+}
+
+int store_run_restore(struct store *store, const char *run, struct error *error)
+{
+    int64_t key;
+    if (store_begin(store, error)) return -1;
+    int status = store_run_key(store, run, &key, error) ||
+                 query_run(store, "UPDATE runs SET deleted_at=NULL WHERE key=?", error, "i", key) ||
+                 store_add_event(store, "run", run, 0, 0, NULL, error);
+    if (!status) return store_commit(store, error);
+    store_rollback(store);
+    return -1;
+}
+
+/* Hands each id of a query's first column to `each`, after the query has ended, so that `each` may write. */
+static int for_each_id(struct store *store, const char *sql, int64_t argument,
+                       int (*each)(struct store *, const char *, struct error *), uint32_t *count, struct error *error)
+{
+    sqlite3_stmt *row;
+    json_t *ids = json_array(), *id;
+    size_t index;
+    *count = 0;
+    int status = ids ? query_start(store, sql, &row, error, "i", argument) : error_set_memory(error, "a list of runs");
+    if (!status) {
+        while ((status = query_step(store, row, error)) == 1) json_array_append_new(ids, json_string(column_text(row, 0)));
+        query_end(row);
+    }
+    json_array_foreach(ids, index, id) {
+        if (status) break;
+        int done = each(store, json_string_value(id), error);
+        if (done < 0) status = -1;
+        else *count += (uint32_t)done;
+    }
+    json_decref(ids);
+    return status;
+}
+
+static int purge_one(struct store *store, const char *run, struct error *error)
+{
+    return store_run_delete(store, run, true, error) ? -1 : 1;
+}
+
+#define EVENTS_KEPT 50000
+
+int store_purge(struct store *store, int64_t before_ms, struct error *error)
+{
+    uint32_t count;
+    if (for_each_id(store, "SELECT id FROM runs WHERE deleted_at < ?", before_ms, purge_one, &count, error)) return -1;
+    return query_run(store, "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", error, "i", (int64_t)EVENTS_KEPT);
+}
+
+static int interrupt_if_dead(struct store *store, const char *run, struct error *error)
+{
+    sqlite3_stmt *row;
+    bool dead = false, checkpoint = false;
+    char path[JOB_PATH_MAX];
+    if (query_start(store, "SELECT owner FROM runs WHERE id=?", &row, error, "s", run)) return -1;
+    int status = query_step(store, row, error);
+    if (status == 1) dead = !owner_alive(column_text(row, 0));
+    query_end(row);
+    if (status < 0) return -1;
+    if (!dead) return 0;
+    /* Its last words may not have reached the data base; the disk knows. */
+    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", store->home, run) < sizeof path)
+        checkpoint = file_exists(path);
+    if (checkpoint && query_run(store, "UPDATE runs SET checkpoint=1 WHERE id=?", error, "s", run)) return -1;
+    return store_run_set_state(store, run, RUN_INTERRUPTED, "the process that trained it ended before the run did", error) ? -1 : 1;
+}
+
+int store_mark_interrupted(struct store *store, uint32_t *count, struct error *error)
+{
+    return for_each_id(store, "SELECT id FROM runs WHERE owner IS NOT NULL AND key > ?", 0, interrupt_if_dead, count, error);
+}
+
+int store_file_path(struct store *store, const char *run, const char *name, char **path, struct error *error)
+{
+    sqlite3_stmt *row;
+    *path = NULL;
+    if (query_start(store, "SELECT path FROM files JOIN runs ON key=run WHERE id=? AND files.name=?", &row, error, "ss", run, name))
+        return -1;
+    int status = query_step(store, row, error);
+    if (status == 1) {
+        *path = strdup(column_text(row, 0));
+        status = *path ? 0 : error_set_memory(error, "a path");
+    } else if (status == 0) {
+        status = error_set(error, ERROR_NOT_FOUND, "run %.60s has no file \"%.60s\"", run, name);
+    }
+    query_end(row);
+    return status;
+}
+
+int store_model_file(struct store *store, const char *run, char **path, char sha256[65], struct error *error)
+{
+    sqlite3_stmt *row;
+    *path = NULL;
+    if (query_start(store,
+                    "SELECT path, sha256 FROM files JOIN runs ON key=run WHERE id=? ORDER BY format='safetensors' DESC, format DESC"
+                    " LIMIT 1",
+                    &row, error, "s", run))
+        return -1;
+    int status = query_step(store, row, error);
+    if (status == 1) {
+        *path = strdup(column_text(row, 0));
+        status = *path ? copy_text(sha256, 65, column_text(row, 1), error) : error_set_memory(error, "a path");
+    } else if (status == 0) {
+        status = error_set(error, ERROR_CONFLICT, "run %.60s has no model file yet: let it finish or stop it", run);
+    }
+    query_end(row);
+    return status;
+}
