@@ -21,6 +21,7 @@ static const struct command *const commands[] = {
     &command_predict,
     &command_register,
     &command_registry,
+    &command_serve,
     &command_trace,
     &command_train,
     &command_worker,

@@ -82,7 +82,7 @@ static int write_steps(struct recorder *r, struct error *error)
     if (!r->loss_count) return 0;
     int64_t end = r->first_step + (int64_t)r->loss_count;
     if (points_append(r->store, r->key, r->first_step, r->losses, r->loss_count, r->seconds, error) ||
-        store_add_event(r->store, "steps", r->run, r->first_step, (int64_t)r->loss_count, NULL, error))
+        store_add_event(r->store, "steps", r->run, r->first_step, (int64_t)r->loss_count, r->engine, error))
         return -1;
     int status = query_run(r->store, "UPDATE runs SET global_step=?, seconds=?, loss=? WHERE key=?", error, "iddi", end, r->seconds,
                            r->losses[r->loss_count - 1], r->key);
@@ -241,6 +241,7 @@ static int on_end(struct recorder *r, const json_t *event, struct error *error)
     const char *path = json_string_value(json_object_get(event, "model"));
     if (path && add_file(r, event, path, error)) return -1;
     r->changed = true;
+    r->worker = 0;
     return query_run(r->store,
                      "UPDATE runs SET state=?, ended_at=?, owner=NULL, cpu_seconds=coalesce(?,cpu_seconds),"
                      " peak_rss_bytes=coalesce(?,peak_rss_bytes), rss_bytes=NULL WHERE key=?",
@@ -252,6 +253,7 @@ static int on_error(struct recorder *r, const json_t *event, struct error *error
 {
     const char *message = json_string_value(json_object_get(event, "message"));
     r->changed = true;
+    r->worker = 0;
     return query_run(r->store, "UPDATE runs SET state='failed', error=?, ended_at=?, owner=NULL, rss_bytes=NULL WHERE key=?", error,
                      "sii", message ? message : "the worker failed and did not say why", clock_wall_ms(), r->key);
 }

@@ -319,3 +319,16 @@ int store_model_file(struct store *store, const char *run, char **path, char sha
     query_end(row);
     return status;
 }
+
+int store_run_interrupt_owner(struct store *store, const char *run, struct error *error)
+{
+    sqlite3_stmt *row;
+    pid_t pid = 0;
+    if (query_start(store, "SELECT owner FROM runs WHERE id=?", &row, error, "s", run)) return -1;
+    int status = query_step(store, row, error);
+    if (status == 1 && owner_alive(column_text(row, 0))) pid = owner_pid(column_text(row, 0));
+    query_end(row);
+    if (status < 0) return -1;
+    if (!pid || kill(pid, SIGTERM)) return error_set(error, ERROR_CONFLICT, "the process that trains run %.60s is gone", run);
+    return 0;
+}

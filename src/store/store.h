@@ -88,6 +88,9 @@ int store_purge(struct store *store, int64_t before_ms, struct error *error);
 /* Runs whose process has died become "interrupted"; *count says how many did. */
 int store_mark_interrupted(struct store *store, uint32_t *count, struct error *error);
 
+/* Asks the process that trains a run to stop, by SIGTERM. ERROR_CONFLICT when it is gone. */
+int store_run_interrupt_owner(struct store *store, const char *run, struct error *error);
+
 /* The path of a file of a run, malloc'd. */
 int store_file_path(struct store *store, const char *run, const char *name, char **path, struct error *error);
 /* The file to compute with: safetensors before others. Also its SHA-256. */
@@ -122,7 +125,7 @@ struct store_event {
     char kind[12];           /* "run", "steps", "epoch", "log", "task", "removed" */
     char run[64];            /* "" for a task */
     int64_t first, count;    /* steps: first step and count; epoch: its number; log: its id */
-    const char *data;        /* task: its JSON; else "" */
+    const char *data;        /* task: its JSON; steps: the engine; else "" */
 };
 int store_last_event(struct store *store, int64_t *id, struct error *error);
 int store_first_event(struct store *store, int64_t *id, struct error *error); /* last + 1 when there is none */

@@ -1,0 +1,71 @@
+/* nnstudio serve: the dashboard. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <spawn.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/path.h"
+#include "cli/cli.h"
+#include "http/serve.h"
+
+extern char **environ;
+
+/* The desktop's own way to open an address; its words are nobody's concern. */
+static void open_browser(const char *address)
+{
+    pid_t pid;
+    posix_spawn_file_actions_t actions;
+    char *const argv[] = {(char[]){"xdg-open"}, (char *)(uintptr_t)address, NULL};
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ)) log_line("cannot open a browser: open the address yourself");
+    posix_spawn_file_actions_destroy(&actions);
+}
+
+static void on_ready(void *context, const char *address, const char *token)
+{
+    const bool *open_it = context;
+    printf("Neural Net Studio is at %s\n", address);
+    if (token) puts("Whoever has this address may use the studio: the token in it is its key.");
+    fflush(stdout);
+    if (*open_it) open_browser(address);
+}
+
+static int run(int argc, char **argv)
+{
+    uint32_t port = 8501;
+    const char *host = "127.0.0.1", *home_option = NULL, *data_dir = NULL, *token = NULL;
+    bool open_it = false;
+    const struct cli_option options[] = {
+        {"host", OPTION_TEXT, &host, "ADDRESS", "where to listen (127.0.0.1); others than this machine need a token"},
+        {"port", OPTION_U32, &port, "N", "which port (8501); 0 for any free one"},
+        {"home", OPTION_TEXT, &home_option, "DIR", "where runs, models and data are kept"},
+        {"data-dir", OPTION_TEXT, &data_dir, "DIR", "a folder with one folder a data set"},
+        {"open", OPTION_FLAG, &open_it, NULL, "open the page in the browser"},
+        {"token", OPTION_TEXT, &token, "T", "ask for this token (one is made when --host needs it)"},
+        {0},
+    };
+    struct cli_arguments arguments;
+    struct error error;
+    char *home;
+    int status = cli_parse(&command_serve, options, argc, argv, &arguments);
+    if (status != CLI_GO_ON) return status;
+    if (port > 65535) return cli_usage_error("--port %u is not usable: give 0 to 65535", port);
+    if (path_home(home_option, &home, &error)) return cli_fail(&error);
+    const struct serve_options serving = {
+        .host = host, .port = (uint16_t)port, .home = home, .data_dir = data_dir, .token = token, .on_ready = on_ready, .context = &open_it};
+    status = serve(&serving, &error) ? cli_fail(&error) : EXIT_OK;
+    free(home);
+    return status;
+}
+
+const struct command command_serve = {
+    .name = "serve",
+    .run = run,
+    .summary = "serve the dashboard at http://127.0.0.1:8501",
+    .usage = "[--host ADDRESS] [--port N] [--home DIR] [--open]",
+};

@@ -1,0 +1,53 @@
+#include "http/assets.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* The page shows a tab by its address; all of them are index.html. */
+static const char *const tabs[] = {"/", "/data", "/code", "/torch", "/tensorflow", "/native", "/showdown", "/runs", "/azure", "/system"};
+
+static bool is_tab(const char *path)
+{
+    size_t length = strlen(path);
+    if (length > 1 && path[length - 1] == '/') length--;
+    for (size_t i = 0; i < sizeof tabs / sizeof tabs[0]; i++)
+        if (strlen(tabs[i]) == length && strncmp(tabs[i], path, length) == 0) return true;
+    return strncmp(path, "/runs/", 6) == 0 && !strchr(path + 6, '/');
+}
+
+static const struct asset *find(const char *path)
+{
+    for (size_t i = 0; i < asset_count; i++)
+        if (strcmp(assets[i].path, path) == 0) return &assets[i];
+    return NULL;
+}
+
+/* Is `etag` among those in If-None-Match? */
+static bool unchanged(struct request *request, const char *etag)
+{
+    const char *header = request_header(request, "If-None-Match");
+    return header && (strstr(header, etag) || strcmp(header, "*") == 0);
+}
+
+void assets_reply(struct request *request, const char *path)
+{
+    static const char missing[] = "There is nothing at this address. The studio's page is at /\n";
+    const struct asset *asset = find(is_tab(path) ? "/index.html" : path);
+    if (!asset) {
+        request_reply(request, 404, "text/plain; charset=utf-8", missing, sizeof missing - 1);
+        return;
+    }
+    const char *accepted = request_header(request, "Accept-Encoding");
+    bool zip = asset->gzip && (!asset->plain || (accepted && strstr(accepted, "gzip")));
+    /* Names in /assets/ carry a digest of their content. */
+    bool lasting = strncmp(path, "/assets/", 8) == 0;
+    request_add_header(request, "ETag", asset->etag);
+    request_add_header(request, "Cache-Control", lasting ? "public, max-age=31536000, immutable" : "no-cache");
+    request_add_header(request, "Vary", "Accept-Encoding");
+    if (unchanged(request, asset->etag)) {
+        request_reply(request, 304, NULL, "", 0);
+        return;
+    }
+    if (zip) request_add_header(request, "Content-Encoding", "gzip");
+    request_reply_static(request, 200, asset->type, zip ? asset->gzip : asset->plain, zip ? asset->gzip_size : asset->plain_size);
+}

@@ -1,0 +1,25 @@
+/* The page's files, embedded in the binary. */
+#ifndef NNSTUDIO_HTTP_ASSETS_H
+#define NNSTUDIO_HTTP_ASSETS_H
+
+#include <stddef.h>
+
+#include "http/server.h"
+
+/* Made at build time from web/dist by embed.c; sorted by path. */
+struct asset {
+    const char *path;            /* "/index.html" */
+    const char *type;            /* media type */
+    const char *etag;            /* quoted: a digest of the content */
+    const unsigned char *plain;  /* NULL when only the compressed form is kept */
+    size_t plain_size;
+    const unsigned char *gzip;   /* NULL when compression does not help */
+    size_t gzip_size;
+};
+extern const struct asset assets[];
+extern const size_t asset_count;
+
+/* Answers with the file at `path`; an address of a tab gets index.html. */
+void assets_reply(struct request *request, const char *path);
+
+#endif

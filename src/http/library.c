@@ -1,0 +1,138 @@
+#include "http/library.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/path.h"
+
+#define PLACES 8
+/* What may stay open though nobody uses it. */
+#define IDLE_BYTES_MAX ((size_t)256 << 20)
+
+struct place {
+    struct dataset *dataset;
+    char name[100];
+    int borrowed;
+    uint64_t used; /* when, as a count of borrowings */
+};
+
+struct library {
+    const char *home, *data_dir;
+    pthread_mutex_t mutex; /* also held while a set is read: two requests must not read it twice */
+    struct place places[PLACES];
+    uint64_t clock;
+};
+
+int library_create(const char *home, const char *data_dir, struct library **out, struct error *error)
+{
+    struct library *library = calloc(1, sizeof *library);
+    if (!library) return error_set_memory(error, "the library");
+    library->home = home;
+    library->data_dir = data_dir;
+    pthread_mutex_init(&library->mutex, NULL);
+    *out = library;
+    return 0;
+}
+
+void library_destroy(struct library *library)
+{
+    if (!library) return;
+    for (int i = 0; i < PLACES; i++)
+        if (library->places[i].dataset) dataset_close(library->places[i].dataset);
+    pthread_mutex_destroy(&library->mutex);
+    free(library);
+}
+
+static size_t bytes_of(const struct dataset *dataset)
+{
+    return (dataset->train.count + dataset->test.count) * ((size_t)dataset->rows * dataset->columns + 1);
+}
+
+static void give_up(struct place *place)
+{
+    dataset_close(place->dataset);
+    *place = (struct place){0};
+}
+
+/* Closes the longest unused until what is idle fits, and one place is free. NULL when all are borrowed. */
+static struct place *make_room(struct library *library, size_t coming)
+{
+    for (;;) {
+        struct place *oldest = NULL, *empty = NULL;
+        size_t idle = coming;
+        for (int i = 0; i < PLACES; i++) {
+            struct place *place = &library->places[i];
+            if (!place->dataset) empty = place;
+            if (!place->dataset || place->borrowed) continue;
+            idle += bytes_of(place->dataset);
+            if (!oldest || place->used < oldest->used) oldest = place;
+        }
+        if (empty && (idle <= IDLE_BYTES_MAX || !oldest)) return empty;
+        if (!oldest) return NULL;
+        give_up(oldest);
+    }
+}
+
+int library_resolve(const char *home, const char *name, char **out, struct error *error)
+{
+    if (dataset_find(name)) {
+        *out = strdup(name);
+        return *out ? 0 : error_set_memory(error, "a name");
+    }
+    if (path_is_plain_name(name)) {
+        if (asprintf(out, "%s/data/%s", home, name) < 0) return error_set_memory(error, "a path");
+        if (file_exists(*out)) return 0;
+        free(*out);
+    }
+    return error_set(error, ERROR_NOT_FOUND, "there is no data set \"%.60s\": put yours into %s/data and name it as it is named there",
+                     name, home);
+}
+
+static int open_into(struct library *library, const char *name, struct place **out, struct error *error)
+{
+    const struct dataset_options options = {.data_dir = library->data_dir, .home = library->home};
+    struct dataset *dataset;
+    char *path;
+    if (library_resolve(library->home, name, &path, error)) return -1;
+    int status = dataset_open(path, &options, &dataset, error);
+    free(path);
+    if (status) return -1;
+    struct place *place = make_room(library, bytes_of(dataset));
+    if (!place) {
+        dataset_close(dataset);
+        return error_set(error, ERROR_UNAVAILABLE, "too many data sets are in use: try again in a moment");
+    }
+    place->dataset = dataset;
+    snprintf(place->name, sizeof place->name, "%s", name);
+    *out = place;
+    return 0;
+}
+
+int library_borrow(struct library *library, const char *name, const struct dataset **out, struct error *error)
+{
+    int status = 0;
+    struct place *found = NULL;
+    pthread_mutex_lock(&library->mutex);
+    for (int i = 0; i < PLACES && !found; i++)
+        if (library->places[i].dataset && strcmp(library->places[i].name, name) == 0) found = &library->places[i];
+    if (!found) status = open_into(library, name, &found, error);
+    if (!status) {
+        found->borrowed++;
+        found->used = ++library->clock;
+        *out = found->dataset;
+    }
+    pthread_mutex_unlock(&library->mutex);
+    return status;
+}
+
+void library_give_back(struct library *library, const struct dataset *dataset)
+{
+    if (!dataset) return;
+    pthread_mutex_lock(&library->mutex);
+    for (int i = 0; i < PLACES; i++)
+        if (library->places[i].dataset == dataset) library->places[i].borrowed--;
+    pthread_mutex_unlock(&library->mutex);
+}

@@ -1,0 +1,77 @@
+/* Routes: a table that is both what is served and what /api/openapi.json says. */
+#ifndef NNSTUDIO_HTTP_ROUTER_H
+#define NNSTUDIO_HTTP_ROUTER_H
+
+#include <jansson.h>
+
+#include "http/studio.h"
+
+/* A parameter of the query string. Its value is checked before the handler sees the request; others are refused. */
+enum parameter_type { PARAMETER_INTEGER, PARAMETER_TEXT, PARAMETER_CHOICE };
+struct parameter {
+    const char *name;
+    enum parameter_type type;
+    int64_t low, high, fallback; /* integer; fallback when absent */
+    const char *choices;         /* choice: "asc desc"; the first is the fallback. Text: NULL when absent */
+    const char *summary;
+};
+
+#define ROUTE_CHANGES 1  /* takes a JSON body (may be empty), and says so by Content-Type */
+#define ROUTE_RAW 2      /* answers something else than JSON: `response` is its media type */
+
+struct call;
+typedef void route_fn(struct studio *studio, struct call *call);
+struct route {
+    const char *method;
+    const char *path;                   /* "/api/runs/{id}/points": a part in braces takes any one part */
+    route_fn *handle;
+    const char *summary;                /* one line, for people */
+    const struct parameter *parameters; /* ended by an entry without a name; NULL: none */
+    const char *body;                   /* JSON schema of the body; NULL: none is read */
+    const char *response;               /* JSON schema of the answer, or its media type (ROUTE_RAW) */
+    int status;                         /* of success */
+    int flags;
+};
+
+/* One room's or one file's routes. */
+struct route_group {
+    const char *title;
+    const struct route *routes;
+    size_t count;
+};
+#define ROUTE_GROUP(title, routes) {title, routes, sizeof(routes) / sizeof((routes)[0])}
+extern const struct route_group *const route_groups[];
+extern const size_t route_group_count;
+extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns, routes_models, routes_tasks;
+
+/* The named schemas ("Run", "Settings" …) that bodies and responses refer to as {"$ref":"#/components/schemas/Run"}. */
+extern const struct schema {
+    const char *name, *text;
+} schemas[];
+extern const size_t schema_count;
+
+/* --- one call, as its handler sees it --- */
+
+struct request *call_request(const struct call *call);
+const struct route *call_route(const struct call *call);
+/* The part of the path that stands where the route has {name}. */
+const char *call_path(const struct call *call, const char *name);
+/* Query parameters of the route, checked, or their fallback. */
+int64_t call_integer(const struct call *call, const char *name);
+const char *call_text(const struct call *call, const char *name);
+/* The JSON object of the body; borrowed; an empty object when there was no body. */
+const json_t *call_body(const struct call *call);
+
+/* Each ends the call; `call` is gone after it. */
+void call_reply(struct call *call, int status, json_t *value); /* takes the reference; NULL: memory was out */
+void call_reply_text(struct call *call, int status, const char *json); /* as text already */
+void call_fail(struct call *call, const struct error *error);
+/* A whole reply made elsewhere. */
+void call_reply_bytes(struct call *call, int status, const char *type, const void *bytes, size_t size);
+
+/* Answers a request: checks it, finds its route, or serves a file of the page. A request_fn. */
+void router_handle(void *studio, struct request *request);
+/* The OpenAPI document, a new reference. */
+json_t *openapi_document(void);
+
+#endif

@@ -1,0 +1,32 @@
+/* What the files of handlers share. */
+#ifndef NNSTUDIO_HTTP_ROUTES_H
+#define NNSTUDIO_HTTP_ROUTES_H
+
+#include "data/dataset.h"
+#include "http/router.h"
+
+/* A schema by its name in schemas.c. */
+#define SCHEMA(name) "{\"$ref\":\"#/components/schemas/" #name "\"}"
+#define SCHEMA_LIST(name) "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" #name "\"}}"
+
+/* All data sets, as GET /api/datasets says. A new reference. */
+json_t *datasets_json(const struct studio *studio);
+
+/* Bytes as a JSON string in base64; NULL when memory is out. */
+json_t *base64_json(const void *bytes, size_t size);
+
+/* A Run as the answer to a call, or what is wrong. */
+void reply_run(struct studio *studio, struct call *call, const char *run, bool full, int status);
+
+/* The answer of …/points. A new reference. */
+json_t *points_json(const struct points *points);
+
+/* A job from a request's "settings", for a run of `engine`: its id, paths and name made, everything checked. */
+int make_job(const struct studio *studio, struct store *store, const json_t *settings, const char *engine, const char *name,
+             struct job *job, struct error *error);
+/* Members of a body other than those (a list ended by NULL) are refused by name. */
+int refuse_others(const json_t *body, const char *const *known, struct error *error);
+/* "tags": an array of at most 20 short texts, or absent. Borrowed; NULL when absent. */
+int read_tags(const json_t *body, const json_t **tags, struct error *error);
+
+#endif

@@ -1,0 +1,311 @@
+/* Data sets: which there are, samples, figures, what the engines receive. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/hash.h"
+#include "base/js.h"
+#include "base/path.h"
+#include "data/fetch.h"
+#include "data/preprocess.h"
+#include "data/stats.h"
+#include "engine/engine.h"
+#include "http/library.h"
+#include "http/offload.h"
+#include "http/routes.h"
+#include "train/fit.h"
+
+#define SAMPLES_MAX 400
+#define NAME_MAX_LENGTH 100
+
+json_t *base64_json(const void *bytes, size_t size)
+{
+    char *text = base64_encode(bytes, size);
+    json_t *value = text ? json_string(text) : NULL;
+    free(text);
+    return value;
+}
+
+/* Where a known set is; "" when it is not on this machine. */
+static void find_source(const struct studio *studio, const struct dataset_entry *entry, char *out, size_t size)
+{
+    const struct dataset_options options = {.data_dir = studio->data_dir, .home = studio->home};
+    struct error ignored;
+    char *folder = NULL;
+    out[0] = '\0';
+    if (!entry->built_in && !dataset_locate(entry, &options, &folder, &ignored)) snprintf(out, size, "%s", folder);
+    free(folder);
+}
+
+static json_t *known_json(const struct studio *studio, const struct dataset_entry *entry)
+{
+    char source[4096];
+    const struct fetch_set *fetch = fetch_find(entry->name);
+    json_t *classes = json_array();
+    find_source(studio, entry, source, sizeof source);
+    for (int i = 0; i < 10; i++)
+        json_array_append_new(classes, json_string(entry->class_names[i] ? entry->class_names[i] : ""));
+    /* The known sets are all of one shape. */
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:i, s:i, s:i, s:i, s:o}", "name", entry->name, "title", entry->title,
+                     "available", entry->built_in || source[0], "synthetic", (int)entry->built_in, "fetchable", fetch != NULL,
+                     "source", source, "download_bytes", (json_int_t)(fetch && !source[0] ? fetch_total(fetch) : 0), "train", 60000,
+                     "test", 10000, "rows", 28, "columns", 28, "classes", classes);
+}
+
+/* A person's own set in the home's data folder: what is in it is known when it is opened. */
+static json_t *own_json(const char *folder, const char *name)
+{
+    char source[4096];
+    snprintf(source, sizeof source, "%s/%s", folder, name);
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:i, s:n, s:n, s:n, s:n, s:[]}", "name", name, "title", name, "available", 1,
+                     "synthetic", 0, "fetchable", 0, "source", source, "download_bytes", 0, "train", "test", "rows", "columns",
+                     "classes");
+}
+
+json_t *datasets_json(const struct studio *studio)
+{
+    size_t count;
+    const struct dataset_entry *entries = dataset_list(&count);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) json_array_append_new(list, known_json(studio, &entries[i]));
+    char *folder = path_join(studio->home, "data");
+    DIR *directory = folder ? opendir(folder) : NULL;
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
+        const char *name = entry->d_name;
+        bool ours = !path_is_plain_name(name) || dataset_find(name) || strstr(name, ".part");
+        for (size_t i = 0; i < count && !ours; i++)
+            ours = (entries[i].folders[0] && strcmp(entries[i].folders[0], name) == 0) ||
+                   (entries[i].folders[1] && strcmp(entries[i].folders[1], name) == 0);
+        if (!ours) json_array_append_new(list, own_json(folder, name));
+    }
+    if (directory) closedir(directory);
+    free(folder);
+    return list;
+}
+
+static int compute_datasets(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)store;
+    (void)context;
+    (void)error;
+    *out = datasets_json(studio);
+    return 0;
+}
+
+static void get_datasets(struct studio *studio, struct call *call)
+{
+    call_compute(studio, call, compute_datasets, calloc(1, 1));
+}
+
+/* --- one set --- */
+
+struct question {
+    char name[NAME_MAX_LENGTH + 1];
+    bool test;
+    int64_t count, seed, label, batch_size;
+};
+
+static struct question *ask(const struct call *call)
+{
+    struct question *question = calloc(1, sizeof *question);
+    if (question) snprintf(question->name, sizeof question->name, "%s", call_path(call, "name"));
+    return question;
+}
+
+static bool wants_test(const struct call *call)
+{
+    const char *split = call_text(call, "split");
+    return split && strcmp(split, "test") == 0;
+}
+
+static int samples_json(const struct dataset *dataset, const struct question *question, json_t **out, struct error *error)
+{
+    const struct split *split = question->test ? &dataset->test : &dataset->train;
+    uint32_t picked[SAMPLES_MAX];
+    size_t image = (size_t)dataset->rows * dataset->columns;
+    size_t count = stats_pick(split, (int)question->label, (uint64_t)question->seed, (size_t)question->count, picked);
+    uint8_t *pixels = malloc(count * image + 1);
+    if (!pixels) return error_set_memory(error, "the samples");
+    json_t *indices = json_array(), *labels = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(indices, json_integer(picked[i]));
+        json_array_append_new(labels, json_integer(split->labels[picked[i]]));
+        memcpy(pixels + i * image, split->pixels + picked[i] * image, image);
+    }
+    *out = json_pack("{s:o, s:o, s:i, s:i, s:o}", "indices", indices, "labels", labels, "rows", (int)dataset->rows, "columns",
+                     (int)dataset->columns, "pixels", base64_json(pixels, count * image));
+    free(pixels);
+    return 0;
+}
+
+static int compute_samples(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)store;
+    const struct question *question = context;
+    const struct dataset *dataset;
+    if (library_borrow(studio->library, question->name, &dataset, error)) return -1;
+    int status = question->label >= (int64_t)dataset->classes
+                     ? error_set(error, ERROR_INPUT, "there is no class %lld: %s has %u", (long long)question->label,
+                                 dataset->title, dataset->classes)
+                     : samples_json(dataset, question, out, error);
+    library_give_back(studio->library, dataset);
+    return status;
+}
+
+static void get_samples(struct studio *studio, struct call *call)
+{
+    struct question *question = ask(call);
+    if (question) {
+        question->count = call_integer(call, "count");
+        question->seed = call_integer(call, "seed");
+        question->label = call_integer(call, "label");
+        question->test = wants_test(call);
+    }
+    call_compute(studio, call, compute_samples, question);
+}
+
+/* Mean pictures as bytes, for the screen. */
+static json_t *mean_pictures_json(const struct dataset *dataset, const struct split *split, struct error *error)
+{
+    size_t count = (size_t)dataset->classes * dataset->rows * dataset->columns;
+    float *means = malloc(count * sizeof *means);
+    uint8_t *bytes = malloc(count);
+    json_t *value = NULL;
+    if (means && bytes && !stats_mean_pictures(dataset, split, means, error)) {
+        for (size_t i = 0; i < count; i++) bytes[i] = (uint8_t)(means[i] + 0.5f);
+        value = base64_json(bytes, count);
+    }
+    free(means);
+    free(bytes);
+    return value;
+}
+
+static int stats_json(const struct dataset *dataset, const struct split *split, json_t **out, struct error *error)
+{
+    if (!split->count) return error_set(error, ERROR_NOT_FOUND, "%s has no samples in that split", dataset->title);
+    struct split_stats *stats = calloc(1, sizeof *stats);
+    if (!stats) return error_set_memory(error, "the figures");
+    stats_measure(dataset, split, stats);
+    json_t *classes = json_array(), *per_class = json_array(), *means = mean_pictures_json(dataset, split, error);
+    for (uint32_t i = 0; i < dataset->classes; i++) {
+        json_array_append_new(classes, json_string(dataset->class_names[i]));
+        json_array_append_new(per_class, json_integer((json_int_t)stats->per_class[i]));
+    }
+    *out = json_pack("{s:I, s:i, s:i, s:o, s:o, s:f, s:f, s:f, s:f, s:b, s:s, s:s, s:o}", "count", (json_int_t)split->count, "rows",
+                     (int)dataset->rows, "columns", (int)dataset->columns, "classes", classes, "per_class", per_class, "mean",
+                     stats->mean, "std", stats->std, "min", stats->smallest / 255.0, "max", stats->largest / 255.0, "synthetic",
+                     (int)dataset->synthetic, "title", dataset->title, "source", dataset->source, "mean_images", means);
+    free(stats);
+    return *out ? 0 : error_set_memory(error, "the figures");
+}
+
+static int compute_stats(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)store;
+    const struct question *question = context;
+    const struct dataset *dataset;
+    if (library_borrow(studio->library, question->name, &dataset, error)) return -1;
+    int status = stats_json(dataset, question->test ? &dataset->test : &dataset->train, out, error);
+    library_give_back(studio->library, dataset);
+    return status;
+}
+
+static void get_stats(struct studio *studio, struct call *call)
+{
+    struct question *question = ask(call);
+    if (question) question->test = wants_test(call);
+    call_compute(studio, call, compute_stats, question);
+}
+
+/* --- what the engines receive --- */
+
+/* Every engine is given the same order and gathers the same pixels through the same table; the digests are of exactly
+ * those bytes. */
+static int batch_json(const struct dataset *dataset, const struct question *question, json_t **out, struct error *error)
+{
+    const struct split *split = &dataset->train;
+    size_t image = (size_t)dataset->rows * dataset->columns;
+    size_t batch = (size_t)question->batch_size < split->count ? (size_t)question->batch_size : split->count;
+    uint32_t *order = malloc(split->count * sizeof *order);
+    float *values = malloc(batch * image * sizeof *values);
+    int status = -1;
+    if (!order || !values || !batch) {
+        error_set_memory(error, "a batch");
+        goto out;
+    }
+    char order_hash[HASH_HEX_SIZE], batch_hash[HASH_HEX_SIZE];
+    double sum = 0, squares = 0, low = 1, high = 0, count = (double)(batch * image);
+    fit_order((uint64_t)question->seed, 0, order, split->count);
+    for (size_t i = 0; i < batch; i++) preprocess_f32(split->pixels + order[i] * image, image, values + i * image);
+    for (size_t i = 0; i < batch * image; i++) {
+        double value = (double)values[i];
+        sum += value;
+        squares += value * value;
+        if (value < low) low = value;
+        if (value > high) high = value;
+    }
+    double mean = sum / count, variance = squares / count - mean * mean;
+    hash_bytes(order, split->count * sizeof *order, order_hash);
+    hash_bytes(values, batch * image * sizeof *values, batch_hash);
+    json_t *engines = json_array();
+    for (size_t i = 0; i < engine_table_count; i++)
+        json_array_append_new(engines, json_pack("{s:s, s:s, s:s, s:b}", "id", engine_table[i]->id, "order_hash", order_hash,
+                                                 "batch_hash", batch_hash, "equal", 1));
+    *out = json_pack("{s:[I,I], s:s, s:f, s:f, s:f, s:o, s:s, s:s, s:o}", "shape", (json_int_t)batch, (json_int_t)image, "dtype",
+                     "float32", "min", low, "max", high, "mean", mean, "std", js_real(variance > 0 ? __builtin_sqrt(variance) : 0),
+                     "order_hash", order_hash, "batch_hash", batch_hash, "engines", engines);
+    status = 0;
+out:
+    free(order);
+    free(values);
+    return status;
+}
+
+static int compute_batch(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)store;
+    const struct question *question = context;
+    const struct dataset *dataset;
+    if (library_borrow(studio->library, question->name, &dataset, error)) return -1;
+    int status = batch_json(dataset, question, out, error);
+    library_give_back(studio->library, dataset);
+    return status;
+}
+
+static void get_batch(struct studio *studio, struct call *call)
+{
+    struct question *question = ask(call);
+    if (question) {
+        question->seed = call_integer(call, "seed");
+        question->batch_size = call_integer(call, "batch_size");
+    }
+    call_compute(studio, call, compute_batch, question);
+}
+
+#define SPLIT_PARAMETER {"split", PARAMETER_CHOICE, 0, 0, 0, "train test", "which split"}
+#define SEED_PARAMETER {"seed", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "of the random choice"}
+static const struct parameter samples_parameters[] = {
+    {"count", PARAMETER_INTEGER, 1, SAMPLES_MAX, 24, NULL, "how many"},
+    SEED_PARAMETER,
+    {"label", PARAMETER_INTEGER, -1, DATASET_MAX_CLASSES - 1, -1, NULL, "of this class only; -1: of any"},
+    SPLIT_PARAMETER,
+    {0},
+};
+static const struct parameter stats_parameters[] = {SPLIT_PARAMETER, {0}};
+static const struct parameter batch_parameters[] = {
+    SEED_PARAMETER,
+    {"batch_size", PARAMETER_INTEGER, 1, 65536, 32, NULL, "samples a batch"},
+    {0},
+};
+
+static const struct route routes[] = {
+    {"GET", "/api/datasets", get_datasets, "All data sets, here or to be fetched", NULL, NULL, SCHEMA_LIST(Dataset), 200, 0},
+    {"GET", "/api/datasets/{name}/samples", get_samples, "Random samples", samples_parameters, NULL, SCHEMA(Samples), 200, 0},
+    {"GET", "/api/datasets/{name}/stats", get_stats, "Counts, figures and the mean picture of every class", stats_parameters, NULL,
+     SCHEMA(Stats), 200, 0},
+    {"GET", "/api/datasets/{name}/engines", get_batch, "What the engines receive: the first batch and the order", batch_parameters,
+     NULL, SCHEMA(Batch), 200, 0},
+};
+const struct route_group routes_datasets = ROUTE_GROUP("data", routes);

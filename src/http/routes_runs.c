@@ -1,0 +1,396 @@
+/* Runs: start, look, steer, change, delete, export. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/js.h"
+#include "base/path.h"
+#include "engine/engine.h"
+#include "http/library.h"
+#include "http/offload.h"
+#include "http/routes.h"
+#include "http/training.h"
+
+#define TAGS_MAX 20
+#define TAG_LENGTH_MAX 60
+#define NOTES_LENGTH_MAX 20000
+#define POINTS_MAX 100000
+
+void reply_run(struct studio *studio, struct call *call, const char *run, bool full, int status)
+{
+    struct error error;
+    json_t *value;
+    if (store_run_json(studio->store, run, full, &value, &error)) call_fail(call, &error);
+    else call_reply(call, status, value);
+}
+
+/* --- making a job of a request --- */
+
+int refuse_others(const json_t *body, const char *const *known, struct error *error)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, key, value) {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], key) != 0) i++;
+        if (!known[i]) return error_set(error, ERROR_INPUT, "there is no member \"%.60s\" here: leave it out", key);
+    }
+    return 0;
+}
+
+int read_tags(const json_t *body, const json_t **tags, struct error *error)
+{
+    const json_t *list = json_object_get(body, "tags");
+    *tags = NULL;
+    if (!list || json_is_null(list)) return 0;
+    if (!json_is_array(list) || json_array_size(list) > TAGS_MAX)
+        return error_set(error, ERROR_INPUT, "\"tags\" must be an array of at most %d texts", TAGS_MAX);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *tag = json_array_get(list, i);
+        if (!json_is_string(tag) || !json_string_length(tag) || json_string_length(tag) > TAG_LENGTH_MAX)
+            return error_set(error, ERROR_INPUT, "a tag must be a text of 1 to %d bytes", TAG_LENGTH_MAX);
+    }
+    *tags = list;
+    return 0;
+}
+
+/* "from" names a run, whose model file is meant; no path comes in by the network. */
+static int resolve_from(struct store *store, struct job *job, struct error *error)
+{
+    char sha256[65], *path;
+    if (!job->from[0]) return 0;
+    if (store_model_file(store, job->from, &path, sha256, error)) return -1;
+    int length = snprintf(job->from, sizeof job->from, "%s", path);
+    free(path);
+    return (size_t)length < sizeof job->from ? 0 : error_set(error, ERROR_INPUT, "the model's path is too long");
+}
+
+static int resolve_dataset(const struct studio *studio, struct job *job, struct error *error)
+{
+    char *path;
+    const struct dataset_entry *entry = dataset_find(job->dataset);
+    if (entry && !entry->built_in) {
+        const struct dataset_options options = {.data_dir = studio->data_dir, .home = studio->home};
+        if (dataset_locate(entry, &options, &path, error)) return -1;
+        free(path);
+    }
+    if (library_resolve(studio->home, job->dataset, &path, error)) return -1;
+    int length = snprintf(job->dataset, sizeof job->dataset, "%s", path);
+    free(path);
+    return (size_t)length < sizeof job->dataset ? 0 : error_set(error, ERROR_INPUT, "the data set's path is too long");
+}
+
+static int need_found(const char *id, struct error *error)
+{
+    const struct engine_ops *engine;
+    if (engine_need(id, &engine, error)) {
+        error->code = ERROR_INPUT;
+        return -1;
+    }
+    struct engine_probe probe;
+    engine->probe(&probe);
+    return probe.found ? 0 : error_set(error, ERROR_UNAVAILABLE, "%s", probe.missing);
+}
+
+int make_job(const struct studio *studio, struct store *store, const json_t *settings, const char *engine, const char *name,
+             struct job *job, struct error *error)
+{
+    if (settings_to_job(settings, job, error)) return -1;
+    if (strlen(engine) >= sizeof job->engine) return error_set(error, ERROR_INPUT, "there is no engine \"%.40s\"", engine);
+    snprintf(job->engine, sizeof job->engine, "%s", engine);
+    if (need_found(engine, error)) return -1;
+    if (name && strlen(name) >= sizeof job->name) return error_set(error, ERROR_INPUT, "the name is too long");
+    if (name) snprintf(job->name, sizeof job->name, "%s", name);
+    if (studio->data_dir && (size_t)snprintf(job->data_dir, sizeof job->data_dir, "%s", studio->data_dir) >= sizeof job->data_dir)
+        return error_set(error, ERROR_INPUT, "the path of the data folder is too long");
+    job_make_id(engine, job->run);
+    if (job_set_home(job, studio->home, error) || resolve_dataset(studio, job, error) || resolve_from(store, job, error))
+        return -1;
+    snprintf(job->out_dir, sizeof job->out_dir, "%s", job->run_dir); /* each run keeps its own model */
+    return job_check(job, error);
+}
+
+static int create_run(struct studio *studio, const json_t *body, struct job *job, struct error *error)
+{
+    static const char *const known[] = {"engine", "settings", "name", "tags", NULL};
+    const char *engine, *name = NULL;
+    const json_t *tags;
+    if (refuse_others(body, known, error) || js_need_string(body, "engine", &engine, error) ||
+        js_get_string(body, "name", &name, error) || read_tags(body, &tags, error) ||
+        make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, job, error) ||
+        store_run_create(studio->store, job, NULL, tags, false, error))
+        return -1;
+    return training_add(studio->training, job->run, NULL, error);
+}
+
+static void post_run(struct studio *studio, struct call *call)
+{
+    struct error error;
+    struct job *job = malloc(sizeof *job);
+    if (!job) error_set_memory(&error, "a run");
+    if (!job || create_run(studio, call_body(call), job, &error)) {
+        call_fail(call, &error);
+    } else {
+        training_tick(studio->training);
+        reply_run(studio, call, job->run, false, 201);
+    }
+    free(job);
+}
+
+/* --- looking --- */
+
+static void get_runs(struct studio *studio, struct call *call)
+{
+    struct error error;
+    json_t *runs;
+    uint64_t total;
+    const char *order = call_text(call, "order");
+    const struct run_filter filter = {
+        .text = call_text(call, "q"),
+        .state = call_text(call, "state"),
+        .engine = call_text(call, "engine"),
+        .tag = call_text(call, "tag"),
+        .showdown = call_text(call, "group"),
+        .sort = call_text(call, "sort"),
+        .ascending = order && strcmp(order, "asc") == 0,
+        .deleted = call_integer(call, "deleted") != 0,
+        .limit = (uint32_t)call_integer(call, "limit"),
+        .offset = (uint32_t)call_integer(call, "offset"),
+    };
+    if (store_run_list(studio->store, &filter, &runs, &total, &error)) call_fail(call, &error);
+    else call_reply(call, 200, json_pack("{s:o, s:I}", "runs", runs, "total", (json_int_t)total));
+}
+
+static void get_run(struct studio *studio, struct call *call)
+{
+    reply_run(studio, call, call_path(call, "id"), true, 200);
+}
+
+struct stretch {
+    char run[64];
+    uint64_t from, to;
+    size_t max;
+};
+
+json_t *points_json(const struct points *points)
+{
+    json_t *step = json_array(), *loss = json_array(), *seconds = json_array();
+    for (size_t i = 0; i < points->count; i++) {
+        json_array_append_new(step, json_integer((json_int_t)points->step[i]));
+        json_array_append_new(loss, js_real(points->loss[i]));
+        json_array_append_new(seconds, js_real(points->seconds[i]));
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "from", (json_int_t)points->from, "to", (json_int_t)points->to, "total",
+                     (json_int_t)points->total, "stride", (json_int_t)points->stride, "step", step, "loss", loss, "seconds", seconds);
+}
+
+static int compute_points(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)studio;
+    const struct stretch *stretch = context;
+    struct points points;
+    if (store_points(store, stretch->run, stretch->from, stretch->to, stretch->max, &points, error)) return -1;
+    *out = points_json(&points);
+    points_free(&points);
+    return 0;
+}
+
+static void get_points(struct studio *studio, struct call *call)
+{
+    struct stretch *stretch = calloc(1, sizeof *stretch);
+    if (stretch) {
+        int64_t to = call_integer(call, "to");
+        snprintf(stretch->run, sizeof stretch->run, "%s", call_path(call, "id"));
+        stretch->from = (uint64_t)call_integer(call, "from");
+        stretch->to = to < 0 ? UINT64_MAX : (uint64_t)to;
+        stretch->max = (size_t)call_integer(call, "max");
+    }
+    call_compute(studio, call, compute_points, stretch);
+}
+
+static void get_file(struct studio *studio, struct call *call)
+{
+    struct error error;
+    char *path, header[200];
+    const char *name = call_path(call, "name");
+    if (store_file_path(studio->store, call_path(call, "id"), name, &path, &error)) {
+        call_fail(call, &error);
+        return;
+    }
+    if (file_exists(path)) {
+        snprintf(header, sizeof header, "attachment; filename=\"%s\"", path_is_plain_name(name) ? name : "model");
+        request_add_header(call_request(call), "Content-Disposition", header);
+    }
+    if (request_reply_file(call_request(call), path, "application/octet-stream", &error)) {
+        error.code = ERROR_NOT_FOUND;
+        call_fail(call, &error);
+    }
+    free(path);
+}
+
+/* --- steering and changing --- */
+
+/* A run in a terminal hears a stop, as its Ctrl-C would be; pausing is the terminal's own affair. */
+static int stop_terminal(struct studio *studio, const char *run, enum worker_command command, struct error *error)
+{
+    if (command != WORKER_STOP)
+        return error_set(error, ERROR_CONFLICT, "run %.60s trains in a terminal: it can only be stopped from here", run);
+    return store_run_interrupt_owner(studio->store, run, error);
+}
+
+static void steer(struct studio *studio, struct call *call, enum worker_command command)
+{
+    struct error error;
+    struct run_record *record = malloc(sizeof *record);
+    const char *run = call_path(call, "id");
+    int status = record ? store_run_get(studio->store, run, record, &error) : error_set_memory(&error, "a run");
+    if (!status)
+        status = record->owned && record->by_terminal ? stop_terminal(studio, run, command, &error)
+                                                      : training_command(studio->training, run, command, &error);
+    if (status) call_fail(call, &error);
+    else reply_run(studio, call, run, false, 200);
+    free(record);
+}
+
+static void post_pause(struct studio *studio, struct call *call)
+{
+    steer(studio, call, WORKER_PAUSE);
+}
+
+static void post_resume(struct studio *studio, struct call *call)
+{
+    steer(studio, call, WORKER_RESUME);
+}
+
+static void post_stop(struct studio *studio, struct call *call)
+{
+    steer(studio, call, WORKER_STOP);
+}
+
+static int continue_run(struct studio *studio, const char *run, const json_t *body, struct run_record *record, struct error *error)
+{
+    static const char *const known[] = {"engine", "epochs", NULL};
+    const char *engine = NULL;
+    if (store_run_get(studio->store, run, record, error)) return -1;
+    uint32_t epochs = record->job.epochs;
+    if (refuse_others(body, known, error) || js_get_string(body, "engine", &engine, error) ||
+        js_get_u32(body, "epochs", 1, 1000000, &epochs, error))
+        return -1;
+    if (!engine) engine = record->job.engine;
+    if (record->deleted) return error_set(error, ERROR_CONFLICT, "run %.60s is deleted: restore it first", run);
+    if (run_state_is_live(record->state))
+        return error_set(error, ERROR_CONFLICT, "run %.60s is %s: only an ended run can be continued", run,
+                         run_state_name(record->state));
+    if (record->state == RUN_FINISHED && epochs <= record->job.epochs)
+        return error_set(error, ERROR_CONFLICT, "run %.60s has done its %u epochs: ask for more than that", run, record->job.epochs);
+    if (need_found(engine, error) || store_run_claim(studio->store, run, engine, epochs, error)) return -1;
+    return training_add(studio->training, run, NULL, error);
+}
+
+static void post_continue(struct studio *studio, struct call *call)
+{
+    struct error error;
+    const char *run = call_path(call, "id");
+    struct run_record *record = malloc(sizeof *record);
+    if (!record) error_set_memory(&error, "a run");
+    if (!record || continue_run(studio, run, call_body(call), record, &error)) {
+        call_fail(call, &error);
+    } else {
+        training_tick(studio->training);
+        reply_run(studio, call, run, false, 200);
+    }
+    free(record);
+}
+
+static int edit_run(struct studio *studio, const char *run, const json_t *body, struct error *error)
+{
+    static const char *const known[] = {"name", "tags", "notes", NULL};
+    const char *name = NULL, *notes = NULL;
+    const json_t *tags;
+    if (refuse_others(body, known, error) || js_get_string(body, "name", &name, error) ||
+        js_get_string(body, "notes", &notes, error) || read_tags(body, &tags, error))
+        return -1;
+    if (name && !path_is_plain_name(name))
+        return error_set(error, ERROR_INPUT, "the name \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only", name);
+    if (notes && strlen(notes) > NOTES_LENGTH_MAX)
+        return error_set(error, ERROR_INPUT, "the notes are too long: the most is %d bytes", NOTES_LENGTH_MAX);
+    return store_run_edit(studio->store, run, name, tags, notes, error);
+}
+
+static void patch_run(struct studio *studio, struct call *call)
+{
+    struct error error;
+    const char *run = call_path(call, "id");
+    if (edit_run(studio, run, call_body(call), &error)) call_fail(call, &error);
+    else reply_run(studio, call, run, false, 200);
+}
+
+static void delete_run(struct studio *studio, struct call *call)
+{
+    struct error error;
+    const char *run = call_path(call, "id");
+    bool forever = call_integer(call, "forever") != 0;
+    json_t *value;
+    if (store_run_json(studio->store, run, false, &value, &error)) {
+        call_fail(call, &error);
+    } else if (store_run_delete(studio->store, run, forever, &error)) {
+        json_decref(value);
+        call_fail(call, &error);
+    } else {
+        json_object_set_new(value, "deleted", json_true());
+        call_reply(call, 200, value);
+    }
+}
+
+static void post_restore(struct studio *studio, struct call *call)
+{
+    struct error error;
+    const char *run = call_path(call, "id");
+    if (store_run_restore(studio->store, run, &error)) call_fail(call, &error);
+    else reply_run(studio, call, run, false, 200);
+}
+
+static const struct parameter list_parameters[] = {
+    {"q", PARAMETER_TEXT, 0, 0, 0, NULL, "text in the id, name, notes, tags or settings"},
+    {"state", PARAMETER_CHOICE, 0, 0, 0, "queued starting running paused stopping finished stopped failed interrupted", "in this state"},
+    {"engine", PARAMETER_TEXT, 0, 0, 0, NULL, "of this engine"},
+    {"tag", PARAMETER_TEXT, 0, 0, 0, NULL, "with this tag"},
+    {"group", PARAMETER_TEXT, 0, 0, 0, NULL, "of this showdown"},
+    {"sort", PARAMETER_CHOICE, 0, 0, 0, "created_at name engine state val_accuracy seconds", "by which column"},
+    {"order", PARAMETER_CHOICE, 0, 0, 0, "desc asc", "which way"},
+    {"limit", PARAMETER_INTEGER, 1, 1000, 100, NULL, "at most so many"},
+    {"offset", PARAMETER_INTEGER, 0, INT32_MAX, 0, NULL, "from this one on"},
+    {"deleted", PARAMETER_INTEGER, 0, 1, 0, NULL, "1: the deleted ones"},
+    {0},
+};
+static const struct parameter points_parameters[] = {
+    {"from", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "first global step"},
+    {"to", PARAMETER_INTEGER, -1, INT64_MAX, -1, NULL, "last global step; -1: to the end"},
+    {"max", PARAMETER_INTEGER, 2, POINTS_MAX, 2000, NULL, "at most so many points"},
+    {0},
+};
+static const struct parameter delete_parameters[] = {
+    {"forever", PARAMETER_INTEGER, 0, 1, 0, NULL, "1: now, with its files, not in a day"},
+    {0},
+};
+
+static const struct route routes[] = {
+    {"POST", "/api/runs", post_run, "Start a run", NULL, SCHEMA(NewRun), SCHEMA(Run), 201, ROUTE_CHANGES},
+    {"GET", "/api/runs", get_runs, "Runs, newest first", list_parameters, NULL, SCHEMA(RunList), 200, 0},
+    {"GET", "/api/runs/{id}", get_run, "A run with its epochs and log", NULL, NULL, SCHEMA(FullRun), 200, 0},
+    {"PATCH", "/api/runs/{id}", patch_run, "Rename, tag, note", NULL, SCHEMA(RunEdit), SCHEMA(Run), 200, ROUTE_CHANGES},
+    {"DELETE", "/api/runs/{id}", delete_run, "Delete; can be undone for a day", delete_parameters, NULL, SCHEMA(Run), 200, 0},
+    {"POST", "/api/runs/{id}/restore", post_restore, "Undo a deletion", NULL, SCHEMA(Nothing), SCHEMA(Run), 200, ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/pause", post_pause, "Pause the training", NULL, SCHEMA(Nothing), SCHEMA(Run), 200, ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/resume", post_resume, "Go on with a paused training", NULL, SCHEMA(Nothing), SCHEMA(Run), 200,
+     ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/stop", post_stop, "Stop the training, keeping all", NULL, SCHEMA(Nothing), SCHEMA(Run), 200,
+     ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/continue", post_continue, "Go on from the last checkpoint, with any engine", NULL, SCHEMA(Continue),
+     SCHEMA(Run), 200, ROUTE_CHANGES},
+    {"GET", "/api/runs/{id}/points", get_points, "The loss curve, reduced to what a screen can show", points_parameters, NULL,
+     SCHEMA(Points), 200, 0},
+    {"GET", "/api/runs/{id}/files/{name}", get_file, "A model file", NULL, NULL, "application/octet-stream", 200, ROUTE_RAW},
+};
+const struct route_group routes_runs = ROUTE_GROUP("runs", routes);

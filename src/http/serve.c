@@ -1,0 +1,135 @@
+#include "http/serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/hub.h"
+#include "http/library.h"
+#include "http/offload.h"
+#include "http/router.h"
+#include "http/security.h"
+#include "http/training.h"
+
+/* How often workers' words are written and listeners told. */
+#define TICK_MS 40
+#define HOUSEKEEPING_MS 60000
+#define UNDO_MS ((int64_t)24 * 3600 * 1000)
+#define THREADS 2
+/* How long runs may take to write their checkpoints at the end. */
+#define FAREWELL_SECONDS 15.0
+
+struct life {
+    struct studio studio;
+    double end_by; /* clock at which it ends though runs still train; 0: not ending */
+    char token[33];
+};
+
+static void tick(void *context)
+{
+    struct life *life = context;
+    training_tick(life->studio.training);
+    hub_tick(life->studio.hub);
+    if (life->end_by > 0 && (training_idle(life->studio.training) || clock_monotonic() > life->end_by))
+        server_stop(life->studio.server);
+}
+
+static void keep_house(void *context)
+{
+    struct life *life = context;
+    struct error error;
+    uint32_t count;
+    if (store_mark_interrupted(life->studio.store, &count, &error) ||
+        store_purge(life->studio.store, clock_wall_ms() - UNDO_MS, &error))
+        log_error(&error);
+}
+
+/* The first signal lets runs write their checkpoints, a second one ends at once. */
+static void on_signal(void *context)
+{
+    struct life *life = context;
+    if (life->end_by > 0) {
+        server_stop(life->studio.server);
+        return;
+    }
+    life->end_by = clock_monotonic() + FAREWELL_SECONDS;
+    if (!training_idle(life->studio.training)) log_line("stopping: the runs in training write their checkpoints");
+    training_stop_all(life->studio.training);
+}
+
+static int check_access(struct life *life, const struct serve_options *options, struct error *error)
+{
+    struct studio *studio = &life->studio;
+    studio->loopback = security_is_loopback(options->host);
+    studio->token = options->token;
+    if (studio->token && strlen(studio->token) < 8)
+        return error_set(error, ERROR_USAGE, "the token is too short: give at least 8 characters, or none to have one made");
+    if (studio->token || studio->loopback) return 0;
+    if (!security_make_token(life->token)) return error_set(error, ERROR_FAILED, "no random numbers are to be had for a token");
+    studio->token = life->token;
+    return 0;
+}
+
+static int open_parts(struct life *life, const struct serve_options *options, struct error *error)
+{
+    struct studio *studio = &life->studio;
+    uint32_t interrupted;
+    if (check_access(life, options, error) || store_open(studio->home, &studio->store, error) ||
+        server_create(options->host, options->port, router_handle, studio, &studio->server, error) ||
+        store_mark_interrupted(studio->store, &interrupted, error) || training_create(studio, &studio->training, error) ||
+        hub_create(studio, &studio->hub, error) || library_create(studio->home, studio->data_dir, &studio->library, error) ||
+        offload_create(studio, THREADS, &studio->offload, error))
+        return -1;
+    if (interrupted) log_line("%u run%s did not end well: see them under Runs", interrupted, interrupted == 1 ? "" : "s");
+    return 0;
+}
+
+/* IPv6 addresses stand in brackets; "any" is reached by loopback. */
+static void write_address(const struct studio *studio, char *out, size_t size)
+{
+    const char *host = studio->host;
+    if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) host = "127.0.0.1";
+    bool v6 = strchr(host, ':') != NULL;
+    int used = snprintf(out, size, "http://%s%s%s:%u/", v6 ? "[" : "", host, v6 ? "]" : "", server_port(studio->server));
+    if (studio->token && used > 0 && (size_t)used < size) snprintf(out + used, size - (size_t)used, "?token=%s", studio->token);
+}
+
+static int run(struct life *life, const struct serve_options *options, struct error *error)
+{
+    struct studio *studio = &life->studio;
+    char address[512];
+    struct watch *watches[] = {
+        server_every(studio->server, TICK_MS, tick, life),
+        server_every(studio->server, HOUSEKEEPING_MS, keep_house, life),
+        server_on_signal(studio->server, SIGINT, on_signal, life),
+        server_on_signal(studio->server, SIGTERM, on_signal, life),
+    };
+    int status = 0;
+    for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++)
+        if (!watches[i]) status = error_set_memory(error, "the event loop");
+    if (!status) {
+        write_address(studio, address, sizeof address);
+        options->on_ready(options->context, address, studio->token);
+        server_run(studio->server);
+    }
+    for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++) server_cancel(watches[i]);
+    return status;
+}
+
+int serve(const struct serve_options *options, struct error *error)
+{
+    struct life life = {.studio = {.home = options->home, .data_dir = options->data_dir, .host = options->host}};
+    struct studio *studio = &life.studio;
+    studio->started = clock_monotonic();
+    int status = open_parts(&life, options, error);
+    if (!status) status = run(&life, options, error);
+    offload_destroy(studio->offload);
+    training_destroy(studio->training);
+    server_destroy(studio->server);
+    hub_destroy(studio->hub);
+    library_destroy(studio->library);
+    store_close(studio->store);
+    return status;
+}

@@ -1,0 +1,23 @@
+/* The studio's server: what `nnstudio serve` runs. */
+#ifndef NNSTUDIO_HTTP_SERVE_H
+#define NNSTUDIO_HTTP_SERVE_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct serve_options {
+    const char *host;     /* "127.0.0.1" */
+    uint16_t port;        /* 8501; 0: any */
+    const char *home;     /* made when it is not there */
+    const char *data_dir; /* or NULL */
+    const char *token;    /* or NULL: one is made when the address is not loopback's */
+    /* Called once it listens, with the address to open in a browser. */
+    void (*on_ready)(void *context, const char *address, const char *token);
+    void *context;
+};
+
+/* Serves until SIGINT or SIGTERM; then stops the runs in training with a checkpoint and returns 0. */
+int serve(const struct serve_options *options, struct error *error);
+
+#endif

@@ -1,0 +1,24 @@
+/* What the handlers of this room share: the server, the store, the parts that live as long as they do. */
+#ifndef NNSTUDIO_HTTP_STUDIO_H
+#define NNSTUDIO_HTTP_STUDIO_H
+
+#include "http/server.h"
+#include "store/store.h"
+
+struct studio {
+    struct server *server;
+    struct store *store;         /* the loop's own handle */
+    const char *home;
+    const char *data_dir;        /* or NULL */
+    const char *token;           /* or NULL: none is asked for */
+    const char *host;            /* what it was told to listen on */
+    bool loopback;               /* only this machine can reach it */
+    double started;              /* clock_monotonic() */
+    struct training *training;
+    struct hub *hub;
+    struct offload *offload;
+    struct library *library;
+    struct tasks *tasks;
+};
+
+#endif
