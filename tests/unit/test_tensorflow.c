@@ -241,7 +241,8 @@ static void assert_same_training(struct engine *engine, struct reference *r, int
 static const struct optimizer optimizers[] = {
     {.type = OPTIMIZER_SGD, .learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     {.type = OPTIMIZER_SGD, .learning_rate = 0.1, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
-    {.type = OPTIMIZER_SGD, .learning_rate = 0.1, .momentum = 0.5, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+    {.type = OPTIMIZER_SGD, .learning_rate = 0.1, .momentum = 0.5, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999,
+     .epsilon = 1e-8},
     {.type = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     /* An epsilon that matters, so that its place in the formula does. */
     {.type = OPTIMIZER_ADAM, .learning_rate = 0.01, .weight_decay = 0.05, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3},
@@ -488,6 +489,27 @@ static void gradients_equal_finite_differences(void **state)
 
 /* --- What can go wrong --- */
 
+static void what_tensorflow_refuses_is_one_clear_line(void **state)
+{
+    NEEDS_TENSORFLOW();
+    struct error error;
+    struct reference r;
+    struct engine *engine = start(&r, ACTIVATION_RELU, 1, DTYPE_FLOAT32, &optimizers[0]);
+    uint8_t strange[SAMPLES];
+    memset(strange, CLASSES, sizeof strange);
+    const struct split wrong = {.count = SAMPLES, .pixels = pixels, .labels = strange};
+    double loss;
+    assert_int_equal(ops->attach(engine, &wrong, &error), 0);
+    assert_int_equal(ops->train(engine, (const uint32_t[]){3, 4}, 2, &loss, NULL, &error), -1);
+    assert_non_null(strstr(error.message, "training with TensorFlow: Received a label value of 5"));
+    assert_null(strchr(error.message, '\n'));
+    /* It goes on with good samples. */
+    assert_int_equal(ops->attach(engine, &samples, &error), 0);
+    assert_int_equal(ops->train(engine, (const uint32_t[]){3, 4}, 2, &loss, NULL, &error), 0);
+    ops->close(engine);
+    reference_free(&r);
+}
+
 static void what_cannot_be_opened_is_one_clear_line(void **state)
 {
     NEEDS_TENSORFLOW();
@@ -559,6 +581,7 @@ int main(void)
         cmocka_unit_test(a_fresh_engine_has_zero_parameters),
         cmocka_unit_test(a_trace_shows_the_real_step_in_order),
         cmocka_unit_test(gradients_equal_finite_differences),
+        cmocka_unit_test(what_tensorflow_refuses_is_one_clear_line),
         cmocka_unit_test(memory_does_not_grow_with_calls),
         cmocka_unit_test(what_cannot_be_opened_is_one_clear_line), /* the last: it changes the environment */
     };

@@ -147,7 +147,7 @@ void graph_become_function(struct graph *body, const char *name, const TF_Output
     note(body, name);
 }
 
-void graph_add_function(struct graph *graph, graph_define_fn *define, const struct training *training)
+void graph_add_function(struct graph *graph, graph_define_fn *define, const void *context)
 {
     struct graph body;
     if (graph->failed) return;
@@ -155,7 +155,7 @@ void graph_add_function(struct graph *graph, graph_define_fn *define, const stru
         graph->failed = true;
         return;
     }
-    define(training, &body);
+    define(&body, context);
     if (graph_check(&body, &graph->error)) {
         graph->failed = true;
     } else {

@@ -52,9 +52,8 @@ TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType 
 void graph_gradients(struct graph *graph, TF_Output y, TF_Output dy, const TF_Output *x, size_t count, TF_Output *gradients);
 
 /* Adds a function to a graph: `define` writes its body into a graph of its own and ends with graph_become_function(). */
-struct training;
-typedef void graph_define_fn(const struct training *training, struct graph *body);
-void graph_add_function(struct graph *graph, graph_define_fn *define, const struct training *training);
+typedef void graph_define_fn(struct graph *body, const void *context);
+void graph_add_function(struct graph *graph, graph_define_fn *define, const void *context);
 /* `inputs` are placeholders; `effects` run although no output needs them. */
 void graph_become_function(struct graph *body, const char *name, const TF_Output *inputs, size_t input_count,
                            const TF_Output *outputs, size_t output_count, TF_Operation *const *effects,

@@ -153,21 +153,22 @@ static void declare_state(struct graph *g, TF_Output state[STATE])
 }
 
 /* step < steps */
-static void define_condition(const struct training *t, struct graph *g)
+static void define_condition(struct graph *g, const void *context)
 {
+    (void)context;
     TF_Output state[STATE];
-    (void)t;
     declare_state(g, state);
     TF_Output more = op(g, "Less", state[STEP], state[STEPS]);
     graph_become_function(g, "more_steps", state, STATE, &more, 1, NULL, 0);
 }
 
 /* One batch: the next rows of the order, a training step over them, its loss and count written down. */
-static void define_body(const struct training *t, struct graph *g)
+static void define_body(struct graph *g, const void *context)
 {
+    const struct training *t = context;
     TF_Output state[STATE], next[STATE];
     struct variables v;
-    struct step step;
+    struct step step = {0};
     declare_state(g, state);
     declare_variables(t, g, &v);
     memcpy(next, state, sizeof next);
