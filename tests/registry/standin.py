@@ -1,0 +1,254 @@
+"""A small stateful stand-in for Entra ID, Azure Resource Manager, and Azure's machine identity endpoints, on loopback.
+
+It answers as transcripts of Microsoft's own client show; Prism in front of its ARM part checks every request and answer
+against Microsoft's description. `Azure.faults` makes it misbehave on purpose.
+"""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import http.server
+import json
+import re
+import ssl
+import threading
+import time
+import urllib.parse
+
+ACCOUNT = "devstoreaccount1"
+# The key of every Azurite, published in its documentation.
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+TENANT = "11111111-1111-1111-1111-111111111111"
+CLIENT = "44444444-4444-4444-4444-444444444444"
+SECRET = "client-secret-that-nobody-may-see"
+SCOPE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg1/providers/Microsoft.MachineLearningServices/workspaces/ws1"
+
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def make_token(audience):
+    """A JSON web token as Azurite wants it; its signature is not checked there."""
+    now = int(time.time())
+    claims = {"aud": audience, "iss": f"https://sts.windows.net/{TENANT}/", "iat": now, "nbf": now - 10, "exp": now + 3600, "oid": "o", "tid": TENANT}
+    head = {"alg": "RS256", "typ": "JWT"}
+    return ".".join([b64url(json.dumps(head).encode()), b64url(json.dumps(claims).encode()), b64url(b"signature-that-nobody-may-see")])
+
+
+def make_sas(container, permissions="rcw", seconds=3600):
+    """A service SAS, version 2021-08-06."""
+    expiry = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    fields = [permissions, "", expiry, f"/blob/{ACCOUNT}/{container}", "", "", "", "2021-08-06", "c", "", "", "", "", "", "", ""]
+    signature = base64.b64encode(hmac.new(base64.b64decode(KEY), "\n".join(fields).encode(), hashlib.sha256).digest()).decode()
+    return urllib.parse.urlencode({"sv": "2021-08-06", "se": expiry, "sr": "c", "sp": permissions, "sig": signature})
+
+
+class Azure:
+    """What the stand-in knows, and how it is to misbehave."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.reset()
+
+    def reset(self, secrets="sas", credentials="AccountKey"):
+        self.models = {}  # name -> {version: envelope}
+        self.secrets = secrets  # "sas", "key", "refused"
+        self.credentials = credentials
+        self.sas_seconds = [3600]  # how long the next SAS's live; the last one is kept
+        self.log = []  # "METHOD path"
+        self.device = ["pending", "slow_down", "pending", "ok"]  # answers to polling
+        self.device_interval = 1
+        self.tokens = 0
+        self.blob_endpoint = None
+
+    # ---- Entra ID
+
+    def token(self, form):
+        grant = form.get("grant_type", "")
+        audience = form.get("scope", "").split(" ")[0].removesuffix("/.default")
+        if grant == "client_credentials":
+            if form.get("client_assertion"):
+                if form["client_assertion"] != "federated-token":
+                    return 401, {"error": "invalid_client", "error_description": "AADSTS700211: bad assertion", "trace_id": "t1"}
+            elif form.get("client_secret") != SECRET:
+                return 401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided.", "trace_id": "t1"}
+        elif grant.endswith("device_code"):
+            answer = self.device.pop(0) if len(self.device) > 1 else self.device[0]
+            if answer != "ok":
+                code = "authorization_pending" if answer == "pending" else answer
+                return 400, {"error": code, "error_description": f"AADSTS70016: {code}", "error_codes": [70016]}
+        elif grant == "authorization_code":
+            challenge = b64url(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
+            if form.get("code") != "the-code" or challenge != getattr(self, "challenge", None):
+                return 400, {"error": "invalid_grant", "error_description": "AADSTS70008: bad code"}
+        elif grant == "refresh_token":
+            if form.get("refresh_token") != "refresh-token-that-nobody-may-see":
+                return 400, {"error": "invalid_grant", "error_description": "AADSTS70000"}
+        else:
+            return 400, {"error": "unsupported_grant_type"}
+        self.tokens += 1
+        answer = {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": make_token(audience)}
+        if grant in ("authorization_code", "refresh_token") or grant.endswith("device_code"):
+            answer["refresh_token"] = "refresh-token-that-nobody-may-see"
+        return 200, answer
+
+    # ---- ARM
+
+    def arm(self, method, path, query, body, host):
+        if path == "/metadata/endpoints":
+            return 200, [self.metadata]
+        if path == "/subscriptions":
+            return 200, {"value": [{"id": f"/subscriptions/{SUBSCRIPTION}", "subscriptionId": SUBSCRIPTION, "displayName": "one"}]}
+        if path == f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/workspaces":
+            return 200, {"value": [self.workspace()]}
+        if not path.lower().startswith(SCOPE.lower()):
+            return 404, error("ResourceGroupNotFound", "Resource group could not be found.")
+        tail = path[len(SCOPE) :]
+        if tail == "":
+            return 200, self.workspace()
+        if tail == "/datastores":
+            return 200, {"value": [self.datastore()]}
+        if tail == "/datastores/workspaceblobstore":
+            return 200, self.datastore()
+        if tail == "/datastores/workspaceblobstore/listSecrets":
+            if self.secrets == "refused":
+                return 403, error("AuthorizationFailed", "no right to listSecrets")
+            if self.secrets == "key":
+                return 200, {"secretsType": "AccountKey", "key": KEY}
+            seconds = self.sas_seconds.pop(0) if len(self.sas_seconds) > 1 else self.sas_seconds[0]
+            return 200, {"secretsType": "Sas", "sasToken": make_sas("cont", seconds=seconds)}
+        match = re.fullmatch(r"/models/([^/]+)(?:/versions(?:/([^/]+))?)?", tail)
+        if match:
+            return self.model(method, match[1], match[2], tail.endswith("/versions"), query, body)
+        return 404, error("ResourceNotFound", f"no {tail}")
+
+    def workspace(self):
+        return {
+            "id": SCOPE, "name": "ws1", "type": "Microsoft.MachineLearningServices/workspaces", "location": "westeurope",
+            "properties": {"workspaceId": "22222222-2222-2222-2222-222222222222", "v1LegacyMode": False, "friendlyName": "ws1"},
+        }
+
+    def datastore(self):
+        protocol, suffix = self.blob_endpoint
+        credentials = {"credentialsType": self.credentials}
+        return {
+            "id": SCOPE + "/datastores/workspaceblobstore", "name": "workspaceblobstore",
+            "type": "Microsoft.MachineLearningServices/workspaces/datastores",
+            "properties": {
+                "datastoreType": "AzureBlob", "accountName": ACCOUNT, "containerName": "cont", "endpoint": suffix, "protocol": protocol,
+                "isDefault": True, "credentials": credentials, "serviceDataAccessAuthIdentity": "None",
+            },
+        }
+
+    def model(self, method, name, version, listing, query, body):
+        versions = self.models.setdefault(name, {})
+        if method == "PUT" and version:
+            properties = body["properties"]
+            old = versions.get(version)
+            if old and old["properties"]["modelUri"] != properties["modelUri"]:
+                return 400, error("UserError", "Asset paths cannot be updated.")
+            now = datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
+            created = old["systemData"]["createdAt"] if old else now
+            versions[version] = {
+                "id": f"{SCOPE}/models/{name}/versions/{version}", "name": version,
+                "type": "Microsoft.MachineLearningServices/workspaces/models/versions",
+                "properties": {**properties, "provisioningState": "Succeeded"},
+                "systemData": {"createdAt": created, "createdBy": "someone", "createdByType": "User", "lastModifiedAt": now},
+            }
+            return (200 if old else 201), versions[version]
+        if not versions:
+            return 404, error("UserError", f"ModelContainer {name} not found")
+        if listing:
+            newest = sorted(versions.values(), key=lambda v: v["systemData"]["createdAt"], reverse=True)
+            return 200, {"value": newest[: int(query.get("$top", 100))]}
+        if version:
+            return (200, versions[version]) if version in versions else (404, error("UserError", f"no version {version}"))
+        numbers = [int(v) for v in versions if v.isdigit()]
+        return 200, {
+            "id": f"{SCOPE}/models/{name}", "name": name, "type": "Microsoft.MachineLearningServices/workspaces/models",
+            "properties": {"nextVersion": str(max(numbers, default=0) + 1), "latestVersion": str(max(numbers, default=1)), "isArchived": False},
+        }
+
+
+def error(code, message):
+    return {"error": {"code": code, "message": message, "details": [], "additionalInfo": []}}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    azure: Azure
+
+    def log_message(self, *arguments):
+        pass
+
+    def reply(self, status, value, headers=()):
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("x-ms-request-id", "request-1")
+        for name, text in headers:
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def handle_any(self):
+        split = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(split.query))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        azure = self.azure
+        with azure.lock:
+            azure.log.append(f"{self.command} {split.path}")
+            path = split.path
+            if "/oauth2/v2.0/" in path or path.endswith("/openid-configuration") or "/discovery/" in path:
+                return self.entra(path, dict(urllib.parse.parse_qsl(body.decode())))
+            if path in ("/metadata/identity/oauth2/token", "/msi/token"):
+                return self.identity(query)
+            if path != "/metadata/endpoints" and not self.headers.get("Authorization", "").startswith("Bearer ey"):
+                return self.reply(401, error("AuthenticationFailed", "no token"))
+            status, value = azure.arm(self.command, path, query, json.loads(body) if body else None, self.headers.get("Host"))
+            self.reply(status, value)
+
+    def entra(self, path, form):
+        azure = self.azure
+        if path.endswith("/openid-configuration"):
+            base = f"{azure.login}/{TENANT}"
+            return self.reply(200, {
+                "token_endpoint": base + "/oauth2/v2.0/token", "authorization_endpoint": base + "/oauth2/v2.0/authorize",
+                "device_authorization_endpoint": base + "/oauth2/v2.0/devicecode", "issuer": base + "/v2.0", "jwks_uri": base + "/discovery/v2.0/keys",
+            })
+        if path.endswith("/discovery/instance"):
+            return self.reply(200, {"tenant_discovery_endpoint": f"{azure.login}/{TENANT}/v2.0/.well-known/openid-configuration", "metadata": []})
+        if path.endswith("/devicecode"):
+            return self.reply(200, {
+                "user_code": "GTHK3QXW9", "device_code": "device-code-that-nobody-may-see", "verification_uri": "https://microsoft.com/devicelogin",
+                "expires_in": 900, "interval": azure.device_interval, "message": "To sign in ...",
+            })
+        self.reply(*azure.token(form))
+
+    def identity(self, query):
+        known = self.headers.get("Metadata") == "true" or self.headers.get("X-IDENTITY-HEADER") == "identity-secret" or self.headers.get("secret") == "msi-secret"
+        if not known:
+            return self.reply(400, {"error": "invalid_request", "error_description": "header missing"})
+        self.reply(200, {
+            "access_token": make_token(query["resource"]), "expires_in": "86399", "expires_on": str(int(time.time()) + 86399),
+            "resource": query["resource"], "token_type": "Bearer",
+        })
+
+    do_GET = do_PUT = do_POST = do_HEAD = handle_any
+
+
+def serve(azure, certificate=None, port=0):
+    """Starts the stand-in in a thread; returns (server, port)."""
+    handler = type("BoundHandler", (Handler,), {"azure": azure})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads = True
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, server.server_address[1]
