@@ -1,5 +1,6 @@
 /* engine/torch against a plain C reference in double: losses, gradients, optimizers, state, errors. What needs PyTorch
  * itself is skipped where it is not installed. */
+#include <dlfcn.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "engine/engine.h"
 
@@ -297,6 +299,57 @@ static void a_library_that_is_no_pytorch_is_refused(void **state)
     assert_non_null(strstr(error.message, "PyTorch"));
     assert_null(strchr(error.message, '\n'));
     restore();
+}
+
+static void a_library_without_the_stable_abi_is_refused(void **state)
+{
+    (void)state;
+    struct engine_config config = make_config(ACTIVATION_RELU, 1, "sgd");
+    struct engine *engine;
+    struct error error;
+    Dl_info other; /* some shared library that is there */
+    assert_true(dladdr((void *)(uintptr_t)_cmocka_run_group_tests, &other) != 0);
+    point_at(other.dli_fname);
+    assert_int_equal(engine_find("torch")->open(&config, &engine, &error), -1);
+    assert_non_null(strstr(error.message, "lacks aoti_torch_abi_version: versions 2.10 to"));
+    restore();
+}
+
+/* A site-packages of empty files is enough for probe(), which loads nothing. */
+static void probe_tells_version_and_build(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"torch/lib/libtorch_cpu.so", "torch-2.9.1+cu128.dist-info/METADATA"};
+    char root[] = "/tmp/nnstudio-torch-XXXXXX", path[256];
+    struct error error;
+    struct engine_probe probe;
+    assert_non_null(mkdtemp(root));
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", root, files[i]);
+        *strrchr(path, '/') = '\0';
+        assert_int_equal(file_make_directories(path, &error), 0);
+        snprintf(path, sizeof path, "%s/%s", root, files[i]);
+        assert_int_equal(file_write(path, "", 0, &error), 0);
+    }
+    point_at(root);
+    engine_find("torch")->probe(&probe);
+    assert_false(probe.found);
+    assert_string_equal(probe.version, "2.9.1");
+    assert_non_null(strstr(probe.missing, "2.9.1 is too old: version 2.10"));
+
+    char newer[256];
+    snprintf(path, sizeof path, "%s/torch-2.9.1+cu128.dist-info", root);
+    snprintf(newer, sizeof newer, "%s/torch-2.12.0.dist-info", root);
+    assert_int_equal(rename(path, newer), 0);
+    snprintf(path, sizeof path, "%s/torch/lib/libtorch_cuda.so", root);
+    assert_int_equal(file_write(path, "", 0, &error), 0);
+    engine_find("torch")->probe(&probe);
+    assert_true(probe.found);
+    assert_string_equal(probe.version, "2.12.0");
+    assert_string_equal(probe.detail, "stable ABI, CUDA build");
+    assert_string_equal(probe.devices[0], "cpu");
+    restore();
+    assert_int_equal(file_remove_tree(root, &error), 0);
 }
 
 static void a_device_that_is_not_offered_is_refused(void **state)
@@ -600,6 +653,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_library_is_told_in_one_line),
         cmocka_unit_test(a_library_that_is_no_pytorch_is_refused),
+        cmocka_unit_test(a_library_without_the_stable_abi_is_refused),
+        cmocka_unit_test(probe_tells_version_and_build),
         cmocka_unit_test(the_reference_gradient_is_the_slope_of_its_loss),
         cmocka_unit_test(a_device_that_is_not_offered_is_refused),
         cmocka_unit_test(sgd_matches_the_reference),
