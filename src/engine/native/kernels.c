@@ -137,6 +137,7 @@ INLINE void backward_panel(size_t width, const struct native_sparse *block, cons
 static void sparse_forward(const struct native_sparse *block, const struct native_target *weight, const void *bias, void *z,
                            size_t z_stride)
 {
+    CHECK(weight->columns >= LANES && weight->columns <= PANEL * LANES);
     switch (weight->columns / LANES) {
     case 1: forward_panel(1, block, weight, bias, z, z_stride); break;
     case 2: forward_panel(2, block, weight, bias, z, z_stride); break;
@@ -144,13 +145,13 @@ static void sparse_forward(const struct native_sparse *block, const struct nativ
     case 3: forward_panel(3, block, weight, bias, z, z_stride); break;
     case 4: forward_panel(4, block, weight, bias, z, z_stride); break;
 #endif
-    default: CHECK(!"a panel's width");
     }
 }
 
 static void sparse_backward(const struct native_sparse *block, const struct native_matrix *delta, void *kept, bool first,
                             bool last, const struct native_target *weight, const struct native_update *update)
 {
+    CHECK(weight->columns >= LANES && weight->columns <= PANEL * LANES);
     switch (weight->columns / LANES) {
     case 1: backward_panel(1, block, delta, kept, first, last, weight, update); break;
     case 2: backward_panel(2, block, delta, kept, first, last, weight, update); break;
@@ -158,7 +159,6 @@ static void sparse_backward(const struct native_sparse *block, const struct nati
     case 3: backward_panel(3, block, delta, kept, first, last, weight, update); break;
     case 4: backward_panel(4, block, delta, kept, first, last, weight, update); break;
 #endif
-    default: CHECK(!"a panel's width");
     }
 }
 
