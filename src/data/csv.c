@@ -25,7 +25,8 @@ struct cursor {
 
 static bool at_line_end(const struct cursor *cursor)
 {
-    return cursor->at == cursor->end || *cursor->at == '\n' || (*cursor->at == '\r' && (cursor->at + 1 == cursor->end || cursor->at[1] == '\n'));
+    return cursor->at == cursor->end || *cursor->at == '\n' ||
+           (*cursor->at == '\r' && (cursor->at + 1 == cursor->end || cursor->at[1] == '\n'));
 }
 
 static void next_line(struct cursor *cursor)
@@ -55,7 +56,8 @@ static int cell_value(const char *text, size_t length)
     int value = 0, digits = 0;
     while (text < end && is_blank(*text)) text++;
     while (end > text && is_blank(end[-1])) end--;
-    for (; text < end && *text >= '0' && *text <= '9' && value <= 255; text++, digits++) value = value * 10 + (*text - '0');
+    for (; text < end && *text >= '0' && *text <= '9' && value <= 255; text++, digits++)
+        value = value * 10 + (*text - '0');
     if (text < end && *text == '.') {
         text++;
         while (text < end && *text == '0') text++;
@@ -109,7 +111,8 @@ static void read_header(struct cursor *cursor, struct table *table)
 static int bad_cell(const struct table *table, const struct cursor *cursor, size_t column, size_t length,
                     struct error *error)
 {
-    return error_set(error, ERROR_INPUT, "%s line %zu, column %zu: \"%.*s\" is not a whole number from 0 to 255: mend that cell",
+    return error_set(error, ERROR_INPUT,
+                     "%s line %zu, column %zu: \"%.*s\" is not a whole number from 0 to 255: mend that cell",
                      table->path, cursor->line, column + 1, length > 40 ? 40 : (int)length, cursor->at);
 }
 
@@ -120,7 +123,8 @@ static int read_row(struct cursor *cursor, const struct table *table, uint8_t *c
         /* The common case without a second look: one to three digits and the separator. */
         const char *at = cursor->at;
         unsigned value = 0;
-        while (at < cursor->end && at - cursor->at < 3 && *at >= '0' && *at <= '9') value = value * 10 + (unsigned)(*at++ - '0');
+        while (at < cursor->end && at - cursor->at < 3 && *at >= '0' && *at <= '9')
+            value = value * 10 + (unsigned)(*at++ - '0');
         if (at == cursor->at || value > 255 || (at < cursor->end && *at != cursor->separator && *at != '\n')) {
             size_t length = cell_length(cursor);
             int slow = cell_value(cursor->at, length);
@@ -166,7 +170,8 @@ static int read_table(const char *path, struct table *table, struct error *error
     read_header(&cursor, table);
     size_t lines = count_lines(text, size);
     if (table->columns < 2) {
-        error_set(error, ERROR_INPUT, "%s line 1 has one column only: a line is a label and its pixels, separated by commas", path);
+        error_set(error, ERROR_INPUT,
+                  "%s line 1 has one column only: a line is a label and its pixels, separated by commas", path);
         goto out;
     }
     if (lines > (DATASET_MAX_BYTES + lines) / table->columns) {
@@ -184,7 +189,8 @@ static int read_table(const char *path, struct table *table, struct error *error
         table->count++;
     }
     if (!table->count) {
-        error_set(error, ERROR_INPUT, "%s holds no samples: a line is a label and its pixels, separated by commas", path);
+        error_set(error, ERROR_INPUT, "%s holds no samples: a line is a label and its pixels, separated by commas",
+                  path);
         goto out;
     }
     status = 0;
@@ -250,7 +256,8 @@ int dataset_read_csv(const char *train_path, const char *test_path, struct datas
     if (read_table(train_path, &train, error)) goto out;
     if (test_path && read_table(test_path, &test, error)) goto out;
     if (test_path && test.columns != train.columns) {
-        error_set(error, ERROR_INPUT, "%s has %zu columns where %s has %zu%s", test_path, test.columns, train_path, train.columns,
+        error_set(error, ERROR_INPUT, "%s has %zu columns where %s has %zu%s", test_path, test.columns, train_path,
+                  train.columns,
                   test.columns + 1 == train.columns ? ": it has no labels, move it away to test on a part of the other"
                                                     : ": both must have the same");
         goto out;

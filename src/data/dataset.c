@@ -13,15 +13,21 @@
 
 /* The known sets. `folders` are tried in this order below a data folder; the second is where torchvision puts them. */
 static const struct dataset_entry entries[] = {
-    {.name = "synthetic", .title = "Built-in synthetic digits", .built_in = true,
+    {.name = "synthetic",
+     .title = "Built-in synthetic digits",
+     .built_in = true,
      .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
-    {.name = "mnist", .title = "MNIST", .folders = {"mnist", "MNIST/raw"},
+    {.name = "mnist",
+     .title = "MNIST",
+     .folders = {"mnist", "MNIST/raw"},
      .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
-    {.name = "fashion-mnist", .title = "Fashion-MNIST", .folders = {"fashion-mnist", "FashionMNIST/raw"},
+    {.name = "fashion-mnist",
+     .title = "Fashion-MNIST",
+     .folders = {"fashion-mnist", "FashionMNIST/raw"},
      .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
                      "Ankle boot"}},
 };
-#define ENTRY_SIDE 28
+#define ENTRY_SIDE    28
 #define ENTRY_CLASSES 10
 
 const struct dataset_entry *dataset_list(size_t *count)
@@ -49,9 +55,9 @@ int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64
                          (unsigned long long)rows, (unsigned long long)columns, DATASET_MAX_SIDE);
     if (count < 1) return error_set(error, ERROR_INPUT, "%s holds no samples: give a file with some", what);
     if (count > DATASET_MAX_BYTES / (rows * columns))
-        return error_set(error, ERROR_INPUT, "%s is too large: %llu samples of %llu x %llu pixels, the most is %zu bytes",
-                         what, (unsigned long long)count, (unsigned long long)rows, (unsigned long long)columns,
-                         DATASET_MAX_BYTES);
+        return error_set(
+            error, ERROR_INPUT, "%s is too large: %llu samples of %llu x %llu pixels, the most is %zu bytes", what,
+            (unsigned long long)count, (unsigned long long)rows, (unsigned long long)columns, DATASET_MAX_BYTES);
     return 0;
 }
 
@@ -101,9 +107,10 @@ static int check_labels(const char *split_name, const struct split *split, uint3
 {
     for (size_t i = 0; i < split->count; i++)
         if (split->labels[i] >= classes)
-            return error_set(error, ERROR_INPUT,
-                             "%s: label %u of %s sample %zu (counted from 0) is out of range: labels here go from 0 to %u",
-                             source, split->labels[i], split_name, i, classes - 1);
+            return error_set(
+                error, ERROR_INPUT,
+                "%s: label %u of %s sample %zu (counted from 0) is out of range: labels here go from 0 to %u", source,
+                split->labels[i], split_name, i, classes - 1);
     return 0;
 }
 
@@ -124,9 +131,11 @@ static int find_classes(struct dataset *dataset, struct error *error)
         }
     }
     if (largest >= 10 && distinct * 2 < largest + 1)
-        return error_set(error, ERROR_INPUT,
-                         "%s: label %u of training sample %zu (counted from 0) is out of range: only %u different labels "
-                         "occur, number them from 0", dataset->source, largest, where, distinct);
+        return error_set(
+            error, ERROR_INPUT,
+            "%s: label %u of training sample %zu (counted from 0) is out of range: only %u different labels "
+            "occur, number them from 0",
+            dataset->source, largest, where, distinct);
     dataset->classes = largest < 1 ? 2 : largest + 1;
     for (uint32_t c = 0; c < dataset->classes; c++)
         if (!dataset->class_names[c][0]) snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%u", c);
@@ -179,7 +188,8 @@ static int read_folder(const char *folder, uint32_t limit, struct dataset *datas
 {
     if (dataset_folder_has_idx(folder)) return dataset_read_idx_folder(folder, limit, dataset, error);
     char *train = find_ending(folder, "train.csv"), *test = train ? find_ending(folder, "test.csv") : NULL;
-    int status = train ? dataset_read_csv(train, test, dataset, error) : dataset_read_image_folder(folder, dataset, error);
+    int status =
+        train ? dataset_read_csv(train, test, dataset, error) : dataset_read_image_folder(folder, dataset, error);
     free(train);
     free(test);
     return status;
@@ -209,7 +219,8 @@ int dataset_locate(const struct dataset_entry *entry, const struct dataset_optio
     *folder = NULL;
     return error_set(error, ERROR_NOT_FOUND,
                      "%s is not here: fetch it with `nnstudio data fetch %s`, or give --data-dir DIR, or use --dataset "
-                     "synthetic", entry->title, entry->name);
+                     "synthetic",
+                     entry->title, entry->name);
 }
 
 static int draw_split(uint64_t first, size_t count, uint32_t limit, struct split *split, struct error *error)
@@ -240,8 +251,10 @@ static int open_entry(const struct dataset_entry *entry, const struct dataset_op
     snprintf(dataset->source, sizeof dataset->source, "%s", folder);
     int status = dataset_read_idx_folder(folder, options->limit, dataset, error);
     if (!status && (dataset->rows != ENTRY_SIDE || dataset->columns != ENTRY_SIDE))
-        status = error_set(error, ERROR_INPUT, "%s has images of %u x %u pixels, but those of %s are %d x %d: give the right "
-                           "files", folder, dataset->rows, dataset->columns, entry->title, ENTRY_SIDE, ENTRY_SIDE);
+        status = error_set(error, ERROR_INPUT,
+                           "%s has images of %u x %u pixels, but those of %s are %d x %d: give the right "
+                           "files",
+                           folder, dataset->rows, dataset->columns, entry->title, ENTRY_SIDE, ENTRY_SIDE);
     free(folder);
     return status;
 }
@@ -260,7 +273,8 @@ static int open_path(const char *name, const struct dataset_options *options, st
     else
         status = error_set(error, ERROR_NOT_FOUND,
                            "no data set is called \"%s\" and no file or folder either: take synthetic, mnist, "
-                           "fashion-mnist, or the path of a folder or file", name);
+                           "fashion-mnist, or the path of a folder or file",
+                           name);
     free(path);
     return status;
 }

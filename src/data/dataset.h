@@ -41,8 +41,8 @@ void dataset_close(struct dataset *dataset);
 /* The data sets known by name. */
 struct dataset_entry {
     const char *name, *title;
-    bool built_in;                /* drawn, nothing to fetch */
-    const char *folders[2];       /* where it lies below a data folder, in order of search */
+    bool built_in;          /* drawn, nothing to fetch */
+    const char *folders[2]; /* where it lies below a data folder, in order of search */
     const char *class_names[10];
 };
 const struct dataset_entry *dataset_list(size_t *count);

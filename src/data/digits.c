@@ -10,11 +10,13 @@
 #include "base/rng.h"
 #include "data/glyphs.h"
 
-#define BOX 20.0f      /* the digit's longer side, in pixels */
-#define POINTS_MAX 32  /* of a glyph */
-#define PATH_MAX_NODES 256 /* of the finished curve */
-#define BLOCK 256      /* samples a thread takes at a time */
-#define THREADS_MAX 16
+#define BOX            20.0f /* the digit's longer side, in pixels */
+#define POINTS_MAX     32    /* of a glyph */
+#define PATH_MAX_NODES 256   /* of the finished curve */
+#define BLOCK          256   /* samples a thread takes at a time */
+#define THREADS_MAX    16
+#define RUN            8 /* pixels inked together */
+#define CANVAS_WIDTH   (DIGITS_SIDE + RUN)
 
 struct point {
     float x, y;
@@ -29,20 +31,21 @@ struct node {
 
 /* How one person writes one digit: drawn afresh for every sample. */
 struct hand {
-    float xx, xy, yx, yy;        /* affine: slant, turn, width */
-    float wave_x[2][4];          /* elastic bend: amplitude, frequency in x and y, phase */
+    float xx, xy, yx, yy; /* affine: slant, turn, width */
+    float wave_x[2][4];   /* elastic bend: amplitude, frequency in x and y, phase */
     float wave_y[2][4];
-    float shake;                 /* of the control points, in glyph units */
-    float radius, taper;         /* half the stroke's width in pixels, and its change along the stroke */
-    float softness;              /* half the width of the edge, in pixels */
-    float middle_x, middle_y;    /* where the mass goes: anywhere in pixel 14, as in MNIST */
+    float shake;              /* of the control points, in glyph units */
+    float radius, taper;      /* half the stroke's width in pixels, and its change along the stroke */
+    float softness;           /* half the width of the edge, in pixels */
+    float middle_x, middle_y; /* where the mass goes: anywhere in pixel 14, as in MNIST */
 };
 
 /* About normal, mean 0, standard deviation 1, within ±3.5: the sum of four uniform numbers from one draw. */
 static float bell(struct rng *rng)
 {
     uint64_t bits = rng_next(rng);
-    float sum = (float)(bits & 0xffff) + (float)(bits >> 16 & 0xffff) + (float)(bits >> 32 & 0xffff) + (float)(bits >> 48);
+    float sum =
+        (float)(bits & 0xffff) + (float)(bits >> 16 & 0xffff) + (float)(bits >> 32 & 0xffff) + (float)(bits >> 48);
     return (sum / 65536.0f - 2.0f) * 1.7320508f;
 }
 
@@ -169,27 +172,42 @@ static void fit(struct node *nodes, size_t count, const struct hand *hand)
     }
 }
 
+/* Limits without comparisons: these compilers turn into vector code without being told to disregard NaN. */
+static float at_least(float low, float value)
+{
+    return 0.5f * (value + low + fabsf(value - low));
+}
+
+static float at_most(float high, float value)
+{
+    return 0.5f * (value + high - fabsf(value - high));
+}
+
 static int clamp_pixel(float value)
 {
     return value < 0 ? 0 : value > DIGITS_SIDE - 1 ? DIGITS_SIDE - 1 : (int)value;
 }
 
-/* A round-ended piece of the pen's line: every pixel gets the ink of its distance, the darkest wins. */
-static void ink_segment(const struct node *a, const struct node *b, float softness, float *canvas)
+/* A round-ended piece of the pen's line: every pixel gets the ink of its distance, the darkest wins. Rows are taken in
+ * runs of RUN pixels, which compilers turn into vector code; pixels beyond the reach get none, so a run may be too
+ * long. */
+static void ink_segment(const struct node *a, const struct node *b, float softness, float canvas[][CANVAS_WIDTH])
 {
     float reach = fmaxf(a->radius, b->radius) + softness;
     int left = clamp_pixel(fminf(a->x, b->x) - reach), right = clamp_pixel(fmaxf(a->x, b->x) + reach);
     int top = clamp_pixel(fminf(a->y, b->y) - reach), bottom = clamp_pixel(fmaxf(a->y, b->y) + reach);
     float dx = b->x - a->x, dy = b->y - a->y, inverse = 1.0f / fmaxf(dx * dx + dy * dy, 1e-6f);
-    float per_pixel = 1.0f / (2 * softness);
+    float per_pixel = 1.0f / (2 * softness), full = a->radius + softness;
     for (int y = top; y <= bottom; y++) {
-        for (int x = left; x <= right; x++) {
-            float px = (float)x + 0.5f - a->x, py = (float)y + 0.5f - a->y;
-            float t = fminf(fmaxf((px * dx + py * dy) * inverse, 0.0f), 1.0f);
-            float ex = px - t * dx, ey = py - t * dy;
-            float ink = (a->radius + softness - sqrtf(ex * ex + ey * ey)) * per_pixel;
-            float *pixel = &canvas[y * DIGITS_SIDE + x];
-            if (ink > *pixel) *pixel = ink;
+        float py = (float)y + 0.5f - a->y;
+        for (int x = left; x <= right; x += RUN) {
+            float *run = &canvas[y][x], from = (float)x + 0.5f - a->x;
+            for (int k = 0; k < RUN; k++) {
+                float px = from + (float)k;
+                float t = at_most(1.0f, at_least(0.0f, (px * dx + py * dy) * inverse));
+                float ex = px - t * dx, ey = py - t * dy;
+                run[k] = at_least(run[k], (full - sqrtf(ex * ex + ey * ey)) * per_pixel);
+            }
         }
     }
 }
@@ -200,7 +218,7 @@ static uint8_t draw_digit(uint64_t seed, uint64_t index, uint8_t *pixels)
     struct hand hand;
     struct point points[POINTS_MAX];
     struct node nodes[PATH_MAX_NODES];
-    float canvas[DIGITS_SIDE * DIGITS_SIDE] = {0};
+    float canvas[DIGITS_SIDE][CANVAS_WIDTH] = {{0}};
     rng_seed(&rng, seed, RNG_DIGITS, index);
     uint8_t digit = (uint8_t)rng_below(&rng, 10);
     const struct glyph *glyph = glyph_choose(digit, between(&rng, 0.0f, 1.0f));
@@ -209,10 +227,9 @@ static uint8_t draw_digit(uint64_t seed, uint64_t index, uint8_t *pixels)
     fit(nodes, count, &hand);
     for (size_t i = 1; i < count; i++)
         if (!nodes[i].starts) ink_segment(&nodes[i - 1], &nodes[i], hand.softness, canvas);
-    for (size_t p = 0; p < DIGITS_SIDE * DIGITS_SIDE; p++) {
-        float ink = canvas[p] < 1.0f ? canvas[p] : 1.0f;
-        pixels[p] = (uint8_t)(255.0f * ink + 0.5f);
-    }
+    for (int y = 0; y < DIGITS_SIDE; y++)
+        for (int x = 0; x < DIGITS_SIDE; x++)
+            pixels[y * DIGITS_SIDE + x] = (uint8_t)(255.0f * at_most(1.0f, canvas[y][x]) + 0.5f);
     return digit;
 }
 
@@ -246,8 +263,7 @@ void digits_draw(uint64_t seed, uint64_t first, size_t count, unsigned threads, 
     }
     if (threads > THREADS_MAX) threads = THREADS_MAX;
     /* This thread draws too; one that cannot be started is only missed. */
-    while (started + 1 < threads && started * BLOCK < count &&
-           !pthread_create(&ids[started], NULL, draw_blocks, &work))
+    while (started + 1 < threads && started * BLOCK < count && !pthread_create(&ids[started], NULL, draw_blocks, &work))
         started++;
     draw_blocks(&work);
     for (unsigned i = 0; i < started; i++) pthread_join(ids[i], NULL);

@@ -51,8 +51,8 @@ uint64_t fetch_total(const struct fetch_set *set)
 /* One file on its way. */
 struct transfer {
     const struct fetch_file *file;
-    int fd;        /* of the .part file, locked */
-    uint64_t had;  /* bytes in it */
+    int fd;                 /* of the .part file, locked */
+    uint64_t had;           /* bytes in it */
     uint64_t before, total; /* of the whole set: bytes of finished files, of all */
     fetch_progress progress;
     void *context;
@@ -62,8 +62,8 @@ struct transfer {
 
 static bool report(struct transfer *transfer)
 {
-    if (transfer->progress && !transfer->progress(transfer->context, transfer->file->name,
-                                                  transfer->before + transfer->had, transfer->total))
+    if (transfer->progress &&
+        !transfer->progress(transfer->context, transfer->file->name, transfer->before + transfer->had, transfer->total))
         transfer->stopped = true;
     return !transfer->stopped;
 }
@@ -161,10 +161,12 @@ static int request(const char *url, struct transfer *transfer, bool *again, stru
     } else {
         *again = transfer->had > had && !transfer->oversized;
     }
-    if (transfer->oversized) return error_set(error, ERROR_INPUT, "%s: more than the %llu bytes it should be", url,
-                                              (unsigned long long)transfer->file->size);
-    if (result == CURLE_OK) return error_set(error, ERROR_IO, "%s: only %llu of %llu bytes came", url,
-                                             (unsigned long long)transfer->had, (unsigned long long)transfer->file->size);
+    if (transfer->oversized)
+        return error_set(error, ERROR_INPUT, "%s: more than the %llu bytes it should be", url,
+                         (unsigned long long)transfer->file->size);
+    if (result == CURLE_OK)
+        return error_set(error, ERROR_IO, "%s: only %llu of %llu bytes came", url, (unsigned long long)transfer->had,
+                         (unsigned long long)transfer->file->size);
     return error_set(error, ERROR_UNAVAILABLE, "%s: %s", url, *message ? message : curl_easy_strerror(result));
 }
 
@@ -203,7 +205,8 @@ static bool is_here(const char *path, const struct fetch_file *file)
     struct error ignored;
     char hex[HASH_HEX_SIZE];
     uint64_t size;
-    return file_exists(path) && !hash_file(path, hex, &size, &ignored) && size == file->size && !strcmp(hex, file->sha256);
+    return file_exists(path) && !hash_file(path, hex, &size, &ignored) && size == file->size &&
+           !strcmp(hex, file->sha256);
 }
 
 /* Asks the mirrors in turn. */
@@ -222,9 +225,11 @@ static int fetch_anywhere(const struct fetch_set *set, const char *part, struct 
         if (error->code == ERROR_INTERRUPTED || transfer->write_error) return -1;
     }
     struct error last = *error;
-    return error_set(error, last.code,
-                     "cannot fetch %s (%.600s): connect to the network and try again, or give your own folder with --data-dir, "
-                     "or use --dataset synthetic", set->name, last.message);
+    return error_set(
+        error, last.code,
+        "cannot fetch %s (%.600s): connect to the network and try again, or give your own folder with --data-dir, "
+        "or use --dataset synthetic",
+        set->name, last.message);
 }
 
 static int fetch_file(const struct fetch_set *set, const char *folder, struct transfer *transfer, struct error *error)
@@ -265,8 +270,12 @@ int fetch_into(const struct fetch_set *set, const char *folder, fetch_progress p
     pthread_once(&once, start_curl);
     if (file_make_directories(folder, error)) return -1;
     for (size_t i = 0; i < FETCH_MAX_FILES && set->files[i].name; i++) {
-        struct transfer transfer = {.file = &set->files[i], .fd = -1, .before = before, .total = total,
-                                    .progress = progress, .context = context};
+        struct transfer transfer = {.file = &set->files[i],
+                                    .fd = -1,
+                                    .before = before,
+                                    .total = total,
+                                    .progress = progress,
+                                    .context = context};
         if (fetch_file(set, folder, &transfer, error)) return -1;
         before += set->files[i].size;
     }
@@ -278,7 +287,8 @@ int data_fetch(const char *name, const char *home, fetch_progress progress, void
 {
     const struct fetch_set *set = fetch_find(name);
     if (!set)
-        return error_set(error, ERROR_NOT_FOUND, "\"%s\" is not a data set to fetch: take mnist or fashion-mnist", name);
+        return error_set(error, ERROR_NOT_FOUND, "\"%s\" is not a data set to fetch: take mnist or fashion-mnist",
+                         name);
     char *folder;
     if (asprintf(&folder, "%s/data/%s", home, name) < 0) return error_set_memory(error, "a path");
     int status = fetch_into(set, folder, progress, context, error);

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-#define FETCH_MAX_FILES 4
+#define FETCH_MAX_FILES   4
 #define FETCH_MAX_MIRRORS 3
 
 struct fetch_file {
@@ -31,8 +31,9 @@ uint64_t fetch_total(const struct fetch_set *set); /* bytes of all files */
 typedef bool (*fetch_progress)(void *context, const char *file, uint64_t done, uint64_t total);
 
 /* Fetches what is missing or damaged of a set into home/data/NAME. Every file is checked against its SHA-256 before it
- * gets its name. A broken transfer is resumed; when a mirror fails the next is tried. $NNSTUDIO_MIRROR, if set, replaces
- * the mirrors: files are then $NNSTUDIO_MIRROR/NAME/FILE. `progress` may be NULL. ERROR_INTERRUPTED when stopped. */
+ * gets its name. A broken transfer is resumed; when a mirror fails the next is tried. $NNSTUDIO_MIRROR, if set,
+ * replaces the mirrors: files are then $NNSTUDIO_MIRROR/NAME/FILE. `progress` may be NULL. ERROR_INTERRUPTED when
+ * stopped. */
 int data_fetch(const char *name, const char *home, fetch_progress progress, void *context, struct error *error);
 /* The same for any set, into `folder`. */
 int fetch_into(const struct fetch_set *set, const char *folder, fetch_progress progress, void *context,

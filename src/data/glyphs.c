@@ -2,9 +2,9 @@
 
 #include <stddef.h>
 
-#define LIFT GLYPH_LIFT
+#define LIFT  GLYPH_LIFT
 #define SHARP GLYPH_SHARP
-#define END GLYPH_END
+#define END   GLYPH_END
 
 /* clang-format off */
 static const struct glyph glyphs[] = {

@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /* Marks between the points of a glyph. */
-#define GLYPH_LIFT 120  /* the pen is lifted: a new stroke begins */
+#define GLYPH_LIFT  120 /* the pen is lifted: a new stroke begins */
 #define GLYPH_SHARP 121 /* the next point is a corner, not part of a smooth curve */
-#define GLYPH_END 122
+#define GLYPH_END   122
 
 #define GLYPH_MAX_VALUES 48
 

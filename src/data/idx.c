@@ -11,9 +11,9 @@
 #include "base/file.h"
 #include "data/dataset_impl.h"
 
-#define IMAGES_MAGIC 2051u
-#define LABELS_MAGIC 2049u
-#define COMPRESSED_MAX ((size_t)1 << 30)
+#define IMAGES_MAGIC       2051u
+#define LABELS_MAGIC       2049u
+#define COMPRESSED_MAX     ((size_t)1 << 30)
 #define DEFLATE_BEST_RATIO 1032u /* zlib's technical notes: deflate never does better than 1032 : 1 */
 
 /* A file's content as one stream of bytes, decompressed if need be. */
@@ -39,8 +39,7 @@ static int source_open(const char *path, struct source *source, struct error *er
     *source = (struct source){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     struct stat info;
     uint8_t head[2];
-    if (source->fd < 0 || fstat(source->fd, &info))
-        return error_set_errno(error, errno, "cannot read %s", path);
+    if (source->fd < 0 || fstat(source->fd, &info)) return error_set_errno(error, errno, "cannot read %s", path);
     if (!S_ISREG(info.st_mode)) return error_set(error, ERROR_INPUT, "%s is not a regular file: name a file", path);
     source->file_size = (uint64_t)info.st_size;
     if (pread(source->fd, head, 2, 0) != 2 || head[0] != 0x1f || head[1] != 0x8b) return 0;
@@ -59,8 +58,7 @@ static int source_open(const char *path, struct source *source, struct error *er
 static int source_cut_short(const struct source *source, struct error *error)
 {
     return error_set(error, ERROR_INPUT, "%s is cut short (it ends after %llu bytes%s): copy or fetch it again",
-                     source->path, (unsigned long long)source->position,
-                     source->fd < 0 ? " of decompressed data" : "");
+                     source->path, (unsigned long long)source->position, source->fd < 0 ? " of decompressed data" : "");
 }
 
 static int source_damaged(const struct source *source, struct error *error)
@@ -123,8 +121,9 @@ static int source_expect_end(struct source *source, struct error *error)
             inflater->avail_out = 1;
             int result = inflate(inflater, Z_NO_FLUSH);
             if (inflater->avail_out == 0)
-                return error_set(error, ERROR_INPUT, "%s holds more than its header says (%llu bytes): it is mislabelled",
-                                 source->path, (unsigned long long)source->position);
+                return error_set(error, ERROR_INPUT,
+                                 "%s holds more than its header says (%llu bytes): it is mislabelled", source->path,
+                                 (unsigned long long)source->position);
             if (result == Z_BUF_ERROR || result == Z_OK) return source_cut_short(source, error);
             if (result != Z_STREAM_END) return source_damaged(source, error);
         }
@@ -157,10 +156,10 @@ static int check_magic(const char *path, uint32_t magic, uint32_t wanted, struct
     if (magic == wanted) return 0;
     const char *kind = wanted == IMAGES_MAGIC ? "images" : "labels";
     if (magic == IMAGES_MAGIC || magic == LABELS_MAGIC)
-        return error_set(error, ERROR_INPUT, "%s holds %s where %s belong (magic number %u, not %u): swap the files", path,
-                         magic == IMAGES_MAGIC ? "images" : "labels", kind, magic, wanted);
-    return error_set(error, ERROR_INPUT, "%s is no IDX file of %s (magic number %u, not %u): give another file", path, kind,
-                     magic, wanted);
+        return error_set(error, ERROR_INPUT, "%s holds %s where %s belong (magic number %u, not %u): swap the files",
+                         path, magic == IMAGES_MAGIC ? "images" : "labels", kind, magic, wanted);
+    return error_set(error, ERROR_INPUT, "%s is no IDX file of %s (magic number %u, not %u): give another file", path,
+                     kind, magic, wanted);
 }
 
 int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, struct error *error)

@@ -180,9 +180,11 @@ int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *da
     if (!train.images || !train.labels) {
         /* A file of another kind is better told so. */
         if (idx_read_images(images, 1, &train.read_images, error)) goto out;
-        error_set(error, ERROR_NOT_FOUND,
-                  "%s has no labels beside it: put them in the same folder, with \"labels\" and \"idx1\" in the name for "
-                  "\"images\" and \"idx3\"", images);
+        error_set(
+            error, ERROR_NOT_FOUND,
+            "%s has no labels beside it: put them in the same folder, with \"labels\" and \"idx1\" in the name for "
+            "\"images\" and \"idx3\"",
+            images);
         goto out;
     }
     for (size_t i = 0; i < 2 && !test.images; i++) {

@@ -34,7 +34,8 @@ static int is_png(const struct dirent *entry)
 }
 
 /* Names in natural order, so that 2.png comes before 10.png. */
-static int names_read(const char *folder, int (*filter)(const struct dirent *), struct names *names, struct error *error)
+static int names_read(const char *folder, int (*filter)(const struct dirent *), struct names *names,
+                      struct error *error)
 {
     names->count = scandir(folder, &names->entries, filter, versionsort);
     if (names->count >= 0) return 0;
@@ -43,9 +44,9 @@ static int names_read(const char *folder, int (*filter)(const struct dirent *), 
 }
 
 struct classes {
-    char *folders[DATASET_MAX_CLASSES];     /* owned */
+    char *folders[DATASET_MAX_CLASSES];         /* owned */
     struct names pictures[DATASET_MAX_CLASSES]; /* of each class */
-    const char *names[DATASET_MAX_CLASSES]; /* within folders */
+    const char *names[DATASET_MAX_CLASSES];     /* within folders */
     uint32_t count;
     size_t total, longest; /* pictures in all, and of the largest class */
 };
@@ -92,7 +93,10 @@ static int find_classes(const char *root, struct classes *classes, struct error 
     }
     names_free(&names);
     if (!status && !classes->total)
-        status = error_set(error, ERROR_INPUT, "%s holds no data set: it needs IDX files (train-images-idx3-ubyte and so on), a train.csv, or one folder a class with PNG pictures", root);
+        status = error_set(error, ERROR_INPUT,
+                           "%s holds no data set: it needs IDX files (train-images-idx3-ubyte and so on), a train.csv, "
+                           "or one folder a class with PNG pictures",
+                           root);
     return status;
 }
 
@@ -108,7 +112,8 @@ static int add_picture(const char *path, struct dataset *dataset, struct split *
         dataset->columns = picture.width;
     }
     if (picture.height != dataset->rows || picture.width != dataset->columns)
-        status = error_set(error, ERROR_INPUT, "%s is %u x %u pixels, the pictures before it %u x %u: all must be of one size", path,
+        status = error_set(error, ERROR_INPUT,
+                           "%s is %u x %u pixels, the pictures before it %u x %u: all must be of one size", path,
                            picture.height, picture.width, dataset->rows, dataset->columns);
     else if (!split->pixels)
         status = dataset_check_size(path, dataset->rows, dataset->columns, total, error);
@@ -125,8 +130,8 @@ static int add_picture(const char *path, struct dataset *dataset, struct split *
 }
 
 /* Reads the classes in turn, one picture of each, so that the first N of a split hold all classes. */
-static int read_split(const struct classes *classes, const uint8_t *labels, struct dataset *dataset, struct split *split,
-                      struct error *error)
+static int read_split(const struct classes *classes, const uint8_t *labels, struct dataset *dataset,
+                      struct split *split, struct error *error)
 {
     split->labels = malloc(classes->total);
     if (!split->labels) return error_set_memory(error, "the labels");
@@ -150,7 +155,8 @@ static int match_classes(const struct classes *train, const struct classes *test
         uint32_t c = 0;
         while (c < train->count && strcmp(train->names[c], test->names[t])) c++;
         if (c == train->count)
-            return error_set(error, ERROR_INPUT, "%s has no class of that name in the training pictures: add or rename it",
+            return error_set(error, ERROR_INPUT,
+                             "%s has no class of that name in the training pictures: add or rename it",
                              test->folders[t]);
         labels[t] = (uint8_t)c;
     }
@@ -170,7 +176,8 @@ static char *find_folder(const char *folder, const char *const *names)
 
 int dataset_read_image_folder(const char *folder, struct dataset *dataset, struct error *error)
 {
-    static const char *const train_names[] = {"train", "training", NULL}, *const test_names[] = {"test", "testing", NULL};
+    static const char *const train_names[] = {"train", "training", NULL}, *const test_names[] = {"test", "testing",
+                                                                                                 NULL};
     int status = -1;
     uint8_t labels[DATASET_MAX_CLASSES];
     char *train_folder = find_folder(folder, train_names), *test_folder = find_folder(folder, test_names);

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 
-#define PNG_FILE_MAX ((size_t)64 << 20)
+#define PNG_FILE_MAX       ((size_t)64 << 20)
 #define PICTURE_MAX_PIXELS ((uint64_t)4096 * 4096)
 
 void picture_free(struct picture *picture)
@@ -117,7 +117,8 @@ static bool find_ink(const uint8_t *grey, size_t count, uint32_t background, uin
     if (strongest < 24) return false;
     for (size_t i = 0; i < count; i++) {
         int32_t difference = sign * ((int32_t)grey[i] - (int32_t)background);
-        ink[i] = difference > 0 ? (uint8_t)(difference * 255 / strongest) : 0;
+        if (difference < 0) difference = 0;
+        ink[i] = (uint8_t)(difference * 255 / strongest);
     }
     return true;
 }
@@ -167,8 +168,8 @@ static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, ui
             for (uint32_t x = 0; x < width; x++) {
                 double right = x + 1 < width ? (x + 1) * step_x : box.width;
                 double bottom = y + 1 < height ? (y + 1) * step_y : box.height;
-                double mean = mean_over(ink, source_width, box.left + x * step_x, box.top + y * step_y, box.left + right,
-                                        box.top + bottom);
+                double mean = mean_over(ink, source_width, box.left + x * step_x, box.top + y * step_y,
+                                        box.left + right, box.top + bottom);
                 if (pass == 0 && mean > strongest) strongest = mean;
                 if (pass == 1) small[(size_t)y * width + x] = (uint8_t)(mean * 255 / strongest + 0.5);
             }
@@ -208,8 +209,8 @@ static uint32_t at_least_one(double value)
     return value < 1.5 ? 1 : (uint32_t)(value + 0.5);
 }
 
-int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns, uint8_t *out,
-                      struct error *error)
+int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns,
+                      uint8_t *out, struct error *error)
 {
     size_t count = (size_t)width * height;
     if (count < 1 || count > PICTURE_MAX_PIXELS)

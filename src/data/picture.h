@@ -23,8 +23,8 @@ int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uin
  * inverted, for ink is 255. One of rows x columns pixels is otherwise taken as it is. Any other is treated as MNIST's
  * were: the ink's bounding box is scaled to 20/28 of the side, keeping its shape, and its centre of mass is put in the
  * middle. A picture without ink is an error. */
-int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns, uint8_t *out,
-                      struct error *error);
+int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns,
+                      uint8_t *out, struct error *error);
 
 /* Both in one: the input made from a PNG. */
 int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint8_t *out, struct error *error);

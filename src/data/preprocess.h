@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /* The value of every pixel: table[p] = p / 255, rounded once in its own type. */
-const float *preprocess_table_f32(void);   /* 256 values */
-const double *preprocess_table_f64(void);  /* 256 values */
+const float *preprocess_table_f32(void);  /* 256 values */
+const double *preprocess_table_f64(void); /* 256 values */
 
 /* `count` pixels to `count` values. */
 void preprocess_f32(const uint8_t *pixels, size_t count, float *out);

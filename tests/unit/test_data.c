@@ -192,12 +192,9 @@ static void digits_are_made_like_mnist(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mnist_is_the_real_one),
-        cmocka_unit_test(normalising_is_mnists_own),
-        cmocka_unit_test(pixels_become_fractions),
-        cmocka_unit_test(digits_depend_on_seed_and_index_alone),
-        cmocka_unit_test(digits_are_made_like_mnist),
-        cmocka_unit_test(unknown_names_are_refused),
+        cmocka_unit_test(mnist_is_the_real_one),      cmocka_unit_test(normalising_is_mnists_own),
+        cmocka_unit_test(pixels_become_fractions),    cmocka_unit_test(digits_depend_on_seed_and_index_alone),
+        cmocka_unit_test(digits_are_made_like_mnist), cmocka_unit_test(unknown_names_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,8 @@ static void answer(int client, const char *request)
     }
     if (!strcmp(behaviour, "breaking") && sent > SIZE / 3) sent = SIZE / 3;
     if (!strcmp(behaviour, "long")) count = sent = SIZE + 1 - from;
-    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nContent-Range: bytes %zu-%d/%d\r\nConnection: close\r\n\r\n",
+    snprintf(head, sizeof head,
+             "HTTP/1.1 %s\r\nContent-Length: %zu\r\nContent-Range: bytes %zu-%d/%d\r\nConnection: close\r\n\r\n",
              from ? "206 Partial Content" : "200 OK", count, from, SIZE - 1, SIZE);
     send_all(client, head, strlen(head));
     uint8_t *bytes = malloc(SIZE + 1);
@@ -269,7 +270,8 @@ static void failures_say_what_to_do(void **state)
 {
     (void)state;
     struct error error;
-    static const char *const words[][2] = {{"missing", "404"}, {"wrong", "SHA-256"}, {"long", "more than the 100000 bytes"}};
+    static const char *const words[][2] = {
+        {"missing", "404"}, {"wrong", "SHA-256"}, {"long", "more than the 100000 bytes"}};
     for (size_t i = 0; i < 3; i++) {
         struct fetch_set set = make_set(words[i][0], NULL);
         assert_int_equal(fetch_into(&set, folder, NULL, NULL, &error), -1);

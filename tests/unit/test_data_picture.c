@@ -155,9 +155,12 @@ static void picks_are_different_and_repeatable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_exact_picture_is_taken_as_it_is), cmocka_unit_test(a_large_picture_comes_back_small),
-        cmocka_unit_test(thin_and_empty_pictures),            cmocka_unit_test(png_files_of_all_colours_are_grey),
-        cmocka_unit_test(figures_about_a_split),              cmocka_unit_test(picks_are_different_and_repeatable),
+        cmocka_unit_test(an_exact_picture_is_taken_as_it_is),
+        cmocka_unit_test(a_large_picture_comes_back_small),
+        cmocka_unit_test(thin_and_empty_pictures),
+        cmocka_unit_test(png_files_of_all_colours_are_grey),
+        cmocka_unit_test(figures_about_a_split),
+        cmocka_unit_test(picks_are_different_and_repeatable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,11 +23,11 @@ static size_t padded(const struct native_model *model, size_t count)
     return (count + line - 1) / line * line;
 }
 
-void native_model_columns(const struct native_model *model, size_t width, uint32_t worker, size_t *from, size_t *to)
+void native_model_columns(const struct native_model *model, size_t width, uint32_t part, size_t *from, size_t *to)
 {
     size_t line = NATIVE_LINE / model->kernels->size, lines = width / line, threads = team_threads(model->team);
-    *from = lines * worker / threads * line;
-    *to = lines * (worker + 1) / threads * line;
+    *from = lines * part / threads * line;
+    *to = lines * (part + 1) / threads * line;
 }
 
 static bool create_scratch(struct native_model *model)
@@ -73,6 +73,7 @@ int native_model_create(const struct engine_config *config, struct team *team, s
             layer->bias[set] = numbers(model, layer->output_width, &failed);
         }
     }
+    pace_init(&model->pace, team_threads(team));
     model->table = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32() : preprocess_table_f64();
     if (!model->blocks || create_scratch(model)) failed = true;
     if (failed) {
@@ -182,9 +183,9 @@ static size_t weight_at(const struct native_model *model, uint32_t layer, size_t
 {
     const struct native_layer *l = &model->layers[layer];
     if (layer > 0) return j * l->input_width + i;
-    for (uint32_t worker = 0;; worker++) {
+    for (uint32_t part = 0;; part++) {
         size_t from, to, end;
-        native_model_columns(model, l->output_width, worker, &from, &end);
+        native_model_columns(model, l->output_width, part, &from, &end);
         if (j >= end) continue;
         from += (j - from) / model->kernels->panel * model->kernels->panel;
         native_model_panel(model, end, from, &to);

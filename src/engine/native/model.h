@@ -6,13 +6,14 @@
 
 #include "engine/engine.h"
 #include "engine/native/kernels.h"
+#include "engine/native/pace.h"
 #include "engine/native/samples.h"
 #include "engine/native/team.h"
 
 #define NATIVE_SETS (1 + OPTIMIZER_MAX_SLOTS) /* the values, then the optimizer's slots */
 
 /* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units, one row a pixel, cut into
- * panels: a worker's columns go into panels of kernels->panel columns, the last one narrower. Weight i → j of the panel
+ * panels: a part's columns go into panels of kernels->panel columns, the last one narrower. Weight i → j of the panel
  * of columns [from, to) lies at rows · from + i · (to − from) + (j − from), where rows counts the pixels of whole
  * quads. All other layers are as in net/parameters.h, rows padded. */
 struct native_layer {
@@ -29,6 +30,7 @@ struct native_layer {
 struct native_model {
     const struct native_kernels *kernels;
     struct team *team;
+    struct pace pace;  /* how many of the team train */
     uint32_t layer_count;
     struct native_layer layers[NETWORK_MAX_LAYERS];
     struct optimizer optimizer;
@@ -40,7 +42,7 @@ struct native_model {
     void *pixels;      /* [rows, input_width]: a batch in full, for dense data; NULL until needed */
     double *losses;    /* [rows] */
     uint8_t *correct;  /* [rows] */
-    struct block *blocks; /* one a worker */
+    struct block *blocks; /* one a thread */
     void *kept;        /* the first layer's gradient so far, for batches of several blocks; laid out as its weights; or NULL */
 };
 
@@ -76,9 +78,9 @@ void native_model_train(struct native_model *model, const struct native_data *da
 /* The last layer's output for samples [0, count), count at most model->rows; softmax instead of logits if asked. */
 void native_model_forward(struct native_model *model, const struct native_data *data, size_t count);
 
-/* The columns of a padded width that belong to a worker. */
-void native_model_columns(const struct native_model *model, size_t width, uint32_t worker, size_t *from, size_t *to);
-/* The end of the panel that begins at column `from` of a worker's columns, which end at `end`. */
+/* The columns of a padded width that are part `part` of as many as the team has threads. */
+void native_model_columns(const struct native_model *model, size_t width, uint32_t part, size_t *from, size_t *to);
+/* The end of the panel that begins at column `from` of a part's columns, which end at `end`. */
 void native_model_panel(const struct native_model *model, size_t end, size_t from, size_t *to);
 
 #endif

@@ -109,7 +109,7 @@ int samples_create(struct samples *samples, const uint8_t *pixels, size_t count,
     };
     if (!samples->start) return error_set_memory(error, "the lists of pixels");
     struct work work = {samples, pixels, inputs, team_threads(team)};
-    team_run(team, count_quads, &work);
+    team_run(team, team_threads(team), count_quads, &work);
     for (size_t s = 0; s < count; s++) samples->start[s + 1] += samples->start[s];
     samples->index = malloc((samples->start[count] + 1) * sizeof *samples->index);
     samples->value = malloc((samples->start[count] + 1) * sizeof *samples->value);
@@ -117,7 +117,7 @@ int samples_create(struct samples *samples, const uint8_t *pixels, size_t count,
         samples_free(samples);
         return error_set_memory(error, "the lists of pixels");
     }
-    team_run(team, fill_lists, &work);
+    team_run(team, team_threads(team), fill_lists, &work);
     return 0;
 }
 

@@ -1,12 +1,14 @@
 /* The phases of a training step, as every worker runs them.
  *
- * A worker owns some columns of every layer's units: it alone computes them in the first layer, and it alone changes
+ * Every layer's units are cut into parts, one a thread; a worker owns one part, or several when fewer workers than
+ * threads are at it. It alone computes its units in the first layer, and it alone changes
  * the weights into them (first layer) or out of them (all others). Samples are shared out only between the first
  * layer and the loss. So a network of L layers needs L barriers a step (two for L = 1; two more for dense data), and every
  * number is computed in one order whatever the number of workers. */
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "engine/native/model.h"
 
 struct job {
@@ -16,6 +18,7 @@ struct job {
     size_t count;
     double *losses;    /* NULL: only the forward pass, of all at once */
     uint32_t *correct; /* may be NULL */
+    uint32_t workers;
 };
 
 /* One worker's view of one batch. */
@@ -25,10 +28,18 @@ struct batch {
     const uint32_t *order;
     size_t rows;
     size_t known; /* how far `order` goes past this batch's rows, and with them */
-    uint32_t worker;
+    uint32_t worker, workers;
+    uint32_t parts, parts_end; /* the parts this worker owns */
     struct native_update update;
     struct native_sparse block; /* the last one sorted */
 };
+
+typedef void panel_fn(const struct batch *batch, const struct native_target *weight, size_t from, size_t row, size_t next);
+
+static void meet(const struct batch *batch)
+{
+    team_barrier(batch->model->team);
+}
 
 static void *at(const struct native_model *model, void *numbers, size_t index)
 {
@@ -71,9 +82,31 @@ static void activate(const struct batch *batch, const struct native_layer *layer
 
 static void rows_of(const struct batch *batch, size_t *from, size_t *to)
 {
-    size_t threads = team_threads(batch->model->team);
-    *from = batch->rows * batch->worker / threads;
-    *to = batch->rows * (batch->worker + 1) / threads;
+    *from = batch->rows * batch->worker / batch->workers;
+    *to = batch->rows * (batch->worker + 1) / batch->workers;
+}
+
+/* The columns of all of a worker's parts. */
+static void columns_of(const struct batch *batch, size_t width, size_t *from, size_t *to)
+{
+    size_t unused;
+    native_model_columns(batch->model, width, batch->parts, from, &unused);
+    native_model_columns(batch->model, width, batch->parts_end - 1, &unused, to);
+}
+
+/* Calls visit for every panel of the first layer in this worker's parts; blocks outside, panels inside. */
+static void each_panel(struct batch *batch, size_t row, size_t next, panel_fn *visit)
+{
+    const struct native_model *model = batch->model;
+    for (uint32_t part = batch->parts; part < batch->parts_end; part++) {
+        size_t from, to, end;
+        native_model_columns(model, model->layers[0].output_width, part, &from, &end);
+        for (; from < end; from = to) {
+            native_model_panel(model, end, from, &to);
+            struct native_target weight = panel_of(batch, from, to);
+            visit(batch, &weight, from, row, next);
+        }
+    }
 }
 
 static void expand_rows(const struct batch *batch)
@@ -90,13 +123,13 @@ static void expand_rows(const struct batch *batch)
 }
 
 /* Samples [from, to) of the batch, sorted by quad. */
-static struct native_sparse sort_block(const struct batch *batch, size_t from, size_t to)
+static void sort_block(struct batch *batch, size_t from, size_t to)
 {
     struct native_model *model = batch->model;
     struct block *block = &model->blocks[batch->worker];
     const struct samples *lists = batch->data->lists;
     samples_sort(lists, batch->order ? batch->order + from : NULL, from, to - from, batch->known - from, block);
-    return (struct native_sparse){block->counts, block->entries, lists->quads, to - from, model->table};
+    batch->block = (struct native_sparse){block->counts, block->entries, lists->quads, to - from, model->table};
 }
 
 static size_t block_end(const struct batch *batch, size_t from)
@@ -104,34 +137,18 @@ static size_t block_end(const struct batch *batch, size_t from)
     return batch->rows - from < BLOCK_ROWS ? batch->rows : from + BLOCK_ROWS;
 }
 
-/* Blocks outside, panels inside: a block is sorted once for all. */
-static void forward_sparse(struct batch *batch, size_t begin, size_t end)
+static void forward_panel(const struct batch *batch, const struct native_target *weight, size_t from, size_t row, size_t next)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    for (size_t row = 0, next; row < batch->rows; row = next) {
-        next = block_end(batch, row);
-        batch->block = sort_block(batch, row, next);
-        for (size_t from = begin, to; from < end; from = to) {
-            native_model_panel(model, end, from, &to);
-            struct native_target weight = panel_of(batch, from, to);
-            model->kernels->sparse_forward(&batch->block, &weight, at(model, layer->bias[0], from),
-                                           at(model, layer->output, row * layer->output_width + from), layer->output_width);
-        }
-    }
-}
-
-static void forward_dense(const struct batch *batch, size_t begin, size_t end)
-{
-    const struct native_model *model = batch->model;
-    const struct native_layer *layer = &model->layers[0];
-    struct native_matrix pixels = {model->pixels, layer->input_width};
-    for (size_t from = begin, to; from < end; from = to) {
-        native_model_panel(model, end, from, &to);
-        struct native_target panel = panel_of(batch, from, to);
-        struct native_matrix weight = {panel.values, panel.stride};
-        model->kernels->multiply(&pixels, &weight, at(model, layer->bias[0], from), batch->rows, layer->inputs, to - from,
-                                 at(model, layer->output, from), layer->output_width);
+    const void *bias = at(model, layer->bias[0], from);
+    void *out = at(model, layer->output, row * layer->output_width + from);
+    if (batch->data->dense) {
+        struct native_matrix pixels = {at(model, model->pixels, row * layer->input_width), layer->input_width};
+        struct native_matrix values = {weight->values, weight->stride};
+        model->kernels->multiply(&pixels, &values, bias, next - row, layer->inputs, weight->columns, out, layer->output_width);
+    } else {
+        model->kernels->sparse_forward(&batch->block, weight, bias, out, layer->output_width);
     }
 }
 
@@ -141,14 +158,17 @@ static void forward_first(struct batch *batch)
     const struct native_layer *layer = &model->layers[0];
     size_t from, to;
     if (batch->data->dense) {
-        team_barrier(model->team); /* the step before has done with the pixels */
+        meet(batch); /* the step before has done with the pixels */
         expand_rows(batch);
-        team_barrier(model->team);
+        meet(batch);
     }
-    native_model_columns(model, layer->output_width, batch->worker, &from, &to);
+    columns_of(batch, layer->output_width, &from, &to);
     if (from == to) return;
-    if (batch->data->dense) forward_dense(batch, from, to);
-    else forward_sparse(batch, from, to);
+    for (size_t row = 0, next; row < batch->rows; row = next) {
+        next = batch->data->dense ? batch->rows : block_end(batch, row);
+        if (!batch->data->dense) sort_block(batch, row, next);
+        each_panel(batch, row, next, forward_panel);
+    }
     activate(batch, layer, 0, batch->rows, from, to);
 }
 
@@ -192,7 +212,7 @@ static void backward_layer(const struct batch *batch, uint32_t n)
         struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, 0, 0, layer->output_width);
         kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
     }
-    native_model_columns(model, layer->input_width, batch->worker, &from, &to);
+    columns_of(batch, layer->input_width, &from, &to);
     if (from == to) return;
     struct native_target weight = target_of(model, layer->weight, layer->weight_gradient, from, layer->input_width, to - from);
     struct native_matrix values = {weight.values, weight.stride};
@@ -203,34 +223,17 @@ static void backward_layer(const struct batch *batch, uint32_t n)
     kernels->multiply_update(&delta, &output, layer->outputs, batch->rows, &weight, &batch->update);
 }
 
-static void backward_sparse(struct batch *batch, size_t begin, size_t end)
+static void backward_panel(const struct batch *batch, const struct native_target *weight, size_t from, size_t row, size_t next)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    for (size_t row = 0, next; row < batch->rows; row = next) {
-        next = block_end(batch, row);
-        bool first = row == 0, last = next == batch->rows;
-        if (!first || !last) batch->block = sort_block(batch, row, next); /* else the forward pass left it */
-        for (size_t from = begin, to; from < end; from = to) {
-            native_model_panel(model, end, from, &to);
-            struct native_target weight = panel_of(batch, from, to);
-            struct native_matrix delta = {at(model, layer->delta, row * layer->output_width + from), layer->output_width};
-            model->kernels->sparse_backward(&batch->block, &delta, at(model, model->kept, model->first_rows * from), first,
-                                            last, &weight, &batch->update);
-        }
-    }
-}
-
-static void backward_dense(const struct batch *batch, size_t begin, size_t end)
-{
-    const struct native_model *model = batch->model;
-    const struct native_layer *layer = &model->layers[0];
-    struct native_matrix pixels = {model->pixels, layer->input_width};
-    for (size_t from = begin, to; from < end; from = to) {
-        native_model_panel(model, end, from, &to);
-        struct native_target weight = panel_of(batch, from, to);
-        struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
-        model->kernels->multiply_update(&pixels, &delta, layer->inputs, batch->rows, &weight, &batch->update);
+    struct native_matrix delta = {at(model, layer->delta, row * layer->output_width + from), layer->output_width};
+    if (batch->data->dense) {
+        struct native_matrix pixels = {at(model, model->pixels, row * layer->input_width), layer->input_width};
+        model->kernels->multiply_update(&pixels, &delta, layer->inputs, next - row, weight, &batch->update);
+    } else {
+        model->kernels->sparse_backward(&batch->block, &delta, at(model, model->kept, model->first_rows * from), row == 0,
+                                        next == batch->rows, weight, &batch->update);
     }
 }
 
@@ -238,14 +241,18 @@ static void backward_first(struct batch *batch)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
+    bool dense = batch->data->dense, one_block = batch->rows <= BLOCK_ROWS;
     size_t from, to;
-    native_model_columns(model, layer->output_width, batch->worker, &from, &to);
+    columns_of(batch, layer->output_width, &from, &to);
     if (from == to) return;
     struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, from, 0, to - from);
     struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
     model->kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
-    if (batch->data->dense) backward_dense(batch, from, to);
-    else backward_sparse(batch, from, to);
+    for (size_t row = 0, next; row < batch->rows; row = next) {
+        next = dense ? batch->rows : block_end(batch, row);
+        if (!dense && !one_block) sort_block(batch, row, next); /* a single block is left from the forward pass */
+        each_panel(batch, row, next, backward_panel);
+    }
 }
 
 static void backward(struct batch *batch)
@@ -253,7 +260,7 @@ static void backward(struct batch *batch)
     const struct native_model *model = batch->model;
     for (uint32_t n = model->layer_count - 1; n > 0; n--) {
         backward_layer(batch, n);
-        if (n > 1) team_barrier(model->team);
+        if (n > 1) meet(batch);
     }
     backward_first(batch);
 }
@@ -291,46 +298,72 @@ static struct native_update update_of(const struct optimizer *o, uint64_t step)
     return update;
 }
 
+static struct batch batch_of(const struct job *job, uint32_t worker)
+{
+    uint32_t threads = team_threads(job->model->team);
+    return (struct batch){
+        .model = job->model,
+        .data = job->data,
+        .worker = worker,
+        .workers = job->workers,
+        .parts = threads * worker / job->workers,
+        .parts_end = threads * (worker + 1) / job->workers,
+    };
+}
+
 static void run_steps(void *context, uint32_t worker)
 {
     struct job *job = context;
     struct native_model *model = job->model;
-    struct batch batch = {.model = model, .data = job->data, .worker = worker};
+    struct batch batch = batch_of(job, worker);
     for (size_t done = 0, step = 0; done < job->count; done += batch.rows, step++) {
         batch.rows = job->count - done < model->batch_size ? job->count - done : model->batch_size;
         batch.order = job->order + done;
         batch.known = job->count - done;
         batch.update = update_of(&model->optimizer, model->steps + step + 1);
         forward_first(&batch);
-        team_barrier(model->team);
+        meet(&batch);
         forward_rest(&batch);
         loss(&batch);
-        team_barrier(model->team);
+        meet(&batch);
         if (worker == 0) report(&batch, &job->losses[step], job->correct ? &job->correct[step] : NULL);
         backward(&batch);
     }
 }
 
-void native_model_train(struct native_model *model, const struct native_data *data, const uint32_t *order, size_t count, double *losses,
-                 uint32_t *correct)
+void native_model_train(struct native_model *model, const struct native_data *data, const uint32_t *order, size_t count,
+                        double *losses, uint32_t *correct)
 {
-    struct job job = {model, data, order, count, losses, correct};
-    team_run(model->team, run_steps, &job);
-    model->steps += (count + model->batch_size - 1) / model->batch_size;
+    size_t batch = model->batch_size;
+    while (count > 0) {
+        size_t steps = (pace_samples(&model->pace) + batch - 1) / batch;
+        size_t part = count / batch < steps ? count : steps * batch;
+        struct job job = {model, data, order, part, losses, correct, pace_workers(&model->pace)};
+        double start = clock_monotonic();
+        team_run(model->team, job.workers, run_steps, &job);
+        pace_report(&model->pace, clock_monotonic() - start, part);
+        steps = (part + batch - 1) / batch;
+        model->steps += steps;
+        order += part;
+        count -= part;
+        losses += steps;
+        if (correct) correct += steps;
+    }
 }
 
 static void run_forward(void *context, uint32_t worker)
 {
     struct job *job = context;
-    struct batch batch = {.model = job->model, .data = job->data, .rows = job->count, .known = job->count, .worker = worker};
+    struct batch batch = batch_of(job, worker);
+    batch.rows = batch.known = job->count;
     forward_first(&batch);
-    team_barrier(job->model->team);
+    meet(&batch);
     forward_rest(&batch);
 }
 
 void native_model_forward(struct native_model *model, const struct native_data *data, size_t count)
 {
-    struct job job = {.model = model, .data = data, .count = count};
+    struct job job = {.model = model, .data = data, .count = count, .workers = team_threads(model->team)};
     CHECK(count <= model->rows);
-    team_run(model->team, run_forward, &job);
+    team_run(model->team, job.workers, run_forward, &job);
 }

@@ -25,6 +25,7 @@ struct team {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     uint64_t job_number;
+    uint32_t workers; /* of the job */
     uint32_t running;
     bool stopping;
     team_job_fn *job;
@@ -71,9 +72,9 @@ static void wake_all(atomic_uint *word)
 
 void team_barrier(struct team *team)
 {
-    if (team->threads == 1) return;
+    if (team->workers == 1) return;
     unsigned generation = atomic_load(&team->generation);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == team->threads) {
+    if (atomic_fetch_add(&team->arrived, 1) + 1 == team->workers) {
         atomic_store(&team->arrived, 0);
         atomic_store(&team->generation, generation + 1);
         if (atomic_load(&team->sleepers)) wake_all(&team->generation);
@@ -98,6 +99,7 @@ static void *member_main(void *argument)
         while (team->job_number == seen && !team->stopping) pthread_cond_wait(&team->wake, &team->lock);
         if (team->stopping) break;
         seen = team->job_number;
+        if (member->worker >= team->workers) continue;
         pthread_mutex_unlock(&team->lock);
         team->job(team->context, member->worker);
         pthread_mutex_lock(&team->lock);
@@ -112,7 +114,7 @@ int team_create(uint32_t threads, struct team **out, struct error *error)
     CHECK(threads >= 1 && threads <= TEAM_MAX_THREADS);
     struct team *team = aligned_alloc(64, (sizeof *team + 63) / 64 * 64);
     if (!team) return error_set_memory(error, "the engine's threads");
-    *team = (struct team){.threads = threads};
+    *team = (struct team){.threads = threads, .workers = 1};
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->wake, NULL);
     pthread_cond_init(&team->done, NULL);
@@ -162,21 +164,24 @@ uint32_t team_threads(const struct team *team)
     return team->threads;
 }
 
-void team_run(struct team *team, team_job_fn *job, void *context)
+void team_run(struct team *team, uint32_t workers, team_job_fn *job, void *context)
 {
-    if (team->threads > 1) {
-        pthread_mutex_lock(&team->lock);
-        team->job = job;
-        team->context = context;
-        team->running = team->threads - 1;
-        team->job_number++;
-        pthread_cond_broadcast(&team->wake);
+    CHECK(workers >= 1 && workers <= team->threads);
+    pthread_mutex_lock(&team->lock);
+    team->workers = workers;
+    if (workers == 1) {
         pthread_mutex_unlock(&team->lock);
+        job(context, 0);
+        return;
     }
+    team->job = job;
+    team->context = context;
+    team->running = workers - 1;
+    team->job_number++;
+    pthread_cond_broadcast(&team->wake);
+    pthread_mutex_unlock(&team->lock);
     job(context, 0);
-    if (team->threads > 1) {
-        pthread_mutex_lock(&team->lock);
-        while (team->running) pthread_cond_wait(&team->done, &team->lock);
-        pthread_mutex_unlock(&team->lock);
-    }
+    pthread_mutex_lock(&team->lock);
+    while (team->running) pthread_cond_wait(&team->done, &team->lock);
+    pthread_mutex_unlock(&team->lock);
 }

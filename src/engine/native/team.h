@@ -20,9 +20,9 @@ void team_destroy(struct team *team);
 uint32_t team_threads(const struct team *team);
 
 typedef void team_job_fn(void *context, uint32_t worker);
-/* Runs job(context, worker) once in every worker and returns when all have. */
-void team_run(struct team *team, team_job_fn *job, void *context);
-/* Within a job: returns when all workers have called it as often. What one wrote before is seen by all after. */
+/* Runs job(context, worker) once in each of the first `workers` workers and returns when all have; the others sleep on. */
+void team_run(struct team *team, uint32_t workers, team_job_fn *job, void *context);
+/* Within a job: returns when all the job's workers have called it as often. What one wrote before is seen by all after. */
 void team_barrier(struct team *team);
 
 #endif

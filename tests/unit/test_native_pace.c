@@ -1,0 +1,60 @@
+/* engine/native: the choice of how many workers train. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "engine/native/pace.h"
+
+/* Runs `segments` on a machine where `workers` workers need seconds_of[workers] a sample; returns how many used `wanted`. */
+static int run(struct pace *pace, const double *seconds_of, int segments, uint32_t wanted)
+{
+    int hits = 0;
+    for (int i = 0; i < segments; i++) {
+        uint32_t workers = pace_workers(pace);
+        size_t samples = pace_samples(pace);
+        assert_true(workers >= 1 && workers <= 4 && samples >= 1);
+        pace_report(pace, seconds_of[workers] * (double)samples, samples);
+        hits += workers == wanted;
+    }
+    return hits;
+}
+
+static void all_threads_stay_at_work_where_they_help(void **state)
+{
+    (void)state;
+    struct pace pace;
+    pace_init(&pace, 4);
+    assert_true(run(&pace, (double[]){0, 4e-6, 2e-6, 0, 1e-6}, 2000, 4) > 1950);
+}
+
+static void fewer_take_over_when_the_machine_is_busy_and_more_when_it_is_free_again(void **state)
+{
+    (void)state;
+    struct pace pace;
+    const double quiet[] = {0, 4e-6, 2e-6, 0, 1e-6}, busy[] = {0, 4e-6, 8e-6, 0, 16e-6};
+    pace_init(&pace, 4);
+    run(&pace, quiet, 1000, 4);
+    assert_true(run(&pace, busy, 1000, 1) > 900);
+    assert_true(run(&pace, quiet, 2000, 4) > 1200);
+}
+
+static void one_thread_has_nothing_to_choose(void **state)
+{
+    (void)state;
+    struct pace pace;
+    pace_init(&pace, 1);
+    assert_int_equal(run(&pace, (double[]){0, 1e-6}, 100, 1), 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_threads_stay_at_work_where_they_help),
+        cmocka_unit_test(fewer_take_over_when_the_machine_is_busy_and_more_when_it_is_free_again),
+        cmocka_unit_test(one_thread_has_nothing_to_choose),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
