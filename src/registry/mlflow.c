@@ -196,7 +196,8 @@ static json_t *tag_list(const struct publication *own)
     json_t *value;
     json_object_foreach((json_t *)own->request->tags, key, value)
     {
-        if (json_is_string(value)) json_array_append_new(list, json_pack("{s:s, s:O}", "key", key, "value", value));
+        bool own_hash = strcmp(key, "sha256") == 0; /* once only: the server wants keys unique */
+        if (json_is_string(value) && !own_hash) json_array_append_new(list, json_pack("{s:s, s:O}", "key", key, "value", value));
     }
     json_array_append_new(list, json_pack("{s:s, s:s}", "key", "sha256", "value", own->sha256));
     return list;

@@ -111,7 +111,7 @@ static void write_loader(const struct model *model, const char *loader, const ch
     buffer_printf(out, "]\n\n\ndef _load_pyfunc(path):\n    return Model(str(Path(path) / \"%s\"))\n", file);
 }
 
-static void write_mlmodel(const struct model *model, const char *run_id, struct buffer *out)
+static void write_mlmodel(const struct model *model, const char *run_id, const char *loader, struct buffer *out)
 {
     unsigned char id[16] = {0};
     char time[32];
@@ -127,10 +127,8 @@ static void write_mlmodel(const struct model *model, const char *run_id, struct 
                             "    env:\n"
                             "      conda: conda.yaml\n"
                             "      virtualenv: python_env.yaml\n"
-                            "    loader_module: simple_nn_loader\n"
-                            "    python_version: 3.11.0\n"
-                            "mlflow_version: " MLFLOW_VERSION "\n"
-                            "model_uuid: ");
+                            "    loader_module: ");
+    buffer_printf(out, "%s\n    python_version: 3.11.0\nmlflow_version: " MLFLOW_VERSION "\nmodel_uuid: ", loader);
     for (size_t i = 0; i < sizeof id; i++) buffer_printf(out, "%02x", id[i]);
     buffer_printf(out, "\nrun_id: %s\nsignature:\n"
                        "  inputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"float32\", \"shape\": [-1, %u]}}]'\n"
@@ -146,8 +144,12 @@ int mlflow_folder_make(const struct model *model, const char *file, const char *
     while (kind < sizeof kinds / sizeof kinds[0] && strcmp(kinds[kind].format, model->format) != 0) kind++;
     if (kind == sizeof kinds / sizeof kinds[0])
         return error_set(error, ERROR_INPUT, "a %s file cannot be registered with MLflow: convert it to .pth or .h5", model->format);
-    write_mlmodel(model, run_id, add_file(out, "MLmodel"));
-    write_loader(model, kinds[kind].loader, file, add_file(out, "code/simple_nn_loader.py"));
+    /* Python keeps a module by its name: two models loaded in one process need two names. */
+    char loader[64], loader_path[80];
+    snprintf(loader, sizeof loader, "nnstudio_loader_%.32s", run_id);
+    snprintf(loader_path, sizeof loader_path, "code/%s.py", loader);
+    write_mlmodel(model, run_id, loader, add_file(out, "MLmodel"));
+    write_loader(model, kinds[kind].loader, file, add_file(out, loader_path));
     buffer_append_text(add_file(out, "requirements.txt"), kinds[kind].requirements);
     buffer_append_text(add_file(out, "python_env.yaml"), "python: 3.11.0\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n");
     buffer_append_text(add_file(out, "conda.yaml"),

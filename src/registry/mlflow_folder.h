@@ -7,7 +7,7 @@
 
 /* One file of it. `text` is owned; the model file itself has none: it is sent as it is. */
 struct mlflow_file {
-    char path[160]; /* "MLmodel", "data/simple_nn.pth", "code/simple_nn_loader.py", … */
+    char path[160]; /* "MLmodel", "data/simple_nn.pth", "code/nnstudio_loader_ID.py", … */
     struct buffer text;
 };
 #define MLFLOW_FILES 6
