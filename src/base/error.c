@@ -8,6 +8,9 @@ int error_set_v(struct error *error, enum error_code code, const char *format, v
 {
     error->code = code;
     vsnprintf(error->message, sizeof error->message, format, arguments);
+    /* Names out of files stand in messages: they must not break the line or talk to the terminal. */
+    for (char *c = error->message; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
     return -1;
 }
 
