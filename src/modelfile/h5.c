@@ -7,11 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/js.h"
 #include "modelfile/assemble.h"
+#include "modelfile/confine.h"
 #include "modelfile/formats.h"
 #include "modelfile/h5_file.h"
 #include "modelfile/keras_config.h"
+
+/* A model with its optimizer's state. */
+#define FILE_MAX (STATE_DICT_MAX_VALUES * sizeof(double))
 
 /* All tensors of a file and which of them are layers. Sources name tensors by index until all are read, as the state
  * dict moves while it grows. */
@@ -198,25 +203,33 @@ static int parse_attribute(hid_t file, const char *name, json_t **out, struct er
     return status;
 }
 
-static int read_model(const char *path, const struct modelfile_options *options, struct model *out, struct error *error)
+/* Runs in the confined child. */
+static int read_image(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
 {
     struct reading reading = {0};
     json_t *config = NULL, *note = NULL;
-    h5_lock();
-    int status = h5_open(path, &reading.file, error);
-    if (!status) {
-        status = parse_attribute(reading.file, "model_config", &config, error) || parse_attribute(reading.file, H5_NOTE_ATTRIBUTE, &note, error)
+    if (h5_open(data, size, &reading.file, error)) return -1;
+    int status = parse_attribute(reading.file, "model_config", &config, error) || parse_attribute(reading.file, H5_NOTE_ATTRIBUTE, &note, error)
                      ? -1 : read_layers(&reading, config, json_object_get(note, "network"), options, out, error);
-        H5Fclose(reading.file);
-    }
-    h5_unlock();
     const json_t *metadata = json_object_get(note, "metadata");
-    if (status) error_prefix(error, "%s", path);
-    else if (json_is_object(metadata) && !out->metadata) out->metadata = json_incref((json_t *)metadata);
+    if (!status && json_is_object(metadata) && !out->metadata) out->metadata = json_incref((json_t *)metadata);
+    H5Fclose(reading.file);
     json_decref(config);
     json_decref(note);
     state_dict_clear(&reading.state);
     return status;
+}
+
+static int read_model(const char *path, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    char *data;
+    size_t size;
+    if (file_read(path, FILE_MAX, &data, &size, error)) return -1;
+    h5_lock(); /* no other thread is inside the library while the child is split off */
+    int status = confined_read(read_image, data, size, options, out, error);
+    h5_unlock();
+    free(data);
+    return status ? error_prefix(error, "%s", path) : 0;
 }
 
 const struct modelfile_format modelfile_h5 = {

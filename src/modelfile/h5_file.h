@@ -1,8 +1,8 @@
 /* Careful access to an HDF5 file from outside: nothing but the file itself is ever opened. Private to this room.
  *
  * Links are followed only when they are hard ones (soft and external links, external storage and virtual data sets would
- * reach elsewhere), filters only when they are the library's own; plug-ins are never loaded. libhdf5 is not thread-safe
- * as packaged: hold h5_lock() around all use of it. */
+ * reach elsewhere), filters only when they are the library's own; plug-ins are never loaded. For what libhdf5 itself gets
+ * wrong see confine.h. It is not thread-safe as packaged: hold h5_lock() around all use of it. */
 #ifndef NNSTUDIO_MODELFILE_H5_FILE_H
 #define NNSTUDIO_MODELFILE_H5_FILE_H
 
@@ -16,8 +16,8 @@
 void h5_lock(void);
 void h5_unlock(void);
 
-/* Opens for reading. Close with H5Fclose(). */
-int h5_open(const char *path, hid_t *out, struct error *error);
+/* Opens a file whose bytes are in memory, for reading. Close with H5Fclose(). */
+int h5_open(const char *data, size_t size, hid_t *out, struct error *error);
 /* The group at `path` ("a/b") below `parent`; *out is negative when it is not there. Close with H5Gclose(). */
 int h5_group(hid_t parent, const char *path, hid_t *out, struct error *error);
 /* Whether the member `name` of a group is worth trying as a group: a data set is not. */

@@ -1,0 +1,216 @@
+#include "modelfile/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/js.h"
+
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#define HAVE_FILTER 1
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#ifdef __x86_64__
+#define MACHINE AUDIT_ARCH_X86_64
+#else
+#define MACHINE AUDIT_ARCH_AARCH64
+#endif
+#endif
+
+#define TEXT_MAX ((size_t)4 << 20)
+
+/* What the child answers: this, the network's JSON, the metadata's, then the values. */
+struct answer {
+    int status;
+    struct error error; /* when status is not 0 */
+    enum dtype dtype;
+    bool activation_known;
+    size_t network_size, metadata_size;
+};
+
+/* The sanitizers need system calls of their own, and their reports should be seen. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+#ifdef HAVE_FILTER
+/* Every system call but these fails with EPERM: memory, the answer's write, the end, and what abort() needs. */
+static void filter_system_calls(void)
+{
+#define ALLOW(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+    struct sock_filter code[] = {
+        /* Another machine's numbers (32-bit calls on x86-64) would mean other calls. */
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        ALLOW(write), ALLOW(exit_group), ALLOW(brk), ALLOW(mmap), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(futex),
+        ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn), ALLOW(rt_sigaction), ALLOW(getpid), ALLOW(gettid), ALLOW(tgkill),
+        ALLOW(clock_gettime), ALLOW(gettimeofday),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+    };
+#undef ALLOW
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    /* Where the kernel has no seccomp the limits still hold. */
+    if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+#else
+static void filter_system_calls(void)
+{
+}
+#endif
+
+static void limit(int resource, rlim_t most)
+{
+    struct rlimit limits;
+    if (getrlimit((__rlimit_resource_t)resource, &limits) || limits.rlim_max < most) return;
+    limits.rlim_cur = limits.rlim_max = most;
+    setrlimit((__rlimit_resource_t)resource, &limits);
+}
+
+/* `seconds`: of computing, after which it is an endless loop. */
+static void confine(rlim_t seconds)
+{
+    /* A crash is a crash, whatever handlers this program has. */
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing >= 0 && !SANITIZED) dup2(nothing, STDERR_FILENO); /* a crash speaks through the parent, in one line */
+    limit(RLIMIT_CPU, seconds);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_FSIZE, 0);
+    if (SANITIZED) return;
+    limit(RLIMIT_NOFILE, 0);
+    filter_system_calls();
+}
+
+static int send_all(int pipe, const void *bytes, size_t size)
+{
+    for (const char *place = bytes; size;) {
+        ssize_t sent = write(pipe, place, size);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent <= 0) return -1;
+        place += sent;
+        size -= (size_t)sent;
+    }
+    return 0;
+}
+
+static int receive_all(int pipe, void *bytes, size_t size)
+{
+    for (char *place = bytes; size;) {
+        ssize_t got = read(pipe, place, size);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return -1;
+        place += got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+/* The child's whole life. Leaves without cleaning up, which is the kernel's work. */
+_Noreturn static void answer_and_exit(int pipe, confined_reader *read, const char *data, size_t size,
+                                      const struct modelfile_options *options)
+{
+    struct model model = {0};
+    struct answer answer;
+    char *network = NULL, *metadata = NULL;
+    memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
+    confine(2 + (size >> 22)); /* the slowest honest file, gzipped, takes a fraction of that */
+    answer.status = read(data, size, options, &model, &answer.error);
+    if (!answer.status) {
+        network = js_dump(network_to_json(&model.network));
+        metadata = js_dump(model.metadata ? model.metadata : json_object());
+        if (!network || !metadata) answer.status = error_set_memory(&answer.error, "the model");
+    }
+    if (answer.status) {
+        send_all(pipe, &answer, sizeof answer);
+        _exit(0);
+    }
+    answer.dtype = model.parameters->dtype;
+    answer.activation_known = model.activation_known;
+    answer.network_size = strlen(network);
+    answer.metadata_size = strlen(metadata);
+    if (!send_all(pipe, &answer, sizeof answer) && !send_all(pipe, network, answer.network_size) &&
+        !send_all(pipe, metadata, answer.metadata_size))
+        send_all(pipe, model.parameters->values, model.parameters->value_count * dtype_size(answer.dtype));
+    _exit(0);
+}
+
+static int receive_object(int pipe, size_t size, json_t **out, struct error *error)
+{
+    if (size > TEXT_MAX) return error_set(error, ERROR_INPUT, "its description is too large");
+    char *text = malloc(size + 1);
+    if (!text) return error_set_memory(error, "the model");
+    int status = receive_all(pipe, text, size) ? error_set(error, ERROR_INPUT, "the answer is cut short")
+                                               : js_parse_object(text, size, "the answer", out, error);
+    free(text);
+    return status;
+}
+
+/* Says what it is when reading stopped without an answer. */
+static int crashed(struct error *error)
+{
+    return error_set(error, ERROR_INPUT, "the file is damaged, so badly that its reader crashed or never ended: "
+                     "save it again");
+}
+
+static int receive(int pipe, struct model *out, struct error *error)
+{
+    struct answer answer;
+    json_t *network = NULL;
+    if (receive_all(pipe, &answer, sizeof answer)) return crashed(error);
+    if (answer.status) {
+        answer.error.message[sizeof answer.error.message - 1] = '\0';
+        *error = answer.error;
+        return -1;
+    }
+    if (answer.dtype != DTYPE_FLOAT32 && answer.dtype != DTYPE_FLOAT64) return crashed(error);
+    int status = -1;
+    if (receive_object(pipe, answer.network_size, &network, error) ||
+        receive_object(pipe, answer.metadata_size, &out->metadata, error) || network_from_json(network, &out->network, error) ||
+        parameters_create(&out->network, answer.dtype, &out->parameters, error))
+        goto out;
+    out->activation_known = answer.activation_known;
+    status = receive_all(pipe, out->parameters->values, out->parameters->value_count * dtype_size(answer.dtype)) ? crashed(error) : 0;
+out:
+    json_decref(network);
+    return status;
+}
+
+int confined_read(confined_reader *read, const char *data, size_t size, const struct modelfile_options *options,
+                  struct model *out, struct error *error)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC)) return error_set_errno(error, errno, "cannot read the model");
+    pid_t child = fork();
+    if (child < 0) {
+        int number = errno;
+        close(ends[0]);
+        close(ends[1]);
+        return error_set_errno(error, number, "cannot start a process to read the model in");
+    }
+    if (child == 0) answer_and_exit(ends[1], read, data, size, options);
+    close(ends[1]);
+    int status = receive(ends[0], out, error);
+    close(ends[0]);
+    /* Whoever reaps all children of this process may have been faster: that is fine. */
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+    return status;
+}

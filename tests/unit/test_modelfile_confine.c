@@ -1,0 +1,138 @@
+/* The child in which damaged files are read: it can answer, and nothing else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "modelfile/confine.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CONFINED 0 /* the sanitizers need what is otherwise forbidden */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CONFINED 0
+#endif
+#endif
+#ifndef CONFINED
+#define CONFINED 1
+#endif
+
+static void run(confined_reader *reader, struct model *model, struct error *error, int expected)
+{
+    *model = (struct model){0};
+    *error = (struct error){0};
+    assert_int_equal(confined_read(reader, "data", 4, NULL, model, error), expected);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left behind */
+}
+
+static void clear(struct model *model)
+{
+    parameters_destroy(model->parameters);
+    json_decref(model->metadata);
+}
+
+static int read_well(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    (void)options;
+    if (size != 4 || memcmp(data, "data", 4) != 0) return error_set(error, ERROR_INPUT, "the data did not arrive");
+    if (network_build(&out->network, 2, 3, (uint32_t[]){4}, 1, ACTIVATION_TANH, 2, error) ||
+        parameters_create(&out->network, DTYPE_FLOAT64, &out->parameters, error))
+        return -1;
+    parameters_draw(out->parameters, &out->network, INIT_TORCH, 3);
+    out->metadata = json_pack("{s:s}", "a", "b");
+    out->activation_known = true;
+    return 0;
+}
+
+static void a_model_comes_back_whole(void **state)
+{
+    (void)state;
+    struct model here = {0}, there;
+    struct error error;
+    run(read_well, &there, &error, 0);
+    assert_int_equal(read_well("data", 4, NULL, &here, &error), 0);
+    assert_true(model_equal(&here, &there));
+    assert_true(there.activation_known);
+    assert_true(json_equal(here.metadata, there.metadata));
+    clear(&here);
+    clear(&there);
+}
+
+static int read_badly(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    (void)data, (void)size, (void)options, (void)out;
+    return error_set(error, ERROR_INPUT, "it is damaged: mend it");
+}
+
+static int crash(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    (void)data, (void)size, (void)options, (void)out, (void)error;
+    abort();
+}
+
+static int leave(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    (void)data, (void)size, (void)options, (void)out, (void)error;
+    _exit(0);
+}
+
+static int loop(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    (void)data, (void)size, (void)options, (void)out, (void)error;
+    volatile unsigned int i = 1;
+    while (i) i |= 1;
+    return 0;
+}
+
+static void trouble_there_is_an_error_here(void **state)
+{
+    (void)state;
+    struct model model;
+    struct error error;
+    run(read_badly, &model, &error, -1);
+    assert_string_equal(error.message, "it is damaged: mend it");
+    confined_reader *const readers[] = {crash, leave, loop};
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
+        run(readers[i], &model, &error, -1);
+        assert_non_null(strstr(error.message, "crashed or never ended"));
+    }
+}
+
+static int try_everything(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
+{
+    (void)data, (void)size, (void)options, (void)out;
+    bool opened = open("/dev/null", O_RDONLY) >= 0, connected = socket(AF_UNIX, SOCK_STREAM, 0) >= 0;
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    execl("/bin/true", "true", (char *)NULL);
+    return error_set(error, ERROR_INPUT, "opened %d connected %d split %d", opened, connected, child > 0);
+}
+
+static void it_can_do_nothing_else(void **state)
+{
+    (void)state;
+    struct model model;
+    struct error error;
+    if (!CONFINED) skip();
+    run(try_everything, &model, &error, -1);
+    assert_string_equal(error.message, "opened 0 connected 0 split 0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_comes_back_whole),
+        cmocka_unit_test(trouble_there_is_an_error_here),
+        cmocka_unit_test(it_can_do_nothing_else),
+    };
+    return cmocka_run_group_tests_name("modelfile_confine", tests, NULL, NULL);
+}
