@@ -1,0 +1,121 @@
+"""Three engines, one computation: parity among them, and with the frameworks' own Python."""
+
+import itertools
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from train_help import apart, train
+
+ENGINES = ["torch", "tensorflow", "native"]
+PAIRS = ["/".join(pair) for pair in itertools.combinations(ENGINES, 2)]
+HERE = pathlib.Path(__file__).parent
+SUFFIX = {"torch": ".pth", "tensorflow": ".h5", "native": ".safetensors"}
+
+
+@pytest.fixture(scope="module")
+def mnist_stories(binary, data_dir, tmp_path_factory):
+    """dtype → the story of all engines on real MNIST."""
+    stories = {}
+
+    def of(dtype):
+        if dtype not in stories:
+            folder = tmp_path_factory.mktemp(dtype)
+
+            def studio(*arguments):
+                return subprocess.run([binary, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=True, timeout=600)
+
+            epochs = 2 if dtype == "float32" else 1
+            stories[dtype] = train(studio, "--engine", ",".join(ENGINES), "--dataset", "mnist", "--data-dir", data_dir,
+                                   "--epochs", epochs, "--dtype", dtype, "--home", folder / "home"), folder  # fmt: skip
+        return stories[dtype]
+
+    return of
+
+
+def test_all_engines_train_mnist_alike(mnist_stories):
+    story, folder = mnist_stories("float32")
+    accuracies = []
+    for engine in ENGINES:
+        (start,) = story.of("start", engine)
+        assert start["samples"] == 60000 and start["parameters"] == 101770 and start["lr"] == 0.01
+        assert [e["epoch"] for e in story.of("epoch", engine)] == [1, 2]
+        assert len(story.curve(engine)) == 2 * 1875
+        (end,) = story.of("end", engine)
+        assert end["state"] == "finished" and end["model"] == f"models/simple_nn{SUFFIX[engine]}"
+        assert (folder / end["model"]).stat().st_size == end["bytes"]
+        assert end["cpu_seconds"] > 0 and end["peak_rss_bytes"] > 10_000_000
+        accuracies.append(story.of("epoch", engine)[-1]["val_accuracy"])
+    assert max(accuracies) - min(accuracies) <= 0.001
+    assert min(accuracies) >= 0.90
+    assert set(story.summary["max_loss_difference"]) == set(PAIRS)
+    assert max(story.summary["max_loss_difference_first_epoch"].values()) <= 1e-4
+    assert max(story.summary["max_loss_difference"].values()) <= 2e-3
+
+
+def test_an_epochs_figures_are_those_of_its_steps(mnist_stories):
+    story, _ = mnist_stories("float32")
+    for engine in ENGINES:
+        curve = story.curve(engine)
+        for epoch in story.of("epoch", engine):
+            steps = curve[(epoch["epoch"] - 1) * 1875 : epoch["epoch"] * 1875]
+            assert epoch["loss"] == pytest.approx(sum(steps) / len(steps), rel=1e-12)
+
+
+def test_the_summary_is_that_of_the_curves(mnist_stories):
+    story, _ = mnist_stories("float32")
+    for pair in PAIRS:
+        a, b = pair.split("/")
+        assert story.summary["max_loss_difference"][pair] == apart(story.curve(a), story.curve(b))
+        assert story.summary["max_loss_difference_first_epoch"][pair] == apart(story.curve(a)[:1875], story.curve(b)[:1875])
+
+
+def test_in_float64_they_compute_the_same(mnist_stories):
+    story, _ = mnist_stories("float64")
+    assert set(story.summary["max_loss_difference"]) == set(PAIRS)
+    assert max(story.summary["max_loss_difference"].values()) <= 1e-12
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-4), ("float64", 1e-12)])
+def test_the_curves_are_pythons_own(mnist_stories, data_dir, framework, dtype, tolerance):
+    result = subprocess.run(
+        [sys.executable, HERE / "reference_curve.py", framework, dtype, data_dir], capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    reference = [float(line) for line in result.stdout.split()]
+    story, _ = mnist_stories(dtype)
+    for engine in ENGINES:
+        assert apart(story.curve(engine)[:1875], reference) <= tolerance, engine
+
+
+def test_adam_is_pytorchs_own(studio, data_dir):
+    result = subprocess.run(
+        [sys.executable, HERE / "reference_curve.py", "torch", "float64", data_dir, "adam"], capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    reference = [float(line) for line in result.stdout.split()]
+    story = train(studio, "--engine", "native", "--dataset", "mnist", "--data-dir", data_dir, "--epochs", 1,
+                  "--optimizer", "adam", "--dtype", "float64")  # fmt: skip
+    assert apart(story.curve("native"), reference) <= 1e-12
+
+
+CHOICES = {
+    "momentum and weight decay": ["--momentum", 0.9, "--weight-decay", 0.001],
+    "adam": ["--optimizer", "adam", "--weight-decay", 0.01],
+    "tanh, two hidden layers": ["--activation", "tanh", "--hidden", "64,32", "--init", "keras"],
+    "sigmoid, short last batch": ["--activation", "sigmoid", "--batch-size", 49, "--lr", 0.5],
+    "no hidden layer": ["--hidden", "none"],
+    "another seed": ["--seed", 12345],
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_runs_alike_on_all_engines(studio, choice):
+    story = train(studio, "--engine", ",".join(ENGINES), "--parallel", "--dataset", "synthetic", "--limit", 2000, "--epochs", 2,
+                  "--dtype", "float64", *CHOICES[choice])  # fmt: skip
+    assert set(story.summary["max_loss_difference"]) == set(PAIRS)
+    assert max(story.summary["max_loss_difference"].values()) <= 1e-12
+    curve = story.curve("native")
+    assert sum(curve[-20:]) < sum(curve[:20])

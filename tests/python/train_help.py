@@ -1,0 +1,91 @@
+"""What the tests of training share."""
+
+import json
+import os
+import signal
+import subprocess
+
+FIELDS = {
+    "start": {"run", "engine", "engine_version", "dataset", "samples", "parameters", "epochs", "batch_size", "lr", "seed", "threads"},
+    "step": {"engine", "first_step", "loss"},
+    "epoch": {"engine", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second"},
+    "end": {"engine", "state", "model", "seconds", "cpu_seconds", "peak_rss_bytes"},
+    "summary": {"max_loss_difference", "fastest"},
+    "error": {"engine", "message"},
+}
+
+
+class Story:
+    """What `train --json` said."""
+
+    def __init__(self, text):
+        self.events = [json.loads(line) for line in text.splitlines()]
+        for event in self.events:
+            assert FIELDS[event["event"]] <= set(event), event
+
+    def of(self, kind, engine=None):
+        return [e for e in self.events if e["event"] == kind and engine in (None, e.get("engine"))]
+
+    def losses(self, engine):
+        """step → loss; no step twice."""
+        losses = {}
+        for event in self.of("step", engine):
+            for i, loss in enumerate(event["loss"]):
+                assert event["first_step"] + i not in losses
+                losses[event["first_step"] + i] = loss
+        return losses
+
+    def curve(self, engine):
+        losses = self.losses(engine)
+        assert sorted(losses) == list(range(len(losses)))
+        return [losses[step] for step in range(len(losses))]
+
+    @property
+    def summary(self):
+        (summary,) = self.of("summary")
+        return summary
+
+
+def train(studio, *arguments, **options):
+    return Story(studio("train", *arguments, "--json", **options).stdout)
+
+
+def apart(a, b):
+    assert len(a) == len(b) > 0
+    return max(abs(x - y) for x, y in zip(a, b))
+
+
+def children(pid):
+    """The processes that `pid` started."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+class Running:
+    """`nnstudio train … --json` while it runs."""
+
+    def __init__(self, binary, cwd, *arguments, env=None):
+        self.process = subprocess.Popen(
+            [binary, "train", *map(str, arguments), "--json"],
+            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})},
+        )
+        self.lines = []
+
+    def until(self, wanted):
+        """Reads events up to the first that `wanted` holds for."""
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if wanted(json.loads(line)):
+                return json.loads(line)
+        raise AssertionError("it ended before that:\n" + "".join(self.lines[-3:]) + self.process.stderr.read())
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+
+    def finish(self, status, timeout=60):
+        out, err = self.process.communicate(timeout=timeout)
+        assert self.process.returncode == status, (self.process.returncode, err)
+        return Story("".join(self.lines) + out), err
