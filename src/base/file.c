@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -117,6 +118,20 @@ void file_abort(struct file_writer *writer)
     free(writer->temporary);
     free(writer->final);
     *writer = (struct file_writer){0};
+}
+
+void file_remove_unfinished(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    size_t length = strlen(base);
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
+    DIR *entries = folder ? opendir(folder) : NULL;
+    for (struct dirent *entry; entries && (entry = readdir(entries));)
+        if (strncmp(entry->d_name, base, length) == 0 && strncmp(entry->d_name + length, ".part-", 6) == 0)
+            unlinkat(dirfd(entries), entry->d_name, 0);
+    if (entries) closedir(entries);
+    free(folder);
 }
 
 int file_write(const char *path, const void *data, size_t size, struct error *error)

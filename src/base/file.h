@@ -28,6 +28,9 @@ int file_commit(struct file_writer *writer, struct error *error);
 /* Also fine after a commit or on a zeroed writer: does nothing then. */
 void file_abort(struct file_writer *writer);
 
+/* Removes what writers of `path` left that were killed in mid-writing. Only where nobody else may be writing it now. */
+void file_remove_unfinished(const char *path);
+
 /* All in one: writes `size` bytes as the new content of `path`. */
 int file_write(const char *path, const void *data, size_t size, struct error *error);
 

@@ -148,6 +148,8 @@ static int make_lanes(struct race *race, const struct job *job, const char *engi
         bool goes_on = job->resume[0] && strcmp(job->engine, id) == 0;
         lane->job = *job;
         lane->kept = goes_on;
+        /* At once, the engines share the cores. */
+        if (race->parallel && !job->threads) lane->job.threads = 1;
         snprintf(lane->job.engine, sizeof lane->job.engine, "%s", id);
         if (!goes_on) job_make_id(id, lane->job.run);
         if (job_set_home(&lane->job, home, error)) return -1;
@@ -223,12 +225,10 @@ static int run(int argc, char **argv)
         error_set_memory(&error, "the training");
         return cli_fail(&error);
     }
+    race->parallel = words.parallel;
+    race->json = words.json;
     status = prepare(race, &words, &given, options);
-    if (status == CLI_GO_ON) {
-        race->parallel = words.parallel;
-        race->json = words.json;
-        status = race_run(race);
-    }
+    if (status == CLI_GO_ON) status = race_run(race);
     free(race);
     return status;
 }

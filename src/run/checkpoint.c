@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "base/path.h"
 #include "modelfile/safetensors.h"
 
 #define CHECKPOINT_FORMAT "nnstudio-checkpoint-1"
@@ -75,6 +76,11 @@ static int get_object(const json_t *metadata, const char *key, json_t **out, str
     const char *text;
     if (js_need_string(metadata, key, &text, error)) return -1;
     return js_parse_object(text, strlen(text), key, out, error);
+}
+
+char *checkpoint_path(const struct job *job)
+{
+    return path_join(job->run_dir, "checkpoint.safetensors");
 }
 
 int checkpoint_write(const char *path, const struct checkpoint *checkpoint, struct error *error)

@@ -15,6 +15,8 @@ struct checkpoint {
     struct optimizer_state *optimizer_state; /* owned */
 };
 
+/* Where a job's checkpoint lies; malloc'd, NULL when memory is out. */
+char *checkpoint_path(const struct job *job);
 /* The whole file or nothing; the old one stays until the new one is complete. */
 int checkpoint_write(const char *path, const struct checkpoint *checkpoint, struct error *error);
 /* Checks that everything fits together. The caller clears. */

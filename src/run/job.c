@@ -14,6 +14,8 @@
 #define JOB_MAX_EPOCHS 1000000
 #define JOB_MAX_BATCH 65536
 #define JOB_MAX_THREADS 256
+/* More bring little at the seed network's size. */
+#define NATIVE_MAX_THREADS 4
 
 void job_init(struct job *job)
 {
@@ -207,10 +209,13 @@ int job_set_home(struct job *job, const char *home, struct error *error)
 
 uint32_t job_default_threads(const char *engine)
 {
-    /* At batch 32 a framework's second thread costs more than it brings; the native engine was written for a few. */
+    /* At batch 32 a framework's second thread costs more than it brings. The native engine's threads meet several times a
+     * step, which pays only where each has a core to itself: those that were busy in the last minute are left alone. */
+    double load = 0;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (strcmp(engine, "native") != 0 || cores < 2) return 1;
-    return cores < 4 ? (uint32_t)cores : 4;
+    if (strcmp(engine, "native") != 0 || getloadavg(&load, 1) != 1) return 1;
+    long idle = cores - (long)(load + 0.5);
+    return idle < 1 ? 1 : idle < NATIVE_MAX_THREADS ? (uint32_t)idle : NATIVE_MAX_THREADS;
 }
 
 int job_parse_hidden(struct job *job, const char *text, struct error *error)

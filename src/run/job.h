@@ -49,7 +49,8 @@ int job_from_json(const json_t *value, struct job *job, struct error *error);
 void job_make_id(const char *engine, char out[64]);
 /* Sets home, run_dir (from run, which must be set) and makes neither. */
 int job_set_home(struct job *job, const char *home, struct error *error);
-/* The number of threads that was measured to be fastest at small batches on this machine's number of cores. */
+/* The number of threads that is usually fastest at small batches, with what else the machine is doing. The numbers an
+ * engine computes do not depend on it. */
 uint32_t job_default_threads(const char *engine);
 /* "128,64" into hidden and hidden_count; "" or "none" for no hidden layer. */
 int job_parse_hidden(struct job *job, const char *text, struct error *error);

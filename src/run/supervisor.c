@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "run/checkpoint.h"
 
 #define LINE_LIMIT ((size_t)16 << 20)
 /* The most read in one call, so that one worker cannot keep the loop to itself. */
@@ -235,6 +236,9 @@ static void bury(struct worker *worker)
     close_end(&worker->input);
     int status = reap(worker);
     if (worker->ended) return;
+    char *checkpoint = checkpoint_path(&worker->job);
+    if (checkpoint && worker->job.run_dir[0]) file_remove_unfinished(checkpoint);
+    free(checkpoint);
     struct error error;
     explain_death(worker, status, &error);
     json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", worker->job.run, "engine", worker->job.engine,

@@ -36,11 +36,6 @@ struct session {
     struct error error;
 };
 
-static char *checkpoint_path(const struct session *session)
-{
-    return path_join(session->now.job.run_dir, "checkpoint.safetensors");
-}
-
 /* Weights and slots out of the engine into session->now. */
 static int take_snapshot(struct session *session, struct error *error)
 {
@@ -52,7 +47,7 @@ static int save_checkpoint(struct session *session, struct error *error)
 {
     const struct fit_position *position = &session->now.position;
     if (session->saved_step == position->global_step) return 0;
-    char *path = checkpoint_path(session);
+    char *path = checkpoint_path(&session->now.job);
     if (!path) return error_set_memory(error, "a path");
     int status = take_snapshot(session, error);
     if (!status) status = checkpoint_write(path, &session->now, error);
@@ -124,11 +119,12 @@ static int claim_run_dir(struct session *session, struct error *error)
     const struct job *job = &session->now.job;
     if (!job->run[0] || !job->run_dir[0]) return error_set(error, ERROR_INPUT, "the job names no run and no folder for it");
     if (file_make_directories(job->run_dir, error)) return -1;
-    char *lock = path_join(job->run_dir, "lock"), *kept = path_join(job->run_dir, "job.json"), *text = NULL;
+    char *lock = path_join(job->run_dir, "lock"), *kept = path_join(job->run_dir, "job.json");
+    char *checkpoint = checkpoint_path(job), *text = NULL;
     json_t *value = job_to_json(job);
     int status = -1;
     if (value) text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    if (!lock || !kept || !text) {
+    if (!lock || !kept || !checkpoint || !text) {
         error_set_memory(error, "the job");
         goto out;
     }
@@ -142,12 +138,14 @@ static int claim_run_dir(struct session *session, struct error *error)
         error_set(error, ERROR_CONFLICT, "the run %s is being trained already: wait for it, or stop it first", job->run);
         goto out;
     }
+    file_remove_unfinished(checkpoint);
     status = file_write(kept, text, strlen(text), error);
 out:
     json_decref(value);
     free(text);
     free(lock);
     free(kept);
+    free(checkpoint);
     return status;
 }
 
