@@ -27,7 +27,7 @@ static void all_threads_stay_at_work_where_they_help(void **state)
     (void)state;
     struct pace pace;
     pace_init(&pace, 4);
-    assert_true(run(&pace, (double[]){0, 4e-6, 2e-6, 0, 1e-6}, 2000, 4) > 1950);
+    assert_true(run(&pace, (double[]){0, 4e-6, 2e-6, 0, 1e-6}, 2000, 4) > 1900);
 }
 
 static void fewer_take_over_when_the_machine_is_busy_and_more_when_it_is_free_again(void **state)

@@ -2,14 +2,16 @@
 
 #define SEGMENT 0.008 /* seconds */
 #define FIRST_SAMPLES 1024
-#define SHORTEST 8 /* segments between two trials */
-#define LONGEST 256
-#define BETTER 0.95 /* a trial must win by so much */
-#define DISTURBED 1.5
+#define FIRST_TRIAL 4 /* segments */
+#define OFTEN 8   /* segments between trials while the two are close */
+#define RARELY 64 /* and while they are not */
+#define CLOSE 1.3
+#define BETTER 0.95    /* a trial must win by so much */
+#define DISTURBED 1.5  /* the usual pace has changed by so much since the last trial */
 
 void pace_init(struct pace *pace, uint32_t threads)
 {
-    *pace = (struct pace){.threads = threads, .wait = SHORTEST, .interval = SHORTEST};
+    *pace = (struct pace){.threads = threads, .wait = FIRST_TRIAL};
     for (uint32_t workers = threads; workers > 0 && pace->levels < PACE_LEVELS; workers /= 2) pace->levels++;
 }
 
@@ -33,18 +35,24 @@ size_t pace_samples(const struct pace *pace)
     return seconds > 0 ? (size_t)(SEGMENT / seconds) + 1 : FIRST_SAMPLES;
 }
 
+/* Single segments say little on a busy machine: averages of what was seen lately are compared. */
+static void average(double *seconds, double now, double weight)
+{
+    *seconds = *seconds > 0 ? (1 - weight) * *seconds + weight * now : now;
+}
+
 void pace_report(struct pace *pace, double seconds, size_t samples)
 {
     double now = seconds / (double)samples, *usual = &pace->seconds[pace->level];
-    if (pace->trying) {
-        bool won = now < *usual * BETTER;
-        if (won) pace->level = pace->trial;
-        if (won) pace->seconds[pace->level] = now;
-        pace->interval = won ? SHORTEST : pace->interval * 2 < LONGEST ? pace->interval * 2 : LONGEST;
-        pace->wait = pace->interval;
+    if (!pace->trying) {
+        average(usual, now, 0.25);
+        if (pace->wait > 0) pace->wait--;
+        if (*usual > pace->reference * DISTURBED && pace->wait > OFTEN) pace->wait = OFTEN;
         return;
     }
-    if (pace->wait > 0) pace->wait--;
-    if (*usual > 0 && now > *usual * DISTURBED && pace->wait > SHORTEST) pace->wait = SHORTEST;
-    *usual = *usual > 0 ? 0.75 * *usual + 0.25 * now : now;
+    double *other = &pace->seconds[pace->trial];
+    average(other, now, 0.5);
+    pace->wait = *other < *usual * CLOSE ? OFTEN : RARELY;
+    if (*other < *usual * BETTER) pace->level = pace->trial;
+    pace->reference = pace->seconds[pace->level];
 }

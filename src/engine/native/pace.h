@@ -17,7 +17,8 @@ struct pace {
     uint32_t levels;               /* level i uses threads >> i workers */
     uint32_t level, trial;         /* the one in use; the one being tried */
     double seconds[PACE_LEVELS];   /* a sample, lately; 0: not known */
-    uint32_t wait, interval;       /* segments until the next trial; between trials */
+    double reference;              /* the usual pace at the last trial */
+    uint32_t wait;                 /* segments until the next trial */
     bool trying, upwards;
 };
 
