@@ -209,40 +209,34 @@ static void multiply(const struct native_matrix *a, const struct native_matrix *
     FOR_TILES(columns, multiply_column, a, b, bias, rows, inner, out, out_stride);
 }
 
-INLINE void transposed_tile(size_t height, size_t width, size_t row, size_t column, const struct native_matrix *a,
+INLINE void transposed_tile(size_t height, size_t row, size_t column, const struct native_matrix *a,
                             const struct native_matrix *b, const real *bias, size_t inner, real *out, size_t out_stride)
 {
     const real *left = (const real *)a->values + row * a->stride;
     const real *right = (const real *)b->values + column * b->stride;
-    vec sums[DENSE_ROWS][DENSE_TILE];
+    vec sums[DENSE_ROWS][NATIVE_COLUMNS];
     UNROLL for (size_t r = 0; r < height; r++)
-        UNROLL for (size_t c = 0; c < width; c++) sums[r][c] = (vec){0};
+        UNROLL for (size_t c = 0; c < NATIVE_COLUMNS; c++) sums[r][c] = (vec){0};
     for (size_t k = 0; k < inner; k += LANES) {
-        vec line[DENSE_TILE];
-        UNROLL for (size_t c = 0; c < width; c++) line[c] = load(right + c * b->stride + k);
+        vec line[NATIVE_COLUMNS];
+        UNROLL for (size_t c = 0; c < NATIVE_COLUMNS; c++) line[c] = load(right + c * b->stride + k);
         UNROLL for (size_t r = 0; r < height; r++) {
             vec x = load(left + r * a->stride + k);
-            UNROLL for (size_t c = 0; c < width; c++) sums[r][c] += x * line[c];
+            UNROLL for (size_t c = 0; c < NATIVE_COLUMNS; c++) sums[r][c] += x * line[c];
         }
     }
-    UNROLL for (size_t r = 0; r < height; r++)
-        UNROLL for (size_t c = 0; c < width; c++)
-            out[(row + r) * out_stride + column + c] = bias[column + c] + sum(sums[r][c]);
+    UNROLL for (size_t r = 0; r < height; r++) store_sums(out + (row + r) * out_stride + column, bias + column, sums[r]);
 }
 
 static void multiply_transposed(const struct native_matrix *a, const struct native_matrix *b, const void *bias,
                                 size_t rows, size_t inner, size_t columns, void *out, size_t out_stride)
 {
-    size_t column = 0;
-    for (; column + DENSE_TILE <= columns; column += DENSE_TILE) {
+    for (size_t column = 0; column < columns; column += NATIVE_COLUMNS) {
         size_t row = 0;
         for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
-            transposed_tile(DENSE_ROWS, DENSE_TILE, row, column, a, b, bias, inner, out, out_stride);
-        for (; row < rows; row++) transposed_tile(1, DENSE_TILE, row, column, a, b, bias, inner, out, out_stride);
+            transposed_tile(DENSE_ROWS, row, column, a, b, bias, inner, out, out_stride);
+        for (; row < rows; row++) transposed_tile(1, row, column, a, b, bias, inner, out, out_stride);
     }
-    for (; column < columns; column++)
-        for (size_t row = 0; row < rows; row++)
-            transposed_tile(1, 1, row, column, a, b, bias, inner, out, out_stride);
 }
 
 INLINE void update_tile(size_t height, size_t width, size_t row, size_t column, const struct native_matrix *a,

@@ -14,7 +14,8 @@
 #include "net/network.h"
 #include "net/optimizer.h"
 
-#define NATIVE_LINE 64 /* bytes; all kinds of vectors divide it */
+#define NATIVE_LINE 64   /* bytes; all kinds of vectors divide it */
+#define NATIVE_COLUMNS 4 /* of multiply_transposed, at a time */
 
 /* What the optimizer does in one step (net/optimizer.h), in numbers. */
 struct native_update {
@@ -65,7 +66,7 @@ struct native_kernels {
     /* out[m, c] = bias[c] + Σ_k a[m, k] · b[k, c] for c < columns (whole lines); bias may be NULL. */
     void (*multiply)(const struct native_matrix *a, const struct native_matrix *b, const void *bias, size_t rows,
                      size_t inner, size_t columns, void *out, size_t out_stride);
-    /* out[m, n] = bias[n] + Σ_k a[m, k] · b[n, k] for n < columns; inner is whole lines. */
+    /* out[m, n] = bias[n] + Σ_k a[m, k] · b[n, k] for n < columns; inner is whole lines, columns whole NATIVE_COLUMNS. */
     void (*multiply_transposed)(const struct native_matrix *a, const struct native_matrix *b, const void *bias,
                                 size_t rows, size_t inner, size_t columns, void *out, size_t out_stride);
     /* gradient[k, c] = Σ_m a[m, k] · b[m, c] for k < rows, handed to the optimizer; c over the target's columns. */

@@ -67,7 +67,8 @@ int native_model_create(const struct engine_config *config, struct team *team, s
         layer->activation = from->activation;
         layer->input_width = padded(model, from->inputs);
         layer->output_width = padded(model, from->outputs);
-        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->outputs * layer->input_width;
+        layer->unit_rows = ((size_t)from->outputs + NATIVE_COLUMNS - 1) / NATIVE_COLUMNS * NATIVE_COLUMNS;
+        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->unit_rows * layer->input_width;
         for (uint32_t set = 0; set < 1 + optimizer_slot_count(&model->optimizer); set++) {
             layer->weight[set] = numbers(model, weights, &failed);
             layer->bias[set] = numbers(model, layer->output_width, &failed);
@@ -152,7 +153,7 @@ int native_model_trace_begin(struct native_model *model, struct error *error)
     bool failed = false;
     for (uint32_t i = 0; i < model->layer_count; i++) {
         struct native_layer *layer = &model->layers[i];
-        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->outputs * layer->input_width;
+        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->unit_rows * layer->input_width;
         layer->before = numbers(model, model->rows * layer->output_width, &failed);
         layer->weight_gradient = numbers(model, weights, &failed);
         layer->bias_gradient = numbers(model, layer->output_width, &failed);

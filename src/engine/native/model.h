@@ -19,6 +19,7 @@
 struct native_layer {
     uint32_t inputs, outputs;
     size_t input_width, output_width;
+    size_t unit_rows; /* outputs, in whole NATIVE_COLUMNS: the rows of every weight but the first layer's */
     enum activation activation;
     void *weight[NATIVE_SETS], *bias[NATIVE_SETS];
     void *weight_gradient, *bias_gradient; /* NULL except in a traced step */

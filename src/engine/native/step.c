@@ -182,7 +182,7 @@ static void forward_rest(const struct batch *batch)
         const struct native_layer *layer = &model->layers[n], *below = &model->layers[n - 1];
         struct native_matrix input = {at(model, below->output, from * below->output_width), below->output_width};
         struct native_matrix weight = {layer->weight[0], layer->input_width};
-        model->kernels->multiply_transposed(&input, &weight, layer->bias[0], to - from, layer->input_width, layer->outputs,
+        model->kernels->multiply_transposed(&input, &weight, layer->bias[0], to - from, layer->input_width, layer->unit_rows,
                                             at(model, layer->output, from * layer->output_width), layer->output_width);
         activate(batch, layer, from, to - from, 0, layer->output_width);
     }

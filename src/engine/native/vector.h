@@ -28,14 +28,54 @@ INLINE vec splat(real x) { return x - (vec){0}; }
 INLINE vec select_where(ivec mask, vec yes, vec no) { return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask)); }
 INLINE vec absolute(vec v) { return (vec)((ivec)v & ~(ivec)splat((real)-0.0)); }
 
-INLINE real sum(vec v)
+/* Four vectors' lanes added up: the halves are folded onto each other down to 16 bytes, then crosswise. */
+#define SHUFFLE __builtin_shufflevector
+typedef real narrow __attribute__((vector_size(16), may_alias));
+
+#if NATIVE_FLOAT64
+
+INLINE narrow fold(vec v)
 {
-    real lanes[LANES] __attribute__((aligned(NATIVE_VECTOR_BYTES)));
-    store(lanes, v);
-    for (size_t n = LANES / 2; n > 0; n /= 2)
-        for (size_t i = 0; i < n; i++) lanes[i] += lanes[i + n];
-    return lanes[0];
+#if NATIVE_VECTOR_BYTES == 64
+    double __attribute__((vector_size(32))) w = SHUFFLE(v, v, 0, 1, 2, 3) + SHUFFLE(v, v, 4, 5, 6, 7);
+    return SHUFFLE(w, w, 0, 1) + SHUFFLE(w, w, 2, 3);
+#elif NATIVE_VECTOR_BYTES == 32
+    return SHUFFLE(v, v, 0, 1) + SHUFFLE(v, v, 2, 3);
+#else
+    return v;
+#endif
 }
+
+INLINE void store_sums(real *out, const real *bias, const vec v[4])
+{
+    narrow a = fold(v[0]), b = fold(v[1]), c = fold(v[2]), d = fold(v[3]);
+    *(narrow *)out = *(const narrow *)bias + (SHUFFLE(a, b, 0, 2) + SHUFFLE(a, b, 1, 3));
+    *(narrow *)(out + 2) = *(const narrow *)(bias + 2) + (SHUFFLE(c, d, 0, 2) + SHUFFLE(c, d, 1, 3));
+}
+
+#else
+
+INLINE narrow fold(vec v)
+{
+#if NATIVE_VECTOR_BYTES == 64
+    float __attribute__((vector_size(32))) w = SHUFFLE(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return SHUFFLE(w, w, 0, 1, 2, 3) + SHUFFLE(w, w, 4, 5, 6, 7);
+#elif NATIVE_VECTOR_BYTES == 32
+    return SHUFFLE(v, v, 0, 1, 2, 3) + SHUFFLE(v, v, 4, 5, 6, 7);
+#else
+    return v;
+#endif
+}
+
+INLINE void store_sums(real *out, const real *bias, const vec v[4])
+{
+    narrow a = fold(v[0]), b = fold(v[1]), c = fold(v[2]), d = fold(v[3]);
+    narrow ab = SHUFFLE(a, b, 0, 4, 1, 5) + SHUFFLE(a, b, 2, 6, 3, 7);
+    narrow cd = SHUFFLE(c, d, 0, 4, 1, 5) + SHUFFLE(c, d, 2, 6, 3, 7);
+    *(narrow *)out = *(const narrow *)bias + (SHUFFLE(ab, cd, 0, 1, 4, 5) + SHUFFLE(ab, cd, 2, 3, 6, 7));
+}
+
+#endif
 
 #if NATIVE_FLOAT64
 
