@@ -14,36 +14,26 @@
 
 struct place {
     struct dataset *dataset;
-    char name[100];
+    char *name, *data_dir; /* owned: what it was asked for as; data_dir may be NULL */
     int borrowed;
     uint64_t used; /* when, as a count of borrowings */
 };
 
 struct library {
-    const char *home, *data_dir;
+    const char *home;
     pthread_mutex_t mutex; /* also held while a set is read: two requests must not read it twice */
     struct place places[PLACES];
     uint64_t clock;
 };
 
-int library_create(const char *home, const char *data_dir, struct library **out, struct error *error)
+int library_create(const char *home, struct library **out, struct error *error)
 {
     struct library *library = calloc(1, sizeof *library);
     if (!library) return error_set_memory(error, "the library");
     library->home = home;
-    library->data_dir = data_dir;
     pthread_mutex_init(&library->mutex, NULL);
     *out = library;
     return 0;
-}
-
-void library_destroy(struct library *library)
-{
-    if (!library) return;
-    for (int i = 0; i < PLACES; i++)
-        if (library->places[i].dataset) dataset_close(library->places[i].dataset);
-    pthread_mutex_destroy(&library->mutex);
-    free(library);
 }
 
 static size_t bytes_of(const struct dataset *dataset)
@@ -54,7 +44,18 @@ static size_t bytes_of(const struct dataset *dataset)
 static void give_up(struct place *place)
 {
     dataset_close(place->dataset);
+    free(place->name);
+    free(place->data_dir);
     *place = (struct place){0};
+}
+
+void library_destroy(struct library *library)
+{
+    if (!library) return;
+    for (int i = 0; i < PLACES; i++)
+        if (library->places[i].dataset) give_up(&library->places[i]);
+    pthread_mutex_destroy(&library->mutex);
+    free(library);
 }
 
 /* Closes the longest unused until what is idle fits, and one place is free. NULL when all are borrowed. */
@@ -91,34 +92,39 @@ int library_resolve(const char *home, const char *name, char **out, struct error
                      name, home);
 }
 
-static int open_into(struct library *library, const char *name, struct place **out, struct error *error)
+static int open_into(struct library *library, const char *name, const char *data_dir, struct place **out, struct error *error)
 {
-    const struct dataset_options options = {.data_dir = library->data_dir, .home = library->home};
+    const struct dataset_options options = {.data_dir = data_dir, .home = library->home};
     struct dataset *dataset;
-    char *path;
-    if (library_resolve(library->home, name, &path, error)) return -1;
-    int status = dataset_open(path, &options, &dataset, error);
-    free(path);
-    if (status) return -1;
+    if (dataset_open(name, &options, &dataset, error)) return -1;
     struct place *place = make_room(library, bytes_of(dataset));
     if (!place) {
         dataset_close(dataset);
         return error_set(error, ERROR_UNAVAILABLE, "too many data sets are in use: try again in a moment");
     }
-    place->dataset = dataset;
-    snprintf(place->name, sizeof place->name, "%s", name);
+    *place = (struct place){.dataset = dataset, .name = strdup(name), .data_dir = data_dir ? strdup(data_dir) : NULL};
+    if (!place->name || (data_dir && !place->data_dir)) {
+        give_up(place);
+        return error_set_memory(error, "a name");
+    }
     *out = place;
     return 0;
 }
 
-int library_borrow(struct library *library, const char *name, const struct dataset **out, struct error *error)
+static bool is_for(const struct place *place, const char *name, const char *data_dir)
+{
+    if (!place->dataset || strcmp(place->name, name) != 0) return false;
+    return data_dir && place->data_dir ? strcmp(data_dir, place->data_dir) == 0 : data_dir == place->data_dir;
+}
+
+int library_borrow(struct library *library, const char *name, const char *data_dir, const struct dataset **out, struct error *error)
 {
     int status = 0;
     struct place *found = NULL;
     pthread_mutex_lock(&library->mutex);
     for (int i = 0; i < PLACES && !found; i++)
-        if (library->places[i].dataset && strcmp(library->places[i].name, name) == 0) found = &library->places[i];
-    if (!found) status = open_into(library, name, &found, error);
+        if (is_for(&library->places[i], name, data_dir)) found = &library->places[i];
+    if (!found) status = open_into(library, name, data_dir, &found, error);
     if (!status) {
         found->borrowed++;
         found->used = ++library->clock;

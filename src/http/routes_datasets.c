@@ -114,6 +114,16 @@ static struct question *ask(const struct call *call)
     return question;
 }
 
+/* The set of a question; its name came by the network. */
+static int borrow(const struct studio *studio, const struct question *question, const struct dataset **out, struct error *error)
+{
+    char *name;
+    if (library_resolve(studio->home, question->name, &name, error)) return -1;
+    int status = library_borrow(studio->library, name, studio->data_dir, out, error);
+    free(name);
+    return status;
+}
+
 static bool wants_test(const struct call *call)
 {
     const char *split = call_text(call, "split");
@@ -145,7 +155,7 @@ static int compute_samples(const struct studio *studio, struct store *store, voi
     (void)store;
     const struct question *question = context;
     const struct dataset *dataset;
-    if (library_borrow(studio->library, question->name, &dataset, error)) return -1;
+    if (borrow(studio, question, &dataset, error)) return -1;
     int status = question->label >= (int64_t)dataset->classes
                      ? error_set(error, ERROR_INPUT, "there is no class %lld: %s has %u", (long long)question->label,
                                  dataset->title, dataset->classes)
@@ -206,7 +216,7 @@ static int compute_stats(const struct studio *studio, struct store *store, void 
     (void)store;
     const struct question *question = context;
     const struct dataset *dataset;
-    if (library_borrow(studio->library, question->name, &dataset, error)) return -1;
+    if (borrow(studio, question, &dataset, error)) return -1;
     int status = stats_json(dataset, question->test ? &dataset->test : &dataset->train, out, error);
     library_give_back(studio->library, dataset);
     return status;
@@ -268,7 +278,7 @@ static int compute_batch(const struct studio *studio, struct store *store, void 
     (void)store;
     const struct question *question = context;
     const struct dataset *dataset;
-    if (library_borrow(studio->library, question->name, &dataset, error)) return -1;
+    if (borrow(studio, question, &dataset, error)) return -1;
     int status = batch_json(dataset, question, out, error);
     library_give_back(studio->library, dataset);
     return status;

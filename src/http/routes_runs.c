@@ -7,6 +7,7 @@
 #include "base/js.h"
 #include "base/path.h"
 #include "engine/engine.h"
+#include "http/export.h"
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
@@ -16,6 +17,7 @@
 #define TAG_LENGTH_MAX 60
 #define NOTES_LENGTH_MAX 20000
 #define POINTS_MAX 100000
+#define EXPORT_MAX ((size_t)1 << 30)
 
 void reply_run(struct studio *studio, struct call *call, const char *run, bool full, int status)
 {
@@ -229,6 +231,58 @@ static void get_file(struct studio *studio, struct call *call)
     free(path);
 }
 
+/* A download, written on a thread. */
+struct download {
+    struct call *call;
+    char run[64];
+    bool csv;
+    bool failed;
+    struct buffer text;
+    struct error error;
+};
+
+static void write_download(struct store *store, void *context)
+{
+    struct download *download = context;
+    int (*write)(struct store *, const char *, struct buffer *, struct error *) = download->csv ? export_csv : export_json;
+    download->failed = write(store, download->run, &download->text, &download->error) != 0;
+}
+
+static void send_download(void *context)
+{
+    struct download *download = context;
+    char header[200];
+    if (download->failed) {
+        call_fail(download->call, &download->error);
+    } else {
+        snprintf(header, sizeof header, "attachment; filename=\"%s.%s\"", download->run, download->csv ? "csv" : "json");
+        request_add_header(call_request(download->call), "Content-Disposition", header);
+        call_reply_bytes(download->call, 200, download->csv ? "text/csv; charset=utf-8" : "application/json", download->text.data,
+                         download->text.length);
+    }
+    buffer_free(&download->text);
+    free(download);
+}
+
+static void get_export(struct studio *studio, struct call *call)
+{
+    struct error error;
+    const char *format = call_text(call, "format");
+    struct download *download = calloc(1, sizeof *download);
+    if (!download) {
+        error_set_memory(&error, "an export");
+        call_fail(call, &error);
+        return;
+    }
+    *download = (struct download){.call = call, .csv = !format || strcmp(format, "csv") == 0, .failed = true};
+    error_set(&download->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
+    snprintf(download->run, sizeof download->run, "%s", call_path(call, "id"));
+    buffer_init(&download->text, EXPORT_MAX);
+    if (!offload_run(studio->offload, write_download, send_download, download, &error)) return;
+    free(download);
+    call_fail(call, &error);
+}
+
 /* --- steering and changing --- */
 
 /* A run in a terminal hears a stop, as its Ctrl-C would be; pausing is the terminal's own affair. */
@@ -370,6 +424,10 @@ static const struct parameter points_parameters[] = {
     {"max", PARAMETER_INTEGER, 2, POINTS_MAX, 2000, NULL, "at most so many points"},
     {0},
 };
+static const struct parameter export_parameters[] = {
+    {"format", PARAMETER_CHOICE, 0, 0, 0, "csv json", "as which kind of file"},
+    {0},
+};
 static const struct parameter delete_parameters[] = {
     {"forever", PARAMETER_INTEGER, 0, 1, 0, NULL, "1: now, with its files, not in a day"},
     {0},
@@ -391,6 +449,8 @@ static const struct route routes[] = {
      SCHEMA(Run), 200, ROUTE_CHANGES},
     {"GET", "/api/runs/{id}/points", get_points, "The loss curve, reduced to what a screen can show", points_parameters, NULL,
      SCHEMA(Points), 200, 0},
+    {"GET", "/api/runs/{id}/export", get_export, "Settings, epochs and every step as a file", export_parameters, NULL,
+     "text/csv", 200, ROUTE_RAW},
     {"GET", "/api/runs/{id}/files/{name}", get_file, "A model file", NULL, NULL, "application/octet-stream", 200, ROUTE_RAW},
 };
 const struct route_group routes_runs = ROUTE_GROUP("runs", routes);

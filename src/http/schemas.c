@@ -82,5 +82,26 @@ const struct schema schemas[] = {
     {"Batch", "{\"type\":\"object\",\"required\":[\"shape\",\"dtype\",\"order_hash\",\"engines\"],\"properties\":{\"shape\":" LIST(INTEGER) ",\"dtype\":" TEXT
               ",\"min\":" NUMBER ",\"max\":" NUMBER ",\"mean\":" NUMBER ",\"std\":" NUMBER ",\"order_hash\":" TEXT ",\"batch_hash\":" TEXT
               ",\"engines\":" LIST("{\"type\":\"object\"}") "}}"},
+    {"Task", "{\"type\":\"object\",\"required\":[\"id\",\"kind\",\"title\",\"state\"],\"properties\":{\"id\":" TEXT ",\"kind\":" TEXT ",\"title\":" TEXT
+             ",\"state\":{\"enum\":[\"running\",\"done\",\"failed\",\"cancelled\"]},\"done_bytes\":" INTEGER ",\"total_bytes\":" INTEGER ",\"text\":" TEXT
+             ",\"error\":" MAYBE_TEXT ",\"result\":{\"type\":[\"object\",\"null\"]}}}"},
+    {"NewShowdown", "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"engines\"],\"properties\":{\"engines\":{\"type\":\"array\","
+                    "\"minItems\":1,\"maxItems\":3,\"uniqueItems\":true,\"items\":{\"enum\":[\"torch\",\"tensorflow\",\"native\"]}},\"settings\":"
+                    REF("Settings") ",\"mode\":{\"enum\":[\"parallel\",\"sequence\"]},\"name\":" NAME "}}"},
+    {"Showdown", "{\"type\":\"object\",\"required\":[\"group\",\"mode\",\"state\",\"runs\",\"rows\",\"differences\",\"verdict\"],\"properties\":{\"group\":" TEXT
+                 ",\"mode\":" TEXT ",\"state\":{\"enum\":[\"running\",\"finished\",\"ended\"]},\"runs\":" LIST(REF("Run")) ",\"rows\":"
+                 LIST("{\"type\":\"object\"}") ",\"differences\":" LIST("{\"type\":\"object\"}") ",\"verdict\":" MAYBE_TEXT "}}"},
+    {"Evaluation", "{\"type\":\"object\",\"required\":[\"samples\",\"loss\",\"accuracy\",\"confusion\",\"mistakes\"],\"properties\":{\"samples\":" INTEGER
+                   ",\"loss\":" NUMBER ",\"accuracy\":" NUMBER ",\"confusion\":" LIST(LIST(INTEGER)) ",\"classes\":" LIST(TEXT) ",\"mistakes\":"
+                   LIST("{\"type\":\"object\",\"properties\":{\"index\":" INTEGER ",\"label\":" INTEGER ",\"predicted\":" INTEGER ",\"probability\":" NUMBER
+                        ",\"pixels\":" TEXT "}}") ",\"rows\":" INTEGER ",\"columns\":" INTEGER ",\"dataset\":" TEXT ",\"computed_by\":" TEXT "}}"},
+    {"Weights", "{\"type\":\"object\",\"required\":[\"count\",\"rows\",\"columns\",\"low\",\"high\",\"values\"],\"properties\":{\"count\":" INTEGER
+                ",\"rows\":" INTEGER ",\"columns\":" INTEGER ",\"low\":" NUMBER ",\"high\":" NUMBER ",\"values\":" TEXT "}}"},
+    {"Drawing", "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"pixels\",\"width\",\"height\"],\"properties\":{\"pixels\":" TEXT
+                ",\"width\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":2048},\"height\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":2048},\"runs\":"
+                "{\"type\":\"array\",\"maxItems\":16,\"items\":{\"type\":\"string\",\"maxLength\":40}}}}"},
+    {"Answers", "{\"type\":\"object\",\"required\":[\"input\",\"answers\"],\"properties\":{\"input\":" TEXT ",\"rows\":" INTEGER ",\"columns\":" INTEGER
+                ",\"answers\":" LIST("{\"type\":\"object\",\"properties\":{\"run\":" TEXT ",\"engine\":" TEXT ",\"name\":" TEXT ",\"class\":" INTEGER
+                ",\"probabilities\":" LIST(NUMBER) ",\"computed_by\":" TEXT "}}") "}}"},
 };
 const size_t schema_count = sizeof schemas / sizeof schemas[0];

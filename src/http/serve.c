@@ -11,10 +11,12 @@
 #include "http/offload.h"
 #include "http/router.h"
 #include "http/security.h"
+#include "http/tasks.h"
 #include "http/training.h"
 
 /* How often workers' words are written and listeners told. */
 #define TICK_MS 40
+#define TICKS_A_TASK_TICK 6
 #define HOUSEKEEPING_MS 60000
 #define UNDO_MS ((int64_t)24 * 3600 * 1000)
 #define THREADS 2
@@ -24,6 +26,7 @@
 struct life {
     struct studio studio;
     double end_by; /* clock at which it ends though runs still train; 0: not ending */
+    unsigned ticks;
     char token[33];
 };
 
@@ -31,6 +34,7 @@ static void tick(void *context)
 {
     struct life *life = context;
     training_tick(life->studio.training);
+    if (++life->ticks % TICKS_A_TASK_TICK == 0) tasks_tick(life->studio.tasks);
     hub_tick(life->studio.hub);
     if (life->end_by > 0 && (training_idle(life->studio.training) || clock_monotonic() > life->end_by))
         server_stop(life->studio.server);
@@ -79,8 +83,8 @@ static int open_parts(struct life *life, const struct serve_options *options, st
     if (check_access(life, options, error) || store_open(studio->home, &studio->store, error) ||
         server_create(options->host, options->port, router_handle, studio, &studio->server, error) ||
         store_mark_interrupted(studio->store, &interrupted, error) || training_create(studio, &studio->training, error) ||
-        hub_create(studio, &studio->hub, error) || library_create(studio->home, studio->data_dir, &studio->library, error) ||
-        offload_create(studio, THREADS, &studio->offload, error))
+        hub_create(studio, &studio->hub, error) || library_create(studio->home, &studio->library, error) ||
+        tasks_create(studio, &studio->tasks, error) || offload_create(studio, THREADS, &studio->offload, error))
         return -1;
     if (interrupted) log_line("%u run%s did not end well: see them under Runs", interrupted, interrupted == 1 ? "" : "s");
     return 0;
@@ -126,6 +130,7 @@ int serve(const struct serve_options *options, struct error *error)
     int status = open_parts(&life, options, error);
     if (!status) status = run(&life, options, error);
     offload_destroy(studio->offload);
+    tasks_destroy(studio->tasks);
     training_destroy(studio->training);
     server_destroy(studio->server);
     hub_destroy(studio->hub);

@@ -332,3 +332,18 @@ int store_run_interrupt_owner(struct store *store, const char *run, struct error
     if (!pid || kill(pid, SIGTERM)) return error_set(error, ERROR_CONFLICT, "the process that trains run %.60s is gone", run);
     return 0;
 }
+
+int store_newest_model(struct store *store, const char *engine, char run[64], struct error *error)
+{
+    sqlite3_stmt *row;
+    run[0] = '\0';
+    if (query_start(store,
+                    "SELECT id FROM runs WHERE engine=? AND deleted_at IS NULL AND EXISTS (SELECT 1 FROM files WHERE run=key)"
+                    " ORDER BY created_at DESC, key DESC LIMIT 1",
+                    &row, error, "s", engine))
+        return -1;
+    int status = query_step(store, row, error);
+    if (status == 1) status = copy_text(run, 64, column_text(row, 0), error);
+    query_end(row);
+    return status;
+}

@@ -96,6 +96,9 @@ int store_file_path(struct store *store, const char *run, const char *name, char
 /* The file to compute with: safetensors before others. Also its SHA-256. */
 int store_model_file(struct store *store, const char *run, char **path, char sha256[65], struct error *error);
 
+/* The newest run of an engine that has a model file and is not deleted; "" when there is none. */
+int store_newest_model(struct store *store, const char *engine, char run[64], struct error *error);
+
 int store_showdown_create(struct store *store, const char *mode, char id[32], struct error *error);
 int store_showdown_mode(struct store *store, const char *id, char mode[16], struct error *error);
 

@@ -1,0 +1,345 @@
+/* What a trained model does: its evaluation, its weights, its answer to a drawing. The native engine computes, from the
+ * file that the run's own engine wrote, and says so. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/js.h"
+#include "data/picture.h"
+#include "http/library.h"
+#include "http/offload.h"
+#include "http/routes.h"
+#include "train/fit.h"
+#include "train/predictor.h"
+
+#define MISTAKES_SHOWN 24
+#define CHUNK 500
+#define DRAWING_BYTES_MAX ((size_t)1 << 20)
+#define ANSWERS_MAX 16
+
+/* --- the model of a run --- */
+
+struct subject {
+    char run[64];
+    struct run_record record;
+    struct predictor predictor;
+    char sha256[65];
+};
+
+static int open_model(struct store *store, struct subject *subject, struct error *error)
+{
+    char *path;
+    if (store_run_get(store, subject->run, &subject->record, error) ||
+        store_model_file(store, subject->run, &path, subject->sha256, error))
+        return -1;
+    const struct modelfile_options options = {.default_activation = subject->record.job.activation};
+    int status = predictor_open(path, &options, engine_find("native"), 1, &subject->predictor, error);
+    free(path);
+    return status;
+}
+
+/* --- evaluation --- */
+
+struct mistake {
+    size_t index;
+    uint32_t predicted;
+    double probability; /* of the predicted class */
+    double own;         /* of the true class: the smaller, the worse */
+};
+
+struct evaluation {
+    struct metrics metrics;
+    struct mistake worst[MISTAKES_SHOWN]; /* the worst first */
+    size_t worst_count;
+};
+
+static void note_mistake(struct evaluation *evaluation, const struct mistake *mistake)
+{
+    size_t place = evaluation->worst_count;
+    while (place > 0 && evaluation->worst[place - 1].own > mistake->own) place--;
+    if (place == MISTAKES_SHOWN) return;
+    size_t kept = evaluation->worst_count < MISTAKES_SHOWN ? evaluation->worst_count : MISTAKES_SHOWN - 1;
+    memmove(evaluation->worst + place + 1, evaluation->worst + place, (kept - place) * sizeof *mistake);
+    evaluation->worst[place] = *mistake;
+    if (evaluation->worst_count < MISTAKES_SHOWN) evaluation->worst_count++;
+}
+
+/* Looks at one sample's logits. */
+static void judge(struct evaluation *evaluation, const double *logits, uint32_t classes, size_t index, uint32_t label)
+{
+    uint32_t best = 0;
+    double sum = 0;
+    for (uint32_t c = 1; c < classes; c++)
+        if (logits[c] > logits[best]) best = c;
+    if (best == label || label >= classes) return;
+    for (uint32_t c = 0; c < classes; c++) sum += exp(logits[c] - logits[best]);
+    const struct mistake mistake = {index, best, 1 / sum, exp(logits[label] - logits[best]) / sum};
+    note_mistake(evaluation, &mistake);
+}
+
+static int evaluate(struct predictor *predictor, const struct dataset *dataset, struct evaluation *evaluation, struct error *error)
+{
+    const struct split *split = &dataset->test;
+    uint32_t classes = predictor->classes;
+    double *logits = malloc(CHUNK * (size_t)classes * sizeof *logits);
+    if (!logits) return error_set_memory(error, "an evaluation");
+    int status = 0;
+    for (size_t done = 0; done < split->count && !status; done += CHUNK) {
+        size_t count = split->count - done < CHUNK ? split->count - done : CHUNK;
+        status = predictor->engine->ops->forward(predictor->engine, split->pixels + done * predictor->inputs, count, logits, error);
+        if (status) break;
+        metrics_add(&evaluation->metrics, logits, count, classes, split->labels + done);
+        for (size_t i = 0; i < count; i++) judge(evaluation, logits + i * classes, classes, done + i, split->labels[done + i]);
+    }
+    free(logits);
+    return status;
+}
+
+static json_t *confusion_json(const uint32_t *confusion, uint32_t classes)
+{
+    json_t *rows = json_array();
+    for (uint32_t r = 0; r < classes; r++) {
+        json_t *row = json_array();
+        for (uint32_t c = 0; c < classes; c++) json_array_append_new(row, json_integer(confusion[(size_t)r * classes + c]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static json_t *evaluation_json(const struct evaluation *evaluation, const struct dataset *dataset)
+{
+    size_t image = (size_t)dataset->rows * dataset->columns;
+    json_t *mistakes = json_array(), *names = json_array();
+    for (size_t i = 0; i < evaluation->worst_count; i++) {
+        const struct mistake *mistake = &evaluation->worst[i];
+        json_array_append_new(
+            mistakes, json_pack("{s:I, s:i, s:i, s:f, s:o}", "index", (json_int_t)mistake->index, "label",
+                                dataset->test.labels[mistake->index], "predicted", (int)mistake->predicted, "probability",
+                                mistake->probability, "pixels", base64_json(dataset->test.pixels + mistake->index * image, image)));
+    }
+    for (uint32_t c = 0; c < dataset->classes; c++) json_array_append_new(names, json_string(dataset->class_names[c]));
+    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o, s:i, s:i, s:s, s:s}", "samples", (json_int_t)evaluation->metrics.samples, "loss",
+                     evaluation->metrics.loss, "accuracy", evaluation->metrics.accuracy, "confusion",
+                     confusion_json(evaluation->metrics.confusion, dataset->classes), "classes", names, "mistakes", mistakes, "rows",
+                     (int)dataset->rows, "columns", (int)dataset->columns, "dataset", dataset->title, "computed_by", "native");
+}
+
+static int evaluate_run(const struct studio *studio, struct subject *subject, json_t **out, struct error *error)
+{
+    const struct job *job = &subject->record.job;
+    const struct predictor *predictor = &subject->predictor;
+    const struct dataset *dataset;
+    struct evaluation evaluation = {0};
+    if (library_borrow(studio->library, job->dataset, job->data_dir[0] ? job->data_dir : NULL, &dataset, error)) return -1;
+    int status = -1;
+    evaluation.metrics.confusion = calloc((size_t)predictor->classes * predictor->classes, sizeof(uint32_t));
+    if (!evaluation.metrics.confusion)
+        error_set_memory(error, "the confusion matrix");
+    else if (predictor->inputs != (size_t)dataset->rows * dataset->columns || predictor->classes != dataset->classes)
+        error_set(error, ERROR_CONFLICT, "the model does not fit %s any more: was the data set changed?", dataset->title);
+    else
+        status = evaluate(&subject->predictor, dataset, &evaluation, error);
+    if (!status) *out = evaluation_json(&evaluation, dataset);
+    free(evaluation.metrics.confusion);
+    library_give_back(studio->library, dataset);
+    return status;
+}
+
+static int compute_evaluation(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    struct subject *subject = context;
+    char *path;
+    if (store_run_get(store, subject->run, &subject->record, error) ||
+        store_model_file(store, subject->run, &path, subject->sha256, error))
+        return -1;
+    free(path);
+    if (store_evaluation_get(store, subject->run, subject->sha256, out, error) || *out) return *out ? 0 : -1;
+    int status = open_model(store, subject, error) || evaluate_run(studio, subject, out, error) ? -1 : 0;
+    predictor_close(&subject->predictor);
+    if (!status && *out) status = store_evaluation_set(store, subject->run, subject->sha256, *out, error);
+    if (status) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+static struct subject *subject_of(const struct call *call)
+{
+    struct subject *subject = calloc(1, sizeof *subject);
+    if (subject) snprintf(subject->run, sizeof subject->run, "%s", call_path(call, "id"));
+    return subject;
+}
+
+static void get_evaluation(struct studio *studio, struct call *call)
+{
+    call_compute(studio, call, compute_evaluation, subject_of(call));
+}
+
+/* --- weights --- */
+
+static int weights_json(const struct model *model, json_t **out, struct error *error)
+{
+    const struct tensor *tensor = &model->parameters->tensors[0];
+    float *values = malloc(tensor->count * sizeof *values);
+    if (!values) return error_set_memory(error, "the weights");
+    double low = INFINITY, high = -INFINITY;
+    for (size_t i = 0; i < tensor->count; i++) {
+        double value = tensor_get(model->parameters, tensor, i);
+        values[i] = (float)value;
+        if (value < low) low = value;
+        if (value > high) high = value;
+    }
+    *out = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "count", (json_int_t)model->network.layers[0].outputs, "rows",
+                     (json_int_t)model->network.rows, "columns", (json_int_t)model->network.columns, "low", js_real(low), "high",
+                     js_real(high), "values", base64_json(values, tensor->count * sizeof *values));
+    free(values);
+    return 0;
+}
+
+static int compute_weights(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)studio;
+    struct subject *subject = context;
+    struct model *model;
+    char *path;
+    if (store_model_file(store, subject->run, &path, subject->sha256, error)) return -1;
+    int status = modelfile_read(path, NULL, &model, error);
+    free(path);
+    if (status) return -1;
+    status = weights_json(model, out, error);
+    model_destroy(model);
+    return status;
+}
+
+static void get_weights(struct studio *studio, struct call *call)
+{
+    call_compute(studio, call, compute_weights, subject_of(call));
+}
+
+/* --- a drawing --- */
+
+struct drawing {
+    uint32_t width, height;
+    size_t run_count;
+    char runs[ANSWERS_MAX][64];
+    uint8_t pixels[DRAWING_BYTES_MAX];
+};
+
+/* The newest run of each engine that has a model. */
+static int newest_runs(struct store *store, struct drawing *drawing, struct error *error)
+{
+    for (size_t i = 0; i < engine_table_count && drawing->run_count < ANSWERS_MAX; i++) {
+        if (store_newest_model(store, engine_table[i]->id, drawing->runs[drawing->run_count], error)) return -1;
+        if (drawing->runs[drawing->run_count][0]) drawing->run_count++;
+    }
+    if (drawing->run_count) return 0;
+    return error_set(error, ERROR_CONFLICT, "no run has a trained model yet: train one first");
+}
+
+static int answer(struct store *store, const struct drawing *drawing, struct subject *subject, json_t *answers, json_t **input,
+                  struct error *error)
+{
+    const struct network *network = &subject->predictor.model->network;
+    double probabilities[DATASET_MAX_CLASSES];
+    uint8_t *picture = malloc(subject->predictor.inputs);
+    uint32_t best;
+    (void)store;
+    if (!picture) return error_set_memory(error, "a picture");
+    int status = subject->predictor.classes > DATASET_MAX_CLASSES
+                     ? error_set(error, ERROR_CONFLICT, "the model has too many classes for a drawing")
+                     : picture_normalise(drawing->pixels, drawing->width, drawing->height, network->rows, network->columns, picture,
+                                         error);
+    if (!status) status = predictor_predict(&subject->predictor, picture, probabilities, &best, error);
+    if (!status) {
+        json_t *list = json_array();
+        for (uint32_t c = 0; c < subject->predictor.classes; c++) json_array_append_new(list, js_real(probabilities[c]));
+        json_array_append_new(answers, json_pack("{s:s, s:s, s:s, s:i, s:o, s:s}", "run", subject->run, "engine",
+                                                 subject->record.job.engine, "name", subject->record.job.name, "class", (int)best,
+                                                 "probabilities", list, "computed_by", "native"));
+        if (!*input)
+            *input = json_pack("{s:o, s:I, s:I}", "pixels", base64_json(picture, subject->predictor.inputs), "rows",
+                               (json_int_t)network->rows, "columns", (json_int_t)network->columns);
+    }
+    free(picture);
+    return status;
+}
+
+static int compute_answers(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)studio;
+    struct drawing *drawing = context;
+    json_t *answers = json_array(), *input = NULL;
+    struct subject *subject = malloc(sizeof *subject);
+    int status = subject ? 0 : error_set_memory(error, "an answer");
+    if (!status && !drawing->run_count) status = newest_runs(store, drawing, error);
+    for (size_t i = 0; i < drawing->run_count && !status; i++) {
+        *subject = (struct subject){0};
+        memcpy(subject->run, drawing->runs[i], sizeof subject->run);
+        status = open_model(store, subject, error) || answer(store, drawing, subject, answers, &input, error) ? -1 : 0;
+        predictor_close(&subject->predictor);
+    }
+    free(subject);
+    if (!status)
+        *out = json_pack("{s:O, s:O, s:O, s:O}", "input", json_object_get(input, "pixels"), "rows", json_object_get(input, "rows"),
+                         "columns", json_object_get(input, "columns"), "answers", answers);
+    json_decref(answers);
+    json_decref(input);
+    return status;
+}
+
+static int read_runs(const json_t *body, struct drawing *drawing, struct error *error)
+{
+    const json_t *list = json_object_get(body, "runs");
+    if (!list || json_is_null(list)) return 0;
+    if (!json_is_array(list) || json_array_size(list) > ANSWERS_MAX)
+        return error_set(error, ERROR_INPUT, "\"runs\" must be an array of at most %d ids", ANSWERS_MAX);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *id = json_string_value(json_array_get(list, i));
+        if (!id || strlen(id) >= sizeof drawing->runs[0]) return error_set(error, ERROR_INPUT, "a run's id must be a short text");
+        snprintf(drawing->runs[drawing->run_count++], sizeof drawing->runs[0], "%s", id);
+    }
+    return 0;
+}
+
+static int read_drawing(const json_t *body, struct drawing *drawing, struct error *error)
+{
+    static const char *const known[] = {"pixels", "width", "height", "runs", NULL};
+    const char *text;
+    unsigned char *bytes;
+    size_t size;
+    if (refuse_others(body, known, error) || js_need_string(body, "pixels", &text, error) ||
+        js_get_u32(body, "width", 1, 2048, &drawing->width, error) || js_get_u32(body, "height", 1, 2048, &drawing->height, error) ||
+        read_runs(body, drawing, error) || base64_decode(text, DRAWING_BYTES_MAX, &bytes, &size, error))
+        return -1;
+    int status = size == (size_t)drawing->width * drawing->height && size <= DRAWING_BYTES_MAX
+                     ? 0
+                     : error_set(error, ERROR_INPUT, "\"pixels\" must be width x height bytes in base64, at most %zu",
+                                 DRAWING_BYTES_MAX);
+    if (!status) memcpy(drawing->pixels, bytes, size);
+    free(bytes);
+    return status;
+}
+
+static void post_classify(struct studio *studio, struct call *call)
+{
+    struct error error;
+    struct drawing *drawing = calloc(1, sizeof *drawing);
+    if (!drawing) error_set_memory(&error, "a drawing");
+    if (drawing && !read_drawing(call_body(call), drawing, &error)) {
+        call_compute(studio, call, compute_answers, drawing);
+        return;
+    }
+    free(drawing);
+    call_fail(call, &error);
+}
+
+static const struct route routes[] = {
+    {"GET", "/api/runs/{id}/evaluation", get_evaluation, "Confusion matrix and worst mistakes on the test split", NULL, NULL,
+     SCHEMA(Evaluation), 200, 0},
+    {"GET", "/api/runs/{id}/weights", get_weights, "The first layer's weights as pictures", NULL, NULL, SCHEMA(Weights), 200, 0},
+    {"POST", "/api/classify", post_classify, "What trained models see in a drawing", NULL, SCHEMA(Drawing), SCHEMA(Answers), 200,
+     ROUTE_CHANGES},
+};
+const struct route_group routes_models = ROUTE_GROUP("models", routes);

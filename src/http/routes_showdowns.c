@@ -1,0 +1,103 @@
+/* Showdowns: the same settings on several engines, and what came out. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+#include "engine/engine.h"
+#include "http/offload.h"
+#include "http/routes.h"
+#include "http/showdown.h"
+#include "http/training.h"
+
+#define ENGINES_MAX 8
+
+struct plan {
+    size_t count;
+    bool sequence;
+    char group[32];
+    struct job jobs[ENGINES_MAX];
+};
+
+static int read_plan(struct studio *studio, const json_t *body, struct plan *plan, struct error *error)
+{
+    static const char *const known[] = {"engines", "settings", "mode", "name", NULL};
+    const json_t *engines = json_object_get(body, "engines");
+    const char *mode = "parallel", *name = NULL;
+    if (refuse_others(body, known, error) || js_get_string(body, "mode", &mode, error) || js_get_string(body, "name", &name, error))
+        return -1;
+    plan->sequence = strcmp(mode, "sequence") == 0;
+    if (!plan->sequence && strcmp(mode, "parallel") != 0)
+        return error_set(error, ERROR_INPUT, "\"mode\" must be parallel or sequence");
+    if (!json_is_array(engines) || json_array_size(engines) < 1 || json_array_size(engines) > ENGINES_MAX)
+        return error_set(error, ERROR_INPUT, "\"engines\" must be an array of 1 to %d engines", ENGINES_MAX);
+    for (size_t i = 0; i < json_array_size(engines); i++) {
+        const char *engine = json_string_value(json_array_get(engines, i));
+        if (!engine) return error_set(error, ERROR_INPUT, "\"engines\" must hold names of engines");
+        for (size_t j = 0; j < plan->count; j++)
+            if (strcmp(plan->jobs[j].engine, engine) == 0) return error_set(error, ERROR_INPUT, "\"engines\" names %.40s twice", engine);
+        if (make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, &plan->jobs[plan->count], error)) return -1;
+        plan->count++;
+    }
+    return 0;
+}
+
+/* All runs or none. */
+static int keep_plan(struct studio *studio, struct plan *plan, struct error *error)
+{
+    struct store *store = studio->store;
+    if (store_begin(store, error)) return -1;
+    int status = store_showdown_create(store, plan->sequence ? "sequence" : "parallel", plan->group, error);
+    for (size_t i = 0; i < plan->count && !status; i++)
+        status = store_run_create(store, &plan->jobs[i], plan->group, NULL, false, error);
+    if (!status) return store_commit(store, error);
+    store_rollback(store);
+    return -1;
+}
+
+static int start_showdown(struct studio *studio, const json_t *body, struct plan *plan, json_t **out, struct error *error)
+{
+    json_t *runs = json_array(), *run;
+    int status = read_plan(studio, body, plan, error) || keep_plan(studio, plan, error) ? -1 : 0;
+    for (size_t i = 0; i < plan->count && !status; i++) {
+        const char *before = plan->sequence && i ? plan->jobs[i - 1].run : NULL;
+        status = training_add(studio->training, plan->jobs[i].run, before, error);
+    }
+    if (!status) training_tick(studio->training);
+    for (size_t i = 0; i < plan->count && !status; i++) {
+        status = store_run_json(studio->store, plan->jobs[i].run, false, &run, error);
+        if (!status) json_array_append_new(runs, run);
+    }
+    if (!status) *out = json_pack("{s:s, s:O}", "group", plan->group, "runs", runs);
+    json_decref(runs);
+    return status;
+}
+
+static void post_showdown(struct studio *studio, struct call *call)
+{
+    struct error error;
+    json_t *value = NULL;
+    struct plan *plan = calloc(1, sizeof *plan);
+    if (!plan) error_set_memory(&error, "a showdown");
+    if (!plan || start_showdown(studio, call_body(call), plan, &value, &error)) call_fail(call, &error);
+    else call_reply(call, 201, value);
+    free(plan);
+}
+
+static int compute_showdown(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)studio;
+    return showdown_json(store, context, out, error);
+}
+
+static void get_showdown(struct studio *studio, struct call *call)
+{
+    call_compute(studio, call, compute_showdown, strdup(call_path(call, "group")));
+}
+
+static const struct route routes[] = {
+    {"POST", "/api/showdowns", post_showdown, "Start the same run on several engines", NULL, SCHEMA(NewShowdown),
+     "{\"type\":\"object\",\"required\":[\"group\",\"runs\"],\"properties\":{\"group\":{\"type\":\"string\"},\"runs\":" SCHEMA_LIST(Run) "}}",
+     201, ROUTE_CHANGES},
+    {"GET", "/api/showdowns/{group}", get_showdown, "The table, the differences and the verdict", NULL, NULL, SCHEMA(Showdown), 200, 0},
+};
+const struct route_group routes_showdowns = ROUTE_GROUP("showdowns", routes);

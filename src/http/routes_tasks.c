@@ -1,0 +1,135 @@
+/* Tasks, and what starts them here: fetching a data set, installing an engine. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/fetch.h"
+#include "engine/engine.h"
+#include "http/routes.h"
+#include "http/tasks.h"
+#include "run/install.h"
+
+static void reply_task(struct studio *studio, struct call *call, const char *id)
+{
+    struct error error;
+    json_t *value;
+    if (tasks_get(studio->tasks, id, &value, &error)) call_fail(call, &error);
+    else call_reply(call, 200, value);
+}
+
+static void get_tasks(struct studio *studio, struct call *call)
+{
+    call_reply(call, 200, tasks_list(studio->tasks));
+}
+
+static void get_task(struct studio *studio, struct call *call)
+{
+    reply_task(studio, call, call_path(call, "task"));
+}
+
+static void delete_task(struct studio *studio, struct call *call)
+{
+    struct error error;
+    if (tasks_cancel(studio->tasks, call_path(call, "task"), &error)) call_fail(call, &error);
+    else reply_task(studio, call, call_path(call, "task"));
+}
+
+/* Starts a task about the thing called `name` and answers with its id. */
+static void start(struct studio *studio, struct call *call, const char *kind, const char *name, const char *title, task_fn *work)
+{
+    struct error error;
+    char id[16], key[160];
+    char *context = strdup(name);
+    snprintf(key, sizeof key, "%s %s", kind, name);
+    if (!context) {
+        error_set_memory(&error, "a task");
+        call_fail(call, &error);
+    } else if (tasks_start(studio->tasks, kind, key, title, work, context, id, &error)) {
+        call_fail(call, &error);
+    } else {
+        call_reply(call, 202, json_pack("{s:s}", "task", id));
+    }
+}
+
+/* --- data --- */
+
+static bool on_fetch(void *context, const char *file, uint64_t done, uint64_t total)
+{
+    task_progress(context, done, total, file);
+    return !task_cancelled(context);
+}
+
+static int work_fetch(struct task *task, void *name, struct error *error)
+{
+    return data_fetch(name, task_studio(task)->home, on_fetch, task, error);
+}
+
+static void post_fetch(struct studio *studio, struct call *call)
+{
+    struct error error;
+    char title[160];
+    const char *name = call_path(call, "name");
+    const struct dataset_entry *entry = dataset_find(name);
+    if (entry && fetch_find(name)) {
+        snprintf(title, sizeof title, "Fetch %s", entry->title);
+        start(studio, call, "fetch", name, title, work_fetch);
+        return;
+    }
+    error_set(&error, ERROR_NOT_FOUND, "there is no data set \"%.60s\" to fetch: see /api/datasets", name);
+    call_fail(call, &error);
+}
+
+/* --- engines --- */
+
+static void on_install_line(void *context, const char *line)
+{
+    task_progress(context, 0, 0, line);
+}
+
+static int hear_out(struct task *task, struct install *install, struct error *error)
+{
+    for (;;) {
+        struct pollfd source = {.fd = install_fd(install), .events = POLLIN};
+        if (task_cancelled(task)) return error_set(error, ERROR_INTERRUPTED, "the installation was cancelled");
+        if (poll(&source, 1, 200) > 0 && !install_read(install)) return install_result(install, error);
+    }
+}
+
+static int work_install(struct task *task, void *engine, struct error *error)
+{
+    const char *engines[] = {engine};
+    struct install *install;
+    task_progress(task, 0, 0, install_note(engine));
+    if (install_start(".", engines, 1, on_install_line, task, &install, error)) return -1;
+    int status = hear_out(task, install, error);
+    install_destroy(install);
+    return status;
+}
+
+static void post_install(struct studio *studio, struct call *call)
+{
+    struct error error;
+    char title[160];
+    const char *id = call_path(call, "engine");
+    const struct engine_ops *engine = engine_find(id);
+    if (engine && install_note(id)) {
+        snprintf(title, sizeof title, "Install %s", engine->title);
+        start(studio, call, "install", id, title, work_install);
+        return;
+    }
+    error_set(&error, ERROR_NOT_FOUND, "there is nothing to install for \"%.40s\": use torch or tensorflow", id);
+    call_fail(call, &error);
+}
+
+#define STARTED "{\"type\":\"object\",\"required\":[\"task\"],\"properties\":{\"task\":{\"type\":\"string\"}}}"
+static const struct route routes[] = {
+    {"GET", "/api/tasks", get_tasks, "Tasks, newest first", NULL, NULL, SCHEMA_LIST(Task), 200, 0},
+    {"GET", "/api/tasks/{task}", get_task, "One task", NULL, NULL, SCHEMA(Task), 200, 0},
+    {"DELETE", "/api/tasks/{task}", delete_task, "Cancel a task", NULL, NULL, SCHEMA(Task), 200, 0},
+    {"POST", "/api/datasets/{name}/fetch", post_fetch, "Fetch a data set from its public mirrors", NULL, SCHEMA(Nothing), STARTED, 202,
+     ROUTE_CHANGES},
+    {"POST", "/api/engines/{engine}/install", post_install, "Install a framework with pip", NULL, SCHEMA(Nothing), STARTED, 202,
+     ROUTE_CHANGES},
+};
+const struct route_group routes_tasks = ROUTE_GROUP("tasks", routes);
