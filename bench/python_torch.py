@@ -27,6 +27,7 @@ def parse_arguments():
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--fused", action="store_true", help="the optimizer's fused kernel")
     parser.add_argument("--threads", type=int, default=1, help="0: PyTorch's own choice")
+    parser.add_argument("--record", action="store_true", help="keep every step's loss and count right answers, as the studio does")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -82,12 +83,16 @@ def main():
     for epoch in range(1, arguments.epochs + 1):
         started = time.perf_counter()
         order = torch.randperm(len(x), device=device)
-        total, steps = torch.zeros((), device=device), 0
+        total, steps, losses, correct = torch.zeros((), device=device), 0, [], 0
         for batch in order.split(arguments.batch_size):
             optimizer.zero_grad()
-            loss = criterion(model(x[batch]), y[batch])
+            logits = model(x[batch])
+            loss = criterion(logits, y[batch])
             loss.backward()
             optimizer.step()
+            if arguments.record:
+                losses.append(loss.item())
+                correct += (logits.argmax(1) == y[batch]).sum().item()
             total += loss.detach()
             steps += 1
         mean = total.item() / steps

@@ -12,6 +12,7 @@
 
 /* Sorted by name. */
 static const struct command *const commands[] = {
+    &command_bench,
     &command_convert,
     &command_data,
     &command_doctor,

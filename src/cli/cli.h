@@ -24,6 +24,7 @@ struct command {
     int arguments_min, arguments_max; /* how many words that are not options */
 };
 
+extern const struct command command_bench;
 extern const struct command command_convert;
 extern const struct command command_data;
 extern const struct command command_doctor;
