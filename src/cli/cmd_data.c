@@ -1,13 +1,18 @@
 /* nnstudio data: list, fetch and show data sets. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/rng.h"
 #include "cli/cli.h"
 #include "cli/draw.h"
 #include "cli/report.h"
+#include "data/fetch.h"
 
 struct words {
     const char *data_dir, *home;
@@ -53,11 +58,73 @@ static int show(const struct words *words, const struct dataset_options *places,
     return status;
 }
 
+/* Set by Ctrl-C; what has come is kept. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* What was shown last, so that it is not shown again. */
+struct shown {
+    double time;
+    int tenths;
+};
+
+static bool show_progress(void *context, const char *file, uint64_t done, uint64_t total)
+{
+    struct shown *shown = context;
+    double share = total ? (double)done / (double)total : 0, now = clock_monotonic();
+    if (isatty(STDERR_FILENO)) {
+        if (now - shown->time > 0.1 || done == total) {
+            fprintf(stderr, "\r\033[K");
+            draw_bar("#0f9d8f", share, 30);
+            fprintf(stderr, "  %.1f of %.1f MB  %s", (double)done / 1e6, (double)total / 1e6, file);
+            if (done == total) fputc('\n', stderr);
+            shown->time = now;
+        }
+    } else if ((int)(share * 10) > shown->tenths) {
+        shown->tenths = (int)(share * 10);
+        log_line("%.1f of %.1f MB", (double)done / 1e6, (double)total / 1e6);
+    }
+    return !interrupted;
+}
+
+/* Into the folder of --data-dir when one is given, else into the studio's home. */
+static int fetch_to(const char *name, const struct dataset_options *places, struct error *error)
+{
+    struct shown shown = {0};
+    const struct fetch_set *set = fetch_find(name);
+    if (!places->data_dir || !set) return data_fetch(name, places->home, show_progress, &shown, error);
+    char *folder = path_join(places->data_dir, name);
+    if (!folder) return error_set_memory(error, "a path");
+    int status = fetch_into(set, folder, show_progress, &shown, error);
+    free(folder);
+    return status;
+}
+
+static int fetch(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+{
+    (void)words;
+    struct sigaction action = {.sa_handler = on_interrupt}, before;
+    sigaction(SIGINT, &action, &before);
+    int status = fetch_to(name, places, error);
+    sigaction(SIGINT, &before, NULL);
+    if (status && isatty(STDERR_FILENO)) fputc('\n', stderr);
+    const struct dataset_entry *entry = dataset_find(name);
+    char *where = NULL;
+    if (!status && !dataset_locate(entry, places, &where, error)) printf("%s is in %s\n", entry->title, where);
+    free(where);
+    return status;
+}
+
 static const struct verb {
     const char *name;
     bool needs_name;
     int (*run)(const struct words *words, const struct dataset_options *places, const char *name, struct error *error);
-} verbs[] = {{"list", false, list}, {"show", true, show}};
+} verbs[] = {{"list", false, list}, {"fetch", true, fetch}, {"show", true, show}};
 
 static int run(int argc, char **argv)
 {

@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 bool draw_takes_utf8(void)
 {
     const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
@@ -20,6 +22,24 @@ int draw_width(int fd)
 {
     struct winsize size;
     return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+/* A terminal's 24-bit colour. */
+static void set_colour(const char *colour)
+{
+    unsigned long value = strtoul(colour + 1, NULL, 16);
+    fprintf(stderr, "\033[38;2;%lu;%lu;%lum", value >> 16 & 255, value >> 8 & 255, value & 255);
+}
+
+void draw_bar(const char *colour, double share, int width)
+{
+    bool coloured = log_has_colour(), utf8 = draw_takes_utf8();
+    int full = share < 0 ? 0 : share > 1 ? width : (int)(share * width);
+    if (coloured) set_colour(colour);
+    for (int i = 0; i < full; i++) fputs(utf8 ? "█" : "#", stderr);
+    if (coloured) fputs("\033[0m\033[2m", stderr);
+    for (int i = full; i < width; i++) fputs(utf8 ? "░" : ".", stderr);
+    if (coloured) fputs("\033[0m", stderr);
 }
 
 /* How two pixels, one above the other, become one character. */

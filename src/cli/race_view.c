@@ -19,24 +19,6 @@ static struct {
     double time;
 } frame;
 
-/* The engine's own colour, "#0f9d8f", as a terminal's 24-bit one. */
-static void set_colour(const char *colour)
-{
-    unsigned long value = strtoul(colour + 1, NULL, 16);
-    fprintf(stderr, "\033[38;2;%lu;%lu;%lum", value >> 16 & 255, value >> 8 & 255, value & 255);
-}
-
-static void draw_bar(const struct lane *lane, double share, int width)
-{
-    bool colour = log_has_colour(), utf8 = draw_takes_utf8();
-    int full = (int)(share * width);
-    if (colour) set_colour(lane->ops->colour);
-    for (int i = 0; i < full; i++) fputs(utf8 ? "█" : "#", stderr);
-    if (colour) fputs("\033[0m\033[2m", stderr);
-    for (int i = full; i < width; i++) fputs(utf8 ? "░" : ".", stderr);
-    if (colour) fputs("\033[0m", stderr);
-}
-
 static const char *short_time(double seconds, char out[32])
 {
     if (!(seconds >= 0) || seconds > 1e7) snprintf(out, 32, "-:--");
@@ -96,7 +78,7 @@ static void draw_lane(const struct lane *lane, int width)
     if (bar > BAR_MAX) bar = BAR_MAX;
     int room = width - bar - 15;
     fprintf(stderr, "\r\033[K%-11s ", lane->ops->id);
-    draw_bar(lane, share, bar);
+    draw_bar(lane->ops->colour, share, bar);
     fprintf(stderr, "  %.*s\n", room > 0 ? room : 0, text);
 }
 
@@ -175,5 +157,11 @@ void race_print_table(const struct race *race)
     for (size_t i = 0; i < race->count; i++)
         for (size_t j = i + 1; j < race->count; j++) print_difference(&race->lanes[i], &race->lanes[j]);
     const struct lane *fastest = race_fastest(race);
-    if (fastest) printf("fastest: %s\n", fastest->ops->title);
+    if (!fastest) return;
+    printf("fastest: %s", fastest->ops->title);
+    for (size_t i = 0; i < race->count; i++) {
+        double ratio = lane_seconds_per_epoch(&race->lanes[i]) / lane_seconds_per_epoch(fastest);
+        if (&race->lanes[i] != fastest && ratio > 0) printf(", %.1f times as fast as %s", ratio, race->lanes[i].ops->title);
+    }
+    putchar('\n');
 }

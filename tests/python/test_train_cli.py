@@ -1,7 +1,10 @@
 """The command line: mistakes get one line and status 2, results come out as cli.md says."""
 
+import functools
+import http.server
 import json
 import re
+import threading
 
 import pytest
 from train_help import train
@@ -138,3 +141,21 @@ def test_data_is_listed_and_shown(studio, data_dir):
     assert "synthetic" in studio("data", "show", "synthetic", "--count", 1).stdout
     assert "there is no label 10" in studio("data", "show", "synthetic", "--label", 10, status=2).stderr
     assert "data show needs a name" in studio("data", "show", status=2).stderr
+
+
+def test_data_is_fetched_or_the_way_out_is_told(studio, home, data_dir, monkeypatch):
+    assert "take mnist or fashion-mnist" in studio("data", "fetch", "synthetic", status=1).stderr
+    monkeypatch.setenv("NNSTUDIO_MIRROR", "http://127.0.0.1:1")  # nobody listens there
+    result = studio("data", "fetch", "mnist", status=1)
+    assert len(result.stderr.splitlines()) == 1 and "--dataset synthetic" in result.stderr
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(http.server.SimpleHTTPRequestHandler, directory=data_dir)
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("NNSTUDIO_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    try:
+        assert studio("data", "fetch", "mnist").stdout == f"MNIST is in {home}/data/mnist\n"
+    finally:
+        server.shutdown()
+    listed = json.loads(studio("data", "list", "--json").stdout)
+    assert {entry["name"]: entry["found"] for entry in listed}["mnist"] is True
