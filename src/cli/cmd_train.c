@@ -8,73 +8,15 @@
 #include "base/path.h"
 #include "cli/cli.h"
 #include "cli/race.h"
+#include "cli/settings.h"
 #include "run/checkpoint.h"
 
 /* The command line's words before they are a job. */
 struct words {
-    const char *engine, *dataset, *data_dir, *init, *dtype, *hidden, *activation, *optimizer, *from, *out, *name, *resume, *home;
-    double lr, momentum, weight_decay;
-    uint32_t epochs, batch_size, threads, limit;
-    uint64_t seed;
+    struct settings_words settings;
+    const char *engine, *out, *resume, *home;
     bool parallel, json;
 };
-
-static int copy_text(char *out, size_t size, const char *text, const char *what, struct error *error)
-{
-    if ((size_t)snprintf(out, size, "%s", text) < size) return 0;
-    return error_set(error, ERROR_USAGE, "the %s is too long: the most is %zu bytes", what, size - 1);
-}
-
-/* Paths in a job outlive the folder it was started in. */
-static int copy_path(char out[JOB_PATH_MAX], const char *path, const char *what, struct error *error)
-{
-    char *whole = path_absolute(path);
-    if (!whole) return error_set_memory(error, "a path");
-    int status = copy_text(out, JOB_PATH_MAX, whole, what, error);
-    free(whole);
-    return status;
-}
-
-/* A data set is a name, or a path when it has a slash. */
-static int copy_dataset(struct job *job, const char *name, struct error *error)
-{
-    if (strchr(name, '/')) return copy_path(job->dataset, name, "data set's path", error);
-    return copy_text(job->dataset, sizeof job->dataset, name, "data set's name", error);
-}
-
-static int apply_optimizer(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
-                           struct optimizer *optimizer, struct error *error)
-{
-    /* Naming the optimizer that is there already changes nothing: a resumed run keeps its learning rate. */
-    if (words->optimizer && strcmp(words->optimizer, optimizer_type_name(optimizer->type)) != 0 &&
-        optimizer_init(optimizer, words->optimizer, error))
-        return -1;
-    if (cli_given(given, options, "lr")) optimizer->learning_rate = words->lr;
-    if (cli_given(given, options, "momentum")) optimizer->momentum = words->momentum;
-    if (cli_given(given, options, "weight-decay")) optimizer->weight_decay = words->weight_decay;
-    return 0;
-}
-
-/* What the person gave, onto a job that holds the defaults or the run that is to go on. */
-static int apply_words(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
-                       struct job *job, struct error *error)
-{
-    if (words->dataset && copy_dataset(job, words->dataset, error)) return -1;
-    if (words->data_dir && copy_path(job->data_dir, words->data_dir, "data folder", error)) return -1;
-    if (words->out && copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error)) return -1;
-    if (words->name && copy_text(job->name, sizeof job->name, words->name, "model's name", error)) return -1;
-    if (words->from && copy_path(job->from, words->from, "model's path", error)) return -1;
-    if (words->hidden && job_parse_hidden(job, words->hidden, error)) return -1;
-    if (words->activation && activation_parse(words->activation, &job->activation, error)) return -1;
-    if (words->init && init_scheme_parse(words->init, &job->init, error)) return -1;
-    if (words->dtype && dtype_parse(words->dtype, &job->dtype, error)) return -1;
-    if (cli_given(given, options, "epochs")) job->epochs = words->epochs;
-    if (cli_given(given, options, "batch-size")) job->batch_size = words->batch_size;
-    if (cli_given(given, options, "threads")) job->threads = words->threads;
-    if (cli_given(given, options, "limit")) job->limit = words->limit;
-    if (cli_given(given, options, "seed")) job->seed = words->seed;
-    return apply_optimizer(words, given, options, &job->optimizer, error);
-}
 
 /* With another value of these the rest would be another run than the one that was begun. */
 static int same_run(const struct job *job, const struct job *begun, struct error *error)
@@ -120,7 +62,8 @@ static int make_job(const struct words *words, const struct cli_arguments *given
     job_init(job);
     if (words->resume && read_run(words->resume, home, job, &epochs_done, error)) return -1;
     struct job begun = *job;
-    if (apply_words(words, given, options, job, error)) return -1;
+    if (settings_apply(&words->settings, given, options, job, error)) return -1;
+    if (words->out && settings_copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error)) return -1;
     if (!words->resume) return 0;
     if (same_run(job, &begun, error)) return -1;
     if (job->epochs > epochs_done) return 0;
@@ -192,25 +135,9 @@ static int run(int argc, char **argv)
     struct words words = {0};
     const struct cli_option options[] = {
         {"engine", OPTION_TEXT, &words.engine, "E[,E...]", "torch, tensorflow, native (several: they are compared)"},
-        {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH", "synthetic, mnist, fashion-mnist, or a file or folder"},
-        {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
-        {"epochs", OPTION_U32, &words.epochs, "N", "passes over the training data, in all (5)"},
-        {"lr", OPTION_REAL, &words.lr, "R", "learning rate (sgd 0.01, adam 0.001)"},
-        {"batch-size", OPTION_U32, &words.batch_size, "N", "samples a step (32)"},
-        {"seed", OPTION_U64, &words.seed, "N", "of the initial weights and the order (0)"},
-        {"init", OPTION_TEXT, &words.init, "SCHEME", "initial weights as torch or keras draws them (torch)"},
-        {"threads", OPTION_U32, &words.threads, "N", "threads an engine (what is usually fastest)"},
-        {"dtype", OPTION_TEXT, &words.dtype, "TYPE", "float32 or float64 (float32)"},
+        SETTINGS_OPTIONS(words.settings),
         {"parallel", OPTION_FLAG, &words.parallel, NULL, "all engines at once, for the race; speeds then compare less well"},
-        {"hidden", OPTION_TEXT, &words.hidden, "N[,N...]", "widths of the hidden layers (128)"},
-        {"activation", OPTION_TEXT, &words.activation, "NAME", "relu, tanh or sigmoid (relu)"},
-        {"optimizer", OPTION_TEXT, &words.optimizer, "NAME", "sgd or adam (sgd)"},
-        {"momentum", OPTION_REAL, &words.momentum, "R", "of sgd (0)"},
-        {"weight-decay", OPTION_REAL, &words.weight_decay, "R", "L2, biases included, as PyTorch's (0)"},
-        {"from", OPTION_TEXT, &words.from, "MODEL", "start with the weights of a model file"},
-        {"limit", OPTION_U32, &words.limit, "N", "at most so many samples of each split (all)"},
         {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},
-        {"name", OPTION_TEXT, &words.name, "NAME", "of the model files, without the ending (simple_nn)"},
         {"resume", OPTION_TEXT, &words.resume, "RUN", "go on with a run from its checkpoint, on any engine"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         {"json", OPTION_FLAG, &words.json, NULL, "events on standard output, one JSON object a line"},
