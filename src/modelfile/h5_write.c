@@ -67,6 +67,7 @@ static int put_tensor(hid_t group, const char *name, const struct tensor *tensor
     return status;
 }
 
+/* [stage: saving] */
 /* model_weights/fc1, with attribute weight_names, and below it fc1/kernel:0 and fc1/bias:0. */
 static int put_layer(hid_t weights, const char *layer, const struct tensor *weight, const struct tensor *bias, enum dtype dtype)
 {
@@ -117,6 +118,7 @@ static int put_model(hid_t file, const struct model *model)
     json_decref(note);
     return status;
 }
+/* [end] */
 
 /* The finished file's bytes, malloc'd. */
 static int take_image(hid_t file, char **out, size_t *size)

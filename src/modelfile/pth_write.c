@@ -69,12 +69,14 @@ static void put_tensor(struct buffer *out, const struct tensor *tensor, enum dty
     buffer_append_text(out, "\x89" ORDERED_DICT "tR"); /* NEWFALSE, …, TUPLE, REDUCE */
 }
 
+/* [stage: saving] */
 static void put_state_dict(struct buffer *out, const struct parameters *parameters)
 {
     buffer_append_text(out, "\x80\x02" ORDERED_DICT "("); /* PROTO 2, …, MARK */
     for (size_t i = 0; i < parameters->tensor_count; i++) put_tensor(out, &parameters->tensors[i], parameters->dtype, i);
     buffer_append_text(out, "u."); /* SETITEMS, STOP */
 }
+/* [end] */
 
 /* The archive */
 
@@ -121,6 +123,7 @@ static void serialization_id(const struct parameters *parameters, char out[41])
     out[40] = '\0';
 }
 
+/* [stage: saving] */
 static int add_records(struct writer *writer, const struct parameters *parameters, const struct buffer *program,
                        const char *note, const char *id)
 {
@@ -136,6 +139,7 @@ static int add_records(struct writer *writer, const struct parameters *parameter
     if (add_record(writer, PTH_NOTE_RECORD, note, strlen(note)) || add_record(writer, "version", "3\n", 2)) return -1;
     return add_record(writer, ".data/serialization_id", id, strlen(id));
 }
+/* [end] */
 
 /* The finished archive's bytes to the file. */
 static int save(zip_source_t *archive, const char *path, struct error *error)
@@ -190,6 +194,7 @@ out:
     return status;
 }
 
+/* [stage: saving] */
 int pth_write_model(const char *path, const struct model *model, struct error *error)
 {
     struct buffer program;
@@ -207,3 +212,4 @@ int pth_write_model(const char *path, const struct model *model, struct error *e
     buffer_free(&program);
     return status;
 }
+/* [end] */
