@@ -13,6 +13,7 @@
 /* Sorted by name. */
 static const struct command *const commands[] = {
     &command_bench,
+    &command_code,
     &command_convert,
     &command_data,
     &command_doctor,

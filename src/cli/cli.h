@@ -25,6 +25,7 @@ struct command {
 };
 
 extern const struct command command_bench;
+extern const struct command command_code;
 extern const struct command command_convert;
 extern const struct command command_data;
 extern const struct command command_doctor;

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
-#include "code/code.h"
+#include "code/text.h"
 #include "train/fit.h"
 
 #define TEXT_LIMIT ((size_t)4 << 20)
@@ -88,7 +88,9 @@ static int add_initial(struct packing *packing, struct error *error)
     if (job->from[0]) {
         if (modelfile_read(job->from, NULL, &given, error)) return -1;
     } else {
-        if (network_build(&drawn.network, 28, 28, job->hidden, job->hidden_count, job->activation, 10, error)) return -1;
+        const struct model *trained = packing->bundle->model;
+        if (trained) drawn.network = trained->network;
+        else if (network_build(&drawn.network, 28, 28, job->hidden, job->hidden_count, job->activation, 10, error)) return -1;
         if (parameters_create(&drawn.network, job->dtype, &drawn.parameters, error)) return -1;
         parameters_draw(drawn.parameters, &drawn.network, job->init, job->seed);
     }
@@ -104,6 +106,7 @@ static int add_order(struct packing *packing, struct error *error)
 {
     size_t samples = packing->bundle->train_samples;
     uint32_t epochs = packing->bundle->job->epochs;
+    if (!samples) return 0;
     char header[128], *path = path_join(packing->folder, "order.npy");
     uint32_t *order = malloc(samples ? samples * sizeof *order : 1);
     struct file_writer writer = {0};
@@ -131,48 +134,68 @@ out:
     return status;
 }
 
-static int add_words(struct packing *packing, struct error *error)
+/* Tells only of what is really there, so it is written last. */
+static int add_readme(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
-    json_t *settings = job_to_json(job);
+    const char *set = path_base(job->dataset), *order = packing->bundle->train_samples ? " --order order.npy" : "";
+    struct buffer text;
+    buffer_init(&text, TEXT_LIMIT);
+    buffer_printf(&text,
+                  "# %s\n\nA run of Neural Net Studio: engine %s, data set %s, %u epochs, batch size %u, learning rate %s, seed %llu.\n\n"
+                  "| file | what it is |\n|---|---|\n",
+                  job->name, job->engine, set, job->epochs, job->batch_size, code_real(job->optimizer.learning_rate),
+                  (unsigned long long)job->seed);
+    if (packing->bundle->model)
+        buffer_printf(&text,
+                      "| `%s.pth` | PyTorch state dict: `torch.load(..., weights_only=True)` |\n"
+                      "| `%s.h5` | Keras model: `keras.models.load_model(...)` |\n"
+                      "| `%s.safetensors`, `%s.onnx` | the same numbers for everyone else |\n",
+                      job->name, job->name, job->name, job->name);
+    buffer_append_text(&text, "| `initial.pth`, `initial.h5` | the weights that training began with |\n");
+    if (*order) buffer_append_text(&text, "| `order.npy` | the order of the samples, a row an epoch |\n");
+    if (packing->bundle->curve_csv) buffer_append_text(&text, "| `curve.csv` | the loss of every step |\n");
+    buffer_printf(&text,
+                  "| `model.py`, `model_tf.py`, `.ipynb` | the training in PyTorch and in TensorFlow, as program and as notebook |\n"
+                  "| `settings.json` | what was chosen |\n\n"
+                  "Train the same again, from the same numbers in the same order:\n\n"
+                  "```\npip install -r requirements.txt\n"
+                  "python model.py --data-dir DIR --initial initial.pth%s\n"
+                  "python model_tf.py --data-dir DIR --initial initial.h5%s\n```\n\n"
+                  "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and\n"
+                  "`t10k-labels-idx1-ubyte`, plain or `.gz`.\n",
+                  order, order, set);
+    if (packing->bundle->model)
+        buffer_printf(&text, "\nIn the studio:\n\n```\nnnstudio evaluate %s.pth --dataset %s --data-dir DIR\nnnstudio inspect %s.onnx\n```\n",
+                      job->name, set, job->name);
+    int status = buffer_check(&text, "the bundle's README", error);
+    if (!status) status = add_text(packing, "README.md", text.data, text.length, error);
+    buffer_free(&text);
+    return status;
+}
+
+static int add_settings(struct packing *packing, struct error *error)
+{
+    const struct job *job = packing->bundle->job;
+    const char *set = path_base(job->dataset);
+    json_t *settings = settings_from_job(job);
     /* Places on this machine are nobody else's business. */
-    static const char *const places[] = {"home", "run_dir", "out_dir", "data_dir", "from", "resume"};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) json_object_del(settings, places[i]);
+    json_object_del(settings, "from");
+    json_object_set_new(settings, "dataset", json_string(set));
+    json_object_set_new(settings, "run", json_string(job->run));
+    json_object_set_new(settings, "engine", json_string(job->engine));
     char *text = settings ? json_dumps(settings, JSON_INDENT(2)) : NULL;
     json_decref(settings);
     if (!text) return error_set_memory(error, "the settings");
     int status = add_text(packing, "settings.json", text, strlen(text), error);
     free(text);
-    if (status) return -1;
-
-    struct buffer readme;
-    buffer_init(&readme, TEXT_LIMIT);
-    const char *set = path_base(job->dataset);
-    buffer_printf(&readme,
-                  "# %s\n\nA run of Neural Net Studio, engine %s, data set %s, %u epochs, batch size %u, learning rate %g, seed %llu.\n\n"
-                  "| file | what it is |\n|---|---|\n"
-                  "| `%s.pth` | PyTorch state dict: `torch.load(..., weights_only=True)` |\n"
-                  "| `%s.h5` | Keras model: `keras.models.load_model(...)` |\n"
-                  "| `%s.safetensors`, `%s.onnx` | the same numbers for everyone else |\n"
-                  "| `initial.pth`, `initial.h5`, `order.npy` | where training began, and the order of the samples |\n"
-                  "| `curve.csv` | the loss of every step |\n"
-                  "| `model.py`, `model_tf.py` and notebooks | the training in PyTorch and in TensorFlow |\n\n"
-                  "Train the same again, from the same numbers in the same order:\n\n"
-                  "```\npip install -r requirements.txt\n"
-                  "python model.py --data-dir DIR --initial initial.pth --order order.npy\n"
-                  "python model_tf.py --data-dir DIR --initial initial.h5 --order order.npy\n```\n\n"
-                  "`DIR/%s/` holds `train-images-idx3-ubyte.gz` and its three companions. In the studio:\n\n"
-                  "```\nnnstudio evaluate %s.pth --dataset %s\nnnstudio inspect %s.onnx\n```\n",
-                  job->name, job->engine, set, job->epochs, job->batch_size, job->optimizer.learning_rate,
-                  (unsigned long long)job->seed, job->name, job->name, job->name, job->name, set, job->name, set, job->name);
-    if (buffer_check(&readme, "the bundle's README", error) == 0)
-        status = add_text(packing, "README.md", readme.data, readme.length, error);
-    else
-        status = -1;
-    buffer_free(&readme);
-    if (!status && packing->bundle->curve_csv)
-        status = add_text(packing, "curve.csv", packing->bundle->curve_csv, strlen(packing->bundle->curve_csv), error);
     return status;
+}
+
+static int add_curve(struct packing *packing, struct error *error)
+{
+    const char *curve = packing->bundle->curve_csv;
+    return curve ? add_text(packing, "curve.csv", curve, strlen(curve), error) : 0;
 }
 
 static int zip_files(const struct packing *packing, const char *path, struct error *error)
@@ -220,8 +243,8 @@ int code_bundle_write(const struct code_bundle *bundle, const char *path, struct
         free(packing.folder);
         return -1;
     }
-    int status = add_words(&packing, error) || add_programs(&packing, error) || add_trained(&packing, error) ||
-                         add_initial(&packing, error) || add_order(&packing, error) || zip_files(&packing, path, error)
+    int status = add_settings(&packing, error) || add_curve(&packing, error) || add_programs(&packing, error) || add_trained(&packing, error) ||
+                         add_initial(&packing, error) || add_order(&packing, error) || add_readme(&packing, error) || zip_files(&packing, path, error)
                      ? -1
                      : 0;
     file_remove_tree(packing.folder, &ignored);

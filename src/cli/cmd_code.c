@@ -1,0 +1,112 @@
+/* nnstudio code: the training as a program in Python or in the C that really runs, a notebook, or a run's bundle. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "cli/settings.h"
+#include "code/bundle.h"
+#include "code/code.h"
+
+#define PROGRAM_LIMIT ((size_t)4 << 20)
+
+struct words {
+    struct settings_words settings;
+    const char *language, *out, *bundle, *home;
+    bool notebook;
+};
+
+/* What is read in Python must be a set that lies in files: MNIST unless another is named. */
+static void start_job(struct job *job)
+{
+    job_init(job);
+    snprintf(job->dataset, sizeof job->dataset, "mnist");
+}
+
+/* To the file, or to standard output when none is named. */
+static int put(const char *path, const struct buffer *text, struct error *error)
+{
+    if (path) return file_write(path, text->data, text->length, error);
+    fwrite(text->data, 1, text->length, stdout);
+    return 0;
+}
+
+static int write_program(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
+                         struct job *job, struct error *error)
+{
+    const struct code_voice *voice;
+    struct buffer text;
+    start_job(job);
+    if (code_voice_need(given->words[0], words->language, &voice, error) ||
+        settings_apply(&words->settings, given, options, job, error))
+        return -1;
+    snprintf(job->engine, sizeof job->engine, "%s", voice->engine);
+    if (job_check(job, error)) {
+        if (error->code == ERROR_INPUT) error->code = ERROR_USAGE;
+        return -1;
+    }
+    if (words->notebook && strcmp(voice->language, "python") != 0)
+        return error_set(error, ERROR_USAGE, "a notebook holds Python: leave out --lang %s or --notebook", voice->language);
+    buffer_init(&text, PROGRAM_LIMIT);
+    int status = words->notebook ? code_notebook(voice, job, &text, error) : code_program(voice, job, &text, error);
+    if (!status) status = put(words->out, &text, error);
+    buffer_free(&text);
+    return status;
+}
+
+static int write_bundle(const struct words *words, struct error *error)
+{
+    struct store *store = NULL;
+    char *home = NULL, *absolute = NULL;
+    int status = -1;
+    if (!words->out) return error_set(error, ERROR_USAGE, "a bundle needs a file: --bundle %.60s --out %.60s.zip", words->bundle, words->bundle);
+    if (path_home(words->home, &home, error)) return -1;
+    absolute = path_absolute(home);
+    if (!absolute) error_set_memory(error, "a path");
+    else if (!store_open(absolute, &store, error)) status = code_bundle_run(store, words->bundle, words->out, error);
+    store_close(store);
+    free(absolute);
+    free(home);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    struct words words = {.language = "python"};
+    const struct cli_option options[] = {
+        {"lang", OPTION_TEXT, &words.language, "LANGUAGE", "python or c: the C is what really runs here (python)"},
+        {"out", OPTION_TEXT, &words.out, "FILE", "where to write it (standard output)"},
+        {"notebook", OPTION_FLAG, &words.notebook, NULL, "a Jupyter notebook, a cell a stage"},
+        {"bundle", OPTION_TEXT, &words.bundle, "RUN", "everything of a run as a .zip: models, programs, weights, curve"},
+        {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
+        SETTINGS_OPTIONS(words.settings),
+        {0},
+    };
+    struct cli_arguments given;
+    struct error error;
+    int status = cli_parse(&command_code, options, argc, argv, &given);
+    if (status != CLI_GO_ON) return status;
+    if (!words.bundle && !given.count) return cli_usage_error("which framework? nnstudio code torch, or nnstudio code tensorflow");
+    if (words.bundle && given.count) return cli_usage_error("a bundle holds both frameworks: leave out \"%.40s\"", given.words[0]);
+    if (words.bundle) return write_bundle(&words, &error) ? cli_fail(&error) : EXIT_OK;
+
+    struct job *job = malloc(sizeof *job);
+    if (!job) {
+        error_set_memory(&error, "the job");
+        return cli_fail(&error);
+    }
+    status = write_program(&words, &given, options, job, &error) ? cli_fail(&error) : EXIT_OK;
+    free(job);
+    return status;
+}
+
+const struct command command_code = {
+    .name = "code",
+    .run = run,
+    .summary = "the training as a program to take away: Python of either framework, or the C that runs here",
+    .usage = "torch|tensorflow [--lang python|c] [train's settings] [--out FILE] [--notebook] | --bundle RUN --out FILE.zip",
+    .details = "The Python needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds the four IDX files. It prints a\n"
+               "line an epoch and saves NAME.pth or NAME.h5 in the current folder.",
+    .arguments_max = 1,
+};
