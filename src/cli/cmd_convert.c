@@ -40,7 +40,8 @@ static int check_copy(const char *path, const struct model *model, struct error 
     model_destroy(copy);
     if (equal) return 0;
     unlink(path);
-    return error_set(error, ERROR_FAILED, "%s read back differs from the source and was removed: please report this", path);
+    return error_set(error, ERROR_FAILED, "%s read back differs from the source and was removed: please report this",
+                     path);
 }
 
 static json_t *describe_file(const char *path, const char *format, struct error *error)
@@ -48,13 +49,15 @@ static json_t *describe_file(const char *path, const char *format, struct error 
     char digest[HASH_HEX_SIZE];
     uint64_t size;
     if (hash_file(path, digest, &size, error)) return NULL;
-    return json_pack("{s:s, s:s, s:I, s:s}", "path", path, "format", format, "bytes", (json_int_t)size, "sha256", digest);
+    return json_pack("{s:s, s:s, s:I, s:s}", "path", path, "format", format, "bytes", (json_int_t)size, "sha256",
+                     digest);
 }
 
 static void print_file(const char *word, const json_t *file)
 {
     printf("%-5s %s  %s, %lld bytes, sha256 %s\n", word, json_string_value(json_object_get(file, "path")),
-           json_string_value(json_object_get(file, "format")), (long long)json_integer_value(json_object_get(file, "bytes")),
+           json_string_value(json_object_get(file, "format")),
+           (long long)json_integer_value(json_object_get(file, "bytes")),
            json_string_value(json_object_get(file, "sha256")));
 }
 
@@ -64,7 +67,7 @@ static void print_receipt(const json_t *receipt, const struct model *model)
     json_t *tensor;
     print_file("from", json_object_get(receipt, "from"));
     print_file("to", json_object_get(receipt, "to"));
-    json_array_foreach(json_object_get(receipt, "tensors"), index, tensor)
+    json_array_foreach (json_object_get(receipt, "tensors"), index, tensor)
         printf("%-12s %s  sha256 %s\n", json_string_value(json_object_get(tensor, "name")),
                dtype_name(model->parameters->dtype), json_string_value(json_object_get(tensor, "sha256")));
     if (!model->activation_known)
@@ -77,7 +80,8 @@ static int run(int argc, char **argv)
     bool as_json = false;
     const char *activation = NULL;
     const struct cli_option options[] = {
-        {"activation", OPTION_TEXT, &activation, "NAME", "relu, tanh or sigmoid, where the file tells none (default relu)"},
+        {"activation", OPTION_TEXT, &activation, "NAME",
+         "relu, tanh or sigmoid, where the file tells none (default relu)"},
         {"json", OPTION_FLAG, &as_json, NULL, "the receipt as one JSON object"},
         {0},
     };
@@ -88,7 +92,8 @@ static int run(int argc, char **argv)
     int status = cli_parse(&command_convert, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
     const char *from = arguments.words[0], *to = arguments.words[1];
-    if (modelfile_format_for_writing(to, &target, &error) || read_source(from, activation, &model, &error)) return cli_fail(&error);
+    if (modelfile_format_for_writing(to, &target, &error) || read_source(from, activation, &model, &error))
+        return cli_fail(&error);
 
     json_t *source = describe_file(from, model->format, &error), *result = NULL;
     if (source && !modelfile_write(to, model, &error) && !check_copy(to, model, &error))
@@ -98,8 +103,8 @@ static int run(int argc, char **argv)
         model_destroy(model);
         return cli_fail(&error);
     }
-    json_t *receipt = json_pack("{s:o, s:o, s:o, s:o, s:b}", "from", source, "to", result, "model", model_describe_json(model),
-                                "tensors", model_receipt_json(model), "equal", 1);
+    json_t *receipt = json_pack("{s:o, s:o, s:o, s:o, s:b}", "from", source, "to", result, "model",
+                                model_describe_json(model), "tensors", model_receipt_json(model), "equal", 1);
     if (as_json) {
         cli_print_json(receipt);
     } else {

@@ -4,6 +4,12 @@
 #include "cli/cli.h"
 #include "modelfile/modelfile.h"
 
+/* A file's own words, on one line and without a say over the terminal. */
+static void print_clean(const char *text)
+{
+    for (; *text; text++) putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
 static void print_model(const char *path, const struct model *model)
 {
     const struct network *network = &model->network;
@@ -17,8 +23,14 @@ static void print_model(const char *path, const struct model *model)
                ((size_t)layer->inputs + 1) * layer->outputs, activation_name(layer->activation));
     }
     printf("input %u x %u, %zu parameters\n", network->rows, network->columns, network_parameter_count(network));
-    if (!model->activation_known) puts("a state dict knows no activations: relu is taken, unless told with convert --activation");
-    json_object_foreach(model->metadata, key, value) printf("%s: %s\n", key, json_string_value(value));
+    if (!model->activation_known)
+        puts("a state dict knows no activations: relu is taken, unless told with convert --activation");
+    json_object_foreach (model->metadata, key, value) {
+        print_clean(key);
+        fputs(": ", stdout);
+        print_clean(json_string_value(value));
+        putchar('\n');
+    }
 }
 
 static int run(int argc, char **argv)
@@ -34,8 +46,10 @@ static int run(int argc, char **argv)
     int status = cli_parse(&command_inspect, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
     if (modelfile_read(arguments.words[0], NULL, &model, &error)) return cli_fail(&error);
-    if (as_json) cli_print_json(model_describe_json(model));
-    else print_model(arguments.words[0], model);
+    if (as_json)
+        cli_print_json(model_describe_json(model));
+    else
+        print_model(arguments.words[0], model);
     model_destroy(model);
     return EXIT_OK;
 }

@@ -66,9 +66,10 @@ int dense_order(struct dense_source *sources, size_t count, struct error *error)
     search_orders(&search, 0);
     if (search.found != 1) {
         const struct named_tensor *first = sources[broken - 1].weight, *next = sources[broken].weight;
-        return error_set(error, ERROR_INPUT, "the layers do not chain: %s is %s and %s is %s: the studio reads networks "
-                         "whose dense layers follow one another", first->name, shape_text(2, first->shape, a), next->name,
-                         shape_text(2, next->shape, b));
+        return error_set(error, ERROR_INPUT,
+                         "the layers do not chain: %s is %s and %s is %s: the studio reads networks "
+                         "whose dense layers follow one another",
+                         first->name, shape_text(2, first->shape, a), next->name, shape_text(2, next->shape, b));
     }
     struct dense_source old[NETWORK_MAX_LAYERS];
     memcpy(old, sources, count * sizeof *old);
@@ -81,17 +82,18 @@ static int check_source(const struct dense_source *source, struct error *error)
     char a[64], b[64];
     const struct named_tensor *weight = source->weight, *bias = source->bias;
     if (weight->rank != 2)
-        return error_set(error, ERROR_INPUT, "the tensor %s has the shape %s, a dense layer's weight has two dimensions: "
-                         "the studio reads networks of dense layers", weight->name,
-                         shape_text(weight->rank, weight->shape, a));
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %s has the shape %s, a dense layer's weight has two dimensions: "
+                         "the studio reads networks of dense layers",
+                         weight->name, shape_text(weight->rank, weight->shape, a));
     for (int d = 0; d < 2; d++)
         if (!weight->shape[d] || weight->shape[d] > NETWORK_MAX_WIDTH)
-            return error_set(error, ERROR_INPUT, "the tensor %s has the shape %s: each side must be 1 to %d", weight->name,
-                             shape_text(2, weight->shape, a), NETWORK_MAX_WIDTH);
+            return error_set(error, ERROR_INPUT, "the tensor %s has the shape %s: each side must be 1 to %d",
+                             weight->name, shape_text(2, weight->shape, a), NETWORK_MAX_WIDTH);
     if (bias && (bias->rank != 1 || bias->shape[0] != source_outputs(source)))
-        return error_set(error, ERROR_INPUT, "the tensor %s has the shape %s, which does not fit %s %s: the file is damaged",
-                         bias->name, shape_text(bias->rank, bias->shape, a), weight->name,
-                         shape_text(2, weight->shape, b));
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %s has the shape %s, which does not fit %s %s: the file is damaged", bias->name,
+                         shape_text(bias->rank, bias->shape, a), weight->name, shape_text(2, weight->shape, b));
     return 0;
 }
 
@@ -113,7 +115,8 @@ static void fill_layer(struct parameters *parameters, size_t layer, const struct
 }
 
 /* The picture's shape: as asked, as noted, a square, a line. */
-static void choose_picture(struct network *network, const struct network *noted, const struct modelfile_options *options)
+static void choose_picture(struct network *network, const struct network *noted,
+                           const struct modelfile_options *options)
 {
     uint64_t inputs = network->layers[0].inputs;
     uint32_t side = 1;
@@ -189,18 +192,20 @@ static int gather_tensor(const struct named_tensor *tensor, size_t skip, struct 
     size_t length = dot ? (size_t)(dot - name) : 0, i = 0;
     bool weight = strcmp(kind, "weight") == 0;
     if (!weight && strcmp(kind, "bias") != 0)
-        return error_set(error, ERROR_INPUT, "the tensor %s is no dense layer's weight or bias: the studio reads networks of "
-                         "dense layers", tensor->name);
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %s is no dense layer's weight or bias: the studio reads networks of "
+                         "dense layers",
+                         tensor->name);
     while (i < *count && (stems[i].length != length || memcmp(stems[i].text, name, length) != 0)) i++;
     if (i == *count) {
         if (i == NETWORK_MAX_LAYERS)
-            return error_set(error, ERROR_INPUT, "it has more than %d layers: the studio takes no more", NETWORK_MAX_LAYERS);
+            return error_set(error, ERROR_INPUT, "it has more than %d layers: the studio takes no more",
+                             NETWORK_MAX_LAYERS);
         stems[(*count)++] = (struct stem){.text = name, .length = length, .source.name = tensor->name};
     }
     *(weight ? &stems[i].source.weight : &stems[i].source.bias) = tensor;
     return 0;
 }
-
 
 /* The network that was noted beside the tensors knows the activations; it must describe these very tensors. */
 static int take_note(const json_t *note, struct dense_source *sources, size_t count, struct error *error)
@@ -209,10 +214,13 @@ static int take_note(const json_t *note, struct dense_source *sources, size_t co
     if (network_from_json(note, &noted, error)) return error_prefix(error, "the network noted in the file");
     bool fits = noted.layer_count == count;
     for (size_t i = 0; fits && i < count; i++) {
-        fits = noted.layers[i].inputs == source_inputs(&sources[i]) && noted.layers[i].outputs == source_outputs(&sources[i]);
+        fits = noted.layers[i].inputs == source_inputs(&sources[i]) &&
+               noted.layers[i].outputs == source_outputs(&sources[i]);
         sources[i].activation = noted.layers[i].activation;
     }
-    return fits ? 0 : error_set(error, ERROR_INPUT, "the network noted in the file does not fit its tensors: the file is damaged");
+    return fits ? 0
+                : error_set(error, ERROR_INPUT,
+                            "the network noted in the file does not fit its tensors: the file is damaged");
 }
 
 /* Checks, order and activations of layers whose file tells none. */
@@ -234,7 +242,8 @@ static int arrange(struct dense_source *sources, size_t count, bool ordered, con
 int model_from_layers(struct dense_source *sources, size_t count, bool ordered, const struct modelfile_options *options,
                       struct model *out, struct error *error)
 {
-    if (arrange(sources, count, ordered, options, error) || model_from_dense(sources, count, NULL, options, out, error)) return -1;
+    if (arrange(sources, count, ordered, options, error) || model_from_dense(sources, count, NULL, options, out, error))
+        return -1;
     out->activation_known = count == 1;
     return 0;
 }
@@ -249,8 +258,10 @@ int model_from_state_dict(const struct state_dict *state, const json_t *note, bo
         if (gather_tensor(&state->tensors[i], skip, stems, &count, error)) return -1;
     for (size_t i = 0; i < count; i++) {
         if (!stems[i].source.weight)
-            return error_set(error, ERROR_INPUT, "the tensor %s has no weight beside it: the studio reads networks of dense "
-                             "layers", stems[i].source.name);
+            return error_set(error, ERROR_INPUT,
+                             "the tensor %s has no weight beside it: the studio reads networks of dense "
+                             "layers",
+                             stems[i].source.name);
         sources[i] = stems[i].source;
         sources[i].name = sources[i].weight->name;
     }

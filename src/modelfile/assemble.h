@@ -26,8 +26,8 @@ int dense_order(struct dense_source *sources, size_t count, struct error *error)
 int model_from_dense(const struct dense_source *sources, size_t count, const json_t *note,
                      const struct modelfile_options *options, struct model *out, struct error *error);
 
-/* As model_from_dense, for a file that knows no activations: they come from the options. Sorts by name unless `ordered`,
- * then puts the layers in the order that chains. */
+/* As model_from_dense, for a file that knows no activations: they come from the options. Sorts by name unless
+ * `ordered`, then puts the layers in the order that chains. */
 int model_from_layers(struct dense_source *sources, size_t count, bool ordered, const struct modelfile_options *options,
                       struct model *out, struct error *error);
 

@@ -60,9 +60,22 @@ static void filter_system_calls(void)
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        ALLOW(write), ALLOW(exit_group), ALLOW(brk), ALLOW(mmap), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW(futex),
-        ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn), ALLOW(rt_sigaction), ALLOW(getpid), ALLOW(gettid), ALLOW(tgkill),
-        ALLOW(clock_gettime), ALLOW(gettimeofday),
+        ALLOW(write),
+        ALLOW(exit_group),
+        ALLOW(brk),
+        ALLOW(mmap),
+        ALLOW(munmap),
+        ALLOW(mremap),
+        ALLOW(madvise),
+        ALLOW(futex),
+        ALLOW(rt_sigprocmask),
+        ALLOW(rt_sigreturn),
+        ALLOW(rt_sigaction),
+        ALLOW(getpid),
+        ALLOW(gettid),
+        ALLOW(tgkill),
+        ALLOW(clock_gettime),
+        ALLOW(gettimeofday),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
     };
 #undef ALLOW
@@ -132,7 +145,7 @@ _Noreturn static void answer_and_exit(int pipe, confined_reader *read, const cha
     struct answer answer;
     char *network = NULL, *metadata = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
-    confine(2 + (size >> 22)); /* the slowest honest file, gzipped, takes a fraction of that */
+    confine(2 + (size >> 22));         /* the slowest honest file, gzipped, takes a fraction of that */
     answer.status = read(data, size, options, &model, &answer.error);
     if (!answer.status) {
         network = js_dump(network_to_json(&model.network));
@@ -167,7 +180,8 @@ static int receive_object(int pipe, size_t size, json_t **out, struct error *err
 /* Says what it is when reading stopped without an answer. */
 static int crashed(struct error *error)
 {
-    return error_set(error, ERROR_INPUT, "the file is damaged, so badly that its reader crashed or never ended: "
+    return error_set(error, ERROR_INPUT,
+                     "the file is damaged, so badly that its reader crashed or never ended: "
                      "save it again");
 }
 
@@ -184,11 +198,14 @@ static int receive(int pipe, struct model *out, struct error *error)
     if (answer.dtype != DTYPE_FLOAT32 && answer.dtype != DTYPE_FLOAT64) return crashed(error);
     int status = -1;
     if (receive_object(pipe, answer.network_size, &network, error) ||
-        receive_object(pipe, answer.metadata_size, &out->metadata, error) || network_from_json(network, &out->network, error) ||
+        receive_object(pipe, answer.metadata_size, &out->metadata, error) ||
+        network_from_json(network, &out->network, error) ||
         parameters_create(&out->network, answer.dtype, &out->parameters, error))
         goto out;
     out->activation_known = answer.activation_known;
-    status = receive_all(pipe, out->parameters->values, out->parameters->value_count * dtype_size(answer.dtype)) ? crashed(error) : 0;
+    status = receive_all(pipe, out->parameters->values, out->parameters->value_count * dtype_size(answer.dtype))
+                 ? crashed(error)
+                 : 0;
 out:
     json_decref(network);
     return status;

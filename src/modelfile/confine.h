@@ -12,8 +12,8 @@
 typedef int confined_reader(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
                             struct error *error);
 
-/* Calls `read` in a child and fills *out (but `format`) with the model it made. A crash, an endless loop or memory out of
- * bounds there becomes an error here. */
+/* Calls `read` in a child and fills *out (but `format`) with the model it made. A crash, an endless loop or memory out
+ * of bounds there becomes an error here. */
 int confined_read(confined_reader *read, const char *data, size_t size, const struct modelfile_options *options,
                   struct model *out, struct error *error);
 

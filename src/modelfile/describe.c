@@ -7,9 +7,10 @@ json_t *model_describe_json(const struct model *model)
 {
     const struct network *network = &model->network;
     return json_pack("{s:s, s:o, s:I, s:s, s:[I,I], s:b, s:O*}", "format", model->format, "layers",
-                     network_layers_to_json(network), "parameters", (json_int_t)network_parameter_count(network), "dtype",
-                     dtype_name(model->parameters->dtype), "input", (json_int_t)network->rows, (json_int_t)network->columns,
-                     "activation_known", (int)model->activation_known, "metadata", model->metadata);
+                     network_layers_to_json(network), "parameters", (json_int_t)network_parameter_count(network),
+                     "dtype", dtype_name(model->parameters->dtype), "input", (json_int_t)network->rows,
+                     (json_int_t)network->columns, "activation_known", (int)model->activation_known, "metadata",
+                     model->metadata);
 }
 
 json_t *model_receipt_json(const struct model *model)
@@ -20,8 +21,10 @@ json_t *model_receipt_json(const struct model *model)
         char digest[HASH_HEX_SIZE];
         json_t *shape = json_array();
         hash_bytes(tensor->values, tensor->count * dtype_size(model->parameters->dtype), digest);
-        for (uint32_t d = 0; d < tensor->rank; d++) json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
-        json_array_append_new(tensors, json_pack("{s:s, s:o, s:s}", "name", tensor->name, "shape", shape, "sha256", digest));
+        for (uint32_t d = 0; d < tensor->rank; d++)
+            json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
+        json_array_append_new(tensors,
+                              json_pack("{s:s, s:o, s:s}", "name", tensor->name, "shape", shape, "sha256", digest));
     }
     return tensors;
 }

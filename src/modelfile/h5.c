@@ -31,11 +31,13 @@ struct reading {
     } layers[NETWORK_MAX_LAYERS];
 };
 
-static int add_layer(struct reading *reading, hid_t group, const char *kernel, const char *bias, const char *stem, struct error *error)
+static int add_layer(struct reading *reading, hid_t group, const char *kernel, const char *bias, const char *stem,
+                     struct error *error)
 {
     char name[STATE_DICT_MAX_NAME];
     if (reading->count == NETWORK_MAX_LAYERS)
-        return error_set(error, ERROR_INPUT, "it has more than %d layers with weights: the studio takes no more", NETWORK_MAX_LAYERS);
+        return error_set(error, ERROR_INPUT, "it has more than %d layers with weights: the studio takes no more",
+                         NETWORK_MAX_LAYERS);
     snprintf(name, sizeof name, "%.400s/kernel", stem);
     reading->layers[reading->count].weight = reading->state.count;
     if (h5_dataset(group, kernel, name, &reading->state, error)) return -1;
@@ -65,13 +67,18 @@ static int read_named_layer(struct reading *reading, hid_t weights, const char *
     const char *kernel = NULL, *bias = NULL;
     struct h5_names names = {0};
     if (h5_group(weights, layer, &group, error)) return -1;
-    if (group < 0) return error_set(error, ERROR_INPUT, "the weights of the layer \"%.80s\" are missing: the file is damaged", layer);
+    if (group < 0)
+        return error_set(error, ERROR_INPUT, "the weights of the layer \"%.80s\" are missing: the file is damaged",
+                         layer);
     if (h5_attribute_names(group, "weight_names", &names, &found, error)) goto out;
     for (size_t i = 0; i < names.count; i++) {
-        const char **place = is_called(names.items[i], "kernel") ? &kernel : is_called(names.items[i], "bias") ? &bias : NULL;
+        const char **place = is_called(names.items[i], "kernel") ? &kernel
+                             : is_called(names.items[i], "bias") ? &bias
+                                                                 : NULL;
         if (!place || *place) {
-            error_set(error, ERROR_INPUT, "the layer \"%.80s\" has the weight \"%.80s\": the studio reads networks of dense layers",
-                      layer, names.items[i]);
+            error_set(error, ERROR_INPUT,
+                      "the layer \"%.80s\" has the weight \"%.80s\": the studio reads networks of dense layers", layer,
+                      names.items[i]);
             goto out;
         }
         *place = names.items[i];
@@ -102,27 +109,34 @@ static int read_whole_model(struct reading *reading, const struct keras_chain *c
     int status = 0;
     hid_t weights;
     if (h5_group(reading->file, "model_weights", &weights, error)) return -1;
-    if (weights < 0) return error_set(error, ERROR_INPUT, "it holds a configuration but no weights: save it with model.save(\"model.h5\")");
+    if (weights < 0)
+        return error_set(error, ERROR_INPUT,
+                         "it holds a configuration but no weights: save it with model.save(\"model.h5\")");
     for (size_t i = 0; !status && i < chain->count; i++) {
         const char *name = chain->layers[i].name;
-        if (!*name || strchr(name, '/')) status = error_set(error, ERROR_INPUT, "a layer's name is \"%.80s\": rename it", name);
+        if (!*name || strchr(name, '/'))
+            status = error_set(error, ERROR_INPUT, "a layer's name is \"%.80s\": rename it", name);
         if (!status) status = read_named_layer(reading, weights, name, error);
         if (!status && reading->count != i + 1)
             status = error_set(error, ERROR_INPUT, "the layer \"%.80s\" has no weights: the file is damaged", name);
         if (!status && !agrees(reading, i, chain))
-            status = error_set(error, ERROR_INPUT, "the configuration and the weights of the layer \"%.80s\" do not agree: the file is damaged", name);
+            status = error_set(
+                error, ERROR_INPUT,
+                "the configuration and the weights of the layer \"%.80s\" do not agree: the file is damaged", name);
         if (!status) reading->layers[i].activation = chain->layers[i].activation;
     }
     H5Gclose(weights);
     return status;
 }
 
-/* Keras 3's .weights.h5: every group "vars" with a data set 0 is a layer's. What belongs to the optimizer is left out. */
+/* Keras 3's .weights.h5: every group "vars" with a data set 0 is a layer's. What belongs to the optimizer is left out.
+ */
 static int read_vars(struct reading *reading, hid_t group, const char *path, int depth, struct error *error)
 {
     struct h5_names names;
     int status = 0;
-    if (depth > H5_MAX_DEPTH) return error_set(error, ERROR_INPUT, "its groups are nested too deep: the file is damaged");
+    if (depth > H5_MAX_DEPTH)
+        return error_set(error, ERROR_INPUT, "its groups are nested too deep: the file is damaged");
     if (h5_members(group, &names, error)) return -1;
     for (size_t i = 0; !status && i < names.count; i++) {
         char below[STATE_DICT_MAX_NAME];
@@ -136,7 +150,9 @@ static int read_vars(struct reading *reading, hid_t group, const char *path, int
         if (strcmp(names.items[i], "vars") != 0)
             status = read_vars(reading, member, below, depth + 1, error);
         else if (!(status = h5_members(member, &vars, error)) && vars.count > 2)
-            status = error_set(error, ERROR_INPUT, "\"%.80s\" has %zu weights: the studio reads networks of dense layers", below, vars.count);
+            status =
+                error_set(error, ERROR_INPUT, "\"%.80s\" has %zu weights: the studio reads networks of dense layers",
+                          below, vars.count);
         else if (!status && vars.count)
             status = add_layer(reading, member, "0", vars.count == 2 ? "1" : NULL, path, error);
         h5_names_free(&vars);
@@ -151,11 +167,13 @@ static int read_weights_alone(struct reading *reading, bool *ordered, struct err
     struct h5_names layers;
     if (h5_attribute_names(reading->file, "layer_names", &layers, ordered, error)) return -1;
     int status = 0;
-    for (size_t i = 0; !status && i < layers.count; i++) status = read_named_layer(reading, reading->file, layers.items[i], error);
+    for (size_t i = 0; !status && i < layers.count; i++)
+        status = read_named_layer(reading, reading->file, layers.items[i], error);
     h5_names_free(&layers);
     if (!status && !*ordered) status = read_vars(reading, reading->file, "", 0, error);
     if (!status && !reading->count)
-        return error_set(error, ERROR_INPUT, "it holds no Keras weights: save it in Python with model.save(\"model.h5\")");
+        return error_set(error, ERROR_INPUT,
+                         "it holds no Keras weights: save it in Python with model.save(\"model.h5\")");
     return status;
 }
 
@@ -172,8 +190,8 @@ static void make_sources(const struct reading *reading, struct dense_source *sou
 }
 
 /* The configuration, or with weights alone what was told, decides the activations. */
-static int read_layers(struct reading *reading, const json_t *config, const json_t *note, const struct modelfile_options *options,
-                       struct model *out, struct error *error)
+static int read_layers(struct reading *reading, const json_t *config, const json_t *note,
+                       const struct modelfile_options *options, struct model *out, struct error *error)
 {
     struct keras_chain chain = {0};
     struct modelfile_options wanted = options ? *options : (struct modelfile_options){0};
@@ -184,10 +202,12 @@ static int read_layers(struct reading *reading, const json_t *config, const json
         return -1;
     make_sources(reading, sources);
     if (config) {
-        if (!wanted.rows && chain.rows) wanted = (struct modelfile_options){.rows = chain.rows, .columns = chain.columns};
+        if (!wanted.rows && chain.rows)
+            wanted = (struct modelfile_options){.rows = chain.rows, .columns = chain.columns};
         if (model_from_dense(sources, reading->count, note, &wanted, out, error)) return -1;
         if (!chain.ends_in_softmax) return 0;
-        out->metadata = json_pack("{s:s}", "note", "the file ends in softmax, which was taken off: the studio's networks end in logits");
+        out->metadata = json_pack("{s:s}", "note",
+                                  "the file ends in softmax, which was taken off: the studio's networks end in logits");
         return 0;
     }
     return model_from_layers(sources, reading->count, ordered, options, out, error);
@@ -204,13 +224,16 @@ static int parse_attribute(hid_t file, const char *name, json_t **out, struct er
 }
 
 /* Runs in the confined child. */
-static int read_image(const char *data, size_t size, const struct modelfile_options *options, struct model *out, struct error *error)
+static int read_image(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
+                      struct error *error)
 {
     struct reading reading = {0};
     json_t *config = NULL, *note = NULL;
     if (h5_open(data, size, &reading.file, error)) return -1;
-    int status = parse_attribute(reading.file, "model_config", &config, error) || parse_attribute(reading.file, H5_NOTE_ATTRIBUTE, &note, error)
-                     ? -1 : read_layers(&reading, config, json_object_get(note, "network"), options, out, error);
+    int status = parse_attribute(reading.file, "model_config", &config, error) ||
+                         parse_attribute(reading.file, H5_NOTE_ATTRIBUTE, &note, error)
+                     ? -1
+                     : read_layers(&reading, config, json_object_get(note, "network"), options, out, error);
     const json_t *metadata = json_object_get(note, "metadata");
     if (!status && json_is_object(metadata) && !out->metadata) out->metadata = json_incref((json_t *)metadata);
     H5Fclose(reading.file);

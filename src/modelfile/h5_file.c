@@ -48,7 +48,8 @@ static int open_member(hid_t parent, const char *name, hid_t *out, struct error 
     if (exists == 0) return 0;
     if (exists < 0 || H5Lget_info(parent, name, &link, H5P_DEFAULT) < 0) return damaged(name, error);
     if (link.type != H5L_TYPE_HARD)
-        return error_set(error, ERROR_INPUT, "\"%.100s\" is a link to elsewhere: refused: save the model again, whole", name);
+        return error_set(error, ERROR_INPUT, "\"%.100s\" is a link to elsewhere: refused: save the model again, whole",
+                         name);
     *out = H5Oopen(parent, name, H5P_DEFAULT);
     return *out < 0 ? damaged(name, error) : 0;
 }
@@ -222,7 +223,8 @@ int h5_members(hid_t group, struct h5_names *out, struct error *error)
         ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, NULL, 0, H5P_DEFAULT);
         char *name = length >= 0 && length < STATE_DICT_MAX_NAME ? calloc(1, (size_t)length + 1) : NULL;
         if (name) out->items[out->count++] = name;
-        if (!name || H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, (size_t)length + 1, H5P_DEFAULT) < 0) {
+        if (!name ||
+            H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, (size_t)length + 1, H5P_DEFAULT) < 0) {
             h5_names_free(out);
             return damaged("a group", error);
         }
@@ -238,7 +240,8 @@ static int check_storage(hid_t dataset, const char *path, size_t count, struct e
     hid_t created = H5Dget_create_plist(dataset);
     if (created < 0) return damaged(path, error);
     if (H5Pget_external_count(created) != 0 || H5Pget_layout(created) == H5D_VIRTUAL) {
-        error_set(error, ERROR_INPUT, "\"%.100s\" keeps its data in another file: refused: save the model again, whole", path);
+        error_set(error, ERROR_INPUT, "\"%.100s\" keeps its data in another file: refused: save the model again, whole",
+                  path);
         goto out;
     }
     int filters = H5Pget_nfilters(created);
@@ -247,7 +250,8 @@ static int check_storage(hid_t dataset, const char *path, size_t count, struct e
         size_t room = 0;
         H5Z_filter_t filter = H5Pget_filter2(created, (unsigned int)i, &flags, &room, NULL, 0, NULL, &settings);
         if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32) continue;
-        error_set(error, ERROR_INPUT, "\"%.100s\" is compressed in a way the studio does not know: save it with gzip or plain", path);
+        error_set(error, ERROR_INPUT,
+                  "\"%.100s\" is compressed in a way the studio does not know: save it with gzip or plain", path);
         goto out;
     }
     if (H5Pget_layout(created) == H5D_CHUNKED) {
@@ -255,7 +259,8 @@ static int check_storage(hid_t dataset, const char *path, size_t count, struct e
         size_t sizes[STATE_DICT_MAX_RANK], total;
         int rank = H5Pget_chunk(created, STATE_DICT_MAX_RANK, chunk);
         for (int d = 0; d < rank && d < STATE_DICT_MAX_RANK; d++) sizes[d] = (size_t)chunk[d];
-        if (rank < 0 || rank > STATE_DICT_MAX_RANK || shape_count((uint32_t)rank, sizes, NETWORK_MAX_PARAMETERS, &total)) {
+        if (rank < 0 || rank > STATE_DICT_MAX_RANK ||
+            shape_count((uint32_t)rank, sizes, NETWORK_MAX_PARAMETERS, &total)) {
             damaged(path, error);
             goto out;
         }
@@ -270,21 +275,24 @@ out:
     return status;
 }
 
-static int read_values(hid_t dataset, hid_t space, const char *path, const char *as, bool wide, struct state_dict *state,
-                       struct error *error)
+static int read_values(hid_t dataset, hid_t space, const char *path, const char *as, bool wide,
+                       struct state_dict *state, struct error *error)
 {
     hsize_t extent[STATE_DICT_MAX_RANK];
     size_t shape[STATE_DICT_MAX_RANK], count;
     int rank = H5Sget_simple_extent_ndims(space);
-    if (rank < 0 || rank > STATE_DICT_MAX_RANK || H5Sget_simple_extent_dims(space, extent, NULL) < 0) return damaged(path, error);
+    if (rank < 0 || rank > STATE_DICT_MAX_RANK || H5Sget_simple_extent_dims(space, extent, NULL) < 0)
+        return damaged(path, error);
     for (int d = 0; d < rank; d++) shape[d] = (size_t)extent[d];
     if (shape_count((uint32_t)rank, shape, NETWORK_MAX_PARAMETERS, &count))
-        return error_set(error, ERROR_INPUT, "\"%.100s\" claims too many values: the file is damaged, or no model for the studio", path);
+        return error_set(error, ERROR_INPUT,
+                         "\"%.100s\" claims too many values: the file is damaged, or no model for the studio", path);
     struct named_tensor *tensor;
     if (check_storage(dataset, path, count, error) ||
         state_dict_add(state, as, wide ? DTYPE_FLOAT64 : DTYPE_FLOAT32, (uint32_t)rank, shape, &tensor, error))
         return -1;
-    if (H5Dread(dataset, wide ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor->values) < 0)
+    if (H5Dread(dataset, wide ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor->values) <
+        0)
         return damaged(path, error);
     return 0;
 }
@@ -305,7 +313,8 @@ int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict 
     }
     size_t size = H5Tget_size(type);
     if (H5Tget_class(type) != H5T_FLOAT || (size != 2 && size != 4 && size != 8))
-        error_set(error, ERROR_INPUT, "\"%.100s\" holds no floating-point numbers the studio knows: save it as float32 or float64", path);
+        error_set(error, ERROR_INPUT,
+                  "\"%.100s\" holds no floating-point numbers the studio knows: save it as float32 or float64", path);
     else
         status = read_values(dataset, space, path, as, size == 8, state, error);
 out:

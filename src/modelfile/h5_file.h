@@ -1,8 +1,8 @@
 /* Careful access to an HDF5 file from outside: nothing but the file itself is ever opened. Private to this room.
  *
- * Links are followed only when they are hard ones (soft and external links, external storage and virtual data sets would
- * reach elsewhere), filters only when they are the library's own; plug-ins are never loaded. For what libhdf5 itself gets
- * wrong see confine.h. It is not thread-safe as packaged: hold h5_lock() around all use of it. */
+ * Links are followed only when they are hard ones (soft and external links, external storage and virtual data sets
+ * would reach elsewhere), filters only when they are the library's own; plug-ins are never loaded. For what libhdf5
+ * itself gets wrong see confine.h. It is not thread-safe as packaged: hold h5_lock() around all use of it. */
 #ifndef NNSTUDIO_MODELFILE_H5_FILE_H
 #define NNSTUDIO_MODELFILE_H5_FILE_H
 
@@ -10,7 +10,7 @@
 
 #include "modelfile/state_dict.h"
 
-#define H5_MAX_TEXT ((size_t)4 << 20) /* bytes of an attribute: Keras's JSON */
+#define H5_MAX_TEXT  ((size_t)4 << 20) /* bytes of an attribute: Keras's JSON */
 #define H5_MAX_DEPTH 8
 
 void h5_lock(void);

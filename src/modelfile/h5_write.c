@@ -54,11 +54,14 @@ static int put_tensor(hid_t group, const char *name, const struct tensor *tensor
     hid_t space = H5Screate_simple((int)tensor->rank, extent, NULL);
     hid_t create = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(create, 0); /* no clock in the file */
-    hid_t dataset = H5Dcreate2(group, name, dtype == DTYPE_FLOAT64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE, space, H5P_DEFAULT, create, H5P_DEFAULT);
+    hid_t dataset = H5Dcreate2(group, name, dtype == DTYPE_FLOAT64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE, space,
+                               H5P_DEFAULT, create, H5P_DEFAULT);
     int status = -1;
     if (dataset >= 0) {
-        status = H5Dwrite(dataset, dtype == DTYPE_FLOAT64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                          kernel ? values : tensor->values) < 0 ? -1 : 0;
+        status = H5Dwrite(dataset, dtype == DTYPE_FLOAT64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
+                          H5P_DEFAULT, kernel ? values : tensor->values) < 0
+                     ? -1
+                     : 0;
         H5Dclose(dataset);
     }
     H5Pclose(create);
@@ -69,7 +72,8 @@ static int put_tensor(hid_t group, const char *name, const struct tensor *tensor
 
 /* [stage: saving] */
 /* model_weights/fc1, with attribute weight_names, and below it fc1/kernel:0 and fc1/bias:0. */
-static int put_layer(hid_t weights, const char *layer, const struct tensor *weight, const struct tensor *bias, enum dtype dtype)
+static int put_layer(hid_t weights, const char *layer, const struct tensor *weight, const struct tensor *bias,
+                     enum dtype dtype)
 {
     char kernel_name[48], bias_name[48];
     const char *names[2] = {kernel_name, bias_name};
@@ -77,8 +81,10 @@ static int put_layer(hid_t weights, const char *layer, const struct tensor *weig
     snprintf(bias_name, sizeof bias_name, "%s/bias:0", layer);
     hid_t outer = H5Gcreate2(weights, layer, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     hid_t inner = outer < 0 ? -1 : H5Gcreate2(outer, layer, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    int status = inner < 0 || put_attribute(outer, "weight_names", names, 2) || put_tensor(inner, "kernel:0", weight, dtype) ||
-                         put_tensor(inner, "bias:0", bias, dtype) ? -1 : 0;
+    int status = inner < 0 || put_attribute(outer, "weight_names", names, 2) ||
+                         put_tensor(inner, "kernel:0", weight, dtype) || put_tensor(inner, "bias:0", bias, dtype)
+                     ? -1
+                     : 0;
     if (inner >= 0) H5Gclose(inner);
     if (outer >= 0) H5Gclose(outer);
     return status;
@@ -91,7 +97,8 @@ static int put_weights(hid_t file, const struct model *model)
     uint32_t count = model->network.layer_count;
     hid_t weights = H5Gcreate2(file, "model_weights", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (weights < 0) return -1;
-    int status = put_text(weights, "backend", "tensorflow") || put_text(weights, "keras_version", KERAS_VERSION) ? -1 : 0;
+    int status =
+        put_text(weights, "backend", "tensorflow") || put_text(weights, "keras_version", KERAS_VERSION) ? -1 : 0;
     for (uint32_t i = 0; !status && i < count; i++) {
         const struct tensor *tensors = &model->parameters->tensors[2 * i];
         snprintf(names[i], sizeof names[i], "fc%u", i + 1);
@@ -109,8 +116,9 @@ static int put_model(hid_t file, const struct model *model)
     json_t *config = keras_chain_write(&model->network, dtype_name(model->parameters->dtype));
     json_t *note = json_pack("{s:o, s:O*}", "network", network_to_json(&model->network), "metadata", model->metadata);
     char *config_text = js_dump(config), *note_text = js_dump(note);
-    if (config_text && note_text && !put_text(file, "backend", "tensorflow") && !put_text(file, "keras_version", KERAS_VERSION) &&
-        !put_text(file, "model_config", config_text) && !put_text(file, H5_NOTE_ATTRIBUTE, note_text) && !put_weights(file, model))
+    if (config_text && note_text && !put_text(file, "backend", "tensorflow") &&
+        !put_text(file, "keras_version", KERAS_VERSION) && !put_text(file, "model_config", config_text) &&
+        !put_text(file, H5_NOTE_ATTRIBUTE, note_text) && !put_weights(file, model))
         status = 0;
     free(config_text);
     free(note_text);

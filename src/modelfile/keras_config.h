@@ -9,7 +9,7 @@
 
 struct keras_dense {
     const char *name; /* within the JSON */
-    size_t units; /* outputs */
+    size_t units;     /* outputs */
     bool use_bias;
     enum activation activation;
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/path.h"
@@ -46,16 +47,18 @@ static const struct modelfile_format *format_by_name(const char *path)
 struct signature {
     const char *bytes;
     size_t length;
-    const char *id;      /* the format, or NULL: refused with `refusal` */
+    const char *id; /* the format, or NULL: refused with `refusal` */
     const char *refusal;
 };
 
 static const struct signature signatures[] = {
     {"PK\x03\x04", 4, "pth", NULL},
     {"\x89HDF\r\n\x1a\n", 8, "h5", NULL},
-    {"\x80\x02\x8a\x0al\xfc\x9c" "F\xf9 j\xa8P\x19.", 15, NULL,
-     "is in PyTorch's form from before 1.6: load it in Python and torch.save it again"},
-    {"\x80", 1, NULL, "is a bare pickle: save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"},
+    {"\x80\x02\x8a\x0al\xfc\x9c"
+     "F\xf9 j\xa8P\x19.",
+     15, NULL, "is in PyTorch's form from before 1.6: load it in Python and torch.save it again"},
+    {"\x80", 1, NULL,
+     "is a bare pickle: save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"},
     {"\x1f\x8b", 2, NULL, "is compressed with gzip: unpack it first"},
 };
 
@@ -84,7 +87,10 @@ int modelfile_format_for_reading(const char *path, const struct modelfile_format
 {
     unsigned char head[64];
     const char *id;
-    if (file_is_directory(path)) return error_set(error, ERROR_INPUT, "%s is a folder: name a model file", path);
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* opening a pipe would wait for its other end */
+        return error_set(error, ERROR_INPUT, "%s is %s: name a model file", path,
+                         S_ISDIR(info.st_mode) ? "a folder" : "no file");
     FILE *file = fopen(path, "rbe");
     if (!file) {
         if (errno == ENOENT)
@@ -105,7 +111,8 @@ int modelfile_format_for_writing(const char *path, const struct modelfile_format
 {
     *out = format_by_name(path);
     if (!*out)
-        return error_set(error, ERROR_USAGE, "the name %s does not say which format to write: end it in " KNOWN_FORMATS, path);
+        return error_set(error, ERROR_USAGE, "the name %s does not say which format to write: end it in " KNOWN_FORMATS,
+                         path);
     return 0;
 }
 

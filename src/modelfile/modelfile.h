@@ -24,9 +24,9 @@ struct modelfile_options {
 
 /* A format's entry in the table. */
 struct modelfile_format {
-    const char *id;          /* "pth" */
-    const char *title;       /* "PyTorch state dict" */
-    const char *extensions;  /* space-separated, first is the usual: "pth pt" */
+    const char *id;         /* "pth" */
+    const char *title;      /* "PyTorch state dict" */
+    const char *extensions; /* space-separated, first is the usual: "pth pt" */
     int (*read)(const char *path, const struct modelfile_options *options, struct model *out, struct error *error);
     int (*write)(const char *path, const struct model *model, struct error *error); /* whole file or nothing */
 };

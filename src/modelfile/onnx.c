@@ -11,7 +11,7 @@
 #include "modelfile/formats.h"
 #include "modelfile/onnx.pb-c.h"
 
-#define FILE_MAX (NETWORK_MAX_PARAMETERS * sizeof(double) + ((size_t)16 << 20))
+#define FILE_MAX  (NETWORK_MAX_PARAMETERS * sizeof(double) + ((size_t)16 << 20))
 #define NODES_MAX 4096
 
 /* The walk along the chain. Tensors are remembered by their index in `state`, which moves while it grows. */
@@ -45,7 +45,8 @@ static const char *node_name(const Onnx__NodeProto *node)
 
 static int refuse(const Onnx__NodeProto *node, const char *why, struct error *error)
 {
-    error_set(error, ERROR_INPUT, "the node \"%.80s\" %s: the studio reads plain chains of dense layers", node_name(node), why);
+    error_set(error, ERROR_INPUT, "the node \"%.80s\" %s: the studio reads plain chains of dense layers",
+              node_name(node), why);
     return -1;
 }
 
@@ -65,7 +66,8 @@ static const Onnx__TensorProto *find_constant(const struct reading *reading, con
         if (strcmp(word(graph->initializer[i]->name), name) == 0) return graph->initializer[i];
     for (size_t i = 0; i < graph->n_node; i++) {
         const Onnx__NodeProto *node = graph->node[i];
-        if (strcmp(word(node->op_type), "Constant") != 0 || !node->n_output || strcmp(word(node->output[0]), name) != 0) continue;
+        if (strcmp(word(node->op_type), "Constant") != 0 || !node->n_output || strcmp(word(node->output[0]), name) != 0)
+            continue;
         const Onnx__AttributeProto *value = attribute(node, "value");
         return value ? value->t : NULL;
     }
@@ -96,7 +98,8 @@ static int tensor_values(const Onnx__TensorProto *tensor, enum stored_type store
 }
 
 /* Copies a constant into the state dict; *index is its place there. `flatten`: a bias may come as [1, n]. */
-static int load_constant(struct reading *reading, const Onnx__TensorProto *tensor, bool flatten, size_t *index, struct error *error)
+static int load_constant(struct reading *reading, const Onnx__TensorProto *tensor, bool flatten, size_t *index,
+                         struct error *error)
 {
     size_t shape[STATE_DICT_MAX_RANK], kind = 0, have, known = sizeof data_types / sizeof *data_types;
     const void *values;
@@ -107,11 +110,14 @@ static int load_constant(struct reading *reading, const Onnx__TensorProto *tenso
         snprintf(fallback, sizeof fallback, "constant %zu", reading->state.count);
         name = fallback;
     }
-    if (tensor->n_external_data || (tensor->has_data_location && tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
-        return error_set(error, ERROR_INPUT, "the tensor %.80s lies in another file: save the model with its data inside", name);
+    if (tensor->n_external_data ||
+        (tensor->has_data_location && tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %.80s lies in another file: save the model with its data inside", name);
     while (kind < known && data_types[kind].data_type != tensor->data_type) kind++;
     if (kind == known)
-        return error_set(error, ERROR_INPUT, "the tensor %.80s has the data type %d: save it as float32 or float64", name, tensor->data_type);
+        return error_set(error, ERROR_INPUT, "the tensor %.80s has the data type %d: save it as float32 or float64",
+                         name, tensor->data_type);
     size_t rank = 0;
     for (size_t d = 0; d < tensor->n_dims; d++) {
         if (flatten && tensor->n_dims > 1 && tensor->dims[d] == 1) continue;
@@ -123,7 +129,8 @@ static int load_constant(struct reading *reading, const Onnx__TensorProto *tenso
     *index = reading->state.count;
     if (tensor_values(tensor, stored, &values, &have) ||
         shape_count((uint32_t)rank, shape, NETWORK_MAX_PARAMETERS, &kind) || kind != have)
-        return error_set(error, ERROR_INPUT, "the shape and the data of the tensor %.80s do not agree: the file is damaged", name);
+        return error_set(error, ERROR_INPUT,
+                         "the shape and the data of the tensor %.80s do not agree: the file is damaged", name);
     if (state_dict_add(&reading->state, name, stored_type_dtype(stored), (uint32_t)rank, shape, &out, error)) return -1;
     named_tensor_fill(out, 0, stored, values, 1, out->count);
     return 0;
@@ -148,7 +155,8 @@ static bool takes_current(const struct reading *reading, const Onnx__NodeProto *
     return input < node->n_input && strcmp(word(node->input[input]), reading->current) == 0;
 }
 
-static int add_layer(struct reading *reading, const Onnx__NodeProto *node, const char *weight, bool transposed, struct error *error)
+static int add_layer(struct reading *reading, const Onnx__NodeProto *node, const char *weight, bool transposed,
+                     struct error *error)
 {
     const Onnx__TensorProto *tensor = find_constant(reading, weight);
     if (!tensor) return refuse(node, "multiplies by something that is no constant", error);
@@ -170,9 +178,11 @@ static int add_bias(struct reading *reading, const Onnx__NodeProto *node, const 
 
 static int take_gemm(struct reading *reading, const Onnx__NodeProto *node, struct error *error)
 {
-    if (!takes_current(reading, node, 0) || node->n_input < 2) return refuse(node, "does not follow the one before it", error);
+    if (!takes_current(reading, node, 0) || node->n_input < 2)
+        return refuse(node, "does not follow the one before it", error);
     bool has_bias = node->n_input > 2 && *word(node->input[2]);
-    if (attribute_float(node, "alpha", 1) != 1 || (has_bias && attribute_float(node, "beta", 1) != 1) || attribute_int(node, "transA", 0))
+    if (attribute_float(node, "alpha", 1) != 1 || (has_bias && attribute_float(node, "beta", 1) != 1) ||
+        attribute_int(node, "transA", 0))
         return refuse(node, "is a Gemm with factors or a transposed input", error);
     if (add_layer(reading, node, word(node->input[1]), !attribute_int(node, "transB", 0), error)) return -1;
     reading->awaits_bias = !has_bias;
@@ -181,7 +191,8 @@ static int take_gemm(struct reading *reading, const Onnx__NodeProto *node, struc
 
 static int take_matmul(struct reading *reading, const Onnx__NodeProto *node, struct error *error)
 {
-    if (!takes_current(reading, node, 0) || node->n_input < 2) return refuse(node, "does not follow the one before it", error);
+    if (!takes_current(reading, node, 0) || node->n_input < 2)
+        return refuse(node, "does not follow the one before it", error);
     reading->awaits_bias = true;
     return add_layer(reading, node, word(node->input[1]), true, error);
 }
@@ -195,7 +206,8 @@ static int take_add(struct reading *reading, const Onnx__NodeProto *node, struct
     return add_bias(reading, node, word(node->input[takes_current(reading, node, 0) ? 1 : 0]), error);
 }
 
-static int set_activation(struct reading *reading, const Onnx__NodeProto *node, enum activation activation, struct error *error)
+static int set_activation(struct reading *reading, const Onnx__NodeProto *node, enum activation activation,
+                          struct error *error)
 {
     if (!takes_current(reading, node, 0)) return refuse(node, "does not follow the one before it", error);
     if (!reading->count || reading->layers[reading->count - 1].has_activation || reading->ends_in_softmax)
@@ -245,8 +257,8 @@ static const struct {
     const char *op_type;
     int (*take)(struct reading *reading, const Onnx__NodeProto *node, struct error *error);
 } operators[] = {
-    {"Gemm", take_gemm},       {"MatMul", take_matmul},   {"Add", take_add},         {"Relu", take_relu},
-    {"Tanh", take_tanh},       {"Sigmoid", take_sigmoid}, {"Softmax", take_softmax}, {"LogSoftmax", take_softmax},
+    {"Gemm", take_gemm},       {"MatMul", take_matmul},   {"Add", take_add},          {"Relu", take_relu},
+    {"Tanh", take_tanh},       {"Sigmoid", take_sigmoid}, {"Softmax", take_softmax},  {"LogSoftmax", take_softmax},
     {"Flatten", take_flatten}, {"Reshape", take_nothing}, {"Identity", take_nothing}, {"Dropout", take_nothing},
 };
 
@@ -289,12 +301,13 @@ static const Onnx__ValueInfoProto *find_input(const struct reading *reading, str
 static void note_picture(const Onnx__ValueInfoProto *input, struct modelfile_options *options)
 {
     const Onnx__TypeProto *type = input->type;
-    if (options->rows || !type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type->shape) return;
+    if (options->rows || !type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type->shape)
+        return;
     const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
     if (shape->n_dim != 3 && shape->n_dim != 4) return;
     for (size_t d = 1; d < shape->n_dim; d++)
-        if (shape->dim[d]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE || shape->dim[d]->dim_value < 1 ||
-            shape->dim[d]->dim_value > NETWORK_MAX_WIDTH)
+        if (shape->dim[d]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
+            shape->dim[d]->dim_value < 1 || shape->dim[d]->dim_value > NETWORK_MAX_WIDTH)
             return;
     if (shape->n_dim == 4 && shape->dim[1]->dim_value != 1) return;
     options->rows = (uint32_t)shape->dim[shape->n_dim - 2]->dim_value;
@@ -308,13 +321,15 @@ static int read_graph(struct reading *reading, const json_t *note, struct modelf
     struct dense_source sources[NETWORK_MAX_LAYERS];
     const Onnx__ValueInfoProto *input = find_input(reading, error);
     if (!input) return -1;
-    if (graph->n_node > NODES_MAX) return error_set(error, ERROR_INPUT, "it has %zu nodes: it is no model for the studio", graph->n_node);
+    if (graph->n_node > NODES_MAX)
+        return error_set(error, ERROR_INPUT, "it has %zu nodes: it is no model for the studio", graph->n_node);
     note_picture(input, options);
     reading->current = word(input->name);
     for (size_t i = 0; i < graph->n_node; i++)
         if (take_node(reading, graph->node[i], error)) return -1;
     if (graph->n_output != 1 || strcmp(word(graph->output[0]->name), reading->current) != 0)
-        return error_set(error, ERROR_INPUT, "its output is not what the last node gives: the studio reads plain chains of dense layers");
+        return error_set(error, ERROR_INPUT,
+                         "its output is not what the last node gives: the studio reads plain chains of dense layers");
     for (size_t i = 0; i < reading->count; i++)
         sources[i] = (struct dense_source){
             .name = reading->state.tensors[reading->layers[i].weight].name,
@@ -334,13 +349,16 @@ static json_t *read_metadata(const Onnx__ModelProto *model, json_t **note)
     *note = NULL;
     for (size_t i = 0; i < model->n_metadata_props; i++) {
         const char *key = word(model->metadata_props[i]->key), *value = word(model->metadata_props[i]->value);
-        if (strcmp(key, ONNX_NETWORK_KEY) != 0) json_object_set_new(metadata, key, json_string(value));
-        else if (!*note && js_parse_object(value, strlen(value), "the network", note, &unused)) *note = NULL;
+        if (strcmp(key, ONNX_NETWORK_KEY) != 0)
+            json_object_set_new(metadata, key, json_string(value));
+        else if (!*note && js_parse_object(value, strlen(value), "the network", note, &unused))
+            *note = NULL;
     }
     return metadata;
 }
 
-static int read_message(const Onnx__ModelProto *message, const struct modelfile_options *options, struct model *out, struct error *error)
+static int read_message(const Onnx__ModelProto *message, const struct modelfile_options *options, struct model *out,
+                        struct error *error)
 {
     struct modelfile_options wanted = options ? *options : (struct modelfile_options){0};
     struct reading reading = {.graph = message->graph};
@@ -349,9 +367,13 @@ static int read_message(const Onnx__ModelProto *message, const struct modelfile_
     json_t *metadata = read_metadata(message, &note);
     int status = read_graph(&reading, json_is_object(note) ? note : NULL, &wanted, out, error);
     if (!status && reading.ends_in_softmax)
-        json_object_set_new(metadata, "note", json_string("the file ends in softmax, which was taken off: the studio's networks end in logits"));
-    if (status) json_decref(metadata);
-    else out->metadata = metadata;
+        json_object_set_new(
+            metadata, "note",
+            json_string("the file ends in softmax, which was taken off: the studio's networks end in logits"));
+    if (status)
+        json_decref(metadata);
+    else
+        out->metadata = metadata;
     json_decref(note);
     state_dict_clear(&reading.state);
     return status;
@@ -365,8 +387,10 @@ static int read_model(const char *path, const struct modelfile_options *options,
     int status = onnx_check_wire((const unsigned char *)data, size, error);
     Onnx__ModelProto *message = status ? NULL : onnx__model_proto__unpack(NULL, size, (const uint8_t *)data);
     free(data);
-    if (message) status = read_message(message, options, out, error);
-    else if (!status) status = error_set(error, ERROR_INPUT, "it is no ONNX model, or damaged or cut short");
+    if (message)
+        status = read_message(message, options, out, error);
+    else if (!status)
+        status = error_set(error, ERROR_INPUT, "it is no ONNX model, or damaged or cut short");
     if (message) onnx__model_proto__free_unpacked(message, NULL);
     return status ? error_prefix(error, "%s", path) : 0;
 }

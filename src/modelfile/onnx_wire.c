@@ -3,7 +3,7 @@
 #include "modelfile/onnx.h"
 #include "modelfile/onnx.pb-c.h"
 
-#define MAX_DEPTH 20       /* a tensor within an attribute of a node is at 5 */
+#define MAX_DEPTH  20      /* a tensor within an attribute of a node is at 5 */
 #define MAX_FIELDS 2000000 /* in the whole file */
 
 struct walk {
@@ -41,15 +41,18 @@ static int value_length(const unsigned char **place, const unsigned char *end, u
 static int check_message(struct walk *walk, const ProtobufCMessageDescriptor *message, const unsigned char *place,
                          const unsigned char *end, int depth)
 {
-    if (depth > MAX_DEPTH) return error_set(walk->error, ERROR_INPUT, "its messages are nested too deep: the file is damaged");
+    if (depth > MAX_DEPTH)
+        return error_set(walk->error, ERROR_INPUT, "its messages are nested too deep: the file is damaged");
     while (place < end) {
         uint64_t tag, length;
         if (++walk->fields > MAX_FIELDS)
-            return error_set(walk->error, ERROR_INPUT, "it has more than %d fields: it is no model for the studio", MAX_FIELDS);
+            return error_set(walk->error, ERROR_INPUT, "it has more than %d fields: it is no model for the studio",
+                             MAX_FIELDS);
         if (take_varint(&place, end, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3 ||
             value_length(&place, end, tag & 7, &length) || length > (uint64_t)(end - place))
             return damaged(walk);
-        const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(message, (unsigned int)(tag >> 3));
+        const ProtobufCFieldDescriptor *field =
+            protobuf_c_message_descriptor_get_field(message, (unsigned int)(tag >> 3));
         if (field && field->type == PROTOBUF_C_TYPE_MESSAGE && (tag & 7) == 2 &&
             check_message(walk, field->descriptor, place, place + length, depth + 1))
             return -1;

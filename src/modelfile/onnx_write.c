@@ -9,9 +9,9 @@
 #include "modelfile/onnx.h"
 #include "modelfile/onnx.pb-c.h"
 
-#define IR_VERSION 8
-#define OPSET 17
-#define NODES_MAX (2 * NETWORK_MAX_LAYERS)
+#define IR_VERSION  8
+#define OPSET       17
+#define NODES_MAX   (2 * NETWORK_MAX_LAYERS)
 #define TENSORS_MAX (2 * NETWORK_MAX_LAYERS)
 
 /* All messages of one model; they point into each other and into the model, so nothing is owned. protobuf-c's fields
@@ -170,8 +170,8 @@ static void put_model(struct writing *writing, const struct model *model)
 }
 
 /* The network's JSON and the model's metadata, as pairs; the caller frees both arrays. */
-static int put_metadata(struct writing *writing, const json_t *metadata, char *network, Onnx__StringStringEntryProto **pairs,
-                        Onnx__StringStringEntryProto ***list)
+static int put_metadata(struct writing *writing, const json_t *metadata, char *network,
+                        Onnx__StringStringEntryProto **pairs, Onnx__StringStringEntryProto ***list)
 {
     const char *key;
     json_t *value;
@@ -182,7 +182,7 @@ static int put_metadata(struct writing *writing, const json_t *metadata, char *n
     onnx__string_string_entry_proto__init(&(*pairs)[count]);
     (*pairs)[count].key = text(ONNX_NETWORK_KEY);
     (*pairs)[count++].value = network;
-    json_object_foreach((json_t *)metadata, key, value) {
+    json_object_foreach ((json_t *)metadata, key, value) {
         if (!json_is_string(value)) continue;
         onnx__string_string_entry_proto__init(&(*pairs)[count]);
         (*pairs)[count].key = text(key);

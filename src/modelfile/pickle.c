@@ -207,7 +207,8 @@ static int op_integer(struct pickle *pickle, int width, struct error *error)
 {
     uint64_t number;
     struct pickle_value *value;
-    if (take_number(pickle, (size_t)width, &number, error) || pickle_new(pickle, PICKLE_INTEGER, &value, error)) return -1;
+    if (take_number(pickle, (size_t)width, &number, error) || pickle_new(pickle, PICKLE_INTEGER, &value, error))
+        return -1;
     value->integer = width == 4 ? (int32_t)number : (int64_t)number;
     return push(pickle, value, error);
 }
@@ -224,7 +225,8 @@ static int op_long(struct pickle *pickle, int width, struct error *error)
         return push(pickle, value, error);
     }
     if (length && bytes[length - 1] & 0x80) number = UINT64_MAX;
-    for (size_t i = 0; i < length; i++) number = (number & ~((uint64_t)0xff << (8 * i))) | (uint64_t)bytes[i] << (8 * i);
+    for (size_t i = 0; i < length; i++)
+        number = (number & ~((uint64_t)0xff << (8 * i))) | (uint64_t)bytes[i] << (8 * i);
     if (pickle_new(pickle, PICKLE_INTEGER, &value, error)) return -1;
     value->integer = (int64_t)number;
     return push(pickle, value, error);
@@ -348,7 +350,8 @@ static int op_global(struct pickle *pickle, int calls, struct error *error)
 {
     char *module = NULL, *name = NULL;
     int status = take_line(pickle, &module, error) || take_line(pickle, &name, error)
-                     ? -1 : push_global(pickle, module, name, error);
+                     ? -1
+                     : push_global(pickle, module, name, error);
     free(module);
     free(name);
     return status == 0 && calls ? damaged(error) : status;
@@ -371,8 +374,10 @@ static int op_call(struct pickle *pickle, int extra, struct error *error)
     if (pop(pickle, &arguments, error) || pop(pickle, &callee, error)) return -1;
     if (callee->kind != PICKLE_GLOBAL || arguments->kind != PICKLE_TUPLE) return damaged(error);
     if (!callee->global->call)
-        return error_set(error, ERROR_INPUT, "the pickle calls %s.%s: refused, nothing was run: save only the weights, with "
-                         "torch.save(model.state_dict(), \"model.pth\")", callee->global->module, callee->global->name);
+        return error_set(error, ERROR_INPUT,
+                         "the pickle calls %s.%s: refused, nothing was run: save only the weights, with "
+                         "torch.save(model.state_dict(), \"model.pth\")",
+                         callee->global->module, callee->global->name);
     if (callee->global->call(pickle, arguments, &result, error)) return -1;
     return push(pickle, result, error);
 }
@@ -429,58 +434,58 @@ static const struct instruction {
     int (*run)(struct pickle *pickle, int extra, struct error *error);
     int extra;
 } instructions[256] = {
-    [0x80] = {op_ignore, 1},                  /* PROTO */
-    [0x95] = {op_ignore, 8},                  /* FRAME */
-    ['('] = {op_mark, 0},                     /* MARK */
-    ['0'] = {op_pop, 0},                      /* POP */
-    ['1'] = {op_pop_mark, 0},                 /* POP_MARK */
-    ['2'] = {op_dup, 0},                      /* DUP */
-    ['N'] = {op_none, 0},                     /* NONE */
-    [0x88] = {op_bool, 1},                    /* NEWTRUE */
-    [0x89] = {op_bool, 0},                    /* NEWFALSE */
-    ['K'] = {op_integer, 1},                  /* BININT1 */
-    ['M'] = {op_integer, 2},                  /* BININT2 */
-    ['J'] = {op_integer, 4},                  /* BININT */
-    [0x8a] = {op_long, 1},                    /* LONG1 */
-    [0x8b] = {op_long, 4},                    /* LONG4 */
-    ['G'] = {op_real, 0},                     /* BINFLOAT */
-    ['X'] = {op_text, 4},                     /* BINUNICODE */
-    [0x8c] = {op_text, 1},                    /* SHORT_BINUNICODE */
-    [0x8d] = {op_text, 8},                    /* BINUNICODE8 */
-    ['U'] = {op_text, 1},                     /* SHORT_BINSTRING */
-    ['T'] = {op_text, 4},                     /* BINSTRING */
-    ['C'] = {op_bytes, 1},                    /* SHORT_BINBYTES */
-    ['B'] = {op_bytes, 4},                    /* BINBYTES */
-    [0x8e] = {op_bytes, 8},                   /* BINBYTES8 */
-    [0x96] = {op_bytes, 8},                   /* BYTEARRAY8 */
-    [')'] = {op_empty, PICKLE_TUPLE},         /* EMPTY_TUPLE */
-    [']'] = {op_empty, PICKLE_LIST},          /* EMPTY_LIST */
-    ['}'] = {op_empty, PICKLE_DICT},          /* EMPTY_DICT */
-    [0x8f] = {op_empty, PICKLE_LIST},         /* EMPTY_SET */
-    ['t'] = {op_collect, PICKLE_TUPLE},       /* TUPLE */
-    ['l'] = {op_collect, PICKLE_LIST},        /* LIST */
-    ['d'] = {op_collect, PICKLE_DICT},        /* DICT */
-    [0x91] = {op_collect, PICKLE_LIST},       /* FROZENSET */
-    [0x85] = {op_short_tuple, 1},             /* TUPLE1 */
-    [0x86] = {op_short_tuple, 2},             /* TUPLE2 */
-    [0x87] = {op_short_tuple, 3},             /* TUPLE3 */
-    ['a'] = {op_add, 1},                      /* APPEND */
-    ['s'] = {op_add, 2},                      /* SETITEM */
-    ['e'] = {op_add_all, 1},                  /* APPENDS */
-    ['u'] = {op_add_all, 2},                  /* SETITEMS */
-    [0x90] = {op_add_all, 1},                 /* ADDITEMS */
-    ['c'] = {op_global, 0},                   /* GLOBAL */
-    ['i'] = {op_global, 1},                   /* INST */
-    [0x93] = {op_stack_global, 0},            /* STACK_GLOBAL */
-    ['R'] = {op_call, 0},                     /* REDUCE */
-    [0x81] = {op_call, 0},                    /* NEWOBJ */
-    ['b'] = {op_build, 0},                    /* BUILD */
-    ['Q'] = {op_persistent, 0},               /* BINPERSID */
-    ['q'] = {op_put, 1},                      /* BINPUT */
-    ['r'] = {op_put, 4},                      /* LONG_BINPUT */
-    [0x94] = {op_memoize, 0},                 /* MEMOIZE */
-    ['h'] = {op_get, 1},                      /* BINGET */
-    ['j'] = {op_get, 4},                      /* LONG_BINGET */
+    [0x80] = {op_ignore, 1},            /* PROTO */
+    [0x95] = {op_ignore, 8},            /* FRAME */
+    ['('] = {op_mark, 0},               /* MARK */
+    ['0'] = {op_pop, 0},                /* POP */
+    ['1'] = {op_pop_mark, 0},           /* POP_MARK */
+    ['2'] = {op_dup, 0},                /* DUP */
+    ['N'] = {op_none, 0},               /* NONE */
+    [0x88] = {op_bool, 1},              /* NEWTRUE */
+    [0x89] = {op_bool, 0},              /* NEWFALSE */
+    ['K'] = {op_integer, 1},            /* BININT1 */
+    ['M'] = {op_integer, 2},            /* BININT2 */
+    ['J'] = {op_integer, 4},            /* BININT */
+    [0x8a] = {op_long, 1},              /* LONG1 */
+    [0x8b] = {op_long, 4},              /* LONG4 */
+    ['G'] = {op_real, 0},               /* BINFLOAT */
+    ['X'] = {op_text, 4},               /* BINUNICODE */
+    [0x8c] = {op_text, 1},              /* SHORT_BINUNICODE */
+    [0x8d] = {op_text, 8},              /* BINUNICODE8 */
+    ['U'] = {op_text, 1},               /* SHORT_BINSTRING */
+    ['T'] = {op_text, 4},               /* BINSTRING */
+    ['C'] = {op_bytes, 1},              /* SHORT_BINBYTES */
+    ['B'] = {op_bytes, 4},              /* BINBYTES */
+    [0x8e] = {op_bytes, 8},             /* BINBYTES8 */
+    [0x96] = {op_bytes, 8},             /* BYTEARRAY8 */
+    [')'] = {op_empty, PICKLE_TUPLE},   /* EMPTY_TUPLE */
+    [']'] = {op_empty, PICKLE_LIST},    /* EMPTY_LIST */
+    ['}'] = {op_empty, PICKLE_DICT},    /* EMPTY_DICT */
+    [0x8f] = {op_empty, PICKLE_LIST},   /* EMPTY_SET */
+    ['t'] = {op_collect, PICKLE_TUPLE}, /* TUPLE */
+    ['l'] = {op_collect, PICKLE_LIST},  /* LIST */
+    ['d'] = {op_collect, PICKLE_DICT},  /* DICT */
+    [0x91] = {op_collect, PICKLE_LIST}, /* FROZENSET */
+    [0x85] = {op_short_tuple, 1},       /* TUPLE1 */
+    [0x86] = {op_short_tuple, 2},       /* TUPLE2 */
+    [0x87] = {op_short_tuple, 3},       /* TUPLE3 */
+    ['a'] = {op_add, 1},                /* APPEND */
+    ['s'] = {op_add, 2},                /* SETITEM */
+    ['e'] = {op_add_all, 1},            /* APPENDS */
+    ['u'] = {op_add_all, 2},            /* SETITEMS */
+    [0x90] = {op_add_all, 1},           /* ADDITEMS */
+    ['c'] = {op_global, 0},             /* GLOBAL */
+    ['i'] = {op_global, 1},             /* INST */
+    [0x93] = {op_stack_global, 0},      /* STACK_GLOBAL */
+    ['R'] = {op_call, 0},               /* REDUCE */
+    [0x81] = {op_call, 0},              /* NEWOBJ */
+    ['b'] = {op_build, 0},              /* BUILD */
+    ['Q'] = {op_persistent, 0},         /* BINPERSID */
+    ['q'] = {op_put, 1},                /* BINPUT */
+    ['r'] = {op_put, 4},                /* LONG_BINPUT */
+    [0x94] = {op_memoize, 0},           /* MEMOIZE */
+    ['h'] = {op_get, 1},                /* BINGET */
+    ['j'] = {op_get, 4},                /* LONG_BINGET */
 };
 
 static int run(struct pickle *pickle, struct error *error)
@@ -491,11 +496,14 @@ static int run(struct pickle *pickle, struct error *error)
         if (*code == '.') return pop(pickle, &pickle->root, error); /* STOP */
         const struct instruction *instruction = &instructions[*code];
         if (!instruction->run)
-            return error_set(error, ERROR_INPUT, "the pickle uses the instruction 0x%02x, which no state dict needs: save "
-                             "only the weights, with torch.save(model.state_dict(), \"model.pth\")", *code);
+            return error_set(error, ERROR_INPUT,
+                             "the pickle uses the instruction 0x%02x, which no state dict needs: save "
+                             "only the weights, with torch.save(model.state_dict(), \"model.pth\")",
+                             *code);
         if (instruction->run(pickle, instruction->extra, error)) return -1;
     }
-    return error_set(error, ERROR_INPUT, "the pickle has more than %d instructions: save only the weights", PICKLE_MAX_STEPS);
+    return error_set(error, ERROR_INPUT, "the pickle has more than %d instructions: save only the weights",
+                     PICKLE_MAX_STEPS);
 }
 
 int pickle_read(const void *bytes, size_t size, struct pickle **out, struct error *error)

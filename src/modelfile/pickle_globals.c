@@ -28,16 +28,19 @@ static int call_opaque(struct pickle *pickle, const struct pickle_value *argumen
     return pickle_new(pickle, PICKLE_OPAQUE, out, error);
 }
 
-static int call_set(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out, struct error *error)
+static int call_set(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
+                    struct error *error)
 {
     (void)arguments;
     return pickle_new(pickle, PICKLE_LIST, out, error);
 }
 
 /* Python 3 writes an OrderedDict as an empty one, then sets its items. */
-static int call_dict(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out, struct error *error)
+static int call_dict(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
+                     struct error *error)
 {
-    if (arguments->items.count) return error_set(error, ERROR_INPUT, "an OrderedDict is made of something odd: the file is damaged");
+    if (arguments->items.count)
+        return error_set(error, ERROR_INPUT, "an OrderedDict is made of something odd: the file is damaged");
     return pickle_new(pickle, PICKLE_DICT, out, error);
 }
 
@@ -46,7 +49,8 @@ static int call_parameter(struct pickle *pickle, const struct pickle_value *argu
                           struct error *error)
 {
     (void)pickle;
-    if (!is_kind(argument(arguments, 0), PICKLE_TENSOR)) return error_set(error, ERROR_INPUT, "a Parameter is made of no tensor");
+    if (!is_kind(argument(arguments, 0), PICKLE_TENSOR))
+        return error_set(error, ERROR_INPUT, "a Parameter is made of no tensor");
     *out = arguments->items.values[0];
     return 0;
 }
@@ -55,7 +59,8 @@ static int call_parameter(struct pickle *pickle, const struct pickle_value *argu
 static int call_tensor(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
                        struct error *error)
 {
-    const struct pickle_value *storage = argument(arguments, 0), *shape = argument(arguments, 2), *strides = argument(arguments, 3);
+    const struct pickle_value *storage = argument(arguments, 0), *shape = argument(arguments, 2),
+                              *strides = argument(arguments, 3);
     struct pickle_tensor tensor = {0};
     if (!is_kind(storage, PICKLE_STORAGE) || read_size(argument(arguments, 1), &tensor.offset) ||
         !is_kind(shape, PICKLE_TUPLE) || !is_kind(strides, PICKLE_TUPLE) || shape->items.count != strides->items.count)
@@ -64,7 +69,8 @@ static int call_tensor(struct pickle *pickle, const struct pickle_value *argumen
         return error_set(error, ERROR_INPUT, "a tensor has more than %d dimensions", STATE_DICT_MAX_RANK);
     tensor.rank = (uint32_t)shape->items.count;
     for (uint32_t d = 0; d < tensor.rank; d++)
-        if (read_size(shape->items.values[d], &tensor.shape[d]) || read_size(strides->items.values[d], &tensor.strides[d]))
+        if (read_size(shape->items.values[d], &tensor.shape[d]) ||
+            read_size(strides->items.values[d], &tensor.strides[d]))
             return error_set(error, ERROR_INPUT, "a tensor is described wrongly: the file is damaged");
     tensor.storage = &storage->storage;
     if (pickle_new(pickle, PICKLE_TENSOR, out, error)) return -1;
@@ -118,8 +124,10 @@ const struct pickle_global *pickle_global_find(const char *module, const char *n
         if (strcmp(globals[i].module, module) == 0 && strcmp(globals[i].name, name) == 0) return &globals[i];
     printable(module, shown_module);
     printable(name, shown_name);
-    error_set(error, ERROR_INPUT, "the pickle names %s.%s: refused, nothing was run: save only the weights, with "
-              "torch.save(model.state_dict(), \"model.pth\")", shown_module, shown_name);
+    error_set(error, ERROR_INPUT,
+              "the pickle names %s.%s: refused, nothing was run: save only the weights, with "
+              "torch.save(model.state_dict(), \"model.pth\")",
+              shown_module, shown_name);
     return NULL;
 }
 
@@ -133,14 +141,16 @@ static const struct {
     {"BFloat16Storage", STORED_BFLOAT16},
 };
 
-int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id, struct pickle_value **out, struct error *error)
+int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id, struct pickle_value **out,
+                        struct error *error)
 {
     if (!is_kind(id, PICKLE_TUPLE) || id->items.count < 5 || !is_kind(argument(id, 0), PICKLE_TEXT) ||
         strcmp(argument(id, 0)->text, "storage") != 0 || !is_kind(argument(id, 1), PICKLE_GLOBAL) ||
         !strstr(argument(id, 1)->global->name, "Storage") || !is_kind(argument(id, 2), PICKLE_TEXT))
         return error_set(error, ERROR_INPUT, "a storage is described wrongly: the file is damaged");
     struct pickle_storage storage = {.type = argument(id, 1)->global->name, .key = argument(id, 2)->text};
-    if (read_size(argument(id, 4), &storage.count)) return error_set(error, ERROR_INPUT, "a storage has no size: the file is damaged");
+    if (read_size(argument(id, 4), &storage.count))
+        return error_set(error, ERROR_INPUT, "a storage has no size: the file is damaged");
     for (size_t i = 0; i < sizeof floating_storages / sizeof *floating_storages; i++) {
         if (strcmp(floating_storages[i].type, storage.type) != 0) continue;
         storage.floating = true;

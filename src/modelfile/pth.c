@@ -13,8 +13,8 @@
 #include "modelfile/pth.h"
 
 #define SAVE_AGAIN "save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"
-#define NOTE_MAX ((size_t)1 << 20)
-#define KEY_MAX 64
+#define NOTE_MAX   ((size_t)1 << 20)
+#define KEY_MAX    64
 /* What a state dict of the studio may have, with room for a tensor too many to be named in a message. */
 #define TENSORS_MAX (2 * NETWORK_MAX_LAYERS + 1)
 
@@ -59,7 +59,8 @@ static int archive_open(const char *path, struct archive *archive, struct error 
     if (archive->zip) return find_folder(archive, error);
     zip_error_t problem;
     zip_error_init_with_code(&problem, code);
-    error_set(error, ERROR_INPUT, "the zip archive is damaged or cut short (%s): copy or save it again", zip_error_strerror(&problem));
+    error_set(error, ERROR_INPUT, "the zip archive is damaged or cut short (%s): copy or save it again",
+              zip_error_strerror(&problem));
     zip_error_fini(&problem);
     return -1;
 }
@@ -75,7 +76,8 @@ static zip_int64_t find_record(const struct archive *archive, const char *name)
 }
 
 /* A whole record, malloc'd. Its claimed size must be plausible before memory is had for it; the checksum is checked. */
-static int read_record(const struct archive *archive, const char *name, size_t limit, char **out, size_t *size, struct error *error)
+static int read_record(const struct archive *archive, const char *name, size_t limit, char **out, size_t *size,
+                       struct error *error)
 {
     zip_stat_t info;
     zip_int64_t index = find_record(archive, name);
@@ -83,11 +85,13 @@ static int read_record(const struct archive *archive, const char *name, size_t l
         return error_set(error, ERROR_INPUT, "the record %s is missing: the file is damaged", name);
     bool stored = info.comp_method == ZIP_CM_STORE;
     if (!stored && info.comp_method != ZIP_CM_DEFLATE)
-        return error_set(error, ERROR_INPUT, "the record %s is compressed in a way PyTorch does not use: " SAVE_AGAIN, name);
+        return error_set(error, ERROR_INPUT, "the record %s is compressed in a way PyTorch does not use: " SAVE_AGAIN,
+                         name);
     /* Deflate shrinks at most about 1:1032. */
     if (info.size > limit || info.comp_size > archive->file_size || info.size > info.comp_size * (stored ? 1 : 1040))
-        return error_set(error, ERROR_INPUT, "the record %s claims %llu bytes: the file is damaged, or no model for the studio",
-                         name, (unsigned long long)info.size);
+        return error_set(error, ERROR_INPUT,
+                         "the record %s claims %llu bytes: the file is damaged, or no model for the studio", name,
+                         (unsigned long long)info.size);
     char extra, *data = malloc((size_t)info.size + 1);
     zip_file_t *file = data ? zip_fopen_index(archive->zip, (zip_uint64_t)index, 0) : NULL;
     if (!file || zip_fread(file, data, info.size) != (zip_int64_t)info.size || zip_fread(file, &extra, 1) != 0) {
@@ -115,7 +119,8 @@ static bool holds_tensors(const struct pickle_value *value)
 /* The state dict itself, or where people keep it in a checkpoint. */
 static const struct pickle_value *find_state_dict(const struct pickle_value *root, struct error *error)
 {
-    static const char *const keys[] = {"state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"};
+    static const char *const keys[] = {"state_dict", "model_state_dict", "model_state", "model",
+                                       "net",        "network",          "weights"};
     const struct pickle_value *only = NULL;
     size_t found = 0;
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
@@ -141,7 +146,8 @@ static bool within_storage(const struct pickle_tensor *tensor)
     if (!count) return true;
     for (uint32_t d = 0; d < tensor->rank; d++) {
         size_t reach;
-        if (__builtin_mul_overflow(tensor->shape[d] - 1, tensor->strides[d], &reach) || __builtin_add_overflow(last, reach, &last))
+        if (__builtin_mul_overflow(tensor->shape[d] - 1, tensor->strides[d], &reach) ||
+            __builtin_add_overflow(last, reach, &last))
             return false;
     }
     return last < tensor->storage->count;
@@ -169,33 +175,38 @@ static int load_tensor(const struct archive *archive, const char *name, const st
     size_t size;
     struct named_tensor *to;
     if (!storage->floating)
-        return error_set(error, ERROR_INPUT, "the tensor %.100s is a %s: the studio reads networks of dense layers", name, storage->type);
+        return error_set(error, ERROR_INPUT, "the tensor %.100s is a %s: the studio reads networks of dense layers",
+                         name, storage->type);
     if (!within_storage(tensor) || storage->count > NETWORK_MAX_PARAMETERS)
-        return error_set(error, ERROR_INPUT, "the tensor %.100s reaches outside its storage: the file is damaged", name);
+        return error_set(error, ERROR_INPUT, "the tensor %.100s reaches outside its storage: the file is damaged",
+                         name);
     if (strlen(storage->key) > KEY_MAX || strspn(storage->key, "0123456789") != strlen(storage->key))
         return error_set(error, ERROR_INPUT, "the tensor %.100s names no record: the file is damaged", name);
     snprintf(record, sizeof record, "data/%s", storage->key);
     if (read_record(archive, record, NETWORK_MAX_PARAMETERS * sizeof(double), &data, &size, error)) return -1;
     int status = -1;
     if (size != storage->count * stored_type_size(storage->stored))
-        error_set(error, ERROR_INPUT, "the record %s has %zu bytes, the pickle says %zu values: the file is damaged", record,
-                  size, storage->count);
+        error_set(error, ERROR_INPUT, "the record %s has %zu bytes, the pickle says %zu values: the file is damaged",
+                  record, size, storage->count);
     else
-        status = state_dict_add(state, name, stored_type_dtype(storage->stored), tensor->rank, tensor->shape, &to, error);
+        status =
+            state_dict_add(state, name, stored_type_dtype(storage->stored), tensor->rank, tensor->shape, &to, error);
     if (!status) gather(tensor, data, to);
     free(data);
     return status;
 }
 
 /* Entries that are no tensors (versions, counters) are passed over; a module's own extra state cannot matter here. */
-static int load_state_dict(const struct archive *archive, const struct pickle_value *dict, struct state_dict *state, struct error *error)
+static int load_state_dict(const struct archive *archive, const struct pickle_value *dict, struct state_dict *state,
+                           struct error *error)
 {
     for (size_t i = 0; i < dict->items.count; i += 2) {
         const struct pickle_value *name = dict->items.values[i], *value = dict->items.values[i + 1];
         if (value->kind != PICKLE_TENSOR) continue;
         if (name->kind != PICKLE_TEXT) return error_set(error, ERROR_INPUT, "a tensor has no name: " SAVE_AGAIN);
         if (state->count == TENSORS_MAX)
-            return error_set(error, ERROR_INPUT, "it has more than %d tensors: the studio reads networks of up to %d dense layers",
+            return error_set(error, ERROR_INPUT,
+                             "it has more than %d tensors: the studio reads networks of up to %d dense layers",
                              2 * NETWORK_MAX_LAYERS, NETWORK_MAX_LAYERS);
         if (load_tensor(archive, name->text, &value->tensor, state, error)) return -1;
     }
@@ -207,7 +218,8 @@ static int check_records(const struct archive *archive, struct error *error)
     char *order;
     size_t size;
     if (find_record(archive, "constants.pkl") >= 0)
-        return error_set(error, ERROR_INPUT, "it is a TorchScript program: save only its weights in Python with "
+        return error_set(error, ERROR_INPUT,
+                         "it is a TorchScript program: save only its weights in Python with "
                          "torch.save(torch.jit.load(\"model.pt\").state_dict(), \"model.pth\")");
     if (find_record(archive, "byteorder") < 0) return 0; /* older than PyTorch 2.1 */
     if (read_record(archive, "byteorder", 64, &order, &size, error)) return -1;
@@ -256,8 +268,10 @@ static int read_model(const char *path, const struct modelfile_options *options,
     json_t *note = NULL;
     int status = read_archive(path, &state, &note, error);
     if (!status) status = model_from_state_dict(&state, json_object_get(note, "network"), true, options, out, error);
-    if (status) error_prefix(error, "%s", path);
-    else if (json_is_object(json_object_get(note, "metadata"))) out->metadata = json_incref(json_object_get(note, "metadata"));
+    if (status)
+        error_prefix(error, "%s", path);
+    else if (json_is_object(json_object_get(note, "metadata")))
+        out->metadata = json_incref(json_object_get(note, "metadata"));
     json_decref(note);
     state_dict_clear(&state);
     return status;

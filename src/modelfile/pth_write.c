@@ -11,10 +11,10 @@
 #include "base/js.h"
 #include "modelfile/pth.h"
 
-#define FOLDER "archive/"
-#define ALIGNMENT 64
-#define LOCAL_HEADER 30        /* bytes of a zip entry's header before its name */
-#define PADDING_FIELD 0x4246   /* "FB": the id PyTorch gives the extra field that pads */
+#define FOLDER        "archive/"
+#define ALIGNMENT     64
+#define LOCAL_HEADER  30     /* bytes of a zip entry's header before its name */
+#define PADDING_FIELD 0x4246 /* "FB": the id PyTorch gives the extra field that pads */
 #define DOS_DATE_1980 0x21
 
 /* The pickle */
@@ -73,7 +73,8 @@ static void put_tensor(struct buffer *out, const struct tensor *tensor, enum dty
 static void put_state_dict(struct buffer *out, const struct parameters *parameters)
 {
     buffer_append_text(out, "\x80\x02" ORDERED_DICT "("); /* PROTO 2, …, MARK */
-    for (size_t i = 0; i < parameters->tensor_count; i++) put_tensor(out, &parameters->tensors[i], parameters->dtype, i);
+    for (size_t i = 0; i < parameters->tensor_count; i++)
+        put_tensor(out, &parameters->tensors[i], parameters->dtype, i);
     buffer_append_text(out, "u."); /* SETITEMS, STOP */
 }
 /* [end] */
@@ -108,7 +109,8 @@ static int add_record(struct writer *writer, const char *name, const void *data,
     }
     if (zip_set_file_compression(writer->zip, (zip_uint64_t)index, ZIP_CM_STORE, 0) ||
         zip_file_set_dostime(writer->zip, (zip_uint64_t)index, 0, DOS_DATE_1980, 0) ||
-        zip_file_extra_field_set(writer->zip, (zip_uint64_t)index, PADDING_FIELD, ZIP_EXTRA_FIELD_NEW, zeros, padding, ZIP_FL_LOCAL))
+        zip_file_extra_field_set(writer->zip, (zip_uint64_t)index, PADDING_FIELD, ZIP_EXTRA_FIELD_NEW, zeros, padding,
+                                 ZIP_FL_LOCAL))
         return zip_failed(zip_get_error(writer->zip), writer->error);
     writer->place = bare + padding + size;
     return 0;
@@ -128,8 +130,9 @@ static int add_records(struct writer *writer, const struct parameters *parameter
                        const char *note, const char *id)
 {
     char name[32];
-    if (add_record(writer, "data.pkl", program->data, program->length) || add_record(writer, ".format_version", "1", 1) ||
-        add_record(writer, ".storage_alignment", "64", 2) || add_record(writer, "byteorder", "little", 6))
+    if (add_record(writer, "data.pkl", program->data, program->length) ||
+        add_record(writer, ".format_version", "1", 1) || add_record(writer, ".storage_alignment", "64", 2) ||
+        add_record(writer, "byteorder", "little", 6))
         return -1;
     for (size_t i = 0; i < parameters->tensor_count; i++) {
         const struct tensor *tensor = &parameters->tensors[i];

@@ -10,7 +10,7 @@
 #include "modelfile/formats.h"
 
 #define METADATA_KEY "__metadata__"
-#define NETWORK_KEY "nnstudio.network"
+#define NETWORK_KEY  "nnstudio.network"
 
 static const struct {
     const char *name;
@@ -28,8 +28,9 @@ static int check_metadata(const json_t *metadata, struct error *error)
     json_t *value;
     if (metadata && !json_is_object(metadata))
         return error_set(error, ERROR_INPUT, "\"" METADATA_KEY "\" must be an object of strings");
-    json_object_foreach((json_t *)metadata, key, value)
-        if (!json_is_string(value)) return error_set(error, ERROR_INPUT, "the metadata \"%.80s\" must be a string", key);
+    json_object_foreach ((json_t *)metadata, key, value)
+        if (!json_is_string(value))
+            return error_set(error, ERROR_INPUT, "the metadata \"%.80s\" must be a string", key);
     return 0;
 }
 
@@ -50,8 +51,8 @@ static int make_header(const struct safetensors_entry *entries, size_t count, co
             values *= entries[i].shape[d];
         }
         size_t end = offset + values * dtype_size(entries[i].dtype);
-        json_t *tensor = json_pack("{s:s, s:o, s:[I,I]}", "dtype", entries[i].dtype == DTYPE_FLOAT64 ? "F64" : "F32", "shape",
-                                   shape, "data_offsets", (json_int_t)offset, (json_int_t)end);
+        json_t *tensor = json_pack("{s:s, s:o, s:[I,I]}", "dtype", entries[i].dtype == DTYPE_FLOAT64 ? "F64" : "F32",
+                                   "shape", shape, "data_offsets", (json_int_t)offset, (json_int_t)end);
         CHECK(!json_object_get(header, entries[i].name)); /* two tensors of one name are the caller's mistake */
         if (json_object_set_new(header, entries[i].name, tensor)) {
             error_set_memory(error, "the file's header");
@@ -136,7 +137,8 @@ static int read_span(const char *name, const json_t *value, size_t data_size, st
     size_t known = sizeof dtypes / sizeof *dtypes, kind = 0;
     while (kind < known && strcmp(dtypes[kind].name, dtype) != 0) kind++;
     if (kind == known)
-        return error_set(error, ERROR_INPUT, "its dtype \"%.20s\" is none the studio knows: save it as F32 or F64", dtype);
+        return error_set(error, ERROR_INPUT, "its dtype \"%.20s\" is none the studio knows: save it as F32 or F64",
+                         dtype);
     *span = (struct span){.name = name, .type = dtypes[kind].type, .rank = (uint32_t)json_array_size(shape)};
     if (json_array_size(shape) > STATE_DICT_MAX_RANK)
         return error_set(error, ERROR_INPUT, "it has more than %d dimensions", STATE_DICT_MAX_RANK);
@@ -145,8 +147,10 @@ static int read_span(const char *name, const json_t *value, size_t data_size, st
             return error_set(error, ERROR_INPUT, "its shape holds something other than sizes");
     if (read_size(json_array_get(offsets, 0), &span->begin) || read_size(json_array_get(offsets, 1), &span->end) ||
         span->begin > span->end || span->end > data_size)
-        return error_set(error, ERROR_INPUT, "its data_offsets lie outside the file's %zu bytes of data: the file is cut "
-                         "short or damaged", data_size);
+        return error_set(error, ERROR_INPUT,
+                         "its data_offsets lie outside the file's %zu bytes of data: the file is cut "
+                         "short or damaged",
+                         data_size);
     size_t count;
     if (shape_count(span->rank, span->shape, STATE_DICT_MAX_VALUES, &count) ||
         count * stored_type_size(span->type) != span->end - span->begin)
@@ -163,7 +167,7 @@ static int read_spans(const json_t *header, size_t data_size, struct span **out,
     size_t used = 0, place = 0;
     struct span *spans = calloc(json_object_size(header) + 1, sizeof *spans);
     if (!spans) return error_set_memory(error, "the list of tensors");
-    json_object_foreach((json_t *)header, name, value) {
+    json_object_foreach ((json_t *)header, name, value) {
         if (strcmp(name, METADATA_KEY) == 0) continue;
         if (read_span(name, value, data_size, &spans[used], error)) {
             error_prefix(error, "the tensor \"%.80s\"", name);
@@ -181,7 +185,8 @@ static int read_spans(const json_t *header, size_t data_size, struct span **out,
         place = spans[i].end;
     }
     if (place != data_size) {
-        error_set(error, ERROR_INPUT, "%zu bytes at the end belong to no tensor: the file is damaged", data_size - place);
+        error_set(error, ERROR_INPUT, "%zu bytes at the end belong to no tensor: the file is damaged",
+                  data_size - place);
         goto fail;
     }
     *out = spans;
@@ -195,13 +200,15 @@ fail:
 static int read_header(const char *data, size_t size, json_t **out, size_t *data_start, struct error *error)
 {
     uint64_t length;
-    if (size < sizeof length) return error_set(error, ERROR_INPUT, "the file is shorter than its header: it is cut short");
+    if (size < sizeof length)
+        return error_set(error, ERROR_INPUT, "the file is shorter than its header: it is cut short");
     memcpy(&length, data, sizeof length);
     if (length > SAFETENSORS_MAX_HEADER)
-        return error_set(error, ERROR_INPUT, "the header claims %llu bytes: the most is %zu", (unsigned long long)length,
-                         SAFETENSORS_MAX_HEADER);
+        return error_set(error, ERROR_INPUT, "the header claims %llu bytes: the most is %zu",
+                         (unsigned long long)length, SAFETENSORS_MAX_HEADER);
     if (length > size - sizeof length)
-        return error_set(error, ERROR_INPUT, "the header claims %llu bytes, the file has %zu: it is cut short or damaged",
+        return error_set(error, ERROR_INPUT,
+                         "the header claims %llu bytes, the file has %zu: it is cut short or damaged",
                          (unsigned long long)length, size);
     *data_start = sizeof length + (size_t)length;
     return js_parse_object(data + sizeof length, (size_t)length, "the header", out, error);
@@ -219,7 +226,8 @@ static int read_tensors(const char *data, size_t size, struct state_dict *state,
         goto out;
     for (size_t i = 0; i < count; i++) {
         struct named_tensor *tensor;
-        if (state_dict_add(state, spans[i].name, stored_type_dtype(spans[i].type), spans[i].rank, spans[i].shape, &tensor, error))
+        if (state_dict_add(state, spans[i].name, stored_type_dtype(spans[i].type), spans[i].rank, spans[i].shape,
+                           &tensor, error))
             goto out;
         named_tensor_fill(tensor, 0, spans[i].type, data + start + spans[i].begin, 1, tensor->count);
     }
@@ -237,7 +245,8 @@ int safetensors_read(const char *path, struct state_dict *state, json_t **metada
     char *data;
     size_t size;
     *metadata = NULL;
-    if (file_read(path, STATE_DICT_MAX_VALUES * sizeof(double) + SAFETENSORS_MAX_HEADER, &data, &size, error)) return -1;
+    if (file_read(path, STATE_DICT_MAX_VALUES * sizeof(double) + SAFETENSORS_MAX_HEADER, &data, &size, error))
+        return -1;
     int status = read_tensors(data, size, state, metadata, error);
     if (status) {
         state_dict_clear(state);
@@ -275,7 +284,8 @@ static int write_model(const char *path, const struct model *model, struct error
     const struct parameters *parameters = model->parameters;
     for (size_t i = 0; i < parameters->tensor_count; i++) {
         const struct tensor *tensor = &parameters->tensors[i];
-        entries[i] = (struct safetensors_entry){tensor->name, parameters->dtype, tensor->rank, tensor->shape, tensor->values};
+        entries[i] =
+            (struct safetensors_entry){tensor->name, parameters->dtype, tensor->rank, tensor->shape, tensor->values};
     }
     json_t *metadata = model->metadata ? json_copy(model->metadata) : json_object();
     json_t *network = network_to_json(&model->network);

@@ -69,7 +69,8 @@ static int check_name(const char *name, struct error *error)
 static int grow(struct state_dict *state, struct error *error)
 {
     if (state->count == STATE_DICT_MAX_TENSORS)
-        return error_set(error, ERROR_INPUT, "more than %d tensors: this is no model for the studio", STATE_DICT_MAX_TENSORS);
+        return error_set(error, ERROR_INPUT, "more than %d tensors: this is no model for the studio",
+                         STATE_DICT_MAX_TENSORS);
     if (state->count < state->capacity) return 0;
     size_t capacity = state->capacity ? 2 * state->capacity : 16;
     struct named_tensor *tensors = realloc(state->tensors, capacity * sizeof *tensors);
@@ -85,7 +86,8 @@ int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype,
     if (check_name(name, error) || grow(state, error)) return -1;
     if (state_dict_find(state, name)) return error_set(error, ERROR_INPUT, "the tensor %s is there twice", name);
     if (rank > STATE_DICT_MAX_RANK)
-        return error_set(error, ERROR_INPUT, "the tensor %s has %u dimensions: the most is %d", name, rank, STATE_DICT_MAX_RANK);
+        return error_set(error, ERROR_INPUT, "the tensor %s has %u dimensions: the most is %d", name, rank,
+                         STATE_DICT_MAX_RANK);
     struct named_tensor tensor = {.dtype = dtype, .rank = rank};
     if (shape_count(rank, shape, STATE_DICT_MAX_VALUES - state->value_count, &tensor.count))
         return error_set(error, ERROR_INPUT, "the tensor %s is too large: the most is %zu values in all", name,

@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "net/parameters.h"
 
-#define STATE_DICT_MAX_RANK 8
+#define STATE_DICT_MAX_RANK    8
 #define STATE_DICT_MAX_TENSORS 4096
-#define STATE_DICT_MAX_NAME 512
+#define STATE_DICT_MAX_NAME    512
 /* The most values a state dict may hold: a checkpoint's weights and two optimizer slots. */
 #define STATE_DICT_MAX_VALUES (3 * NETWORK_MAX_PARAMETERS)
 

@@ -135,16 +135,20 @@ static void lying_safetensors_are_refused(void **state)
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[4,20]}}", 0, 20, "leaves a hole"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 0, 20, "belong to no tensor"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
-         "\"a.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[12,20]}}", 0, 20, "overlaps"},
-        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, 0, "does not agree"},
+         "\"a.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[12,20]}}",
+         0, 20, "overlaps"},
+        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, 0,
+         "does not agree"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[-2,2],\"data_offsets\":[0,16]}}", 0, 16, "other than sizes"},
         {"{\"a.weight\":{\"dtype\":\"I64\",\"shape\":[2,1],\"data_offsets\":[0,16]}}", 0, 16, "I64"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
-         "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 0, 16, "duplicate"},
+         "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}",
+         0, 16, "duplicate"},
         {"{\"conv.weight\":{\"dtype\":\"F32\",\"shape\":[2,2,1],\"data_offsets\":[0,16]}}", 0, 16, "conv.weight"},
         {"{\"scale\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 0, 16, "scale"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
-         "\"a.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[16,20]}}", 0, 20, "does not fit"},
+         "\"a.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[16,20]}}",
+         0, 20, "does not fit"},
         {"{\"__metadata__\":{\"x\":1}}", 0, 0, "must be a string"},
         {"{}", 0, 0, "no dense layer"},
     };
@@ -221,7 +225,8 @@ static void what_is_no_model_is_refused(void **state)
 {
     (void)state;
     struct error error;
-    static const char legacy[] = "\x80\x02\x8a\x0al\xfc\x9c" "F\xf9 j\xa8P\x19.\x80\x02M";
+    static const char legacy[] = "\x80\x02\x8a\x0al\xfc\x9c"
+                                 "F\xf9 j\xa8P\x19.\x80\x02M";
     assert_int_equal(file_write(in_folder("x.pth"), legacy, sizeof legacy - 1, &error), 0);
     assert_refused(path, "before 1.6");
     assert_int_equal(file_write(in_folder("x.pth"), "\x80\x04N.", 4, &error), 0);

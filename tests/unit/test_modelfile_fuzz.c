@@ -61,11 +61,21 @@ static size_t damage(struct rng *rng, char *data, size_t size)
         size_t place = (size_t)rng_below(rng, size), length = 1 + (size_t)rng_below(rng, 8);
         if (length > size - place) length = size - place;
         switch (rng_below(rng, 6)) {
-        case 0: data[place] = (char)(data[place] ^ (1 << rng_below(rng, 8))); break;
-        case 1: data[place] = (char)rng_next(rng); break;
-        case 2: memset(data + place, telling[rng_below(rng, sizeof telling)], length); break;
-        case 3: memmove(data + place, data + rng_below(rng, size - length + 1), length); break;
-        case 4: data[place] = (char)telling[rng_below(rng, sizeof telling)]; break;
+        case 0:
+            data[place] = (char)(data[place] ^ (1 << rng_below(rng, 8)));
+            break;
+        case 1:
+            data[place] = (char)rng_next(rng);
+            break;
+        case 2:
+            memset(data + place, telling[rng_below(rng, sizeof telling)], length);
+            break;
+        case 3:
+            memmove(data + place, data + rng_below(rng, size - length + 1), length);
+            break;
+        case 4:
+            data[place] = (char)telling[rng_below(rng, sizeof telling)];
+            break;
         default:
             if (rng_below(rng, 10) == 0) size = place + 1;
         }
