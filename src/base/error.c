@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Here the functions themselves are meant. */
+#undef error_set
+#undef error_set_errno
+#undef error_set_memory
+#undef error_prefix
+
 int error_set_v(struct error *error, enum error_code code, const char *format, va_list arguments)
 {
     error->code = code;

@@ -40,6 +40,17 @@ int error_set_memory(struct error *error, const char *what);
 /* Puts "prefix: " before the message that is there; returns -1. */
 int error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Tells the compiler and the analyser what they cannot see from here: the result is always -1. */
+static inline int error_result(int always_minus_one)
+{
+    (void)always_minus_one;
+    return -1;
+}
+#define error_set(...) error_result(error_set(__VA_ARGS__))
+#define error_set_errno(...) error_result(error_set_errno(__VA_ARGS__))
+#define error_set_memory(...) error_result(error_set_memory(__VA_ARGS__))
+#define error_prefix(...) error_result(error_prefix(__VA_ARGS__))
+
 /* Aborts with file, line and the condition: for what can only be our own mistake. */
 #define CHECK(condition) ((condition) ? (void)0 : error_check_failed(__FILE__, __LINE__, #condition))
 _Noreturn void error_check_failed(const char *file, int line, const char *condition);

@@ -43,6 +43,7 @@ static void put_integer(struct buffer *out, size_t number)
 /* A tuple of one or two. */
 static void put_sizes(struct buffer *out, const size_t *sizes, uint32_t rank)
 {
+    CHECK(rank == 1 || rank == 2);
     for (uint32_t d = 0; d < rank; d++) put_integer(out, sizes[d]);
     buffer_append_char(out, (char)(rank == 1 ? 0x85 : 0x86)); /* TUPLE1, TUPLE2 */
 }
