@@ -4,14 +4,14 @@
 #define FIRST_SAMPLES 1024
 #define FIRST_TRIAL 4 /* segments */
 #define OFTEN 8   /* segments between trials while the two are close */
-#define RARELY 64 /* and while they are not */
+#define RARELY 64 /* and, by and by, while they are not */
 #define CLOSE 1.3
 #define BETTER 0.95    /* a trial must win by so much */
 #define DISTURBED 1.5  /* the usual pace has changed by so much since the last trial */
 
 void pace_init(struct pace *pace, uint32_t threads)
 {
-    *pace = (struct pace){.threads = threads, .wait = FIRST_TRIAL};
+    *pace = (struct pace){.threads = threads, .wait = FIRST_TRIAL, .interval = FIRST_TRIAL};
     for (uint32_t workers = threads; workers > 0 && pace->levels < PACE_LEVELS; workers /= 2) pace->levels++;
 }
 
@@ -47,12 +47,13 @@ void pace_report(struct pace *pace, double seconds, size_t samples)
     if (!pace->trying) {
         average(usual, now, 0.25);
         if (pace->wait > 0) pace->wait--;
-        if (*usual > pace->reference * DISTURBED && pace->wait > OFTEN) pace->wait = OFTEN;
+        if (*usual > pace->reference * DISTURBED && pace->wait > OFTEN) pace->wait = pace->interval = OFTEN;
         return;
     }
     double *other = &pace->seconds[pace->trial];
     average(other, now, 0.5);
-    pace->wait = *other < *usual * CLOSE ? OFTEN : RARELY;
+    pace->interval = *other < *usual * CLOSE ? OFTEN : pace->interval * 2 < RARELY ? pace->interval * 2 : RARELY;
+    pace->wait = pace->interval;
     if (*other < *usual * BETTER) pace->level = pace->trial;
     pace->reference = pace->seconds[pace->level];
 }

@@ -18,7 +18,7 @@ struct pace {
     uint32_t level, trial;         /* the one in use; the one being tried */
     double seconds[PACE_LEVELS];   /* a sample, lately; 0: not known */
     double reference;              /* the usual pace at the last trial */
-    uint32_t wait;                 /* segments until the next trial */
+    uint32_t wait, interval;       /* segments until the next trial; between trials */
     bool trying, upwards;
 };
 
