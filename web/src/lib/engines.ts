@@ -5,20 +5,21 @@ export interface EngineLook {
     id: EngineId;
     title: string;
     dash: number[]; // of its curves
+    width: number; // of its curves: where curves coincide, each shows through the gaps of the next
     model: string; // its own file format
     style: string; // how it thinks, in a word
 }
 
 export const ENGINES: EngineLook[] = [
-    { id: 'torch', title: 'PyTorch', dash: [], model: '.pth', style: 'imperative, define-by-run' },
-    { id: 'tensorflow', title: 'TensorFlow', dash: [10, 5], model: '.h5', style: 'declarative, define-then-run' },
-    { id: 'native', title: 'Native', dash: [2, 4], model: '.safetensors', style: 'plain C, no framework' },
+    { id: 'torch', title: 'PyTorch', dash: [], width: 4, model: '.pth', style: 'imperative, define-by-run' },
+    { id: 'tensorflow', title: 'TensorFlow', dash: [12, 12], width: 3, model: '.h5', style: 'declarative, define-then-run' },
+    { id: 'native', title: 'Native', dash: [2, 8], width: 3, model: '.safetensors', style: 'plain C, no framework' },
 ];
 
 const BY_ID = new Map(ENGINES.map((engine) => [engine.id, engine]));
 
 export function engineLook(id: EngineId): EngineLook {
-    return BY_ID.get(id) ?? { id, title: id, dash: [6, 2, 2, 2], model: '', style: '' };
+    return BY_ID.get(id) ?? { id, title: id, dash: [6, 2, 2, 2], width: 2, model: '', style: '' };
 }
 
 /** The colour for canvas drawing, from the style sheet, so that themes rule in one place. */

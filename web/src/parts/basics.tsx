@@ -68,7 +68,7 @@ export function EngineName({ id, version }: { id: EngineId; version?: string | n
     return (
         <span class="engine-name" data-engine={id}>
             <svg width="20" height="8" viewBox="0 0 20 8" aria-hidden="true">
-                <path d="M1 4h18" stroke-dasharray={look.dash.map((d) => d * 0.6).join(' ')} />
+                <path d="M1 4h18" stroke-dasharray={look.dash.map((d) => d * 0.5).join(' ')} />
             </svg>
             {look.title}
             {version && <small>{version}</small>}
@@ -139,7 +139,7 @@ export function Bars({ label, names, values, format = count, max, marked, onPick
 }) {
     const top = max ?? Math.max(...values, 1e-12);
     return (
-        <ul class="bars" aria-label={label}>
+        <ul class="bars" aria-label={label} style={{ '--bar-name': `${Math.max(...names.map((name) => name.length), 1) + 1}ch` }}>
             {names.map((name, i) => {
                 const inner = (
                     <>

@@ -4,6 +4,9 @@ import uPlot from 'uplot';
 import { isDark } from '../lib/theme';
 import { axis, followSize, padded } from './plot-frame';
 
+/** Epochs and steps are whole numbers: so are their ticks. */
+const WHOLE = Array.from({ length: 10 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
+
 export interface Line {
     label: string;
     colour: string; // a CSS custom property: "--torch"
@@ -38,7 +41,7 @@ export function LinePlot({ x, xLabel, yLabel, lines, log = false, label, yText }
                 x: { time: false, range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) },
                 y: { distr: log ? 3 : 1, range: () => range },
             },
-            axes: [axis(xLabel), { ...axis(yLabel, yText), size: 60 }],
+            axes: [{ ...axis(xLabel), incrs: WHOLE }, { ...axis(yLabel, yText), size: 60 }],
             series: [
                 {},
                 ...lines.map((line): uPlot.Series => ({

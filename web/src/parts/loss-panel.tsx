@@ -29,9 +29,8 @@ const toSlider = (factor: number) => (factor === 0 ? 0 : Math.log10(1 / (1 - fac
 const fromSlider = (value: number) => (value === 0 ? 0 : Number((1 - 10 ** -value).toFixed(5)));
 
 function Controls({ view }: { view: PlotView }) {
-    const isTable = param('view') === 'table';
     return (
-        <>
+        <div class="row plot-controls">
             <Segmented<XAxis> name="Horizontal axis" value={view.x} options={X_OPTIONS} onChange={(x) => setParams({ x: x === 'step' ? null : x })} />
             <label class="check">
                 <input type="checkbox" checked={view.log} onChange={(event) => setParams({ log: event.currentTarget.checked ? 1 : null })} />
@@ -46,9 +45,15 @@ function Controls({ view }: { view: PlotView }) {
                     }} />
                 <output>{view.smoothing === 0 ? 'off' : `${Math.round(1 / (1 - view.smoothing))} steps`}</output>
             </label>
-            <Segmented name="Form" value={isTable ? 'table' : 'plot'} options={[{ value: 'plot', label: 'Plot' }, { value: 'table', label: 'Table' }]}
-                onChange={(value) => setParams({ view: value === 'table' ? value : null })} />
-        </>
+        </div>
+    );
+}
+
+function PlotOrTable() {
+    const value = param('view') === 'table' ? 'table' : 'plot';
+    return (
+        <Segmented name="Form" value={value} options={[{ value: 'plot', label: 'Plot' }, { value: 'table', label: 'Table' }]}
+            onChange={(next) => setParams({ view: next === 'table' ? next : null })} />
     );
 }
 
@@ -90,7 +95,8 @@ export function LossPanel({ runs, title = 'Loss' }: { runs: Run[]; title?: strin
     const view = viewOfAddress();
     const names = runs.map((run) => `${engineLook(run.engine).title} ${run.name}`).join(', ');
     return (
-        <Card title={title} aside={<Controls view={view} />} class="loss-card">
+        <Card title={title} aside={<PlotOrTable />} class="loss-card">
+            <Controls view={view} />
             {param('view') === 'table' ? <LossTable runs={runs} view={view} /> : <LossPlot runs={runs} view={view} label={`Loss curves of ${names || 'no run'}`} />}
         </Card>
     );

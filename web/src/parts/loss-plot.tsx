@@ -1,7 +1,8 @@
 /* Loss by step of any number of runs, live: raw behind, smoothed in front, epoch means as marks.
  *
- * A run that changed hands has one piece a segment, each in its engine's colour. Drawing is paced: at most one setData
- * an animation frame and FRAMES_PER_SECOND while points stream in, none while the tab is hidden. */
+ * A run that changed hands has one piece a segment, each in its engine's colour. Drawing is paced so that it leaves the
+ * processor to the training: at most one setData an animation frame, FRAMES_PER_SECOND, and a small share of the time;
+ * none while the tab is hidden. */
 import { effect, signal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
@@ -33,6 +34,8 @@ export interface Piece {
 }
 
 const FRAMES_PER_SECOND = 12;
+const SHARE_OF_TIME = 0.03; // of one core, for drawing
+const LONGEST_WAIT_MS = 400;
 const X_LABELS: Record<XAxis, string> = { step: 'step', epoch: 'epoch', time: 'training time, seconds' };
 
 function piecesOf(runs: Run[]): Piece[] {
@@ -61,6 +64,7 @@ class Drawing {
     private frame = 0;
     private timer = 0;
     private drawnAt = 0;
+    private cost = 0; // milliseconds a drawing takes, averaged
     private zoomCall: AbortController | null = null;
 
     constructor(private readonly container: HTMLElement, private readonly pieces: Piece[], private readonly view: PlotView) {
@@ -88,7 +92,8 @@ class Drawing {
 
     request() {
         if (this.timer || this.frame || document.hidden) return;
-        const wait = Math.max(0, 1000 / FRAMES_PER_SECOND - (performance.now() - this.drawnAt));
+        const pace = Math.max(1000 / FRAMES_PER_SECOND, Math.min(LONGEST_WAIT_MS, this.cost / SHARE_OF_TIME));
+        const wait = Math.max(0, pace - (performance.now() - this.drawnAt));
         this.timer = window.setTimeout(() => {
             this.timer = 0;
             this.frame = requestAnimationFrame(() => {
@@ -161,6 +166,7 @@ class Drawing {
         });
         this.plot.redraw(true, true);
         this.frames.value++;
+        this.cost += 0.2 * (performance.now() - this.drawnAt - this.cost);
     }
 
     private lossRange(data: (Float64Array[] | null)[], min: number, max: number): [number, number] {
@@ -203,7 +209,7 @@ class Drawing {
             facets,
             auto: false,
             stroke: engineColour(piece.engine),
-            width: isRaw && smoothing > 0 ? 1 : 2,
+            width: isRaw && smoothing > 0 ? 1 : engineLook(piece.engine).width,
             alpha: pieceAlpha(piece) * (isRaw && smoothing > 0 ? 0.3 : 1),
             dash: isRaw && smoothing > 0 ? [] : engineLook(piece.engine).dash,
             paths: uPlot.paths.linear!({ alignGaps: 0 }),

@@ -17,8 +17,9 @@ export function axis(label: string, values: (value: number) => string = tickLabe
     const font = `12px ${token('--font')}`;
     return {
         label,
-        labelSize: 20,
-        labelGap: 2,
+        size: 28,
+        labelSize: 18,
+        labelGap: 0,
         labelFont: font,
         font,
         stroke: token('--muted'),

@@ -80,12 +80,14 @@ export function EpochsCard({ run }: { run: Run }) {
     const rows = epochs.value;
     return (
         <Card title="Epochs" class="epochs-card">
+            <div>
             <LinePlot label={`Accuracy of ${run.name} by epoch`} x={rows.map((row) => row.epoch)} xLabel="epoch" yLabel="accuracy" yText={(v) => `${+(100 * v).toFixed(1)} %`}
                 lines={[
                     { label: 'test', colour: `--${run.engine}`, dash: engineLook(run.engine).dash, values: rows.map((row) => row.val_accuracy), points: true },
                     { label: 'training', colour: '--muted', values: rows.map((row) => row.accuracy) },
                 ]} />
             <p class="muted keyline"><span class="swatch" data-engine={run.engine} /> test, after the epoch <span class="swatch grey" /> training, before each update</p>
+            </div>
             <div class="scroll epochs" tabIndex={0} role="group" aria-label="Epochs, as a table">
                 <table>
                     <thead>
@@ -169,13 +171,13 @@ export function RunPanel({ run }: { run: Run }) {
             <RunStatus run={run} />
             {state.value === 'failed' && <Trouble action={<Button onClick={() => void liveRun(run.id).load()}>Try again</Button>}>{error.value}</Trouble>}
             <LossPanel runs={[run]} title={engineLine(run)} />
+            <EpochsCard run={run} />
             <div class="halves">
-                <EpochsCard run={run} />
                 <div class="stack">
                     <FilesCard run={run} />
                     <ContinueCard key={run.state} run={run} />
-                    <LogCard run={run} />
                 </div>
+                <LogCard run={run} />
             </div>
         </>
     );

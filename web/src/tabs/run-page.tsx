@@ -55,10 +55,12 @@ function Learned({ run }: { run: Run }) {
     return (
         <div class="learned">
             {evaluation.error && <Trouble>{evaluation.error}</Trouble>}
-            {evaluation.value && <Confusion value={evaluation.value} classes={classes} />}
+            <div class="stack">
+                {evaluation.value && <Confusion value={evaluation.value} classes={classes} />}
+                {weights.value && <FirstLayer value={weights.value} />}
+                {weights.error && <Trouble>{weights.error}</Trouble>}
+            </div>
             {evaluation.value && <Mistakes value={evaluation.value} classes={classes} />}
-            {weights.value && <FirstLayer value={weights.value} />}
-            {weights.error && <Trouble>{weights.error}</Trouble>}
             <DrawDigit runs={[run]} />
         </div>
     );
@@ -67,7 +69,7 @@ function Learned({ run }: { run: Run }) {
 function SettingsOf({ run }: { run: Run }) {
     return (
         <Card title="Settings">
-            <dl class="pairs">
+            <dl class="settings-list">
                 {(Object.keys(SETTING_NAMES) as (keyof Settings)[]).filter((name) => name in run.settings).map((name) => (
                     <div key={name}><dt>{SETTING_NAMES[name]}</dt><dd class="num">{settingText(run.settings, name)}</dd></div>
                 ))}

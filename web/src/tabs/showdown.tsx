@@ -50,9 +50,9 @@ function StartCard() {
                 </fieldset>
                 <Segmented<Mode> name="How" value={mode} onChange={setMode} options={[
                     { value: 'parallel', label: 'At once', title: 'The race: the engines share the machine.' },
-                    { value: 'sequence', label: 'One after another', title: 'The measurement: each has the machine for itself.' },
+                    { value: 'sequence', label: 'In turn', title: 'One after another, the measurement: each has the machine for itself.' },
                 ]} />
-                <p class="muted">{mode === 'parallel' ? 'A race to watch: the engines share the cores, so speeds are lower than alone.' : 'A measurement: each engine has the machine for itself, so speeds compare.'}</p>
+                <p class="muted">{mode === 'parallel' ? 'A race to watch: the engines share the cores, so speeds are lower than alone.' : 'A measurement: one engine after another, each with the machine for itself, so speeds compare.'}</p>
                 <SettingsForm />
                 <Button type="submit" kind="main" disabled={engines.length < 2 || !settingsAreGood()}>{engines.length < 2 ? 'Choose two engines' : `Train ${engines.length} engines`}</Button>
             </form>
@@ -67,13 +67,13 @@ function Racers({ list }: { list: Run[] }) {
                 {list.map((run) => (
                     <li key={run.id}>
                         <EngineName id={run.engine} version={run.engine_version} />
+                        <StateBadge state={run.state} />
+                        <span class="row">{isActive(run) ? <RunButtons run={run} /> : <a href={`/runs/${run.id}`}>Open</a>}</span>
                         <Progress value={run.progress.global_step} max={run.progress.total_steps} label={`Progress of ${engineLook(run.engine).title}`} engine={run.engine} />
-                        <span class="num racer-words">
+                        <span class="num muted racer-words">
                             {format.rate(run.progress.samples_per_second)} samples/s · loss {format.loss(run.last.loss)}
                             {isActive(run) && run.progress.eta_seconds !== null && ` · ${format.duration(run.progress.eta_seconds)} left`}
                         </span>
-                        <StateBadge state={run.state} />
-                        <span class="row">{isActive(run) ? <RunButtons run={run} /> : <a href={`/runs/${run.id}`}>Open</a>}</span>
                         {run.error && <p class="problem">{run.error}</p>}
                     </li>
                 ))}
@@ -83,7 +83,7 @@ function Racers({ list }: { list: Run[] }) {
 }
 
 const COLUMNS: { name: string; of: (row: ShowdownRow) => number | null; text: (value: number | null) => string; best: 'least' | 'most' }[] = [
-    { name: 'Seconds an epoch', of: (row) => row.seconds_per_epoch, text: format.duration, best: 'least' },
+    { name: 'Time an epoch', of: (row) => row.seconds_per_epoch, text: format.duration, best: 'least' },
     { name: 'Samples/s', of: (row) => row.samples_per_second, text: format.rate, best: 'most' },
     { name: 'Time to 90 %', of: (row) => row.seconds_to_90, text: format.duration, best: 'least' },
     { name: 'CPU', of: (row) => row.cpu_seconds, text: format.duration, best: 'least' },
@@ -99,7 +99,7 @@ function Table({ rows }: { rows: ShowdownRow[] }) {
     });
     return (
         <Card title="Measured">
-            <div class="scroll" tabIndex={0} role="group" aria-label="What was measured">
+            <div class="scroll measured" tabIndex={0} role="group" aria-label="What was measured">
                 <table>
                     <thead><tr><th scope="col">Engine</th>{COLUMNS.map(({ name }) => <th key={name} scope="col" class="num">{name}</th>)}</tr></thead>
                     <tbody>
@@ -137,7 +137,7 @@ function Differences({ list }: { list: Difference[] }) {
                 {list.map(({ pair, max, max_first_epoch, at_step }, i) => (
                     <li key={pair}>
                         <svg width="28" height="8" aria-hidden="true"><path d="M0 4h28" class="stroke" data-line={i % 3} stroke-dasharray={DASHES[i % 3].map((d) => d * 0.7).join(' ')} /></svg>
-                        <strong>{pairTitle(pair)}</strong>: at most <b class="num">{format.scientific(max)}</b> (step {format.count(at_step)}), in the first epoch <b class="num">{format.scientific(max_first_epoch)}</b>
+                        <span><strong>{pairTitle(pair)}</strong>: at most <b class="num">{format.scientific(max)}</b> (step {format.count(at_step)}), in the first epoch <b class="num">{format.scientific(max_first_epoch)}</b></span>
                     </li>
                 ))}
             </ul>

@@ -62,7 +62,7 @@ function Machine({ value }: { value: System }) {
 
 function DataSets({ value }: { value: System }) {
     return (
-        <Card title="Data sets">
+        <Card title="Data sets" class="wide">
             <div class="scroll" tabIndex={0} role="group" aria-label="Data sets">
             <table>
                 <thead><tr><th scope="col">Name</th><th scope="col" class="num">Training</th><th scope="col" class="num">Test</th><th scope="col">Where</th><th scope="col" /></tr></thead>
@@ -111,9 +111,11 @@ export function SystemTab() {
                     <Ready value={value} />
                     <div class="system-grid">
                         <Card title="Engines"><ul class="engines">{value.engines.map((engine) => <Engine key={engine.id} engine={engine} />)}</ul></Card>
-                        <Machine value={value} />
+                        <div class="stack">
+                            <Machine value={value} />
+                            <Tasks />
+                        </div>
                         <DataSets value={value} />
-                        <Tasks />
                     </div>
                 </>
             )}

@@ -1,0 +1,87 @@
+// The curve's memory: every step while they fit, honest extremes and means after, and going back to a checkpoint.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { PAGE_PACKAGES, ROOT } from './support.mjs';
+
+const skip = !existsSync(join(ROOT, 'web/node_modules/esbuild')) && "the page's packages are not installed";
+let Curve, CURVE_CAPACITY, folder;
+
+before(async () => {
+    if (skip) return;
+    folder = await mkdtemp(join(tmpdir(), 'nnstudio-curve-'));
+    const outfile = join(folder, 'curve.mjs');
+    await PAGE_PACKAGES('esbuild').build({ entryPoints: [join(ROOT, 'web/src/lib/curve.ts')], bundle: true, format: 'esm', outfile });
+    ({ Curve, CURVE_CAPACITY } = await import(outfile));
+});
+after(() => folder && rm(folder, { recursive: true }));
+
+const losses = (from, count) => Array.from({ length: count }, (_, i) => 2 / (1 + (from + i) / 50) + 0.1 * Math.sin(from + i));
+function feed(curve, count, batch = 97) {
+    for (let at = 0; at < count; at += batch) assert.equal(curve.append(at, losses(at, Math.min(batch, count - at)), at / 1000), true);
+}
+
+test('keeps each step while they fit', { skip }, () => {
+    const curve = new Curve();
+    feed(curve, 5000);
+    assert.equal(curve.length, 5000);
+    assert.equal(curve.next, 5000);
+    assert.deepEqual([...curve.loss.subarray(0, 5000)], losses(0, 5000));
+});
+
+test('a million steps keep the spikes, the order and the end, in bounded room', { skip }, () => {
+    const curve = new Curve();
+    const all = losses(0, 1_000_000);
+    all[123_456] = 99;
+    all[777_777] = -5;
+    for (let at = 0; at < all.length; at += 1000) curve.append(at, all.slice(at, at + 1000), at / 1e4);
+    const n = curve.length;
+    assert.ok(n <= CURVE_CAPACITY + 2 && n > CURVE_CAPACITY / 4, `${n} points`);
+    const points = [...curve.loss.subarray(0, n)];
+    assert.ok(points.includes(99) && points.includes(-5));
+    for (let i = 1; i < n; i++) assert.ok(curve.step[i] > curve.step[i - 1], 'steps grow');
+    assert.ok(curve.step[n - 1] > 1_000_000 - 2 * curve.bucket);
+    // Even density: the first tenth of the steps has about a tenth of the points.
+    const tenth = curve.indexOf(curve.step, 100_000);
+    assert.ok(Math.abs(tenth / n - 0.1) < 0.02, `${tenth} of ${n}`);
+});
+
+test('the smoothing is a debiased moving average, the same in pieces or at once', { skip }, () => {
+    const curve = new Curve();
+    const factor = 0.98;
+    const expected = [];
+    let [sum, weight] = [0, 0];
+    losses(0, 3000).forEach((loss) => {
+        sum = factor * sum + (1 - factor) * loss;
+        weight = factor * weight + (1 - factor);
+        expected.push(sum / weight);
+    });
+    for (let at = 0; at < 3000; at += 250) {
+        curve.append(at, losses(at, 250), at);
+        curve.smoothed(factor);
+    }
+    const smooth = curve.smoothed(factor);
+    expected.forEach((value, i) => assert.ok(Math.abs(smooth[i] - value) < 1e-12, `step ${i}`));
+    assert.ok(Math.abs(smooth[0] - losses(0, 1)[0]) < 1e-15, 'unbiased from the first step');
+});
+
+test('a decimated answer of the server is taken as it is, means included', { skip }, () => {
+    const curve = new Curve();
+    curve.replace({ from: 0, to: 7, total: 8, stride: 4, step: [1, 3, 4, 6], loss: [1, 3, 0, 4], mean: [2, 2, 2, 2], seconds: [0.1, 0.3, 0.4, 0.6] }, 4);
+    assert.equal(curve.next, 8);
+    assert.deepEqual([...curve.smoothed(0.5).subarray(0, 4)], [2, 2, 2, 2]);
+    assert.deepEqual([...curve.epoch.subarray(0, 4)], [0.25, 0.75, 1, 1.5]);
+});
+
+test('steps that are missing are noticed, repeated ones replaced', { skip }, () => {
+    const curve = new Curve();
+    feed(curve, 1000, 100);
+    assert.equal(curve.append(1200, [1], 2), false, 'a gap');
+    assert.equal(curve.append(500, [7, 8], 3), true, 'back to a checkpoint');
+    assert.equal(curve.next, 502);
+    assert.equal(curve.length, 502);
+    assert.deepEqual([...curve.loss.subarray(499, 502)], [losses(499, 1)[0], 7, 8]);
+});

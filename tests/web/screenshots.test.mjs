@@ -1,0 +1,35 @@
+// Pictures of every tab for a person to look at, in build/screenshots; and nothing is wider than its screen.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { openBrowser, openPage, screenshotFolder, whySkip } from './support.mjs';
+import { studioWithRuns, visit } from './tabs.mjs';
+
+const skip = whySkip;
+const SCREENS = { 390: 844, 1280: 800, 1920: 1080 };
+let studio, tabs, browser, folder;
+
+before(async () => {
+    if (skip) return;
+    folder = await screenshotFolder();
+    ({ studio, tabs } = await studioWithRuns());
+    browser = await openBrowser();
+});
+after(async () => {
+    await browser?.close();
+    await studio?.remove();
+});
+
+for (const [width, height] of Object.entries(SCREENS))
+    for (const colorScheme of ['light', 'dark'])
+        test(`${width} wide, ${colorScheme}`, { skip }, async () => {
+            const page = await openPage(browser, studio, { colorScheme, viewport: { width: Number(width), height } });
+            const wide = [];
+            for (const [name, address] of Object.entries(tabs)) {
+                await visit(page, studio, name, address);
+                if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(name);
+                await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: name !== 'sample' });
+            }
+            await page.context().close();
+            assert.deepEqual(wide, [], 'wider than the screen');
+        });

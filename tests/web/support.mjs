@@ -1,0 +1,130 @@
+// What the tests of the page share: a studio of their own on a free port with a home of its own, and a real Chromium.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+export const ROOT = process.env.NNSTUDIO_SOURCE ?? resolve(import.meta.dirname, '../..');
+const BINARY = process.env.NNSTUDIO_BINARY ?? join(ROOT, 'build/nnstudio');
+const DATA = process.env.NNSTUDIO_TEST_DATA ?? join(ROOT, '../shared/data');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const PAGE_PACKAGES = createRequire(join(ROOT, 'web/package.json'));
+
+/** A word why the tests of the page cannot run here, or false. */
+export const whySkip =
+    (!existsSync(BINARY) && 'the studio is not built') ||
+    (!existsSync(CHROMIUM) && 'there is no Chromium') ||
+    (!existsSync(join(ROOT, 'web/node_modules/playwright-core')) && "the page's packages are not installed");
+export const hasMnist = existsSync(join(DATA, 'mnist'));
+
+async function freePort() {
+    const server = createServer();
+    await new Promise((done) => server.listen(0, '127.0.0.1', done));
+    const { port } = server.address();
+    await new Promise((done) => server.close(done));
+    return port;
+}
+
+/** A studio; `stop()` ends it, `kill()` as a power cut would, `start()` again keeps home and address. */
+export class Studio {
+    static async create() {
+        const studio = new Studio();
+        studio.home = await mkdtemp(join(tmpdir(), 'nnstudio-web-'));
+        studio.port = await freePort();
+        studio.address = `http://127.0.0.1:${studio.port}`;
+        if (hasMnist) {
+            await mkdir(join(studio.home, 'data'));
+            await symlink(join(DATA, 'mnist'), join(studio.home, 'data/mnist'));
+        }
+        await studio.start();
+        return studio;
+    }
+
+    async start() {
+        this.output = '';
+        this.process = spawn(BINARY, ['serve', '--port', String(this.port), '--home', this.home], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+        for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (text) => (this.output += text));
+        this.ended = new Promise((done) => this.process.on('exit', done));
+        for (let i = 0; i < 200; i++) {
+            if (this.process.exitCode !== null) throw new Error(`the studio ended at once: ${this.output}`);
+            if (await fetch(`${this.address}/api/system`).then((answer) => answer.ok, () => false)) return;
+            await new Promise((done) => setTimeout(done, 50));
+        }
+        throw new Error(`the studio does not answer: ${this.output}`);
+    }
+
+    async stop() {
+        this.process.kill('SIGTERM');
+        await this.ended;
+    }
+
+    async kill() {
+        this.process.kill('SIGKILL');
+        await this.ended;
+    }
+
+    async remove() {
+        if (this.process.exitCode === null && this.process.signalCode === null) await this.stop();
+        await rm(this.home, { recursive: true, force: true });
+    }
+
+    async get(path) {
+        const answer = await fetch(this.address + path);
+        if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+        return answer.json();
+    }
+
+    async post(path, body = {}) {
+        const answer = await fetch(this.address + path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+        if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+        return answer.json();
+    }
+
+    async until(run, ...states) {
+        for (let i = 0; i < 1200; i++) {
+            const now = await this.get(`/api/runs/${run}`);
+            if (states.includes(now.state)) return now;
+            if (now.state === 'failed') throw new Error(`run ${run} failed: ${now.error}`);
+            await new Promise((done) => setTimeout(done, 100));
+        }
+        throw new Error(`run ${run} never became ${states}`);
+    }
+}
+
+export async function openBrowser() {
+    const { chromium } = PAGE_PACKAGES('playwright-core');
+    return chromium.launch({
+        executablePath: CHROMIUM,
+        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    });
+}
+
+/** A page that remembers what a person must never see: script errors, refused styles, failed calls, foreign addresses. */
+export async function openPage(browser, studio, options = {}) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true, ...options });
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    page.troubles = [];
+    page.on('pageerror', (error) => page.troubles.push(`error: ${error.stack}`));
+    page.on('console', (message) => message.type() === 'error' && page.troubles.push(`console: ${message.text()}`));
+    page.on('request', (request) => {
+        const url = new URL(request.url());
+        if (/^https?:$/.test(url.protocol) && url.origin !== studio.address) page.troubles.push(`request to ${url.origin}`);
+    });
+    return page;
+}
+
+/** Engines that are really there, so that a machine without the frameworks still tests the page. */
+export async function foundEngines(studio) {
+    return (await studio.get('/api/system')).engines.filter((engine) => engine.found).map((engine) => engine.id);
+}
+
+export async function screenshotFolder() {
+    const folder = join(ROOT, 'build/screenshots');
+    await mkdir(folder, { recursive: true });
+    return folder;
+}
+

@@ -1,0 +1,46 @@
+// A studio with something to show in every tab, for the tests that look at all of them.
+import { foundEngines, hasMnist, Studio } from './support.mjs';
+
+export async function studioWithRuns() {
+    const studio = await Studio.create();
+    const engines = await foundEngines(studio);
+    const dataset = hasMnist ? 'mnist' : 'synthetic';
+    const showdown = await studio.post('/api/showdowns', { engines, settings: { dataset, epochs: 3 }, mode: 'parallel', name: 'simple_nn' });
+    const wide = await studio.post('/api/runs', { engine: 'native', settings: { dataset, epochs: 4, hidden: [256, 64], lr: 0.05 }, name: 'wide net', tags: ['lecture'] });
+    for (const run of [...showdown.runs, wide]) await studio.until(run.id, 'finished');
+    const handed = engines.find((engine) => engine !== 'native');
+    if (handed) {
+        await studio.post(`/api/runs/${wide.id}/continue`, { engine: handed, epochs: 6 });
+        await studio.until(wide.id, 'finished');
+    }
+    const selection = [showdown.runs[0].id, wide.id].join();
+    const tabs = {
+        data: `/data?dataset=${dataset}`,
+        sample: `/data?dataset=${dataset}`,
+        code: '/code',
+        torch: '/torch',
+        tensorflow: '/tensorflow',
+        native: '/native',
+        showdown: `/showdown?group=${showdown.group}`,
+        runs: '/runs',
+        compare: `/runs?sel=${selection}&log=1`,
+        run: `/runs/${wide.id}`,
+        table: `/runs/${wide.id}?view=table`,
+        missing: '/runs/there-is-none',
+        azure: `/azure?run=${wide.id}`,
+        system: '/system',
+    };
+    return { studio, tabs };
+}
+
+/** Goes there and waits until what comes from the server is on the screen. */
+export async function visit(page, studio, name, address) {
+    await page.goto(studio.address + address);
+    await page.locator('h1').waitFor();
+    await page.waitForLoadState('load');
+    if (name === 'sample') {
+        await page.locator('.sample').first().click();
+        await page.getByRole('dialog').waitFor();
+    }
+    await page.waitForTimeout(700); // fonts, plots, pictures
+}
