@@ -46,7 +46,7 @@ export function Button({ kind = 'plain', engine, type = 'button', ...rest }: But
 export function Empty({ title, children, action }: { title: string; action?: ComponentChildren } & Children) {
     return (
         <div class="empty">
-            <h3>{title}</h3>
+            <h2>{title}</h2>
             <p>{children}</p>
             {action && <div class="row">{action}</div>}
         </div>

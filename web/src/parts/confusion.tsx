@@ -18,7 +18,7 @@ export function Confusion({ value, classes }: { value: Evaluation; classes: stri
                                 <th scope="row">{classes[i]}</th>
                                 {row.map((n, j) => (
                                     <td key={j} class={i === j ? 'right' : ''} title={`${classes[i]} answered as ${classes[j]}: ${n}`}>
-                                        {i !== j && n > 0 && <span class="shade" style={{ opacity: 0.08 + (0.5 * n) / worst }} />}
+                                        {i !== j && n > 0 && <span class="shade" style={{ opacity: 0.06 + (0.34 * n) / worst }} />}
                                         <span>{n || ''}</span>
                                     </td>
                                 ))}

@@ -263,7 +263,7 @@ function Legend({ pieces, drawing, view }: { pieces: Piece[]; drawing: Drawing |
                 const i = x === null ? last : Math.min(last, curve.indexOf(xs, x));
                 const inside = i >= 0 && curve.step[i] >= piece.first;
                 return (
-                    <li key={`${piece.run.id}${piece.first}`} style={{ opacity: Math.max(0.75, pieceAlpha(piece)) }}>
+                    <li key={`${piece.run.id}${piece.first}`} style={{ '--line-alpha': pieceAlpha(piece) }}>
                         <EngineName id={piece.engine} />
                         <span class="legend-name">{piece.run.name}{piece.first > 0 && `, from step ${format.count(piece.first)}`}</span>
                         <span class="legend-value">

@@ -122,7 +122,7 @@ export function Runs() {
     const { value, error } = useFetched<{ runs: Run[]; total: number }>(address, runsChanged.value);
     // The server says which runs and in what order; the stream says how each one stands by now.
     const list = (value?.runs ?? []).map((run) => knownRuns.value?.get(run.id) ?? run).filter((run) => !run.deleted);
-    const ids = param('sel').split(',').filter(Boolean);
+    const ids = [...new Set(param('sel').split(',').filter(Boolean))];
     const selected = ids.map((id) => knownRuns.value?.get(id) ?? list.find((run) => run.id === id)).filter((run) => run !== undefined && !run.deleted) as Run[];
     const select = (id: string, on: boolean) => setParams({ sel: (on ? [...ids, id] : ids.filter((one) => one !== id)).join(',') });
     const filtered = Boolean(q || state || engine);

@@ -65,7 +65,7 @@ function DataSets({ value }: { value: System }) {
         <Card title="Data sets" class="wide">
             <div class="scroll" tabIndex={0} role="group" aria-label="Data sets">
             <table>
-                <thead><tr><th scope="col">Name</th><th scope="col" class="num">Training</th><th scope="col" class="num">Test</th><th scope="col">Where</th><th scope="col" /></tr></thead>
+                <thead><tr><th scope="col">Name</th><th scope="col" class="num">Training</th><th scope="col" class="num">Test</th><th scope="col">Where</th><th scope="col"><span class="hidden">Do</span></th></tr></thead>
                 <tbody>
                     {value.datasets.map((set) => (
                         <tr key={set.name}>
