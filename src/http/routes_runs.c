@@ -177,14 +177,16 @@ struct stretch {
 
 json_t *points_json(const struct points *points)
 {
-    json_t *step = json_array(), *loss = json_array(), *seconds = json_array();
+    json_t *step = json_array(), *loss = json_array(), *mean = json_array(), *seconds = json_array();
     for (size_t i = 0; i < points->count; i++) {
         json_array_append_new(step, json_integer((json_int_t)points->step[i]));
         json_array_append_new(loss, js_real(points->loss[i]));
+        json_array_append_new(mean, js_real(points->mean[i]));
         json_array_append_new(seconds, js_real(points->seconds[i]));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "from", (json_int_t)points->from, "to", (json_int_t)points->to, "total",
-                     (json_int_t)points->total, "stride", (json_int_t)points->stride, "step", step, "loss", loss, "seconds", seconds);
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "from", (json_int_t)points->from, "to", (json_int_t)points->to, "total",
+                     (json_int_t)points->total, "stride", (json_int_t)points->stride, "step", step, "loss", loss, "mean", mean,
+                     "seconds", seconds);
 }
 
 static int compute_points(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)

@@ -62,9 +62,9 @@ const struct schema schemas[] = {
     {"FullRun", "{\"type\":\"object\"," RUN_REQUIRED ",\"properties\":{" RUN_PROPERTIES ",\"epochs\":" LIST(REF("Epoch")) ",\"log\":"
                 LIST("{\"type\":\"object\",\"properties\":{\"at\":" INTEGER ",\"text\":" TEXT "}}") "}}"},
     {"RunList", "{\"type\":\"object\",\"required\":[\"runs\",\"total\"],\"properties\":{\"runs\":" LIST(REF("Run")) ",\"total\":" INTEGER "}}"},
-    {"Points", "{\"type\":\"object\",\"required\":[\"from\",\"to\",\"total\",\"stride\",\"step\",\"loss\",\"seconds\"],\"properties\":{\"from\":" INTEGER
+    {"Points", "{\"type\":\"object\",\"required\":[\"from\",\"to\",\"total\",\"stride\",\"step\",\"loss\",\"mean\",\"seconds\"],\"properties\":{\"from\":" INTEGER
                ",\"to\":" INTEGER ",\"total\":" INTEGER ",\"stride\":" INTEGER ",\"step\":" LIST(INTEGER) ",\"loss\":" LIST(MAYBE_NUMBER)
-               ",\"seconds\":" LIST(MAYBE_NUMBER) "}}"},
+               ",\"mean\":" LIST(MAYBE_NUMBER) ",\"seconds\":" LIST(MAYBE_NUMBER) "}}"},
     {"Engine", "{\"type\":\"object\",\"required\":[\"id\",\"title\",\"colour\",\"found\"],\"properties\":{\"id\":" TEXT ",\"title\":" TEXT ",\"colour\":" TEXT
                ",\"found\":" BOOLEAN ",\"version\":" TEXT ",\"path\":" TEXT ",\"detail\":" TEXT ",\"missing\":" TEXT ",\"devices\":" LIST(TEXT) "}}"},
     {"Dataset", "{\"type\":\"object\",\"required\":[\"name\",\"title\",\"available\",\"synthetic\"],\"properties\":{\"name\":" TEXT ",\"title\":" TEXT

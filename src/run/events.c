@@ -51,12 +51,13 @@ void events_send(struct events *events, json_t *event)
     free(text);
 }
 
-void events_send_steps(struct events *events, const char *engine, uint64_t first_step, const double *losses, size_t count)
+void events_send_steps(struct events *events, const char *engine, uint64_t first_step, double seconds, const double *losses,
+                       size_t count)
 {
     pthread_mutex_lock(&events->mutex);
     buffer_clear(&events->line);
-    buffer_printf(&events->line, "{\"event\":\"step\",\"engine\":\"%s\",\"first_step\":%llu,\"loss\":[", engine,
-                  (unsigned long long)first_step);
+    buffer_printf(&events->line, "{\"event\":\"step\",\"engine\":\"%s\",\"first_step\":%llu,\"seconds\":%.9g,\"loss\":[",
+                  engine, (unsigned long long)first_step, seconds);
     for (size_t i = 0; i < count; i++) buffer_printf(&events->line, i ? ",%.17g" : "%.17g", losses[i]);
     buffer_append_text(&events->line, "]}\n");
     if (!events->line.failed) write_whole(events, events->line.data, events->line.length);

@@ -23,8 +23,10 @@ void events_init(struct events *events, int fd);
 void events_free(struct events *events);
 /* Sends the object and takes its reference; NULL (memory was out) is skipped. */
 void events_send(struct events *events, json_t *event);
-/* {"event":"step","engine":…,"first_step":…,"loss":[…]}, made without building a tree: it comes often. */
-void events_send_steps(struct events *events, const char *engine, uint64_t first_step, const double *losses, size_t count);
+/* {"event":"step","engine":…,"first_step":…,"seconds":…,"loss":[…]}, made without building a tree: it comes often.
+ * `seconds`: training in this epoch, up to the last of these steps. */
+void events_send_steps(struct events *events, const char *engine, uint64_t first_step, double seconds, const double *losses,
+                       size_t count);
 void events_send_error(struct events *events, const char *run, const char *engine, const struct error *error);
 
 #endif

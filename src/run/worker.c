@@ -90,9 +90,8 @@ static enum fit_request heed(struct session *session)
 static enum fit_request on_steps(void *context, const struct fit_position *position, uint64_t first_step,
                                  const double *losses, size_t count)
 {
-    (void)position;
     struct session *session = context;
-    events_send_steps(&session->events, session->ops->id, first_step, losses, count);
+    events_send_steps(&session->events, session->ops->id, first_step, position->train_seconds, losses, count);
     return heed(session);
 }
 
@@ -266,6 +265,7 @@ static void send_start(struct session *session)
         (json_int_t)fit_steps_per_epoch(dataset->train.count, job->batch_size), "epoch", (json_int_t)position->epoch, "step",
         (json_int_t)position->step, "global_step", (json_int_t)position->global_step, "dtype", dtype_name(job->dtype),
         "optimizer", optimizer_to_json(&job->optimizer), "network", network_to_json(&session->now.network));
+    json_object_set_new(more, "seconds", js_real(position->train_seconds)); /* of an epoch that was begun before */
     json_object_update_missing(event, more);
     json_decref(more);
     events_send(&session->events, event);

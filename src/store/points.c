@@ -59,10 +59,13 @@ struct reduction {
     uint64_t bucket;        /* the one being filled */
     bool filled;
     struct sample low, high;
+    double sum;
+    uint64_t taken;         /* steps in `sum` */
 };
 
-static void put(struct points *out, const struct sample *sample)
+static void put(struct points *out, const struct sample *sample, double mean)
 {
+    out->mean[out->count] = mean;
     out->step[out->count] = sample->step;
     out->loss[out->count] = sample->loss;
     out->seconds[out->count++] = sample->seconds;
@@ -71,16 +74,18 @@ static void put(struct points *out, const struct sample *sample)
 static void finish_bucket(struct reduction *reduction)
 {
     if (!reduction->filled) return;
+    double mean = reduction->sum / (double)reduction->taken;
     bool low_first = reduction->low.step <= reduction->high.step;
-    put(reduction->out, low_first ? &reduction->low : &reduction->high);
-    if (reduction->low.step != reduction->high.step) put(reduction->out, low_first ? &reduction->high : &reduction->low);
+    put(reduction->out, low_first ? &reduction->low : &reduction->high, mean);
+    if (reduction->low.step != reduction->high.step)
+        put(reduction->out, low_first ? &reduction->high : &reduction->low, mean);
     reduction->filled = false;
 }
 
 static void take(struct reduction *reduction, const struct sample *sample)
 {
     if (reduction->out->stride == 1) {
-        put(reduction->out, sample);
+        put(reduction->out, sample, sample->loss);
         return;
     }
     uint64_t bucket = (sample->step - reduction->out->from) / reduction->out->stride;
@@ -89,8 +94,12 @@ static void take(struct reduction *reduction, const struct sample *sample)
         reduction->bucket = bucket;
         reduction->low = reduction->high = *sample;
         reduction->filled = true;
+        reduction->sum = sample->loss;
+        reduction->taken = 1;
         return;
     }
+    reduction->sum += sample->loss;
+    reduction->taken++;
     if (sample->loss < reduction->low.loss) reduction->low = *sample;
     if (sample->loss > reduction->high.loss) reduction->high = *sample;
 }
@@ -156,8 +165,10 @@ int store_points(struct store *store, const char *run, uint64_t from, uint64_t t
     }
     out->step = calloc(room, sizeof *out->step);
     out->loss = calloc(room, sizeof *out->loss);
+    out->mean = calloc(room, sizeof *out->mean);
     out->seconds = calloc(room, sizeof *out->seconds);
-    int status = out->step && out->loss && out->seconds ? read_rows(store, key, out, error) : error_set_memory(error, "a curve");
+    int status = out->step && out->loss && out->mean && out->seconds ? read_rows(store, key, out, error)
+                                                                    : error_set_memory(error, "a curve");
     if (status) points_free(out);
     return status;
 }
@@ -166,6 +177,7 @@ void points_free(struct points *points)
 {
     free(points->step);
     free(points->loss);
+    free(points->mean);
     free(points->seconds);
     *points = (struct points){0};
 }

@@ -146,7 +146,9 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
                            error, "sssiiiii", r->engine, version ? version : "", network,
                            (int64_t)json_integer_value(json_object_get(event, "parameters")), per_epoch, first, now, r->key);
     free(network);
-    r->seconds_before = r->seconds;
+    /* The worker counts from the beginning of its epoch, of which a resumed run has done a part. */
+    const json_t *begun = json_object_get(event, "seconds");
+    r->seconds_before = fmax(0, r->seconds - (json_is_number(begun) ? json_number_value(begun) : 0));
     r->clock = clock_monotonic();
     r->speed_step = first;
     r->speed_seconds = r->seconds;
@@ -181,6 +183,7 @@ static int on_epoch(struct recorder *r, const json_t *event, struct error *error
                   error, "iddddi", epoch, accuracy, val_loss, val_accuracy, speed, r->key) ||
         store_add_event(r->store, "epoch", r->run, epoch, 0, NULL, error))
         return -1;
+    if (isfinite(seconds)) r->seconds = r->seconds_before + seconds;
     r->seconds_before = r->seconds;
     r->clock = 0; /* what follows an epoch is its evaluation and a checkpoint, not training */
     r->changed = true;

@@ -112,6 +112,7 @@ struct points {
     size_t count;
     uint64_t *step;         /* [count], ascending */
     double *loss;           /* [count] */
+    double *mean;           /* [count] mean loss of the point's bucket */
     double *seconds;        /* [count] training time at that step */
 };
 /* At most `max` points (≥ 2): all when they fit, else the least and the greatest of each bucket of `stride` steps.

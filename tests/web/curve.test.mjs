@@ -74,6 +74,8 @@ test('a decimated answer of the server is taken as it is, means included', { ski
     assert.equal(curve.next, 8);
     assert.deepEqual([...curve.smoothed(0.5).subarray(0, 4)], [2, 2, 2, 2]);
     assert.deepEqual([...curve.epoch.subarray(0, 4)], [0.25, 0.75, 1, 1.5]);
+    curve.append(8, [2, null], 1);
+    assert.equal(curve.smoothed(0.5)[curve.length - 1], 2, 'a loss that is no number is left out');
 });
 
 test('steps that are missing are noticed, repeated ones replaced', { skip }, () => {

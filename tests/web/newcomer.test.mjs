@@ -33,6 +33,15 @@ async function waitForStep(step, where = page) {
     assert.fail(`the curve never reached step ${step}`);
 }
 
+/** Waits until the plot shows the colour of the style sheet's property. */
+async function waitForInk(property, least = 20) {
+    for (let i = 0; i < 50; i++) {
+        if ((await inked(property)) > least) return;
+        await page.waitForTimeout(100);
+    }
+    assert.fail(`the plot shows no ${property}`);
+}
+
 /** How many pixels of the plot have the colour of the style sheet's property. */
 const inked = (property) =>
     page.locator('.plot canvas').first().evaluate((canvas, name) => {
@@ -71,7 +80,7 @@ test('opens a sample large and reads its values', { skip }, async () => {
 });
 
 test('filters by class', { skip }, async () => {
-    await page.getByLabel('Class').selectOption('7');
+    await page.getByLabel('Class', { exact: true }).selectOption('7');
     await page.waitForFunction(() => [...document.querySelectorAll('.sample')].every((one) => one.getAttribute('aria-label').endsWith(', 7')));
 });
 
@@ -80,7 +89,7 @@ for (const [engine, tab, colour] of [['torch', 'PyTorch Lab', '--torch'], ['tens
         if (!engines.includes(engine)) return t.skip(`${engine} is not installed`);
         await page.getByRole('link', { name: tab }).click();
         await page.getByLabel('Data set').selectOption('mnist');
-        await page.getByLabel('Epochs').fill(String(EPOCHS));
+        await page.getByLabel('Epochs', { exact: true }).fill(String(EPOCHS));
         await page.getByRole('button', { name: 'Start training' }).click();
         await waitForState('running');
         await waitForStep(200);
@@ -88,7 +97,7 @@ for (const [engine, tab, colour] of [['torch', 'PyTorch Lab', '--torch'], ['tens
 
         await page.reload();
         await waitForStep(before);
-        assert.ok((await inked(colour)) > 50, 'the curve is drawn in the engine’s colour');
+        await waitForInk(colour);
 
         const second = await page.context().newPage();
         await second.goto(page.url());
@@ -114,7 +123,7 @@ for (const [engine, tab, colour] of [['torch', 'PyTorch Lab', '--torch'], ['tens
 test('pauses and goes on by the space bar', { skip }, async (t) => {
     if (!engines.includes('torch')) return t.skip('torch is not installed');
     await page.getByRole('link', { name: 'PyTorch Lab' }).click();
-    await page.getByLabel('Epochs').fill('30');
+    await page.getByLabel('Epochs', { exact: true }).fill('30');
     await page.getByRole('button', { name: 'Start training' }).click();
     await waitForState('running');
     await page.locator('#main').focus();
@@ -127,7 +136,7 @@ test('pauses and goes on by the space bar', { skip }, async (t) => {
 });
 
 test('continues with another engine, and the curve changes colour', { skip }, async () => {
-    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'mnist', epochs: 2 }, name: 'handed on' });
+    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'mnist', epochs: 2 }, name: 'handed-on' });
     await studio.until(run.id, 'finished');
     const next = engines.find((engine) => engine !== 'native');
     if (!next) return;
@@ -138,20 +147,19 @@ test('continues with another engine, and the curve changes colour', { skip }, as
     await studio.until(run.id, 'running', 'finished');
     await studio.until(run.id, 'finished');
     await page.waitForFunction(() => document.querySelectorAll('.legend li').length === 2);
-    await page.waitForTimeout(500);
-    assert.ok((await inked('--native')) > 20);
-    assert.ok((await inked(`--${next}`)) > 20);
+    await waitForInk('--native');
+    await waitForInk(`--${next}`);
 });
 
 test('reads the verdict of a showdown', { skip }, async () => {
     await page.getByRole('link', { name: 'Showdown' }).click();
-    await page.getByLabel('Epochs').fill('2');
+    await page.getByLabel('Epochs', { exact: true }).fill('2');
     await page.getByRole('button', { name: `Train ${engines.length} engines` }).click();
     await page.locator('.verdict p').waitFor({ timeout: 120_000 });
     assert.match(await page.locator('.verdict p').textContent(), /machine/i);
     assert.equal(await page.locator('.measured tbody tr').count(), engines.length);
     assert.equal(await page.locator('.racers .badge[data-state="finished"]').count(), engines.length);
-    for (const engine of engines) assert.ok((await inked(`--${engine}`)) > 20, `${engine} can be seen among curves that coincide`);
+    for (const engine of engines) await waitForInk(`--${engine}`); // also where curves coincide
     await page.locator('.differences li').first().waitFor();
 });
 
@@ -189,16 +197,16 @@ test('overlays and compares runs, renames and tags one', { skip }, async () => {
     assert.ok((await page.locator('.legend li').count()) >= 2);
     await boxes.nth(1).uncheck();
     await page.getByRole('button', { name: 'Rename, tags, notes' }).click();
-    await page.getByLabel('Name', { exact: true }).fill('my first net');
+    await page.getByLabel('Name', { exact: true }).fill('my-first-net');
     await page.getByLabel('Tags').fill('lecture, week 3');
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.getByRole('link', { name: 'my first net' }).waitFor();
+    await page.getByRole('link', { name: 'my-first-net' }).waitFor();
     await page.getByLabel('Search').fill('week 3');
     await page.waitForFunction(() => document.querySelectorAll('table.runs tbody tr').length === 1);
 });
 
 test('shows what a finished run learned', { skip }, async () => {
-    await page.getByRole('link', { name: 'my first net' }).click();
+    await page.getByRole('link', { name: 'my-first-net' }).click();
     await page.locator('.confusion tbody tr').nth(9).waitFor();
     await page.locator('.mistakes li').nth(5).waitFor();
     await page.locator('.tiles').waitFor();
@@ -208,7 +216,7 @@ test('shows what a finished run learned', { skip }, async () => {
 });
 
 test('survives a server that is killed and started again', { skip }, async () => {
-    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'mnist', epochs: 400 }, name: 'cut off' });
+    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'mnist', epochs: 400 }, name: 'cut-off' });
     await page.goto(`${studio.address}/runs/${run.id}`);
     await waitForStep(1000);
     const seen = await legendStep();

@@ -46,7 +46,7 @@ export class Curve {
         this.bucket = Math.max(1, points.stride);
         for (let i = 0; i < points.step.length; i++) {
             if (this.full >= CURVE_CAPACITY) this.compact();
-            this.put(this.full++, points.step[i], points.loss[i], points.mean?.[i] ?? points.loss[i], points.seconds[i]);
+            this.put(this.full++, points.step[i], points.loss[i] ?? NaN, points.mean[i] ?? NaN, points.seconds[i]);
         }
         this.length = this.full;
         this.next = points.total > 0 ? points.to + 1 : 0;
@@ -55,12 +55,12 @@ export class Curve {
     }
 
     /** Consecutive steps from the live stream, `seconds` at the last of them. False: steps between are missing. */
-    append(first: number, losses: number[], seconds: number): boolean {
+    append(first: number, losses: (number | null)[], seconds: number): boolean {
         if (first > this.next) return false;
         if (first < this.next) this.rewind(first);
         const before = Math.min(this.time, seconds);
         for (let i = 0; i < losses.length; i++)
-            this.add(first + i, losses[i], before + ((seconds - before) * (i + 1)) / losses.length);
+            this.add(first + i, losses[i] ?? NaN, before + ((seconds - before) * (i + 1)) / losses.length);
         this.time = seconds;
         this.showPending();
         this.version.value++;
@@ -83,8 +83,8 @@ export class Curve {
         let { numerator, weight } = state;
         for (let i = state.length; i < this.length; i++) {
             const steps = i === 0 ? 1 : Math.max(1, this.step[i] - this.step[i - 1]);
-            const keep = factor ** steps;
-            numerator = keep * numerator + (1 - keep) * this.mean[i];
+            const keep = Number.isFinite(this.mean[i]) ? factor ** steps : 1;
+            if (keep < 1) numerator = keep * numerator + (1 - keep) * this.mean[i];
             weight = keep * weight + (1 - keep);
             this.smooth[i] = weight > 0 ? numerator / weight : this.mean[i];
             if (i === this.full - 1) {

@@ -1,7 +1,8 @@
 /* The settings a person last chose, checked as they type. */
 import { effect, signal } from '@preact/signals';
 import { get, put } from './api';
-import { defaults } from './studio';
+import { usualDataset } from './dataset';
+import { datasets, defaults } from './studio';
 import type { Settings } from './types';
 
 const KEY = 'settings';
@@ -18,8 +19,8 @@ function remembered(): Partial<Settings> {
 export const settings = signal<Settings | null>(null);
 
 effect(() => {
-    if (!defaults.value || settings.peek()) return;
-    settings.value = { ...defaults.value, ...remembered(), from: null };
+    if (!defaults.value || !datasets.value || settings.peek()) return;
+    settings.value = { ...defaults.value, dataset: usualDataset.peek(), ...remembered(), from: null };
     if (Object.keys(remembered()).length === 0) void adoptPreferences();
 });
 
@@ -43,7 +44,7 @@ export function changeSettings(values: Partial<Settings>) {
     saving = window.setTimeout(() => void put('/api/preferences', { settings: settings.value }).catch(() => {}), 800);
 }
 
-export const resetSettings = () => defaults.value && changeSettings(defaults.value);
+export const resetSettings = () => defaults.value && changeSettings({ ...defaults.value, dataset: usualDataset.value });
 
 type Problems = Partial<Record<keyof Settings, string>>;
 const whole = (value: number, low: number, high: number) =>
@@ -58,7 +59,7 @@ export function problemsOf(s: Settings): Problems {
         lr: s.lr > 0 && s.lr <= 100 ? undefined : 'above 0, at most 100; 0.01 is usual',
         batch_size: whole(s.batch_size, 1, 65_536),
         seed: whole(s.seed, 0, Number.MAX_SAFE_INTEGER),
-        threads: whole(s.threads, 1, 1024),
+        threads: whole(s.threads, 0, 1024),
         limit: whole(s.limit, 0, 1e9),
         momentum: s.momentum >= 0 && s.momentum < 1 ? undefined : 'from 0 to below 1',
         weight_decay: between(s.weight_decay, 0, 1),

@@ -31,7 +31,7 @@ export class LiveRun {
     readonly log = signal<LogLine[]>([]);
     readonly state = signal<'loading' | 'ready' | 'failed'>('loading');
     readonly error = signal('');
-    private waiting: { first_step: number; losses: number[]; seconds: number }[] | null = null;
+    private waiting: { first_step: number; losses: (number | null)[]; seconds: number }[] | null = null;
 
     constructor(readonly id: string) {
         void this.load();
@@ -63,7 +63,7 @@ export class LiveRun {
         }
     }
 
-    addSteps(steps: { first_step: number; losses: number[]; seconds: number }) {
+    addSteps(steps: { first_step: number; losses: (number | null)[]; seconds: number }) {
         if (this.waiting) this.waiting.push(steps);
         else if (!this.curve.append(steps.first_step, steps.losses, steps.seconds)) {
             void this.load(); // what lies between is read with the rest

@@ -106,9 +106,9 @@ export interface Points {
     total: number;
     stride: number;
     step: number[];
-    loss: number[];
+    loss: (number | null)[]; // null: not a finite number, which ends a run
     seconds: number[];
-    mean?: number[]; // with stride > 1: mean loss of the bucket that a point stands for
+    mean: (number | null)[]; // mean loss of the bucket that a point stands for
 }
 
 export interface EngineInfo {

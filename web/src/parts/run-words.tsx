@@ -31,22 +31,25 @@ export function settingText(settings: Settings, name: keyof Settings): string {
     return value === null || value === '' ? format.NOTHING : String(value);
 }
 
+const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,98}$/;
+
 export function EditRun({ run, onClose }: { run: Run; onClose: () => void }) {
     const [name, setName] = useState(run.name);
     const [tags, setTags] = useState(run.tags.join(', '));
     const [notes, setNotes] = useState(run.notes);
+    const problem = FILE_NAME.test(name) ? undefined : 'letters, digits, . _ and - only, as it names files';
     const save = async (event: Event) => {
         event.preventDefault();
         const list = tags.split(',').map((tag) => tag.trim()).filter(Boolean);
-        if (await editRun(run, { name: name.trim(), tags: [...new Set(list)], notes })) onClose();
+        if (await editRun(run, { name, tags: [...new Set(list)], notes })) onClose();
     };
     return (
         <Dialog title={`${engineLook(run.engine).title} ${run.name}`} onClose={onClose}>
             <form class="stack" onSubmit={(event) => void save(event)}>
-                <TextField label="Name" value={name} onChange={setName} problem={name.trim() ? undefined : 'a run needs a name'} />
+                <TextField label="Name" value={name} onChange={setName} hint="its files are called so, too" problem={problem} />
                 <TextField label="Tags" hint="with commas between, as in lecture, week 3" value={tags} onChange={setTags} />
                 <Field label="Notes">{(ids) => <textarea {...ids} rows={5} value={notes} onInput={(event) => setNotes(event.currentTarget.value)} />}</Field>
-                <div class="row end"><Button type="submit" kind="main" disabled={!name.trim()}>Save</Button></div>
+                <div class="row end"><Button type="submit" kind="main" disabled={problem !== undefined}>Save</Button></div>
             </form>
         </Dialog>
     );

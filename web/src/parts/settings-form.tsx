@@ -37,7 +37,7 @@ function Advanced({ s, problems, engine }: { s: Settings; problems: ReturnType<t
                 <SelectField label="First weights" value={s.init} onChange={(init) => changeSettings({ init })}
                     options={[{ value: 'torch', label: 'as PyTorch draws them' }, { value: 'keras', label: 'as Keras draws them' }]} />
                 <SelectField label="Numbers" value={s.dtype} options={choice('float32', 'float64')} onChange={(dtype) => changeSettings({ dtype })} />
-                <NumberField label="Threads" value={s.threads} problem={problems.threads} onChange={(threads) => changeSettings({ threads })} />
+                <NumberField label="Threads" hint="0: as the engine likes" value={s.threads} problem={problems.threads} onChange={(threads) => changeSettings({ threads })} />
                 <NumberField label="Training samples" hint="0: all of them" value={s.limit} problem={problems.limit} onChange={(limit) => changeSettings({ limit })} />
                 <SelectField label="Device" value={s.device} options={choice(...new Set([...devices, s.device]))} onChange={(device) => changeSettings({ device })} />
             </div>
