@@ -47,7 +47,7 @@ test('several tabs of a browser share one event stream', { skip }, async () => {
         await page.locator('.connection[data-state="live"]').waitFor({ timeout: 20_000 });
         pages.push(page);
     }
-    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'synthetic', epochs: 1, limit: 2000 }, name: 'seen by all' });
+    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'synthetic', epochs: 1, limit: 2000 }, name: 'seen-by-all' });
     for (const page of pages) {
         await page.getByRole('link', { name: 'Runs', exact: true }).click();
         await page.locator(`a[href="/runs/${run.id}"]`).waitFor();
