@@ -178,7 +178,7 @@ static int read_table(const char *path, struct table *table, struct error *error
         error_set(error, ERROR_INPUT, "%s is too large: the most is %zu pixels", path, DATASET_MAX_BYTES);
         goto out;
     }
-    table->cells = malloc(lines * table->columns);
+    table->cells = calloc(lines, table->columns);
     if (!table->cells) {
         error_set_memory(error, "the samples");
         goto out;

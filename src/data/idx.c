@@ -166,7 +166,7 @@ int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, st
 {
     int status = -1;
     struct source source;
-    uint8_t head[16];
+    uint8_t head[16] = {0};
     uint8_t *pixels = NULL;
     if (source_open(path, &source, error)) goto out;
     if (source_read(&source, head, 4, error)) goto out;
@@ -197,7 +197,7 @@ int idx_read_labels(const char *path, struct idx_labels *out, struct error *erro
 {
     int status = -1;
     struct source source;
-    uint8_t head[8];
+    uint8_t head[8] = {0};
     uint8_t *labels = NULL;
     if (source_open(path, &source, error)) goto out;
     if (source_read(&source, head, 4, error)) goto out;

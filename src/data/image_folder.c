@@ -153,7 +153,7 @@ static int match_classes(const struct classes *train, const struct classes *test
 {
     for (uint32_t t = 0; t < test->count; t++) {
         uint32_t c = 0;
-        while (c < train->count && strcmp(train->names[c], test->names[t])) c++;
+        while (c < train->count && strcmp(train->names[c], test->names[t]) != 0) c++;
         if (c == train->count)
             return error_set(error, ERROR_INPUT,
                              "%s has no class of that name in the training pictures: add or rename it",

@@ -60,7 +60,7 @@ int picture_read_png(const char *path, struct picture *out, struct error *error)
                   image.height);
         goto out;
     }
-    rgba = malloc(count * 4);
+    rgba = calloc(count, 4);
     grey = malloc(count);
     if (!rgba || !grey) {
         error_set_memory(error, "a picture");
@@ -181,7 +181,7 @@ static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, ui
  * middle, 14 to 15 of 28, where it is in every picture of MNIST (measured). */
 static uint32_t place(double middle, uint32_t size, uint32_t side)
 {
-    double offset = ceil(side / 2 - middle);
+    double offset = ceil((double)(side / 2) - middle);
     if (offset < 0) offset = 0;
     if (offset > side - size) offset = side - size;
     return (uint32_t)offset;
