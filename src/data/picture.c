@@ -61,7 +61,7 @@ int picture_read_png(const char *path, struct picture *out, struct error *error)
         goto out;
     }
     rgba = calloc(count, 4);
-    grey = malloc(count);
+    grey = calloc(1, count);
     if (!rgba || !grey) {
         error_set_memory(error, "a picture");
         goto out;
@@ -181,7 +181,8 @@ static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, ui
  * middle, 14 to 15 of 28, where it is in every picture of MNIST (measured). */
 static uint32_t place(double middle, uint32_t size, uint32_t side)
 {
-    double offset = ceil((double)(side / 2) - middle);
+    uint32_t half = side / 2;
+    double offset = ceil(half - middle);
     if (offset < 0) offset = 0;
     if (offset > side - size) offset = side - size;
     return (uint32_t)offset;
@@ -221,7 +222,7 @@ int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint
         return 0;
     }
     int status = -1;
-    uint8_t *ink = malloc(count), *small = malloc((size_t)rows * columns);
+    uint8_t *ink = calloc(1, count), *small = calloc(rows, columns);
     if (!ink || !small) {
         error_set_memory(error, "a picture");
         goto out;
