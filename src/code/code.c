@@ -15,60 +15,72 @@ const size_t code_voice_count = sizeof code_voices / sizeof code_voices[0];
 
 static const struct {
     const char *id, *title;
-    const char *note; /* what differs and why, for the reader of both */
+    const char *note;   /* what differs and why, for the reader of both */
+    const char *c_note; /* what the C adds to that */
 } stages[CODE_STAGE_COUNT] = {
     [CODE_DATA] = {"data", "Data",
                    "Both get the same bytes and divide them by 255. PyTorch wants tensors, made here from NumPy's memory without a "
-                   "copy; Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch."},
+                   "copy; Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch.",
+                   "In C the pictures stay bytes in memory; a batch is gathered and divided when its step comes."},
     [CODE_NETWORK] = {"network", "Network",
                       "PyTorch: a class whose forward() is ordinary Python, run anew for every batch (define-by-run). Keras: a "
-                      "list of layers, a description that is turned into a graph once and then run (define-then-run)."},
+                      "list of layers, a description that is turned into a graph once and then run (define-then-run).",
+                   "In C PyTorch's layers are calls of ATen's operators, which autograd notes down; TensorFlow's are nodes added to a graph."},
     [CODE_OPTIMIZER] = {"optimizer", "Loss and optimizer",
                         "PyTorch keeps loss and optimizer as objects that your own loop calls. Keras is told about them in "
-                        "compile() and calls them itself. Both losses take logits, which is exact where softmax first is not."},
+                        "compile() and calls them itself. Both losses take logits, which is exact where softmax first is not.",
+                   "In C PyTorch updates all parameters in one fused kernel; TensorFlow's gradients are nodes that its own differentiation adds to the graph."},
     [CODE_STEP] = {"step", "One training step",
                    "Imperative: five calls in an order that you choose and may stop at with a debugger. Declarative: the step is "
-                   "inside fit(), fused into one graph; callbacks are the places where your code is asked in."},
+                   "inside fit(), fused into one graph; callbacks are the places where your code is asked in.",
+                   "In C the contrast is plain: PyTorch's step computes; TensorFlow's only adds nodes, and nothing is computed while it runs."},
     [CODE_LOOP] = {"loop", "The loop",
                    "Two loops written out, epochs and batches, against one call. What Keras saves in lines it takes in view: its "
-                   "accuracy and loss are running means over the epoch, which the PyTorch loop here computes by hand."},
+                   "accuracy and loss are running means over the epoch, which the PyTorch loop here computes by hand.",
+                   "In C PyTorch's loop runs over the batches; TensorFlow's is itself a node of the graph, and one call runs all of its steps."},
     [CODE_SAVE] = {"save", "Saving",
                    "A state dict holds names and tensors only: whoever loads it must build the same class first. The .h5 holds the "
-                   "layers too, so load_model() needs nothing else."},
+                   "layers too, so load_model() needs nothing else.",
+                   "The studio writes both formats itself, without Python: a zip with a pickle program in it, and an HDF5 file."},
 };
 
-/* What a joined line is about, and why one side may have none. */
+/* What a joined line is about, and why a voice may have no such line: PyTorch's Python, Keras's Python, the C. */
 static const struct {
-    const char *id, *title, *why;
+    const char *id, *title;
+    const char *not_in_torch, *not_in_keras, *not_in_c;
 } ideas[] = {
-    {"read", "reading the files", NULL},
-    {"split", "training and test set", NULL},
-    {"scale", "pixels to 0 … 1", NULL},
-    {"labels", "labels as 64-bit integers", "Keras's sparse loss takes integers of any size; PyTorch asks for int64."},
-    {"seed", "the seed of chance", NULL},
-    {"network", "the network as a whole", NULL},
-    {"layer", "a dense layer", NULL},
-    {"activation", "the activation", NULL},
-    {"forward", "how values flow", "A Sequential flows from layer to layer by itself: there is nothing to write."},
-    {"init", "initial values", "The other framework's default is what was asked for."},
-    {"initial", "starting from given weights", NULL},
-    {"loss", "the loss function", NULL},
-    {"optimizer", "the optimizer", NULL},
-    {"compile", "compile()", "PyTorch has no such moment: its objects are ready when they are made."},
-    {"step", "the step as a function", "Inside fit()."},
-    {"zero_grad", "clearing the gradients", "Keras computes fresh gradients each step; PyTorch adds to the old ones until told."},
-    {"forward_pass", "the forward pass", "Inside fit()."},
-    {"loss_value", "the loss of the batch", "Inside fit()."},
-    {"backward", "the backward pass", "Inside fit(), differentiated when the graph was built."},
-    {"update", "the update of the weights", "Inside fit()."},
-    {"correct", "counting right answers", NULL},
-    {"callback", "the callback", "In a loop of your own you simply write the line where it belongs."},
-    {"epochs", "epochs", NULL},
-    {"batches", "batches", "fit() cuts them by batch_size."},
-    {"order", "the order of the samples", NULL},
-    {"evaluate", "the test set after each epoch", NULL},
-    {"report", "one line an epoch", NULL},
-    {"save", "saving", NULL},
+    {"read", "reading the files", NULL, NULL, "The studio's data room reads the files once, for all engines."},
+    {"split", "training and test set", NULL, NULL, "The studio's data room splits the data once, for all engines."},
+    {"scale", "pixels to 0 … 1", NULL, NULL, NULL},
+    {"labels", "labels as integers", NULL, "Keras's sparse loss takes integers of any size; PyTorch asks for int64.", NULL},
+    {"seed", "the seed of chance", NULL, NULL, "The studio draws the first weights itself, so that all engines start from the same numbers."},
+    {"network", "the network as a whole", NULL, NULL, "The description of the layers comes from the run's settings."},
+    {"layer", "a dense layer", NULL, NULL, NULL},
+    {"activation", "the activation", NULL, NULL, NULL},
+    {"forward", "how values flow", NULL, "A Sequential flows from layer to layer by itself: there is nothing to write.", NULL},
+    {"init", "initial values", "They are this framework's default.", "They are this framework's default.",
+     "The studio draws the first weights itself, so that all engines start from the same numbers."},
+    {"initial", "starting from given weights", NULL, NULL, "The engine is always given its first weights."},
+    {"loss", "the loss function", NULL, NULL, NULL},
+    {"optimizer", "the optimizer", NULL, NULL, NULL},
+    {"compile", "compile()", "PyTorch has no such moment: its objects are ready when they are made.", NULL,
+     "The engine builds what it needs when it is opened."},
+    {"step", "the step as a function", NULL, "It is inside fit().", NULL},
+    {"zero_grad", "clearing the gradients", NULL, "Keras computes fresh gradients each step; PyTorch adds to the old ones until told.",
+     "The graph computes fresh gradients each step; PyTorch adds to the old ones until told."},
+    {"forward_pass", "the forward pass", NULL, "It is inside fit().", NULL},
+    {"loss_value", "the loss of the batch", NULL, "It is inside fit().", NULL},
+    {"backward", "the backward pass", NULL, "It is inside fit(), differentiated when the graph was built.", NULL},
+    {"update", "the update of the weights", NULL, "It is inside fit().", NULL},
+    {"correct", "counting right answers", NULL, NULL, NULL},
+    {"callback", "the callback", "In a loop of your own you simply write the line where it belongs.", NULL,
+     "The engine hands each step's loss back; the studio's fit loop reports."},
+    {"epochs", "epochs", NULL, NULL, "The studio's fit loop counts the epochs, the same for all engines."},
+    {"batches", "batches", NULL, "fit() cuts them by batch_size.", NULL},
+    {"order", "the order of the samples", NULL, NULL, "The studio's fit loop makes the order, the same for all engines."},
+    {"evaluate", "the test set after each epoch", NULL, NULL, "The studio's fit loop evaluates, the same for all engines."},
+    {"report", "one line an epoch", NULL, NULL, NULL},
+    {"save", "saving", NULL, NULL, NULL},
 };
 
 int code_voice_need(const char *engine, const char *language, const struct code_voice **out, struct error *error)
@@ -212,7 +224,14 @@ static bool speaks_of(const json_t *stage_list, const char *side, const char *id
     return false;
 }
 
-static json_t *ideas_to_json(const json_t *stage_list)
+/* Why `voice` has no line of that idea; NULL when there is nothing to say. */
+static const char *why_not(const struct code_voice *voice, size_t idea)
+{
+    if (strcmp(voice->language, "c") == 0) return ideas[idea].not_in_c;
+    return strcmp(voice->engine, "torch") == 0 ? ideas[idea].not_in_torch : ideas[idea].not_in_keras;
+}
+
+static json_t *ideas_to_json(const json_t *stage_list, const struct code_voice *left_voice, const struct code_voice *right_voice)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < sizeof ideas / sizeof ideas[0]; i++) {
@@ -220,7 +239,7 @@ static json_t *ideas_to_json(const json_t *stage_list)
         if (!left && !right) continue;
         const char *only = left && right ? NULL : left ? "left" : "right";
         json_object_set_new(object, ideas[i].id, json_pack("{s:s, s:s?, s:s?}", "title", ideas[i].title, "only", only, "why",
-                                                           only ? ideas[i].why : NULL));
+                                                           only ? why_not(left ? right_voice : left_voice, i) : NULL));
     }
     return object;
 }
@@ -233,6 +252,7 @@ static json_t *voice_to_json(const struct code_voice *voice)
 
 json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct job *job)
 {
+    bool c = strcmp(left->language, "c") == 0 || strcmp(right->language, "c") == 0;
     json_t *list = json_array();
     struct error error;
     for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
@@ -242,11 +262,11 @@ json_t *code_compare(const struct code_voice *left, const struct code_voice *rig
             json_decref(list);
             return NULL;
         }
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", stages[stage].id, "title", stages[stage].title,
-                                              "note", stages[stage].note, "left", lines_to_json(&a), "right", lines_to_json(&b)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s++, s:o, s:o}", "id", stages[stage].id, "title", stages[stage].title,
+                                              "note", stages[stage].note, c ? " " : "", c ? stages[stage].c_note : "", "left", lines_to_json(&a), "right", lines_to_json(&b)));
         code_text_free(&a);
         code_text_free(&b);
     }
     return json_pack("{s:o, s:o, s:o, s:o}", "left", voice_to_json(left), "right", voice_to_json(right), "ideas",
-                     ideas_to_json(list), "stages", list);
+                     ideas_to_json(list, left, right), "stages", list);
 }

@@ -10,7 +10,7 @@
 #include "http/security.h"
 
 #define PATH_PARTS_MAX 3
-#define PARAMETERS_MAX 12
+#define PARAMETERS_MAX 16
 #define COOKIE_NAME "nnstudio_token"
 
 struct call {

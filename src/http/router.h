@@ -42,7 +42,8 @@ struct route_group {
 #define ROUTE_GROUP(title, routes) {title, routes, sizeof(routes) / sizeof((routes)[0])}
 extern const struct route_group *const route_groups[];
 extern const size_t route_group_count;
-extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns, routes_models, routes_tasks;
+extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns, routes_models, routes_tasks,
+    routes_code;
 
 /* The named schemas ("Run", "Settings" …) that bodies and responses refer to as {"$ref":"#/components/schemas/Run"}. */
 extern const struct schema {

@@ -103,5 +103,16 @@ const struct schema schemas[] = {
     {"Answers", "{\"type\":\"object\",\"required\":[\"input\",\"answers\"],\"properties\":{\"input\":" TEXT ",\"rows\":" INTEGER ",\"columns\":" INTEGER
                 ",\"answers\":" LIST("{\"type\":\"object\",\"properties\":{\"run\":" TEXT ",\"engine\":" TEXT ",\"name\":" TEXT ",\"class\":" INTEGER
                 ",\"probabilities\":" LIST(NUMBER) ",\"computed_by\":" TEXT "}}") "}}"},
+    {"Voice", "{\"type\":\"object\",\"required\":[\"id\",\"engine\",\"language\",\"title\",\"file\"],\"properties\":{\"id\":" TEXT ",\"engine\":" TEXT
+              ",\"language\":" TEXT ",\"title\":" TEXT ",\"file\":" TEXT "}}"},
+    {"CodeLine", "{\"type\":\"object\",\"required\":[\"text\",\"idea\"],\"properties\":{\"text\":" TEXT ",\"idea\":" MAYBE_TEXT "}}"},
+    {"Code", "{\"type\":\"object\",\"required\":[\"left\",\"right\",\"ideas\",\"stages\"],\"properties\":{\"left\":" REF("Voice") ",\"right\":" REF("Voice")
+             ",\"ideas\":{\"type\":\"object\"},\"stages\":" LIST("{\"type\":\"object\",\"properties\":{\"id\":" TEXT ",\"title\":" TEXT ",\"note\":" TEXT
+             ",\"left\":" LIST(REF("CodeLine")) ",\"right\":" LIST(REF("CodeLine")) "}}") "}}"},
+    {"Look", "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"engines\"],\"properties\":{\"settings\":" REF("Settings")
+             ",\"engines\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":3,\"uniqueItems\":true,\"items\":{\"enum\":[\"torch\",\"tensorflow\",\"native\"]}},"
+             "\"batch\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":65535},\"run\":{\"type\":\"string\",\"maxLength\":63}}}"},
+    {"Microscope", "{\"type\":\"object\",\"required\":[\"batch\",\"engines\",\"stages\"],\"properties\":{\"batch\":{\"type\":\"object\"},\"engines\":"
+                   LIST("{\"type\":\"object\"}") ",\"stages\":" LIST("{\"type\":\"object\"}") "}}"},
 };
 const size_t schema_count = sizeof schemas / sizeof schemas[0];

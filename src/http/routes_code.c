@@ -1,0 +1,297 @@
+/* Code Diff and the step microscope: the training as code, a run as a bundle, one step under the glass. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/js.h"
+#include "code/bundle.h"
+#include "code/code.h"
+#include "code/microscope.h"
+#include "engine/engine.h"
+#include "http/offload.h"
+#include "http/routes.h"
+
+#define PROGRAM_LIMIT ((size_t)4 << 20)
+#define VOICES "torch.python tensorflow.python torch.c tensorflow.c"
+
+static const struct code_voice *find_voice(const char *id)
+{
+    for (size_t i = 0; i < code_voice_count; i++)
+        if (strcmp(code_voices[i]->id, id) == 0) return code_voices[i];
+    CHECK(!"a voice of the parameter's choices");
+    return NULL;
+}
+
+/* --- settings in the query --- */
+
+static int set_real(json_t *settings, const struct call *call, const char *name, struct error *error)
+{
+    const char *text = call_text(call, name);
+    if (!text) return 0;
+    char *end;
+    double value = strtod(text, &end);
+    json_t *number = end != text && !*end ? json_real(value) : NULL; /* NULL for infinities, too */
+    if (!number) return error_set(error, ERROR_INPUT, "\"%s\" must be a number, as in 0.01", name);
+    return json_object_set_new(settings, name, number);
+}
+
+/* The settings of the query as the JSON that a run's settings are, so that the same rules hold. */
+static int read_settings(const struct call *call, json_t **out, struct error *error)
+{
+    static const char *const texts[] = {"dataset", "init", "dtype", "activation", "optimizer"};
+    static const char *const integers[] = {"epochs", "batch_size", "seed", "limit"};
+    static const char *const reals[] = {"lr", "momentum", "weight_decay"};
+    json_t *settings = json_object();
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (call_text(call, texts[i])) json_object_set_new(settings, texts[i], json_string(call_text(call, texts[i])));
+    for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++)
+        json_object_set_new(settings, integers[i], json_integer(call_integer(call, integers[i])));
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
+        if (set_real(settings, call, reals[i], error)) {
+            json_decref(settings);
+            return -1;
+        }
+    }
+    *out = settings;
+    return 0;
+}
+
+static int read_job(const struct call *call, struct job *job, struct error *error)
+{
+    json_t *settings;
+    const char *hidden = call_text(call, "hidden");
+    if (read_settings(call, &settings, error)) return -1;
+    int status = settings_to_job(settings, job, error);
+    json_decref(settings);
+    if (status || (hidden && job_parse_hidden(job, hidden, error))) return -1;
+    return job_check(job, error);
+}
+
+static void get_code(struct studio *studio, struct call *call)
+{
+    (void)studio;
+    struct error error;
+    struct job *job = malloc(sizeof *job);
+    if (!job) error_set_memory(&error, "the code");
+    if (!job || read_job(call, job, &error)) call_fail(call, &error);
+    else call_reply(call, 200, code_compare(find_voice(call_text(call, "left")), find_voice(call_text(call, "right")), job));
+    free(job);
+}
+
+static int write_program(const struct call *call, struct buffer *out, char file[64], struct error *error)
+{
+    const struct code_voice *voice = find_voice(call_text(call, "voice"));
+    bool notebook = strcmp(call_text(call, "format"), "notebook") == 0;
+    struct job *job = malloc(sizeof *job);
+    if (!job) return error_set_memory(error, "the program");
+    int status = read_job(call, job, error);
+    if (!status && notebook && strcmp(voice->language, "python") != 0)
+        status = error_set(error, ERROR_INPUT, "a notebook holds Python: ask for torch.python or tensorflow.python");
+    if (!status) status = notebook ? code_notebook(voice, job, out, error) : code_program(voice, job, out, error);
+    snprintf(file, 64, "%.*s%s", (int)strcspn(voice->file, "."), voice->file, notebook ? ".ipynb" : strchr(voice->file, '.'));
+    free(job);
+    return status;
+}
+
+static void get_program(struct studio *studio, struct call *call)
+{
+    (void)studio;
+    struct error error;
+    struct buffer text;
+    char file[64], header[128];
+    buffer_init(&text, PROGRAM_LIMIT);
+    if (write_program(call, &text, file, &error)) {
+        call_fail(call, &error);
+    } else {
+        snprintf(header, sizeof header, "attachment; filename=\"%s\"", file);
+        request_add_header(call_request(call), "Content-Disposition", header);
+        call_reply_bytes(call, 200, "text/plain; charset=utf-8", text.data, text.length);
+    }
+    buffer_free(&text);
+}
+
+static void get_requirements(struct studio *studio, struct call *call)
+{
+    (void)studio;
+    const char *text = code_requirements();
+    request_add_header(call_request(call), "Content-Disposition", "attachment; filename=\"requirements.txt\"");
+    call_reply_bytes(call, 200, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+/* --- the bundle: made on a thread, sent from the disk --- */
+
+struct bundling {
+    struct call *call;
+    char run[64];
+    char *folder, *path; /* owned: HOME/scratch and the file in it */
+    bool made;
+    struct error error;
+};
+
+static void make_bundle(struct store *store, void *context)
+{
+    struct bundling *bundling = context;
+    if (!file_make_directories(bundling->folder, &bundling->error))
+        bundling->made = !code_bundle_run(store, bundling->run, bundling->path, &bundling->error);
+}
+
+static void free_bundling(struct bundling *bundling)
+{
+    free(bundling->folder);
+    free(bundling->path);
+    free(bundling);
+}
+
+static void send_bundle(void *context)
+{
+    struct bundling *bundling = context;
+    char header[128];
+    if (bundling->made) {
+        snprintf(header, sizeof header, "attachment; filename=\"%s.zip\"", bundling->run);
+        request_add_header(call_request(bundling->call), "Content-Disposition", header);
+        /* Once it is open, its name may go. */
+        if (request_reply_file(call_request(bundling->call), bundling->path, "application/zip", &bundling->error))
+            call_fail(bundling->call, &bundling->error);
+        unlink(bundling->path);
+    } else {
+        call_fail(bundling->call, &bundling->error);
+    }
+    free_bundling(bundling);
+}
+
+static struct bundling *create_bundling(const struct studio *studio, struct call *call)
+{
+    static unsigned number; /* of the loop alone */
+    struct bundling *bundling = calloc(1, sizeof *bundling);
+    if (!bundling) return NULL;
+    bundling->call = call;
+    snprintf(bundling->run, sizeof bundling->run, "%s", call_path(call, "id"));
+    if (asprintf(&bundling->folder, "%s/scratch", studio->home) < 0) bundling->folder = NULL;
+    if (asprintf(&bundling->path, "%s/scratch/bundle-%ld-%u.zip", studio->home, (long)getpid(), number++) < 0) bundling->path = NULL;
+    error_set(&bundling->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
+    if (bundling->folder && bundling->path) return bundling;
+    free_bundling(bundling);
+    return NULL;
+}
+
+static void get_bundle(struct studio *studio, struct call *call)
+{
+    struct error error;
+    struct bundling *bundling = create_bundling(studio, call);
+    if (!bundling) {
+        error_set_memory(&error, "the bundle");
+    } else {
+        if (!offload_run(studio->offload, make_bundle, send_bundle, bundling, &error)) return;
+        free_bundling(bundling);
+    }
+    call_fail(call, &error);
+}
+
+/* --- the step microscope --- */
+
+struct looking {
+    struct job job;
+    char names[MICROSCOPE_MAX_ENGINES][32];
+    size_t count;
+    uint32_t batch;
+};
+
+static int read_engines(const json_t *list, struct looking *looking, struct error *error)
+{
+    size_t count = json_array_size(list);
+    if (!count || count > MICROSCOPE_MAX_ENGINES)
+        return error_set(error, ERROR_INPUT, "\"engines\" must be an array of 1 to %d names", MICROSCOPE_MAX_ENGINES);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        const struct engine_ops *ops;
+        if (!name || engine_need(name, &ops, error))
+            return error_set(error, ERROR_INPUT, "\"%.30s\" is no engine: name torch, tensorflow or native", name ? name : "");
+        snprintf(looking->names[looking->count++], sizeof looking->names[0], "%s", ops->id);
+    }
+    return 0;
+}
+
+/* The step starts from the weights of `run` when one is named, else from those that the seed gives. */
+static int read_looking(const struct studio *studio, const json_t *body, struct looking *looking, struct error *error)
+{
+    static const char *const known[] = {"settings", "engines", "batch", "run", NULL};
+    const char *run = NULL;
+    if (refuse_others(body, known, error) || js_get_string(body, "run", &run, error) ||
+        js_get_u32(body, "batch", 0, UINT32_MAX / 65536, &looking->batch, error) ||
+        read_engines(json_object_get(body, "engines"), looking, error))
+        return -1;
+    const json_t *given = json_object_get(body, "settings");
+    json_t *settings = given ? json_copy((json_t *)(uintptr_t)given) : json_object();
+    if (run && settings) json_object_set_new(settings, "from", json_string(run));
+    int status = make_job(studio, studio->store, settings, "native", NULL, &looking->job, error);
+    json_decref(settings);
+    return status;
+}
+
+static int look(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)store;
+    const struct looking *looking = context;
+    const char *names[MICROSCOPE_MAX_ENGINES];
+    char *scratch;
+    for (size_t i = 0; i < looking->count; i++) names[i] = looking->names[i];
+    if (asprintf(&scratch, "%s/scratch", studio->home) < 0) return error_set_memory(error, "a path");
+    int status = code_microscope(&looking->job, names, looking->count, looking->batch, scratch, out, error);
+    free(scratch);
+    return status;
+}
+
+static void post_microscope(struct studio *studio, struct call *call)
+{
+    struct error error;
+    struct looking *looking = calloc(1, sizeof *looking);
+    if (looking && read_looking(studio, call_body(call), looking, &error)) {
+        free(looking);
+        call_fail(call, &error);
+    } else {
+        call_compute(studio, call, look, looking);
+    }
+}
+
+/* --- the table --- */
+
+/* As in a run's settings; absent ones take the defaults. */
+#define SETTINGS_PARAMETERS \
+    {"dataset", PARAMETER_TEXT, 0, 0, 0, NULL, "the data set's name"}, \
+    {"epochs", PARAMETER_INTEGER, 1, 1000000, 5, NULL, "epochs"}, \
+    {"lr", PARAMETER_TEXT, 0, 0, 0, NULL, "the learning rate, a number"}, \
+    {"batch_size", PARAMETER_INTEGER, 1, 65536, 32, NULL, "samples a step"}, \
+    {"seed", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "the seed"}, \
+    {"init", PARAMETER_CHOICE, 0, 0, 0, "torch keras", "how first weights are drawn"}, \
+    {"dtype", PARAMETER_CHOICE, 0, 0, 0, "float32 float64", "of all numbers"}, \
+    {"hidden", PARAMETER_TEXT, 0, 0, 0, NULL, "widths of the hidden layers, \"128,64\"; \"none\" for none"}, \
+    {"activation", PARAMETER_CHOICE, 0, 0, 0, "relu tanh sigmoid", "the activation"}, \
+    {"optimizer", PARAMETER_CHOICE, 0, 0, 0, "sgd adam", "the optimizer"}, \
+    {"momentum", PARAMETER_TEXT, 0, 0, 0, NULL, "of sgd, a number"}, \
+    {"weight_decay", PARAMETER_TEXT, 0, 0, 0, NULL, "L2, a number"}, \
+    {"limit", PARAMETER_INTEGER, 0, INT32_MAX, 0, NULL, "at most so many samples; 0: all"}
+
+static const struct parameter code_parameters[] = {
+    {"left", PARAMETER_CHOICE, 0, 0, 0, VOICES, "the left voice"},
+    {"right", PARAMETER_CHOICE, 0, 0, 0, VOICES, "the right voice"},
+    SETTINGS_PARAMETERS,
+    {0},
+};
+static const struct parameter program_parameters[] = {
+    {"voice", PARAMETER_CHOICE, 0, 0, 0, VOICES, "which program"},
+    {"format", PARAMETER_CHOICE, 0, 0, 0, "file notebook", "a program's file, or a Jupyter notebook"},
+    SETTINGS_PARAMETERS,
+    {0},
+};
+
+static const struct route routes[] = {
+    {"GET", "/api/code", get_code, "Two voices side by side, by stage", code_parameters, NULL, SCHEMA(Code), 200, 0},
+    {"GET", "/api/code/program", get_program, "A program to take away", program_parameters, NULL, "text/plain", 200, ROUTE_RAW},
+    {"GET", "/api/code/requirements", get_requirements, "What pip needs for the programs", NULL, NULL, "text/plain", 200, ROUTE_RAW},
+    {"GET", "/api/runs/{id}/bundle", get_bundle, "Everything of a run as a .zip", NULL, NULL, "application/zip", 200, ROUTE_RAW},
+    {"POST", "/api/microscope", post_microscope, "One real step in several engines, every tensor compared", NULL, SCHEMA(Look),
+     SCHEMA(Microscope), 200, ROUTE_CHANGES},
+};
+const struct route_group routes_code = ROUTE_GROUP("code", routes);
