@@ -162,25 +162,19 @@ static void sparse_backward(const struct native_sparse *block, const struct nati
     }
 }
 
-static void expand(const uint8_t *pixels, size_t count, const void *table, void *out)
-{
-    const real *values = table;
-    for (size_t i = 0; i < count; i++) ((real *)out)[i] = values[pixels[i]];
-}
-
 /* ---- dense products ---- */
 
 #define DENSE_TILE 4 /* vectors across */
 #define DENSE_ROWS (NATIVE_REGISTERS / 8)
 
 INLINE void multiply_tile(size_t height, size_t width, size_t row, size_t column, const struct native_matrix *a,
-                          const struct native_matrix *b, const real *bias, size_t inner, real *out, size_t out_stride)
+                          const struct native_matrix *b, size_t inner, real *out, size_t out_stride)
 {
     const real *left = (const real *)a->values + row * a->stride, *right = (const real *)b->values + column;
     vec sums[DENSE_ROWS][DENSE_TILE];
     UNROLL for (size_t r = 0; r < height; r++)
         UNROLL for (size_t v = 0; v < width; v++)
-            sums[r][v] = bias ? load(bias + column + v * LANES) : (vec){0};
+            sums[r][v] = (vec){0};
     for (size_t k = 0; k < inner; k++) {
         vec line[DENSE_TILE];
         UNROLL for (size_t v = 0; v < width; v++) line[v] = load(right + k * b->stride + v * LANES);
@@ -195,18 +189,18 @@ INLINE void multiply_tile(size_t height, size_t width, size_t row, size_t column
 }
 
 INLINE void multiply_column(size_t width, size_t column, const struct native_matrix *a, const struct native_matrix *b,
-                            const real *bias, size_t rows, size_t inner, real *out, size_t out_stride)
+                            size_t rows, size_t inner, real *out, size_t out_stride)
 {
     size_t row = 0;
     for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
-        multiply_tile(DENSE_ROWS, width, row, column, a, b, bias, inner, out, out_stride);
-    for (; row < rows; row++) multiply_tile(1, width, row, column, a, b, bias, inner, out, out_stride);
+        multiply_tile(DENSE_ROWS, width, row, column, a, b, inner, out, out_stride);
+    for (; row < rows; row++) multiply_tile(1, width, row, column, a, b, inner, out, out_stride);
 }
 
-static void multiply(const struct native_matrix *a, const struct native_matrix *b, const void *bias, size_t rows,
+static void multiply(const struct native_matrix *a, const struct native_matrix *b, size_t rows,
                      size_t inner, size_t columns, void *out, size_t out_stride)
 {
-    FOR_TILES(columns, multiply_column, a, b, bias, rows, inner, out, out_stride);
+    FOR_TILES(columns, multiply_column, a, b, rows, inner, out, out_stride);
 }
 
 INLINE void transposed_tile(size_t height, size_t row, size_t column, const struct native_matrix *a,
@@ -353,7 +347,6 @@ const struct native_kernels NATIVE_TABLE = {
     .panel = PANEL * LANES,
     .sparse_forward = sparse_forward,
     .sparse_backward = sparse_backward,
-    .expand = expand,
     .multiply = multiply,
     .multiply_transposed = multiply_transposed,
     .multiply_update = multiply_update,

@@ -60,12 +60,9 @@ struct native_kernels {
      * blocks adds up in `kept` (as many numbers as the panel has) until the last. */
     void (*sparse_backward)(const struct native_sparse *block, const struct native_matrix *delta, void *kept, bool first,
                             bool last, const struct native_target *weight, const struct native_update *update);
-    /* out[i] = table[pixels[i]] for `count` pixels. */
-    void (*expand)(const uint8_t *pixels, size_t count, const void *table, void *out);
-
-    /* out[m, c] = bias[c] + Σ_k a[m, k] · b[k, c] for c < columns (whole lines); bias may be NULL. */
-    void (*multiply)(const struct native_matrix *a, const struct native_matrix *b, const void *bias, size_t rows,
-                     size_t inner, size_t columns, void *out, size_t out_stride);
+    /* out[m, c] = Σ_k a[m, k] · b[k, c] for c < columns (whole lines). */
+    void (*multiply)(const struct native_matrix *a, const struct native_matrix *b, size_t rows, size_t inner,
+                     size_t columns, void *out, size_t out_stride);
     /* out[m, n] = bias[n] + Σ_k a[m, k] · b[n, k] for n < columns; inner is whole lines, columns whole NATIVE_COLUMNS. */
     void (*multiply_transposed)(const struct native_matrix *a, const struct native_matrix *b, const void *bias,
                                 size_t rows, size_t inner, size_t columns, void *out, size_t out_stride);

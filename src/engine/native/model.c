@@ -34,7 +34,6 @@ static bool create_scratch(struct native_model *model)
 {
     bool failed = false;
     size_t quads = model->first_rows / QUAD, width = model->layers[0].output_width;
-    if (model->layers[0].inputs > SAMPLES_MAX_INPUTS) return false;
     if (model->batch_size > BLOCK_ROWS) model->kept = numbers(model, model->first_rows * width, &failed);
     for (uint32_t i = 0; i < team_threads(model->team); i++) {
         struct block *block = &model->blocks[i];
@@ -92,10 +91,8 @@ static void free_rows(struct native_model *model)
         free(model->layers[i].delta);
         model->layers[i].output = model->layers[i].delta = NULL;
     }
-    free(model->pixels);
     free(model->losses);
     free(model->correct);
-    model->pixels = NULL;
     model->losses = NULL;
     model->correct = NULL;
     model->rows = 0;
@@ -124,7 +121,7 @@ void native_model_destroy(struct native_model *model)
 int native_model_reserve(struct native_model *model, size_t rows, struct error *error)
 {
     if (rows <= model->rows) return 0;
-    bool failed = false, dense = model->pixels != NULL;
+    bool failed = false;
     free_rows(model);
     for (uint32_t i = 0; i < model->layer_count; i++) {
         model->layers[i].output = numbers(model, rows * model->layers[i].output_width, &failed);
@@ -137,15 +134,7 @@ int native_model_reserve(struct native_model *model, size_t rows, struct error *
         return error_set(error, ERROR_MEMORY, "no memory for batches of %zu: use a smaller batch size", rows);
     }
     model->rows = rows;
-    return dense ? native_model_reserve_dense(model, error) : 0;
-}
-
-int native_model_reserve_dense(struct native_model *model, struct error *error)
-{
-    bool failed = false;
-    if (model->pixels) return 0;
-    model->pixels = numbers(model, model->rows * model->layers[0].input_width, &failed);
-    return failed ? error_set(error, ERROR_MEMORY, "no memory for batches of %zu: use a smaller batch size", model->rows) : 0;
+    return 0;
 }
 
 int native_model_trace_begin(struct native_model *model, struct error *error)

@@ -40,17 +40,14 @@ struct native_model {
     size_t first_rows; /* the first layer's inputs, in whole quads */
     size_t rows;       /* what the layers' outputs have room for */
     const void *table; /* [256]: a pixel's value */
-    void *pixels;      /* [rows, input_width]: a batch in full, for dense data; NULL until needed */
     double *losses;    /* [rows] */
     uint8_t *correct;  /* [rows] */
     struct block *blocks; /* one a thread */
     void *kept;        /* the first layer's gradient so far, for batches of several blocks; laid out as its weights; or NULL */
 };
 
-/* Samples as the steps take them: lists, or the pixels themselves for dense data. */
+/* Samples as the steps take them. */
 struct native_data {
-    bool dense;
-    const uint8_t *pixels;
     const uint8_t *labels; /* NULL where only a forward pass is wanted */
     const struct samples *lists;
 };
@@ -60,8 +57,6 @@ int native_model_create(const struct engine_config *config, struct team *team, s
 void native_model_destroy(struct native_model *model);
 /* Room for `rows` samples at a time in the layers' outputs. */
 int native_model_reserve(struct native_model *model, size_t rows, struct error *error);
-/* Room for a batch in full; call before the first use of dense data. */
-int native_model_reserve_dense(struct native_model *model, struct error *error);
 /* Room for the gradients and what goes into the activations, until native_model_trace_end(). */
 int native_model_trace_begin(struct native_model *model, struct error *error);
 void native_model_trace_end(struct native_model *model);

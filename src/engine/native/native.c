@@ -6,8 +6,6 @@
 #include "engine/engine_impl.h"
 #include "engine/native/model.h"
 
-/* Above this share of non-zero pixels a batch is multiplied in full instead of through lists. */
-#define DENSE_SHARE 0.6
 #define FORWARD_ROWS 512 /* samples at a time in forward() */
 
 struct native {
@@ -17,7 +15,6 @@ struct native {
     struct native_model *model;
     const struct split *split;
     struct samples lists;
-    bool dense;
 };
 
 static struct native *native_of(struct engine *engine)
@@ -49,12 +46,14 @@ static int native_open(const struct engine_config *config, struct engine **out, 
     if (config->batch_size < 1) return error_set(error, ERROR_USAGE, "the batch size is 0: give 1 or more");
     if (config->threads < 1 || config->threads > TEAM_MAX_THREADS)
         return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d", config->threads, TEAM_MAX_THREADS);
+    if (config->network.layers[0].inputs > SAMPLES_MAX_INPUTS)
+        return error_set(error, ERROR_INPUT, "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
+                         config->network.layers[0].inputs, SAMPLES_MAX_INPUTS);
     if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error)) return -1;
     struct native *native = calloc(1, sizeof *native);
     if (!native) return error_set_memory(error, "the engine");
     native->base.ops = &engine_native;
     native->config = *config;
-    native->dense = network_inputs(&config->network) > SAMPLES_MAX_INPUTS;
     if (team_create(config->threads, &native->team, error) ||
         native_model_create(config, native->team, &native->model, error)) {
         native_close(&native->base);
@@ -76,9 +75,6 @@ static int native_attach(struct engine *engine, const struct split *split, struc
     size_t rows = split->count < native->config.batch_size ? split->count : native->config.batch_size;
     if (native_model_reserve(native->model, rows, error)) return -1;
     native->split = split;
-    native->dense = inputs > SAMPLES_MAX_INPUTS ||
-                    (double)samples_nonzero(split->pixels, split->count * inputs) > DENSE_SHARE * (double)(split->count * inputs);
-    if (native->dense) return native_model_reserve_dense(native->model, error);
     return samples_create(&native->lists, split->pixels, split->count, inputs, native->team, error);
 }
 
@@ -137,7 +133,7 @@ static int native_get_optimizer_state(struct engine *engine, struct optimizer_st
 
 static struct native_data training_data(const struct native *native)
 {
-    return (struct native_data){native->dense, native->split->pixels, native->split->labels, &native->lists};
+    return (struct native_data){native->split->labels, &native->lists};
 }
 
 static int check_order(const struct native *native, const uint32_t *order, size_t count, struct error *error)
@@ -174,12 +170,11 @@ static int native_forward(struct engine *engine, const uint8_t *pixels, size_t c
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     size_t most = count < FORWARD_ROWS ? count : FORWARD_ROWS;
     if (native_model_reserve(model, most, error)) return -1;
-    if (native->dense && native_model_reserve_dense(model, error)) return -1;
     for (size_t done = 0; done < count; done += most) {
         size_t rows = count - done < most ? count - done : most;
         struct samples lists = {0};
-        struct native_data data = {native->dense, pixels + done * inputs, NULL, &lists};
-        if (!native->dense && samples_create(&lists, data.pixels, rows, inputs, native->team, error)) return -1;
+        struct native_data data = {NULL, &lists};
+        if (samples_create(&lists, pixels + done * inputs, rows, inputs, native->team, error)) return -1;
         native_model_forward(model, &data, rows);
         widen(model, last->output, last->output_width, rows, classes, logits + done * classes);
         samples_free(&lists);

@@ -10,19 +10,6 @@
 #define FETCH_LIST 6   /* samples ahead whose lists are asked for */
 #define FETCH_START 12 /* and whose place is */
 
-size_t samples_nonzero(const uint8_t *pixels, size_t count)
-{
-    size_t total = 0;
-    for (size_t i = 0; i < count;) {
-        /* Short runs, so that the compiler may count in narrow lanes. */
-        size_t end = count - i > 4096 ? i + 4096 : count;
-        uint32_t part = 0;
-        for (; i < end; i++) part += pixels[i] != 0;
-        total += part;
-    }
-    return total;
-}
-
 /* Lists are read in random order: in large pages where the system has them, an access costs one miss less. */
 static void *allocate(size_t bytes)
 {

@@ -30,9 +30,6 @@ int samples_create(struct samples *samples, const uint8_t *pixels, size_t count,
 /* A zeroed one is fine. */
 void samples_free(struct samples *samples);
 
-/* How many of `count` bytes are not zero. */
-size_t samples_nonzero(const uint8_t *pixels, size_t count);
-
 /* Up to BLOCK_ROWS samples, sorted by quad: who has it, and with which values. */
 struct block {
     uint32_t *counts;  /* [quads] */

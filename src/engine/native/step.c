@@ -3,8 +3,8 @@
  * Every layer's units are cut into parts, one a thread; a worker owns one part, or several when fewer workers than
  * threads are at it. It alone computes its units in the first layer, and it alone changes
  * the weights into them (first layer) or out of them (all others). Samples are shared out only between the first
- * layer and the loss. So a network of L layers needs L barriers a step (two for L = 1; two more for dense data), and every
- * number is computed in one order whatever the number of workers. */
+ * layer and the loss. So a network of L layers needs L barriers a step (two for L = 1), and every number is
+ * computed in one order whatever the number of workers. */
 #include <math.h>
 #include <string.h>
 
@@ -109,19 +109,6 @@ static void each_panel(struct batch *batch, size_t row, size_t next, panel_fn *v
     }
 }
 
-static void expand_rows(const struct batch *batch)
-{
-    const struct native_model *model = batch->model;
-    const struct native_layer *layer = &model->layers[0];
-    size_t from, to;
-    rows_of(batch, &from, &to);
-    for (size_t m = from; m < to; m++) {
-        size_t sample = batch->order ? batch->order[m] : m;
-        model->kernels->expand(batch->data->pixels + sample * layer->inputs, layer->inputs, model->table,
-                               at(model, model->pixels, m * layer->input_width));
-    }
-}
-
 /* Samples [from, to) of the batch, sorted by quad. */
 static void sort_block(struct batch *batch, size_t from, size_t to)
 {
@@ -141,32 +128,20 @@ static void forward_panel(const struct batch *batch, const struct native_target 
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    const void *bias = at(model, layer->bias[0], from);
-    void *out = at(model, layer->output, row * layer->output_width + from);
-    if (batch->data->dense) {
-        struct native_matrix pixels = {at(model, model->pixels, row * layer->input_width), layer->input_width};
-        struct native_matrix values = {weight->values, weight->stride};
-        model->kernels->multiply(&pixels, &values, bias, next - row, layer->inputs, weight->columns, out, layer->output_width);
-    } else {
-        model->kernels->sparse_forward(&batch->block, weight, bias, out, layer->output_width);
-    }
+    (void)next;
+    model->kernels->sparse_forward(&batch->block, weight, at(model, layer->bias[0], from),
+                                   at(model, layer->output, row * layer->output_width + from), layer->output_width);
 }
 
 static void forward_first(struct batch *batch)
 {
-    const struct native_model *model = batch->model;
-    const struct native_layer *layer = &model->layers[0];
+    const struct native_layer *layer = &batch->model->layers[0];
     size_t from, to;
-    if (batch->data->dense) {
-        meet(batch); /* the step before has done with the pixels */
-        expand_rows(batch);
-        meet(batch);
-    }
     columns_of(batch, layer->output_width, &from, &to);
     if (from == to) return;
     for (size_t row = 0, next; row < batch->rows; row = next) {
-        next = batch->data->dense ? batch->rows : block_end(batch, row);
-        if (!batch->data->dense) sort_block(batch, row, next);
+        next = block_end(batch, row);
+        sort_block(batch, row, next);
         each_panel(batch, row, next, forward_panel);
     }
     activate(batch, layer, 0, batch->rows, from, to);
@@ -218,7 +193,7 @@ static void backward_layer(const struct batch *batch, uint32_t n)
     struct native_matrix values = {weight.values, weight.stride};
     struct native_matrix output = {at(model, below->output, from), below->output_width};
     void *out = at(model, below->delta, from);
-    kernels->multiply(&delta, &values, NULL, batch->rows, layer->outputs, to - from, out, below->output_width);
+    kernels->multiply(&delta, &values, batch->rows, layer->outputs, to - from, out, below->output_width);
     kernels->activate_backward(below->activation, &output, batch->rows, to - from, out, below->output_width);
     kernels->multiply_update(&delta, &output, layer->outputs, batch->rows, &weight, &batch->update);
 }
@@ -228,20 +203,14 @@ static void backward_panel(const struct batch *batch, const struct native_target
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
     struct native_matrix delta = {at(model, layer->delta, row * layer->output_width + from), layer->output_width};
-    if (batch->data->dense) {
-        struct native_matrix pixels = {at(model, model->pixels, row * layer->input_width), layer->input_width};
-        model->kernels->multiply_update(&pixels, &delta, layer->inputs, next - row, weight, &batch->update);
-    } else {
-        model->kernels->sparse_backward(&batch->block, &delta, at(model, model->kept, model->first_rows * from), row == 0,
-                                        next == batch->rows, weight, &batch->update);
-    }
+    model->kernels->sparse_backward(&batch->block, &delta, at(model, model->kept, model->first_rows * from), row == 0,
+                                    next == batch->rows, weight, &batch->update);
 }
 
 static void backward_first(struct batch *batch)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    bool dense = batch->data->dense, one_block = batch->rows <= BLOCK_ROWS;
     size_t from, to;
     columns_of(batch, layer->output_width, &from, &to);
     if (from == to) return;
@@ -249,8 +218,8 @@ static void backward_first(struct batch *batch)
     struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
     model->kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
     for (size_t row = 0, next; row < batch->rows; row = next) {
-        next = dense ? batch->rows : block_end(batch, row);
-        if (!dense && !one_block) sort_block(batch, row, next); /* a single block is left from the forward pass */
+        next = block_end(batch, row);
+        if (batch->rows > BLOCK_ROWS) sort_block(batch, row, next); /* a single block is left from the forward pass */
         each_panel(batch, row, next, backward_panel);
     }
 }
