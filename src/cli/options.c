@@ -171,8 +171,8 @@ int cli_parse(const struct command *command, const struct cli_option *options, i
 
 bool cli_given(const struct cli_arguments *arguments, const struct cli_option *options, const char *name)
 {
-    for (int i = 0; options[i].name; i++)
-        if (strcmp(options[i].name, name) == 0) return arguments->given >> i & 1;
-    CHECK(!"an option of the table");
-    return false;
+    int i = 0;
+    while (options[i].name && strcmp(options[i].name, name) != 0) i++;
+    CHECK(options[i].name);
+    return arguments->given >> i & 1;
 }

@@ -144,11 +144,18 @@ struct story {
     int kill_after, stop_after, pause_after; /* steps events; 0: never */
 };
 
+/* A string member of an event, "" when it has none. */
+static const char *text_of(const json_t *event, const char *key)
+{
+    const char *text = json_string_value(json_object_get(event, key));
+    return text ? text : "";
+}
+
 static void listen(void *context, struct worker *worker, const json_t *event)
 {
     struct story *story = context;
     struct error error;
-    const char *kind = json_string_value(json_object_get(event, "event"));
+    const char *kind = text_of(event, "event");
     size_t used = strlen(story->kinds);
     if (strcmp(kind, "step") != 0) snprintf(story->kinds + used, sizeof story->kinds - used, "%s ", kind);
     if (strcmp(kind, "step") == 0) {
@@ -157,14 +164,14 @@ static void listen(void *context, struct worker *worker, const json_t *event)
         if (story->steps == story->stop_after) assert_int_equal(worker_command(worker, WORKER_STOP, &error), 0);
         if (story->steps == story->pause_after) assert_int_equal(worker_command(worker, WORKER_PAUSE, &error), 0);
     } else if (strcmp(kind, "state") == 0) {
-        if (strcmp(json_string_value(json_object_get(event, "state")), "paused") == 0)
+        if (strcmp(text_of(event, "state"), "paused") == 0)
             assert_int_equal(worker_command(worker, WORKER_RESUME, &error), 0);
     } else if (strcmp(kind, "error") == 0) {
-        snprintf(story->message, sizeof story->message, "%s", json_string_value(json_object_get(event, "message")));
+        snprintf(story->message, sizeof story->message, "%s", text_of(event, "message"));
         story->lasts++;
     } else if (strcmp(kind, "end") == 0) {
-        snprintf(story->state, sizeof story->state, "%s", json_string_value(json_object_get(event, "state")));
-        snprintf(story->model, sizeof story->model, "%s", json_string_value(json_object_get(event, "model")));
+        snprintf(story->state, sizeof story->state, "%s", text_of(event, "state"));
+        snprintf(story->model, sizeof story->model, "%s", text_of(event, "model"));
         story->lasts++;
     }
 }
