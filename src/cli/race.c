@@ -146,6 +146,7 @@ static void take_event(struct race *race, struct lane *lane, const json_t *event
         event_kinds[i].take(lane, event);
         if (race->json && event_kinds[i].shown) cli_print_json(json_incref((json_t *)(uintptr_t)event));
     }
+    race_record_event(race, lane, event);
     if (!race->json) race_view_event(race, lane, kind);
 }
 
@@ -293,7 +294,12 @@ int race_run(struct race *race)
     sigprocmask(SIG_BLOCK, &wanted, &before);
     int signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
     double deadline = 0;
-    while (start_lanes(race)) wait_for_news(race, signals, &deadline);
+    race_record_begin(race);
+    while (start_lanes(race)) {
+        wait_for_news(race, signals, &deadline);
+        race_record_flush(race, false);
+    }
+    race_record_end(race);
     close(signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
 

@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 #include "run/supervisor.h"
+#include "store/store.h"
 
 #define RACE_MAX_LANES 8
 
@@ -14,6 +15,7 @@ struct lane {
     struct job job;
     const struct engine_ops *ops;
     struct worker *worker; /* owned while it lives */
+    struct recorder *recorder; /* owned; NULL when the run is not kept in the store */
     enum lane_state state;
     char version[64];
     uint64_t samples, steps_per_epoch;
@@ -38,6 +40,8 @@ struct race {
     size_t count;
     bool parallel, json;
     bool interrupted;
+    struct store *store;     /* owned; NULL when nothing is kept */
+    double flushed;          /* clock of the last write */
 };
 
 /* Runs all lanes to their end. Returns the exit status. Frees what the lanes own. */
@@ -49,6 +53,12 @@ double lane_seconds_per_epoch(const struct lane *lane);
 double lane_difference(const struct lane *a, const struct lane *b, uint64_t last_step);
 /* The finished or stopped lane with the least seconds an epoch, or NULL. */
 const struct lane *race_fastest(const struct race *race);
+
+/* The runs in the store (race_record.c): entered, what workers say, written some tens of times a second, ended. */
+void race_record_begin(struct race *race);
+void race_record_event(struct race *race, struct lane *lane, const json_t *event);
+void race_record_flush(struct race *race, bool now);
+void race_record_end(struct race *race);
 
 /* The picture on standard error (race_view.c): bars on a terminal, plain lines otherwise. */
 void race_view_event(const struct race *race, const struct lane *lane, const char *kind);

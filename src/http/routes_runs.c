@@ -340,7 +340,7 @@ static int continue_run(struct studio *studio, const char *run, const json_t *bo
                          run_state_name(record->state));
     if (record->state == RUN_FINISHED && epochs <= record->job.epochs)
         return error_set(error, ERROR_CONFLICT, "run %.60s has done its %u epochs: ask for more than that", run, record->job.epochs);
-    if (need_found(engine, error) || store_run_claim(studio->store, run, engine, epochs, error)) return -1;
+    if (need_found(engine, error) || store_run_claim(studio->store, run, engine, epochs, false, error)) return -1;
     return training_add(studio->training, run, NULL, error);
 }
 

@@ -165,18 +165,32 @@ out:
     return status ? -1 : 0;
 }
 
-int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, struct error *error)
+/* 0 when nobody looks after the run; a process that died has left it. */
+static int check_unowned(struct store *store, int64_t key, const char *run, struct error *error)
+{
+    sqlite3_stmt *row;
+    bool owned = false;
+    if (query_start(store, "SELECT owner FROM runs WHERE key=?", &row, error, "i", key)) return -1;
+    int status = query_step(store, row, error);
+    if (status == 1) owned = owner_alive(column_text(row, 0));
+    query_end(row);
+    if (status < 0) return -1;
+    return owned ? error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run) : 0;
+}
+
+int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, bool by_terminal,
+                    struct error *error)
 {
     char owner[OWNER_SIZE];
+    int64_t key;
     owner_self(owner);
     if (store_begin(store, error)) return -1;
-    int status = query_run(store,
+    int status = store_run_key(store, run, &key, error) || check_unowned(store, key, run, error) ||
+                 query_run(store,
                            "UPDATE runs SET state='queued', error=NULL, ended_at=NULL, engine=?, epochs=?, owner=?,"
-                           " owner_kind='server' WHERE id=? AND owner IS NULL",
-                           error, "siss", engine, (int64_t)epochs, owner, run);
-    if (!status && sqlite3_changes(store->db) == 0)
-        status = error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run);
-    if (!status) status = store_add_event(store, "run", run, 0, 0, NULL, error);
+                           " owner_kind=? WHERE key=?",
+                           error, "sissi", engine, (int64_t)epochs, owner, by_terminal ? "terminal" : "server", key) ||
+                 store_add_event(store, "run", run, 0, 0, NULL, error);
     if (!status) return store_commit(store, error);
     store_rollback(store);
     return -1;

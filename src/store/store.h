@@ -77,8 +77,10 @@ int store_run_set_state(struct store *store, const char *run, enum run_state sta
 /* NULL leaves a value as it is. */
 int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags, const char *notes,
                    struct error *error);
-/* Takes an ended run for this process, to go on with `engine` until `epochs`: state queued. */
-int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, struct error *error);
+/* Takes an ended run for this process, to go on with `engine` until `epochs`: state queued. ERROR_CONFLICT when it is
+ * being trained. */
+int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, bool by_terminal,
+                    struct error *error);
 /* Deleting hides a run; store_purge() or `forever` removes it with its folder in the home. */
 int store_run_delete(struct store *store, const char *run, bool forever, struct error *error);
 int store_run_restore(struct store *store, const char *run, struct error *error);
