@@ -17,7 +17,8 @@
 /* How often workers' words are written and listeners told. */
 #define TICK_MS 40
 #define TICKS_A_TASK_TICK 6
-#define HOUSEKEEPING_MS 60000
+#define HOUSEKEEPING_MS 1000
+#define PURGE_SECONDS 600
 #define UNDO_MS ((int64_t)24 * 3600 * 1000)
 #define THREADS 2
 /* How long runs may take to write their checkpoints at the end. */
@@ -27,6 +28,7 @@ struct life {
     struct studio studio;
     double end_by; /* clock at which it ends though runs still train; 0: not ending */
     unsigned ticks;
+    double next_purge;
     char token[33];
 };
 
@@ -45,9 +47,10 @@ static void keep_house(void *context)
     struct life *life = context;
     struct error error;
     uint32_t count;
-    if (store_mark_interrupted(life->studio.store, &count, &error) ||
-        store_purge(life->studio.store, clock_wall_ms() - UNDO_MS, &error))
-        log_error(&error);
+    if (store_mark_interrupted(life->studio.store, &count, &error)) log_error(&error);
+    if (clock_monotonic() < life->next_purge) return;
+    life->next_purge = clock_monotonic() + PURGE_SECONDS;
+    if (store_purge(life->studio.store, clock_wall_ms() - UNDO_MS, &error)) log_error(&error);
 }
 
 /* The first signal lets runs write their checkpoints, a second one ends at once. */

@@ -18,6 +18,7 @@
 #include "run/control.h"
 #include "run/events.h"
 #include "run/job.h"
+#include "run/journal.h"
 
 /* All that one run needs. It lives as long as the process. */
 struct session {
@@ -32,6 +33,7 @@ struct session {
     uint64_t saved_step;    /* global step of the last checkpoint written; UINT64_MAX: none */
     struct fit_epoch last;  /* the last epoch that ended in this process; epoch 0: none */
     uint32_t threads;
+    int journal;            /* of every loss, beside the events; -1: none */
     bool failed;            /* a callback failed, with `error` */
     struct error error;
 };
@@ -91,6 +93,7 @@ static enum fit_request on_steps(void *context, const struct fit_position *posit
                                  const double *losses, size_t count)
 {
     struct session *session = context;
+    journal_append(session->journal, first_step, losses, count);
     events_send_steps(&session->events, session->ops->id, first_step, position->train_seconds, losses, count);
     return heed(session);
 }
@@ -396,6 +399,7 @@ static int work(struct session *session, struct error *error)
 {
     if (receive_job(session, error) || prepare(session, error)) return -1;
     if (control_begin_training(&session->control)) stop_early(session);
+    session->journal = journal_open(session->now.job.run_dir, session->now.position.global_step);
     send_start(session);
     return train(session, error) || finish(session, error) ? -1 : 0;
 }

@@ -134,7 +134,8 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     char *network = js_dump(json_object_get(event, "network"));
     r->batch_size = json_integer_value(json_object_get(event, "batch_size"));
     snprintf(r->engine, sizeof r->engine, "%s", engine ? engine : "");
-    int status = points_truncate(r->store, r->key, first, error) || points_end(r->store, r->key, &steps, &r->seconds, error) ||
+    int status = points_truncate(r->store, r->key, first, error) || points_recover(r->store, r->key, r->run, first, error) ||
+                 points_end(r->store, r->key, &steps, &r->seconds, error) ||
                  query_run(r->store, "DELETE FROM epochs WHERE run=? AND global_step>?", error, "ii", r->key, first) ||
                  query_run(r->store, "DELETE FROM segments WHERE run=? AND first_step>=?", error, "ii", r->key, first) ||
                  query_run(r->store, "INSERT INTO segments (run, first_step, engine, engine_version, started_at) VALUES (?,?,?,?,?)",

@@ -1,7 +1,10 @@
 /* Runs: one row each, and what changes it. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -9,6 +12,7 @@
 #include "base/path.h"
 #include "store/database.h"
 #include "store/owner.h"
+#include "store/points.h"
 #include "store/runs.h"
 
 static const char *const state_names[RUN_STATE_COUNT] = {"queued",   "starting", "running", "paused",     "stopping",
@@ -165,6 +169,18 @@ out:
     return status ? -1 : 0;
 }
 
+/* The worker holds a lock in the run's folder as long as it lives: one whose supervisor died writes a checkpoint first. */
+static bool has_worker(struct store *store, const char *run)
+{
+    char path[JOB_PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/lock", store->home, run) >= sizeof path) return false;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    close(fd);
+    return locked;
+}
+
 /* 0 when nobody looks after the run; a process that died has left it. */
 static int check_unowned(struct store *store, int64_t key, const char *run, struct error *error)
 {
@@ -175,7 +191,7 @@ static int check_unowned(struct store *store, int64_t key, const char *run, stru
     if (status == 1) owned = owner_alive(column_text(row, 0));
     query_end(row);
     if (status < 0) return -1;
-    return owned ? error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run) : 0;
+    return owned || has_worker(store, run) ? error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run) : 0;
 }
 
 int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, bool by_terminal,
@@ -274,22 +290,38 @@ int store_purge(struct store *store, int64_t before_ms, struct error *error)
     return query_run(store, "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", error, "i", (int64_t)EVENTS_KEPT);
 }
 
+/* Its last words may not have reached the data base; the disk knows. */
+static int read_remains(struct store *store, const char *run, struct error *error)
+{
+    char path[JOB_PATH_MAX];
+    int64_t key, steps;
+    double seconds;
+    bool checkpoint = (size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", store->home, run) < sizeof path &&
+                      file_exists(path);
+    if (store_run_key(store, run, &key, error) || points_recover(store, key, run, INT64_MAX, error) ||
+        points_end(store, key, &steps, &seconds, error))
+        return -1;
+    return query_run(store, "UPDATE runs SET checkpoint=?, global_step=?, seconds=? WHERE key=?", error, "iidi", (int64_t)checkpoint,
+                     steps, seconds, key);
+}
+
 static int interrupt_if_dead(struct store *store, const char *run, struct error *error)
 {
     sqlite3_stmt *row;
-    bool dead = false, checkpoint = false;
-    char path[JOB_PATH_MAX];
+    bool dead = false;
     if (query_start(store, "SELECT owner FROM runs WHERE id=?", &row, error, "s", run)) return -1;
     int status = query_step(store, row, error);
-    if (status == 1) dead = !owner_alive(column_text(row, 0));
+    if (status == 1) dead = !owner_alive(column_text(row, 0)) && !has_worker(store, run);
     query_end(row);
     if (status < 0) return -1;
     if (!dead) return 0;
-    /* Its last words may not have reached the data base; the disk knows. */
-    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", store->home, run) < sizeof path)
-        checkpoint = file_exists(path);
-    if (checkpoint && query_run(store, "UPDATE runs SET checkpoint=1 WHERE id=?", error, "s", run)) return -1;
-    return store_run_set_state(store, run, RUN_INTERRUPTED, "the process that trained it ended before the run did", error) ? -1 : 1;
+    if (store_begin(store, error)) return -1;
+    if (read_remains(store, run, error) ||
+        store_run_set_state(store, run, RUN_INTERRUPTED, "the process that trained it ended before the run did", error)) {
+        store_rollback(store);
+        return -1;
+    }
+    return store_commit(store, error) ? -1 : 1;
 }
 
 int store_mark_interrupted(struct store *store, uint32_t *count, struct error *error)
