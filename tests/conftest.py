@@ -4,9 +4,11 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "python"))
 SOURCE = pathlib.Path(os.environ.get("NNSTUDIO_SOURCE", pathlib.Path(__file__).resolve().parents[1]))
 BINARY = pathlib.Path(os.environ.get("NNSTUDIO_BINARY", SOURCE / "build" / "nnstudio"))
 DATA = pathlib.Path(os.environ.get("NNSTUDIO_TEST_DATA", SOURCE.parent / "shared" / "data"))
@@ -58,3 +60,19 @@ def studio(binary, home, tmp_path):
 def events(result):
     """The JSON lines of `train --json`."""
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture
+def serve(binary, home, tmp_path):
+    """Starts servers that end with the test: serve("--data-dir", DIR)."""
+    from server_help import Server
+
+    servers = []
+
+    def start(*arguments, home=home):
+        servers.append(Server(binary, home, *arguments, cwd=tmp_path))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

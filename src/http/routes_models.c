@@ -238,14 +238,13 @@ static int newest_runs(struct store *store, struct drawing *drawing, struct erro
     return error_set(error, ERROR_CONFLICT, "no run has a trained model yet: train one first");
 }
 
-static int answer(struct store *store, const struct drawing *drawing, struct subject *subject, json_t *answers, json_t **input,
+static int answer(const struct drawing *drawing, struct subject *subject, json_t *answers, json_t **input,
                   struct error *error)
 {
     const struct network *network = &subject->predictor.model->network;
     double probabilities[DATASET_MAX_CLASSES];
     uint8_t *picture = malloc(subject->predictor.inputs);
     uint32_t best;
-    (void)store;
     if (!picture) return error_set_memory(error, "a picture");
     int status = subject->predictor.classes > DATASET_MAX_CLASSES
                      ? error_set(error, ERROR_CONFLICT, "the model has too many classes for a drawing")
@@ -273,14 +272,17 @@ static int compute_answers(const struct studio *studio, struct store *store, voi
     json_t *answers = json_array(), *input = NULL;
     struct subject *subject = malloc(sizeof *subject);
     int status = subject ? 0 : error_set_memory(error, "an answer");
-    if (!status && !drawing->run_count) status = newest_runs(store, drawing, error);
+    bool chosen = drawing->run_count > 0;
+    if (!status && !chosen) status = newest_runs(store, drawing, error);
     for (size_t i = 0; i < drawing->run_count && !status; i++) {
         *subject = (struct subject){0};
         memcpy(subject->run, drawing->runs[i], sizeof subject->run);
-        status = open_model(store, subject, error) || answer(store, drawing, subject, answers, &input, error) ? -1 : 0;
+        if (open_model(store, subject, error)) status = chosen ? -1 : 0; /* one whose file is gone has no say */
+        else status = answer(drawing, subject, answers, &input, error);
         predictor_close(&subject->predictor);
     }
     free(subject);
+    if (!status && !input) status = error_set(error, ERROR_CONFLICT, "no run has a trained model any more: train one first");
     if (!status)
         *out = json_pack("{s:O, s:O, s:O, s:O}", "input", json_object_get(input, "pixels"), "rows", json_object_get(input, "rows"),
                          "columns", json_object_get(input, "columns"), "answers", answers);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
 #include "store/database.h"
@@ -329,41 +330,59 @@ int store_mark_interrupted(struct store *store, uint32_t *count, struct error *e
     return for_each_id(store, "SELECT id FROM runs WHERE owner IS NOT NULL AND key > ?", 0, interrupt_if_dead, count, error);
 }
 
-int store_file_path(struct store *store, const char *run, const char *name, char **path, struct error *error)
+/* A file outside the home may have been replaced by a later run of the same name: then it is not this run's any more. */
+static int check_file(struct store *store, const char *run, const char *path, const char *sha256, struct error *error)
 {
-    sqlite3_stmt *row;
-    *path = NULL;
-    if (query_start(store, "SELECT path FROM files JOIN runs ON key=run WHERE id=? AND files.name=?", &row, error, "ss", run, name))
-        return -1;
+    char found[HASH_HEX_SIZE];
+    size_t length = strlen(store->home);
+    if (strncmp(path, store->home, length) == 0 && path[length] == '/') return 0;
+    if (!hash_file(path, found, NULL, error) && strcmp(found, sha256) == 0) return 0;
+    return error_set(error, ERROR_CONFLICT, "the model file of run %.60s is not there any more: a later run replaced it, or it was "
+                     "moved", run);
+}
+
+/* The path and digest of the only row, checked. */
+static int take_file(struct store *store, sqlite3_stmt *row, const char *run, char **path, char sha256[65], struct error *error)
+{
     int status = query_step(store, row, error);
     if (status == 1) {
         *path = strdup(column_text(row, 0));
-        status = *path ? 0 : error_set_memory(error, "a path");
-    } else if (status == 0) {
-        status = error_set(error, ERROR_NOT_FOUND, "run %.60s has no file \"%.60s\"", run, name);
+        status = *path ? copy_text(sha256, 65, column_text(row, 1), error) : error_set_memory(error, "a path");
+        if (!status) status = check_file(store, run, *path, sha256, error);
+        if (!status) status = 1;
     }
     query_end(row);
+    if (status == 1) return 1;
+    free(*path);
+    *path = NULL;
     return status;
+}
+
+int store_file_path(struct store *store, const char *run, const char *name, char **path, struct error *error)
+{
+    sqlite3_stmt *row;
+    char sha256[65];
+    *path = NULL;
+    if (query_start(store, "SELECT path, sha256 FROM files JOIN runs ON key=run WHERE id=? AND files.name=?", &row, error, "ss", run,
+                    name))
+        return -1;
+    int status = take_file(store, row, run, path, sha256, error);
+    if (status == 0) status = error_set(error, ERROR_NOT_FOUND, "run %.60s has no file \"%.60s\"", run, name);
+    return status < 0 ? -1 : 0;
 }
 
 int store_model_file(struct store *store, const char *run, char **path, char sha256[65], struct error *error)
 {
     sqlite3_stmt *row;
+    int64_t key;
     *path = NULL;
-    if (query_start(store,
-                    "SELECT path, sha256 FROM files JOIN runs ON key=run WHERE id=? ORDER BY format='safetensors' DESC, format DESC"
-                    " LIMIT 1",
-                    &row, error, "s", run))
+    if (store_run_key(store, run, &key, error) ||
+        query_start(store, "SELECT path, sha256 FROM files WHERE run=? ORDER BY format='safetensors' DESC, format DESC LIMIT 1", &row,
+                    error, "i", key))
         return -1;
-    int status = query_step(store, row, error);
-    if (status == 1) {
-        *path = strdup(column_text(row, 0));
-        status = *path ? copy_text(sha256, 65, column_text(row, 1), error) : error_set_memory(error, "a path");
-    } else if (status == 0) {
-        status = error_set(error, ERROR_CONFLICT, "run %.60s has no model file yet: let it finish or stop it", run);
-    }
-    query_end(row);
-    return status;
+    int status = take_file(store, row, run, path, sha256, error);
+    if (status == 0) status = error_set(error, ERROR_CONFLICT, "run %.60s has no model file yet: let it finish or stop it", run);
+    return status < 0 ? -1 : 0;
 }
 
 int store_run_interrupt_owner(struct store *store, const char *run, struct error *error)

@@ -1,0 +1,139 @@
+"""The server dies at any moment: nothing that was shown is lost, and the run goes on."""
+
+import os
+import pathlib
+import signal
+import sqlite3
+import time
+
+import pytest
+from server_help import Listener, losses_of
+
+SETTINGS = {"dataset": "synthetic", "limit": 4000, "epochs": 400, "seed": 3}
+
+
+def gone(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def workers_of(server):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rsplit(")")[1].split()
+            if entry.name.isdigit() and int(fields[1]) == server.process.pid:
+                found.append(int(entry.name))
+        except (OSError, IndexError):
+            pass
+    return found
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("other", ["native", "torch"])
+def test_killed_server(serve, other):
+    server = serve()
+    listener = Listener(server)
+    run = server.post("/api/runs", {"engine": "native", "settings": SETTINGS}, status=201)["id"]
+    shown = losses_of(listener.until(lambda kind, data: kind == "steps" and data["first_step"] > 3000), run)
+    workers = workers_of(server)
+    server.process.kill()
+    server.process.wait()
+    listener.close()
+    wait_until(lambda: all(gone(pid) for pid in workers))  # end of their input: they write a checkpoint and end
+
+    server = serve()
+    kept = server.wait(run, "interrupted")
+    assert kept["resumable"] and kept["error"]
+    curve = server.curve(run)
+    assert all(curve[step] == loss for step, loss in shown.items()), "a point that was shown is lost"
+    assert kept["progress"]["global_step"] == len(curve)
+
+    goal = kept["progress"]["epoch"] + 2
+    server.post(f"/api/runs/{run}/continue", {"engine": other, "epochs": goal})
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    assert [s["engine"] for s in done["segments"]] == ["native", other]
+    assert done["segments"][1]["first_step"] == len(curve)
+    whole = server.curve(run)
+    assert len(whole) == goal * 125
+
+    twin = server.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": goal}}, status=201)["id"]
+    server.wait(twin, "finished")
+    assert max(abs(a - b) for a, b in zip(whole, server.curve(twin))) < (1e-12 if other == "native" else 1e-4)
+
+
+def test_ended_server_stops_its_runs_with_a_checkpoint(serve):
+    server = serve()
+    listener = Listener(server)
+    run = server.post("/api/runs", {"engine": "native", "settings": SETTINGS}, status=201)["id"]
+    queued = [server.post("/api/runs", {"engine": "native", "settings": SETTINGS}, status=201)["id"] for _ in range(5)]
+    listener.until(lambda kind, data: kind == "steps" and data["run"] == run)
+    assert server.stop() == 0
+    server = serve()
+    assert server.get(f"/api/runs/{run}")["state"] == "stopped"
+    assert server.get(f"/api/runs/{run}")["resumable"]
+    assert {server.get(f"/api/runs/{other}")["state"] for other in queued} == {"stopped"}
+
+
+def test_killed_worker_fails_its_run_alone(serve):
+    server = serve()
+    listener = Listener(server)
+    first = server.post("/api/runs", {"engine": "native", "settings": SETTINGS}, status=201)["id"]
+    listener.until(lambda kind, data: kind == "steps" and data["run"] == first)
+    (pid,) = workers_of(server)
+    second = server.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": 100000}}, status=201)["id"]
+    listener.until(lambda kind, data: kind == "steps" and data["run"] == second)
+    os.kill(pid, signal.SIGKILL)
+    failed = server.wait(first, "failed")
+    assert "signal 9" in failed["error"]
+    assert server.get(f"/api/runs/{second}")["state"] == "running"
+    server.post(f"/api/runs/{second}/stop")
+    server.wait(second, "stopped")
+
+
+def test_newer_data_base_is_refused(studio, home):
+    home.mkdir()
+    with sqlite3.connect(home / "studio.db") as db:
+        db.execute("PRAGMA user_version=999")
+        db.execute(f"PRAGMA application_id={0x4e4e5374}")
+    db.close()
+    result = studio("serve", "--port", 0, "--home", home, status=1)
+    assert "newer nnstudio" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_foreign_data_base_is_refused(studio, home):
+    home.mkdir()
+    (home / "studio.db").write_bytes(b"this is no data base\n" * 100)
+    result = studio("serve", "--port", 0, "--home", home, status=1)
+    assert result.stderr.startswith("nnstudio: ") and result.stderr.count("\n") == 1
+
+
+def test_unwritable_home_is_refused(studio, tmp_path):
+    place = tmp_path / "file"
+    place.write_text("")
+    result = studio("serve", "--port", 0, "--home", place / "home", status=1)
+    assert result.stderr.startswith("nnstudio: ") and result.stderr.count("\n") == 1
+
+
+def test_busy_port_is_named_with_the_next(serve, studio):
+    server = serve()
+    result = studio("serve", "--port", server.port, status=1)
+    assert f"port {server.port} is in use" in result.stderr and "--port" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_two_servers_on_one_home(serve):
+    one, two = serve(), serve()
+    listener = Listener(two)
+    run = one.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": 3}}, status=201)["id"]
+    seen = listener.until(lambda kind, data: kind == "run" and data["id"] == run and data["state"] == "finished")
+    assert len(losses_of(seen, run)) == 375

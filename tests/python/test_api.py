@@ -1,0 +1,292 @@
+"""The studio's HTTP interface, as docs/internals/api.md says it: real servers, real training."""
+
+import base64
+import csv
+import io
+import json
+import subprocess
+import time
+
+import pytest
+from server_help import Listener, losses_of
+
+QUICK = {"dataset": "synthetic", "limit": 2000, "epochs": 2}
+LONG = {"dataset": "synthetic", "limit": 2000, "epochs": 100000}
+
+
+def start(server, engine="native", settings=QUICK, **more):
+    return server.post("/api/runs", {"engine": engine, "settings": settings, **more}, status=201)
+
+
+def trained(server, *arguments, **options):
+    run = start(server, *arguments, **options)["id"]
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    return done
+
+
+def test_system_and_defaults(serve):
+    server = serve()
+    system = server.get("/api/system")
+    assert [engine["id"] for engine in system["engines"]] == ["torch", "tensorflow", "native"]
+    assert system["ready"] == all(engine["found"] for engine in system["engines"])
+    assert system["cpu"]["cores"] >= 1 and system["memory"]["total_bytes"] > 0
+    settings = server.get("/api/settings/defaults")
+    assert (settings["epochs"], settings["batch_size"], settings["hidden"], settings["lr"]) == (5, 32, [128], 0.01)
+
+
+def test_preferences_are_kept(serve):
+    server = serve()
+    assert server.get("/api/preferences") == {}
+    server.call("PUT", "/api/preferences", {"theme": "dark"})
+    assert server.stop() == 0
+    assert serve().get("/api/preferences") == {"theme": "dark"}
+
+
+def test_data(serve):
+    server = serve()
+    names = [entry["name"] for entry in server.get("/api/datasets")]
+    assert names[:3] == ["synthetic", "mnist", "fashion-mnist"]
+    samples = server.get("/api/datasets/synthetic/samples?count=7&seed=5&label=3")
+    assert samples["labels"] == [3] * 7 and len(set(samples["indices"])) == 7
+    assert len(base64.b64decode(samples["pixels"])) == 7 * 28 * 28
+    assert samples == server.get("/api/datasets/synthetic/samples?count=7&seed=5&label=3")
+    stats = server.get("/api/datasets/synthetic/stats?split=test")
+    assert stats["count"] == 10000 == sum(stats["per_class"])
+    assert len(base64.b64decode(stats["mean_images"])) == 10 * 28 * 28
+    batch = server.get("/api/datasets/synthetic/engines?seed=1&batch_size=64")
+    assert batch["shape"] == [64, 784] and len({engine["batch_hash"] for engine in batch["engines"]}) == 1
+    assert batch["order_hash"] != server.get("/api/datasets/synthetic/engines?seed=2&batch_size=64")["order_hash"]
+
+
+def test_a_run_from_start_to_end(serve):
+    server = serve()
+    listener = Listener(server)
+    assert listener.next()[0] == "hello"
+    run = start(server, tags=["lecture"], name="first")
+    seen = listener.until(lambda kind, data: kind == "run" and data["state"] == "finished")
+    kinds = [kind for kind, _ in seen]
+    assert kinds[0] == "run" and kinds.count("epoch") == 2
+    done = server.get(f"/api/runs/{run['id']}")
+    assert done["name"] == "first" and done["tags"] == ["lecture"] and len(done["epochs"]) == 2
+    assert done["progress"]["global_step"] == done["progress"]["total_steps"] == 126
+    assert done["epochs"][1]["val_accuracy"] == done["last"]["val_accuracy"]
+    losses = losses_of(seen, run["id"])
+    assert [losses[step] for step in range(126)] == server.curve(run["id"])
+    (file,) = done["files"]
+    status, headers, content = server.request("GET", file["url"])
+    assert status == 200 and len(content) == file["bytes"]
+    assert headers["content-disposition"] == 'attachment; filename="first.safetensors"'
+
+
+def test_losses_are_those_of_the_command_line(serve, studio, data_dir):
+    server = serve("--data-dir", data_dir)
+    run = trained(server, settings={"dataset": "mnist", "limit": 1000, "epochs": 1})["id"]
+    result = studio("train", "--engine", "native", "--dataset", "mnist", "--data-dir", data_dir, "--limit", 1000, "--epochs", 1, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [loss for line in lines if line["event"] == "step" for loss in line["loss"]] == server.curve(run)
+
+
+def test_pause_resume_stop_continue(serve):
+    server = serve()
+    run = start(server, settings=LONG)["id"]
+    server.wait(run, "running")
+    server.post(f"/api/runs/{run}/pause")
+    paused = server.wait(run, "paused")
+    time.sleep(0.3)
+    assert server.get(f"/api/runs/{run}")["progress"]["global_step"] == paused["progress"]["global_step"]
+    server.post(f"/api/runs/{run}/continue", status=409)
+    server.post(f"/api/runs/{run}/resume")
+    server.wait(run, "running")
+    server.post(f"/api/runs/{run}/stop")
+    stopped = server.wait(run, "stopped")
+    assert stopped["resumable"] and stopped["files"]
+    server.post(f"/api/runs/{run}/stop", status=409)
+    goal = stopped["progress"]["epoch"] + 1
+    server.post(f"/api/runs/{run}/continue", {"engine": "native", "epochs": goal})
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    assert len(server.curve(run)) == goal * 63 == done["progress"]["global_step"]
+    assert [epoch["epoch"] for epoch in done["epochs"]] == list(range(1, goal + 1))
+    server.post(f"/api/runs/{run}/continue", {"epochs": goal}, status=409)
+
+
+@pytest.mark.parametrize("engines", [["torch", "native"], ["tensorflow", "torch"]])
+def test_a_run_changes_hands(serve, engines):
+    server = serve()
+    run = trained(server, engines[0])["id"]
+    server.post(f"/api/runs/{run}/continue", {"engine": engines[1], "epochs": 4})
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    assert [(s["engine"], s["first_step"]) for s in done["segments"]] == [(engines[0], 0), (engines[1], 126)]
+    assert [epoch["engine"] for epoch in done["epochs"]] == [engines[0]] * 2 + [engines[1]] * 2
+    assert len(done["files"]) == 2
+    whole = trained(server, engines[1], QUICK | {"epochs": 4})["id"]
+    assert max(abs(a - b) for a, b in zip(server.curve(run), server.curve(whole))) < 1e-4
+
+
+@pytest.mark.parametrize("mode", ["parallel", "sequence"])
+def test_showdown(serve, mode):
+    server = serve()
+    body = {"engines": ["torch", "tensorflow", "native"], "settings": QUICK, "mode": mode}
+    group = server.post("/api/showdowns", body, status=201)
+    for run in group["runs"]:
+        assert server.wait(run["id"], "finished", "failed")["state"] == "finished"
+    result = server.get(f"/api/showdowns/{group['group']}")
+    assert result["state"] == "finished" and [row["engine"] for row in result["rows"]] == body["engines"]
+    assert [d["pair"] for d in result["differences"]] == ["torch/tensorflow", "torch/native", "tensorflow/native"]
+    assert all(d["max"] < 1e-4 and d["max_first_epoch"] <= d["max"] for d in result["differences"])
+    assert "times as fast as" in result["verdict"] and "On this machine" in result["verdict"]
+    ends = [server.get(f"/api/runs/{run['id']}") for run in group["runs"]]
+    if mode == "sequence":
+        assert all(a["ended_at"] <= b["started_at"] for a, b in zip(ends, ends[1:]))
+
+
+def test_search_edit_delete_restore(serve):
+    server = serve()
+    one, two = trained(server, name="apple")["id"], trained(server, name="pear")["id"]
+    assert server.get("/api/runs?q=pear")["total"] == 1
+    assert [run["id"] for run in server.get("/api/runs?sort=name&order=asc")["runs"]] == [one, two]
+    server.call("PATCH", f"/api/runs/{one}", {"tags": ["a", "b"], "notes": "good\nrun", "name": "apple2"})
+    assert server.get("/api/runs?tag=b")["runs"][0]["notes"] == "good\nrun"
+    listener = Listener(server)
+    assert server.call("DELETE", f"/api/runs/{one}")["deleted"]
+    listener.until(lambda kind, data: kind == "removed" and data == {"run": one})
+    assert [run["id"] for run in server.get("/api/runs")["runs"]] == [two]
+    assert [run["id"] for run in server.get("/api/runs?deleted=1")["runs"]] == [one]
+    server.post(f"/api/runs/{one}/restore")
+    assert server.get("/api/runs")["total"] == 2
+    server.call("DELETE", f"/api/runs/{two}?forever=1")
+    server.get(f"/api/runs/{two}", status=404)
+
+
+def test_export(serve):
+    server = serve()
+    run = trained(server)["id"]
+    _, headers, content = server.request("GET", f"/api/runs/{run}/export?format=csv")
+    assert headers["content-disposition"] == f'attachment; filename="{run}.csv"'
+    lines = content.decode().splitlines()
+    rows = list(csv.DictReader(io.StringIO("\n".join(line for line in lines if not line.startswith("#")))))
+    assert [float(row["loss"]) for row in rows] == server.curve(run)
+    assert {row["engine"] for row in rows} == {"native"} and rows[-1]["epoch"] == "2"
+    whole = server.get(f"/api/runs/{run}/export?format=json")
+    assert whole["points"]["loss"] == server.curve(run) and len(whole["epochs"]) == 2
+
+
+def test_decimation_keeps_the_extremes(serve):
+    server = serve()
+    run = trained(server, settings=QUICK | {"epochs": 20})["id"]
+    curve = server.curve(run)
+    few = server.get(f"/api/runs/{run}/points?max=50")
+    assert few["stride"] > 1 and len(few["step"]) <= 50 and few["step"] == sorted(set(few["step"]))
+    assert min(few["loss"]) == min(curve) and max(few["loss"]) == max(curve)
+    assert all(curve[step] == loss for step, loss in zip(few["step"], few["loss"]))
+    assert few["seconds"] == sorted(few["seconds"]) and few["seconds"][0] >= 0
+    part = server.get(f"/api/runs/{run}/points?from=100&to=119")
+    assert part["step"] == list(range(100, 120)) and part["loss"] == curve[100:120] and part["total"] == len(curve)
+
+
+def test_evaluation_weights_and_drawing(serve, studio):
+    server = serve()
+    done = [trained(server, engine) for engine in ("torch", "tensorflow", "native")]
+    for run in done:
+        evaluation = server.get(f"/api/runs/{run['id']}/evaluation")
+        assert evaluation["samples"] == 10000 == sum(map(sum, evaluation["confusion"]))
+        right = sum(evaluation["confusion"][i][i] for i in range(10))
+        assert evaluation["accuracy"] == pytest.approx(right / 10000)
+        assert len(evaluation["mistakes"]) == 24
+        assert all(m["label"] != m["predicted"] for m in evaluation["mistakes"])
+        told = json.loads(studio("evaluate", run["files"][0]["path"], "--dataset", "synthetic", "--json").stdout)
+        assert told["confusion"] == evaluation["confusion"]
+        assert evaluation == server.get(f"/api/runs/{run['id']}/evaluation")
+        weights = server.get(f"/api/runs/{run['id']}/weights")
+        assert (weights["count"], weights["rows"], weights["columns"]) == (128, 28, 28)
+        assert len(base64.b64decode(weights["values"])) == 128 * 784 * 4
+    picture = bytearray(100 * 100)
+    for y in range(15, 85):
+        picture[y * 100 + 46 : y * 100 + 54] = b"\xff" * 8
+    body = {"pixels": base64.b64encode(picture).decode(), "width": 100, "height": 100}
+    answers = server.post("/api/classify", body)
+    assert {answer["run"] for answer in answers["answers"]} == {run["id"] for run in done}
+    assert all(sum(answer["probabilities"]) == pytest.approx(1) for answer in answers["answers"])
+    assert len(base64.b64decode(answers["input"])) == 784
+    one = server.post("/api/classify", body | {"runs": [done[0]["id"]]})
+    assert [answer["run"] for answer in one["answers"]] == [done[0]["id"]]
+    server.post("/api/classify", body | {"width": 99}, status=400)
+
+
+def test_a_file_that_a_later_run_replaced_is_not_shown_as_the_first(serve, studio):
+    server = serve()
+    for seed in (1, 2):
+        studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", 1000, "--epochs", 1, "--seed", seed)
+    newest, oldest = [run["id"] for run in server.get("/api/runs")["runs"]]
+    assert server.get(f"/api/runs/{newest}/evaluation")["samples"] == 10000
+    server.get(f"/api/runs/{oldest}/evaluation", status=409)
+    server.get(f"/api/runs/{oldest}/files/simple_nn.safetensors", status=409)
+
+
+def test_a_terminals_run_is_seen_live_and_stopped(serve, binary, tmp_path):
+    server = serve()
+    listener = Listener(server)
+    terminal = subprocess.Popen(
+        [binary, "train", "--engine", "native", "--dataset", "synthetic", "--limit", "4000", "--epochs", "100000"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        run = listener.until(lambda kind, data: kind == "steps")[-1][1]["run"]
+        listener.until(lambda kind, data: kind == "epoch" and data["run"] == run)
+        assert server.get(f"/api/runs/{run}")["started_by"] == "terminal"
+        server.post(f"/api/runs/{run}/pause", status=409)
+        server.post(f"/api/runs/{run}/stop")
+        assert terminal.wait(timeout=20) == 130
+    finally:
+        terminal.kill()
+        terminal.wait()
+    stopped = server.wait(run, "stopped")
+    server.post(f"/api/runs/{run}/continue", {"epochs": stopped["progress"]["epoch"] + 1})
+    assert server.wait(run, "finished", "failed")["state"] == "finished"
+
+
+def test_stream_resumes_where_it_broke(serve):
+    server = serve()
+    first = Listener(server)
+    run = start(server, settings=QUICK | {"epochs": 30})["id"]
+    seen = first.until(lambda kind, data: kind == "steps")
+    last_id = first.last_id
+    first.close()
+    server.wait(run, "finished")
+    second = Listener(server, last_id)
+    assert second.next()[0] == "hello"
+    seen += second.until(lambda kind, data: kind == "run" and data["state"] == "finished")
+    losses = losses_of(seen, run)
+    assert [losses[step] for step in range(len(losses))] == server.curve(run)
+    third = Listener(server, 10**12)
+    assert [third.next()[0], third.next()[0]] == ["hello", "reset"]
+
+
+def test_refusals_are_clear(serve):
+    server = serve()
+    for body in (
+        {}, {"engine": "keras"}, {"engine": "native", "settings": {"epochs": 0}}, {"engine": "native", "settings": {"speed": 1}},
+        {"engine": "native", "settings": {"hidden": [0]}}, {"engine": "native", "name": "../x"}, {"engine": "native", "extra": 1},
+        {"engine": "native", "tags": [1]}, {"engine": "native", "settings": []},
+    ):
+        message = server.post("/api/runs", body, status=400)["error"]["message"]
+        assert message and "\n" not in message
+    server.post("/api/runs", {"engine": "native", "settings": {"dataset": "/etc/passwd"}}, status=404)
+    server.get("/api/runs/none", status=404)
+    server.get("/api/nothing", status=404)
+    assert server.request("PUT", "/api/runs")[0] == 405
+    assert server.get("/api/runs")["total"] == 0
+
+
+def test_tasks(serve, monkeypatch, tmp_path):
+    monkeypatch.setenv("NNSTUDIO_MIRROR", (tmp_path / "nowhere").as_uri())
+    server = serve()
+    listener = Listener(server)
+    task = server.post("/api/datasets/mnist/fetch", status=202)["task"]
+    listener.until(lambda kind, data: kind == "task" and data["id"] == task and data["state"] == "failed" and data["error"])
+    assert server.get(f"/api/tasks/{task}")["state"] == "failed"
+    server.post("/api/datasets/synthetic/fetch", status=404)
+    server.post("/api/engines/native/install", status=404)
+    server.get("/api/tasks/t99", status=404)

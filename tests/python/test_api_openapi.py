@@ -1,0 +1,65 @@
+"""/api/openapi.json tells the truth: schemathesis makes requests of it and checks every answer against it."""
+
+import copy
+
+import pytest
+
+schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
+
+# A stream never ends; fetching and installing go out into the world.
+LEFT_OUT = ("/api/events", "/api/datasets/{name}/fetch", "/api/engines/{engine}/install")
+
+
+@pytest.fixture
+def described(serve):
+    server = serve()
+    done = server.post("/api/runs", {"engine": "native", "settings": {"limit": 320, "epochs": 1}}, status=201)["id"]
+    server.wait(done, "finished")
+    return server, server.get("/api/openapi.json"), done
+
+
+def test_every_operation_answers_as_described(described):
+    server, document, done = described
+    for path in LEFT_OUT:
+        document["paths"].pop(path)
+    for path in [path for path in document["paths"] if path.startswith("/api/registry")]:
+        document["paths"].pop(path)
+    # Runs that are started must end soon.
+    schemas = document["components"]["schemas"]
+    short = copy.deepcopy(schemas["Settings"]) | {"required": ["dataset", "epochs", "hidden", "limit"]}
+    short["properties"] |= {
+        "dataset": {"const": "synthetic"}, "limit": {"const": 64}, "epochs": {"enum": [1, 2]}, "hidden": {"enum": [[], [16], [8, 8]]},
+        "batch_size": {"type": "integer", "minimum": 1, "maximum": 100}, "threads": {"enum": [0, 1]},
+    }
+    for name in ("NewRun", "NewShowdown"):
+        schemas[name]["required"].append("settings")
+        schemas[name]["properties"]["settings"] = short
+    schemas["NewRun"]["properties"]["engine"] = {"const": "native"}
+    schemas["NewShowdown"]["properties"]["engines"]["items"] = {"const": "native"}
+    schemas["Continue"]["properties"] = {"engine": {"const": "native"}, "epochs": {"enum": [1, 2, 3]}}
+    schema = schemathesis.openapi.from_dict(document)
+
+    checks = [
+        schemathesis.checks.not_a_server_error,
+        schemathesis.specs.openapi.checks.status_code_conformance,
+        schemathesis.specs.openapi.checks.content_type_conformance,
+        schemathesis.specs.openapi.checks.response_schema_conformance,
+    ]
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        run_operation(operation, server.address.rstrip("/"), checks, done)
+
+
+def run_operation(operation, address, checks, done):
+    @settings(
+        max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def check(case):
+        if "id" in (case.path_parameters or {}) and len(case.path_parameters["id"]) % 2:
+            case.path_parameters["id"] = done
+        case.call_and_validate(base_url=address, checks=checks)
+
+    check()
