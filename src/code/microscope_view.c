@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #define BINS 48
 #define PICTURE_ROWS 64
 #define PICTURE_COLUMNS 128
@@ -79,10 +81,12 @@ static json_t *histogram(const struct microscope_trace *trace, const struct name
         squares += value * value;
     }
     double n = (double)(tensor->count ? tensor->count : 1), mean = sum / n, variance = squares / n - mean * mean;
+    char digest[HASH_HEX_SIZE];
+    hash_bytes(tensor->values, tensor->count * sizeof(double), digest);
     json_t *bins = json_array();
     for (size_t i = 0; i < BINS; i++) json_array_append_new(bins, json_integer((json_int_t)counts[i]));
-    return json_pack("{s:s, s:o, s:f, s:f}", "engine", trace->id, "counts", bins, "mean", mean, "std",
-                     sqrt(variance > 0 ? variance : 0));
+    return json_pack("{s:s, s:o, s:f, s:f, s:s}", "engine", trace->id, "counts", bins, "mean", mean, "std",
+                     sqrt(variance > 0 ? variance : 0), "sha256", digest);
 }
 
 /* A picture of a matrix (a vector is one row), thinned out evenly when it is large. */
@@ -167,9 +171,9 @@ int microscope_view(const struct microscope_trace *traces, size_t count, uint32_
     for (size_t i = 0; i < count; i++) {
         bool there = !traces[i].error[0];
         if (there && !model) model = &traces[i];
-        json_array_append_new(engines, json_pack("{s:s, s:s, s:s?, s:s?}", "id", traces[i].id, "title", traces[i].title, "version",
+        json_array_append_new(engines, json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "id", traces[i].id, "title", traces[i].title, "version",
                                                  json_string_value(json_object_get(traces[i].metadata, "engine_version")), "error",
-                                                 there ? NULL : traces[i].error));
+                                                 there ? NULL : traces[i].error, "indices", metadata_array(&traces[i], "indices")));
     }
     if (!model) {
         json_decref(engines);

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "code/microscope.h"
 #include "data/fetch.h"
 #include "data/preprocess.h"
 #include "data/stats.h"
@@ -231,43 +232,116 @@ static void get_stats(struct studio *studio, struct call *call)
 
 /* --- what the engines receive --- */
 
-/* Every engine is given the same order and gathers the same pixels through the same table; the digests are of exactly
- * those bytes. */
-static int batch_json(const struct dataset *dataset, const struct question *question, json_t **out, struct error *error)
+/* A digest of which samples a batch holds, in their order. */
+static json_t *indices_digest(const json_t *indices)
+{
+    char digest[HASH_HEX_SIZE], *text = json_dumps(indices, JSON_COMPACT);
+    hash_bytes(text ? text : "", text ? strlen(text) : 0, digest);
+    free(text);
+    return json_string(digest);
+}
+
+/* The digest that the microscope has of one engine's "input" tensor; NULL when the engine was not in it. */
+static const char *input_digest(const json_t *step, const char *engine)
+{
+    const json_t *stage = json_array_get(json_object_get(step, "stages"), 0), *entry;
+    const json_t *tensor = json_array_get(json_object_get(stage, "tensors"), 0);
+    size_t i;
+    json_array_foreach(json_object_get(tensor, "histogram"), i, entry)
+    {
+        if (strcmp(json_string_value(json_object_get(entry, "engine")), engine) == 0)
+            return json_string_value(json_object_get(entry, "sha256"));
+    }
+    return NULL;
+}
+
+/* What each engine really got: its own process draws the order and prepares the batch, and a digest of the tensor that
+ * went into the first layer comes back. Engines that are not here are named without one. */
+static json_t *ask_engines(const struct studio *studio, const struct question *question, const char *order_hash,
+                           const char *batch_hash, struct error *error)
+{
+    struct job job;
+    const char *names[MICROSCOPE_MAX_ENGINES];
+    char *scratch, *name;
+    json_t *step = NULL, *engines, *entry;
+    size_t count = 0, i;
+    if (library_resolve(studio->home, question->name, &name, error)) return NULL;
+    job_init(&job);
+    snprintf(job.dataset, sizeof job.dataset, "%s", name);
+    free(name);
+    engines = json_array();
+    snprintf(job.home, sizeof job.home, "%s", studio->home);
+    if (studio->data_dir) snprintf(job.data_dir, sizeof job.data_dir, "%s", studio->data_dir);
+    job.seed = (uint64_t)question->seed;
+    job.batch_size = (uint32_t)question->batch_size;
+    for (i = 0; i < engine_table_count && count < MICROSCOPE_MAX_ENGINES; i++) {
+        struct engine_probe probe;
+        engine_table[i]->probe(&probe);
+        if (probe.found) names[count++] = engine_table[i]->id;
+    }
+    if (asprintf(&scratch, "%s/scratch", studio->home) < 0) {
+        error_set_memory(error, "a path");
+    } else {
+        code_microscope(&job, names, count, 0, scratch, &step, error);
+        free(scratch);
+    }
+    json_array_foreach(json_object_get(step, "engines"), i, entry)
+    {
+        const char *id = json_string_value(json_object_get(entry, "id")), *digest = input_digest(step, id);
+        json_t *own_order = indices_digest(json_object_get(entry, "indices"));
+        bool equal = digest && strcmp(digest, batch_hash) == 0 && strcmp(json_string_value(own_order), order_hash) == 0;
+        json_array_append_new(engines, json_pack("{s:s, s:o, s:s?, s:b, s:O}", "id", id, "order_hash", own_order, "batch_hash",
+                                                 digest, "equal", (int)equal, "error", json_object_get(entry, "error")));
+    }
+    if (!step) {
+        json_decref(engines);
+        return NULL;
+    }
+    json_decref(step);
+    return engines;
+}
+
+static int batch_json(const struct studio *studio, const struct dataset *dataset, const struct question *question, json_t **out,
+                      struct error *error)
 {
     const struct split *split = &dataset->train;
     size_t image = (size_t)dataset->rows * dataset->columns;
     size_t batch = (size_t)question->batch_size < split->count ? (size_t)question->batch_size : split->count;
     uint32_t *order = malloc(split->count * sizeof *order);
-    float *values = malloc(batch * image * sizeof *values);
+    double *values = malloc(batch * image * sizeof *values);
+    json_t *indices = json_array(), *digest = NULL, *engines = NULL;
     int status = -1;
     if (!order || !values || !batch) {
         error_set_memory(error, "a batch");
         goto out;
     }
-    char order_hash[HASH_HEX_SIZE], batch_hash[HASH_HEX_SIZE];
+    char batch_hash[HASH_HEX_SIZE];
+    const float *table = preprocess_table_f32();
     double sum = 0, squares = 0, low = 1, high = 0, count = (double)(batch * image);
     fit_order((uint64_t)question->seed, 0, order, split->count);
-    for (size_t i = 0; i < batch; i++) preprocess_f32(split->pixels + order[i] * image, image, values + i * image);
+    for (size_t i = 0; i < batch; i++) {
+        json_array_append_new(indices, json_integer(order[i]));
+        for (size_t p = 0; p < image; p++) values[i * image + p] = (double)table[split->pixels[order[i] * image + p]];
+    }
     for (size_t i = 0; i < batch * image; i++) {
-        double value = (double)values[i];
-        sum += value;
-        squares += value * value;
-        if (value < low) low = value;
-        if (value > high) high = value;
+        sum += values[i];
+        squares += values[i] * values[i];
+        if (values[i] < low) low = values[i];
+        if (values[i] > high) high = values[i];
     }
     double mean = sum / count, variance = squares / count - mean * mean;
-    hash_bytes(order, split->count * sizeof *order, order_hash);
     hash_bytes(values, batch * image * sizeof *values, batch_hash);
-    json_t *engines = json_array();
-    for (size_t i = 0; i < engine_table_count; i++)
-        json_array_append_new(engines, json_pack("{s:s, s:s, s:s, s:b}", "id", engine_table[i]->id, "order_hash", order_hash,
-                                                 "batch_hash", batch_hash, "equal", 1));
-    *out = json_pack("{s:[I,I], s:s, s:f, s:f, s:f, s:o, s:s, s:s, s:o}", "shape", (json_int_t)batch, (json_int_t)image, "dtype",
+    digest = indices_digest(indices);
+    engines = ask_engines(studio, question, json_string_value(digest), batch_hash, error);
+    if (!engines) goto out;
+    *out = json_pack("{s:[I,I], s:s, s:f, s:f, s:f, s:o, s:O, s:s, s:O}", "shape", (json_int_t)batch, (json_int_t)image, "dtype",
                      "float32", "min", low, "max", high, "mean", mean, "std", js_real(variance > 0 ? __builtin_sqrt(variance) : 0),
-                     "order_hash", order_hash, "batch_hash", batch_hash, "engines", engines);
+                     "order_hash", digest, "batch_hash", batch_hash, "engines", engines);
     status = 0;
 out:
+    json_decref(indices);
+    json_decref(digest);
+    json_decref(engines);
     free(order);
     free(values);
     return status;
@@ -279,7 +353,7 @@ static int compute_batch(const struct studio *studio, struct store *store, void 
     const struct question *question = context;
     const struct dataset *dataset;
     if (borrow(studio, question, &dataset, error)) return -1;
-    int status = batch_json(dataset, question, out, error);
+    int status = batch_json(studio, dataset, question, out, error);
     library_give_back(studio->library, dataset);
     return status;
 }

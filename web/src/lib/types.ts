@@ -187,7 +187,7 @@ export interface Received {
     mean: number;
     std: number;
     order_hash: string;
-    engines: { id: EngineId; order_hash: string; batch_hash: string; equal: boolean }[];
+    engines: { id: EngineId; order_hash: string; batch_hash: string | null; equal: boolean; error: string | null }[];
 }
 
 export interface ShowdownRow {

@@ -132,14 +132,14 @@ function WhatTheyReceive({ set }: { set: DatasetInfo }) {
                         <tr key={engine.id}>
                             <th scope="row"><EngineName id={engine.id} /></th>
                             <td><Hash value={engine.order_hash} /></td>
-                            <td><Hash value={engine.batch_hash} /></td>
-                            <td>{engine.equal ? '✓ equal' : <strong class="problem">≠ differs</strong>}</td>
+                            <td>{engine.batch_hash ? <Hash value={engine.batch_hash} /> : <span class="muted">{engine.error ?? 'no answer'}</span>}</td>
+                            <td>{engine.equal ? '✓ equal' : engine.batch_hash ? <strong class="problem">≠ differs</strong> : '–'}</td>
                         </tr>
                     ))}
                 </tbody>
             </table>
             </div>
-            <p class="muted">Pixels 0 … 255 divided by 255, the same for all. The hashes are of what each engine really got: equal hashes, equal data.</p>
+            <p class="muted">Pixels 0 … 255 divided by 255, the same for all. Each engine was asked just now, in a process of its own: the hashes are of what went into its first layer.</p>
         </Card>
     );
 }
