@@ -53,10 +53,12 @@ static int measure(struct engine *engine, struct dataset *dataset, size_t batch,
         for (size_t i = 0; i < steps; i++) loss += losses[i], hits += correct[i];
         if (seconds < best) best = seconds;
         if (epoch == 0 || epoch + 1 == EPOCHS)
-            printf("epoch %u: loss %.6f, accuracy %.4f, %.1f ms\n", epoch + 1, loss / (double)steps, hits / (double)count, 1e3 * seconds);
+            printf("epoch %u: loss %.6f, accuracy %.4f, %.1f ms\n", epoch + 1,
+                   loss / (double)steps, hits / (double)count, 1e3 * seconds);
     }
     qsort(paces, EPOCHS * CHUNKS, sizeof *paces, ascending);
-    printf("undisturbed %.1f ms, %.0f ns a sample; ", 1e3 * paces[EPOCHS * CHUNKS / 10] * (double)count, 1e9 * paces[EPOCHS * CHUNKS / 10]);
+    printf("undisturbed %.1f ms, %.0f ns a sample; ",
+           1e3 * paces[EPOCHS * CHUNKS / 10] * (double)count, 1e9 * paces[EPOCHS * CHUNKS / 10]);
     printf("best %.1f ms, %.0f ns a sample, %.0f samples/s, peak %.0f MB\n", 1e3 * best, 1e9 * best / (double)count,
            (double)count / best, (double)clock_peak_rss() / 1e6);
     from = clock_monotonic();
@@ -81,7 +83,8 @@ int main(int argc, char **argv)
     const struct engine_ops *ops;
     struct engine_config config = {0};
     uint32_t hidden[8] = {128}, depth = 1;
-    if (argc < 3) return fprintf(stderr, "usage: native_step DATA-SET DATA-FOLDER [batch [threads [optimizer [dtype [hidden …]]]]]\n"), 2;
+    if (argc < 3)
+        return fprintf(stderr, "usage: native_step DATA-SET DATA-FOLDER [batch [threads [optimizer [dtype [hidden …]]]]]\n"), 2;
     config.batch_size = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 32;
     config.threads = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 1;
     for (int i = 7; i < argc && i < 15; i++) hidden[depth = (uint32_t)i - 6, i - 7] = (uint32_t)strtoul(argv[i], NULL, 10);

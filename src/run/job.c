@@ -209,13 +209,11 @@ int job_set_home(struct job *job, const char *home, struct error *error)
 
 uint32_t job_default_threads(const char *engine)
 {
-    /* At batch 32 a framework's second thread costs more than it brings. The native engine's threads meet several times a
-     * step, which pays only where each has a core to itself: those that were busy in the last minute are left alone. */
-    double load = 0;
+    /* At batch 32 a framework's second thread costs more than it brings. The native engine uses what it is given only as far
+     * as that is quicker, step by step. */
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (strcmp(engine, "native") != 0 || getloadavg(&load, 1) != 1) return 1;
-    long idle = cores - (long)(load + 0.5);
-    return idle < 1 ? 1 : idle < NATIVE_MAX_THREADS ? (uint32_t)idle : NATIVE_MAX_THREADS;
+    if (strcmp(engine, "native") != 0 || cores < 1) return 1;
+    return cores < NATIVE_MAX_THREADS ? (uint32_t)cores : NATIVE_MAX_THREADS;
 }
 
 int job_parse_hidden(struct job *job, const char *text, struct error *error)

@@ -204,8 +204,8 @@ void native_model_import(struct native_model *model, const struct parameters *so
     }
 }
 
-void native_model_export_layer(const struct native_model *model, uint32_t n, const void *weight, const void *bias, void *weight_out,
-                        void *bias_out)
+void native_model_export_layer(const struct native_model *model, uint32_t n, const void *weight, const void *bias,
+                               void *weight_out, void *bias_out)
 {
     const struct native_layer *layer = &model->layers[n];
     for (size_t j = 0; j < layer->outputs; j++) {

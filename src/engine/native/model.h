@@ -65,8 +65,8 @@ void native_model_trace_end(struct native_model *model);
 void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set);
 void native_model_export(const struct native_model *model, struct parameters *destination, uint32_t set);
 /* The same for two matrices given apart: gradients. */
-void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight, const void *bias, void *weight_out,
-                        void *bias_out);
+void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight, const void *bias,
+                               void *weight_out, void *bias_out);
 
 /* Steps over order[0 … count): as engine.h's train. */
 void native_model_train(struct native_model *model, const struct native_data *data, const uint32_t *order, size_t count,

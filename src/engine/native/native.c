@@ -45,9 +45,11 @@ static int native_open(const struct engine_config *config, struct engine **out, 
         return error_set(error, ERROR_UNAVAILABLE, "the native engine has no device \"%.40s\": use cpu", config->device);
     if (config->batch_size < 1) return error_set(error, ERROR_USAGE, "the batch size is 0: give 1 or more");
     if (config->threads < 1 || config->threads > TEAM_MAX_THREADS)
-        return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d", config->threads, TEAM_MAX_THREADS);
+        return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d", config->threads,
+                         TEAM_MAX_THREADS);
     if (config->network.layers[0].inputs > SAMPLES_MAX_INPUTS)
-        return error_set(error, ERROR_INPUT, "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
+        return error_set(error, ERROR_INPUT,
+                         "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
                          config->network.layers[0].inputs, SAMPLES_MAX_INPUTS);
     if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error)) return -1;
     struct native *native = calloc(1, sizeof *native);
@@ -69,8 +71,9 @@ static int native_attach(struct engine *engine, const struct split *split, struc
     size_t inputs = network_inputs(&native->config.network), classes = network_classes(&native->config.network);
     for (size_t s = 0; s < split->count; s++)
         if (split->labels[s] >= classes)
-            return error_set(error, ERROR_INPUT, "sample %zu has label %u but the network has %zu classes: make the last layer wider",
-                             s, split->labels[s], classes);
+            return error_set(error, ERROR_INPUT,
+                             "sample %zu has label %u but the network has %zu classes: make the last layer wider", s,
+                             split->labels[s], classes);
     samples_free(&native->lists);
     size_t rows = split->count < native->config.batch_size ? split->count : native->config.batch_size;
     if (native_model_reserve(native->model, rows, error)) return -1;
