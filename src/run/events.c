@@ -1,6 +1,7 @@
 #include "run/events.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -58,7 +59,11 @@ void events_send_steps(struct events *events, const char *engine, uint64_t first
     buffer_clear(&events->line);
     buffer_printf(&events->line, "{\"event\":\"step\",\"engine\":\"%s\",\"first_step\":%llu,\"seconds\":%.9g,\"loss\":[",
                   engine, (unsigned long long)first_step, seconds);
-    for (size_t i = 0; i < count; i++) buffer_printf(&events->line, i ? ",%.17g" : "%.17g", losses[i]);
+    for (size_t i = 0; i < count; i++) {
+        char number[32]; /* formatted once: buffer_printf() would measure first */
+        int length = snprintf(number, sizeof number, i ? ",%.17g" : "%.17g", losses[i]);
+        buffer_append(&events->line, number, (size_t)length);
+    }
     buffer_append_text(&events->line, "]}\n");
     if (!events->line.failed) write_whole(events, events->line.data, events->line.length);
     pthread_mutex_unlock(&events->mutex);
