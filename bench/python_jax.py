@@ -4,33 +4,19 @@
 Prints one line of JSON an epoch (--json) or a readable one: seconds, mean loss of the steps, test accuracy at the end.
 The first epoch's seconds hold the compilation. A last, short batch is left out, as is usual with scan.
 """
-import argparse
-import json
 import os
 import resource
 import sys
 import time
 
+from common import arguments_parser, read_split, reporter
+
 STARTED = time.perf_counter()
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", required=True, help="folder with mnist/ (and fashion-mnist/) in IDX files")
-    parser.add_argument("--data", default="mnist")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd")
-    parser.add_argument("--lr", type=float, default=None, help="default 0.01 (sgd) or 0.001 (adam)")
-    parser.add_argument("--threads", type=int, default=0, help="processors to use; 0: all")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    return parser.parse_args()
-
-
 def main():
-    arguments = parse_arguments()
+    parser = arguments_parser(__doc__.splitlines()[0], 0, "processors to use; 0: all")
+    arguments = parser.parse_args()
     if arguments.threads:  # XLA sizes its pool by the processors it may use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:arguments.threads])
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -40,7 +26,6 @@ def main():
         print("python_jax.py: JAX is not installed: pip install jax", file=sys.stderr)
         return 1
     import jax.numpy as jnp
-    from idx import read_split
 
     folder = os.path.join(arguments.data_dir, arguments.data)
     x, y = (jnp.asarray(part) for part in read_split(folder, "train"))
@@ -82,8 +67,7 @@ def main():
         order = jax.random.permutation(key, len(x))[:steps * arguments.batch_size]
         return jax.lax.scan(step, state, order.reshape(steps, arguments.batch_size))
 
-    def report(values, words):
-        print(json.dumps(values) if arguments.json else words, flush=True)
+    report = reporter(arguments)
 
     key, first, second = jax.random.split(jax.random.key(arguments.seed), 3)
     state = {"p": [draw_layer(first, x.shape[1], arguments.hidden), draw_layer(second, arguments.hidden, 10)]}

@@ -3,37 +3,22 @@
 
 Prints one line of JSON an epoch (--json) or a readable one: seconds, mean loss of the steps, test accuracy at the end.
 """
-import argparse
-import json
 import os
 import resource
 import sys
 import time
 
+from common import arguments_parser, read_split, reporter
+
 STARTED = time.perf_counter()
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", required=True, help="folder with mnist/ (and fashion-mnist/) in IDX files")
-    parser.add_argument("--data", default="mnist")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd")
-    parser.add_argument("--lr", type=float, default=None, help="default 0.01 (sgd) or 0.001 (adam)")
-    parser.add_argument("--threads", type=int, default=0, help="0: TensorFlow's own choice")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    return parser.parse_args()
-
-
 def main():
-    arguments = parse_arguments()
+    parser = arguments_parser(__doc__.splitlines()[0], 0, "0: TensorFlow's own choice")
+    arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow
-    from idx import read_split
 
     if arguments.threads:
         tensorflow.config.threading.set_intra_op_parallelism_threads(arguments.threads)
@@ -56,8 +41,7 @@ def main():
     model.compile(optimizer=optimizer, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                   metrics=["accuracy"])
 
-    def report(values, words):
-        print(json.dumps(values) if arguments.json else words, flush=True)
+    report = reporter(arguments)
 
     class Report(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

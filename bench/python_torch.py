@@ -4,52 +4,23 @@
 Prints a line when ready, one an epoch (seconds, mean loss of its steps) and one at the end (test accuracy, peak memory);
 with --json each is a JSON object. The loop is the idiomatic one with nothing slow in it: no DataLoader, no item() a step, losses summed on the device.
 """
-import argparse
-import gzip
-import json
 import os
 import resource
 import sys
 import time
 
+from common import arguments_parser, read_split, reporter
+
 STARTED = time.perf_counter()
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", required=True, help="folder with mnist/ (and fashion-mnist/) in IDX files")
-    parser.add_argument("--data", default="mnist")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd")
-    parser.add_argument("--lr", type=float, default=None, help="default 0.01 (sgd) or 0.001 (adam)")
+def main():
+    parser = arguments_parser(__doc__.splitlines()[0], 1, "0: PyTorch's own choice")
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--fused", action="store_true", help="the optimizer's fused kernel")
-    parser.add_argument("--threads", type=int, default=1, help="0: PyTorch's own choice")
     parser.add_argument("--record", action="store_true", help="keep every step's loss and count right answers, as the studio does")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    return parser.parse_args()
-
-
-def read_idx(folder, name):
-    """The array of an IDX file, plain or .gz, as bytes after its header."""
-    import numpy
-    path = os.path.join(folder, name)
-    opener = open
-    if not os.path.exists(path):
-        path, opener = path + ".gz", gzip.open
-    with opener(path, "rb") as file:
-        content = file.read()
-    dimensions = content[3]
-    shape = [int.from_bytes(content[4 + 4 * i:8 + 4 * i], "big") for i in range(dimensions)]
-    return numpy.frombuffer(content, numpy.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def main():
-    arguments = parse_arguments()
+    arguments = parser.parse_args()
     if arguments.threads:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(arguments.threads)
     import torch
@@ -59,9 +30,8 @@ def main():
     device = torch.device(arguments.device)
 
     def tensors(part):
-        pixels = torch.tensor(read_idx(folder, part + "-images-idx3-ubyte")).flatten(1).float().div_(255)
-        labels = torch.tensor(read_idx(folder, part + "-labels-idx1-ubyte")).long()
-        return pixels.to(device), labels.to(device)
+        pixels, labels = read_split(folder, part)
+        return torch.from_numpy(pixels).to(device), torch.from_numpy(labels).long().to(device)
 
     x, y = tensors("train")
     test_x, test_y = tensors("t10k")
@@ -75,8 +45,7 @@ def main():
     else:
         optimizer = torch.optim.Adam(model.parameters(), lr=arguments.lr or 0.001, fused=arguments.fused or None)
 
-    def report(values, words):
-        print(json.dumps(values) if arguments.json else words, flush=True)
+    report = reporter(arguments)
 
     report({"event": "ready", "torch": torch.__version__, "seconds": time.perf_counter() - STARTED},
            f"ready after {time.perf_counter() - STARTED:.2f} s, PyTorch {torch.__version__}")
