@@ -30,11 +30,13 @@ struct training {
     bool stopping;
 };
 
+/* The last of a run: the one before may just be ending. */
 static struct session *find(const struct training *training, const char *run)
 {
-    struct session *session = training->sessions;
-    while (session && strcmp(session->run, run) != 0) session = session->next;
-    return session;
+    struct session *found = NULL;
+    for (struct session *session = training->sessions; session; session = session->next)
+        if (strcmp(session->run, run) == 0) found = session;
+    return found;
 }
 
 int training_create(struct studio *studio, struct training **out, struct error *error)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,9 @@
 #include "run/events.h"
 #include "run/job.h"
 #include "run/journal.h"
+
+/* How long the run's folder may still be another's. */
+#define LOCK_SECONDS 2.0
 
 /* All that one run needs. It lives as long as the process. */
 struct session {
@@ -135,7 +139,10 @@ static int claim_run_dir(struct session *session, struct error *error)
         error_set_errno(error, errno, "cannot write %s", lock);
         goto out;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
+    /* The worker before may have said its last word and not be gone yet. */
+    double patience = clock_monotonic() + LOCK_SECONDS;
+    while ((status = flock(fd, LOCK_EX | LOCK_NB)) && clock_monotonic() < patience) poll(NULL, 0, 5);
+    if (status) {
         close(fd);
         error_set(error, ERROR_CONFLICT, "the run %s is being trained already: wait for it, or stop it first", job->run);
         goto out;

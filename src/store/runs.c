@@ -187,12 +187,12 @@ static int check_unowned(struct store *store, int64_t key, const char *run, stru
 {
     sqlite3_stmt *row;
     bool owned = false;
-    if (query_start(store, "SELECT owner FROM runs WHERE key=?", &row, error, "i", key)) return -1;
+    if (query_start(store, "SELECT owner FROM runs WHERE key=? AND owner IS NOT NULL", &row, error, "i", key)) return -1;
     int status = query_step(store, row, error);
-    if (status == 1) owned = owner_alive(column_text(row, 0));
+    if (status == 1) owned = owner_alive(column_text(row, 0)) || has_worker(store, run);
     query_end(row);
     if (status < 0) return -1;
-    return owned || has_worker(store, run) ? error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run) : 0;
+    return owned ? error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run) : 0;
 }
 
 int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, bool by_terminal,
