@@ -1,0 +1,312 @@
+"""Closed to strangers, and hard to break: every rule of docs/internals/http.md has its test."""
+
+import http.client
+import json
+import os
+import pathlib
+import socket
+import threading
+import time
+
+import pytest
+from server_help import Listener
+
+PATIENCE = 20  # HTTP_PATIENCE_SECONDS
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+
+
+def alive(server):
+    return server.get("/api/settings/defaults")["epochs"] == 5
+
+
+def addresses(pid):
+    """Local addresses of the process's listening sockets."""
+    inodes = set()
+
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(fd)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in open(f"/proc/{pid}/net/{table}").read().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                found.append(fields[1].split(":")[0])
+    return found
+
+
+def test_only_loopback_unless_told(serve):
+    assert addresses(serve().process.pid) == ["0100007F"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "10.0.0.1", "", "[::1", "localhost.evil:1", "a@127.0.0.1"])
+def test_foreign_host_is_refused(serve, host):
+    status, _, body = serve().request("GET", "/api/system", headers={"Host": host})
+    assert status == 403 and b"Host" in body
+
+
+def test_own_hosts_are_taken(serve):
+    server = serve()
+    for host in ("127.0.0.1", f"localhost:{server.port}", "[::1]:1", "LOCALHOST", "127.0.0.2:99"):
+        assert server.request("GET", "/api/settings/defaults", headers={"Host": host})[0] == 200
+    assert status_of(server.raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")) == 403
+    twice = f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode()
+    assert status_of(server.raw(twice)) == 400
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1"])
+def test_foreign_origin_is_refused(serve, origin):
+    server = serve()
+    assert server.request("POST", "/api/runs", {"engine": "native"}, {"Origin": origin})[0] == 403
+    assert server.request("GET", "/api/runs", headers={"Origin": origin})[0] == 403
+    assert server.get("/api/runs")["total"] == 0
+
+
+def test_own_origin_is_taken(serve):
+    server = serve()
+    own = f"http://{server.host}:{server.port}"
+    assert server.request("PUT", "/api/preferences", {"a": 1}, {"Origin": own})[0] == 200
+
+
+def test_cross_site_fetches_are_refused(serve):
+    server = serve()
+    for mode in ("no-cors", "cors"):
+        assert server.request("GET", "/api/runs", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode})[0] == 403
+    assert server.request("GET", "/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})[0] == 200
+    assert server.request("GET", "/", headers={"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"})[0] == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx", ""])
+def test_a_form_cannot_make_changes(serve, kind):
+    server = serve()
+    assert server.request("POST", "/api/runs", '{"engine":"native"}', {"Content-Type": kind})[0] == 415
+    assert server.get("/api/runs")["total"] == 0
+
+
+def test_headers_on_every_answer(serve):
+    server = serve()
+    for path in ("/", "/runs/abc", "/api/system", "/api/nothing", "/nothing", "/assets/nothing.js"):
+        _, headers, _ = server.request("GET", path)
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+        assert "access-control-allow-origin" not in headers
+
+
+# --- the token ---
+
+
+def test_other_addresses_need_a_token(serve):
+    server = serve("--host", "0.0.0.0")
+    token = server.address.split("?token=")[1]
+    assert len(token) == 32
+    assert server.request("GET", "/api/system")[0] == 401
+    assert server.request("GET", "/")[0] == 401
+    assert server.request("GET", "/api/events")[0] == 401
+    for wrong in ("", "x" * 32, token[:-1], token + "0"):
+        assert server.request("GET", "/api/system", headers={"Authorization": f"Bearer {wrong}"})[0] == 401
+        assert server.request("GET", f"/?token={wrong}")[0] == 401
+    assert server.request("GET", "/api/system", headers={"Authorization": f"Bearer {token}"})[0] == 200
+    status, headers, _ = server.request("GET", f"/runs?token={token}")
+    assert status == 303 and headers["location"] == "/runs"
+    cookie = headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert server.request("GET", "/", headers={"Cookie": "a=b; " + cookie.split(";")[0]})[0] == 200
+    assert server.request("GET", "/", headers={"Cookie": f"x{cookie.split(';')[0]}"})[0] == 401
+    assert server.request("GET", "/", headers={"Cookie": cookie.split(";")[0], "Host": "evil.example"})[0] == 403
+    assert server.request("GET", f"//evil.example/?token={token}")[0] == 401
+
+
+def test_a_chosen_token(serve, studio):
+    server = serve("--token", "correct-horse")
+    assert server.request("GET", "/api/runs")[0] == 401
+    assert server.request("GET", "/api/runs", headers={"Authorization": "Bearer correct-horse"})[0] == 200
+    assert "too short" in studio("serve", "--port", 0, "--token", "abc", status=2).stderr
+
+
+# --- no path leaves the home ---
+
+OUTSIDE = [
+    "/../../etc/passwd", "/assets/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/..%2f..%2fetc%2fpasswd",
+    "/api/runs/../../etc/passwd", "/api/runs/x/files/..%2f..%2fetc%2fpasswd", "/api/runs/..%2f..%2f/files/x", "/api/runs/%00/files/a",
+    "/api/datasets/..%2f..%2f..%2fetc/stats", "/api/datasets/%2fetc%2fpasswd/samples", "/api/datasets/.hidden/stats", "//etc/passwd",
+    "/api/runs/x/files/%2fetc%2fpasswd",
+]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_no_path_leaves_the_home(serve, path):
+    server = serve()
+    answer = server.raw(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    assert status_of(answer) in (400, 404), answer[:300]
+    assert b"root:" not in answer
+
+
+@pytest.mark.parametrize("settings", [{"dataset": "../../etc"}, {"dataset": "/etc"}, {"from": "/etc/passwd"}, {"from": "../x"}, {"device": "x" * 40}])
+def test_no_setting_names_a_path(serve, settings):
+    status, _, body = serve().request("POST", "/api/runs", {"engine": "native", "settings": settings})
+    assert status in (400, 404), body
+
+
+# --- slow, huge, malformed, half-closed ---
+
+
+def test_large_bodies_are_refused(serve):
+    server = serve()
+    announced = b"POST /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n{"
+    assert status_of(server.raw(announced)) == 413
+    chunked = b"POST /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    try:
+        answer = server.raw(chunked + (b"10000\r\n" + b"x" * 0x10000 + b"\r\n") * 64)
+    except (BrokenPipeError, ConnectionResetError):
+        answer = b""
+    assert status_of(answer) in (None, 400, 413)
+    status, _, _ = server.request("PUT", "/api/preferences", {"a": "x" * 70000})
+    assert status == 400
+    assert alive(server)
+
+
+def test_large_headers_are_refused(serve):
+    server = serve()
+    try:
+        answer = server.raw(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"y" * 100000 + b"\r\n\r\n")
+    except (BrokenPipeError, ConnectionResetError):
+        answer = b""
+    assert status_of(answer) in (None, 400, 413, 431)
+    assert status_of(server.raw(b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n")) != 200
+    assert alive(server)
+
+
+MALFORMED = [
+    b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 1000,
+    b"GET / HTTP/1.1\r\nbroken header\r\n\r\n", b"POST /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+    b"POST /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: abc\r\n\r\n", b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    b"BREW / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"GET /api/runs?limit=%zz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
+    b"POST /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"CONNECT evil.example:443 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"GET /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nX: a\r\n b\r\nConnection: close\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("half_close", [False, True])
+def test_malformed_requests_are_survived(serve, half_close):
+    server = serve()
+    for data in MALFORMED:
+        answer = server.raw(data, timeout=0.5, half_close=half_close)
+        status = status_of(answer)
+        assert status is None or status >= 400 or data.endswith(b" b\r\nConnection: close\r\n\r\n"), (data, answer[:100])
+    assert alive(server)
+
+
+def test_smuggling_is_refused(serve):
+    server = serve()
+    both = (
+        b"POST /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n"
+        b"\r\n0\r\n\r\nGET /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    )
+    answer = server.raw(both)
+    assert status_of(answer) == 400 and answer.count(b"HTTP/1.1 ") == 1
+    assert alive(server)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"engine":"native"', '{"a":1,"a":2}', '{"engine":"\\ud800"}', "\xff", "[" * 100000, '{"engine":1}'])
+def test_malformed_json_is_refused(serve, text):
+    status, _, body = serve().request("POST", "/api/runs", text.encode("latin-1"))
+    assert status == 400 and json.loads(body)["error"]["message"]
+
+
+def test_half_closed_and_abandoned_requests_are_survived(serve):
+    server = serve()
+    for _ in range(50):
+        link = socket.create_connection((server.host, server.port))
+        link.sendall(b"GET /api/datasets/synthetic/stats HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        link.shutdown(socket.SHUT_WR)
+        link.close()
+    for _ in range(20):
+        link = socket.create_connection((server.host, server.port))
+        link.sendall(b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        link.close()
+    run = server.post("/api/runs", {"engine": "native", "settings": {"limit": 500, "epochs": 1}}, status=201)["id"]
+    assert server.wait(run, "finished")
+    assert alive(server)
+
+
+def test_slow_clients_are_cut_off(serve):
+    """Slowloris: a byte now and then does not keep a connection, and nobody else waits meanwhile."""
+    server = serve()
+    links = []
+    for _ in range(100):
+        link = socket.create_connection((server.host, server.port))
+        link.sendall(b"GET /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        links.append(link)
+    end, ended = time.monotonic() + PATIENCE + 10, 0
+    while links and time.monotonic() < end:
+        assert alive(server)
+        time.sleep(0.5)
+        for link in list(links):
+            try:
+                link.sendall(b"X-a: b\r\n")
+                link.setblocking(False)
+                if link.recv(1000) == b"":
+                    raise ConnectionResetError
+            except BlockingIOError:
+                link.setblocking(True)
+            except OSError:
+                links.remove(link)
+                link.close()
+                ended += 1
+    for link in links:
+        link.close()
+    assert ended == 100
+
+
+def test_a_listener_that_does_not_read_does_not_fill_memory(serve):
+    server = serve()
+    idle = socket.create_connection((server.host, server.port))
+    idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    idle.sendall(b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    before = resident(server.process.pid)
+    run = server.post("/api/runs", {"engine": "native", "settings": {"limit": 20000, "epochs": 100}}, status=201)["id"]
+    listener = Listener(server)
+    listener.until(lambda kind, data: kind == "run" and data["id"] == run and data["progress"]["epoch"] >= 60)
+    assert resident(server.process.pid) - before < 50e6
+    server.post(f"/api/runs/{run}/stop")
+    server.wait(run, "stopped", "finished")
+    idle.close()
+
+
+def resident(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+
+
+def test_many_connections_at_once(serve):
+    server = serve()
+    failures = []
+
+    def ask():
+        try:
+            connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
+            for _ in range(20):
+                connection.request("GET", "/api/settings/defaults")
+                assert connection.getresponse().read()
+            connection.close()
+        except Exception as problem:  # noqa: BLE001
+            failures.append(problem)
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
