@@ -4,7 +4,7 @@
 #include "http/router.h"
 
 const struct route_group *const route_groups[] = {&routes_system, &routes_datasets, &routes_runs,
-                                                   &routes_showdowns, &routes_models, &routes_tasks, &routes_code};
+                                                   &routes_showdowns, &routes_models, &routes_tasks, &routes_code, &routes_registry};
 const size_t route_group_count = sizeof route_groups / sizeof route_groups[0];
 
 /* A constant of ours: one that does not parse is a mistake in the table. */

@@ -29,4 +29,12 @@ int refuse_others(const json_t *body, const char *const *known, struct error *er
 /* "tags": an array of at most 20 short texts, or absent. Borrowed; NULL when absent. */
 int read_tags(const json_t *body, const json_t **tags, struct error *error);
 
+/* A picture that came in a request: "pixels" (base64), "width", "height". */
+#define DRAWING_BYTES_MAX ((size_t)1 << 20)
+struct drawing {
+    uint32_t width, height;
+    uint8_t pixels[DRAWING_BYTES_MAX]; /* 0 background … 255 ink, row-major */
+};
+int read_pixels(const json_t *body, struct drawing *drawing, struct error *error);
+
 #endif

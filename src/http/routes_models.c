@@ -15,7 +15,6 @@
 
 #define MISTAKES_SHOWN 24
 #define CHUNK 500
-#define DRAWING_BYTES_MAX ((size_t)1 << 20)
 #define ANSWERS_MAX 16
 
 /* --- the model of a run --- */
@@ -220,25 +219,24 @@ static void get_weights(struct studio *studio, struct call *call)
 
 /* --- a drawing --- */
 
-struct drawing {
-    uint32_t width, height;
+struct asking {
+    struct drawing drawing;
     size_t run_count;
     char runs[ANSWERS_MAX][64];
-    uint8_t pixels[DRAWING_BYTES_MAX];
 };
 
 /* The newest run of each engine that has a model. */
-static int newest_runs(struct store *store, struct drawing *drawing, struct error *error)
+static int newest_runs(struct store *store, struct asking *asking, struct error *error)
 {
-    for (size_t i = 0; i < engine_table_count && drawing->run_count < ANSWERS_MAX; i++) {
-        if (store_newest_model(store, engine_table[i]->id, drawing->runs[drawing->run_count], error)) return -1;
-        if (drawing->runs[drawing->run_count][0]) drawing->run_count++;
+    for (size_t i = 0; i < engine_table_count && asking->run_count < ANSWERS_MAX; i++) {
+        if (store_newest_model(store, engine_table[i]->id, asking->runs[asking->run_count], error)) return -1;
+        if (asking->runs[asking->run_count][0]) asking->run_count++;
     }
-    if (drawing->run_count) return 0;
+    if (asking->run_count) return 0;
     return error_set(error, ERROR_CONFLICT, "no run has a trained model yet: train one first");
 }
 
-static int answer(const struct drawing *drawing, struct subject *subject, json_t *answers, json_t **input,
+static int answer(const struct asking *asking, struct subject *subject, json_t *answers, json_t **input,
                   struct error *error)
 {
     const struct network *network = &subject->predictor.model->network;
@@ -248,7 +246,7 @@ static int answer(const struct drawing *drawing, struct subject *subject, json_t
     if (!picture) return error_set_memory(error, "a picture");
     int status = subject->predictor.classes > DATASET_MAX_CLASSES
                      ? error_set(error, ERROR_CONFLICT, "the model has too many classes for a drawing")
-                     : picture_normalise(drawing->pixels, drawing->width, drawing->height, network->rows, network->columns, picture,
+                     : picture_normalise(asking->drawing.pixels, asking->drawing.width, asking->drawing.height, network->rows, network->columns, picture,
                                          error);
     if (!status) status = predictor_predict(&subject->predictor, picture, probabilities, &best, error);
     if (!status) {
@@ -268,17 +266,17 @@ static int answer(const struct drawing *drawing, struct subject *subject, json_t
 static int compute_answers(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
 {
     (void)studio;
-    struct drawing *drawing = context;
+    struct asking *asking = context;
     json_t *answers = json_array(), *input = NULL;
     struct subject *subject = malloc(sizeof *subject);
     int status = subject ? 0 : error_set_memory(error, "an answer");
-    bool chosen = drawing->run_count > 0;
-    if (!status && !chosen) status = newest_runs(store, drawing, error);
-    for (size_t i = 0; i < drawing->run_count && !status; i++) {
+    bool chosen = asking->run_count > 0;
+    if (!status && !chosen) status = newest_runs(store, asking, error);
+    for (size_t i = 0; i < asking->run_count && !status; i++) {
         *subject = (struct subject){0};
-        memcpy(subject->run, drawing->runs[i], sizeof subject->run);
+        memcpy(subject->run, asking->runs[i], sizeof subject->run);
         if (open_model(store, subject, error)) status = chosen ? -1 : 0; /* one whose file is gone has no say */
-        else status = answer(drawing, subject, answers, &input, error);
+        else status = answer(asking, subject, answers, &input, error);
         predictor_close(&subject->predictor);
     }
     free(subject);
@@ -291,7 +289,7 @@ static int compute_answers(const struct studio *studio, struct store *store, voi
     return status;
 }
 
-static int read_runs(const json_t *body, struct drawing *drawing, struct error *error)
+static int read_runs(const json_t *body, struct asking *asking, struct error *error)
 {
     const json_t *list = json_object_get(body, "runs");
     if (!list || json_is_null(list)) return 0;
@@ -299,21 +297,19 @@ static int read_runs(const json_t *body, struct drawing *drawing, struct error *
         return error_set(error, ERROR_INPUT, "\"runs\" must be an array of at most %d ids", ANSWERS_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *id = json_string_value(json_array_get(list, i));
-        if (!id || strlen(id) >= sizeof drawing->runs[0]) return error_set(error, ERROR_INPUT, "a run's id must be a short text");
-        snprintf(drawing->runs[drawing->run_count++], sizeof drawing->runs[0], "%s", id);
+        if (!id || strlen(id) >= sizeof asking->runs[0]) return error_set(error, ERROR_INPUT, "a run's id must be a short text");
+        snprintf(asking->runs[asking->run_count++], sizeof asking->runs[0], "%s", id);
     }
     return 0;
 }
 
-static int read_drawing(const json_t *body, struct drawing *drawing, struct error *error)
+int read_pixels(const json_t *body, struct drawing *drawing, struct error *error)
 {
-    static const char *const known[] = {"pixels", "width", "height", "runs", NULL};
     const char *text;
     unsigned char *bytes;
     size_t size;
-    if (refuse_others(body, known, error) || js_need_string(body, "pixels", &text, error) ||
-        js_get_u32(body, "width", 1, 2048, &drawing->width, error) || js_get_u32(body, "height", 1, 2048, &drawing->height, error) ||
-        read_runs(body, drawing, error) || base64_decode(text, DRAWING_BYTES_MAX, &bytes, &size, error))
+    if (js_need_string(body, "pixels", &text, error) || js_get_u32(body, "width", 1, 2048, &drawing->width, error) ||
+        js_get_u32(body, "height", 1, 2048, &drawing->height, error) || base64_decode(text, DRAWING_BYTES_MAX, &bytes, &size, error))
         return -1;
     int status = size == (size_t)drawing->width * drawing->height && size <= DRAWING_BYTES_MAX
                      ? 0
@@ -326,14 +322,16 @@ static int read_drawing(const json_t *body, struct drawing *drawing, struct erro
 
 static void post_classify(struct studio *studio, struct call *call)
 {
+    static const char *const known[] = {"pixels", "width", "height", "runs", NULL};
     struct error error;
-    struct drawing *drawing = calloc(1, sizeof *drawing);
-    if (!drawing) error_set_memory(&error, "a drawing");
-    if (drawing && !read_drawing(call_body(call), drawing, &error)) {
-        call_compute(studio, call, compute_answers, drawing);
+    const json_t *body = call_body(call);
+    struct asking *asking = calloc(1, sizeof *asking);
+    if (!asking) error_set_memory(&error, "a drawing");
+    if (asking && !refuse_others(body, known, &error) && !read_runs(body, asking, &error) && !read_pixels(body, &asking->drawing, &error)) {
+        call_compute(studio, call, compute_answers, asking);
         return;
     }
-    free(drawing);
+    free(asking);
     call_fail(call, &error);
 }
 

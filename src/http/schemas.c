@@ -114,5 +114,43 @@ const struct schema schemas[] = {
              "\"batch\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":65535},\"run\":{\"type\":\"string\",\"maxLength\":63}}}"},
     {"Microscope", "{\"type\":\"object\",\"required\":[\"batch\",\"engines\",\"stages\"],\"properties\":{\"batch\":{\"type\":\"object\"},\"engines\":"
                    LIST("{\"type\":\"object\"}") ",\"stages\":" LIST("{\"type\":\"object\"}") "}}"},
+    {"Workspace",
+     "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[],"
+     "\"properties\":{\"config\":{\"type\":\"string\",\"maxLength\":16384},"
+     "\"subscription_id\":{\"type\":\"string\",\"maxLength\":255},\"resource_group\":{\"type\":\"string\","
+     "\"maxLength\":255},\"workspace_name\":{\"type\":\"string\",\"maxLength\":255}}}"},
+    {"SignIn",
+     "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[],"
+     "\"properties\":{\"sign_in\":{\"enum\":[\"auto\",\"service-principal\",\"workload-identity\",\"azure-cli\","
+     "\"managed-identity\",\"device-code\",\"browser\"]},\"tenant\":{\"type\":\"string\",\"maxLength\":255},"
+     "\"client_id\":{\"type\":\"string\",\"maxLength\":255}}}"},
+    {"NewRegistration",
+     "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"run\",\"format\",\"target\"],"
+     "\"properties\":{\"run\":{\"type\":\"string\",\"maxLength\":255},\"format\":{\"enum\":[\"pth\",\"h5\","
+     "\"onnx\",\"safetensors\"]},\"target\":{\"enum\":[\"azure\",\"mlflow\",\"local\"]},"
+     "\"name\":{\"type\":\"string\",\"maxLength\":255},\"version\":{\"type\":\"string\",\"maxLength\":255},"
+     "\"description\":{\"type\":\"string\",\"maxLength\":4000},\"tags\":{\"type\":\"object\",\"maxProperties\":20,"
+     "\"additionalProperties\":{\"type\":\"string\",\"maxLength\":250}},\"sign_in\":{\"enum\":[\"auto\","
+     "\"service-principal\",\"workload-identity\",\"azure-cli\",\"managed-identity\",\"device-code\","
+     "\"browser\"]},\"tenant\":{\"type\":\"string\",\"maxLength\":255},\"client_id\":{\"type\":\"string\","
+     "\"maxLength\":255},\"subscription_id\":{\"type\":\"string\",\"maxLength\":255},"
+     "\"resource_group\":{\"type\":\"string\",\"maxLength\":255},\"workspace_name\":{\"type\":\"string\","
+     "\"maxLength\":255},\"tracking_uri\":{\"type\":\"string\",\"maxLength\":500},"
+     "\"experiment\":{\"type\":\"string\",\"maxLength\":255}}}"},
+    {"Targets",
+     "{\"type\":\"object\",\"required\":[\"targets\",\"signed_in\"],"
+     "\"properties\":{\"targets\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"id\","
+     "\"title\",\"ready\",\"sign_in\"]}},\"signed_in\":{\"type\":[\"string\",\"null\"]}}}"},
+    {"Registrations",
+     "{\"type\":\"object\",\"required\":[\"registrations\"],\"properties\":{\"registrations\":{\"type\":\"array\","
+     "\"items\":{\"type\":\"object\",\"required\":[\"id\",\"target\",\"name\",\"state\",\"created_at\"]}}}}"},
+    {"Prediction",
+     "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"target\",\"name\",\"pixels\",\"width\","
+     "\"height\"],\"properties\":{\"target\":{\"enum\":[\"azure\",\"mlflow\",\"local\"]},"
+     "\"name\":{\"type\":\"string\",\"maxLength\":255},\"version\":{\"type\":\"string\",\"maxLength\":255},"
+     "\"sign_in\":{\"enum\":[\"auto\",\"service-principal\",\"workload-identity\",\"azure-cli\","
+     "\"managed-identity\",\"device-code\",\"browser\"]},\"tracking_uri\":{\"type\":\"string\",\"maxLength\":500},"
+     "\"pixels\":{\"type\":\"string\"},\"width\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":2048},"
+     "\"height\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":2048}}}"},
 };
 const size_t schema_count = sizeof schemas / sizeof schemas[0];

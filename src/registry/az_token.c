@@ -1,5 +1,6 @@
 /* The credential: the chain of ways, the cache, and what all OAuth requests share. */
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -88,6 +89,54 @@ static char *copy_or_null(const char *text)
     return text && *text ? strdup(text) : NULL;
 }
 
+/* A person's sign-in, kept in memory so that one who picks a workspace and then registers signs in once. */
+static struct {
+    pthread_mutex_t mutex;
+    char whose[640], method[32], refresh[TOKEN_MAX]; /* "" when there is none */
+} kept = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void name_owner(const struct az_credential *credential, char out[640])
+{
+    snprintf(out, 640, "%s %s %s", credential->cloud.authority, credential->tenant, credential->client_id);
+}
+
+static void keep_sign_in(const struct az_credential *credential)
+{
+    pthread_mutex_lock(&kept.mutex);
+    name_owner(credential, kept.whose);
+    memcpy(kept.method, credential->method, sizeof kept.method);
+    memcpy(kept.refresh, credential->refresh, sizeof kept.refresh);
+    pthread_mutex_unlock(&kept.mutex);
+}
+
+static void take_kept_sign_in(struct az_credential *credential)
+{
+    char whose[640];
+    name_owner(credential, whose);
+    pthread_mutex_lock(&kept.mutex);
+    if (kept.refresh[0] && credential->sign_in.method && strcmp(kept.method, credential->sign_in.method) == 0 && strcmp(kept.whose, whose) == 0) {
+        memcpy(credential->refresh, kept.refresh, sizeof kept.refresh);
+        memcpy(credential->method, kept.method, sizeof kept.method);
+    }
+    pthread_mutex_unlock(&kept.mutex);
+}
+
+bool az_signed_in(char method[32])
+{
+    pthread_mutex_lock(&kept.mutex);
+    bool there = kept.refresh[0] != '\0';
+    memcpy(method, kept.method, sizeof kept.method);
+    pthread_mutex_unlock(&kept.mutex);
+    return there;
+}
+
+void az_sign_out(void)
+{
+    pthread_mutex_lock(&kept.mutex);
+    explicit_bzero(kept.refresh, sizeof kept.refresh);
+    pthread_mutex_unlock(&kept.mutex);
+}
+
 int az_credential_create(struct web *web, const struct az_cloud *cloud, const struct az_sign_in *sign_in,
                          struct az_credential **out, struct error *error)
 {
@@ -119,6 +168,7 @@ int az_credential_create(struct web *web, const struct az_cloud *cloud, const st
         az_credential_destroy(credential);
         return -1;
     }
+    take_kept_sign_in(credential);
     *out = credential;
     return 0;
 }
@@ -277,7 +327,7 @@ int az_credential_token(struct az_credential *credential, const char *resource, 
     if (!grant) return error_set_memory(error, "a token");
     int status = credential->refresh[0] ? get_by_refresh(credential, resource, grant, error) : -1;
     if (status && !(credential->refresh[0] && error->code == ERROR_INTERRUPTED)) {
-        credential->refresh[0] = '\0';
+        explicit_bzero(credential->refresh, sizeof credential->refresh);
         memset(grant, 0, sizeof *grant);
         status = get_by_chain(credential, resource, grant, error);
     }
@@ -285,7 +335,10 @@ int az_credential_token(struct az_credential *credential, const char *resource, 
         snprintf(credential->cache[slot].resource, sizeof credential->cache[slot].resource, "%s", resource);
         memcpy(credential->cache[slot].token, grant->token, sizeof grant->token);
         credential->cache[slot].until = clock_monotonic() + fmax(grant->expires_in - RENEW_BEFORE, grant->expires_in / 2);
-        if (grant->refresh[0]) memcpy(credential->refresh, grant->refresh, sizeof grant->refresh);
+        if (grant->refresh[0]) {
+            memcpy(credential->refresh, grant->refresh, sizeof grant->refresh);
+            keep_sign_in(credential);
+        }
         if (slot == credential->cached) credential->cached++;
         *token = credential->cache[slot].token;
     }

@@ -47,4 +47,8 @@ int az_credential_token(struct az_credential *credential, const char *resource, 
 /* The id of the way that gave the last token, "" before. */
 const char *az_credential_method(const struct az_credential *credential);
 
+/* A person's last sign-in stays in this process's memory: whether there is one (its way in `method`), and forgetting it. */
+bool az_signed_in(char method[32]);
+void az_sign_out(void);
+
 #endif

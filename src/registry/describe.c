@@ -1,5 +1,7 @@
 #include "registry/describe.h"
 
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -23,7 +25,9 @@ int registry_describe_model(const char *path, json_t **tags, struct error *error
                           json_sprintf("%zu", network_parameter_count(&model->network)), "sha256", sha256);
         for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
             const json_t *value = json_object_get(model->metadata, kept[i]);
-            if (json_is_string(value)) json_object_set(*tags, kept[i], (json_t *)value);
+            if (!json_is_string(value)) continue;
+            bool figure = strstr(kept[i], "accuracy") != NULL; /* for people: not all its digits */
+            json_object_set_new(*tags, kept[i], figure ? json_sprintf("%.4f", strtod(json_string_value(value), NULL)) : json_incref((json_t *)value));
         }
     }
     model_destroy(model);

@@ -84,8 +84,8 @@ static int checked_file(const char *folder, const char *version, const json_t *m
 }
 
 /* Writes the version's folder under a temporary name, then gives it the first number that is free. */
-static int write_version(const char *folder, const struct registry_request *request, const char *name, const char *data, size_t size,
-                         char version[16], struct error *error)
+static int write_version(const char *folder, const struct registry_request *request, const char *name, const char *attempt, const char *data,
+                         size_t size, char version[16], struct error *error)
 {
     char part[4200], path[4400], id[256], sha256[HASH_HEX_SIZE];
     const char *file = path_base(request->model_path);
@@ -99,8 +99,8 @@ static int write_version(const char *folder, const struct registry_request *requ
         char final[4200];
         snprintf(version, 16, "%u", number);
         snprintf(id, sizeof id, "%s:%u", name, number);
-        json_t *model = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s?, s:O?}", "target", "local", "name", name, "version", version,
-                                  "id", id, "file", file, "sha256", sha256, "bytes", (json_int_t)size, "created_at",
+        json_t *model = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s?, s:O?}", "target", "local", "name", name, "version", version,
+                                  "id", id, "file", file, "sha256", sha256, "attempt", attempt, "bytes", (json_int_t)size, "created_at",
                                   (json_int_t)clock_wall_ms(), "description", request->description, "tags", request->tags);
         char *text = model ? json_dumps(model, JSON_INDENT(2)) : NULL;
         json_decref(model);
@@ -124,10 +124,28 @@ out:
     return status;
 }
 
+/* The version that this attempt wrote before it was cut off; "" when there is none. */
+static void find_attempt(const char *folder, const char *attempt, char version[16])
+{
+    for (unsigned number = highest_version(folder); number; number--) {
+        char text[16];
+        json_t *model;
+        struct error ignored;
+        snprintf(text, sizeof text, "%u", number);
+        if (read_version(folder, text, &model, &ignored)) continue;
+        const char *own = json_string_value(json_object_get(model, "attempt"));
+        bool found = own && strcmp(own, attempt) == 0;
+        json_decref(model);
+        if (!found) continue;
+        memcpy(version, text, sizeof text);
+        return;
+    }
+}
+
 static int publish(const struct registry_options *options, const struct registry_request *request, const struct registry_watch *watch,
                    json_t **out, struct error *error)
 {
-    char folder[4096], fallback[128], key[512], sha256[HASH_HEX_SIZE], version[16] = "", file[4400];
+    char folder[4096], fallback[128], key[512], sha256[HASH_HEX_SIZE], version[16] = "", file[4400], attempt[64];
     struct progress progress = {0};
     char *data = NULL;
     size_t size;
@@ -141,13 +159,11 @@ static int publish(const struct registry_options *options, const struct registry
     if (progress_begin(&progress, watch, step_titles, request->journal, key, error)) goto out;
     progress_step(&progress, STEP_READ);
     progress_step(&progress, STEP_COPY);
-    const char *noted = progress_noted(&progress, "version");
-    if (noted) {
-        snprintf(version, sizeof version, "%s", noted);
-    } else if (file_make_directories(folder, error) || write_version(folder, request, name, data, size, version, error) ||
-               progress_note(&progress, "version", version, error)) {
+    if (progress_attempt(&progress, attempt, error)) goto out;
+    find_attempt(folder, attempt, version);
+    if (!version[0] &&
+        (file_make_directories(folder, error) || write_version(folder, request, name, attempt, data, size, version, error)))
         goto out;
-    }
     progress_step(&progress, STEP_READ_BACK);
     if (read_version(folder, version, out, error)) goto out;
     status = checked_file(folder, version, *out, file, error);

@@ -1,15 +1,14 @@
 /* The target "mlflow": a tracking server. A run with parameters and metric history, the model's folder as its artifact,
  * and a version of a registered model that points at it (MLflow REST API 2.0). */
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/js.h"
 #include "base/path.h"
 #include "registry/mlflow_folder.h"
+#include "registry/mlflow_server.h"
 #include "registry/targets.h"
 
 #define MODEL_LIMIT ((size_t)2 << 30)
@@ -21,150 +20,24 @@ static const char *const step_titles[] = {"Find the experiment", "Start a run", 
                                           "Finish the run",      "Register the model", "Register the version",     "Read back what is there",
                                           NULL};
 
-struct server {
-    struct web *web;
-    char uri[512]; /* without a slash at the end */
-    char authorization[4096]; /* "Bearer …", "Basic …" or "" */
-};
-
-static int tracking_uri(const struct registry_options *options, char out[512], struct error *error)
-{
-    const char *uri = options->tracking_uri;
-    if (!uri || !*uri) uri = getenv("MLFLOW_TRACKING_URI");
-    if (!uri || !*uri) return error_set(error, ERROR_USAGE, "no MLflow server is known: give --tracking-uri http://127.0.0.1:5000");
-    if (strncmp(uri, "http://", 7) != 0 && strncmp(uri, "https://", 8) != 0)
-        return error_set(error, ERROR_USAGE, "the tracking address \"%.80s\" is no http address: start `mlflow server` and give its address", uri);
-    if (strncmp(uri, "http://", 7) == 0 && !web_is_loopback(uri))
-        return error_set(error, ERROR_USAGE, "%s is not https: plain http goes to this machine only", web_public_url(uri));
-    size_t length = strlen(uri);
-    while (length && uri[length - 1] == '/') length--;
-    if (length >= 512) return error_set(error, ERROR_USAGE, "the tracking address is too long");
-    snprintf(out, 512, "%.*s", (int)length, uri);
-    return 0;
-}
-
-static void find_authorization(char *out, size_t size)
-{
-    const char *token = getenv("MLFLOW_TRACKING_TOKEN"), *user = getenv("MLFLOW_TRACKING_USERNAME"), *password = getenv("MLFLOW_TRACKING_PASSWORD");
-    if (token && *token) {
-        snprintf(out, size, "Bearer %s", token);
-    } else if (user && *user && password) {
-        char plain[1024];
-        int length = snprintf(plain, sizeof plain, "%s:%s", user, password);
-        if (length < 0 || (size_t)length >= sizeof plain || (size_t)length * 4 / 3 + 16 > size) return;
-        memcpy(out, "Basic ", 6);
-        EVP_EncodeBlock((unsigned char *)out + 6, (const unsigned char *)plain, length);
-        explicit_bzero(plain, sizeof plain);
-    }
-}
-
-static int open_server(const struct registry_options *options, struct server *server, struct error *error)
-{
-    struct web_options web = {.ca_file = options->ca_file, .cancelled = options->cancelled, .context = options->context};
-    *server = (struct server){0};
-    if (tracking_uri(options, server->uri, error)) return -1;
-    find_authorization(server->authorization, sizeof server->authorization);
-    return web_create(&web, &server->web, error);
-}
-
-static void close_server(struct server *server)
-{
-    explicit_bzero(server->authorization, sizeof server->authorization);
-    web_destroy(server->web);
-    server->web = NULL;
-}
-
-static int server_headers(void *context, struct web_headers *headers, struct error *error)
-{
-    (void)error;
-    const struct server *server = context;
-    if (server->authorization[0]) web_header(headers, "Authorization: %s", server->authorization);
-    web_header(headers, "Content-Type: application/json");
-    return 0;
-}
-
-static int upload_headers(void *context, struct web_headers *headers, struct error *error)
-{
-    (void)error;
-    const struct server *server = context;
-    if (server->authorization[0]) web_header(headers, "Authorization: %s", server->authorization);
-    web_header(headers, "Content-Type: application/octet-stream");
-    return 0;
-}
-
-static int describe_refusal(const struct web_answer *answer, const char *what, struct error *error)
-{
-    json_t *object = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0, NULL);
-    const char *code = json_string_value(json_object_get(object, "error_code"));
-    const char *message = json_string_value(json_object_get(object, "message"));
-    const char *mend = answer->status == 401 || answer->status == 403 ? "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD"
-                       : answer->status == 404 && !code               ? "is this an MLflow server?"
-                       : answer->status >= 300 && answer->status < 400 ? "the address redirects elsewhere, which is not followed: give the final one"
-                       : answer->status >= 500                        ? "look at the server's log, then try again"
-                                                                      : "see what the server says";
-    enum error_code kind = answer->status == 404 ? ERROR_NOT_FOUND : answer->status == 401 || answer->status == 403 ? ERROR_DENIED
-                           : answer->status >= 500                                                                  ? ERROR_UNAVAILABLE
-                                                                                                                    : ERROR_INPUT;
-    error_set(error, kind, "%s: HTTP %d%s%s%s%.300s: %s", what, answer->status, code ? " " : "", code ? code : "", message ? ": " : "",
-              message ? message : "", mend);
-    for (char *c = error->message; *c; c++)
-        if (*c == '\n' || *c == '\r') *c = ' ';
-    json_decref(object);
-    return -1;
-}
-
-/* METHOD {uri}/api/2.0/mlflow/PATH. `fine`: an error_code that is as good as success (then *out is NULL), or NULL. Takes `body`. */
-static int call(struct server *server, const char *method, const char *path, json_t *body, const char *fine, const char *what, json_t **out,
-                struct error *error)
-{
-    char url[2048];
-    char *text = body ? js_dump(body) : NULL;
-    struct web_answer answer = {0};
-    int status = -1;
-    if (out) *out = NULL;
-    snprintf(url, sizeof url, "%s/api/2.0/mlflow/%s", server->uri, path);
-    if (body && !text) {
-        error_set_memory(error, "a request");
-        goto out;
-    }
-    struct web_request request = {.method = method, .url = url, .what = what, .body = text, .body_size = text ? strlen(text) : 0,
-                                  .prepare = server_headers, .context = server, .answer_limit = (size_t)4 << 20};
-    if (web_send(server->web, &request, &answer, error)) goto out;
-    if (answer.status == 200) {
-        json_t *object;
-        status = web_answer_json(&answer, what, &object, error);
-        if (!status && out) *out = object;
-        if (!status && !out) json_decref(object);
-    } else if (fine && answer.body.data && strstr(answer.body.data, fine)) {
-        status = 0;
-    } else {
-        describe_refusal(&answer, what, error);
-    }
-out:
-    web_answer_clear(&answer);
-    json_decref(body);
-    free(text);
-    return status;
-}
-
 static const char *text_at(const json_t *object, const char *outer, const char *inner)
 {
     const char *text = json_string_value(json_object_get(json_object_get(object, outer), inner));
     return text ? text : "";
 }
 
-static int find_experiment(struct server *server, const char *name, char id[64], struct error *error)
+static int find_experiment(struct mlflow_server *server, const char *name, char id[64], struct error *error)
 {
     struct buffer path;
     json_t *answer = NULL;
     buffer_init(&path, 1024);
     buffer_append_text(&path, "experiments/get-by-name?experiment_name=");
     web_escape(&path, name, "");
-    int status = call(server, "GET", path.data, NULL, "RESOURCE_DOES_NOT_EXIST", "asking for the experiment", &answer, error);
+    int status = mlflow_call(server, "GET", path.data, NULL, "RESOURCE_DOES_NOT_EXIST", "asking for the experiment", &answer, error);
     if (!status && !answer) {
-        status = call(server, "POST", "experiments/create", json_pack("{s:s}", "name", name), "RESOURCE_ALREADY_EXISTS",
+        status = mlflow_call(server, "POST", "experiments/create", json_pack("{s:s}", "name", name), "RESOURCE_ALREADY_EXISTS",
                       "making the experiment", &answer, error);
-        if (!status && !answer) status = call(server, "GET", path.data, NULL, NULL, "asking for the experiment", &answer, error);
+        if (!status && !answer) status = mlflow_call(server, "GET", path.data, NULL, NULL, "asking for the experiment", &answer, error);
     }
     if (!status) {
         const char *own = json_string_value(json_object_get(answer, "experiment_id"));
@@ -180,13 +53,13 @@ static int find_experiment(struct server *server, const char *name, char id[64],
 struct publication {
     const struct registry_request *request;
     const struct registry_options *options;
-    struct server server;
+    struct mlflow_server server;
     struct progress progress;
     struct model *model;
     char *data;
     size_t size;
     char sha256[HASH_HEX_SIZE];
-    char name[256], experiment[64], run_id[64], artifact_uri[512], version[64];
+    char name[256], experiment[64], attempt[64], run_id[64], artifact_uri[512], version[64];
 };
 
 static json_t *tag_list(const struct publication *own)
@@ -203,34 +76,70 @@ static json_t *tag_list(const struct publication *own)
     return list;
 }
 
-static int start_run(struct publication *own, struct error *error)
+static int take_run(struct publication *own, const json_t *run, struct error *error)
 {
-    const char *noted = progress_noted(&own->progress, "run_id"), *uri = progress_noted(&own->progress, "artifact_uri");
-    json_t *answer = NULL;
-    if (noted && uri) {
-        snprintf(own->run_id, sizeof own->run_id, "%s", noted);
-        snprintf(own->artifact_uri, sizeof own->artifact_uri, "%s", uri);
-        return 0;
-    }
-    json_t *tags = tag_list(own);
-    json_array_append_new(tags, json_pack("{s:s, s:s}", "key", "mlflow.source.name", "value", "nnstudio"));
-    json_t *body = json_pack("{s:s, s:s, s:I, s:o}", "experiment_id", own->experiment, "run_name", own->name, "start_time",
-                             (json_int_t)clock_wall_ms(), "tags", tags);
-    if (call(&own->server, "POST", "runs/create", body, NULL, "starting a run", &answer, error)) return -1;
-    const json_t *info = json_object_get(json_object_get(answer, "run"), "info");
+    const json_t *info = json_object_get(run, "info");
     const char *id = json_string_value(json_object_get(info, "run_id")), *artifacts = json_string_value(json_object_get(info, "artifact_uri"));
     snprintf(own->run_id, sizeof own->run_id, "%s", id ? id : "");
     snprintf(own->artifact_uri, sizeof own->artifact_uri, "%s", artifacts ? artifacts : "");
+    if (path_is_plain_name(own->run_id)) return 0;
+    return error_set(error, ERROR_INPUT, "the server did not say the run's id: is this an MLflow server?");
+}
+
+/* The run that a cut try of this registration made. */
+static int find_run(struct publication *own, bool *found, struct error *error)
+{
+    json_t *answer = NULL;
+    json_t *body = json_pack("{s:[s], s:o, s:i}", "experiment_ids", own->experiment, "filter",
+                             json_sprintf("tags.`nnstudio.attempt` = '%s'", own->attempt), "max_results", 1);
+    if (mlflow_call(&own->server, "POST", "runs/search", body, NULL, "looking for the run", &answer, error)) return -1;
+    const json_t *run = json_array_get(json_object_get(answer, "runs"), 0);
+    *found = run != NULL;
+    int status = run ? take_run(own, run, error) : 0;
     json_decref(answer);
-    if (!path_is_plain_name(own->run_id)) return error_set(error, ERROR_UNAVAILABLE, "the server did not say the run's id: is this an MLflow server?");
-    return progress_note(&own->progress, "run_id", own->run_id, error) || progress_note(&own->progress, "artifact_uri", own->artifact_uri, error)
-               ? -1
-               : 0;
+    return status;
+}
+
+static int create_run(struct publication *own, struct error *error)
+{
+    json_t *answer = NULL, *tags = tag_list(own);
+    json_array_append_new(tags, json_pack("{s:s, s:s}", "key", "nnstudio.attempt", "value", own->attempt));
+    json_array_append_new(tags, json_pack("{s:s, s:s}", "key", "mlflow.source.name", "value", "nnstudio"));
+    json_t *body = json_pack("{s:s, s:s, s:I, s:o}", "experiment_id", own->experiment, "run_name", own->name, "start_time",
+                             (json_int_t)clock_wall_ms(), "tags", tags);
+    if (mlflow_call(&own->server, "POST", "runs/create", body, NULL, "starting a run", &answer, error)) return -1;
+    int status = take_run(own, json_object_get(answer, "run"), error);
+    json_decref(answer);
+    return status;
+}
+
+/* Making something is not asked for twice blindly: an answer that was lost may hide that it was made. */
+static int make_once(struct publication *own, bool look_first, int (*find)(struct publication *, bool *, struct error *),
+                     int (*make)(struct publication *, struct error *), struct error *error)
+{
+    for (unsigned attempt = 0;; attempt++) {
+        bool found = false;
+        if ((look_first || attempt) && find(own, &found, error)) return -1;
+        if (found) return 0;
+        own->server.once = true;
+        int status = make(own, error);
+        own->server.once = false;
+        if (!status) return 0;
+        if (error->code != ERROR_UNAVAILABLE || attempt + 1 >= WEB_TRIES) return -1;
+        if (web_wait(own->server.web, web_pause(own->server.web, attempt), error)) return -1;
+    }
+}
+
+static int start_run(struct publication *own, struct error *error)
+{
+    bool again = progress_noted(&own->progress, "attempt") != NULL;
+    if (progress_attempt(&own->progress, own->attempt, error)) return -1;
+    return make_once(own, again, find_run, create_run, error);
 }
 
 static int send_batch(struct publication *own, json_t *metrics, json_t *params, struct error *error)
 {
-    return call(&own->server, "POST", "runs/log-batch", json_pack("{s:s, s:o, s:o}", "run_id", own->run_id, "metrics", metrics, "params", params),
+    return mlflow_call(&own->server, "POST", "runs/log-batch", json_pack("{s:s, s:o, s:o}", "run_id", own->run_id, "metrics", metrics, "params", params),
                 NULL, "logging settings and metrics", NULL, error);
 }
 
@@ -285,11 +194,11 @@ static int upload_one(struct publication *own, const char *file, const void *dat
     buffer_append_text(&url, "/model/");
     web_escape(&url, file, "/");
     struct web_request request = {.method = "PUT", .url = url.data, .what = "uploading the model's folder", .body = data, .body_size = size,
-                                  .prepare = upload_headers, .context = &own->server, .progress = tell ? progress_bytes : NULL,
+                                  .prepare = mlflow_file_headers, .context = &own->server, .progress = tell ? progress_bytes : NULL,
                                   .progress_context = &own->progress};
     struct web_answer answer = {0};
     int status = buffer_check(&url, "the artifact's address", error) ? -1 : web_send(own->server.web, &request, &answer, error);
-    if (!status && answer.status != 200) status = describe_refusal(&answer, request.what, error);
+    if (!status && answer.status != 200) status = mlflow_refusal(&answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;
@@ -313,53 +222,57 @@ static int upload_folder(struct publication *own, struct error *error)
 
 static int finish_run(struct publication *own, struct error *error)
 {
-    return call(&own->server, "POST", "runs/update",
+    return mlflow_call(&own->server, "POST", "runs/update",
                 json_pack("{s:s, s:s, s:I}", "run_id", own->run_id, "status", "FINISHED", "end_time", (json_int_t)clock_wall_ms()), NULL,
                 "finishing the run", NULL, error);
 }
 
 static int register_model(struct publication *own, struct error *error)
 {
-    return call(&own->server, "POST", "registered-models/create", json_pack("{s:s}", "name", own->name), "RESOURCE_ALREADY_EXISTS",
+    return mlflow_call(&own->server, "POST", "registered-models/create", json_pack("{s:s}", "name", own->name), "RESOURCE_ALREADY_EXISTS",
                 "registering the model", NULL, error);
 }
 
 /* A version that an interrupted try made already is found by its run. */
-static int find_version_of_run(struct publication *own, struct error *error)
+static int find_version_of_run(struct publication *own, bool *found, struct error *error)
 {
     char path[512];
     json_t *answer = NULL, *entry;
     size_t i;
     snprintf(path, sizeof path, "model-versions/search?filter=run_id%%3D%%27%s%%27", own->run_id);
-    if (call(&own->server, "GET", path, NULL, NULL, "looking for the version", &answer, error)) return -1;
+    if (mlflow_call(&own->server, "GET", path, NULL, NULL, "looking for the version", &answer, error)) return -1;
     json_array_foreach(json_object_get(answer, "model_versions"), i, entry)
     {
         const char *name = json_string_value(json_object_get(entry, "name")), *version = json_string_value(json_object_get(entry, "version"));
         if (name && version && strcmp(name, own->name) == 0) snprintf(own->version, sizeof own->version, "%s", version);
     }
     json_decref(answer);
+    *found = own->version[0] != '\0';
+    return 0;
+}
+
+static int create_version(struct publication *own, struct error *error)
+{
+    char source[640];
+    json_t *answer = NULL;
+    snprintf(source, sizeof source, "%s/model", own->artifact_uri);
+    json_t *body = json_pack("{s:s, s:s, s:s, s:o}", "name", own->name, "source", source, "run_id", own->run_id, "tags", tag_list(own));
+    if (own->request->description) json_object_set_new(body, "description", json_string(own->request->description));
+    if (mlflow_call(&own->server, "POST", "model-versions/create", body, NULL, "registering the version", &answer, error)) return -1;
+    snprintf(own->version, sizeof own->version, "%s", text_at(answer, "model_version", "version"));
+    json_decref(answer);
     return 0;
 }
 
 static int register_version(struct publication *own, struct error *error)
 {
-    char source[640];
-    json_t *answer = NULL;
-    if (find_version_of_run(own, error)) return -1;
-    if (!own->version[0]) {
-        snprintf(source, sizeof source, "%s/model", own->artifact_uri);
-        json_t *body = json_pack("{s:s, s:s, s:s, s:o}", "name", own->name, "source", source, "run_id", own->run_id, "tags", tag_list(own));
-        if (own->request->description) json_object_set_new(body, "description", json_string(own->request->description));
-        if (call(&own->server, "POST", "model-versions/create", body, NULL, "registering the version", &answer, error)) return -1;
-        snprintf(own->version, sizeof own->version, "%s", text_at(answer, "model_version", "version"));
-        json_decref(answer);
-    }
-    if (!path_is_plain_name(own->version)) return error_set(error, ERROR_UNAVAILABLE, "the server did not say the version: is this an MLflow server?");
-    return progress_note(&own->progress, "version", own->version, error);
+    if (make_once(own, true, find_version_of_run, create_version, error)) return -1;
+    if (path_is_plain_name(own->version)) return 0;
+    return error_set(error, ERROR_UNAVAILABLE, "the server did not say the version: is this an MLflow server?");
 }
 
 /* A model version as the studio tells it. */
-static json_t *version_to_json(const struct server *server, const json_t *version)
+static json_t *version_to_json(const struct mlflow_server *server, const json_t *version)
 {
     json_t *tags = json_object(), *tag;
     size_t i;
@@ -381,7 +294,7 @@ static json_t *version_to_json(const struct server *server, const json_t *versio
                      json_string_value(json_object_get(version, "status")), "tags", tags);
 }
 
-static int get_version(struct server *server, const char *name, const char *version, json_t **out, struct error *error)
+static int get_version(struct mlflow_server *server, const char *name, const char *version, json_t **out, struct error *error)
 {
     struct buffer path;
     json_t *answer = NULL;
@@ -395,7 +308,7 @@ static int get_version(struct server *server, const char *name, const char *vers
         buffer_append_text(&path, "registered-models/get-latest-versions?name=");
         web_escape(&path, name, "");
     }
-    int status = buffer_check(&path, "the address", error) || call(server, "GET", path.data, NULL, NULL, "reading back the version", &answer, error) ? -1 : 0;
+    int status = buffer_check(&path, "the address", error) || mlflow_call(server, "GET", path.data, NULL, NULL, "reading back the version", &answer, error) ? -1 : 0;
     buffer_free(&path);
     if (status) return -1;
     const json_t *found = json_object_get(answer, "model_version");
@@ -410,7 +323,7 @@ static int get_version(struct server *server, const char *name, const char *vers
 }
 
 /* The size of the model's file as the server has it; -1 when it is not listed. */
-static int64_t stored_size(struct server *server, const char *run_id, const char *file)
+static int64_t stored_size(struct mlflow_server *server, const char *run_id, const char *file)
 {
     char path[512];
     json_t *answer = NULL, *entry;
@@ -418,7 +331,7 @@ static int64_t stored_size(struct server *server, const char *run_id, const char
     size_t i;
     int64_t size = -1;
     snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
-    if (call(server, "GET", path, NULL, NULL, "listing the files", &answer, &ignored)) return -1;
+    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, &ignored)) return -1;
     json_array_foreach(json_object_get(answer, "files"), i, entry)
     {
         const char *own = json_string_value(json_object_get(entry, "path"));
@@ -447,7 +360,7 @@ static int check(const struct registry_options *options, const struct registry_r
     char uri[512];
     if (request->name && strpbrk(request->name, "/:")) return error_set(error, ERROR_USAGE, "MLflow takes no \"/\" or \":\" in a model's name");
     if (request->version && *request->version) return error_set(error, ERROR_USAGE, "MLflow numbers versions itself: leave --version out");
-    return tracking_uri(options, uri, error);
+    return mlflow_tracking_uri(options, uri, error);
 }
 
 static int run_steps(struct publication *own, json_t **out, struct error *error)
@@ -474,7 +387,7 @@ static int publish(const struct registry_options *options, const struct registry
     registry_default_name(request, fallback);
     snprintf(own.name, sizeof own.name, "%s", request->name && *request->name ? request->name : fallback);
     if (modelfile_read(request->model_path, NULL, &own.model, error) || file_read(request->model_path, MODEL_LIMIT, &own.data, &own.size, error) ||
-        open_server(options, &own.server, error))
+        mlflow_open(options, &own.server, error))
         goto out;
     hash_bytes(own.data, own.size, own.sha256);
     snprintf(key, sizeof key, "mlflow %s %s %s", own.server.uri, own.name, own.sha256);
@@ -483,7 +396,7 @@ static int publish(const struct registry_options *options, const struct registry
     if (status && error->code != ERROR_INTERRUPTED) error_prefix(error, "step %u of %u", own.progress.step + 1, own.progress.steps);
 out:
     progress_end(&own.progress);
-    close_server(&own.server);
+    mlflow_close(&own.server);
     model_destroy(own.model);
     free(own.data);
     return status;
@@ -493,22 +406,22 @@ static json_t *describe(const struct registry_options *options)
 {
     char uri[512];
     struct error error;
-    bool ready = tracking_uri(options, uri, &error) == 0;
+    bool ready = mlflow_tracking_uri(options, uri, &error) == 0;
     return json_pack("{s:b, s:s?, s:[], s:s?}", "ready", (int)ready, "place", ready ? uri : NULL, "sign_in", "problem", ready ? NULL : error.message);
 }
 
 static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
 {
-    struct server server;
+    struct mlflow_server server;
     struct buffer path;
     json_t *answer = NULL, *entry;
     size_t i;
-    if (open_server(options, &server, error)) return -1;
+    if (mlflow_open(options, &server, error)) return -1;
     buffer_init(&path, 2048);
     buffer_append_text(&path, "model-versions/search?max_results=200&filter=name%3D%27");
     web_escape(&path, name, "");
     buffer_append_text(&path, "%27");
-    int status = buffer_check(&path, "the address", error) || call(&server, "GET", path.data, NULL, NULL, "asking for the versions", &answer, error) ? -1 : 0;
+    int status = buffer_check(&path, "the address", error) || mlflow_call(&server, "GET", path.data, NULL, NULL, "asking for the versions", &answer, error) ? -1 : 0;
     if (!status) {
         *out = json_array();
         json_array_foreach(json_object_get(answer, "model_versions"), i, entry)
@@ -516,28 +429,28 @@ static int list(const struct registry_options *options, const char *name, json_t
     }
     json_decref(answer);
     buffer_free(&path);
-    close_server(&server);
+    mlflow_close(&server);
     return status;
 }
 
 static int show(const struct registry_options *options, const char *name, const char *version, json_t **out, struct error *error)
 {
-    struct server server;
-    if (open_server(options, &server, error)) return -1;
+    struct mlflow_server server;
+    if (mlflow_open(options, &server, error)) return -1;
     int status = get_version(&server, name, version, out, error);
-    close_server(&server);
+    mlflow_close(&server);
     return status;
 }
 
 /* The one model file below the version's data folder, as the server's list has it. */
-static int find_file(struct server *server, const char *run_id, char out[160], struct error *error)
+static int find_file(struct mlflow_server *server, const char *run_id, char out[160], struct error *error)
 {
     char path[512];
     json_t *answer = NULL, *entry;
     size_t i;
     *out = '\0';
     snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
-    if (call(server, "GET", path, NULL, NULL, "listing the files", &answer, error)) return -1;
+    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, error)) return -1;
     json_array_foreach(json_object_get(answer, "files"), i, entry)
     {
         const char *own = json_string_value(json_object_get(entry, "path"));
@@ -547,7 +460,7 @@ static int find_file(struct server *server, const char *run_id, char out[160], s
     return *out ? 0 : error_set(error, ERROR_NOT_FOUND, "the version's folder holds no model file that the studio knows: download it with mlflow");
 }
 
-static int download(struct server *server, const char *source, const char *file, FILE *to, struct error *error)
+static int download(struct mlflow_server *server, const char *source, const char *file, FILE *to, struct error *error)
 {
     static const char proxied[] = "mlflow-artifacts:";
     struct buffer url;
@@ -559,10 +472,10 @@ static int download(struct server *server, const char *source, const char *file,
     buffer_printf(&url, "%s/api/2.0/mlflow-artifacts/artifacts", server->uri);
     web_escape(&url, path, "/");
     buffer_printf(&url, "/data/%s", file);
-    struct web_request request = {.method = "GET", .url = url.data, .what = "downloading the file", .prepare = server_headers, .context = server, .save_to = to};
+    struct web_request request = {.method = "GET", .url = url.data, .what = "downloading the file", .prepare = mlflow_json_headers, .context = server, .save_to = to};
     struct web_answer answer = {0};
     int status = buffer_check(&url, "the address", error) ? -1 : web_send(server->web, &request, &answer, error);
-    if (!status && answer.status != 200) status = describe_refusal(&answer, request.what, error);
+    if (!status && answer.status != 200) status = mlflow_refusal(&answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;
@@ -571,12 +484,12 @@ static int download(struct server *server, const char *source, const char *file,
 static int pull(const struct registry_options *options, const char *name, const char *version, const char *directory, char **out,
                 struct error *error)
 {
-    struct server server;
+    struct mlflow_server server;
     struct file_writer writer = {0};
     json_t *found = NULL;
     char file[160], hex[HASH_HEX_SIZE], *path = NULL;
     int status = -1;
-    if (open_server(options, &server, error)) return -1;
+    if (mlflow_open(options, &server, error)) return -1;
     if (get_version(&server, name, version, &found, error)) goto out;
     const char *run_id = json_string_value(json_object_get(found, "run_id")), *source = json_string_value(json_object_get(found, "uri"));
     const char *wanted = json_string_value(json_object_get(found, "sha256"));
@@ -601,7 +514,7 @@ static int pull(const struct registry_options *options, const char *name, const 
 out:
     file_abort(&writer);
     json_decref(found);
-    close_server(&server);
+    mlflow_close(&server);
     if (status) {
         free(path);
     } else {

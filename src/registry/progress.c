@@ -1,4 +1,6 @@
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "registry/targets.h"
 
@@ -37,6 +39,19 @@ int progress_note(struct progress *progress, const char *key, const char *value,
 const char *progress_noted(const struct progress *progress, const char *key)
 {
     return json_string_value(json_object_get(progress->journal, key));
+}
+
+int progress_attempt(struct progress *progress, char out[64], struct error *error)
+{
+    const char *noted = progress_noted(progress, "attempt");
+    unsigned char bytes[16];
+    if (noted) {
+        snprintf(out, 64, "%s", noted);
+        return 0;
+    }
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
+    for (size_t i = 0; i < sizeof bytes; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    return progress_note(progress, "attempt", out, error);
 }
 
 void progress_end(struct progress *progress)

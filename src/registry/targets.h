@@ -21,6 +21,8 @@ void progress_bytes(void *progress, uint64_t done, uint64_t total);
 /* Notes a text under `key` and hands the journal out. */
 int progress_note(struct progress *progress, const char *key, const char *value, struct error *error);
 const char *progress_noted(const struct progress *progress, const char *key); /* NULL when there is none */
+/* A mark that is this registration's own, noted before anything is made, so that what a cut try made is found again. */
+int progress_attempt(struct progress *progress, char out[64], struct error *error);
 void progress_end(struct progress *progress);
 
 #endif

@@ -20,14 +20,24 @@ struct web {
     CURL *curl;
     struct web_options options;
     char *ca_file; /* owned, or NULL */
+    long stall_seconds; /* without a byte: the connection is given up */
 };
+
+/* A positive number from the environment, for tests and for slow lines. */
+static double from_environment(const char *name, double otherwise)
+{
+    const char *text = getenv(name);
+    double value = text ? strtod(text, NULL) : 0;
+    return value > 0 && value < 3600 ? value : otherwise;
+}
 
 int web_create(const struct web_options *options, struct web **out, struct error *error)
 {
     struct web *web = calloc(1, sizeof *web);
     if (!web) return error_set_memory(error, "a connection");
     web->options = *options;
-    if (web->options.retry_base <= 0) web->options.retry_base = 0.8;
+    if (web->options.retry_base <= 0) web->options.retry_base = from_environment("NNSTUDIO_RETRY_BASE", 0.8);
+    web->stall_seconds = (long)from_environment("NNSTUDIO_STALL_SECONDS", 60);
     const char *file = options->ca_file;
     if (!file || !*file) file = getenv("NNSTUDIO_CA_FILE");
     if (!file || !*file) file = getenv("SSL_CERT_FILE");
@@ -243,7 +253,7 @@ static void set_options(struct web *web, struct attempt *attempt, struct curl_sl
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 60L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, web->stall_seconds);
     if (request->timeout_ms) curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "nnstudio/" NNSTUDIO_VERSION);
@@ -327,6 +337,12 @@ static bool passes(int status)
     return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
 }
 
+double web_pause(const struct web *web, unsigned attempt)
+{
+    double jitter = 0.75 + 0.5 * ((double)(clock_wall_ms() % 1000) / 1000);
+    return fmin(web->options.retry_base * pow(2, attempt) * jitter, LONGEST_WAIT);
+}
+
 static double wait_before(const struct web *web, const struct web_answer *answer, unsigned attempt)
 {
     if (answer->retry_after[0]) {
@@ -338,8 +354,7 @@ static double wait_before(const struct web *web, const struct web_answer *answer
         }
         return seconds < 0 ? 0 : fmin(seconds, LONGEST_WAIT);
     }
-    double jitter = 0.75 + 0.5 * ((double)(clock_wall_ms() % 1000) / 1000);
-    return fmin(web->options.retry_base * pow(2, attempt) * jitter, LONGEST_WAIT);
+    return web_pause(web, attempt);
 }
 
 int web_send(struct web *web, const struct web_request *request, struct web_answer *answer, struct error *error)

@@ -28,6 +28,8 @@ struct web_options {
 int web_create(const struct web_options *options, struct web **out, struct error *error);
 void web_destroy(struct web *web);
 bool web_cancelled(const struct web *web);
+/* How many seconds to wait after try number `attempt` (from 0) has failed. */
+double web_pause(const struct web *web, unsigned attempt);
 /* Waits in small pieces; -1 with ERROR_INTERRUPTED when cancelled meanwhile. */
 int web_wait(struct web *web, double seconds, struct error *error);
 
