@@ -88,9 +88,12 @@ int modelfile_format_for_reading(const char *path, const struct modelfile_format
     unsigned char head[64];
     const char *id;
     struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return error_set(error, ERROR_INPUT,
+                         "%s is a folder: name a model file (a SavedModel: save it with model.save(\"model.h5\"))",
+                         path);
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* opening a pipe would wait for its other end */
-        return error_set(error, ERROR_INPUT, "%s is %s: name a model file", path,
-                         S_ISDIR(info.st_mode) ? "a folder" : "no file");
+        return error_set(error, ERROR_INPUT, "%s is no regular file: name a model file", path);
     FILE *file = fopen(path, "rbe");
     if (!file) {
         if (errno == ENOENT)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -237,6 +238,8 @@ static void what_is_no_model_is_refused(void **state)
     assert_refused(path, "is empty");
     assert_refused(in_folder("missing.pth"), "does not exist");
     assert_refused(folder, "is a folder");
+    assert_int_equal(mkfifo(in_folder("pipe.pth"), 0600), 0);
+    assert_refused(path, "no regular file");
     struct model model = make_model(DTYPE_FLOAT32, ACTIVATION_RELU);
     assert_int_equal(modelfile_write(in_folder("model.xyz"), &model, &error), -1);
     assert_false(file_exists(path));
