@@ -58,7 +58,7 @@ static const struct {
     {"layer", "a dense layer", NULL, NULL, NULL},
     {"activation", "the activation", NULL, NULL, NULL},
     {"forward", "how values flow", NULL, "A Sequential flows from layer to layer by itself: there is nothing to write.", NULL},
-    {"init", "initial values", "They are this framework's default.", "They are this framework's default.",
+    {"init", "initial values", "PyTorch draws its weights so by default.", "Keras draws its weights so by default.",
      "The studio draws the first weights itself, so that all engines start from the same numbers."},
     {"initial", "starting from given weights", NULL, NULL, "The engine is always given its first weights."},
     {"loss", "the loss function", NULL, NULL, NULL},

@@ -20,7 +20,8 @@
  *    "tensors":[{"name":"z1","title":"before the activation","shape":[32,128],
  *      "low","high","histogram":[{"engine":"torch","counts":[48 bins from low to high],"mean","std",
  *                       "sha256" of the values as float64}],
- *      "picture":{"rows","columns","values":"base64 of float32, at most 64 x 128: rows and columns skipped evenly"},
+ *      "picture":{"rows","columns","values":"base64 of float32, at most 64 x 128 (the input: 32 whole samples): rows and
+ *        columns skipped evenly"},
  *      "differences":[{"pair":"torch/tensorflow","max":1.2e-7}],"max_difference":1.2e-7}]}]}
  * An engine that fails is named with its error and left out; with none left the call fails. */
 int code_microscope(const struct job *job, const char *const *engines, size_t engine_count, uint32_t batch, const char *scratch,

@@ -10,6 +10,9 @@
 #define BINS 48
 #define PICTURE_ROWS 64
 #define PICTURE_COLUMNS 128
+/* The input is shown as the pictures it is made of: fewer rows, each whole. */
+#define INPUT_ROWS 32
+#define INPUT_COLUMNS 4096
 
 /* The stages of a step in their order; a tensor belongs to the first whose prefix fits its name. */
 static const struct {
@@ -93,7 +96,9 @@ static json_t *histogram(const struct microscope_trace *trace, const struct name
 static json_t *picture(const struct named_tensor *tensor)
 {
     size_t rows = tensor->rank == 2 ? tensor->shape[0] : 1, columns = tensor->rank == 2 ? tensor->shape[1] : tensor->count;
-    size_t tall = rows < PICTURE_ROWS ? rows : PICTURE_ROWS, wide = columns < PICTURE_COLUMNS ? columns : PICTURE_COLUMNS;
+    bool input = strcmp(tensor->name, "input") == 0;
+    size_t most_rows = input ? INPUT_ROWS : PICTURE_ROWS, most_columns = input ? INPUT_COLUMNS : PICTURE_COLUMNS;
+    size_t tall = rows < most_rows ? rows : most_rows, wide = columns < most_columns ? columns : most_columns;
     size_t bytes = tall * wide * sizeof(float);
     float *values = malloc(bytes ? bytes : 1);
     unsigned char *text = malloc(4 * ((bytes + 2) / 3) + 1);

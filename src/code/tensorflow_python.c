@@ -74,6 +74,8 @@ static void write_optimizer(const struct job *job, struct code_text *out)
     if (o->type == OPTIMIZER_ADAM) snprintf(rest, sizeof rest, ", epsilon=%s", code_real(o->epsilon));
     code_line(out, "loss", "cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)");
     code_line(out, "compile", "model.compile(  # nothing is computed yet: this says what fit() will do");
+    if (o->type == OPTIMIZER_ADAM)
+        code_line(out, "optimizer", "    # epsilon is added before the bias correction here, after it in PyTorch: losses part by some 1e-4");
     code_line(out, "optimizer", "    optimizer=keras.optimizers.%s(learning_rate=%s%s),",
               o->type == OPTIMIZER_ADAM ? "Adam" : "SGD", code_real(o->learning_rate), rest);
     code_line(out, "loss", "    loss=cross_entropy,");

@@ -3,6 +3,7 @@ import './styles/tokens.css';
 import './styles/base.css';
 import './styles/parts.css';
 import './styles/tabs.css';
+import './styles/code.css';
 import { render } from 'preact';
 import { App } from './app';
 import { startStudio } from './lib/studio';

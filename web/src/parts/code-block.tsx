@@ -10,7 +10,7 @@ import type { VNode } from 'preact';
 export type Language = 'python' | 'c' | 'bash';
 
 /** Tokens by line; a token that spans lines (a docstring, a comment) appears in each of them. */
-function highlightLines(text: string, language: Language): (VNode | string)[][] {
+export function highlightLines(text: string, language: Language): (VNode | string)[][] {
     const lines: (VNode | string)[][] = [[]];
     const add = (piece: string, kind: string) =>
         piece.split('\n').forEach((part, i) => {

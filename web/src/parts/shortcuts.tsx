@@ -10,6 +10,7 @@ const KEYS: [string, string][] = [
     ['Esc', 'close a box'],
     ['+ −', 'in a plot: closer, farther'],
     ['← →', 'in a plot: move along'],
+    ['← →', 'in the step microscope: a stage back or on'],
     ['0', 'in a plot: show all'],
     ['Delete', 'in the drawing area: clear'],
 ];

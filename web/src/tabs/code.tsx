@@ -1,15 +1,216 @@
-/* Code Diff: the same network in both frameworks, side by side. */
-import { Card, Empty, Page } from '../parts/basics';
+/* Code Diff: the same network in both frameworks, side by side, true to what runs; and one step under the microscope. */
+import { useEffect, useRef } from 'preact/hooks';
+import { codeAddress, programAddress, settingsWords, VOICES, type CodeDiff, type CodeStage, type Ideas, type Voice, type VoiceId } from '../lib/code';
+import { findDataset } from '../lib/dataset';
+import { useFetched } from '../lib/fetched';
+import * as format from '../lib/format';
+import { param, setParams } from '../lib/router';
+import { problemsOf, settings } from '../lib/settings';
+import { defaults, newestRuns } from '../lib/studio';
+import type { Settings } from '../lib/types';
+import { Card, CopyButton, EngineName, Page, Segmented, Trouble } from '../parts/basics';
+import { CodeBlock } from '../parts/code-block';
+import { CodeLines, light, litIdeas } from '../parts/code-lines';
+import { MicroscopeView } from '../parts/microscope';
+import { SettingsForm } from '../parts/settings-form';
+
+/** What the code follows, in a line that opens into the form. */
+function SettingsStrip({ s }: { s: Settings }) {
+    const set = findDataset(s.dataset);
+    const layers = [set ? set.rows * set.columns : 784, ...s.hidden, set?.classes.length ?? 10];
+    const parts = [set?.title ?? s.dataset, layers.join(' → '), s.activation, `${s.optimizer} ${s.lr}`, `batch ${s.batch_size}`, `${s.epochs} epochs`, `seed ${s.seed}`];
+    return (
+        <details class="card settings-strip">
+            <summary>
+                <span class="strip-title">Settings</span>
+                <ul>{parts.map((part) => <li key={part}>{part}</li>)}</ul>
+                <span class="strip-change">change</span>
+            </summary>
+            <SettingsForm />
+        </details>
+    );
+}
+
+function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s: Settings }) {
+    const whole = useRef('');
+    const address = programAddress(voice.id, 'file', s);
+    useEffect(() => {
+        const stop = new AbortController();
+        void fetch(address, { signal: stop.signal }).then((answer) => answer.text()).then((text) => (whole.current = text), () => {});
+        return () => stop.abort();
+    }, [address]);
+    return (
+        <div class="voice-head" data-engine={voice.engine}>
+            <label class="field voice-field">
+                <span class="hidden">{side === 'left' ? 'Left' : 'Right'} voice</span>
+                <select value={voice.id} onChange={(event) => setParams({ [side]: event.currentTarget.value })}>
+                    {VOICES.map(({ value, label }) => <option key={value} value={value}>{label}</option>)}
+                </select>
+            </label>
+            <div class="row">
+                <CopyButton text={() => whole.current} />
+                <a class="button" href={address} download={voice.file}>{voice.file}</a>
+                {voice.language === 'python' && <a class="button" href={programAddress(voice.id, 'notebook', s)} download={voice.file.replace('.py', '.ipynb')}>Notebook</a>}
+            </div>
+        </div>
+    );
+}
+
+/** Ideas that are missing for the same reason, together. */
+function byReason(list: string[], ideas: Ideas) {
+    const groups = new Map<string, string[]>();
+    for (const idea of list) groups.set(ideas[idea].why ?? '', [...(groups.get(ideas[idea].why ?? '') ?? []), idea]);
+    return [...groups].sort(([a], [b]) => Number(a === '') - Number(b === ''));
+}
+
+/** The ideas of a stage: the joined ones to point at, the lonely ones in words. */
+function StageIdeas({ stage, diff, numbers }: { stage: CodeStage; diff: CodeDiff; numbers: Map<string, number> }) {
+    const here = [...new Set([...stage.left, ...stage.right].map((line) => line.idea))].filter((idea): idea is string => idea !== null && idea in diff.ideas);
+    const joined = here.filter((idea) => !diff.ideas[idea].only);
+    const alone = here.filter((idea) => diff.ideas[idea].only);
+    return (
+        <div class="stage-ideas">
+            {joined.length > 0 && (
+                <ul class="joins" aria-label="The same idea on both sides">
+                    {joined.map((idea) => (
+                        <li key={idea}>
+                            <button type="button" class="join" aria-pressed={litIdeas.value.includes(idea)} onFocus={() => light(idea)} onBlur={() => light(null)}
+                                onMouseEnter={() => light(idea)} onMouseLeave={() => light(null)} onClick={() => light(idea)}>
+                                <b>{numbers.get(idea)}</b> {diff.ideas[idea].title}
+                            </button>
+                        </li>
+                    ))}
+                </ul>
+            )}
+            {(['left', 'right'] as const).map((side) => {
+                const only = alone.filter((idea) => diff.ideas[idea].only === side);
+                return only.length > 0 && (
+                    <p key={side} class="alone-words">
+                        <strong>Only in {diff[side].title}:</strong>{' '}
+                        {byReason(only, diff.ideas).map(([why, list]) => (
+                            <span key={why} onMouseEnter={() => (litIdeas.value = list)} onMouseLeave={() => light(null)}>
+                                {list.map((idea) => diff.ideas[idea].title).join(', ')}{why ? `: ${why}` : '.'}{' '}
+                            </span>
+                        ))}
+                    </p>
+                );
+            })}
+        </div>
+    );
+}
+
+/** Joined ideas are numbered as they come. */
+function numbersOf(diff: CodeDiff | null) {
+    const numbers = new Map<string, number>();
+    for (const { idea } of diff?.stages.flatMap((stage) => [...stage.left, ...stage.right]) ?? [])
+        if (idea !== null && diff?.ideas[idea] && !diff.ideas[idea].only && !numbers.has(idea)) numbers.set(idea, numbers.size + 1);
+    return numbers;
+}
+
+function Stage({ stage, diff, number, numbers }: { stage: CodeStage; diff: CodeDiff; number: number; numbers: Map<string, number> }) {
+    return (
+        <section class="code-stage" aria-labelledby={`stage-${stage.id}`} id={stage.id}>
+            <div class="stage-head">
+                <h2 id={`stage-${stage.id}`}><span class="muted">{number}</span> {stage.title}</h2>
+                <p>{stage.note}</p>
+            </div>
+            <div class="sides">
+                {(['left', 'right'] as const).map((side) => (
+                    <div key={side} class="side" data-engine={diff[side].engine}>
+                        <p class="side-name"><EngineName id={diff[side].engine} /> <small>{diff[side].language === 'c' ? 'the C that runs' : 'Python'}</small></p>
+                        <CodeLines lines={stage[side]} other={stage[side === 'left' ? 'right' : 'left']} ideas={diff.ideas} numbers={numbers}
+                            language={diff[side].language} label={`${stage.title}, ${diff[side].title}`} />
+                    </div>
+                ))}
+            </div>
+            <StageIdeas stage={stage} diff={diff} numbers={numbers} />
+        </section>
+    );
+}
+
+function RunItYourself({ diff, s }: { diff: CodeDiff; s: Settings }) {
+    const words = settingsWords(s, defaults.value);
+    const commands = [...new Set([diff.left.engine, diff.right.engine])].flatMap((engine) => {
+        const file = engine === 'torch' ? 'model.py' : 'model_tf.py';
+        return [`nnstudio code ${engine} ${words} --out ${file}`, `python ${file} --data-dir data`];
+    });
+    const text = ['pip install -r requirements.txt', ...commands, '', '# the same training here, in C', `nnstudio train --engine torch,tensorflow ${words}`].join('\n');
+    return (
+        <Card title="Run it yourself" aside={<><CopyButton text={() => text} /><a class="button" href="/api/code/requirements" download="requirements.txt">requirements.txt</a></>}>
+            <CodeBlock text={text} language="bash" label="Commands for a terminal" />
+            <p class="muted">
+                {s.dataset === 'synthetic'
+                    ? 'The synthetic digits are drawn inside the studio; for the Python programs choose MNIST or another set that lies in files.'
+                    : <>The folder <code>data/{s.dataset}</code> holds the four IDX files of the set, plain or gzipped.</>}
+            </p>
+        </Card>
+    );
+}
+
+function Bundle() {
+    const done = newestRuns.value.filter((run) => run.files.length > 0);
+    const chosen = done.find((run) => run.id === param('bundle')) ?? done[0];
+    return (
+        <Card title="Take a run with you">
+            <p>One .zip of a run: the model as .pth, .h5, .safetensors and .onnx, both programs and notebooks, the settings, the curve, the weights it began with and the order of its samples.</p>
+            {chosen ? (
+                <div class="row bundle-row">
+                    <label class="field">
+                        <span class="hidden">Run</span>
+                        <select value={chosen.id} onChange={(event) => setParams({ bundle: event.currentTarget.value })}>
+                            {done.slice(0, 50).map((run) => <option key={run.id} value={run.id}>{run.name} · {run.engine} · {run.settings.dataset} · {format.time(run.created_at)}</option>)}
+                        </select>
+                    </label>
+                    <a class="button main" href={`/api/runs/${encodeURIComponent(chosen.id)}/bundle`} download={`${chosen.id}.zip`}>Download the bundle</a>
+                </div>
+            ) : <p class="muted">No run has a model yet: train one in a lab, and its bundle is here.</p>}
+        </Card>
+    );
+}
+
+/** The last address that good settings gave, so that a half-typed number does not empty the page. */
+function useLastGood(address: string | null) {
+    const last = useRef(address);
+    if (address !== null) last.current = address;
+    return last.current;
+}
+
+const voiceParam = (side: 'left' | 'right'): VoiceId =>
+    VOICES.find(({ value }) => value === param(side))?.value ?? (side === 'left' ? 'torch.python' : 'tensorflow.python');
 
 export function Code() {
+    const s = settings.value;
+    const good = s !== null && Object.keys(problemsOf(s)).length === 0;
+    const left = voiceParam('left');
+    const right = voiceParam('right');
+    const view = param('view', 'code');
+    const { value: diff, error } = useFetched<CodeDiff>(useLastGood(good ? codeAddress(left, right, s) : null));
+    const numbers = numbersOf(diff);
     return (
-        <Page title="Code Diff" about="The same network and its training in PyTorch and in TensorFlow, side by side, stage by stage.">
-            <Card>
-                <Empty title="Two ways to say the same" action={<a class="button" href="/torch">Train in the PyTorch Lab meanwhile</a>}>
-                    Data, network, loss and optimizer, one training step, the loop, saving: each stage appears here in both
-                    frameworks’ Python and in the C that really runs, with the differing lines marked and the same ideas joined.
-                </Empty>
-            </Card>
+        <Page title="Code Diff" about="The same network and its training, side by side, stage by stage: what you would write, and the C that really runs."
+            actions={<Segmented name="View" value={view} onChange={(value) => setParams({ view: value === 'code' ? null : value })}
+                options={[{ value: 'code', label: 'Code' }, { value: 'step', label: 'Step microscope' }]} />}>
+            {error && <Trouble>{error}</Trouble>}
+            {s && <SettingsStrip s={s} />}
+            {view === 'step' && s && <MicroscopeView s={s} good={good} diff={diff} numbers={numbers} />}
+            {view !== 'step' && s && diff && (
+                <>
+                    <div class="card code-card">
+                        <div class="sides voices">
+                            <VoiceHead side="left" voice={diff.left} s={s} />
+                            <VoiceHead side="right" voice={diff.right} s={s} />
+                        </div>
+                        <p class="muted code-key">
+                            <span class="key-mark differs" /> differs <span class="key-mark alone" /> only on this side <span class="key-mark joined">7</span> the same idea on both sides: point at a line to see its other half
+                        </p>
+                        {diff.stages.map((stage, i) => <Stage key={stage.id} stage={stage} diff={diff} number={i + 1} numbers={numbers} />)}
+                    </div>
+                    <div class="halves take-away">
+                        <RunItYourself diff={diff} s={s} />
+                        <Bundle />
+                    </div>
+                </>
+            )}
         </Page>
     );
 }

@@ -1,0 +1,51 @@
+/* Lines of code that know which idea they stand for. A line's counterparts light up with it. */
+import { signal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import type { CodeLine, Ideas } from '../lib/code';
+import { highlightLines, type Language } from './code-block';
+
+/** The ideas under the pointer or the focus, or of the microscope's stage: their lines are lit on both sides. */
+export const litIdeas = signal<readonly string[]>([]);
+export const light = (idea: string | null) => (litIdeas.value = idea ? [idea] : []);
+
+interface Props {
+    lines: CodeLine[];
+    other: CodeLine[];
+    ideas: Ideas;
+    numbers: Map<string, number>;
+    language: Language;
+    label: string;
+    lit?: readonly string[];
+}
+
+/** One voice of one stage. The margin has a number for each joined idea, the same on both sides. */
+export function CodeLines({ lines, other, ideas, numbers, language, label, lit }: Props) {
+    const block = useRef<HTMLPreElement>(null);
+    const shown = lit ?? litIdeas.value;
+    useEffect(() => {
+        // What the microscope lights is brought into view.
+        const line = lit && block.current?.querySelector<HTMLElement>('[data-lit]');
+        if (line && block.current) block.current.scrollTop = line.offsetTop - 24;
+    }, [lit?.join()]);
+    const pieces = highlightLines(lines.map((line) => line.text).join('\n'), language);
+    const said = new Set(other.map((line) => line.text));
+    if (lines.length === 0) return <p class="no-code muted">Nothing to write here.</p>;
+    return (
+        <pre ref={block} class="code joined" data-dim={lit !== undefined || undefined} tabIndex={0} aria-label={label}>
+            <code>
+                {lines.map(({ text, idea }, i) => {
+                    const joined = idea !== null && !ideas[idea]?.only;
+                    const mark = text.trim() === '' || said.has(text) ? '' : idea !== null && !joined ? 'alone' : 'differs';
+                    const first = joined && lines[i - 1]?.idea !== idea;
+                    return (
+                        <span key={i} class={`line ${mark}`} data-idea={idea ?? undefined} data-lit={(idea !== null && shown.includes(idea)) || undefined}
+                            onMouseEnter={() => light(idea)} onMouseLeave={() => light(null)}>
+                            <span class="margin" aria-hidden="true">{first ? numbers.get(idea) : ''}</span>
+                            {pieces[i]?.length ? pieces[i] : ' '}
+                        </span>
+                    );
+                })}
+            </code>
+        </pre>
+    );
+}

@@ -1,0 +1,207 @@
+/* The step microscope: one batch goes through one real training step in every engine at once. */
+import { signal } from '@preact/signals';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { bytesOf, post } from '../lib/api';
+import type { CodeDiff, Microscope, StepStage, Tensor } from '../lib/code';
+import { ENGINES, engineLook } from '../lib/engines';
+import { findDataset } from '../lib/dataset';
+import * as format from '../lib/format';
+import { param, setParams } from '../lib/router';
+import { newestRuns, system } from '../lib/studio';
+import { isDark } from '../lib/theme';
+import type { EngineId, Settings } from '../lib/types';
+import { Button, Card, Empty, EngineName, Trouble } from './basics';
+import { CodeLines } from './code-lines';
+import { NumberField, SelectField } from './fields';
+import { diverging, paint, Tiles } from './picture';
+
+const shapeText = (shape: number[]) => shape.join(' × ');
+const valuesOf = (tensor: Tensor) => new Float32Array(bytesOf(tensor.picture.values).buffer);
+
+/** How far the engines are apart, as one would say it. */
+function differenceWords(tensor: Tensor, engines: number) {
+    if (engines < 2) return '';
+    if (tensor.max_difference === null) return 'The engines do not agree: see the table.';
+    if (tensor.max_difference === 0) return 'Exactly equal in all engines, to the last bit.';
+    const scale = Math.max(Math.abs(tensor.low), Math.abs(tensor.high)) || 1;
+    const share = tensor.max_difference / scale;
+    return `The engines differ by at most ${format.scientific(tensor.max_difference)}${share < 1e-5 ? ', the rounding of the last digits' : ''}.`;
+}
+
+function TensorPicture({ tensor, side }: { tensor: Tensor; side: number }) {
+    const canvas = useRef<HTMLCanvasElement>(null);
+    const dark = isDark.value;
+    const { rows, columns } = tensor.picture;
+    const limit = Math.max(Math.abs(tensor.low), Math.abs(tensor.high));
+    const label = `${tensor.name}: ${shapeText(tensor.shape)} numbers from ${format.number(tensor.low)} to ${format.number(tensor.high)}`;
+    useEffect(() => {
+        const context = canvas.current?.getContext('2d');
+        if (context) paint(context, valuesOf(tensor), rows, columns, diverging(dark, limit));
+    }, [tensor, dark]);
+    if (tensor.name === 'input' && side && columns === side * side)
+        return <Tiles values={valuesOf(tensor)} count={rows} rows={side} columns={side} across={Math.min(16, rows)} limit={limit} label={label} />;
+    const zoom = rows === 1 ? 0 : Math.max(2, Math.min(10, Math.floor(480 / columns)));
+    return <canvas ref={canvas} class="tensor-picture" width={columns} height={rows} role="img" aria-label={label}
+        style={zoom ? { width: `${columns * zoom}px`, aspectRatio: `${columns} / ${rows}` } : { width: '100%', height: '24px' }} />;
+}
+
+/** How often which value occurs; heights are square roots, so that rare values stay visible. */
+function Histogram({ counts, top, engine, label }: { counts: number[]; top: number; engine: EngineId; label: string }) {
+    const bars = counts.map((n, i) => (n ? `M${i} 24V${24 - Math.max(1, 23 * Math.sqrt(n / top))}h0.9V24z` : '')).join('');
+    return <svg class="histogram" data-engine={engine} viewBox={`0 0 ${counts.length} 24`} preserveAspectRatio="none" role="img" aria-label={label}><path d={bars} /></svg>;
+}
+
+function TensorView({ tensor, side }: { tensor: Tensor; side: number }) {
+    const single = tensor.shape.reduce((all, n) => all * n, 1) === 1;
+    const top = Math.max(1, ...tensor.histogram.flatMap(({ counts }) => counts));
+    const range = `${format.number(Number(tensor.low.toPrecision(3)))} … ${format.number(Number(tensor.high.toPrecision(3)))}`;
+    return (
+        <article class="tensor">
+            <h3><code>{tensor.name}</code> <span class="muted num">{single ? 'one number' : shapeText(tensor.shape)}</span></h3>
+            {!single && <TensorPicture tensor={tensor} side={side} />}
+            <div class="scroll" tabIndex={0} role="group" aria-label={`${tensor.name} in each engine`}>
+                <table>
+                    <thead><tr><th scope="col">Engine</th>{!single && <th scope="col">Values {range}</th>}<th scope="col" class="num">{single ? 'Value' : 'Mean'}</th>{!single && <th scope="col" class="num">Spread</th>}</tr></thead>
+                    <tbody>
+                        {tensor.histogram.map(({ engine, counts, mean, std }) => (
+                            <tr key={engine}>
+                                <th scope="row"><EngineName id={engine} /></th>
+                                {!single && <td><Histogram counts={counts} top={top} engine={engine} label={`How often which value occurs in ${tensor.name}, ${engineLook(engine).title}`} /></td>}
+                                <td class="num">{single ? mean.toPrecision(9) : format.number(mean)}</td>
+                                {!single && <td class="num">{format.number(std)}</td>}
+                            </tr>
+                        ))}
+                    </tbody>
+                </table>
+            </div>
+            <p class="difference-words">{differenceWords(tensor, tensor.histogram.length)}</p>
+        </article>
+    );
+}
+
+function StageCode({ stage, diff, numbers }: { stage: StepStage; diff: CodeDiff; numbers: Map<string, number> }) {
+    const code = diff.stages.find(({ id }) => id === stage.code_stage);
+    if (!code) return null;
+    return (
+        <Card title={`In the code: ${code.title.toLowerCase()}`} class="stage-code" aside={<a href={`/code?left=${diff.left.id}&right=${diff.right.id}#${code.id}`}>All of it</a>}>
+            {(['left', 'right'] as const).map((side) => (
+                <div key={side} class="side" data-engine={diff[side].engine}>
+                    <p class="side-name always"><EngineName id={diff[side].engine} /> <small>{diff[side].language === 'c' ? 'the C that runs' : 'Python'}</small></p>
+                    <CodeLines lines={code[side]} other={code[side === 'left' ? 'right' : 'left']} ideas={diff.ideas} numbers={numbers}
+                        language={diff[side].language} label={`${code.title}, ${diff[side].title}`} lit={stage.ideas} />
+                </div>
+            ))}
+        </Card>
+    );
+}
+
+function Walk({ seen, stage, index, go }: { seen: Microscope; stage: StepStage; index: number; go: (index: number) => void }) {
+    useEffect(() => {
+        const onKey = (event: KeyboardEvent) => {
+            if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest('input, select, textarea, dialog, pre, .scroll')) return;
+            if (event.key === 'ArrowRight') go(index + 1);
+            else if (event.key === 'ArrowLeft') go(index - 1);
+            else return;
+            event.preventDefault();
+        };
+        addEventListener('keydown', onKey);
+        return () => removeEventListener('keydown', onKey);
+    });
+    return (
+        <nav class="walk" aria-label="Stages of the step">
+            <Button disabled={index === 0} onClick={() => go(index - 1)}>← Back</Button>
+            <ol>
+                {seen.stages.map(({ id, title }, i) => (
+                    <li key={id}><button type="button" aria-current={i === index ? 'step' : undefined} data-done={i < index || undefined} onClick={() => go(i)}><b>{i + 1}</b> <span>{title}</span></button></li>
+                ))}
+            </ol>
+            <Button kind="main" disabled={index === seen.stages.length - 1} onClick={() => go(index + 1)}>Next →</Button>
+            <p class="hidden" role="status">Stage {index + 1} of {seen.stages.length}: {stage.title}</p>
+        </nav>
+    );
+}
+
+function Seen({ seen, diff, numbers, dataset }: { seen: Microscope; diff: CodeDiff | null; numbers: Map<string, number>; dataset: string }) {
+    const index = Math.max(0, seen.stages.findIndex(({ id }) => id === param('at')));
+    const stage = seen.stages[index];
+    const go = (to: number) => to >= 0 && to < seen.stages.length && setParams({ at: to === 0 ? null : seen.stages[to].id });
+    const set = findDataset(dataset);
+    const side = set && set.rows === set.columns ? set.rows : 0;
+    const failed = seen.engines.filter(({ error }) => error);
+    return (
+        <>
+            {failed.map(({ id, error }) => <Trouble key={id}>{engineLook(id).title}: {error}</Trouble>)}
+            <Walk seen={seen} stage={stage} index={index} go={go} />
+            <div class="seen">
+                <Card title={stage.title} aside={<span class="row">{seen.engines.filter(({ error }) => !error).map(({ id, version }) => <EngineName key={id} id={id} version={version} />)}</span>}>
+                    <p class="stage-note">{stage.note}</p>
+                    {stage.id === 'batch' && <p class="muted num">Batch {seen.batch.number}: samples {seen.batch.indices.slice(0, 6).join(', ')}… with the labels {seen.batch.labels.slice(0, 16).join(' ')}{seen.batch.labels.length > 16 ? '…' : ''}</p>}
+                    <div class="tensors">{stage.tensors.map((tensor) => <TensorView key={tensor.name} tensor={tensor} side={side} />)}</div>
+                    <p class="muted keyline"><span class="swatch low" /> below zero <span class="swatch high" /> above zero. Bars count the values, on a square-root scale; a picture of more than 64 × 128 numbers is thinned out evenly.</p>
+                </Card>
+                {diff && <StageCode stage={stage} diff={diff} numbers={numbers} />}
+            </div>
+        </>
+    );
+}
+
+/** What was seen last stays while a person looks at other tabs. */
+const looking = signal<{ seen: Microscope | null; error: string; busy: boolean; dataset: string }>({ seen: null, error: '', busy: false, dataset: '' });
+
+export function MicroscopeView({ s, good, diff, numbers }: { s: Settings; good: boolean; diff: CodeDiff | null; numbers: Map<string, number> }) {
+    const [left, setLeft] = useState<EngineId[]>([]); // engines a person took out
+    const [batch, setBatch] = useState(0);
+    const [run, setRun] = useState('');
+    const state = looking.value;
+    const found = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
+    const engines = ENGINES.map(({ id }) => id).filter((id) => found(id) && !left.includes(id));
+    const starts = newestRuns.value.filter((one) => one.files.length > 0).slice(0, 30);
+    const from = starts.find((one) => one.id === run);
+    const badBatch = Number.isInteger(batch) && batch >= 0 && batch <= 65535 ? undefined : 'a whole number from 0';
+    const look = async (event: Event) => {
+        event.preventDefault();
+        looking.value = { ...looking.value, busy: true, error: '' };
+        try {
+            const used: Settings = from ? { ...from.settings, batch_size: s.batch_size, seed: s.seed } : { ...s };
+            const seen = await post<Microscope>('/api/microscope', { settings: { ...used, from: null }, engines, batch, ...(from ? { run: from.id } : {}) });
+            looking.value = { seen, error: '', busy: false, dataset: used.dataset };
+        } catch (error) {
+            looking.value = { ...looking.value, busy: false, error: (error as Error).message };
+        }
+    };
+    return (
+        <>
+            <Card class="look-card">
+                <form class="look" onSubmit={(event) => void look(event)}>
+                    <fieldset class="engine-picks">
+                        <legend>Engines</legend>
+                        <div class="row">
+                            {ENGINES.map(({ id }) => (
+                                <label key={id} class="check">
+                                    <input type="checkbox" checked={engines.includes(id)} disabled={!found(id)}
+                                        onChange={(event) => setLeft(event.currentTarget.checked ? left.filter((one) => one !== id) : [...left, id])} />
+                                    <EngineName id={id} />
+                                    {system.value && !found(id) && <a href="/system">install</a>}
+                                </label>
+                            ))}
+                        </div>
+                    </fieldset>
+                    <NumberField label="Batch" value={batch} problem={badBatch} onChange={setBatch} />
+                    <SelectField label="Weights" value={from ? run : ''} onChange={setRun}
+                        options={[{ value: '', label: 'the first ones, of the seed' }, ...starts.map((one) => ({ value: one.id, label: `trained: ${one.name}, ${one.engine}, ${format.time(one.created_at)}` }))]} />
+                    <Button type="submit" kind="main" disabled={state.busy || !good || engines.length === 0 || badBatch !== undefined}>{state.busy ? 'Looking…' : 'Run one step'}</Button>
+                </form>
+            </Card>
+            {state.error && <Trouble>{state.error}</Trouble>}
+            {state.seen ? <Seen seen={state.seen} diff={diff} numbers={numbers} dataset={state.dataset} /> : (
+                <Card>
+                    <Empty title="One batch, one step, every tensor">
+                        Every engine really performs the same training step, in a process of its own. Then walk through it with the buttons or the
+                        arrow keys: the batch, hidden layers, logits, loss, gradients, new weights; each with shapes, pictures, and how far the
+                        engines are apart.
+                    </Empty>
+                </Card>
+            )}
+        </>
+    );
+}
