@@ -1,0 +1,279 @@
+"""Code Diff: the Python that is given away runs unchanged, gives the studio's numbers, and what it saves comes back."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+LIMIT = 640  # a multiple of all batch sizes: Keras weighs an epoch's loss by samples, the studio by steps
+COMMON = {"dataset": "mnist", "epochs": 2, "limit": LIMIT}
+SETTINGS = {
+    "usual": {},
+    "two-layers": {"hidden": [64, 32], "activation": "tanh"},
+    "no-hidden": {"hidden": [], "lr": 0.05},
+    "sigmoid": {"activation": "sigmoid", "lr": 0.1, "batch_size": 64},
+    "momentum": {"momentum": 0.9},
+    "adam": {"optimizer": "adam", "lr": 0.001},
+    "decay": {"weight_decay": 0.01},
+    "double": {"dtype": "float64"},
+    "keras-init": {"init": "keras", "seed": 7},
+    "fashion": {"dataset": "fashion-mnist", "batch_size": 128, "epochs": 3, "hidden": [32]},
+}
+PROGRAMS = {"torch": ("model.py", "initial.pth", ".pth"), "tensorflow": ("model_tf.py", "initial.h5", ".h5")}
+EPOCH = re.compile(r"epoch (\d+)  loss ([\d.]+)  accuracy ([\d.]+)  val_loss ([\d.]+)  val_accuracy ([\d.]+)")
+
+
+class Server:
+    """`nnstudio serve` with a home of its own."""
+
+    def __init__(self, binary, home, data_dir):
+        self.process = subprocess.Popen([binary, "serve", "--port", "0", "--home", str(home), "--data-dir", data_dir],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+        self.address = re.search(r"http://\S+", self.process.stdout.readline())[0].rstrip("/")
+
+    def call(self, path, body=None):
+        request = urllib.request.Request(self.address + path, headers={"Content-Type": "application/json"},
+                                         data=None if body is None else json.dumps(body).encode())  # fmt: skip
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.read()
+
+    def json(self, path, body=None):
+        return json.loads(self.call(path, body))
+
+    def finished(self, run):
+        for _ in range(1200):
+            value = self.json(f"/api/runs/{run}")
+            if value["state"] == "finished":
+                return value
+            assert value["state"] not in ("failed", "interrupted", "stopped"), value["error"]
+            time.sleep(0.1)
+        raise AssertionError(f"run {run} never finished")
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(binary, data_dir, tmp_path_factory):
+    server = Server(binary, tmp_path_factory.mktemp("home"), data_dir)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def engines(server):
+    return [engine["id"] for engine in server.json("/api/system")["engines"] if engine["found"]]
+
+
+@pytest.fixture(scope="module")
+def bundles(server, engines, tmp_path_factory):
+    """Name of settings → the finished run and the folder its bundle was unpacked to."""
+    started = {}
+    for i, (name, chosen) in enumerate(SETTINGS.items()):
+        body = {"engine": engines[i % len(engines)], "settings": COMMON | chosen, "name": name, "tags": []}
+        started[name] = server.json("/api/runs", body)["id"]
+    made = {}
+    for name, run in started.items():
+        value = server.finished(run)
+        folder = tmp_path_factory.mktemp(name)
+        (folder / "bundle.zip").write_bytes(server.call(f"/api/runs/{run}/bundle"))
+        with zipfile.ZipFile(folder / "bundle.zip") as archive:
+            archive.extractall(folder / "bundle")
+        made[name] = value, folder / "bundle"
+    return made
+
+
+@pytest.fixture(scope="module")
+def printed(bundles, data_dir, tmp_path_factory):
+    """framework → name of settings → the epochs its program printed, started as the bundle's README says."""
+    outputs = {}
+
+    def of(framework):
+        if framework not in outputs:
+            program, initial, _ = PROGRAMS[framework]
+            jobs = [{"folder": str(folder), "arguments": ["--data-dir", data_dir, "--initial", initial, "--order", "order.npy"]}
+                    for _, folder in bundles.values()]  # fmt: skip
+            file = tmp_path_factory.mktemp("jobs") / "jobs.json"
+            file.write_text(json.dumps(jobs))
+            ran = subprocess.run([sys.executable, HERE / "run_programs.py", program, file], capture_output=True, text=True, timeout=600)
+            assert ran.returncode == 0, ran.stderr[-3000:]
+            texts = json.loads(ran.stdout.splitlines()[-1])
+            outputs[framework] = {name: [tuple(map(float, found)) for found in EPOCH.findall(text)] for name, text in zip(bundles, texts)}
+        return outputs[framework]
+
+    return of
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("framework", PROGRAMS)
+def test_a_program_gives_the_studios_losses(framework, name, printed, bundles, engines):
+    if framework not in engines:
+        pytest.skip(f"{framework} is not there")
+    run, _ = bundles[name]
+    epochs = printed(framework)[name]
+    # Keras adds Adam's epsilon before its bias correction, PyTorch and the studio after it: seen in the first steps.
+    near = 1e-3 if (framework, name) == ("tensorflow", "adam") else 1e-4
+    assert len(epochs) == len(run["epochs"]) == run["settings"]["epochs"]
+    for (number, loss, accuracy, val_loss, val_accuracy), ours in zip(epochs, run["epochs"]):
+        assert number == ours["epoch"]
+        assert abs(loss - ours["loss"]) <= near, (loss, ours)
+        assert abs(val_loss - ours["val_loss"]) <= near, (val_loss, ours)
+        assert abs(accuracy - ours["accuracy"]) <= 2 / LIMIT + 1e-4
+        assert abs(val_accuracy - ours["val_accuracy"]) <= 2 / LIMIT + 1e-4
+
+
+@pytest.mark.parametrize("name", ["usual", "keras-init", "fashion"])
+@pytest.mark.parametrize("framework", PROGRAMS)
+def test_what_a_program_saved_loads_in_the_studio(framework, name, printed, bundles, engines, studio, data_dir):
+    if framework not in engines:
+        pytest.skip(f"{framework} is not there")
+    run, folder = bundles[name]
+    (_, _, _, val_loss, _) = printed(framework)[name][-1]
+    answer = studio("evaluate", folder / f"{name}{PROGRAMS[framework][2]}", "--engine", "native", "--dataset", run["settings"]["dataset"],
+                    "--data-dir", data_dir, "--limit", LIMIT, "--json")  # fmt: skip
+    assert abs(json.loads(answer.stdout)["loss"] - val_loss) <= 1e-5
+
+
+def test_a_bundle_holds_what_its_readme_says(bundles, studio, data_dir):
+    import numpy
+
+    run, folder = bundles["two-layers"]
+    expected = {"README.md", "settings.json", "curve.csv", "requirements.txt", "order.npy", "initial.pth", "initial.h5"}
+    expected |= {"model.py", "model_tf.py", "model.ipynb", "model_tf.ipynb"}
+    expected |= {f"two-layers.{ending}" for ending in ("pth", "h5", "safetensors", "onnx")}
+    with zipfile.ZipFile(folder.parent / "bundle.zip") as archive:
+        assert set(archive.namelist()) == expected and archive.testzip() is None
+    readme = (folder / "README.md").read_text()
+    assert all(name in readme or name.endswith(".ipynb") for name in expected - {"README.md"})
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["hidden"] == [64, 32] and settings["activation"] == "tanh" and settings["run"] == run["id"]
+    assert "/" not in json.dumps(settings), "a place on this machine"
+    order = numpy.load(folder / "order.npy")
+    assert order.shape == (2, LIMIT) and (numpy.sort(order, axis=1) == numpy.arange(LIMIT)).all()
+    lines = (folder / "curve.csv").read_text().splitlines()
+    assert lines[0] == "step,loss,seconds" and len(lines) - 1 == run["progress"]["total_steps"]
+    (evaluate, inspect) = re.findall(r"^nnstudio (.*)$", readme, re.MULTILINE)
+    studio(*evaluate.replace("DIR", data_dir).split(), cwd=folder)
+    studio(*inspect.split(), cwd=folder)
+
+
+def test_a_bundle_keeps_no_scratch(server, bundles):
+    home = pathlib.Path(server.json("/api/system")["home"])
+    assert list((home / "scratch").iterdir()) == []
+
+
+def test_a_runs_bundle_on_the_command_line(server, bundles, studio, tmp_path):
+    run, folder = bundles["usual"]
+    home = server.json("/api/system")["home"]
+    studio("code", "--bundle", run["id"], "--home", home, "--out", tmp_path / "run.zip")
+    with zipfile.ZipFile(tmp_path / "run.zip") as archive:
+        assert archive.read("model.py") == (folder.joinpath("model.py")).read_bytes()
+        assert archive.read("initial.pth") == (folder.joinpath("initial.pth")).read_bytes()
+    assert "no run" in studio("code", "--bundle", "nothing", "--home", home, "--out", tmp_path / "no.zip", status=1).stderr
+    assert not (tmp_path / "no.zip").exists()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_terminal_page_and_bundle_give_the_same_program(name, bundles, server, studio):
+    run, folder = bundles[name]
+    chosen = COMMON | SETTINGS[name]
+    hidden = ",".join(map(str, chosen.get("hidden", [128]))) or "none"
+    words = {key: value for key, value in chosen.items() if key != "hidden"} | {"hidden": hidden}
+    options = [part for key, value in words.items() for part in (f"--{key.replace('_', '-')}", value)]
+    query = "&".join(f"{key}={value}" for key, value in words.items())
+    for framework, (file, _, _) in PROGRAMS.items():
+        terminal = studio("code", framework, *options, "--name", name).stdout
+        assert terminal == (folder / file).read_text()
+        page = server.call(f"/api/code/program?voice={framework}.python&{query}").decode()
+        assert page == terminal.replace(f'"{name}.', '"simple_nn.')
+
+
+def test_a_program_needs_nothing_but_the_data(binary, data_dir, tmp_path, engines):
+    if "torch" not in engines:
+        pytest.skip("PyTorch is not there")
+    subprocess.run([binary, "code", "torch", "--limit", "320", "--epochs", "1", "--out", "mine.py"], cwd=tmp_path, check=True)
+    ran = subprocess.run([sys.executable, "mine.py", "--data-dir", data_dir], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert len(EPOCH.findall(ran.stdout)) == 1 and len(ran.stdout.splitlines()) == 1
+    assert (tmp_path / "simple_nn.pth").stat().st_size > 400_000
+
+
+@pytest.mark.parametrize("framework", PROGRAMS)
+def test_a_notebook_executes(framework, studio, data_dir, tmp_path, engines):
+    if framework not in engines:
+        pytest.skip(f"{framework} is not there")
+    import nbformat
+    from nbclient import NotebookClient
+
+    (tmp_path / "data").symlink_to(data_dir)
+    studio("code", framework, "--notebook", "--limit", 320, "--epochs", 1, "--out", tmp_path / "it.ipynb")
+    notebook = nbformat.read(tmp_path / "it.ipynb", 4)
+    nbformat.validate(notebook)
+    assert [cell.cell_type for cell in notebook.cells] == ["markdown", "code"] * 6
+    NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    text = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert len(EPOCH.findall(text)) == 1
+    assert (tmp_path / f"simple_nn{PROGRAMS[framework][2]}").exists()
+
+
+def test_the_command_line_says_what_is_wrong(studio):
+    for words, said in {("code",): "which framework", ("code", "jax"): "torch or tensorflow", ("code", "torch", "--lang", "rust"): "python or c",
+                        ("code", "torch", "--lang", "c", "--notebook"): "a notebook holds Python", ("code", "torch", "--epochs", "0"): "epochs",
+                        ("code", "--bundle", "x"): "--out"}.items():  # fmt: skip
+        result = studio(*words, status=2)
+        assert said in result.stderr and len(result.stderr.splitlines()) == 1 and result.stdout == ""
+
+
+def test_the_c_is_the_source(studio):
+    source = pathlib.Path(HERE.parents[1])
+    for framework in PROGRAMS:
+        text = studio("code", framework, "--lang", "c").stdout
+        parts = re.split(r"/\* (src/\S+):(\d+) \*/\n", text)[1:]
+        assert len(parts) >= 3 * 6
+        for file, line, shown in zip(*[iter(parts)] * 3):
+            there = (source / file).read_text().split("\n")[int(line) - 1 :]
+            shown = shown.rstrip("\n").split("\n")
+            assert there[: len(shown)] == shown and there[len(shown)].strip() == "/* [end] */"
+
+
+def test_the_microscope_sees_one_step_in_all_engines(server, engines):
+    seen = server.json("/api/microscope", {"settings": {"dataset": "mnist", "hidden": [16]}, "engines": engines, "batch": 5})
+    assert [stage["id"] for stage in seen["stages"]] == ["batch", "hidden", "logits", "loss", "gradients", "update"]
+    assert [engine["error"] for engine in seen["engines"]] == [None] * len(engines)
+    assert len(seen["batch"]["indices"]) == len(seen["batch"]["labels"]) == 32
+    tensors = {tensor["name"]: tensor for stage in seen["stages"] for tensor in stage["tensors"]}
+    assert tensors["input"]["shape"] == [32, 784] and tensors["input"]["max_difference"] == 0
+    assert tensors["grad/fc1.weight"]["shape"] == [16, 784] and tensors["logits"]["shape"] == [32, 10]
+    for tensor in tensors.values():
+        assert tensor["max_difference"] <= 1e-6
+        assert [histogram["engine"] for histogram in tensor["histogram"]] == engines
+        size = 1
+        for n in tensor["shape"]:
+            size *= n
+        assert all(sum(histogram["counts"]) == size for histogram in tensor["histogram"])
+
+
+def test_the_microscope_starts_from_a_runs_weights(server, bundles):
+    run, _ = bundles["usual"]
+    looked = {"settings": COMMON, "engines": ["native"], "batch": 0}
+    at_first, trained = (server.json("/api/microscope", body) for body in (looked, looked | {"run": run["id"]}))
+    loss = [next(t for stage in seen["stages"] for t in stage["tensors"] if t["name"] == "loss")["low"] for seen in (at_first, trained)]
+    assert loss[1] < loss[0]
+
+
+@pytest.mark.parametrize("body", [{"engines": []}, {"engines": ["jax"]}, {"engines": ["native"], "batch": -1}, {"engines": ["native"], "x": 1},
+                                  {"engines": ["native"], "batch": 1900, "settings": COMMON}, {"engines": ["native"], "run": "none"}])  # fmt: skip
+def test_the_microscope_says_what_is_wrong(server, body):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        server.call("/api/microscope", body)
+    assert refused.value.code in (400, 404, 503)
+    assert json.loads(refused.value.read())["error"]["message"]
