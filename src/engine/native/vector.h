@@ -17,7 +17,11 @@ typedef int32_t lane;
 
 #define LANES (NATIVE_VECTOR_BYTES / sizeof(real))
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 typedef real vec __attribute__((vector_size(NATIVE_VECTOR_BYTES), may_alias));
 typedef lane ivec __attribute__((vector_size(NATIVE_VECTOR_BYTES), may_alias));
