@@ -23,6 +23,7 @@ static const struct command *const commands[] = {
     &command_predict,
     &command_register,
     &command_registry,
+    &command_runs,
     &command_serve,
     &command_trace,
     &command_train,

@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 /* A reader with more than this waiting gets nothing new until it has caught up: then all at once, merged. */
-#define BACKLOG_MAX ((size_t)256 << 10)
+#define BACKLOG_MAX ((size_t)64 << 10)
 #define HEARTBEAT_SECONDS 15.0
 /* Who is further behind than this reads everything anew: that is less than sending it. */
 #define STEPS_MAX 50000

@@ -1,5 +1,6 @@
 #include "http/serve.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 /* How often workers' words are written and listeners told. */
 #define TICK_MS 40
 #define TICKS_A_TASK_TICK 6
-#define HOUSEKEEPING_MS 1000
+#define HOUSEKEEPING_MS 1000 /* also how soon a dead process's run is seen */
 #define PURGE_SECONDS 600
 #define UNDO_MS ((int64_t)24 * 3600 * 1000)
 #define THREADS 2
@@ -48,6 +49,7 @@ static void keep_house(void *context)
     struct error error;
     uint32_t count;
     if (store_mark_interrupted(life->studio.store, &count, &error)) log_error(&error);
+    malloc_trim(0); /* what a crowd of listeners needed goes back */
     if (clock_monotonic() < life->next_purge) return;
     life->next_purge = clock_monotonic() + PURGE_SECONDS;
     if (store_purge(life->studio.store, clock_wall_ms() - UNDO_MS, &error)) log_error(&error);
