@@ -150,7 +150,7 @@ export interface System {
 
 export interface Task {
     id: string;
-    kind: 'install' | 'fetch' | 'register';
+    kind: 'install' | 'fetch' | 'register' | 'workspaces';
     subject: string; // the engine, the data set, the run
     title: string;
     state: 'running' | 'done' | 'failed' | 'cancelled';
@@ -158,6 +158,79 @@ export interface Task {
     total_bytes: number;
     text: string;
     error: string | null;
+    result?: unknown; // what it made, by its kind
+}
+
+/** What a registration tells while it goes on. */
+export interface RegisterResult {
+    run: string | null;
+    steps: string[];
+    step: number;
+    step_count: number;
+    prompt: { kind: 'device-code' | 'browser'; url: string; code: string | null; expires_in: number } | null;
+    registration?: Registered;
+}
+
+export type TargetId = 'azure' | 'mlflow' | 'local';
+
+/** A version as its target has it. */
+export interface Registered {
+    target: TargetId;
+    name: string;
+    version: string;
+    id: string;
+    uri: string;
+    sha256: string;
+    bytes?: number;
+    created_at: number;
+    place: string;
+    link: string | null;
+    tags: Record<string, string>;
+}
+
+export interface SignInWay {
+    id: string;
+    title: string;
+    found: string;
+    available: boolean;
+    interactive: boolean;
+}
+
+export interface Target {
+    id: TargetId;
+    title: string;
+    ready: boolean;
+    place: string | null;
+    problem: string | null;
+    sign_in: SignInWay[];
+    workspace_name?: string | null;
+    resource_group?: string | null;
+    subscription_id?: string | null;
+    found_in?: string | null;
+}
+
+export interface Targets {
+    targets: Target[];
+    signed_in: string | null;
+}
+
+export interface Workspace {
+    subscription_id: string;
+    resource_group: string;
+    workspace_name: string;
+    location: string;
+}
+
+export interface RegistrationRow {
+    id: number;
+    run: string | null;
+    target: TargetId;
+    name: string;
+    version: string | null;
+    sha256: string | null;
+    created_at: number;
+    state: 'running' | 'finished' | 'failed' | 'cancelled';
+    data: { request?: Record<string, unknown>; result?: Registered; error?: string };
 }
 
 export interface Samples {
