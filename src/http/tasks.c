@@ -231,5 +231,6 @@ void task_set_result(struct task *task, json_t *result)
     pthread_mutex_lock(&task->mutex);
     json_decref(task->result);
     task->result = result;
+    task->changes++;
     pthread_mutex_unlock(&task->mutex);
 }

@@ -60,11 +60,22 @@ def login(upstream, certificate):
     server.shutdown()
 
 
+@pytest.fixture(scope="session")
+def doors(upstream, login, prism, azurite):
+    """The proxies in front of ARM and of the storage, where faults are made."""
+    ports = {"login": login, "prism": prism, "azurite": azurite, "plain": upstream[1]}
+    arm, blob = rig.doors(ports)
+    yield ports, arm, blob
+    arm.shutdown()
+    blob.shutdown()
+
+
 class Cloud:
     """A local Azure: what the studio's environment must say, and what is behind."""
 
-    def __init__(self, azure, environment, ports, certificate, config):
+    def __init__(self, azure, environment, ports, certificate, config, arm, blob):
         self.azure, self.environment, self.ports, self.certificate, self.config = azure, environment, ports, certificate, config
+        self.arm, self.blob = arm, blob  # the proxies in front
 
     def blob_client(self):
         from azure.storage.blob import BlobServiceClient
@@ -79,14 +90,16 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(upstream, login, prism, azurite, certificate, tmp_path, monkeypatch):
-    azure, plain = upstream
+def cloud(upstream, doors, certificate, tmp_path, monkeypatch):
+    azure = upstream[0]
+    ports, arm, blob = doors
     azure.reset()
-    ports = {"login": login, "prism": prism, "azurite": azurite, "plain": plain}
+    arm.reset()
+    blob.reset()
     config = tmp_path / "config.json"
     config.write_text(rig.CONFIG)
     environment = {
-        **rig.connect(azure, ports, certificate),
+        **rig.connect(azure, ports, arm, blob, certificate),
         "AZURE_TENANT_ID": standin.TENANT, "AZURE_CLIENT_ID": standin.CLIENT, "AZURE_CLIENT_SECRET": standin.SECRET,
         "NNSTUDIO_RETRY_BASE": "0.05", "NNSTUDIO_STALL_SECONDS": "1",
     }
@@ -95,7 +108,7 @@ def cloud(upstream, login, prism, azurite, certificate, tmp_path, monkeypatch):
             monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    made = Cloud(azure, environment, ports, certificate, config)
+    made = Cloud(azure, environment, ports, certificate, config, arm, blob)
     made.empty_container()
     return made
 

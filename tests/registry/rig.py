@@ -17,6 +17,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+import faults  # noqa: E402
 import standin  # noqa: E402
 
 DESCRIPTION = HERE.parents[1].parent / "shared" / "azure-openapi" / "aml-arm-2024-10-01.json"
@@ -123,14 +124,21 @@ def prism(folder, upstream_port):
         program.stop()
 
 
-def connect(azure, ports, certificate):
+def doors(ports):
+    """The proxies in front of ARM and of the storage, where faults are made. Subscriptions are not in the description."""
+    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") else ports["prism"], False))
+    blob = faults.Proxy(lambda path: (ports["azurite"], True))
+    return arm, blob
+
+
+def connect(azure, ports, arm, blob, certificate):
     """Joins the parts to one cloud; returns what the studio's environment must say."""
     azure.login = f"https://login.localhost:{ports['login']}"
-    azure.blob_endpoint = ("https", f"core.localhost:{ports['azurite']}")
+    azure.blob_endpoint = ("http", f"core.localhost:{blob.port}")
     azure.metadata = {
-        "name": "LocalCloud", "portal": "https://portal.localhost", "resourceManager": f"http://127.0.0.1:{ports['prism']}",
+        "name": "LocalCloud", "portal": "https://portal.localhost", "resourceManager": f"http://127.0.0.1:{arm.port}",
         "authentication": {"loginEndpoint": azure.login, "audiences": ["https://management.localhost"]},
-        "suffixes": {"storage": f"core.localhost:{ports['azurite']}"},
+        "suffixes": {"storage": f"core.localhost:{blob.port}"},
     }
     return {
         "AZUREML_CURRENT_CLOUD": "LocalCloud",
@@ -152,7 +160,7 @@ def main():
         ports = {"login": login_port, "plain": plain_port}
         ports["prism"] = stack.enter_context(prism(folder, plain_port))
         ports["azurite"] = stack.enter_context(azurite(folder, certificate))
-        print(json.dumps({"environment": connect(azure, ports, certificate), "config": CONFIG}), flush=True)
+        print(json.dumps({"environment": connect(azure, ports, *doors(ports), certificate), "config": CONFIG}), flush=True)
         sys.stdin.read()
 
 

@@ -82,7 +82,7 @@ export function RegistrationHistory({ rows }: { rows: RegistrationRow[] | null }
             {rows === null || rows.length === 0 ? <Empty title="Nothing registered yet">Each registration stays here with the run it came from, also those of the command line: <code>nnstudio register FILE --to azure</code>.</Empty> : (
                 <div class="scroll" tabIndex={0} role="group" aria-label="Registered from here">
                     <table class="registrations">
-                        <thead><tr><th scope="col">Model</th><th scope="col" class="num">Version</th><th scope="col">Where</th><th scope="col">State</th><th scope="col">SHA-256</th><th scope="col">When</th><th scope="col">Run</th><th scope="col" /></tr></thead>
+                        <thead><tr><th scope="col">Model</th><th scope="col" class="num">Version</th><th scope="col">Where</th><th scope="col">State</th><th scope="col">SHA-256</th><th scope="col" class="num">When</th><th scope="col">Run</th><th scope="col" /></tr></thead>
                         <tbody>
                             {rows.map((row) => (
                                 <tr key={row.id}>

@@ -10,7 +10,6 @@ import type { RegisterResult, RegistrationRow, Run, Target, TargetId, Targets, T
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { Field, SelectField, TextField } from '../parts/fields';
 import { RegistrationHistory, RegistrationView, SignInPrompt } from '../parts/registration';
-import { findTask } from '../parts/tasks';
 import { toastError } from '../parts/toast';
 
 const FORMATS = [
@@ -113,6 +112,12 @@ function History({ finished }: { finished: number }) {
 /** The first found way that needs nobody, or the device code. */
 const likelyWay = (target?: Target) => target?.sign_in.find((way) => way.available && !way.interactive)?.id ?? 'device-code';
 
+/** The registration of this run that began last ("t12" comes after "t9"). */
+function newestTask(run: string): Task | undefined {
+    const own = [...tasks.value.values()].filter((task) => task.kind === 'register' && (task.result as RegisterResult | null)?.run === run);
+    return own.sort((a, b) => Number(b.id.slice(1)) - Number(a.id.slice(1)))[0];
+}
+
 function Deploy({ list }: { list: Run[] }) {
     const [counter, setCounter] = useState(0);
     const again = () => setCounter(counter + 1);
@@ -125,7 +130,7 @@ function Deploy({ list }: { list: Run[] }) {
     const [name, setName] = useState('');
     const [description, setDescription] = useState('');
     const [uri, setUri] = useState('');
-    const task: Task | undefined = findTask('register', (one) => (one.result as RegisterResult | null)?.run === run.id) ?? findTask('register', (one) => one.state === 'running');
+    const task = newestTask(run.id);
     const ready = target && (target.ready || (id === 'mlflow' && uri !== ''));
     const register = () => void post('/api/registry/registrations', {
         run: run.id, format: kind, target: id,
