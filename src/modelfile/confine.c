@@ -97,9 +97,21 @@ static void limit(int resource, rlim_t most)
     setrlimit((__rlimit_resource_t)resource, &limits);
 }
 
-/* `seconds`: of computing, after which it is an endless loop. */
-static void confine(rlim_t seconds)
+/* Bytes of memory that this process can write to and has not shared; 0 when it is not known. */
+static rlim_t memory_in_use(void)
 {
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file) return 0;
+    if (fscanf(file, "%*u %*u %*u %*u %*u %llu", &pages) != 1) pages = 0;
+    fclose(file);
+    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+/* `seconds`: of computing, after which it is an endless loop; `memory`: bytes beyond what is in use. */
+static void confine(rlim_t seconds, rlim_t memory)
+{
+    rlim_t used = memory_in_use();
     /* A crash is a crash, whatever handlers this program has. */
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGPIPE, SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
@@ -109,6 +121,7 @@ static void confine(rlim_t seconds)
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
     if (SANITIZED) return;
+    if (used) limit(RLIMIT_DATA, used + memory);
     limit(RLIMIT_NOFILE, 0);
     filter_system_calls();
 }
@@ -145,7 +158,8 @@ _Noreturn static void answer_and_exit(int pipe, confined_reader *read, const cha
     struct answer answer;
     char *network = NULL, *metadata = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
-    confine(2 + (size >> 22));         /* the slowest honest file, gzipped, takes a fraction of that */
+    /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles twice, gzip's gain. */
+    confine(2 + (size >> 22), ((rlim_t)512 << 20) + (rlim_t)size * 16);
     answer.status = read(data, size, options, &model, &answer.error);
     if (!answer.status) {
         network = js_dump(network_to_json(&model.network));

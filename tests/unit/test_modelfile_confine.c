@@ -119,8 +119,10 @@ static int try_everything(const char *data, size_t size, const struct modelfile_
     bool opened = open("/dev/null", O_RDONLY) >= 0, connected = socket(AF_UNIX, SOCK_STREAM, 0) >= 0;
     pid_t child = fork();
     if (child == 0) _exit(0);
+    char *volatile much = malloc((size_t)3 << 30);
     execl("/bin/true", "true", (char *)NULL);
-    return error_set(error, ERROR_INPUT, "opened %d connected %d split %d", opened, connected, child > 0);
+    return error_set(error, ERROR_INPUT, "opened %d connected %d split %d got %d", opened, connected, child > 0,
+                     much != NULL);
 }
 
 static void it_can_do_nothing_else(void **state)
@@ -130,7 +132,7 @@ static void it_can_do_nothing_else(void **state)
     struct error error;
     if (!CONFINED) skip();
     run(try_everything, &model, &error, -1);
-    assert_string_equal(error.message, "opened 0 connected 0 split 0");
+    assert_string_equal(error.message, "opened 0 connected 0 split 0 got 0");
 }
 
 int main(void)

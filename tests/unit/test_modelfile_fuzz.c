@@ -35,7 +35,7 @@ static int remove_folder(void **state)
 static unsigned int rounds(void)
 {
     const char *asked = getenv("NNSTUDIO_FUZZ_ROUNDS");
-    return asked ? (unsigned int)strtoul(asked, NULL, 10) : 600;
+    return asked ? (unsigned int)strtoul(asked, NULL, 10) : 300;
 }
 
 /* A small model in the format, so that most bytes matter. */
