@@ -42,7 +42,7 @@ struct hub {
 /* --- what a stretch of events says --- */
 
 struct item {
-    char kind[12];
+    char kind[12];          /* "": nothing is told */
     char run[64];
     char engine[32];
     int64_t first, count;
@@ -73,15 +73,16 @@ static struct item *digest_add(struct digest *digest)
     return &digest->items[digest->count++];
 }
 
-/* The last item about a run, of a kind or (NULL) of any. */
+/* The last item of a kind about a run. */
 static struct item *digest_last(struct digest *digest, const char *run, const char *kind)
 {
     for (size_t i = digest->count; i-- > 0;)
-        if (strcmp(digest->items[i].run, run) == 0 && (!kind || strcmp(digest->items[i].kind, kind) == 0)) return &digest->items[i];
+        if (strcmp(digest->items[i].run, run) == 0 && strcmp(digest->items[i].kind, kind) == 0) return &digest->items[i];
     return NULL;
 }
 
-/* Steps that follow each other become one message; of a run's states the first (it may be new) and the last are told. */
+/* Steps that follow each other become one message. Of a run's states only the last is told, in its place: a message says
+ * what a run is now, so an earlier one would say that it has finished before its last points are told. */
 static int digest_event(void *context, const struct store_event *event, struct error *error)
 {
     struct digest *digest = context;
@@ -94,8 +95,8 @@ static int digest_event(void *context, const struct store_event *event, struct e
             return 0;
         }
     } else if (strcmp(event->kind, "run") == 0) {
-        struct item *before = digest_last(digest, event->run, NULL);
-        if (before && strcmp(before->kind, "run") == 0) return 0;
+        struct item *before = digest_last(digest, event->run, "run");
+        if (before) before->kind[0] = '\0';
     }
     struct item *item = digest_add(digest);
     if (!item) return error_set_memory(error, "a message");
