@@ -152,6 +152,7 @@ CONFIG = '{"subscription_id": "%s", "resource_group": "rg1", "workspace_name": "
 
 def main():
     azure = standin.Azure()
+    azure.device = ["pending", "pending", "ok"]  # slow_down, which costs 5 s each, is tested without a page
     plain, plain_port = standin.serve(azure)
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = pathlib.Path(name)
