@@ -27,7 +27,10 @@ static json_t *parameter_schema(const struct parameter *parameter)
         json_array_append_new(choices, json_stringn(word, length));
         word += length;
     }
-    return json_pack("{s:s, s:o}", "type", "string", "enum", choices);
+    json_t *schema = json_pack("{s:s, s:O}", "type", "string", "enum", choices);
+    if (parameter->type == PARAMETER_CHOICE) json_object_set(schema, "default", json_array_get(choices, 0));
+    json_decref(choices);
+    return schema;
 }
 
 static json_t *parameters_json(const struct route *route)

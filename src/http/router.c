@@ -23,6 +23,7 @@ struct call {
     const char *path_values[PATH_PARTS_MAX];
     int path_count;
     const char *texts[PARAMETERS_MAX];  /* by the index in route->parameters */
+    char choices[PARAMETERS_MAX][32];   /* what `texts` points to where a choice is absent */
     int64_t integers[PARAMETERS_MAX];
     json_t *body;
 };
@@ -304,7 +305,7 @@ static int take_parameter(struct call *call, const char *name, const char *value
     if (index < 0) return error_set(error, ERROR_INPUT, "there is no parameter \"%.60s\" here: leave it out", name);
     const struct parameter *parameter = &call->route->parameters[index];
     if (parameter->type == PARAMETER_INTEGER) return take_integer(parameter, value, &call->integers[index], error);
-    if (parameter->type == PARAMETER_CHOICE && !is_choice(parameter->choices, value))
+    if (parameter->choices && !is_choice(parameter->choices, value))
         return error_set(error, ERROR_INPUT, "\"%s\" must be one of: %s", name, parameter->choices);
     if (strlen(value) > 200) return error_set(error, ERROR_INPUT, "\"%s\" is too long", name);
     json_t *utf8 = json_string(value);
@@ -314,10 +315,20 @@ static int take_parameter(struct call *call, const char *name, const char *value
     return 0;
 }
 
-static int take_query(struct call *call, struct error *error)
+static void take_fallbacks(struct call *call)
 {
     const struct parameter *parameters = call->route->parameters;
-    for (int i = 0; parameters && parameters[i].name; i++) call->integers[i] = parameters[i].fallback;
+    for (int i = 0; parameters && parameters[i].name; i++) {
+        call->integers[i] = parameters[i].fallback;
+        if (parameters[i].type != PARAMETER_CHOICE) continue;
+        snprintf(call->choices[i], sizeof call->choices[i], "%.*s", (int)strcspn(parameters[i].choices, " "), parameters[i].choices);
+        call->texts[i] = call->choices[i];
+    }
+}
+
+static int take_query(struct call *call, struct error *error)
+{
+    take_fallbacks(call);
     char *rest = call->query;
     while (rest && *rest) {
         char *pair = rest, *end = strchr(rest, '&');

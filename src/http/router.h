@@ -7,12 +7,12 @@
 #include "http/studio.h"
 
 /* A parameter of the query string. Its value is checked before the handler sees the request; others are refused. */
-enum parameter_type { PARAMETER_INTEGER, PARAMETER_TEXT, PARAMETER_CHOICE };
+enum parameter_type { PARAMETER_INTEGER, PARAMETER_TEXT, PARAMETER_CHOICE, PARAMETER_FILTER };
 struct parameter {
     const char *name;
     enum parameter_type type;
     int64_t low, high, fallback; /* integer; fallback when absent */
-    const char *choices;         /* choice: "asc desc"; the first is the fallback. Text: NULL when absent */
+    const char *choices;         /* choice: "asc desc", the first when absent; filter: likewise, NULL when absent, as a text is */
     const char *summary;
 };
 

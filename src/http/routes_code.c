@@ -15,6 +15,7 @@
 
 #define PROGRAM_LIMIT ((size_t)4 << 20)
 #define VOICES "torch.python tensorflow.python torch.c tensorflow.c"
+#define OTHER_VOICES "tensorflow.python torch.python torch.c tensorflow.c"
 
 static const struct code_voice *find_voice(const char *id)
 {
@@ -275,7 +276,7 @@ static void post_microscope(struct studio *studio, struct call *call)
 
 static const struct parameter code_parameters[] = {
     {"left", PARAMETER_CHOICE, 0, 0, 0, VOICES, "the left voice"},
-    {"right", PARAMETER_CHOICE, 0, 0, 0, VOICES, "the right voice"},
+    {"right", PARAMETER_CHOICE, 0, 0, 0, OTHER_VOICES, "the right voice"},
     SETTINGS_PARAMETERS,
     {0},
 };

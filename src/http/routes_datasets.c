@@ -127,8 +127,7 @@ static int borrow(const struct studio *studio, const struct question *question, 
 
 static bool wants_test(const struct call *call)
 {
-    const char *split = call_text(call, "split");
-    return split && strcmp(split, "test") == 0;
+    return strcmp(call_text(call, "split"), "test") == 0;
 }
 
 static int samples_json(const struct dataset *dataset, const struct question *question, json_t **out, struct error *error)

@@ -155,7 +155,7 @@ static void get_runs(struct studio *studio, struct call *call)
         .tag = call_text(call, "tag"),
         .showdown = call_text(call, "group"),
         .sort = call_text(call, "sort"),
-        .ascending = order && strcmp(order, "asc") == 0,
+        .ascending = strcmp(order, "asc") == 0,
         .deleted = call_integer(call, "deleted") != 0,
         .limit = (uint32_t)call_integer(call, "limit"),
         .offset = (uint32_t)call_integer(call, "offset"),
@@ -276,7 +276,7 @@ static void get_export(struct studio *studio, struct call *call)
         call_fail(call, &error);
         return;
     }
-    *download = (struct download){.call = call, .csv = !format || strcmp(format, "csv") == 0, .failed = true};
+    *download = (struct download){.call = call, .csv = strcmp(format, "csv") == 0, .failed = true};
     error_set(&download->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
     snprintf(download->run, sizeof download->run, "%s", call_path(call, "id"));
     buffer_init(&download->text, EXPORT_MAX);
@@ -409,7 +409,7 @@ static void post_restore(struct studio *studio, struct call *call)
 
 static const struct parameter list_parameters[] = {
     {"q", PARAMETER_TEXT, 0, 0, 0, NULL, "text in the id, name, notes, tags or settings"},
-    {"state", PARAMETER_CHOICE, 0, 0, 0, "queued starting running paused stopping finished stopped failed interrupted", "in this state"},
+    {"state", PARAMETER_FILTER, 0, 0, 0, "queued starting running paused stopping finished stopped failed interrupted", "in this state"},
     {"engine", PARAMETER_TEXT, 0, 0, 0, NULL, "of this engine"},
     {"tag", PARAMETER_TEXT, 0, 0, 0, NULL, "with this tag"},
     {"group", PARAMETER_TEXT, 0, 0, 0, NULL, "of this showdown"},

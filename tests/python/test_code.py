@@ -198,6 +198,15 @@ def test_terminal_page_and_bundle_give_the_same_program(name, bundles, server, s
         assert page == terminal.replace(f'"{name}.', '"simple_nn.')
 
 
+def test_what_is_not_asked_for_has_a_default(server):
+    """Each address of the studio answers without its parameters; the choices are those that its description calls default."""
+    seen = server.json("/api/code")
+    assert (seen["left"]["id"], seen["right"]["id"]) == ("torch.python", "tensorflow.python")
+    assert server.call("/api/code/program") == server.call("/api/code/program?voice=torch.python&format=file&optimizer=sgd")
+    described = {parameter["name"]: parameter["schema"] for parameter in server.json("/api/openapi.json")["paths"]["/api/code"]["get"]["parameters"]}
+    assert described["left"]["default"] == "torch.python" and described["activation"]["default"] == "relu"
+
+
 def test_a_program_needs_nothing_but_the_data(binary, data_dir, tmp_path, engines):
     if "torch" not in engines:
         pytest.skip("PyTorch is not there")
