@@ -228,6 +228,9 @@ out:
 int confined_read(confined_reader *read, const char *data, size_t size, const struct modelfile_options *options,
                   struct model *out, struct error *error)
 {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* in a child the fuzzer would see nothing */
+    if (size < SIZE_MAX) return read(data, size, options, out, error);
+#endif
     int ends[2];
     if (pipe2(ends, O_CLOEXEC)) return error_set_errno(error, errno, "cannot read the model");
     pid_t child = fork();
