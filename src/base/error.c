@@ -1,5 +1,6 @@
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,31 @@ int error_set(struct error *error, enum error_code code, const char *format, ...
     return -1;
 }
 
+/* What a person can do about a failure of the system; NULL where only the circumstances tell. */
+static const char *hint_of(int number)
+{
+    static const struct {
+        int number;
+        const char *hint;
+    } hints[] = {
+        {ENOENT, "check the name"},
+        {ENOTDIR, "check the name"},
+        {EISDIR, "name a file"},
+        {ENAMETOOLONG, "choose a shorter name"},
+        {EACCES, "get the right to it, or name another place"},
+        {EPERM, "get the right to it, or name another place"},
+        {EROFS, "name another place"},
+        {ENOSPC, "make room there"},
+        {EDQUOT, "make room there"},
+        {EFBIG, "raise the limit on the size of files (ulimit -f)"},
+        {EMFILE, "raise the limit on open files (ulimit -n)"},
+        {ENOMEM, "close other programs"},
+    };
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (hints[i].number == number) return hints[i].hint;
+    return NULL;
+}
+
 int error_set_errno(struct error *error, int number, const char *format, ...)
 {
     va_list arguments;
@@ -37,7 +63,9 @@ int error_set_errno(struct error *error, int number, const char *format, ...)
     va_end(arguments);
     size_t used = strlen(error->message);
     char text[128];
-    snprintf(error->message + used, sizeof error->message - used, ": %s", strerror_r(number, text, sizeof text));
+    const char *hint = hint_of(number);
+    snprintf(error->message + used, sizeof error->message - used, ": %s%s%s", strerror_r(number, text, sizeof text),
+             hint ? ": " : "", hint ? hint : "");
     return -1;
 }
 
