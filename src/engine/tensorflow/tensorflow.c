@@ -24,6 +24,13 @@ static struct tensorflow_engine *self(struct engine *engine)
     return (struct tensorflow_engine *)engine;
 }
 
+/* Older wheels have no libtensorflow_cc. An unknown version is given a try. */
+static bool is_too_old(const char *version)
+{
+    int major, minor;
+    return sscanf(version, "%d.%d", &major, &minor) == 2 && (major < 2 || (major == 2 && minor < 10));
+}
+
 static void probe(struct engine_probe *out)
 {
     *out = (struct engine_probe){0};
@@ -33,8 +40,13 @@ static void probe(struct engine_probe *out)
                  "or set NNSTUDIO_TENSORFLOW_LIB to libtensorflow_cc.so.2");
         return;
     }
-    out->found = true;
     engine_package_version(out->path, "tensorflow", out->version, sizeof out->version);
+    if (is_too_old(out->version)) {
+        snprintf(out->missing, sizeof out->missing,
+                 "TensorFlow %s is too old: version 2.10 or newer is needed (pip install --upgrade tensorflow-cpu)", out->version);
+        return;
+    }
+    out->found = true;
     snprintf(out->detail, sizeof out->detail, "C API, the training loop inside the graph");
     snprintf(out->devices[out->device_count++], sizeof out->devices[0], "cpu");
 }
