@@ -106,8 +106,10 @@ static int check_output(int status)
 
 int cli_main(int argc, char **argv)
 {
-    /* A closed pipe is an answer of write(), not the end of the process: workers must still be told to stop. */
+    /* A closed pipe and a file that may grow no further are answers of write(), not the end of the process: workers must
+     * still be told to stop, half-written files taken away. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     return check_output(dispatch(argc, argv));
 }
 
@@ -134,6 +136,14 @@ void cli_print_json(json_t *value)
     struct error ignored; /* ferror(stdout) remembers */
     if (value) js_print_line(value, &ignored);
     json_decref(value);
+}
+
+void cli_print_json_each(json_t *values)
+{
+    size_t index;
+    json_t *value;
+    json_array_foreach (values, index, value) cli_print_json(json_incref(value));
+    json_decref(values);
 }
 
 bool cli_output_lost(void)

@@ -90,6 +90,7 @@ int cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* One line of JSON on standard output, flushed; takes the reference. Trouble with the output is told once, by
  * cli_main() at the end; long work asks cli_output_lost() now and then. */
 void cli_print_json(json_t *value);
+void cli_print_json_each(json_t *values); /* an array: a line each */
 bool cli_output_lost(void);
 
 /* The one of `count` names closest to `word`, or NULL when none is near: for "did you mean". */

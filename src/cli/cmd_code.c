@@ -87,7 +87,7 @@ static int run(int argc, char **argv)
     struct error error;
     int status = cli_parse(&command_code, options, argc, argv, &given);
     if (status != CLI_GO_ON) return status;
-    if (!words.bundle && !given.count) return cli_usage_error("which framework? nnstudio code torch, or nnstudio code tensorflow");
+    if (!words.bundle && !given.count) return cli_usage_error("no framework is named: nnstudio code torch, or nnstudio code tensorflow");
     if (words.bundle && given.count) return cli_usage_error("a bundle holds both frameworks: leave out \"%.40s\"", given.words[0]);
     if (words.bundle) return write_bundle(&words, &error) ? cli_fail(&error) : EXIT_OK;
 
@@ -105,7 +105,8 @@ const struct command command_code = {
     .name = "code",
     .run = run,
     .summary = "the training as a program to take away: Python of either framework, or the C that runs here",
-    .usage = "torch|tensorflow [--lang python|c] [train's settings] [--out FILE] [--notebook] | --bundle RUN --out FILE.zip",
+    .usage = "torch|tensorflow [--lang python|c] [train's settings] [--out FILE] [--notebook]\n"
+             "       nnstudio code --bundle RUN --out FILE.zip",
     .details = "The Python needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds the four IDX files. It prints a\n"
                "line an epoch and saves NAME.pth or NAME.h5 in the current folder.",
     .arguments_max = 1,

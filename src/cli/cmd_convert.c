@@ -5,16 +5,14 @@
 
 #include "base/hash.h"
 #include "cli/cli.h"
+#include "cli/settings.h"
 #include "modelfile/modelfile.h"
 
 /* A state dict knows no activations, so they may be told; a file that does know them is not contradicted. */
 static int read_source(const char *path, const char *activation, struct model **model, struct error *error)
 {
     struct modelfile_options options = {0};
-    if (activation && activation_parse(activation, &options.default_activation, error)) {
-        error->code = ERROR_USAGE;
-        return -1;
-    }
+    if (settings_activation(activation, &options.default_activation, error)) return -1;
     if (modelfile_read(path, &options, model, error)) return -1;
     if (!activation) return 0;
     const struct network *network = &(*model)->network;

@@ -25,7 +25,7 @@ static int list(const struct words *words, const struct dataset_options *places,
 {
     (void)error;
     (void)name;
-    if (words->json) cli_print_json(report_datasets(places));
+    if (words->json) cli_print_json_each(report_datasets(places));
     else report_print_datasets(places);
     return 0;
 }
@@ -135,7 +135,7 @@ static int run(int argc, char **argv)
         {"label", OPTION_U32, &words.label, "L", "show: only of this class"},
         {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
-        {"json", OPTION_FLAG, &words.json, NULL, "list: JSON instead of text"},
+        {"json", OPTION_FLAG, &words.json, NULL, "list: one JSON object a line instead of text"},
         {0},
     };
     struct cli_arguments arguments;

@@ -80,7 +80,7 @@ static int run(int argc, char **argv)
 {
     bool as_json = false;
     const struct cli_option options[] = {
-        {"json", OPTION_FLAG, &as_json, NULL, "list: JSON instead of text"},
+        {"json", OPTION_FLAG, &as_json, NULL, "list: one JSON object a line instead of text"},
         {0},
     };
     struct cli_arguments arguments;
@@ -90,7 +90,7 @@ static int run(int argc, char **argv)
     if (strcmp(verb, "install") == 0) return install(&arguments);
     if (strcmp(verb, "list") != 0) return cli_usage_error("unknown word \"%.40s\": use list or install", verb);
     if (as_json) {
-        cli_print_json(report_engines());
+        cli_print_json_each(report_engines());
     } else {
         for (size_t i = 0; i < engine_table_count; i++) report_print_engine(engine_table[i]);
     }

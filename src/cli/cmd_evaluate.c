@@ -5,6 +5,7 @@
 
 #include "base/path.h"
 #include "cli/cli.h"
+#include "cli/settings.h"
 #include "run/job.h"
 #include "train/fit.h"
 #include "train/predictor.h"
@@ -99,7 +100,7 @@ static int evaluate(const char *path, const struct words *words, const struct en
                     struct result *result, struct error *error)
 {
     struct modelfile_options options = {0};
-    if (words->activation && activation_parse(words->activation, &options.default_activation, error)) return -1;
+    if (settings_activation(words->activation, &options.default_activation, error)) return -1;
     uint32_t threads = words->threads ? words->threads : job_default_threads(ops->id);
     if (predictor_open(path, &options, ops, threads, &result->predictor, error) ||
         open_dataset(words, home, result, error))

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/draw.h"
+#include "cli/settings.h"
 #include "data/picture.h"
 #include "run/job.h"
 #include "train/predictor.h"
@@ -26,7 +27,7 @@ static int predict(const char *path, const char *image, const struct words *word
                    struct answer *answer, struct error *error)
 {
     struct modelfile_options options = {0};
-    if (words->activation && activation_parse(words->activation, &options.default_activation, error)) return -1;
+    if (settings_activation(words->activation, &options.default_activation, error)) return -1;
     uint32_t threads = words->threads ? words->threads : job_default_threads(ops->id);
     if (predictor_open(path, &options, ops, threads, &answer->predictor, error)) return -1;
     const struct network *network = &answer->predictor.model->network;

@@ -211,7 +211,7 @@ static int check_words(const struct cli_arguments *arguments, const char *out)
     if (needs_run && arguments->count < 2) return cli_usage_error("which run? nnstudio runs %s RUN", verb);
     if (!needs_run && arguments->count > 1) return cli_usage_error("runs list takes no run: use show");
     bool exports = strcmp(verb, "export") == 0;
-    if (exports && !out) return cli_usage_error("where to? nnstudio runs export RUN --out FILE.zip");
+    if (exports && !out) return cli_usage_error("no file is named to write to: nnstudio runs export RUN --out FILE.zip");
     return 0;
 }
 

@@ -134,7 +134,7 @@ static int run(int argc, char **argv)
 {
     struct words words = {0};
     const struct cli_option options[] = {
-        {"engine", OPTION_TEXT, &words.engine, "E[,E...]", "torch, tensorflow, native (several: they are compared)"},
+        {"engine", OPTION_TEXT, &words.engine, "E[,E...]", "torch, tensorflow, native; several are compared (native)"},
         SETTINGS_OPTIONS(words.settings),
         {"parallel", OPTION_FLAG, &words.parallel, NULL, "all engines at once, for the race; speeds then compare less well"},
         {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},

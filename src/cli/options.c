@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 
 #define NAME_MAX_LENGTH 40
+#define HELP_COLUMNS    84 /* beside the options, in lines of 117 */
 
 /* Levenshtein's distance between two short words. */
 static size_t distance(const char *a, const char *b)
@@ -49,6 +50,19 @@ static int option_count(const struct cli_option *options)
     return count;
 }
 
+/* A line, and where the help is longer than a line, more below it. */
+static void print_option(const char *left, const char *help)
+{
+    while (strlen(help) > HELP_COLUMNS) {
+        int length = HELP_COLUMNS;
+        while (length > 1 && help[length] != ' ') length--;
+        printf("  %-30s %.*s\n", left, length, help);
+        help += length + strspn(help + length, " ");
+        left = "";
+    }
+    printf("  %-30s %s\n", left, help);
+}
+
 static int print_help(const struct command *command, const struct cli_option *options)
 {
     printf("usage: nnstudio %s %s\n", command->name, command->usage);
@@ -60,7 +74,7 @@ static int print_help(const struct command *command, const struct cli_option *op
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",
                  option->argument ? option->argument : "");
-        printf("  %-30s %s\n", left, option->help);
+        print_option(left, option->help);
     }
     return EXIT_OK;
 }

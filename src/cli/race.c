@@ -308,6 +308,6 @@ int race_run(struct race *race)
     bool failed = tell_failures(race);
     if (race->interrupted && !cli_output_lost()) tell_interruption(race);
     clean_up(race);
-    if (race->interrupted) return EXIT_INTERRUPTED;
+    if (race->interrupted) return cli_output_lost() ? EXIT_FAILED : EXIT_INTERRUPTED;
     return failed ? EXIT_FAILED : EXIT_OK;
 }

@@ -11,7 +11,9 @@
 #include "cli/race.h"
 
 #define FRAME_SECONDS 0.08
-#define BAR_MAX 32
+#define BAR_MIN       6
+#define BAR_MAX       32
+#define LEFT_COLUMNS  12 /* the engine's name */
 
 /* Lines drawn in the last frame, and when: there is one terminal. */
 static struct {
@@ -44,10 +46,29 @@ static double recent_loss(const struct lane *lane)
     return count ? sum / (double)count : NAN;
 }
 
+/* How a line is divided: a bar, and right of it a text that says less where there is little room. */
+struct layout {
+    int bar, text; /* columns */
+    bool wide;
+};
+
+static struct layout divide(const struct lane *lane, int width)
+{
+    char epochs[16];
+    int digits = snprintf(epochs, sizeof epochs, "%u", lane->job.epochs);
+    struct layout layout = {.wide = width >= 100};
+    /* "epoch 1/5  loss 0.2897  test 92.49%  1.23M/s  0:00 left" without the digits of the epochs */
+    int text = (layout.wide ? 62 : 53) + 2 * digits, room = width - 1 - LEFT_COLUMNS - 2;
+    layout.bar = room - text < BAR_MIN ? BAR_MIN : room - text > BAR_MAX ? BAR_MAX : room - text;
+    layout.text = room > layout.bar ? room - layout.bar : 0;
+    return layout;
+}
+
 /* The text right of the bar. */
-static void describe(const struct lane *lane, double share, char *out, size_t size)
+static void describe(const struct lane *lane, double share, bool wide, char *out, size_t size)
 {
     char rate[32], left[32];
+    const char *unit = wide ? " samples/s" : "/s";
     double elapsed = clock_monotonic() - lane->begun, done = (double)(lane->step - lane->first_step);
     double total = (double)lane->steps_per_epoch * lane->job.epochs - (double)lane->first_step;
     double per_step = (double)lane->samples / (double)(lane->steps_per_epoch ? lane->steps_per_epoch : 1);
@@ -56,15 +77,15 @@ static void describe(const struct lane *lane, double share, char *out, size_t si
     } else if (!lane->steps_per_epoch) {
         snprintf(out, size, "loading");
     } else if (lane->state != LANE_RUNNING) {
-        snprintf(out, size, "epoch %u/%u  loss %.4f  test %.2f%%  %s samples/s  %s", lane->epoch, lane->job.epochs, lane->loss,
-                 100 * lane->val_accuracy, short_number(lane->rate, rate), lane->state == LANE_FINISHED ? "done" : "stopped");
+        snprintf(out, size, "epoch %u/%u  loss %.4f  test %.2f%%  %s%s  %s", lane->epoch, lane->job.epochs, lane->loss,
+                 100 * lane->val_accuracy, short_number(lane->rate, rate), unit, lane->state == LANE_FINISHED ? "done" : "stopped");
     } else {
         uint32_t epoch = lane->epoch + (share < 1);
         int used = snprintf(out, size, "epoch %u/%u  loss %.4f", epoch, lane->job.epochs, recent_loss(lane));
         if (lane->epochs_timed) used += snprintf(out + used, size - (size_t)used, "  test %.2f%%", 100 * lane->val_accuracy);
         if (elapsed > 0 && done > 0)
-            snprintf(out + used, size - (size_t)used, "  %s samples/s  %s left",
-                     short_number(done * per_step / elapsed, rate), short_time((total - done) * elapsed / done, left));
+            snprintf(out + used, size - (size_t)used, "  %s%s  %s left", short_number(done * per_step / elapsed, rate), unit,
+                     short_time((total - done) * elapsed / done, left));
     }
 }
 
@@ -73,13 +94,11 @@ static void draw_lane(const struct lane *lane, int width)
     double total = (double)lane->steps_per_epoch * lane->job.epochs;
     double share = total > 0 ? (double)lane->step / total : 0;
     char text[sizeof lane->message];
-    describe(lane, share, text, sizeof text);
-    int bar = width - 82 < 10 ? 10 : width - 82;
-    if (bar > BAR_MAX) bar = BAR_MAX;
-    int room = width - bar - 15;
-    fprintf(stderr, "\r\033[K%-11s ", lane->ops->id);
-    draw_bar(lane->ops->colour, share, bar);
-    fprintf(stderr, "  %.*s\n", room > 0 ? room : 0, text);
+    struct layout layout = divide(lane, width);
+    describe(lane, share, layout.wide, text, sizeof text);
+    fprintf(stderr, "\r\033[K%-*s", LEFT_COLUMNS, lane->ops->id);
+    draw_bar(lane->ops->colour, share, layout.bar);
+    fprintf(stderr, "  %.*s\n", layout.text, text);
 }
 
 static void draw(const struct race *race)
@@ -118,50 +137,78 @@ void race_view_end(const struct race *race)
     race_print_table(race);
 }
 
+/* 80 columns. */
 static void print_row(const struct lane *lane)
 {
-    char rate[32], loss[32] = "-", accuracy[32] = "-", seconds[32] = "-";
+    char rate[32] = "-", loss[32] = "-", accuracy[32] = "-", seconds[32] = "-";
     if (lane->epochs_timed) {
         snprintf(loss, sizeof loss, "%.4f", lane->loss);
         snprintf(accuracy, sizeof accuracy, "%.2f%%", 100 * lane->val_accuracy);
         snprintf(seconds, sizeof seconds, "%.3f", lane_seconds_per_epoch(lane));
+        short_number((double)lane->samples / lane_seconds_per_epoch(lane), rate);
     }
-    printf("%-11s %-9s %8s %9s %8s %10s %7.2f %6.0f MB  %s\n", lane->ops->id, lane->version, loss, accuracy, seconds,
-           lane->epochs_timed ? short_number((double)lane->samples / lane_seconds_per_epoch(lane), rate) : "-",
-           lane->cpu_seconds, lane->peak_rss / 1e6, lane->model);
+    printf("%-10s  %-10s %8s %9s %8s %10s %7.2f %6.0f MB\n", lane->ops->id, lane->version, loss, accuracy, seconds, rate,
+           lane->cpu_seconds, lane->peak_rss / 1e6);
 }
 
-static void print_difference(const struct lane *a, const struct lane *b)
+static bool has_ended(const struct lane *lane)
+{
+    return lane->state == LANE_FINISHED || lane->state == LANE_STOPPED;
+}
+
+static void print_files(const struct race *race)
+{
+    const char *between = "files: ";
+    for (size_t i = 0; i < race->count; i++) {
+        if (!has_ended(&race->lanes[i]) || !race->lanes[i].model[0]) continue;
+        printf("%s%s", between, race->lanes[i].model);
+        between = ", ";
+    }
+    if (between[0] == ',') putchar('\n');
+}
+
+/* Returns whether the heading is still to come. */
+static bool print_difference(const struct lane *a, const struct lane *b, bool heading)
 {
     double whole = lane_difference(a, b, UINT64_MAX), first = lane_difference(a, b, a->steps_per_epoch);
-    if (isnan(whole)) return;
-    printf("largest difference of a step's loss, %s and %s: %.2g", a->ops->id, b->ops->id, whole);
-    if (!isnan(first) && a->epoch > 1) printf(" (first epoch: %.2g)", first);
+    bool both = a->job.epochs > 1 && !isnan(first);
+    char pair[64];
+    if (isnan(whole)) return heading;
+    if (heading) printf("\n%-42s %10s%s\n", "largest difference of a step's loss", "whole run", both ? "  first epoch" : "");
+    snprintf(pair, sizeof pair, "%s / %s", a->ops->id, b->ops->id);
+    printf("%-42s %10.1e", pair, whole);
+    if (both) printf("  %11.1e", first);
     putchar('\n');
+    return false;
 }
 
-void race_print_table(const struct race *race)
+static void print_fastest(const struct race *race)
 {
-    bool any = false;
-    for (size_t i = 0; i < race->count; i++) {
-        const struct lane *lane = &race->lanes[i];
-        if (lane->state != LANE_FINISHED && lane->state != LANE_STOPPED) continue;
-        if (!any)
-            printf("%-11s %-9s %8s %9s %8s %10s %7s %9s  %s\n", "engine", "version", "loss", "test acc", "s/epoch", "samples/s",
-                   "CPU s", "peak mem", "file");
-        any = true;
-        print_row(lane);
-    }
-    if (!any || race->count < 2) return;
-    putchar('\n');
-    for (size_t i = 0; i < race->count; i++)
-        for (size_t j = i + 1; j < race->count; j++) print_difference(&race->lanes[i], &race->lanes[j]);
     const struct lane *fastest = race_fastest(race);
     if (!fastest) return;
-    printf("fastest: %s", fastest->ops->title);
+    printf("\nfastest: %s", fastest->ops->title);
     for (size_t i = 0; i < race->count; i++) {
         double ratio = lane_seconds_per_epoch(&race->lanes[i]) / lane_seconds_per_epoch(fastest);
         if (&race->lanes[i] != fastest && ratio > 0) printf(", %.1f times as fast as %s", ratio, race->lanes[i].ops->title);
     }
     putchar('\n');
+}
+
+void race_print_table(const struct race *race)
+{
+    bool any = false, heading = true;
+    for (size_t i = 0; i < race->count; i++) {
+        if (!has_ended(&race->lanes[i])) continue;
+        if (!any)
+            printf("%-10s  %-10s %8s %9s %8s %10s %7s %9s\n", "engine", "version", "loss", "test acc", "s/epoch", "samples/s",
+                   "CPU s", "peak mem");
+        any = true;
+        print_row(&race->lanes[i]);
+    }
+    if (!any) return;
+    print_files(race);
+    if (race->count < 2) return;
+    for (size_t i = 0; i < race->count; i++)
+        for (size_t j = i + 1; j < race->count; j++) heading = print_difference(&race->lanes[i], &race->lanes[j], heading);
+    print_fastest(race);
 }

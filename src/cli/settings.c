@@ -12,6 +12,13 @@ int settings_copy_text(char *out, size_t size, const char *text, const char *wha
     return error_set(error, ERROR_USAGE, "the %s is too long: the most is %zu bytes", what, size - 1);
 }
 
+int settings_activation(const char *name, enum activation *out, struct error *error)
+{
+    if (!name || !activation_parse(name, out, error)) return 0;
+    error->code = ERROR_USAGE;
+    return -1;
+}
+
 /* Paths in a job outlive the folder it was started in. */
 static int copy_path(char out[JOB_PATH_MAX], const char *path, const char *what, struct error *error)
 {

@@ -90,8 +90,9 @@ def test_events_end_with_the_figures(studio, home, tmp_path):
 def test_plain_output_is_a_table(studio):
     result = studio("train", "--engine", "native", *SMALL)
     assert result.stderr.startswith("native: epoch 1/1  loss ")
-    header, row = result.stdout.splitlines()
-    assert header.split()[:2] == ["engine", "version"] and row.split()[0] == "native" and row.endswith("models/simple_nn.safetensors")
+    header, row, files = result.stdout.splitlines()
+    assert header.split()[:2] == ["engine", "version"] and row.split()[0] == "native"
+    assert files == "files: models/simple_nn.safetensors"
 
 
 @pytest.mark.parametrize("engine", ["torch", "tensorflow", "native"])
@@ -133,9 +134,13 @@ def test_doctor_says_what_is_missing(studio, monkeypatch):
     assert {e["id"]: e["found"] for e in report["engines"]} == {"torch": False, "tensorflow": True, "native": True}
 
 
+def found_sets(studio, *words):
+    entries = map(json.loads, studio("data", "list", "--json", *words).stdout.splitlines())
+    return {entry["name"]: entry["found"] for entry in entries}
+
+
 def test_data_is_listed_and_shown(studio, data_dir):
-    listed = json.loads(studio("data", "list", "--json", "--data-dir", data_dir).stdout)
-    assert {entry["name"]: entry["found"] for entry in listed} == {"synthetic": True, "mnist": True, "fashion-mnist": True}
+    assert found_sets(studio, "--data-dir", data_dir) == {"synthetic": True, "mnist": True, "fashion-mnist": True}
     shown = studio("data", "show", "mnist", "--data-dir", data_dir, "--count", 3, "--label", 4).stdout
     assert len(shown.splitlines()) == 2 * 15 and shown.splitlines()[0].split() == ["4", "4"]
     assert "synthetic" in studio("data", "show", "synthetic", "--count", 1).stdout
@@ -157,5 +162,4 @@ def test_data_is_fetched_or_the_way_out_is_told(studio, home, data_dir, monkeypa
         assert studio("data", "fetch", "mnist").stdout == f"MNIST is in {home}/data/mnist\n"
     finally:
         server.shutdown()
-    listed = json.loads(studio("data", "list", "--json").stdout)
-    assert {entry["name"]: entry["found"] for entry in listed}["mnist"] is True
+    assert found_sets(studio)["mnist"] is True
