@@ -139,13 +139,6 @@ def test_an_output_folder_that_cannot_be_written(studio, tmp_path, home):
     assert not (home / "runs").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_output_folder(studio, tmp_path):
-    (tmp_path / "models").mkdir(mode=0o555)
-    result = studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", 500, status=1)
-    assert "Permission denied" in result.stderr
-
-
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 600 KB."""
