@@ -182,9 +182,35 @@ static size_t rank(const struct showdown *showdown, const struct entry *ranked[R
     return count;
 }
 
+/* 238 thousand, 1.29 million: as one would say it. */
+static void write_count(double value, struct buffer *out)
+{
+    if (value >= 1e6) buffer_printf(out, "%.2f million", value / 1e6);
+    else if (value >= 1e4) buffer_printf(out, "%.0f thousand", value / 1e3);
+    else buffer_printf(out, "%.0f", value);
+}
+
+/* 2.4 × 10⁻⁵ */
+static void write_scientific(double value, struct buffer *out)
+{
+    static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+    char text[32];
+    if (value == 0) {
+        buffer_append_text(out, "0");
+        return;
+    }
+    snprintf(text, sizeof text, "%.1e", value);
+    char *exponent = strchr(text, 'e');
+    *exponent++ = '\0';
+    buffer_printf(out, "%s × 10%s", text, *exponent == '-' ? "⁻" : "");
+    for (exponent += 1 + strspn(exponent + 1, "0"); *exponent; exponent++) buffer_append_text(out, raised[*exponent - '0']);
+}
+
 static void write_speeds(const struct entry *const *ranked, size_t count, struct buffer *out)
 {
-    buffer_printf(out, "%s trained fastest, %.0f samples a second", ranked[0]->title, ranked[0]->speed);
+    buffer_printf(out, "%s trained fastest, ", ranked[0]->title);
+    write_count(ranked[0]->speed, out);
+    buffer_append_text(out, " samples a second");
     for (size_t i = 1; i < count; i++)
         buffer_printf(out, "%s %.2f times as fast as %s", i == 1 ? ":" : i + 1 == count ? " and" : ",", ranked[0]->speed / ranked[i]->speed,
                       ranked[i]->title);
@@ -213,12 +239,15 @@ static void write_verdict(const struct showdown *showdown, struct buffer *out)
     buffer_printf(out, "On this machine (%s) ", machine);
     write_speeds(ranked, count, out);
     write_accuracy(ranked, count, out);
-    if (isfinite(showdown->max_difference))
-        buffer_printf(out, "; the loss curves differ by at most %.2g at any step", showdown->max_difference);
+    if (isfinite(showdown->max_difference)) {
+        buffer_append_text(out, "; the loss curves differ by at most ");
+        write_scientific(showdown->max_difference, out);
+        buffer_append_text(out, " at any step");
+    }
     buffer_append_text(out, ". ");
     buffer_append_text(out, strcmp(showdown->mode, "sequence") == 0
                                 ? "They trained one after another, each with the machine to itself."
-                                : "They trained at once and shared the processor: train in sequence to compare speeds alone.");
+                                : "They trained at once and shared the processor: train them in turn to compare speeds.");
 }
 
 static const char *state_of(const struct showdown *showdown)

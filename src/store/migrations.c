@@ -85,6 +85,8 @@ static const char *const migrations[] = {
     "  id INTEGER PRIMARY KEY, run TEXT, target TEXT NOT NULL, name TEXT NOT NULL, version TEXT, uri TEXT, sha256 TEXT,"
     "  created_at INTEGER NOT NULL, state TEXT NOT NULL, steps TEXT NOT NULL DEFAULT '[]', data TEXT NOT NULL DEFAULT '{}'"
     ");",
+    /* 2: a run that changed hands has a file of each engine; only the newest is its model. */
+    "ALTER TABLE files ADD COLUMN written_at INTEGER NOT NULL DEFAULT 0;",
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 

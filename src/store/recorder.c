@@ -1,6 +1,7 @@
 #include "store/recorder.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct recorder {
     int64_t batch_size;
     double last_progress;       /* clock of the last "run" event */
     bool changed;               /* something but progress changed since */
+    bool ended;                 /* its speed is that of the whole, no longer of the moment */
     /* Steps of the batch being written, consecutive. */
     double *losses;
     size_t loss_count, loss_room;
@@ -73,6 +75,41 @@ int recorder_event(struct recorder *recorder, const json_t *event, struct error 
     if (json_array_size(recorder->waiting) >= WAITING_MAX)
         return error_set(error, ERROR_IO, "run %s says more than can be written: is the disk full?", recorder->run);
     return json_array_append(recorder->waiting, (json_t *)(uintptr_t)event) ? error_set_memory(error, "an event") : 0;
+}
+
+/* --- the log: what a person would want to be told later --- */
+
+int store_add_log(struct store *store, int64_t key, const char *run, const char *text, struct error *error)
+{
+    if (query_run(store, "INSERT INTO logs (run, at, text) VALUES (?,?,?)", error, "iis", key, clock_wall_ms(), text)) return -1;
+    return store_add_event(store, "log", run, sqlite3_last_insert_rowid(store->db), 0, NULL, error);
+}
+
+__attribute__((format(printf, 3, 4))) static int say(struct recorder *r, struct error *error, const char *format, ...)
+{
+    char text[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return store_add_log(r->store, r->key, r->run, text, error);
+}
+
+static const char *text_member(const json_t *event, const char *key)
+{
+    const char *text = json_string_value(json_object_get(event, key));
+    return text ? text : "";
+}
+
+static int say_start(struct recorder *r, const json_t *event, int64_t first, struct error *error)
+{
+    long long threads = json_integer_value(json_object_get(event, "threads"));
+    char from[64] = "";
+    if (first) snprintf(from, sizeof from, ", from step %lld", (long long)first);
+    return say(r, error, "%s %s (%s), %lld thread%s, %s: %lld samples of %s%s", text_member(event, "engine_title"),
+               text_member(event, "engine_version"), text_member(event, "engine_detail"), threads, threads == 1 ? "" : "s",
+               text_member(event, "dtype"), (long long)json_integer_value(json_object_get(event, "samples")),
+               text_member(event, "dataset_title"), from);
 }
 
 /* --- what the events mean --- */
@@ -133,6 +170,7 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     const char *version = json_string_value(json_object_get(event, "engine_version"));
     char *network = js_dump(json_object_get(event, "network"));
     r->batch_size = json_integer_value(json_object_get(event, "batch_size"));
+    r->ended = false;
     snprintf(r->engine, sizeof r->engine, "%s", engine ? engine : "");
     int status = points_truncate(r->store, r->key, first, error) || points_recover(r->store, r->key, r->run, first, error) ||
                  points_end(r->store, r->key, &steps, &r->seconds, error) ||
@@ -154,7 +192,7 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     r->speed_step = first;
     r->speed_seconds = r->seconds;
     r->changed = true;
-    return status ? -1 : 0;
+    return status ? -1 : say_start(r, event, first, error);
 }
 
 static double real_member(const json_t *event, const char *key)
@@ -179,9 +217,9 @@ static int on_epoch(struct recorder *r, const json_t *event, struct error *error
                   " samples_per_second, global_step) VALUES (?,?,?,?,?,?,?,?,?,?)",
                   error, "iisddddddi", r->key, epoch, r->engine, loss, accuracy, val_loss, val_accuracy, seconds, speed, step) ||
         query_run(r->store,
-                  "UPDATE runs SET epoch=?, accuracy=?, val_loss=?, val_accuracy=?, samples_per_second=coalesce(?,samples_per_second)"
-                  " WHERE key=?",
-                  error, "iddddi", epoch, accuracy, val_loss, val_accuracy, speed, r->key) ||
+                  "UPDATE runs SET epoch=?, loss=?, accuracy=?, val_loss=?, val_accuracy=?,"
+                  " samples_per_second=coalesce(?,samples_per_second) WHERE key=?",
+                  error, "idddddi", epoch, loss, accuracy, val_loss, val_accuracy, speed, r->key) ||
         store_add_event(r->store, "epoch", r->run, epoch, 0, NULL, error))
         return -1;
     if (isfinite(seconds)) r->seconds = r->seconds_before + seconds;
@@ -197,12 +235,6 @@ static int on_checkpoint(struct recorder *r, const json_t *event, struct error *
     return query_run(r->store, "UPDATE runs SET checkpoint=1 WHERE key=?", error, "i", r->key);
 }
 
-int store_add_log(struct store *store, int64_t key, const char *run, const char *text, struct error *error)
-{
-    if (query_run(store, "INSERT INTO logs (run, at, text) VALUES (?,?,?)", error, "iis", key, clock_wall_ms(), text)) return -1;
-    return store_add_event(store, "log", run, sqlite3_last_insert_rowid(store->db), 0, NULL, error);
-}
-
 static int on_log(struct recorder *r, const json_t *event, struct error *error)
 {
     const char *text = json_string_value(json_object_get(event, "text"));
@@ -216,7 +248,8 @@ static int on_state(struct recorder *r, const json_t *event, struct error *error
     r->clock = 0;
     if (!state || (strcmp(state, "paused") != 0 && strcmp(state, "running") != 0)) return 0;
     r->changed = true;
-    return query_run(r->store, "UPDATE runs SET state=? WHERE key=?", error, "si", state, r->key);
+    if (query_run(r->store, "UPDATE runs SET state=? WHERE key=?", error, "si", state, r->key)) return -1;
+    return say(r, error, strcmp(state, "paused") == 0 ? "paused, a checkpoint is kept" : "resumed");
 }
 
 /* The model the run wrote. A file that was already there under that name is replaced, on disk as here. */
@@ -232,25 +265,39 @@ static int add_file(struct recorder *r, const json_t *event, const char *path, s
         return -1;
     }
     char *absolute = realpath(path, NULL);
-    int status = query_run(r->store, "INSERT OR REPLACE INTO files (run, name, format, path, bytes, sha256) VALUES (?,?,?,?,?,?)",
-                           error, "isssis", r->key, path_base(path), path_extension(path), absolute ? absolute : path,
-                           (int64_t)bytes, sha256);
+    int status = query_run(r->store, "INSERT OR REPLACE INTO files (run, name, format, path, bytes, sha256, written_at) VALUES (?,?,?,?,?,?,?)",
+                           error, "isssisi", r->key, path_base(path), path_extension(path), absolute ? absolute : path,
+                           (int64_t)bytes, sha256, clock_wall_ms());
     free(absolute);
-    return status;
+    return status ? -1 : say(r, error, "wrote %s, %.1f kB, SHA-256 %.12s…", path_base(path), (double)bytes / 1000, sha256);
+}
+
+/* Samples a second over all epochs, for the time while nothing trains; as it was when no epoch was completed. */
+static int write_mean_speed(struct recorder *r, struct error *error)
+{
+    return query_run(r->store,
+                     "UPDATE runs SET samples_per_second=coalesce((SELECT sum(samples_per_second*seconds)/sum(seconds) FROM epochs"
+                     " WHERE run=?1 AND seconds>0 AND samples_per_second>0), samples_per_second) WHERE key=?1",
+                     error, "i", r->key);
 }
 
 static int on_end(struct recorder *r, const json_t *event, struct error *error)
 {
-    const char *state = json_string_value(json_object_get(event, "state"));
+    bool finished = strcmp(text_member(event, "state"), "finished") == 0;
     const char *path = json_string_value(json_object_get(event, "model"));
     if (path && add_file(r, event, path, error)) return -1;
+    if (write_mean_speed(r, error) ||
+        say(r, error, finished ? "finished" : "stopped at step %lld, a checkpoint is kept",
+            (long long)json_integer_value(json_object_get(event, "global_step"))))
+        return -1;
     r->changed = true;
     r->worker = 0;
+    r->ended = true;
     return query_run(r->store,
                      "UPDATE runs SET state=?, ended_at=?, owner=NULL, cpu_seconds=coalesce(?,cpu_seconds),"
                      " peak_rss_bytes=coalesce(?,peak_rss_bytes), rss_bytes=NULL WHERE key=?",
-                     error, "siddi", state && strcmp(state, "finished") == 0 ? "finished" : "stopped", clock_wall_ms(),
-                     real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"), r->key);
+                     error, "siddi", finished ? "finished" : "stopped", clock_wall_ms(), real_member(event, "cpu_seconds"),
+                     real_member(event, "peak_rss_bytes"), r->key);
 }
 
 static int on_error(struct recorder *r, const json_t *event, struct error *error)
@@ -258,6 +305,7 @@ static int on_error(struct recorder *r, const json_t *event, struct error *error
     const char *message = json_string_value(json_object_get(event, "message"));
     r->changed = true;
     r->worker = 0;
+    r->ended = true;
     return query_run(r->store, "UPDATE runs SET state='failed', error=?, ended_at=?, owner=NULL, rss_bytes=NULL WHERE key=?", error,
                      "sii", message ? message : "the worker failed and did not say why", clock_wall_ms(), r->key);
 }
@@ -325,7 +373,7 @@ static int write_all(struct recorder *r, struct error *error)
         if (apply(r, event, error)) return -1;
     if (write_steps(r, error)) return -1;
     if (!r->changed && now - r->last_progress < PROGRESS_SECONDS) return 0;
-    if (write_speed(r, error) || (r->worker && write_usage(r, error)) ||
+    if ((!r->ended && write_speed(r, error)) || (r->worker && write_usage(r, error)) ||
         store_add_event(r->store, "run", r->run, 0, 0, NULL, error))
         return -1;
     r->last_progress = now;

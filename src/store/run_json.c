@@ -57,7 +57,7 @@ static int add_files(struct store *store, int64_t key, json_t *run, struct error
     json_t *list = json_array();
     const char *id = json_string_value(json_object_get(run, "id"));
     json_object_set_new(run, "files", list);
-    if (query_start(store, "SELECT name, format, bytes, sha256, path FROM files WHERE run=? ORDER BY name", &row, error, "i", key))
+    if (query_start(store, "SELECT name, format, bytes, sha256, path FROM files WHERE run=? ORDER BY written_at DESC, name", &row, error, "i", key))
         return -1;
     int status;
     while ((status = query_step(store, row, error)) == 1) {

@@ -377,7 +377,7 @@ int store_model_file(struct store *store, const char *run, char **path, char sha
     int64_t key;
     *path = NULL;
     if (store_run_key(store, run, &key, error) ||
-        query_start(store, "SELECT path, sha256 FROM files WHERE run=? ORDER BY format='safetensors' DESC, format DESC LIMIT 1", &row,
+        query_start(store, "SELECT path, sha256 FROM files WHERE run=? ORDER BY written_at DESC, name LIMIT 1", &row,
                     error, "i", key))
         return -1;
     int status = take_file(store, row, run, path, sha256, error);

@@ -79,6 +79,26 @@ def test_a_run_from_start_to_end(serve):
     assert headers["content-disposition"] == 'attachment; filename="first.safetensors"'
 
 
+def test_a_run_that_changed_hands_is_judged_by_its_newest_file(serve):
+    server = serve()
+    if not server.get("/api/system")["engines"][0]["found"]:
+        pytest.skip("PyTorch is not installed")
+    run = trained(server, settings=QUICK | {"epochs": 1})["id"]
+    server.post(f"/api/runs/{run}/continue", {"engine": "torch", "epochs": 3})
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    assert [file["format"] for file in done["files"]] == ["pth", "safetensors"]
+    # The run was told 2,000 test samples, the evaluation takes all.
+    accuracy = server.get(f"/api/runs/{run}/evaluation")["accuracy"]
+    assert abs(accuracy - done["last"]["val_accuracy"]) < 0.05 < accuracy - done["epochs"][0]["val_accuracy"]
+    speeds = [(epoch["samples_per_second"], epoch["seconds"]) for epoch in done["epochs"]]
+    mean = sum(speed * seconds for speed, seconds in speeds) / sum(seconds for _, seconds in speeds)
+    assert done["progress"]["samples_per_second"] == pytest.approx(mean)
+    log = [line["text"] for line in done["log"]]
+    assert [line.split()[0] for line in log] == ["Native", "wrote", "finished", "PyTorch", "wrote", "finished"]
+    assert log[3].endswith("from step 63") and log[4].startswith("wrote simple_nn.pth")
+
+
 def test_losses_are_those_of_the_command_line(serve, studio, data_dir):
     server = serve("--data-dir", data_dir)
     run = trained(server, settings={"dataset": "mnist", "limit": 1000, "epochs": 1})["id"]

@@ -114,7 +114,26 @@ export async function openPage(browser, studio, options = {}) {
         const url = new URL(request.url());
         if (/^https?:$/.test(url.protocol) && url.origin !== studio.address) page.troubles.push(`request to ${url.origin}`);
     });
+    followRequests(page);
     return page;
+}
+
+/** page.settled(): until everything that the page asked of the server has been answered. */
+function followRequests(page) {
+    const open = new Set();
+    let changed = Date.now();
+    const follow = (event, change) => page.on(event, (request) => {
+        if (request.resourceType() !== 'fetch' || request.url().endsWith('/api/events')) return; // the stream never ends
+        change(request);
+        changed = Date.now();
+    });
+    follow('request', (request) => open.add(request));
+    follow('requestfinished', (request) => open.delete(request));
+    follow('requestfailed', (request) => open.delete(request));
+    page.settled = async () => {
+        for (let i = 0; i < 400 && (open.size > 0 || Date.now() - changed < 200); i++) await page.waitForTimeout(50);
+        if (open.size > 0) throw new Error(`never answered: ${[...open].map((request) => request.url())}`);
+    };
 }
 
 /** Engines that are really there, so that a machine without the frameworks still tests the page. */

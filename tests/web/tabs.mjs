@@ -42,5 +42,6 @@ export async function visit(page, studio, name, address) {
         await page.locator('.sample').first().click();
         await page.getByRole('dialog').waitFor();
     }
-    await page.waitForTimeout(400); // fonts, plots, pictures
+    await page.settled();
+    await page.waitForTimeout(250); // plots, pictures
 }

@@ -55,4 +55,5 @@ export async function startTask(address: string) {
 
 export const exportAddress = (run: Run, format: 'csv' | 'json') => `/api/runs/${run.id}/export${query({ format })}`;
 export const fetchRun = (id: string) => get<Run>(`/api/runs/${id}`).then(rememberRun);
-export const engineFound = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
+/** Until the studio has said what it has, an engine is taken to be there. */
+export const engineFound = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? system.value === null;

@@ -298,6 +298,8 @@ export interface Evaluation {
     loss: number;
     accuracy: number;
     confusion: number[][];
+    rows: number;
+    columns: number;
     mistakes: { index: number; label: number; predicted: number; probability: number; pixels: string }[];
 }
 

@@ -1,7 +1,7 @@
 /* The small parts every tab is made of. */
 import type { ButtonHTMLAttributes, ComponentChildren } from 'preact';
 import { engineLook } from '../lib/engines';
-import { count } from '../lib/format';
+import { count, NOTHING } from '../lib/format';
 import type { EngineId, RunState } from '../lib/types';
 
 type Children = { children?: ComponentChildren };
@@ -127,7 +127,7 @@ export function Segmented<T extends string>({ name, value, options, onChange }: 
     );
 }
 
-/** Horizontal bars with their values: histograms and probabilities. */
+/** Horizontal bars with their values: histograms and probabilities. A value that is not known yet has no bar. */
 export function Bars({ label, names, values, format = count, max, marked, onPick }: {
     label: string;
     names: string[];
@@ -147,7 +147,7 @@ export function Bars({ label, names, values, format = count, max, marked, onPick
                         <span class="bar-track">
                             <span class="bar" style={{ width: `${(100 * (values[i] ?? 0)) / top}%` }} />
                         </span>
-                        <span class="bar-value">{format(values[i] ?? 0)}</span>
+                        <span class="bar-value">{values[i] === undefined ? NOTHING : format(values[i])}</span>
                     </>
                 );
                 return (

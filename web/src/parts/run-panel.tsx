@@ -124,11 +124,11 @@ export function FilesCard({ run }: { run: Run }) {
         <Card title="Model" class="files-card" aside={<><a class="button" href={exportAddress(run, 'csv')} download>CSV</a><a class="button" href={exportAddress(run, 'json')} download>JSON</a></>}>
             {run.files.length === 0 ? <p class="muted">The file is written when the run ends or stops: {engineLook(run.engine).model}, as {engineLook(run.engine).title} itself reads it.</p> : (
                 <ul class="files">
-                    {run.files.map((file) => (
+                    {run.files.map((file, i) => (
                         <li key={file.name}>
                             <div class="row spread">
                                 <strong>{file.name}</strong>
-                                <span class="num muted">{format.bytes(file.bytes)}</span>
+                                <span class="num muted">{i > 0 && 'before it changed hands · '}{format.bytes(file.bytes)}</span>
                             </div>
                             <div class="row"><span class="muted">SHA-256</span><Hash value={file.sha256} /><CopyButton text={() => file.sha256} /></div>
                             <div class="row">

@@ -84,7 +84,7 @@ function Classes({ set, stats }: { set: DatasetInfo; stats: DatasetStats | null 
     const label = param('label');
     return (
         <Card title="Classes" class="classes-card" aside={<span class="muted num">{format.count(stats?.count ?? (param('split') === 'test' ? set.test : set.train))} samples</span>}>
-            <Bars label="Samples a class" names={set.classes} values={stats?.per_class ?? set.classes.map(() => 0)} marked={label === '' ? undefined : Number(label)}
+            <Bars label="Samples a class" names={set.classes} values={stats?.per_class ?? []} marked={label === '' ? undefined : Number(label)}
                 onPick={(i) => setParams({ label: label === String(i) ? null : i, open: null })} />
         </Card>
     );

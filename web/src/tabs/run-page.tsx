@@ -1,5 +1,5 @@
 /* One run in full: its curve and files as in the labs, and what it learned. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { restoreRun } from '../lib/actions';
 import { bytesOf } from '../lib/api';
 import { findDataset } from '../lib/dataset';
@@ -21,7 +21,7 @@ function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) 
             <ul class="mistakes">
                 {value.mistakes.map((one) => (
                     <li key={one.index}>
-                        <Picture pixels={bytesOf(one.pixels)} rows={28} columns={28} label={`Test sample ${one.index}`} />
+                        <Picture pixels={bytesOf(one.pixels)} rows={value.rows} columns={value.columns} label={`Test sample ${one.index}`} />
                         <span>is <b>{classes[one.label]}</b>, said <b>{classes[one.predicted]}</b></span>
                         <small class="muted num">{format.percent(one.probability, 1)} sure</small>
                     </li>
@@ -32,15 +32,21 @@ function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) 
     );
 }
 
+/** What 99 of 100 weights do not exceed: a few large ones would leave the rest without colour. */
+function usualSize(values: Float32Array): number {
+    const sizes = values.map(Math.abs).sort();
+    return sizes[Math.floor(0.99 * (sizes.length - 1))] || 1;
+}
+
 function FirstLayer({ value }: { value: Weights }) {
     const bytes = bytesOf(value.values);
     const values = new Float32Array(bytes.buffer, 0, bytes.length / 4);
-    const limit = Math.max(Math.abs(value.low), Math.abs(value.high));
+    const limit = useMemo(() => usualSize(values), [value]);
     return (
-        <Card title="First-layer weights" aside={<span class="muted num">{format.number(-limit)} … {format.number(limit)}</span>}>
+        <Card title="First-layer weights" aside={<span class="muted num">{format.number(value.low)} … {format.number(value.high)}</span>}>
             <Tiles values={values} count={value.count} rows={value.rows} columns={value.columns} across={16} limit={limit}
                 label={`Weights of ${value.count} units, each as a picture of ${value.rows} by ${value.columns}`} />
-            <p class="muted keyline"><span class="swatch low" /> negative <span class="swatch high" /> positive. Each tile is what one of the {value.count} hidden units looks for.</p>
+            <p class="muted keyline"><span class="swatch low" /> negative <span class="swatch high" /> positive, full colour from ±{format.number(Number(limit.toPrecision(2)))}. Each tile is what one of the {value.count} hidden units looks for.</p>
         </Card>
     );
 }
