@@ -68,7 +68,7 @@ static int install(const struct cli_arguments *arguments)
     log_line("This fetches, by pip from your package index, into .venv of the current folder:");
     for (size_t i = 0; i < count; i++) log_line("  %s", install_note(chosen[i]));
     struct install *installation;
-    if (install_start(".", chosen, count, print_line, NULL, &installation, &error)) return cli_fail(&error);
+    if (install_start(".", chosen, count, print_line, NULL, NULL, &installation, &error)) return cli_fail(&error);
     int failed = hear_out(installation, &error);
     install_destroy(installation);
     if (failed) return cli_fail(&error);

@@ -169,7 +169,7 @@ static int work_workspaces(struct task *task, void *context, struct error *error
     return status;
 }
 
-static void start(struct studio *studio, struct call *call, const char *kind, const char *key, const char *title, task_fn *work)
+static void start(struct studio *studio, struct call *call, const char *kind, const char *subject, const char *title, task_fn *work)
 {
     struct error error;
     char id[16];
@@ -177,7 +177,7 @@ static void start(struct studio *studio, struct call *call, const char *kind, co
     if (!message) {
         error_set_memory(&error, "a task");
         call_fail(call, &error);
-    } else if (tasks_start(studio->tasks, kind, key, title, work, message, id, &error)) {
+    } else if (tasks_start(studio->tasks, kind, subject, title, work, message, id, &error)) {
         call_fail(call, &error);
     } else {
         call_reply(call, 202, json_pack("{s:s}", "task", id));
@@ -186,7 +186,7 @@ static void start(struct studio *studio, struct call *call, const char *kind, co
 
 static void post_workspaces(struct studio *studio, struct call *call)
 {
-    start(studio, call, "workspaces", "workspaces", "Ask Azure for the workspaces", work_workspaces);
+    start(studio, call, "workspaces", "azure", "Ask Azure for the workspaces", work_workspaces);
 }
 
 /* Keeps a workspace: checked as any config.json is, before it takes the old one's place. */
@@ -321,7 +321,7 @@ static int work_register(struct task *task, void *context, struct error *error)
     return status;
 }
 
-static int check_registration(const json_t *body, char key[160], char title[160], struct error *error)
+static int check_registration(const json_t *body, char subject[160], char title[160], struct error *error)
 {
     static const char *const known[] = {"run", "format", "target", "name", "version", "description", "tags", "sign_in", "tenant",
                                         "client_id", "subscription_id", "resource_group", "workspace_name", "tracking_uri", "experiment", NULL};
@@ -330,7 +330,7 @@ static int check_registration(const json_t *body, char key[160], char title[160]
     if (refuse_others(body, known, error) || js_need_string(body, "target", &id, error) || js_need_string(body, "run", &run, error) ||
         js_need_string(body, "format", &format, error) || registry_target_need(id, &target, error))
         return -1;
-    snprintf(key, 160, "register %.10s %.60s %.12s", id, run, format);
+    snprintf(subject, 160, "%.60s %.12s %.10s", run, format, id);
     snprintf(title, 160, "Register the .%.12s in %s", format, target->title);
     return 0;
 }
@@ -338,9 +338,9 @@ static int check_registration(const json_t *body, char key[160], char title[160]
 static void post_registration(struct studio *studio, struct call *call)
 {
     struct error error;
-    char key[160], title[160];
-    if (!check_registration(call_body(call), key, title, &error)) {
-        start(studio, call, "register", key, title, work_register);
+    char subject[160], title[160];
+    if (!check_registration(call_body(call), subject, title, &error)) {
+        start(studio, call, "register", subject, title, work_register);
         return;
     }
     if (error.code == ERROR_USAGE) error.code = ERROR_INPUT;

@@ -39,13 +39,11 @@ static void delete_task(struct studio *studio, struct call *call)
 static void start(struct studio *studio, struct call *call, const char *kind, const char *name, const char *title, task_fn *work)
 {
     struct error error;
-    char id[16], key[160];
-    char *context = strdup(name);
-    snprintf(key, sizeof key, "%s %s", kind, name);
+    char id[16], *context = strdup(name);
     if (!context) {
         error_set_memory(&error, "a task");
         call_fail(call, &error);
-    } else if (tasks_start(studio->tasks, kind, key, title, work, context, id, &error)) {
+    } else if (tasks_start(studio->tasks, kind, name, title, work, context, id, &error)) {
         call_fail(call, &error);
     } else {
         call_reply(call, 202, json_pack("{s:s}", "task", id));
@@ -87,6 +85,12 @@ static void on_install_line(void *context, const char *line)
     task_progress(context, 0, 0, line);
 }
 
+/* NULL: the text stays, which names the file. */
+static void on_install_progress(void *context, uint64_t done, uint64_t total)
+{
+    task_progress(context, done, total, NULL);
+}
+
 static int hear_out(struct task *task, struct install *install, struct error *error)
 {
     for (;;) {
@@ -101,7 +105,7 @@ static int work_install(struct task *task, void *engine, struct error *error)
     const char *engines[] = {engine};
     struct install *install;
     task_progress(task, 0, 0, install_note(engine));
-    if (install_start(".", engines, 1, on_install_line, task, &install, error)) return -1;
+    if (install_start(".", engines, 1, on_install_line, on_install_progress, task, &install, error)) return -1;
     int status = hear_out(task, install, error);
     install_destroy(install);
     return status;

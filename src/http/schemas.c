@@ -82,7 +82,8 @@ const struct schema schemas[] = {
     {"Batch", "{\"type\":\"object\",\"required\":[\"shape\",\"dtype\",\"order_hash\",\"engines\"],\"properties\":{\"shape\":" LIST(INTEGER) ",\"dtype\":" TEXT
               ",\"min\":" NUMBER ",\"max\":" NUMBER ",\"mean\":" NUMBER ",\"std\":" NUMBER ",\"order_hash\":" TEXT ",\"batch_hash\":" TEXT
               ",\"engines\":" LIST("{\"type\":\"object\"}") "}}"},
-    {"Task", "{\"type\":\"object\",\"required\":[\"id\",\"kind\",\"title\",\"state\"],\"properties\":{\"id\":" TEXT ",\"kind\":" TEXT ",\"title\":" TEXT
+    {"Task", "{\"type\":\"object\",\"required\":[\"id\",\"kind\",\"subject\",\"title\",\"state\",\"done_bytes\",\"total_bytes\",\"text\",\"error\"],\"properties\":{\"id\":" TEXT
+             ",\"kind\":" TEXT ",\"subject\":" TEXT ",\"title\":" TEXT
              ",\"state\":{\"enum\":[\"running\",\"done\",\"failed\",\"cancelled\"]},\"done_bytes\":" INTEGER ",\"total_bytes\":" INTEGER ",\"text\":" TEXT
              ",\"error\":" MAYBE_TEXT ",\"result\":{\"type\":[\"object\",\"null\"]}}}"},
     {"NewShowdown", "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"engines\"],\"properties\":{\"engines\":{\"type\":\"array\","

@@ -15,7 +15,7 @@ static const char *const state_names[] = {"running", "done", "failed", "cancelle
 
 struct task {
     struct studio *studio;
-    char id[16], kind[16], key[160], title[160];
+    char id[16], kind[16], subject[160], title[160];
     task_fn *work;
     void *context;
     pthread_t thread;
@@ -48,10 +48,10 @@ int tasks_create(struct studio *studio, struct tasks **out, struct error *error)
 static json_t *task_json(struct task *task)
 {
     pthread_mutex_lock(&task->mutex);
-    json_t *value = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s?, s:O?}", "id", task->id, "kind", task->kind, "title",
-                              task->title, "state", state_names[task->state], "done_bytes", (json_int_t)task->done_bytes,
-                              "total_bytes", (json_int_t)task->total_bytes, "text", task->text, "error",
-                              task->error[0] ? task->error : NULL, "result", task->result);
+    json_t *value = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s?, s:O?}", "id", task->id, "kind", task->kind, "subject",
+                              task->subject, "title", task->title, "state", state_names[task->state], "done_bytes",
+                              (json_int_t)task->done_bytes, "total_bytes", (json_int_t)task->total_bytes, "text", task->text,
+                              "error", task->error[0] ? task->error : NULL, "result", task->result);
     pthread_mutex_unlock(&task->mutex);
     return value;
 }
@@ -87,14 +87,14 @@ static void task_free(struct task *task)
 }
 
 /* Whether another task may begin, and the oldest finished ones forgotten. */
-static int make_room(struct tasks *tasks, const char *key, struct error *error)
+static int make_room(struct tasks *tasks, const char *kind, const char *subject, struct error *error)
 {
     unsigned running = 0, kept = 0;
     for (struct task **place = &tasks->first; *place;) {
         struct task *task = *place;
         if (is_running(task)) {
             running++;
-            if (strcmp(task->key, key) == 0)
+            if (strcmp(task->kind, kind) == 0 && strcmp(task->subject, subject) == 0)
                 return error_set(error, ERROR_CONFLICT, "that is under way already: see task %s", task->id);
         } else if (++kept > TASKS_KEPT) {
             *place = task->next;
@@ -106,11 +106,11 @@ static int make_room(struct tasks *tasks, const char *key, struct error *error)
     return running < RUNNING_MAX ? 0 : error_set(error, ERROR_UNAVAILABLE, "too many tasks are under way: wait for one to end");
 }
 
-int tasks_start(struct tasks *tasks, const char *kind, const char *key, const char *title, task_fn *work, void *context,
+int tasks_start(struct tasks *tasks, const char *kind, const char *subject, const char *title, task_fn *work, void *context,
                 char id[16], struct error *error)
 {
     struct task *task = NULL;
-    if (make_room(tasks, key, error)) goto fail;
+    if (make_room(tasks, kind, subject, error)) goto fail;
     task = calloc(1, sizeof *task);
     if (!task) {
         error_set_memory(error, "a task");
@@ -119,7 +119,7 @@ int tasks_start(struct tasks *tasks, const char *kind, const char *key, const ch
     *task = (struct task){.studio = tasks->studio, .work = work, .context = context, .changes = 1};
     snprintf(task->id, sizeof task->id, "t%u", ++tasks->count);
     snprintf(task->kind, sizeof task->kind, "%s", kind);
-    snprintf(task->key, sizeof task->key, "%s", key);
+    snprintf(task->subject, sizeof task->subject, "%s", subject);
     snprintf(task->title, sizeof task->title, "%s", title);
     pthread_mutex_init(&task->mutex, NULL);
     if (pthread_create(&task->thread, NULL, thread_main, task)) {

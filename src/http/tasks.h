@@ -15,10 +15,10 @@ void tasks_destroy(struct tasks *tasks);
 void tasks_tick(struct tasks *tasks);
 
 /* Runs `work` on a thread; -1 with the error makes the task failed (ERROR_INTERRUPTED: cancelled). `context` is malloc'd
- * and freed when the work has ended, also when the start fails. `key` names what is worked on ("fetch mnist"):
- * ERROR_CONFLICT while another task has the same. */
+ * and freed when the work has ended, also when the start fails. `subject` is what is worked on ("mnist"): ERROR_CONFLICT
+ * while another task of the kind has the same. */
 typedef int task_fn(struct task *task, void *context, struct error *error);
-int tasks_start(struct tasks *tasks, const char *kind, const char *key, const char *title, task_fn *work, void *context,
+int tasks_start(struct tasks *tasks, const char *kind, const char *subject, const char *title, task_fn *work, void *context,
                 char id[16], struct error *error);
 int tasks_cancel(struct tasks *tasks, const char *id, struct error *error);
 /* New references; tasks_get fails with ERROR_NOT_FOUND. */

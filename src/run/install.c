@@ -29,12 +29,14 @@ static const struct package {
 
 struct install {
     install_line_fn *on_line;
+    install_progress_fn *on_progress; /* NULL: nobody listens, or pip is too old to tell */
     void *context;
     char *venv, *python;                     /* FOLDER/.venv and its interpreter */
     const char *requirements[PACKAGE_COUNT]; /* from the table */
     size_t count;
     bool makes_venv;                         /* there was none */
     bool fetching;                           /* pip runs; before, the venv is made */
+    bool too_old;                            /* this pip does not know "raw", by which it would tell its progress */
     bool ended;
     pid_t pid;
     int output; /* -1 when closed */
@@ -101,21 +103,22 @@ static int make_venv(struct install *install, struct error *error)
 
 static int fetch(struct install *install, struct error *error)
 {
+    char raw[] = "raw", off[] = "off";
     char *argv[16 + PACKAGE_COUNT] = {install->python, (char[]){"-m"}, (char[]){"pip"}, (char[]){"install"},
                                       (char[]){"--disable-pip-version-check"}, (char[]){"--no-input"},
-                                      (char[]){"--progress-bar"}, (char[]){"off"}};
+                                      (char[]){"--progress-bar"}, install->on_progress ? raw : off};
     size_t used = 8;
     for (size_t i = 0; i < install->count; i++) argv[used++] = (char *)(uintptr_t)install->requirements[i];
     install->fetching = true;
     return launch(install, argv, error);
 }
 
-int install_start(const char *folder, const char *const *engines, size_t count, install_line_fn *on_line, void *context,
-                  struct install **out, struct error *error)
+int install_start(const char *folder, const char *const *engines, size_t count, install_line_fn *on_line,
+                  install_progress_fn *on_progress, void *context, struct install **out, struct error *error)
 {
     struct install *install = calloc(1, sizeof *install);
     if (!install) return error_set_memory(error, "the installation");
-    *install = (struct install){.on_line = on_line, .context = context, .output = -1};
+    *install = (struct install){.on_line = on_line, .on_progress = on_progress, .context = context, .output = -1};
     buffer_init(&install->line, 1 << 20);
     install->venv = path_join(folder, ".venv");
     install->python = install->venv ? path_join(install->venv, "bin/python") : NULL;
@@ -148,6 +151,12 @@ int install_fd(const struct install *install)
 
 static void take_line(struct install *install, const char *line)
 {
+    unsigned long long done, total;
+    if (install->on_progress && sscanf(line, "Progress %llu of %llu", &done, &total) == 2) {
+        install->on_progress(install->context, done, total);
+        return;
+    }
+    if (install->on_progress && strstr(line, "--progress-bar")) install->too_old = true;
     const char *complaint = strstr(line, "ERROR:");
     if (complaint) snprintf(install->complaint, sizeof install->complaint, "%s", complaint + strlen("ERROR:"));
     if (strstr(line, "ensurepip is not"))
@@ -175,6 +184,10 @@ static void finish_step(struct install *install)
     while (waitpid(install->pid, &status, 0) < 0 && errno == EINTR) continue;
     install->pid = 0;
     if (status == 0 && !install->fetching) {
+        if (fetch(install, &install->error) == 0) return;
+    } else if (status && install->too_old && install->on_progress) {
+        install->on_progress = NULL;
+        install->complaint[0] = '\0';
         if (fetch(install, &install->error) == 0) return;
     } else if (status) {
         error_set(&install->error, ERROR_FAILED, "%s failed:%s", install->fetching ? "pip" : "making .venv",

@@ -114,9 +114,8 @@ async function loadAll() {
         quietly(loadSystem()),
         quietly(get<Settings>('/api/settings/defaults').then((value) => (defaults.value = value))),
         quietly(
-            get<Task[] | { tasks: Task[] }>('/api/tasks').then((value) => {
-                const list = Array.isArray(value) ? value : value.tasks;
-                tasks.value = new Map(list.map((task) => [task.id, task]));
+            get<Task[]>('/api/tasks').then((list) => {
+                tasks.value = new Map(list.reverse().map((task) => [task.id, task])); // oldest first, as the stream adds them
             }),
         ),
         quietly(

@@ -151,7 +151,7 @@ export interface System {
 export interface Task {
     id: string;
     kind: 'install' | 'fetch' | 'register' | 'workspaces';
-    subject: string; // the engine, the data set, the run
+    subject: string; // the engine, the data set; of a registration the run, the format and the target
     title: string;
     state: 'running' | 'done' | 'failed' | 'cancelled';
     done_bytes: number;
