@@ -131,6 +131,7 @@ static void run_posts(void *context)
 {
     struct server *server = context;
     uint64_t count;
+    if (server->wake_fd < 0) return; /* it was never set up */
     ssize_t ignored = read(server->wake_fd, &count, sizeof count);
     (void)ignored;
     pthread_mutex_lock(&server->mutex);
@@ -615,6 +616,7 @@ void server_stop(struct server *server)
 void server_destroy(struct server *server)
 {
     if (!server) return;
+    run_posts(server); /* what threads finished after the loop had ended owns requests */
     while (server->streams) stream_close(server->streams);
     if (server->http) evhttp_free(server->http);
     server_cancel(server->sweep);

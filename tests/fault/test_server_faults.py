@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import signal
 import sqlite3
 import time
@@ -69,6 +70,92 @@ def test_killed_server(serve, other):
     twin = server.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": goal}}, status=201)["id"]
     server.wait(twin, "finished")
     assert max(abs(a - b) for a, b in zip(whole, server.curve(twin))) < (1e-12 if other == "native" else 1e-4)
+
+
+def heard(kind, data, run):
+    return data.get("id" if kind == "run" else "run") == run
+
+
+# The moments at which the server is killed, by what its listener has just heard of the run: (words, what is asked then).
+MOMENTS = [
+    ("begun", lambda kind, data: kind == "run" and data["state"] in ("starting", "running"), None),
+    ("first steps", lambda kind, data: kind == "steps", None),
+    ("an epoch ended", lambda kind, data: kind == "epoch", None),
+    ("a checkpoint was told", lambda kind, data: kind == "run" and data["progress"]["epoch"] >= 1, None),
+    ("paused", lambda kind, data: kind == "run" and data["state"] == "paused", "pause"),
+    ("stopping", lambda kind, data: kind in ("run", "steps"), "stop"),
+    ("some hundred messages later", None, None),
+]
+
+
+def test_a_server_killed_at_every_moment_has_lost_nothing(serve):
+    """One run; the server is killed again and again, started, and told to go on. In the end the curve is that of a run that
+    was never disturbed, and at no time was a point missing that any listener had been told."""
+    chance = random.Random(11)
+    shown, run = {}, None
+    for turn, (moment, when, ask) in enumerate(MOMENTS):
+        server = serve()
+        listener = Listener(server)
+        if run is None:
+            run = server.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": 100000}}, status=201)["id"]
+        else:
+            kept = server.wait(run, "interrupted", "stopped")
+            assert kept["progress"]["global_step"] == len(server.curve(run))
+            server.post(f"/api/runs/{run}/continue")
+        if ask:
+            shown |= losses_of(listener.until(lambda kind, data: kind == "steps"), run)
+            server.post(f"/api/runs/{run}/{ask}")
+        left = chance.randrange(50, 150)
+
+        def reached(kind, data):
+            nonlocal left
+            left -= 1
+            return heard(kind, data, run) and (when(kind, data) if when else left < 0)
+
+        shown |= losses_of(listener.until(reached), run)
+        workers = workers_of(server)
+        server.process.kill()
+        server.process.wait()
+        listener.close()
+        wait_until(lambda: all(gone(pid) for pid in workers))
+        server = serve()
+        kept = server.wait(run, "interrupted", "stopped")
+        assert kept["error"] if kept["state"] == "interrupted" else moment == "stopping"
+        curve = server.curve(run)
+        lost = [step for step, loss in shown.items() if step >= len(curve) or curve[step] != loss]
+        assert not lost, f"killed when {moment}: {len(lost)} points that were shown are lost, from step {lost[0]}"
+        assert server.stop() == 0
+    server = serve()
+    goal = server.get(f"/api/runs/{run}")["progress"]["epoch"] + 1
+    server.post(f"/api/runs/{run}/continue", {"epochs": goal})
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    assert [epoch["epoch"] for epoch in done["epochs"]] == list(range(1, goal + 1))
+    twin = server.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": goal}}, status=201)["id"]
+    assert server.wait(twin, "finished")
+    assert server.curve(run) == server.curve(twin)
+
+
+def test_a_server_and_its_worker_killed_keep_what_was_shown(serve):
+    """As when the machine's memory runs out: nobody writes a last checkpoint, and the points are there all the same."""
+    server = serve()
+    listener = Listener(server)
+    run = server.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": 100000}}, status=201)["id"]
+    seen = listener.until(lambda kind, data: kind == "epoch" and data["epoch"] >= 3)
+    shown = losses_of(seen + listener.until(lambda kind, data: kind == "steps"), run)
+    for pid in [server.process.pid, *workers_of(server)]:
+        os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+    listener.close()
+    server = serve()
+    kept = server.wait(run, "interrupted")
+    curve = server.curve(run)
+    assert all(curve[step] == loss for step, loss in shown.items()), "a point that was shown is lost"
+    assert kept["resumable"]
+    goal = kept["progress"]["epoch"] + 2
+    server.post(f"/api/runs/{run}/continue", {"epochs": goal})
+    assert server.wait(run, "finished", "failed")["state"] == "finished"
+    assert server.curve(run)[: len(curve)] == curve, "what is trained again is the same"
 
 
 def test_ended_server_stops_its_runs_with_a_checkpoint(serve):

@@ -112,10 +112,11 @@ class Listener:
         assert self.answer.getheader("Content-Type") == "text/event-stream"
         self.last_id = last_id
 
-    def next(self):
+    def next(self, end=float("inf")):
         """(kind, data)"""
         kind, data = None, []
         while True:
+            assert time.monotonic() < end, "the stream says nothing more"
             line = self.answer.readline().decode().rstrip("\n")
             if line.startswith("event:"):
                 kind = line[6:].strip()
@@ -128,11 +129,12 @@ class Listener:
 
     def until(self, wanted):
         """All messages up to the first that `wanted` likes."""
-        seen = []
-        while True:
-            seen.append(self.next())
+        seen, end = [], time.monotonic() + TIMEOUT
+        while time.monotonic() < end:  # the stream's heartbeat lets a silent one end here, too
+            seen.append(self.next(end))
             if wanted(*seen[-1]):
                 return seen
+        raise AssertionError(f"the stream never said it; the last words: {seen[-3:]}")
 
     def close(self):
         self.connection.close()
