@@ -37,7 +37,7 @@ struct session {
     uint64_t saved_step;    /* global step of the last checkpoint written; UINT64_MAX: none */
     struct fit_epoch last;  /* the last epoch that ended in this process; epoch 0: none */
     uint32_t threads;
-    int journal;            /* of every loss, beside the events; -1: none */
+    struct journal journal; /* of every loss and epoch, beside the events */
     bool failed;            /* a callback failed, with `error` */
     struct error error;
 };
@@ -97,7 +97,7 @@ static enum fit_request on_steps(void *context, const struct fit_position *posit
                                  const double *losses, size_t count)
 {
     struct session *session = context;
-    journal_append(session->journal, first_step, losses, count);
+    journal_add_losses(&session->journal, first_step, losses, count);
     events_send_steps(&session->events, session->ops->id, first_step, position->train_seconds, losses, count);
     return heed(session);
 }
@@ -114,6 +114,7 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "seconds", js_real(epoch->seconds));
     json_object_set_new(event, "samples_per_second", js_real(epoch->samples_per_second));
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
+    journal_add_epoch(&session->journal, event);
     events_send(&session->events, event);
     if (save_checkpoint(session, &session->error)) return give_up(session);
     return heed(session);
@@ -406,7 +407,7 @@ static int work(struct session *session, struct error *error)
 {
     if (receive_job(session, error) || prepare(session, error)) return -1;
     if (control_begin_training(&session->control)) stop_early(session);
-    session->journal = journal_open(session->now.job.run_dir, session->now.position.global_step);
+    journal_open(&session->journal, session->now.job.run_dir, session->now.position.global_step);
     send_start(session);
     return train(session, error) || finish(session, error) ? -1 : 0;
 }

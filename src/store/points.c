@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/journal.h"
-
 /* A row longer than this is cut, so that reading a stretch never fetches much more than the stretch. */
 #define ROW_STEPS 8192
 
@@ -47,22 +45,6 @@ int points_end(struct store *store, int64_t run, int64_t *steps, double *seconds
     }
     query_end(row);
     return status < 0 ? -1 : 0;
-}
-
-int points_recover(struct store *store, int64_t key, const char *run, int64_t to, struct error *error)
-{
-    int64_t steps;
-    double seconds, *losses;
-    size_t count;
-    char run_dir[JOB_PATH_MAX];
-    if (points_end(store, key, &steps, &seconds, error)) return -1;
-    if (steps >= to || (size_t)snprintf(run_dir, sizeof run_dir, "%s/runs/%s", store->home, run) >= sizeof run_dir) return 0;
-    if (journal_read(run_dir, (uint64_t)steps, (uint64_t)to, &losses, &count, error)) return -1;
-    /* How long they took nobody knows: as long as those before. */
-    double each = steps > 0 ? seconds / (double)steps : 0;
-    int status = points_append(store, key, steps, losses, count, seconds + each * (double)count, error);
-    free(losses);
-    return status;
 }
 
 /* One point of the reduced curve. */

@@ -1,4 +1,4 @@
-/* For the files of this room only: writing the loss curve. */
+/* For the files of this room only: writing the loss curve. Reading it is in store.h. */
 #ifndef NNSTUDIO_STORE_POINTS_H
 #define NNSTUDIO_STORE_POINTS_H
 
@@ -11,7 +11,4 @@ int points_append(struct store *store, int64_t run, int64_t first_step, const do
 int points_truncate(struct store *store, int64_t run, int64_t from, struct error *error);
 /* Number of steps kept and the training time at the last; both 0 when there is none. */
 int points_end(struct store *store, int64_t run, int64_t *steps, double *seconds, struct error *error);
-/* Adds what the run's journal (run/journal.h) has below step `to` and the table has not. */
-int points_recover(struct store *store, int64_t key, const char *run, int64_t to, struct error *error);
-
 #endif

@@ -172,9 +172,10 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     r->batch_size = json_integer_value(json_object_get(event, "batch_size"));
     r->ended = false;
     snprintf(r->engine, sizeof r->engine, "%s", engine ? engine : "");
-    int status = points_truncate(r->store, r->key, first, error) || points_recover(r->store, r->key, r->run, first, error) ||
-                 points_end(r->store, r->key, &steps, &r->seconds, error) ||
+    int status = points_truncate(r->store, r->key, first, error) ||
                  query_run(r->store, "DELETE FROM epochs WHERE run=? AND global_step>?", error, "ii", r->key, first) ||
+                 store_recover(r->store, r->key, r->run, first, error) ||
+                 points_end(r->store, r->key, &steps, &r->seconds, error) ||
                  query_run(r->store, "DELETE FROM segments WHERE run=? AND first_step>=?", error, "ii", r->key, first) ||
                  query_run(r->store, "INSERT INTO segments (run, first_step, engine, engine_version, started_at) VALUES (?,?,?,?,?)",
                            error, "iissi", r->key, first, r->engine, version ? version : "", now) ||
@@ -201,25 +202,27 @@ static double real_member(const json_t *event, const char *key)
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
+int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event, struct error *error)
+{
+    return query_run(store,
+                     "INSERT OR REPLACE INTO epochs (run, epoch, engine, loss, accuracy, val_loss, val_accuracy, seconds,"
+                     " samples_per_second, global_step) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                     error, "iisddddddi", key, (int64_t)json_integer_value(json_object_get(event, "epoch")), engine ? engine : "",
+                     real_member(event, "loss"), real_member(event, "accuracy"), real_member(event, "val_loss"),
+                     real_member(event, "val_accuracy"), real_member(event, "seconds"), real_member(event, "samples_per_second"),
+                     (int64_t)json_integer_value(json_object_get(event, "global_step")));
+}
+
 static int on_epoch(struct recorder *r, const json_t *event, struct error *error)
 {
     int64_t epoch = json_integer_value(json_object_get(event, "epoch"));
-    const json_t *said = json_object_get(event, "global_step");
-    int64_t step = json_is_integer(said) ? json_integer_value(said) : 0;
-    double loss = real_member(event, "loss"), accuracy = real_member(event, "accuracy");
-    double val_loss = real_member(event, "val_loss"), val_accuracy = real_member(event, "val_accuracy");
-    double seconds = real_member(event, "seconds"), speed = real_member(event, "samples_per_second");
-    if (!json_is_integer(said) &&
-        query_integer(r->store, "SELECT global_step FROM runs WHERE key=?", &step, error, "i", r->key))
-        return -1;
-    if (query_run(r->store,
-                  "INSERT OR REPLACE INTO epochs (run, epoch, engine, loss, accuracy, val_loss, val_accuracy, seconds,"
-                  " samples_per_second, global_step) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                  error, "iisddddddi", r->key, epoch, r->engine, loss, accuracy, val_loss, val_accuracy, seconds, speed, step) ||
+    double seconds = real_member(event, "seconds");
+    if (store_put_epoch(r->store, r->key, r->engine, event, error) ||
         query_run(r->store,
                   "UPDATE runs SET epoch=?, loss=?, accuracy=?, val_loss=?, val_accuracy=?,"
                   " samples_per_second=coalesce(?,samples_per_second) WHERE key=?",
-                  error, "idddddi", epoch, loss, accuracy, val_loss, val_accuracy, speed, r->key) ||
+                  error, "idddddi", epoch, real_member(event, "loss"), real_member(event, "accuracy"),
+                  real_member(event, "val_loss"), real_member(event, "val_accuracy"), real_member(event, "samples_per_second"), r->key) ||
         store_add_event(r->store, "epoch", r->run, epoch, 0, NULL, error))
         return -1;
     if (isfinite(seconds)) r->seconds = r->seconds_before + seconds;

@@ -299,7 +299,7 @@ static int read_remains(struct store *store, const char *run, struct error *erro
     double seconds;
     bool checkpoint = (size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", store->home, run) < sizeof path &&
                       file_exists(path);
-    if (store_run_key(store, run, &key, error) || points_recover(store, key, run, INT64_MAX, error) ||
+    if (store_run_key(store, run, &key, error) || store_recover(store, key, run, INT64_MAX, error) ||
         points_end(store, key, &steps, &seconds, error))
         return -1;
     return query_run(store, "UPDATE runs SET checkpoint=?, global_step=?, seconds=? WHERE key=?", error, "iidi", (int64_t)checkpoint,

@@ -16,6 +16,7 @@
 #include "store/owner.h"
 #include "store/points.h"
 #include "store/recorder.h"
+#include "store/runs.h"
 #include "store/store.h"
 
 static struct error error;
@@ -168,15 +169,62 @@ static void test_the_journal_fills_the_gap(void **state)
     assert_int_equal(store_run_key(store, "r1", &key, &error), 0);
     snprintf(folder, sizeof folder, "%s/runs/r1", home);
     assert_int_equal(file_make_directories(folder, &error), 0);
-    int fd = journal_open(folder, 0);
-    journal_append(fd, 0, losses, 5);
-    close(fd);
+    struct journal journal;
+    journal_open(&journal, folder, 0);
+    journal_add_losses(&journal, 0, losses, 5);
+    for (int epoch = 1; epoch <= 2; epoch++) {
+        json_t *event = json_pack("{s:s, s:s, s:i, s:f, s:f, s:i}", "event", "epoch", "engine", "torch", "epoch", epoch, "loss", 0.5,
+                                  "val_accuracy", 0.25 * epoch, "global_step", 2 * epoch);
+        journal_add_epoch(&journal, event);
+        json_decref(event);
+    }
+    journal_close(&journal);
     assert_int_equal(points_append(store, key, 0, losses, 2, 1, &error), 0);
-    assert_int_equal(points_recover(store, key, "r1", 4, &error), 0);
+    /* Up to step 3: the second epoch ended after it. */
+    assert_int_equal(store_recover(store, key, "r1", 3, &error), 0);
+    json_t *run;
+    assert_int_equal(store_run_json(store, "r1", true, &run, &error), 0);
+    assert_int_equal(json_array_size(json_object_get(run, "epochs")), 1);
+    assert_true(json_real_value(json_object_get(json_object_get(run, "last"), "val_accuracy")) == 0.25);
+    json_decref(run);
+    assert_int_equal(store_recover(store, key, "r1", INT64_MAX, &error), 0);
     assert_int_equal(store_points(store, "r1", 0, UINT64_MAX, 0, &points, &error), 0);
-    assert_int_equal(points.count, 4);
-    assert_true(memcmp(points.loss, losses, 4 * sizeof *losses) == 0);
+    assert_int_equal(points.count, 5);
+    assert_true(memcmp(points.loss, losses, sizeof losses) == 0);
     points_free(&points);
+    assert_int_equal(store_run_json(store, "r1", true, &run, &error), 0);
+    const json_t *last = json_array_get(json_object_get(run, "epochs"), 1);
+    assert_string_equal(json_string_value(json_object_get(last, "engine")), "torch");
+    assert_true(json_real_value(json_object_get(json_object_get(run, "last"), "val_accuracy")) == 0.5);
+    json_decref(run);
+}
+
+static void test_the_journal_forgets_what_is_trained_again(void **state)
+{
+    (void)state;
+    struct journal journal;
+    double *losses;
+    size_t count;
+    const double before[] = {5, 4, 3, 2}, again = 2.5;
+    journal_open(&journal, home, 0);
+    journal_add_losses(&journal, 0, before, 4);
+    for (int epoch = 1; epoch <= 2; epoch++) {
+        json_t *event = json_pack("{s:i, s:i}", "epoch", epoch, "global_step", 2 * epoch);
+        journal_add_epoch(&journal, event);
+        json_decref(event);
+    }
+    ssize_t cut = write(journal.epochs, "{\"epoch\":3,", 11); /* a line that was never finished */
+    assert_int_equal(cut, 11);
+    journal_close(&journal);
+    journal_open(&journal, home, 2);
+    journal_add_losses(&journal, 2, &again, 1);
+    journal_close(&journal);
+    assert_int_equal(journal_read_losses(home, 0, UINT64_MAX, &losses, &count, &error), 0);
+    assert_true(count == 3 && losses[1] == 4 && losses[2] == 2.5);
+    free(losses);
+    json_t *epochs = journal_read_epochs(home, INT64_MAX);
+    assert_int_equal(json_array_size(epochs), 1);
+    json_decref(epochs);
 }
 
 static void test_lists_filter_and_sort(void **state)
@@ -320,7 +368,7 @@ int main(void)
         WITH_STORE(test_a_run_is_recorded),
         WITH_STORE(test_reduction_keeps_extremes_and_order),
         WITH_STORE(test_truncation_cuts_within_a_row),
-        WITH_STORE(test_the_journal_fills_the_gap),
+        WITH_STORE(test_the_journal_fills_the_gap), WITH_STORE(test_the_journal_forgets_what_is_trained_again),
         WITH_STORE(test_lists_filter_and_sort),
         WITH_STORE(test_deletion_can_be_undone_until_purged),
         WITH_STORE(test_two_handles_see_each_other),
