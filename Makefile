@@ -29,7 +29,7 @@ lint: ## clang, clang-tidy, the house rules, tsc
 format: ## clang-format over the C files
 	@clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]')
 
-screenshots: ## pictures of every tab into build/screenshots
+screenshots: ## pictures of every tab into build/screenshots; UPDATE=1: the README's, too
 	@scripts/bootstrap test
 	@ONE=screenshots scripts/test
 

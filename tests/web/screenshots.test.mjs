@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openBrowser, openPage, screenshotFolder, whySkip } from './support.mjs';
+import { openBrowser, openPage, ROOT, screenshotFolder, whySkip } from './support.mjs';
 import { studioWithRuns, visit } from './tabs.mjs';
 
 const skip = whySkip;
+/* What the README shows; written with UPDATE=1. */
+const PICTURES = ['showdown', 'code'];
 const SCREENS = { 390: 844, 1280: 800, 1920: 1080 };
 let studio, tabs, browser, folder;
 
@@ -29,7 +31,11 @@ for (const [width, height] of Object.entries(SCREENS))
                 await visit(page, studio, name, address);
                 if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(name);
                 await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: name !== 'sample' });
+                if (process.env.UPDATE && width === '1280' && PICTURES.includes(name))
+                    await page.screenshot({ path: join(ROOT, `docs/pictures/${name}-${colorScheme}.png`) });
             }
             await page.context().close();
             assert.deepEqual(wide, [], 'wider than the screen');
+            // The tab of a run that is not there is told so by the server.
+            assert.deepEqual(page.troubles.filter((line) => !/status of 404/.test(line)), []);
         });

@@ -285,6 +285,7 @@ export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; l
     const dark = isDark.value;
 
     useEffect(() => {
+        if (pieces.length === 0) return; // the runs are still being read
         const made = new Drawing(container.current!, pieces, view);
         drawing.value = made;
         return () => made.destroy();
