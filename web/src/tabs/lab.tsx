@@ -81,7 +81,7 @@ export function Lab({ engine }: { engine: EngineId }) {
         <Page title={`${look.title} Lab`} about={ABOUT[engine]}
             actions={<Segmented<EngineId> name="Engine" value={engine} options={ENGINES.map(({ id, title }) => ({ value: id, label: title }))} onChange={(id) => go(id === 'torch' ? '/torch' : `/${id}`)} />}>
             <Missing engine={engine} />
-            <div class="lab-grid">
+            <div class="lab-grid" data-active={run && isActive(run)}>
                 <div class="stack">
                     <Card title="Settings" class="settings-card"><Start engine={engine} /></Card>
                     <Earlier engine={engine} shown={run} />

@@ -188,7 +188,7 @@ export function ShowdownTab() {
     const group = param('group') || newestRuns.value.find((run) => run.group)?.group || '';
     return (
         <Page title="Showdown" about="The same network, the same first weights, the same batches: who is faster, and do they agree?">
-            <div class="lab-grid">
+            <div class="lab-grid" data-active={newestRuns.value.some((run) => run.group === group && isActive(run))}>
                 <div class="stack"><StartCard /><Groups group={group} /></div>
                 <div class="stack">
                     {group ? <Result key={group} group={group} /> : runs.value && (
