@@ -4,8 +4,10 @@
 
 #include "cli/cli.h"
 #include "cli/draw.h"
+#include "cli/registry_words.h"
 #include "cli/settings.h"
 #include "data/picture.h"
+#include "registry/record.h"
 #include "run/job.h"
 #include "train/predictor.h"
 
@@ -38,6 +40,21 @@ static int predict(const char *path, const char *image, const struct words *word
     return predictor_predict(&answer->predictor, answer->pixels, answer->probabilities, &answer->best, error);
 }
 
+/* The file of a registered version: downloaded once, its hash checked. malloc'd. */
+static int find_registered(const char *from, const char *name, const char *version, const struct registry_words *words, bool as_json,
+                           char **path, struct error *error)
+{
+    const struct registry_target *target;
+    struct registry_options where;
+    char *home = NULL;
+    int status = registry_target_need(from, &target, error) || registry_words_use(words, as_json, &where, &home, error) ||
+                         registry_cached(target, &where, name, version, path, NULL, error)
+                     ? -1
+                     : 0;
+    free(home);
+    return status;
+}
+
 static void print_json(const struct answer *answer)
 {
     json_t *probabilities = json_array();
@@ -60,11 +77,16 @@ static void print_text(const struct answer *answer)
 static int run(int argc, char **argv)
 {
     struct words words = {.engine = "native"};
+    struct registry_words place = {0};
+    const char *from = NULL, *version = NULL;
     const struct cli_option options[] = {
         {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
         {"activation", OPTION_TEXT, &words.activation, "NAME", "for files that tell none (relu)"},
         {"threads", OPTION_U32, &words.threads, "N", "threads of the engine (what is usually fastest)"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object instead of text"},
+        {"from", OPTION_TEXT, &from, "TARGET", "MODEL is a registered model's name: local, azure or mlflow"},
+        {"version", OPTION_TEXT, &version, "V", "of the registered model (the latest)"},
+        REGISTRY_OPTIONS(place),
         {0},
     };
     struct cli_arguments arguments;
@@ -74,14 +96,18 @@ static int run(int argc, char **argv)
     struct answer answer = {0};
     struct error error;
     const struct engine_ops *ops;
+    const char *model = arguments.words[0];
+    char *pulled = NULL;
     if (engine_need(words.engine, &ops, &error) ||
-        predict(arguments.words[0], arguments.words[1], &words, ops, &answer, &error)) {
+        (from && find_registered(from, model, version, &place, words.json, &pulled, &error)) ||
+        predict(pulled ? pulled : model, arguments.words[1], &words, ops, &answer, &error)) {
         status = cli_fail(&error);
     } else {
         if (words.json) print_json(&answer);
         else print_text(&answer);
         status = EXIT_OK;
     }
+    free(pulled);
     free(answer.pixels);
     free(answer.probabilities);
     predictor_close(&answer.predictor);
@@ -92,8 +118,9 @@ const struct command command_predict = {
     .name = "predict",
     .run = run,
     .summary = "tell which class a PNG shows",
-    .usage = "MODEL IMAGE.png [--engine native] [--json]",
-    .details = "The picture may be of any size, dark on light or light on dark: it is brought into the form of the training data.",
+    .usage = "MODEL IMAGE.png [--engine native] [--from local|azure|mlflow] [--version V] [--json]",
+    .details = "The picture may be of any size, dark on light or light on dark: it is brought into the form of the training data.\n"
+               "With --from, MODEL is the name of a registered model: its file is downloaded once and its hash checked.",
     .arguments_min = 2,
     .arguments_max = 2,
 };

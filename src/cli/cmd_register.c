@@ -46,17 +46,6 @@ static int add_tags(json_t *tags, const struct cli_list *given, struct error *er
     return 0;
 }
 
-static void print_result(const json_t *result)
-{
-    static const struct {
-        const char *key, *label;
-    } rows[] = {{"name", "name"}, {"version", "version"}, {"id", "id"}, {"uri", "file"}, {"sha256", "SHA-256"}, {"link", "see it at"}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const char *text = json_string_value(json_object_get(result, rows[i].key));
-        if (text) printf("%-10s %s\n", rows[i].label, text);
-    }
-}
-
 static int run(int argc, char **argv)
 {
     const char *to = "local", *name = NULL, *description = NULL, *version = NULL;
@@ -98,7 +87,7 @@ static int run(int argc, char **argv)
         cli_print_json(json_incref(result));
         status = EXIT_OK;
     } else {
-        print_result(result);
+        registry_print(result);
         status = EXIT_OK;
     }
     json_decref(result);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/registry_words.h"
 
@@ -10,8 +11,11 @@ static void print_version(const json_t *version)
 {
     const char *sha256 = json_string_value(json_object_get(version, "sha256"));
     const char *accuracy = json_string_value(json_object_get(json_object_get(version, "tags"), "accuracy"));
-    printf("%-24s %-8s %.12s  %s%s\n", json_string_value(json_object_get(version, "name")), json_string_value(json_object_get(version, "version")),
-           sha256 ? sha256 : "-", accuracy ? "accuracy " : "", accuracy ? accuracy : "");
+    char when[32] = "-";
+    json_int_t at = json_integer_value(json_object_get(version, "created_at"));
+    if (at) clock_format_utc(at, when);
+    printf("%-24s %-8s %-24s  %-12.12s  %s%s\n", json_string_value(json_object_get(version, "name")),
+           json_string_value(json_object_get(version, "version")), when, sha256 ? sha256 : "-", accuracy ? "accuracy " : "", accuracy ? accuracy : "");
 }
 
 static int list_versions(const struct registry_target *target, const struct registry_options *where, const char *name, bool as_json, struct error *error)
@@ -27,7 +31,7 @@ static int list_versions(const struct registry_target *target, const struct regi
             print_version(version);
         }
     }
-    if (!as_json && json_array_size(list) == 0) printf("no version of %s is registered with %s\n", name, target->title);
+    if (!as_json && json_array_size(list) == 0) fprintf(stderr, "%s%s: %s\n", name ? "no version of " : "nothing is registered", name ? name : "", target->title);
     json_decref(list);
     return 0;
 }
@@ -41,9 +45,7 @@ static int show_version(const struct registry_target *target, const struct regis
         cli_print_json(found);
         return 0;
     }
-    char *text = json_dumps(found, JSON_INDENT(2));
-    if (text) puts(text);
-    free(text);
+    registry_print(found);
     json_decref(found);
     return 0;
 }
@@ -83,10 +85,12 @@ static int run(int argc, char **argv)
     const struct registry_target *target;
     struct registry_options where;
     char *home = NULL;
-    const char *verb = arguments.words[0], *name = arguments.words[1];
+    const char *verb = arguments.words[0], *name = arguments.count > 1 ? arguments.words[1] : NULL;
     int failed = registry_target_need(from, &target, &error) || registry_words_use(&words, as_json, &where, &home, &error) ? -1 : 0;
     if (!failed) {
-        if (strcmp(verb, "list") == 0) {
+        if (strcmp(verb, "list") != 0 && arguments.count < 2) {
+            failed = error_set(&error, ERROR_USAGE, "which model? `nnstudio registry %.10s NAME`; `nnstudio registry list` names them", verb);
+        } else if (strcmp(verb, "list") == 0) {
             failed = list_versions(target, &where, name, as_json, &error);
         } else if (strcmp(verb, "show") == 0) {
             failed = show_version(target, &where, name, version, as_json, &error);
@@ -105,7 +109,9 @@ const struct command command_registry = {
     .name = "registry",
     .run = run,
     .summary = "list, show or pull registered models, the hash checked",
-    .usage = "list|show|pull NAME [--from local|azure|mlflow] [--version V] [--out DIR] [options]",
-    .arguments_min = 2,
+    .usage = "list [NAME] | show NAME | pull NAME [--from local|azure|mlflow] [--version V] [--out DIR] [options]",
+    .details = "list tells each model's latest version, with NAME all versions of that one. show reads one version from where it is\n"
+               "registered. pull downloads its file and refuses one whose SHA-256 is not the registered one.",
+    .arguments_min = 1,
     .arguments_max = 2,
 };

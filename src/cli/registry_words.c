@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "registry/record.h"
 
@@ -59,6 +60,27 @@ int registry_words_use(const struct registry_words *words, bool as_json, struct 
         .cancelled = is_cancelled,
     };
     return 0;
+}
+
+void registry_print(const json_t *version)
+{
+    static const struct {
+        const char *key, *label;
+    } rows[] = {{"name", "name"}, {"version", "version"}, {"id", "id"}, {"uri", "file"}, {"sha256", "SHA-256"}, {"link", "see it at"}};
+    char when[32];
+    const char *key;
+    json_t *value;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *text = json_string_value(json_object_get(version, rows[i].key));
+        if (text) printf("%-10s %s\n", rows[i].label, text);
+    }
+    json_int_t at = json_integer_value(json_object_get(version, "created_at"));
+    if (at) clock_format_utc(at, when);
+    if (at) printf("%-10s %s\n", "registered", when);
+    json_object_foreach(json_object_get(version, "tags"), key, value)
+    {
+        if (strcmp(key, "sha256") != 0 && json_is_string(value)) printf("%-10s %s: %s\n", "tag", key, json_string_value(value));
+    }
 }
 
 int registry_words_publish(const struct registry_target *target, const struct registry_options *options, struct registry_request *request,

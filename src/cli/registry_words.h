@@ -30,6 +30,9 @@ struct registry_words {
  * With `as_json` what a person must do to sign in is an event on standard output, else words on standard error. */
 int registry_words_use(const struct registry_words *words, bool as_json, struct registry_options *out, char **home, struct error *error);
 
+/* A version as register and registry show it to people, on standard output. */
+void registry_print(const json_t *version);
+
 /* Publishes; the store keeps it, and an unfinished try is taken up again. */
 int registry_words_publish(const struct registry_target *target, const struct registry_options *options, struct registry_request *request,
                            const struct registry_watch *watch, json_t **out, struct error *error);

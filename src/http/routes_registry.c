@@ -356,6 +356,7 @@ static void get_registrations(struct studio *studio, struct call *call)
         call_fail(call, &error);
         return;
     }
+    registry_record_tell_cut(studio->home, list);
     json_array_foreach(list, i, row) json_object_del(json_object_get(row, "data"), "journal");
     call_reply(call, 200, json_pack("{s:o}", "registrations", list));
 }

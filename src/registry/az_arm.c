@@ -48,6 +48,7 @@ static const char *mend_of(int status, const char *code)
     };
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (strcmp(code, codes[i].code) == 0) return codes[i].mend;
+    if (status >= 300 && status < 400) return "the address redirects elsewhere, which is not followed: check it, and any proxy in between";
     switch (status) {
     case 401: return "sign in again";
     case 403: return "ask for the role \"AzureML Data Scientist\" on the workspace";

@@ -23,6 +23,17 @@ static void md5_base64(const void *data, size_t size, char out[32])
     EVP_EncodeBlock((unsigned char *)out, digest, (int)count);
 }
 
+int az_upload_hash(const void *data, size_t size, char out[HASH_HEX_SIZE], struct error *error)
+{
+    static const char start[] = "Initialize for october 2021 AML CLI version";
+    struct hash *hash;
+    if (hash_create(&hash, error)) return -1;
+    hash_update(hash, start, sizeof start - 1);
+    hash_update(hash, data, size);
+    hash_finish(hash, out);
+    return 0;
+}
+
 /* One request to a blob: what the signer needs to know. */
 struct blob_request {
     const struct blob_account *account;
@@ -103,11 +114,11 @@ int blob_sign(const char *key, const char *account, const char *method, const ch
     struct buffer text;
     size_t key_length = strlen(key);
     buffer_init(&text, 16384);
-    if (key_length > 340 || key_length % 4 || !key_length) return error_set(error, ERROR_INPUT, "the storage account's key is not base64: is it whole?");
-    int raw_size = EVP_DecodeBlock(raw, (const unsigned char *)key, (int)key_length);
+    bool shaped = key_length >= 4 && key_length <= 340 && key_length % 4 == 0 && strcspn(key, "=") + 2 >= key_length;
+    int raw_size = shaped ? EVP_DecodeBlock(raw, (const unsigned char *)key, (int)key_length) : -1;
     if (raw_size < 0) return error_set(error, ERROR_INPUT, "the storage account's key is not base64: is it whole?");
     if (key[key_length - 1] == '=') raw_size--;
-    if (key_length > 1 && key[key_length - 2] == '=') raw_size--;
+    if (key[key_length - 2] == '=') raw_size--;
     buffer_printf(&text, "%s\n\n\n", method);
     if (body_size) buffer_printf(&text, "%zu", body_size);
     buffer_append_char(&text, '\n');
@@ -166,7 +177,8 @@ static int describe_blob_error(const struct web_answer *answer, const char *what
     snprintf(code, sizeof code, "%s", answer->error_code);
     const char *tag = answer->body.data ? strstr(answer->body.data, "<Code>") : NULL;
     if (!code[0] && tag) snprintf(code, sizeof code, "%.*s", (int)strcspn(tag + 6, "<"), tag + 6);
-    const char *mend = answer->status == 403   ? "the storage account refuses: check the datastore's credentials and your rights on it"
+    const char *mend = web_answer_is_page(answer) ? "the answer is a web page: is a proxy or a sign-in page in between?"
+                       : answer->status == 403   ? "the storage account refuses: check the datastore's credentials and your rights on it"
                        : answer->status == 404 ? "the container is not there: check the workspace's datastore"
                        : answer->status == 401 ? "sign in again"
                        : answer->status >= 500 || answer->status == 429 ? "the storage has trouble: try again, what was sent is kept"

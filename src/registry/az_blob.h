@@ -3,6 +3,7 @@
 #ifndef NNSTUDIO_REGISTRY_AZ_BLOB_H
 #define NNSTUDIO_REGISTRY_AZ_BLOB_H
 
+#include "base/hash.h"
 #include "registry/az_token.h"
 
 #define BLOB_VERSION "2021-08-06"
@@ -38,6 +39,9 @@ int blob_mark(struct web *web, const struct blob_account *account, const char *p
               struct error *error);
 /* Downloads into `file`. */
 int blob_get(struct web *web, const struct blob_account *account, const char *path, FILE *file, struct error *error);
+
+/* What Microsoft's v2 client names the folder of an upload by: the SHA-256 of a fixed text and the file's bytes. */
+int az_upload_hash(const void *data, size_t size, char out[HASH_HEX_SIZE], struct error *error);
 
 /* The SharedKey signature of a request (base64 into `out`); `headers` are its lines, `path` is encoded, `query` raw. For tests. */
 int blob_sign(const char *key, const char *account, const char *method, const char *url, size_t body_size,

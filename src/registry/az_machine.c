@@ -15,7 +15,7 @@
 #include "base/js.h"
 #include "registry/az_token_impl.h"
 
-#define IMDS "http://169.254.169.254/metadata/identity/oauth2/token"
+#define IMDS "http://169.254.169.254"
 #define CLI_SECONDS 10.0
 #define CLI_LIMIT ((size_t)64 << 10)
 
@@ -65,12 +65,28 @@ int az_get_workload(struct az_credential *credential, const char *resource, stru
     return post_client_form(credential, &form, resource, "signing in with the workload identity", grant, error);
 }
 
-/* The three forms of the managed identity's endpoint. */
+/* The three forms of the managed identity's endpoint: App Service, Azure ML's compute, and a machine's identity service. */
 struct identity_form {
     const char *endpoint, *api_version;
-    const char *header; /* its whole line */
-    bool link_local;
+    const char *client_id; /* the name of its parameter for a user-assigned identity */
+    char header[2048];     /* its whole line */
 };
+
+static void find_identity_form(struct identity_form *form, char place[512])
+{
+    const char *endpoint = getenv("IDENTITY_ENDPOINT"), *secret = getenv("IDENTITY_HEADER");
+    const char *msi = getenv("MSI_ENDPOINT"), *msi_secret = getenv("MSI_SECRET"), *other = getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST");
+    if (endpoint && *endpoint && secret && *secret) {
+        *form = (struct identity_form){.endpoint = endpoint, .api_version = "2019-08-01", .client_id = "client_id"};
+        snprintf(form->header, sizeof form->header, "X-IDENTITY-HEADER: %s", secret);
+    } else if (msi && *msi) {
+        *form = (struct identity_form){.endpoint = msi, .api_version = "2017-09-01", .client_id = "clientid"};
+        snprintf(form->header, sizeof form->header, "secret: %s", msi_secret ? msi_secret : "");
+    } else {
+        snprintf(place, 512, "%s/metadata/identity/oauth2/token", other && *other ? other : IMDS);
+        *form = (struct identity_form){.endpoint = place, .api_version = "2018-02-01", .client_id = "client_id", .header = "Metadata: true"};
+    }
+}
 
 static int identity_headers(void *context, struct web_headers *headers, struct error *error)
 {
@@ -79,32 +95,37 @@ static int identity_headers(void *context, struct web_headers *headers, struct e
     return 0;
 }
 
+/* Off Azure nobody answers at that address: a single short look comes before the request that is tried again. */
+static int ask_identity(struct web *web, struct web_request *request, struct web_answer *answer, struct error *error)
+{
+    struct web_request probe = *request;
+    probe.timeout_ms = 1000;
+    probe.tries = 1;
+    if (web_send(web, &probe, answer, error)) return -1;
+    if (answer->status >= 500 || answer->status == 429) {
+        web_answer_clear(answer);
+        return web_send(web, request, answer, error);
+    }
+    for (int tries = 0; (answer->status == 404 || answer->status == 410) && tries < 6; tries++) {
+        double pause = answer->status == 410 ? 12 : web_pause(web, (unsigned)tries); /* 410: being updated, for up to 70 s */
+        web_answer_clear(answer);
+        if (web_wait(web, pause, error) || web_send(web, request, answer, error)) return -1;
+    }
+    return 0;
+}
+
 int az_get_managed_identity(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
 {
     static const char what[] = "asking for the managed identity";
-    const char *endpoint = getenv("IDENTITY_ENDPOINT"), *secret = getenv("IDENTITY_HEADER");
-    const char *msi = getenv("MSI_ENDPOINT"), *msi_secret = getenv("MSI_SECRET");
-    char header[2048];
-    struct identity_form form = {.header = header};
-    if (endpoint && *endpoint && secret && *secret) {
-        form = (struct identity_form){endpoint, "2019-08-01", header, true};
-        snprintf(header, sizeof header, "X-IDENTITY-HEADER: %s", secret);
-    } else if (msi && *msi) {
-        form = (struct identity_form){msi, "2017-09-01", header, true};
-        snprintf(header, sizeof header, "secret: %s", msi_secret ? msi_secret : "");
-    } else {
-        const char *other = getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST");
-        static char place[512];
-        snprintf(place, sizeof place, "%s/metadata/identity/oauth2/token", other ? other : "");
-        form = (struct identity_form){other && *other ? place : IMDS, "2018-02-01", header, true};
-        snprintf(header, sizeof header, "Metadata: true");
-    }
+    struct identity_form form;
+    char place[512];
     struct buffer url;
+    find_identity_form(&form, place);
     buffer_init(&url, 4096);
     buffer_printf(&url, "%s?api-version=%s&resource=", form.endpoint, form.api_version);
     web_escape(&url, resource, "");
     if (credential->client_id[0]) {
-        buffer_append_text(&url, "&client_id=");
+        buffer_printf(&url, "&%s=", form.client_id);
         web_escape(&url, credential->client_id, "");
     }
     struct web_answer answer = {0};
@@ -112,27 +133,36 @@ int az_get_managed_identity(struct az_credential *credential, const char *resour
     int status = buffer_check(&url, "the identity's address", error);
     struct web_request request = {.method = "GET", .url = url.data, .what = what, .link_local = true, .timeout_ms = 5000,
                                   .prepare = identity_headers, .context = &form};
-    /* Off Azure nobody answers at that address: a single short look before the real request. */
-    struct web_request probe = request;
-    probe.timeout_ms = 1000;
-    probe.tries = 1;
-    if (!status) status = web_send(credential->web, &probe, &answer, error);
-    for (int tries = 0; !status && (answer.status == 404 || answer.status == 410) && tries < 6; tries++) {
-        double pause = answer.status == 410 ? 12 : 1; /* 410: the service is being updated, for up to 70 s */
-        web_answer_clear(&answer);
-        status = web_wait(credential->web, pause, error) || web_send(credential->web, &request, &answer, error) ? -1 : 0;
-    }
+    if (!status) status = ask_identity(credential->web, &request, &answer, error);
     if (!status) status = web_answer_json(&answer, what, &object, error);
     if (!status) status = az_read_grant(object, answer.status, what, grant, error);
     json_decref(object);
     web_answer_clear(&answer);
     buffer_free(&url);
-    explicit_bzero(header, sizeof header);
+    explicit_bzero(&form, sizeof form);
     return status;
 }
 
+/* This process's environment for the CLI: without colours, and without secrets that are no concern of its. NULL-ended; the
+ * texts are borrowed. */
+static char **cli_environment(void)
+{
+    static const char *const dropped[] = {"AZURE_CLIENT_SECRET=", "MLFLOW_TRACKING_TOKEN=", "MLFLOW_TRACKING_PASSWORD=", "AZURE_CORE_NO_COLOR="};
+    static char plain[] = "AZURE_CORE_NO_COLOR=true";
+    size_t count = 0, kept = 0;
+    while (environ[count]) count++;
+    char **list = calloc(count + 2, sizeof *list);
+    for (size_t i = 0; list && i < count; i++) {
+        bool keep = true;
+        for (size_t d = 0; d < sizeof dropped / sizeof dropped[0]; d++) keep = keep && strncmp(environ[i], dropped[d], strlen(dropped[d])) != 0;
+        if (keep) list[kept++] = environ[i];
+    }
+    if (list) list[kept] = plain;
+    return list;
+}
+
 /* Runs a program without a shell, standard input closed, and takes what it says. */
-static int run_program(char *const *words, struct buffer *out, struct buffer *complaint, int *exit_status, struct error *error)
+static int run_program(char *const *words, char *const *environment, struct buffer *out, struct buffer *complaint, int *exit_status, struct error *error)
 {
     int pipes[2][2] = {{-1, -1}, {-1, -1}}, status = -1;
     pid_t pid = 0;
@@ -146,7 +176,7 @@ static int run_program(char *const *words, struct buffer *out, struct buffer *co
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, pipes[0][1], 1);
     posix_spawn_file_actions_adddup2(&actions, pipes[1][1], 2);
-    int number = posix_spawnp(&pid, words[0], &actions, NULL, words, environ);
+    int number = posix_spawnp(&pid, words[0], &actions, NULL, words, environment);
     if (number) {
         pid = 0;
         error_set_errno(error, number, "cannot run %s", words[0]);
@@ -216,8 +246,9 @@ int az_get_cli(struct az_credential *credential, const char *resource, struct az
     int exit_status = -1;
     buffer_init(&out, CLI_LIMIT);
     buffer_init(&complaint, CLI_LIMIT);
-    setenv("AZURE_CORE_NO_COLOR", "true", 1);
-    int status = run_program(words, &out, &complaint, &exit_status, error);
+    char **environment = cli_environment();
+    int status = environment ? run_program(words, environment, &out, &complaint, &exit_status, error) : error_set_memory(error, "the environment");
+    free(environment);
     if (!status && exit_status != 0) {
         const char *text = complaint.data ? complaint.data : "";
         bool signed_out = strstr(text, "az login") && !strstr(text, "AADSTS");

@@ -136,8 +136,8 @@ int az_session_access(struct az_session *session, struct error *error)
                           &answer, &refused);
     json_decref(body);
     if (status) {
-        /* Without the right to read secrets the person's own token may still do; a broken network may not pass for that. */
-        if (refused.code != ERROR_INTERRUPTED && http >= 400) return 0;
+        /* Without the right to read secrets the person's own token may still do; trouble may not pass for that. */
+        if (http >= 400 && http < 500 && http != 429) return 0;
         *error = refused;
         return -1;
     }

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/js.h"
@@ -71,12 +71,12 @@ static bool person_available(const struct az_sign_in *sign_in, char *found, size
 }
 
 const struct az_method az_methods[] = {
-    {"service-principal", "Service principal", false, service_principal_available},
-    {"workload-identity", "Workload identity", false, workload_available},
-    {"azure-cli", "Azure CLI", false, cli_available},
-    {"managed-identity", "Managed identity", false, managed_available},
-    {"device-code", "Device code", true, person_available},
-    {"browser", "Browser", true, person_available},
+    {"service-principal", "Service principal", false, true, service_principal_available},
+    {"workload-identity", "Workload identity", false, true, workload_available},
+    {"azure-cli", "Azure CLI", false, false, cli_available},
+    {"managed-identity", "Managed identity", false, false, managed_available},
+    {"device-code", "Device code", true, false, person_available},
+    {"browser", "Browser", true, false, person_available},
 };
 const size_t az_method_count = sizeof az_methods / sizeof az_methods[0];
 
@@ -142,8 +142,6 @@ int az_credential_create(struct web *web, const struct az_cloud *cloud, const st
 {
     struct az_credential *credential = calloc(1, sizeof *credential);
     if (!credential) return error_set_memory(error, "the sign-in");
-    /* A core file would hold tokens. */
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     credential->web = web;
     credential->cloud = *cloud;
     credential->sign_in = *sign_in;
@@ -249,7 +247,8 @@ int az_read_grant(const json_t *answer, int http, const char *what, struct az_gr
     if (strlen(token) >= sizeof grant->token) return error_set(error, ERROR_INPUT, "%s: the token is longer than %d bytes", what, TOKEN_MAX);
     snprintf(grant->token, sizeof grant->token, "%s", token);
     if (refresh && strlen(refresh) < sizeof grant->refresh) snprintf(grant->refresh, sizeof grant->refresh, "%s", refresh);
-    grant->expires_in = number_of(json_object_get(answer, "expires_in"), 3600);
+    double on = number_of(json_object_get(answer, "expires_on"), 0), now = (double)time(NULL); /* some tell only this */
+    grant->expires_in = number_of(json_object_get(answer, "expires_in"), on > now ? on - now : 3600);
     return 0;
 }
 
@@ -290,7 +289,7 @@ static int get_by_chain(struct az_credential *credential, const char *resource, 
     for (size_t i = 0; i < az_method_count; i++) {
         char found[256];
         if (chosen ? strcmp(chosen, az_methods[i].id) != 0 : az_methods[i].interactive) continue;
-        if (!az_methods[i].available(&credential->sign_in, found, sizeof found) ) {
+        if (!az_methods[i].available(&credential->sign_in, found, sizeof found)) {
             if (chosen) {
                 buffer_free(&tried);
                 return error_set(error, ERROR_DENIED, "signing in by %s is not possible here: %s", az_methods[i].title, found);
@@ -302,7 +301,8 @@ static int get_by_chain(struct az_credential *credential, const char *resource, 
             buffer_free(&tried);
             return 0;
         }
-        if (chosen || error->code == ERROR_INTERRUPTED) {
+        /* What was set up on purpose and is refused must not end in signing in as somebody else. */
+        if (chosen || az_methods[i].decisive || error->code == ERROR_INTERRUPTED) {
             buffer_free(&tried);
             return -1;
         }

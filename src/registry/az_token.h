@@ -29,6 +29,7 @@ struct az_sign_in {
 struct az_method {
     const char *id, *title;
     bool interactive;
+    bool decisive; /* in the chain: when it is set up here and refused, no other way is tried */
     /* True when what it needs is set here; says into `found` what was found, or what is missing. */
     bool (*available)(const struct az_sign_in *sign_in, char *found, size_t size);
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/path.h"
@@ -11,8 +12,8 @@
 
 #define MODEL_LIMIT ((size_t)2 << 30)
 #define VERSION_TRIES 3
-/* What Microsoft's client hashes before the file's bytes, to name the folder of an upload. */
-#define HASH_START "Initialize for october 2021 AML CLI version"
+#define MAX_PAGES 20
+#define RENEW_AFTER 60.0 /* seconds: an access that was refused sooner than this was never good */
 
 enum { STEP_WORKSPACE, STEP_VERSION, STEP_STORAGE, STEP_ACCESS, STEP_UPLOAD, STEP_MARK, STEP_REGISTER, STEP_READ_BACK };
 static const char *const step_titles[] = {"Find the workspace",   "Choose the version",        "Find its storage",
@@ -27,20 +28,10 @@ struct publication {
     char name[256], version[64];
     char *data; /* the file */
     size_t size;
-    char sha256[HASH_HEX_SIZE], folder[HASH_HEX_SIZE]; /* of the content; of HASH_START and the content */
+    char sha256[HASH_HEX_SIZE], folder[HASH_HEX_SIZE]; /* of the content; az_upload_hash() */
     char blob[512];  /* "LocalUpload/{folder}/{file}" */
     char uri[1024];  /* azureml://… */
 };
-
-static int folder_hash(const char *data, size_t size, char out[HASH_HEX_SIZE], struct error *error)
-{
-    struct hash *hash;
-    if (hash_create(&hash, error)) return -1;
-    hash_update(hash, HASH_START, strlen(HASH_START));
-    hash_update(hash, data, size);
-    hash_finish(hash, out);
-    return 0;
-}
 
 static int check(const struct registry_options *options, const struct registry_request *request, struct error *error)
 {
@@ -57,7 +48,7 @@ static int load(struct publication *own, struct error *error)
 {
     if (file_read(own->request->model_path, MODEL_LIMIT, &own->data, &own->size, error)) return -1;
     hash_bytes(own->data, own->size, own->sha256);
-    if (folder_hash(own->data, own->size, own->folder, error)) return -1;
+    if (az_upload_hash(own->data, own->size, own->folder, error)) return -1;
     snprintf(own->blob, sizeof own->blob, "LocalUpload/%s/%s", own->folder, path_base(own->request->model_path));
     return 0;
 }
@@ -107,15 +98,17 @@ static int upload_with_access(struct publication *own, struct error *error)
     return blob_mark(session->web, &session->account, own->blob, own->name, own->version, error);
 }
 
-/* A SAS lives an hour: one that was refused is asked for anew, once. */
+/* A SAS lives an hour: one that is refused is asked for anew, as often as the upload takes hours. */
 static int upload(struct publication *own, struct error *error)
 {
-    progress_step(&own->progress, STEP_ACCESS);
-    if (az_session_access(own->session, error)) return -1;
-    if (upload_with_access(own, error) == 0) return 0;
-    if (error->code != ERROR_DENIED || own->session->account.signing != BLOB_SAS) return -1;
-    if (az_session_access(own->session, error)) return -1;
-    return upload_with_access(own, error);
+    for (bool renewed = false;; renewed = true) {
+        progress_step(&own->progress, STEP_ACCESS);
+        if (az_session_access(own->session, error)) return -1;
+        double begun = clock_monotonic();
+        if (upload_with_access(own, error) == 0) return 0;
+        if (error->code != ERROR_DENIED || own->session->account.signing != BLOB_SAS) return -1;
+        if (renewed && clock_monotonic() - begun < RENEW_AFTER) return -1;
+    }
 }
 
 static json_t *version_body(const struct publication *own)
@@ -279,26 +272,53 @@ static json_t *describe(const struct registry_options *options)
                      found ? workspace.found_in : NULL, "sign_in", ways, "problem", found ? NULL : error.message);
 }
 
+/* A model of the workspace, as the newest of its versions. The list tells neither tags nor hash of that. */
+static json_t *model_to_json(const struct az_session *session, const json_t *answer)
+{
+    json_t *row = version_to_json(session, text_of(answer, "name"), answer);
+    const char *latest = text_of(json_object_get(answer, "properties"), "latestVersion");
+    json_object_set_new(row, "version", json_string(latest));
+    json_object_set_new(row, "id", json_sprintf("%s/versions/%s", text_of(answer, "id"), latest));
+    json_object_del(row, "uri");
+    json_object_del(row, "link");
+    return row;
+}
+
 static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
 {
+    static const char what[] = "asking for what is registered";
     struct az_session *session;
     char id[512], path[1024];
-    json_t *answer = NULL;
+    json_t *answer = NULL, *rows = json_array();
     const json_t *entry;
     size_t i;
-    int http = 0;
-    if (az_model_name_check(name, error) || az_session_open(options, true, &session, error)) return -1;
+    int http = 0, status = -1;
+    if ((name && az_model_name_check(name, error)) || az_session_open(options, true, &session, error)) goto out;
     arm_workspace_id(&session->arm, id);
-    snprintf(path, sizeof path, "%s/models/%s/versions", id, name);
-    int status = arm_call(&session->arm, "GET", path, ARM_VERSION, "$orderBy=createdtime%20desc&$top=100", NULL, (int[]){404, 0},
-                          "asking for the versions", &http, &answer, error);
-    if (!status) {
-        *out = json_array();
+    snprintf(path, sizeof path, name ? "%s/models/%s/versions" : "%s/models", id, name);
+    status = arm_call(&session->arm, "GET", path, ARM_VERSION, name ? "$orderBy=createdtime%20desc&$top=100" : NULL, NULL, (int[]){404, 0}, what,
+                      &http, &answer, error);
+    for (int page = 0; !status; page++) {
         json_array_foreach(json_object_get(answer, "value"), i, entry)
-            json_array_append_new(*out, version_to_json(session, name, entry));
+            json_array_append_new(rows, name ? version_to_json(session, name, entry) : model_to_json(session, entry));
+        char *next = page < MAX_PAGES ? strdup(text_of(answer, "nextLink")) : NULL;
+        json_decref(answer);
+        answer = NULL;
+        if (next && *next) {
+            status = arm_get_url(&session->arm, next, what, &http, &answer, error);
+            free(next);
+        } else {
+            free(next);
+            break;
+        }
     }
-    json_decref(answer);
     az_session_close(session);
+out:
+    if (status) {
+        json_decref(rows);
+    } else {
+        *out = rows;
+    }
     return status;
 }
 

@@ -3,8 +3,10 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,9 +24,12 @@ static const char *const step_titles[] = {"Read the file", "Copy it", "Read back
 
 static int check(const struct registry_options *options, const struct registry_request *request, struct error *error)
 {
+    char fallback[128];
+    registry_default_name(request, fallback);
     if (!options->home || !*options->home) return error_set(error, ERROR_USAGE, "no home folder is known: give --home DIR");
-    if (request->name && *request->name && !path_is_plain_name(request->name))
-        return error_set(error, ERROR_USAGE, "\"%.60s\" is no name for a model: use letters, digits, - _ and .", request->name);
+    const char *name = request->name && *request->name ? request->name : fallback;
+    if (!path_is_plain_name(name))
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is no name for a model: use letters, digits, - _ and .", name);
     if (request->version && *request->version)
         return error_set(error, ERROR_USAGE, "local versions are numbered by the studio: leave --version out");
     if (!path_is_plain_name(path_base(request->model_path)))
@@ -81,6 +86,25 @@ static int checked_file(const char *folder, const char *version, const json_t *m
     if (hash_file(out, hex, NULL, error)) return -1;
     if (strcmp(hex, wanted) == 0) return 0;
     return error_set(error, ERROR_INPUT, "%s was changed after it was registered: its SHA-256 is %s, not %s", out, hex, wanted);
+}
+
+/* Waits until this process alone writes into the model's folder, and removes what one that was killed in mid-writing left.
+ * Closing *lock lets go, also when the process dies. */
+static int take_folder(const char *folder, int *lock, struct error *error)
+{
+    *lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0 || flock(*lock, LOCK_EX)) return error_set_errno(error, errno, "cannot open %s", folder);
+    DIR *directory = opendir(folder);
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        char path[4400];
+        struct error ignored;
+        if (strncmp(entry->d_name, ".part-", 6) != 0) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        file_remove_tree(path, &ignored);
+    }
+    if (directory) closedir(directory);
+    return 0;
 }
 
 /* Writes the version's folder under a temporary name, then gives it the first number that is free. */
@@ -142,6 +166,15 @@ static void find_attempt(const char *folder, const char *attempt, char version[1
     }
 }
 
+/* What model.json does not say, and without what is nobody else's concern. */
+static void add_place(json_t *model, const char *folder, const char *file)
+{
+    json_object_del(model, "attempt");
+    json_object_set_new(model, "uri", json_string(file));
+    json_object_set_new(model, "place", json_string(folder));
+    json_object_set_new(model, "link", json_null());
+}
+
 static int publish(const struct registry_options *options, const struct registry_request *request, const struct registry_watch *watch,
                    json_t **out, struct error *error)
 {
@@ -149,7 +182,7 @@ static int publish(const struct registry_options *options, const struct registry
     struct progress progress = {0};
     char *data = NULL;
     size_t size;
-    int status = -1;
+    int status = -1, lock = -1;
     if (check(options, request, error)) return -1;
     registry_default_name(request, fallback);
     const char *name = request->name && *request->name ? request->name : fallback;
@@ -160,10 +193,9 @@ static int publish(const struct registry_options *options, const struct registry
     progress_step(&progress, STEP_READ);
     progress_step(&progress, STEP_COPY);
     if (progress_attempt(&progress, attempt, error)) goto out;
+    if (file_make_directories(folder, error) || take_folder(folder, &lock, error)) goto out;
     find_attempt(folder, attempt, version);
-    if (!version[0] &&
-        (file_make_directories(folder, error) || write_version(folder, request, name, attempt, data, size, version, error)))
-        goto out;
+    if (!version[0] && write_version(folder, request, name, attempt, data, size, version, error)) goto out;
     progress_step(&progress, STEP_READ_BACK);
     if (read_version(folder, version, out, error)) goto out;
     status = checked_file(folder, version, *out, file, error);
@@ -171,10 +203,9 @@ static int publish(const struct registry_options *options, const struct registry
         json_decref(*out);
         goto out;
     }
-    json_object_set_new(*out, "uri", json_string(file));
-    json_object_set_new(*out, "place", json_string(folder));
-    json_object_set_new(*out, "link", json_null());
+    add_place(*out, folder, file);
 out:
+    if (lock >= 0) close(lock);
     progress_end(&progress);
     free(data);
     return status;
@@ -186,18 +217,47 @@ static json_t *describe(const struct registry_options *options)
                      "problem");
 }
 
-static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
+/* Appends a model's versions, newest first, at most `most`. */
+static int list_versions(const struct registry_options *options, const char *name, unsigned most, json_t *rows, struct error *error)
 {
     char folder[4096], version[16];
     if (model_folder(options, name, folder, error)) return -1;
-    *out = json_array();
-    for (unsigned number = highest_version(folder); number; number--) {
+    for (unsigned number = highest_version(folder); number && most; number--) {
         json_t *model;
         struct error ignored;
         snprintf(version, sizeof version, "%u", number);
-        if (read_version(folder, version, &model, &ignored) == 0) json_array_append_new(*out, model);
+        if (read_version(folder, version, &model, &ignored)) continue;
+        json_object_del(model, "attempt");
+        json_array_append_new(rows, model);
+        most--;
     }
     return 0;
+}
+
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
+{
+    char registry[4096];
+    struct dirent **entries = NULL;
+    json_t *rows = json_array();
+    int status = name ? list_versions(options, name, MAX_VERSION, rows, error) : 0;
+    snprintf(registry, sizeof registry, "%s/registry", options->home);
+    int count = name ? 0 : scandir(registry, &entries, NULL, compare_names);
+    for (int i = 0; i < count; i++) {
+        if (path_is_plain_name(entries[i]->d_name) && !status) status = list_versions(options, entries[i]->d_name, 1, rows, error);
+        free(entries[i]);
+    }
+    free(entries);
+    if (status) {
+        json_decref(rows);
+    } else {
+        *out = rows;
+    }
+    return status;
 }
 
 /* The version asked for, or the highest. */
@@ -223,8 +283,7 @@ static int show(const struct registry_options *options, const char *name, const 
         json_decref(*out);
         return -1;
     }
-    json_object_set_new(*out, "uri", json_string(file));
-    json_object_set_new(*out, "place", json_string(folder));
+    add_place(*out, folder, file);
     return 0;
 }
 

@@ -151,6 +151,8 @@ static int log_run(struct publication *own, struct error *error)
     json_t *params = json_array(), *metrics = json_array(), *value, *epoch;
     const char *key;
     size_t i;
+    /* When each epoch ended, by the run itself: a second try logs the same points, not new ones beside them. */
+    double at = (double)json_integer_value(json_object_get(own->request->run, "started_at"));
     json_object_foreach(json_object_get(own->request->run, "settings"), key, value)
     {
         char *text = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -160,11 +162,12 @@ static int log_run(struct publication *own, struct error *error)
     int status = send_batch(own, json_array(), params, error);
     json_array_foreach(json_object_get(own->request->run, "epochs"), i, epoch)
     {
+        at += 1000 * json_number_value(json_object_get(epoch, "seconds"));
         for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
             const json_t *figure = json_object_get(epoch, figures[f]);
             if (!json_is_number(figure)) continue;
             json_array_append_new(metrics, json_pack("{s:s, s:f, s:I, s:O}", "key", figures[f], "value", json_number_value(figure), "timestamp",
-                                                     (json_int_t)clock_wall_ms(), "step", json_object_get(epoch, "epoch")));
+                                                     (json_int_t)at, "step", json_object_get(epoch, "epoch")));
         }
         if (!status && json_array_size(metrics) + 4 > METRICS_A_CALL) {
             status = send_batch(own, metrics, json_array(), error);
@@ -294,6 +297,14 @@ static json_t *version_to_json(const struct mlflow_server *server, const json_t 
                      json_string_value(json_object_get(version, "status")), "tags", tags);
 }
 
+/* A search for a model's versions, the newest first. */
+static void append_filter(struct buffer *path, const char *name)
+{
+    buffer_append_text(path, "model-versions/search?order_by=version_number%20DESC&filter=name%3D%27");
+    web_escape(path, name, "");
+    buffer_append_text(path, "%27");
+}
+
 static int get_version(struct mlflow_server *server, const char *name, const char *version, json_t **out, struct error *error)
 {
     struct buffer path;
@@ -305,8 +316,8 @@ static int get_version(struct mlflow_server *server, const char *name, const cha
         buffer_append_text(&path, "&version=");
         web_escape(&path, version, "");
     } else {
-        buffer_append_text(&path, "registered-models/get-latest-versions?name=");
-        web_escape(&path, name, "");
+        append_filter(&path, name);
+        buffer_append_text(&path, "&max_results=1");
     }
     int status = buffer_check(&path, "the address", error) || mlflow_call(server, "GET", path.data, NULL, NULL, "reading back the version", &answer, error) ? -1 : 0;
     buffer_free(&path);
@@ -355,10 +366,17 @@ static int read_back(struct publication *own, json_t **out, struct error *error)
     return 0;
 }
 
+/* What MLflow refuses, and a quote, which would end the name in a search. */
+static int check_name(const char *name, struct error *error)
+{
+    if (!strpbrk(name, "/:'") && strlen(name) < sizeof(((struct publication *)0)->name)) return 0;
+    return error_set(error, ERROR_USAGE, "MLflow takes no model named \"%.60s\": leave out / : and ', and be short", name);
+}
+
 static int check(const struct registry_options *options, const struct registry_request *request, struct error *error)
 {
     char uri[512];
-    if (request->name && strpbrk(request->name, "/:")) return error_set(error, ERROR_USAGE, "MLflow takes no \"/\" or \":\" in a model's name");
+    if (request->name && check_name(request->name, error)) return -1;
     if (request->version && *request->version) return error_set(error, ERROR_USAGE, "MLflow numbers versions itself: leave --version out");
     return mlflow_tracking_uri(options, uri, error);
 }
@@ -410,22 +428,46 @@ static json_t *describe(const struct registry_options *options)
     return json_pack("{s:b, s:s?, s:[], s:s?}", "ready", (int)ready, "place", ready ? uri : NULL, "sign_in", "problem", ready ? NULL : error.message);
 }
 
+/* The newest of a model's versions: the answer has one for each stage. */
+static const json_t *newest_version(const json_t *model)
+{
+    const json_t *entry, *newest = NULL;
+    long long most = -1;
+    size_t i;
+    json_array_foreach(json_object_get(model, "latest_versions"), i, entry)
+    {
+        const char *text = json_string_value(json_object_get(entry, "version"));
+        long long number = text ? strtoll(text, NULL, 10) : 0;
+        if (number <= most) continue;
+        most = number;
+        newest = entry;
+    }
+    return newest;
+}
+
 static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
 {
     struct mlflow_server server;
     struct buffer path;
     json_t *answer = NULL, *entry;
     size_t i;
-    if (mlflow_open(options, &server, error)) return -1;
+    if ((name && check_name(name, error)) || mlflow_open(options, &server, error)) return -1;
     buffer_init(&path, 2048);
-    buffer_append_text(&path, "model-versions/search?max_results=200&filter=name%3D%27");
-    web_escape(&path, name, "");
-    buffer_append_text(&path, "%27");
-    int status = buffer_check(&path, "the address", error) || mlflow_call(&server, "GET", path.data, NULL, NULL, "asking for the versions", &answer, error) ? -1 : 0;
-    if (!status) {
-        *out = json_array();
-        json_array_foreach(json_object_get(answer, "model_versions"), i, entry)
-            json_array_append_new(*out, version_to_json(&server, entry));
+    if (name) {
+        append_filter(&path, name);
+        buffer_append_text(&path, "&max_results=200");
+    } else {
+        buffer_append_text(&path, "registered-models/search?max_results=1000");
+    }
+    int status = buffer_check(&path, "the address", error) ||
+                         mlflow_call(&server, "GET", path.data, NULL, NULL, "asking for what is registered", &answer, error)
+                     ? -1
+                     : 0;
+    if (!status) *out = json_array();
+    json_array_foreach(json_object_get(answer, name ? "model_versions" : "registered_models"), i, entry)
+    {
+        const json_t *version = name ? entry : newest_version(entry);
+        if (!status && version) json_array_append_new(*out, version_to_json(&server, version));
     }
     json_decref(answer);
     buffer_free(&path);
@@ -436,7 +478,7 @@ static int list(const struct registry_options *options, const char *name, json_t
 static int show(const struct registry_options *options, const char *name, const char *version, json_t **out, struct error *error)
 {
     struct mlflow_server server;
-    if (mlflow_open(options, &server, error)) return -1;
+    if (check_name(name, error) || mlflow_open(options, &server, error)) return -1;
     int status = get_version(&server, name, version, out, error);
     mlflow_close(&server);
     return status;
@@ -489,7 +531,7 @@ static int pull(const struct registry_options *options, const char *name, const 
     json_t *found = NULL;
     char file[160], hex[HASH_HEX_SIZE], *path = NULL;
     int status = -1;
-    if (mlflow_open(options, &server, error)) return -1;
+    if (check_name(name, error) || mlflow_open(options, &server, error)) return -1;
     if (get_version(&server, name, version, &found, error)) goto out;
     const char *run_id = json_string_value(json_object_get(found, "run_id")), *source = json_string_value(json_object_get(found, "uri"));
     const char *wanted = json_string_value(json_object_get(found, "sha256"));

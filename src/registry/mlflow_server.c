@@ -13,6 +13,8 @@ int mlflow_tracking_uri(const struct registry_options *options, char out[512], s
     if (!uri || !*uri) return error_set(error, ERROR_USAGE, "no MLflow server is known: give --tracking-uri http://127.0.0.1:5000");
     if (strncmp(uri, "http://", 7) != 0 && strncmp(uri, "https://", 8) != 0)
         return error_set(error, ERROR_USAGE, "the tracking address \"%.80s\" is no http address: start `mlflow server` and give its address", uri);
+    if (strcspn(uri, "@?#") < strlen(uri)) /* it is kept and shown, so it may hold no password */
+        return error_set(error, ERROR_USAGE, "the tracking address may hold no user, password or query: set MLFLOW_TRACKING_USERNAME and _PASSWORD");
     if (strncmp(uri, "http://", 7) == 0 && !web_is_loopback(uri))
         return error_set(error, ERROR_USAGE, "%s is not https: plain http goes to this machine only", web_public_url(uri));
     size_t length = strlen(uri);

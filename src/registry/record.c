@@ -1,10 +1,10 @@
 #include "registry/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -55,16 +55,25 @@ static void on_journal(void *context, const json_t *journal)
     if (record->watch && record->watch->on_journal) record->watch->on_journal(record->watch->context, journal);
 }
 
-static int take_lock(struct record *record, const char *home, const char *key, struct error *error)
+/* Where the lock of a registration lies: of one file under one name with one target. */
+static void lock_path(const char *home, const char *target, const char *name, const char *sha256, char out[4200])
 {
-    char path[4200], hex[HASH_HEX_SIZE];
+    char key[512], hex[HASH_HEX_SIZE];
+    snprintf(key, sizeof key, "%s %s %s", target, name, sha256);
     hash_bytes(key, strlen(key), hex);
+    snprintf(out, 4200, "%s/registrations/%.16s.lock", home, hex);
+}
+
+static int take_lock(struct record *record, const char *home, const char *target, const char *name, const char *sha256, struct error *error)
+{
+    char path[4200];
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     snprintf(path, sizeof path, "%s/registrations", home);
     if (file_make_directories(path, error)) return -1;
-    snprintf(path, sizeof path, "%s/registrations/%.16s.lock", home, hex);
+    lock_path(home, target, name, sha256, path);
     record->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (record->lock < 0) return error_set_errno(error, errno, "cannot write %s", path);
-    if (flock(record->lock, LOCK_EX | LOCK_NB) == 0) return 0;
+    if (fcntl(record->lock, F_OFD_SETLK, &whole) == 0) return 0;
     return error_set(error, ERROR_CONFLICT, "this file is being registered under this name just now: wait until that has ended");
 }
 
@@ -142,7 +151,7 @@ int registry_record_publish(struct store *store, const char *run, const json_t *
 {
     struct record record = {.store = store, .watch = watch, .lock = -1, .step = UINT32_MAX, .data = json_object(), .steps = json_array()};
     const struct registry_watch own = {.context = &record, .on_step = on_step, .on_journal = on_journal};
-    char key[512], fallback[128], sha256[HASH_HEX_SIZE];
+    char fallback[128], sha256[HASH_HEX_SIZE];
     json_t *tags = request->tags ? json_copy((json_t *)(uintptr_t)request->tags) : json_object(), *of_run = NULL;
     struct error ignored;
     int status = -1;
@@ -154,8 +163,7 @@ int registry_record_publish(struct store *store, const char *run, const json_t *
     registry_default_name(request, fallback);
     const char *name = request->name && *request->name ? request->name : fallback;
     if (target->check(options, request, error) || hash_file(request->model_path, sha256, NULL, error)) goto out;
-    snprintf(key, sizeof key, "%s %s %s", target->id, name, sha256);
-    if (take_lock(&record, options->home, key, error) || begin(&record, of_run ? id : NULL, target->id, name, sha256, error)) goto out;
+    if (take_lock(&record, options->home, target->id, name, sha256, error) || begin(&record, of_run ? id : NULL, target->id, name, sha256, error)) goto out;
     request->journal = json_object_get(record.data, "journal");
     status = target->publish(options, request, &own, out, error);
     end(&record, status ? NULL : *out, status ? error : NULL);
@@ -170,15 +178,44 @@ out:
     return status;
 }
 
-/* The one model file in a cache folder whose content has the hash; malloc'd, NULL when there is none. */
-static char *find_cached(const char *folder, const char *sha256, const char *file)
+void registry_record_tell_cut(const char *home, json_t *rows)
 {
-    char hex[HASH_HEX_SIZE];
-    struct error ignored;
-    char *path = path_join(folder, file);
-    if (path && file_exists(path) && hash_file(path, hex, NULL, &ignored) == 0 && strcmp(hex, sha256) == 0) return path;
-    free(path);
-    return NULL;
+    static const char words[] = "it was cut off before its end: try again, which goes on from there";
+    json_t *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+    {
+        char path[4200];
+        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        const char *sha256 = json_string_value(json_object_get(row, "sha256"));
+        if (!sha256 || strcmp(json_string_value(json_object_get(row, "state")), "running") != 0) continue;
+        lock_path(home, json_string_value(json_object_get(row, "target")), json_string_value(json_object_get(row, "name")), sha256, path);
+        int lock = open(path, O_RDWR | O_CLOEXEC);
+        bool held = lock >= 0 && fcntl(lock, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+        if (lock >= 0) close(lock);
+        if (held) continue;
+        json_object_set_new(row, "state", json_string("failed"));
+        json_object_set_new(json_object_get(row, "data"), "error", json_string(words));
+    }
+}
+
+/* The model file in a cache folder whose content has the hash; malloc'd, NULL when there is none. */
+static char *find_cached(const char *folder, const char *sha256)
+{
+    char *found = NULL;
+    DIR *directory = opendir(folder);
+    struct dirent *entry;
+    while (directory && !found && (entry = readdir(directory))) {
+        char hex[HASH_HEX_SIZE];
+        struct error ignored;
+        if (!path_is_plain_name(entry->d_name)) continue;
+        found = path_join(folder, entry->d_name);
+        if (found && hash_file(found, hex, NULL, &ignored) == 0 && strcmp(hex, sha256) == 0) continue;
+        free(found);
+        found = NULL;
+    }
+    if (directory) closedir(directory);
+    return found;
 }
 
 int registry_cached(const struct registry_target *target, const struct registry_options *options, const char *name,
@@ -187,12 +224,12 @@ int registry_cached(const struct registry_target *target, const struct registry_
     char folder[4200];
     json_t *shown;
     if (target->show(options, name, version, &shown, error)) return -1;
-    const char *sha256 = json_string_value(json_object_get(shown, "sha256")), *uri = json_string_value(json_object_get(shown, "uri"));
+    const char *sha256 = json_string_value(json_object_get(shown, "sha256"));
     const char *exact = json_string_value(json_object_get(shown, "version"));
     bool known = sha256 && strlen(sha256) == HASH_HEX_SIZE - 1 && path_is_plain_name(sha256);
     /* One registered elsewhere tells no hash of its file: it is fetched each time. */
     snprintf(folder, sizeof folder, "%s/models/%.64s", options->home, known ? sha256 : "unknown");
-    *path = known && uri ? find_cached(folder, sha256, path_base(uri)) : NULL;
+    *path = known ? find_cached(folder, sha256) : NULL;
     int status = *path ? 0 : target->pull(options, name, exact, folder, path, error);
     if (!status && found) *found = json_incref(shown);
     json_decref(shown);

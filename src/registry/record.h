@@ -14,6 +14,9 @@ int registry_record_publish(struct store *store, const char *run, const json_t *
                             const struct registry_options *options, struct registry_request *request,
                             const struct registry_watch *watch, json_t **out, struct error *error);
 
+/* Rows of store_registration_list() that say "running" though no process is at it any more become "failed", and say so. */
+void registry_record_tell_cut(const char *home, json_t *rows);
+
 /* Downloads a version once: later calls find the file, by its hash, in HOME/models. *path is malloc'd, *found (may be NULL) what
  * show() says, a new reference. */
 int registry_cached(const struct registry_target *target, const struct registry_options *options, const char *name,

@@ -58,7 +58,8 @@ struct registry_target {
      * read back from the target. New reference. */
     int (*publish)(const struct registry_options *options, const struct registry_request *request,
                    const struct registry_watch *watch, json_t **out, struct error *error);
-    /* [{"name","version","sha256"|null,"created_at","tags"}], newest first. New reference. */
+    /* [{"name","version","sha256"|null,"created_at","tags"}], newest first. `name` NULL: each model's latest version. New
+     * reference. */
     int (*list)(const struct registry_options *options, const char *name, json_t **out, struct error *error);
     /* As publish's *out, of what is there. `version` NULL: the latest. */
     int (*show)(const struct registry_options *options, const char *name, const char *version, json_t **out, struct error *error);

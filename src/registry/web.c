@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,8 +33,17 @@ static double from_environment(const char *name, double otherwise)
     return value > 0 && value < 3600 ? value : otherwise;
 }
 
+/* Tokens and keys are in memory from now on. The limit keeps core files away, the flag also cores that are piped to a
+ * program (core(5): those heed no limit), and other processes of the same user. */
+static void leave_no_core(void)
+{
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    prctl(PR_SET_DUMPABLE, 0);
+}
+
 int web_create(const struct web_options *options, struct web **out, struct error *error)
 {
+    leave_no_core();
     struct web *web = calloc(1, sizeof *web);
     if (!web) return error_set_memory(error, "a connection");
     web->options = *options;
@@ -110,7 +121,10 @@ void web_answer_clear(struct web_answer *answer)
 const char *web_public_url(const char *url)
 {
     static _Thread_local char text[512];
-    snprintf(text, sizeof text, "%.*s", (int)strcspn(url, "?#"), url);
+    const char *slashes = strstr(url, "://"), *host = slashes ? slashes + 3 : url;
+    const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+    const char *rest = at ? at + 1 : host;
+    snprintf(text, sizeof text, "%.*s%.*s", (int)(host - url), url, (int)strcspn(rest, "?#"), rest);
     return text;
 }
 
@@ -200,6 +214,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
         size_t size;
     } wanted[] = {
         {"retry-after", answer->retry_after, sizeof answer->retry_after},
+        {"retry-after-ms", answer->retry_after_ms, sizeof answer->retry_after_ms},
+        {"x-ms-retry-after-ms", answer->retry_after_ms, sizeof answer->retry_after_ms},
         {"x-ms-error-code", answer->error_code, sizeof answer->error_code},
         {"x-ms-request-id", answer->request_id, sizeof answer->request_id},
         {"content-md5", answer->content_md5, sizeof answer->content_md5},
@@ -343,17 +359,26 @@ double web_pause(const struct web *web, unsigned attempt)
     return fmin(web->options.retry_base * pow(2, attempt) * jitter, LONGEST_WAIT);
 }
 
+bool web_retry_after(const char *text, int64_t now, double *seconds)
+{
+    char *end;
+    if (isdigit((unsigned char)*text)) {
+        *seconds = strtod(text, &end);
+        if (*end) return false;
+    } else {
+        time_t when = curl_getdate(text, NULL);
+        if (when < 0) return false;
+        *seconds = (double)when - (double)now;
+    }
+    *seconds = fmin(fmax(*seconds, 0), LONGEST_WAIT);
+    return true;
+}
+
 static double wait_before(const struct web *web, const struct web_answer *answer, unsigned attempt)
 {
-    if (answer->retry_after[0]) {
-        char *end;
-        double seconds = strtod(answer->retry_after, &end);
-        if (*end) {
-            time_t when = curl_getdate(answer->retry_after, NULL);
-            seconds = when < 0 ? 1 : difftime(when, time(NULL));
-        }
-        return seconds < 0 ? 0 : fmin(seconds, LONGEST_WAIT);
-    }
+    double seconds;
+    if (isdigit((unsigned char)answer->retry_after_ms[0])) return fmin(strtod(answer->retry_after_ms, NULL) / 1000, LONGEST_WAIT);
+    if (web_retry_after(answer->retry_after, time(NULL), &seconds)) return seconds;
     return web_pause(web, attempt);
 }
 
@@ -375,11 +400,16 @@ int web_send(struct web *web, const struct web_request *request, struct web_answ
     }
 }
 
+bool web_answer_is_page(const struct web_answer *answer)
+{
+    return strcasestr(answer->content_type, "text/html") != NULL;
+}
+
 int web_answer_json(const struct web_answer *answer, const char *what, json_t **out, struct error *error)
 {
     struct error inner;
     const char *text = answer->body.data ? answer->body.data : "";
     if (js_parse_object(text, answer->body.length, "the answer", out, &inner) == 0) return 0;
     return error_set(error, ERROR_UNAVAILABLE, "%s: HTTP %d with an answer that is not JSON%s: is a proxy or a sign-in page in between?",
-                     what, answer->status, strcasestr(answer->content_type, "html") ? " but a web page" : "");
+                     what, answer->status, web_answer_is_page(answer) ? " but a web page" : "");
 }

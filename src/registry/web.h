@@ -63,7 +63,7 @@ struct web_request {
 struct web_answer {
     int status;            /* 0 before an answer */
     struct buffer body;    /* NUL-terminated */
-    char retry_after[64], error_code[96], request_id[96], content_md5[64], location[256], upload_status[32], version[64],
+    char retry_after[64], retry_after_ms[32], error_code[96], request_id[96], content_md5[64], location[256], upload_status[32], version[64],
         content_type[96], www_authenticate[512];
     int64_t content_length; /* -1 when not told */
 };
@@ -76,7 +76,12 @@ int web_send(struct web *web, const struct web_request *request, struct web_answ
 /* The answer's body as an object, whatever its content type says; -1 with one line when it is none. New reference. */
 int web_answer_json(const struct web_answer *answer, const char *what, json_t **out, struct error *error);
 
-/* The address without its query, for messages; static thread-local memory. */
+/* True when the answer is a web page: a proxy or a sign-in page of a network stands in between. */
+bool web_answer_is_page(const struct web_answer *answer);
+/* What Retry-After means at `now` (seconds since 1970): seconds or an HTTP date, from 0 to 60; false when it is neither. */
+bool web_retry_after(const char *text, int64_t now, double *seconds);
+
+/* The address without user, password and query, for messages; static thread-local memory. */
 const char *web_public_url(const char *url);
 /* Percent-encodes all but unreserved characters; appended to `out`. `keep` lists further characters that stay. */
 void web_escape(struct buffer *out, const char *text, const char *keep);
