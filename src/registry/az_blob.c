@@ -221,6 +221,7 @@ static int blob_send(struct web *web, const struct blob_account *account, const 
             status = web_send(web, &request, answer, error);
         }
     }
+    if (!status && web_answer_is_page(answer)) status = describe_blob_error(answer, more->what, error); /* whatever its status says */
     if (full.data) explicit_bzero(full.data, full.capacity);
     buffer_free(&full);
     buffer_free(&plain);
@@ -347,13 +348,22 @@ static int put_blocks(struct web *web, const struct blob_account *account, const
     return status ? -1 : commit_blocks(web, account, path, blocks, md5, more, error);
 }
 
+/* $NNSTUDIO_BLOCK_BYTES: larger files go in blocks of this size, so that less is sent again after a cut on a poor line. */
+static size_t block_setting(void)
+{
+    const char *text = getenv("NNSTUDIO_BLOCK_BYTES");
+    unsigned long bytes = text ? strtoul(text, NULL, 10) : 0;
+    return bytes >= 4096 && bytes <= BLOB_WHOLE ? bytes : 0;
+}
+
 int blob_put(struct web *web, const struct blob_account *account, const char *path, const void *data, size_t size, bool overwrite,
              void (*progress)(void *context, uint64_t done, uint64_t total), void *context, struct error *error)
 {
     const struct web_request more = {.what = "uploading the file", .progress = progress, .progress_context = context};
     char md5[32];
     md5_base64(data, size, md5);
-    size_t whole = account->whole_size ? account->whole_size : BLOB_WHOLE, block = account->block_size ? account->block_size : BLOB_BLOCK;
+    size_t block = block_setting(), whole = block ? block : BLOB_WHOLE;
+    if (!block) block = BLOB_BLOCK;
     if (size <= whole) return put_whole(web, account, path, data, size, overwrite, md5, &more, error);
     return put_blocks(web, account, path, data, size, block, md5, &more, error);
 }

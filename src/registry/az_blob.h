@@ -18,7 +18,6 @@ struct blob_account {
     enum blob_signing signing;
     char secret[4096]; /* SAS without '?', or the base64 key; wiped with blob_account_clear() */
     struct az_credential *credential; /* borrowed; for bearer */
-    size_t block_size, whole_size;    /* 0: the constants above; tests use small ones */
 };
 void blob_account_clear(struct blob_account *account);
 

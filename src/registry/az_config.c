@@ -193,7 +193,7 @@ static int read_metadata(const struct web_answer *answer, const char *name, stru
     }
     json_decref(list);
     if (!status) return 0;
-    return error_set(error, ERROR_INPUT, "the cloud metadata of $ARM_CLOUD_METADATA_URL does not describe \"%.60s\": check $AZUREML_CURRENT_CLOUD",
+    return error_set(error, ERROR_INPUT, "asking for the cloud's addresses: ARM_CLOUD_METADATA_URL does not describe \"%.60s\": check AZUREML_CURRENT_CLOUD",
                      name);
 }
 
@@ -215,6 +215,8 @@ int az_cloud_find(struct web *web, struct az_cloud *out, struct error *error)
     int status = web_send(web, &request, &answer, error);
     if (!status && answer.status != 200)
         status = error_set(error, ERROR_UNAVAILABLE, "asking for the cloud's addresses: HTTP %d: check ARM_CLOUD_METADATA_URL", answer.status);
+    if (!status && web_answer_is_page(&answer))
+        status = error_set(error, ERROR_UNAVAILABLE, "asking for the cloud's addresses: the answer is a web page: is a proxy or a sign-in page in between?");
     if (!status) status = read_metadata(&answer, name, out, error);
     web_answer_clear(&answer);
     return status;

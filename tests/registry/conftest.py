@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -53,35 +54,48 @@ def upstream():
 
 
 @pytest.fixture(scope="session")
-def login(upstream, certificate):
-    """The stand-in's port with TLS: sign-in, and the metadata of the local cloud."""
-    server, port = standin.serve(upstream[0], certificate)
-    yield port
-    server.shutdown()
+def doors(upstream, certificate, prism, azurite):
+    """The proxies in front of ARM, of the storage and of the sign-in, where faults are made."""
+    ports = {"prism": prism, "azurite": azurite, "plain": upstream[1]}
+    made = rig.doors(ports, certificate)
+    yield ports, *made
+    for door in made:
+        door.shutdown()
 
 
-@pytest.fixture(scope="session")
-def doors(upstream, login, prism, azurite):
-    """The proxies in front of ARM and of the storage, where faults are made."""
-    ports = {"login": login, "prism": prism, "azurite": azurite, "plain": upstream[1]}
-    arm, blob = rig.doors(ports)
-    yield ports, arm, blob
-    arm.shutdown()
-    blob.shutdown()
+container = None
 
 
 class Cloud:
     """A local Azure: what the studio's environment must say, and what is behind."""
 
-    def __init__(self, azure, environment, ports, certificate, config, arm, blob):
+    def __init__(self, azure, environment, ports, certificate, config, doors):
         self.azure, self.environment, self.ports, self.certificate, self.config = azure, environment, ports, certificate, config
-        self.arm, self.blob = arm, blob  # the proxies in front
+        self.arm, self.blob, self.entra = self.doors = doors  # the proxies in front
+
+    def requests(self):
+        """How many requests there were, of all kinds."""
+        return sum(len(door.log) for door in self.doors)
+
+    def wait_for_quiet(self):
+        """Until no request is under way any more."""
+        until = time.monotonic() + 20
+        while any(door.busy for door in self.doors):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    def versions(self, name):
+        """The versions of a model, as the stand-in has them."""
+        return list(self.azure.models.get(name, {}))
 
     def blob_client(self):
-        from azure.storage.blob import BlobServiceClient
+        global container
+        if container is None:
+            from azure.storage.blob import BlobServiceClient
 
-        url = f"https://127.0.0.1:{self.ports['azurite']}/devstoreaccount1"
-        return BlobServiceClient(url, standin.KEY, connection_verify=str(self.certificate[0])).get_container_client("cont")
+            url = f"https://127.0.0.1:{self.ports['azurite']}/devstoreaccount1"
+            container = BlobServiceClient(url, standin.KEY, connection_verify=str(self.certificate[0])).get_container_client("cont")
+        return container
 
     def empty_container(self):
         container = self.blob_client()
@@ -92,23 +106,23 @@ class Cloud:
 @pytest.fixture
 def cloud(upstream, doors, certificate, tmp_path, monkeypatch):
     azure = upstream[0]
-    ports, arm, blob = doors
+    ports, *fronts = doors
     azure.reset()
-    arm.reset()
-    blob.reset()
+    for front in fronts:
+        front.reset()
     config = tmp_path / "config.json"
     config.write_text(rig.CONFIG)
     environment = {
-        **rig.connect(azure, ports, arm, blob, certificate),
+        **rig.connect(azure, *fronts, certificate),
         "AZURE_TENANT_ID": standin.TENANT, "AZURE_CLIENT_ID": standin.CLIENT, "AZURE_CLIENT_SECRET": standin.SECRET,
-        "NNSTUDIO_RETRY_BASE": "0.05", "NNSTUDIO_STALL_SECONDS": "1",
+        "NNSTUDIO_RETRY_BASE": "0.01", "NNSTUDIO_STALL_SECONDS": "1",
     }
     for name in list(os.environ):
         if name.startswith(("AZURE_", "AZUREML_", "ARM_", "IDENTITY_", "MSI_", "MLFLOW_")):
             monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    made = Cloud(azure, environment, ports, certificate, config, arm, blob)
+    made = Cloud(azure, environment, ports, certificate, config, fronts)
     made.empty_container()
     return made
 

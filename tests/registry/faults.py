@@ -2,7 +2,8 @@
 
 A rule is {"match": regex on "METHOD path?query", "fault": name, "times": how often, "skip": how many to let pass first, ...}:
 status (code, headers, body), html, redirect, lying (a Content-Length that is too large), cut (the answer ends after `bytes`), stall
-(`seconds` without a byte), refuse (the request's body is dropped after `bytes`), lost (done behind, but the answer never comes)."""
+(`seconds` without a byte), refuse (the request's body is dropped after `bytes`), lost (done behind, but the answer never comes).
+`hook(line)` is called before a request goes on, `after(line)` when it was done behind and not yet answered."""
 
 import http.client
 import http.server
@@ -17,10 +18,15 @@ class Proxy(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, route):
+    def __init__(self, route, certificate=None):
         """`route(path)` gives (port, whether TLS) of what stands behind."""
         super().__init__(("127.0.0.1", 0), Handler)
-        self.route, self.rules, self.log, self.lock, self.hook = route, [], [], threading.Lock(), None
+        self.route, self.lock, self.busy = route, threading.Lock(), 0  # busy: requests under way
+        self.reset()
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -29,7 +35,7 @@ class Proxy(http.server.ThreadingHTTPServer):
 
     def reset(self):
         with self.lock:
-            self.rules, self.log, self.hook = [], [], None
+            self.rules, self.log, self.hook, self.after = [], [], None, None
 
     def fail(self, match, fault, times=1, skip=0, **more):
         with self.lock:
@@ -59,6 +65,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def handle_any(self):
+        with self.server.lock:
+            self.server.busy += 1
+        try:
+            self.answer()
+        finally:
+            with self.server.lock:
+                self.server.busy -= 1
+
+    def answer(self):
         rule = self.server.fault_of(f"{self.command} {self.path}")
         fault = rule["fault"] if rule else None
         length = int(self.headers.get("Content-Length") or 0)
@@ -71,6 +86,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(rule["seconds"])
             return self.hang_up()
         body = self.rfile.read(length)
+        if len(body) < length:
+            return self.hang_up()  # the client went away in the middle
         if fault == "status":
             return self.reply(rule["code"], rule.get("headers", {}), rule.get("body", b"{}"))
         if fault == "html":
@@ -78,6 +95,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "redirect":
             return self.reply(302, {"Location": "https://elsewhere.example/?sig=stolen"}, b"")
         status, headers, answer = self.forward(body)
+        if self.server.after:
+            self.server.after(f"{self.command} {self.path}")
         if fault == "lost":
             return self.hang_up()
         if fault == "cut":

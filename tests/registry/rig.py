@@ -124,25 +124,27 @@ def prism(folder, upstream_port):
         program.stop()
 
 
-def doors(ports):
-    """The proxies in front of ARM and of the storage, where faults are made. Subscriptions are not in the description."""
-    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") else ports["prism"], False))
-    blob = faults.Proxy(lambda path: (ports["azurite"], True))
-    return arm, blob
+def doors(ports, certificate):
+    """The proxies with TLS in front of ARM, the storage and the sign-in, where faults are made. Subscriptions are not in the
+    description."""
+    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") else ports["prism"], False), certificate)
+    blob = faults.Proxy(lambda path: (ports["azurite"], True), certificate)
+    entra = faults.Proxy(lambda path: (ports["plain"], False), certificate)
+    return arm, blob, entra
 
 
-def connect(azure, ports, arm, blob, certificate):
+def connect(azure, arm, blob, entra, certificate):
     """Joins the parts to one cloud; returns what the studio's environment must say."""
-    azure.login = f"https://login.localhost:{ports['login']}"
-    azure.blob_endpoint = ("http", f"core.localhost:{blob.port}")
+    azure.login = f"https://login.localhost:{entra.port}"
+    azure.blob_endpoint = ("https", f"core.localhost:{blob.port}")
     azure.metadata = {
-        "name": "LocalCloud", "portal": "https://portal.localhost", "resourceManager": f"http://127.0.0.1:{arm.port}",
+        "name": "LocalCloud", "portal": "https://portal.localhost", "resourceManager": f"https://management.localhost:{arm.port}",
         "authentication": {"loginEndpoint": azure.login, "audiences": ["https://management.localhost"]},
         "suffixes": {"storage": f"core.localhost:{blob.port}"},
     }
     return {
         "AZUREML_CURRENT_CLOUD": "LocalCloud",
-        "ARM_CLOUD_METADATA_URL": f"https://localhost:{ports['login']}/metadata/endpoints?api-version=2019-05-01",
+        "ARM_CLOUD_METADATA_URL": f"https://localhost:{entra.port}/metadata/endpoints?api-version=2019-05-01",
         "NNSTUDIO_CA_FILE": str(certificate[0]),
     }
 
@@ -157,11 +159,10 @@ def main():
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = pathlib.Path(name)
         certificate = make_certificate(folder)
-        login, login_port = standin.serve(azure, certificate)
-        ports = {"login": login_port, "plain": plain_port}
+        ports = {"plain": plain_port}
         ports["prism"] = stack.enter_context(prism(folder, plain_port))
         ports["azurite"] = stack.enter_context(azurite(folder, certificate))
-        print(json.dumps({"environment": connect(azure, ports, *doors(ports), certificate), "config": CONFIG}), flush=True)
+        print(json.dumps({"environment": connect(azure, *doors(ports, certificate), certificate), "config": CONFIG}), flush=True)
         sys.stdin.read()
 
 

@@ -1,7 +1,7 @@
 """A small stateful stand-in for Entra ID, Azure Resource Manager, and Azure's machine identity endpoints, on loopback.
 
 It answers as transcripts of Microsoft's own client show; Prism in front of its ARM part checks every request and answer
-against Microsoft's description. `Azure.faults` makes it misbehave on purpose.
+against Microsoft's description. It is well behaved: faults.py misbehaves in front of it.
 """
 
 import base64
@@ -60,7 +60,9 @@ class Azure:
         self.sas_seconds = [3600]  # how long the next SAS's live; the last one is kept
         self.log = []  # "METHOD path"
         self.device = ["pending", "slow_down", "pending", "ok"]  # answers to polling
-        self.device_interval = 1
+        self.device_interval, self.device_expires = 1, 900
+        self.identity_faults = []  # statuses that the identity service answers before it works
+        self.identity_log = []  # (path, query, the header that opened it)
         self.tokens = 0
         self.blob_endpoint = None
 
@@ -120,6 +122,8 @@ class Azure:
                 return 200, {"secretsType": "AccountKey", "key": KEY}
             seconds = self.sas_seconds.pop(0) if len(self.sas_seconds) > 1 else self.sas_seconds[0]
             return 200, {"secretsType": "Sas", "sasToken": make_sas("cont", seconds=seconds)}
+        if tail == "/models":
+            return 200, {"value": [self.model("GET", name, None, False, query, None)[1] for name, versions in self.models.items() if versions]}
         match = re.fullmatch(r"/models/([^/]+)(?:/versions(?:/([^/]+))?)?", tail)
         if match:
             return self.model(method, match[1], match[2], tail.endswith("/versions"), query, body)
@@ -225,18 +229,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path.endswith("/devicecode"):
             return self.reply(200, {
                 "user_code": "GTHK3QXW9", "device_code": "device-code-that-nobody-may-see", "verification_uri": "https://microsoft.com/devicelogin",
-                "expires_in": 900, "interval": azure.device_interval, "message": "To sign in ...",
+                "expires_in": azure.device_expires, "interval": azure.device_interval, "message": "To sign in ...",
             })
         self.reply(*azure.token(form))
 
     def identity(self, query):
-        known = self.headers.get("Metadata") == "true" or self.headers.get("X-IDENTITY-HEADER") == "identity-secret" or self.headers.get("secret") == "msi-secret"
-        if not known:
-            return self.reply(400, {"error": "invalid_request", "error_description": "header missing"})
-        self.reply(200, {
-            "access_token": make_token(query["resource"]), "expires_in": "86399", "expires_on": str(int(time.time()) + 86399),
-            "resource": query["resource"], "token_type": "Bearer",
-        })
+        """The machine's own identity: App Service's form, Azure ML's, and the virtual machine's."""
+        azure = self.azure
+        forms = {"Metadata": ("true", "2018-02-01", "client_id"), "X-IDENTITY-HEADER": ("identity-secret", "2019-08-01", "client_id"),
+                 "secret": ("msi-secret", "2017-09-01", "clientid")}
+        header = next((name for name, (value, _, _) in forms.items() if self.headers.get(name) == value), None)
+        azure.identity_log.append((urllib.parse.urlsplit(self.path).path, query, header))
+        if azure.identity_faults:
+            return self.reply(azure.identity_faults.pop(0), {"error": "not yet"})
+        if not header or query.get("api-version") != forms[header][1] or query.get(forms[header][2]) != CLIENT:
+            return self.reply(400, {"error": "invalid_request", "error_description": "header, version or client missing"})
+        answer = {"access_token": make_token(query["resource"]), "expires_on": str(int(time.time()) + 86399), "resource": query["resource"], "token_type": "Bearer"}
+        if header != "secret":
+            answer["expires_in"] = "86399"
+        self.reply(200, answer)
 
     do_GET = do_PUT = do_POST = do_HEAD = handle_any
 
