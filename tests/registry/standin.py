@@ -121,7 +121,7 @@ class Azure:
             if self.secrets == "key":
                 return 200, {"secretsType": "AccountKey", "key": KEY}
             seconds = self.sas_seconds.pop(0) if len(self.sas_seconds) > 1 else self.sas_seconds[0]
-            return 200, {"secretsType": "Sas", "sasToken": make_sas("cont", seconds=seconds)}
+            return 200, {"secretsType": "Sas", "sasToken": make_sas("cont", "racwl", seconds)}
         if tail == "/models":
             return 200, {"value": [self.model("GET", name, None, False, query, None)[1] for name, versions in self.models.items() if versions]}
         match = re.fullmatch(r"/models/([^/]+)(?:/versions(?:/([^/]+))?)?", tail)
@@ -159,7 +159,7 @@ class Azure:
             versions[version] = {
                 "id": f"{SCOPE}/models/{name}/versions/{version}", "name": version,
                 "type": "Microsoft.MachineLearningServices/workspaces/models/versions",
-                "properties": {**properties, "provisioningState": "Succeeded"},
+                "properties": {"flavors": {}, **properties, "provisioningState": "Succeeded"},
                 "systemData": {"createdAt": created, "createdBy": "someone", "createdByType": "User", "lastModifiedAt": now},
             }
             return (200 if old else 201), versions[version]

@@ -1,0 +1,75 @@
+"""Microsoft's own client, azure-ai-ml, pointed at the same stand-in: it reads what the studio registered, and the studio reads
+what it registered."""
+
+import hashlib
+import json
+import socket
+
+import pytest
+import standin
+
+FRAMEWORKS = {"pth": "pytorch", "h5": "tensorflow"}
+
+
+@pytest.fixture(scope="module")
+def loopback_names():
+    """Python asks the resolver for names under .localhost, which knows none of them."""
+    patch = pytest.MonkeyPatch()
+    resolve = socket.getaddrinfo
+    patch.setattr(socket, "getaddrinfo", lambda host, *more, **named: resolve("127.0.0.1" if str(host).endswith(".localhost") else host, *more, **named))
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def client(cloud, monkeypatch, loopback_names):
+    """A client as people make it, for the same cloud."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", cloud.environment["NNSTUDIO_CA_FILE"])
+    monkeypatch.setenv("SSL_CERT_FILE", cloud.environment["NNSTUDIO_CA_FILE"])
+    from azure.ai.ml import MLClient
+    from azure.identity import ClientSecretCredential
+
+    credential = ClientSecretCredential(
+        standin.TENANT, standin.CLIENT, standin.SECRET, authority=cloud.azure.login, disable_instance_discovery=True, connection_verify=cloud.environment["NNSTUDIO_CA_FILE"]
+    )
+    return MLClient(credential, standin.SUBSCRIPTION, "rg1", "ws1", cloud="LocalCloud")
+
+
+@pytest.mark.parametrize("ending", FRAMEWORKS)
+def test_it_reads_and_downloads_what_the_studio_registered(studio, cloud, client, models, tmp_path, ending):
+    model = models / f"simple_nn.{ending}"
+    name = f"{FRAMEWORKS[ending]}_mnist"
+    for _ in range(2):
+        studio("register", model, "--to", "azure", "--config", cloud.config, "--name", name, "--tag", "lecture=3", "--description", "MNIST")
+    found = client.models.get(name, label="latest")
+    assert (found.version, found.type, found.description) == ("2", "custom_model", "MNIST")
+    assert found.tags["lecture"] == "3" and found.tags["framework"] == FRAMEWORKS[ending]
+    assert found.tags["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert sorted(version.version for version in client.models.list(name)) == ["1", "2"]
+    client.models.download(name, "1", download_path=str(tmp_path / "theirs"))
+    (file,) = [path for path in (tmp_path / "theirs").rglob("*") if path.is_file()]
+    assert file.name == model.name and file.read_bytes() == model.read_bytes()
+
+
+def test_the_studio_reads_what_it_registered(studio, cloud, client, models, tmp_path):
+    from azure.ai.ml.entities import Model
+
+    model = models / "simple_nn.pth"
+    theirs = client.models.create_or_update(Model(path=str(model), name="pytorch_mnist", type="custom_model", description="theirs", tags={"by": "the SDK"}))
+    shown = json.loads(studio("registry", "show", "pytorch_mnist", "--from", "azure", "--config", cloud.config, "--json").stdout)
+    assert (shown["version"], shown["id"], shown["tags"]) == (theirs.version, theirs.id, {"by": "the SDK"})
+    studio("registry", "pull", "pytorch_mnist", "--from", "azure", "--config", cloud.config, "--out", tmp_path / "ours")
+    assert (tmp_path / "ours" / "simple_nn.pth").read_bytes() == model.read_bytes()
+
+
+def test_both_put_the_same_file_in_the_same_place(studio, cloud, client, models):
+    """The upload's folder is named by the content, as the client does it: what one has sent the other finds."""
+    from azure.ai.ml.entities import Model
+
+    model = models / "simple_nn.pth"
+    theirs = client.models.create_or_update(Model(path=str(model), name="pytorch_mnist", type="custom_model"))
+    cloud.blob.log.clear()
+    made = json.loads(studio("register", model, "--to", "azure", "--config", cloud.config, "--name", "pytorch_mnist", "--json").stdout.splitlines()[-1])
+    assert made["version"] == "2"
+    assert made["uri"].split("/workspaces/")[1] == theirs.path.split("/workspaces/")[1]
+    assert not any(line.startswith("PUT") for line in cloud.blob.log), "what was there was sent again"
