@@ -177,11 +177,11 @@ static int describe_blob_error(const struct web_answer *answer, const char *what
     snprintf(code, sizeof code, "%s", answer->error_code);
     const char *tag = answer->body.data ? strstr(answer->body.data, "<Code>") : NULL;
     if (!code[0] && tag) snprintf(code, sizeof code, "%.*s", (int)strcspn(tag + 6, "<"), tag + 6);
-    const char *mend = web_answer_is_page(answer) ? "the answer is a web page: is a proxy or a sign-in page in between?"
+    const char *mend = answer->status >= 500 || answer->status == 429 ? "the storage has trouble: try again, what was sent is kept"
+                       : web_answer_is_page(answer) ? "the answer is a web page: is a proxy or a sign-in page in between?"
                        : answer->status == 403   ? "the storage account refuses: check the datastore's credentials and your rights on it"
                        : answer->status == 404 ? "the container is not there: check the workspace's datastore"
                        : answer->status == 401 ? "sign in again"
-                       : answer->status >= 500 || answer->status == 429 ? "the storage has trouble: try again, what was sent is kept"
                        : answer->status >= 300 && answer->status < 400 ? "the address redirects elsewhere, which is not followed: check it"
                                                                        : "see what the storage says";
     enum error_code kind = answer->status == 401 || answer->status == 403 ? ERROR_DENIED

@@ -143,6 +143,19 @@ static int send_batch(struct publication *own, json_t *metrics, json_t *params, 
                 NULL, "logging settings and metrics", NULL, error);
 }
 
+/* A setting as a person would write it: a string as it is, a number in the fewest digits that read back the same. malloc'd. */
+static char *setting_text(const json_t *value)
+{
+    char text[32];
+    if (json_is_string(value)) return strdup(json_string_value(value));
+    if (!json_is_real(value)) return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, json_real_value(value));
+        if (strtod(text, NULL) == json_real_value(value)) break;
+    }
+    return strdup(text);
+}
+
 /* Settings become parameters, the figures of each epoch metrics with the epoch as their step. */
 static int log_run(struct publication *own, struct error *error)
 {
@@ -155,7 +168,7 @@ static int log_run(struct publication *own, struct error *error)
     double at = (double)json_integer_value(json_object_get(own->request->run, "started_at"));
     json_object_foreach(json_object_get(own->request->run, "settings"), key, value)
     {
-        char *text = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = setting_text(value);
         if (text && *text && json_array_size(params) < 100) json_array_append_new(params, json_pack("{s:s, s:s}", "key", key, "value", text));
         free(text);
     }
@@ -201,7 +214,7 @@ static int upload_one(struct publication *own, const char *file, const void *dat
                                   .progress_context = &own->progress};
     struct web_answer answer = {0};
     int status = buffer_check(&url, "the artifact's address", error) ? -1 : web_send(own->server.web, &request, &answer, error);
-    if (!status && answer.status != 200) status = mlflow_refusal(&answer, request.what, error);
+    if (!status && (answer.status != 200 || web_answer_is_page(&answer))) status = mlflow_refusal(&answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;
@@ -212,7 +225,8 @@ static int upload_folder(struct publication *own, struct error *error)
     char file[256];
     struct mlflow_folder folder;
     const char *name = path_base(own->request->model_path);
-    if (progress_noted(&own->progress, "uploaded")) return 0;
+    const char *uploaded = progress_noted(&own->progress, "uploaded");
+    if (uploaded && strcmp(uploaded, "yes") == 0) return 0;
     if (mlflow_folder_make(own->model, name, own->run_id, &folder, error)) return -1;
     snprintf(file, sizeof file, "data/%s", name);
     int status = upload_one(own, file, own->data, own->size, true, error);
@@ -333,34 +347,37 @@ static int get_version(struct mlflow_server *server, const char *name, const cha
     return status;
 }
 
-/* The size of the model's file as the server has it; -1 when it is not listed. */
-static int64_t stored_size(struct mlflow_server *server, const char *run_id, const char *file)
+/* The size of the model's file as the server has it; *size is -1 when it is not listed. */
+static int stored_size(struct mlflow_server *server, const char *run_id, const char *file, int64_t *size, struct error *error)
 {
     char path[512];
     json_t *answer = NULL, *entry;
-    struct error ignored;
     size_t i;
-    int64_t size = -1;
+    *size = -1;
     snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
-    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, &ignored)) return -1;
+    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, error)) return -1;
     json_array_foreach(json_object_get(answer, "files"), i, entry)
     {
         const char *own = json_string_value(json_object_get(entry, "path"));
         const json_t *bytes = json_object_get(entry, "file_size");
         if (own && strcmp(path_base(own), file) == 0)
-            size = json_is_string(bytes) ? strtoll(json_string_value(bytes), NULL, 10) : json_integer_value(bytes);
+            *size = json_is_string(bytes) ? strtoll(json_string_value(bytes), NULL, 10) : json_integer_value(bytes);
     }
     json_decref(answer);
-    return size;
+    return 0;
 }
 
 static int read_back(struct publication *own, json_t **out, struct error *error)
 {
+    int64_t size;
     if (get_version(&own->server, own->name, own->version, out, error)) return -1;
-    int64_t size = stored_size(&own->server, own->run_id, path_base(own->request->model_path));
-    if (size != (int64_t)own->size) {
+    int status = stored_size(&own->server, own->run_id, path_base(own->request->model_path), &size, error);
+    if (!status && size != (int64_t)own->size && !progress_note(&own->progress, "uploaded", "no", error)) /* the next try sends it anew */
+        status = error_set(error, ERROR_FAILED, "reading back the file: the server holds %lld bytes, not the %zu that were sent: register it again",
+                           (long long)size, own->size);
+    if (status) {
         json_decref(*out);
-        return error_set(error, ERROR_FAILED, "the file that was read back is not the one that was sent: register it again");
+        return -1;
     }
     json_object_set_new(*out, "bytes", json_integer(size));
     return 0;
@@ -517,7 +534,7 @@ static int download(struct mlflow_server *server, const char *source, const char
     struct web_request request = {.method = "GET", .url = url.data, .what = "downloading the file", .prepare = mlflow_json_headers, .context = server, .save_to = to};
     struct web_answer answer = {0};
     int status = buffer_check(&url, "the address", error) ? -1 : web_send(server->web, &request, &answer, error);
-    if (!status && answer.status != 200) status = mlflow_refusal(&answer, request.what, error);
+    if (!status && (answer.status != 200 || web_answer_is_page(&answer))) status = mlflow_refusal(&answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;

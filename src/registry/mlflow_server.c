@@ -78,11 +78,12 @@ int mlflow_refusal(const struct web_answer *answer, const char *what, struct err
     json_t *object = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0, NULL);
     const char *code = json_string_value(json_object_get(object, "error_code"));
     const char *message = json_string_value(json_object_get(object, "message"));
-    const char *mend = answer->status == 401 || answer->status == 403 ? "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD"
+    const char *mend = answer->status >= 500                          ? "look at the server's log, then try again"
+                       : web_answer_is_page(answer)                   ? "the answer is a web page: is this an MLflow server, is a proxy in between?"
+                       : answer->status == 401 || answer->status == 403 ? "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD"
                        : answer->status == 404 && !code               ? "is this an MLflow server?"
                        : answer->status >= 300 && answer->status < 400 ? "the address redirects elsewhere, which is not followed: give the final one"
-                       : answer->status >= 500                        ? "look at the server's log, then try again"
-                                                                      : "see what the server says";
+                                                                       : "see what the server says";
     enum error_code kind = answer->status == 404 ? ERROR_NOT_FOUND : answer->status == 401 || answer->status == 403 ? ERROR_DENIED
                            : answer->status >= 500 || answer->status == 429                                         ? ERROR_UNAVAILABLE
                                                                                                                     : ERROR_INPUT;

@@ -270,6 +270,8 @@ static void set_options(struct web *web, struct attempt *attempt, struct curl_sl
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, web->stall_seconds);
+    /* On a connection that was used before and has died, curl sends a request twice by itself: not one that counts. */
+    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, request->tries == 1 ? 1L : 0L);
     if (request->timeout_ms) curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "nnstudio/" NNSTUDIO_VERSION);

@@ -50,7 +50,7 @@ struct web_request {
     size_t body_size;
     bool link_local;       /* may go to 169.254.169.254 without TLS and past any proxy */
     long timeout_ms;       /* of the whole request; 0: none beyond the low-speed limit */
-    unsigned tries;        /* 0: WEB_TRIES */
+    unsigned tries;        /* 0: WEB_TRIES; 1: it is sent once and never more */
     size_t answer_limit;   /* 0: WEB_ANSWER_LIMIT */
     /* Adds the headers of one try (dates and signatures are new each time). May be NULL. */
     int (*prepare)(void *context, struct web_headers *headers, struct error *error);

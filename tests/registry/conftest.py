@@ -4,7 +4,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
@@ -76,13 +75,6 @@ class Cloud:
     def requests(self):
         """How many requests there were, of all kinds."""
         return sum(len(door.log) for door in self.doors)
-
-    def wait_for_quiet(self):
-        """Until no request is under way any more."""
-        until = time.monotonic() + 20
-        while any(door.busy for door in self.doors):
-            assert time.monotonic() < until
-            time.sleep(0.01)
 
     def versions(self, name):
         """The versions of a model, as the stand-in has them."""

@@ -57,6 +57,14 @@ class Proxy(http.server.ThreadingHTTPServer):
         pass  # a client that was cut off, as it should be
 
 
+def wait_for_quiet(*proxies):
+    """Until no request is under way any more."""
+    until = time.monotonic() + 20
+    while any(proxy.busy for proxy in proxies):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Proxy

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import faults
 import pytest
 
 # Every request of a registration: (door, what it looks like, how many such come before it).
@@ -149,7 +150,7 @@ def test_killed_at_each_request_the_next_run_goes_on(binary, studio, cloud, mode
         process.kill()
         process.wait()
         ended.set()
-        cloud.wait_for_quiet()
+        faults.wait_for_quiet(*cloud.doors)
         assert set(cloud.versions("pytorch_synthetic")) <= {"1"}
         for each in cloud.doors:
             each.reset()
