@@ -17,11 +17,22 @@ struct words {
     bool notebook;
 };
 
-/* What is read in Python must be a set that lies in files: MNIST unless another is named. */
-static void start_job(struct job *job)
+/* MNIST unless another set is named: what is read in Python lies in files. */
+static int make_job(const struct words *words, const struct cli_arguments *given, const struct cli_option *options, struct job *job,
+                    struct error *error)
 {
+    char *home;
     job_init(job);
     snprintf(job->dataset, sizeof job->dataset, "mnist");
+    if (words->settings.from)
+        return error_set(error, ERROR_USAGE, "--from is of no use here: the program takes weights as --initial FILE, so give them to it");
+    if (path_home(words->home, &home, error)) return -1;
+    int status = settings_copy_text(job->home, sizeof job->home, home, "home folder's path", error);
+    free(home);
+    if (status || settings_apply(&words->settings, given, options, job, error)) return -1;
+    status = job_check(job, error);
+    if (status && error->code == ERROR_INPUT) error->code = ERROR_USAGE;
+    return status;
 }
 
 /* To the file, or to standard output when none is named. */
@@ -36,20 +47,15 @@ static int write_program(const struct words *words, const struct cli_arguments *
                          struct job *job, struct error *error)
 {
     const struct code_voice *voice;
+    struct code_subject subject;
     struct buffer text;
-    start_job(job);
-    if (code_voice_need(given->words[0], words->language, &voice, error) ||
-        settings_apply(&words->settings, given, options, job, error))
-        return -1;
+    if (code_voice_need(given->words[0], words->language, &voice, error) || make_job(words, given, options, job, error)) return -1;
     snprintf(job->engine, sizeof job->engine, "%s", voice->engine);
-    if (job_check(job, error)) {
-        if (error->code == ERROR_INPUT) error->code = ERROR_USAGE;
-        return -1;
-    }
     if (words->notebook && strcmp(voice->language, "python") != 0)
         return error_set(error, ERROR_USAGE, "a notebook holds Python: leave out --lang %s or --notebook", voice->language);
+    if (code_subject_of(job, &subject, error)) return -1;
     buffer_init(&text, PROGRAM_LIMIT);
-    int status = words->notebook ? code_notebook(voice, job, &text, error) : code_program(voice, job, &text, error);
+    int status = words->notebook ? code_notebook(voice, &subject, &text, error) : code_program(voice, &subject, &text, error);
     if (!status) status = put(words->out, &text, error);
     buffer_free(&text);
     return status;
@@ -107,7 +113,9 @@ const struct command command_code = {
     .summary = "the training as a program to take away: Python of either framework, or the C that runs here",
     .usage = "torch|tensorflow [--lang python|c] [train's settings] [--out FILE] [--notebook]\n"
              "       nnstudio code --bundle RUN --out FILE.zip",
-    .details = "The Python needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds the four IDX files. It prints a\n"
-               "line an epoch and saves NAME.pth or NAME.h5 in the current folder.",
+    .details = "The Python needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds\n"
+               "the four IDX files; `nnstudio data export mnist --out DIR` writes them, of any\n"
+               "data set. It prints a line an epoch and saves NAME.pth or NAME.h5 in the current\n"
+               "folder.",
     .arguments_max = 1,
 };

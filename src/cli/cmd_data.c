@@ -1,4 +1,4 @@
-/* nnstudio data: list, fetch and show data sets. */
+/* nnstudio data: list, fetch, show and export data sets. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +12,11 @@
 #include "cli/cli.h"
 #include "cli/draw.h"
 #include "cli/report.h"
+#include "data/export.h"
 #include "data/fetch.h"
 
 struct words {
-    const char *data_dir, *home;
+    const char *data_dir, *home, *out;
     uint32_t count, label;
     uint64_t seed;
     bool any_label, json;
@@ -54,6 +55,22 @@ static int show(const struct words *words, const struct dataset_options *places,
     struct dataset *dataset;
     if (dataset_open(name, places, &dataset, error)) return -1;
     int status = show_samples(dataset, words, error);
+    dataset_close(dataset);
+    return status;
+}
+
+/* OUT/NAME/ with four IDX files, which the programs of `nnstudio code` read as --data-dir OUT. */
+static int export(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+{
+    struct dataset *dataset;
+    if (!words->out) return error_set(error, ERROR_USAGE, "data export needs a folder: nnstudio data export %.60s --out data", name);
+    if (dataset_open(name, places, &dataset, error)) return -1;
+    char *folder = path_join(words->out, dataset->name);
+    int status = folder ? dataset_export(dataset, folder, error) : error_set_memory(error, "a path");
+    if (!status)
+        printf("%s is in %s: %zu samples to train, %zu to test, %u x %u pixels, %u classes\n", dataset->title, folder, dataset->train.count,
+               dataset->test.count, dataset->rows, dataset->columns, dataset->classes);
+    free(folder);
     dataset_close(dataset);
     return status;
 }
@@ -124,7 +141,7 @@ static const struct verb {
     const char *name;
     bool needs_name;
     int (*run)(const struct words *words, const struct dataset_options *places, const char *name, struct error *error);
-} verbs[] = {{"list", false, list}, {"fetch", true, fetch}, {"show", true, show}};
+} verbs[] = {{"list", false, list}, {"fetch", true, fetch}, {"show", true, show}, {"export", true, export}};
 
 static int run(int argc, char **argv)
 {
@@ -133,6 +150,7 @@ static int run(int argc, char **argv)
         {"count", OPTION_U32, &words.count, "N", "show: how many samples (10)"},
         {"seed", OPTION_U64, &words.seed, "N", "show: which ones (0)"},
         {"label", OPTION_U32, &words.label, "L", "show: only of this class"},
+        {"out", OPTION_TEXT, &words.out, "DIR", "export: where to make the folder NAME with the four IDX files"},
         {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
         {"json", OPTION_FLAG, &words.json, NULL, "list: one JSON object a line instead of text"},
@@ -146,7 +164,7 @@ static int run(int argc, char **argv)
     const struct verb *verb = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(verbs[i].name, arguments.words[0]) == 0) verb = &verbs[i];
-    if (!verb) return cli_usage_error("unknown word \"%.40s\": use list, fetch NAME or show NAME", arguments.words[0]);
+    if (!verb) return cli_usage_error("unknown word \"%.40s\": use list, fetch NAME, show NAME or export NAME", arguments.words[0]);
     if (verb->needs_name && arguments.count < 2)
         return cli_usage_error("data %s needs a name: nnstudio data %s mnist", verb->name, verb->name);
 
@@ -162,8 +180,8 @@ static int run(int argc, char **argv)
 const struct command command_data = {
     .name = "data",
     .run = run,
-    .summary = "list, fetch and look at data sets",
-    .usage = "list | fetch NAME | show NAME [--count 10] [--seed S] [--label L]",
+    .summary = "list, fetch, look at and give away data sets",
+    .usage = "list | fetch NAME | show NAME [--count 10] [--seed S] [--label L] | export NAME --out DIR",
     .arguments_min = 1,
     .arguments_max = 2,
 };

@@ -21,6 +21,7 @@ struct packing {
     const char *names[MAX_ENTRIES];
     char model_names[4][128]; /* NAME.pth and so on: what `names` points to */
     size_t count;
+    bool has_initial;
 };
 
 static int add_text(struct packing *packing, const char *name, const char *text, size_t size, struct error *error)
@@ -50,6 +51,12 @@ static int add_programs(struct packing *packing, struct error *error)
     static const struct {
         const char *engine, *program, *notebook;
     } given[] = {{"torch", "model.py", "model.ipynb"}, {"tensorflow", "model_tf.py", "model_tf.ipynb"}};
+    const struct network *network = &packing->bundle->model->network;
+    const struct code_subject subject = {
+        .job = packing->bundle->job,
+        .inputs = network->layers[0].inputs,
+        .classes = network->layers[network->layer_count - 1].outputs,
+    };
     struct buffer text;
     buffer_init(&text, TEXT_LIMIT);
     int status = -1;
@@ -57,10 +64,10 @@ static int add_programs(struct packing *packing, struct error *error)
         const struct code_voice *voice;
         if (code_voice_need(given[i].engine, "python", &voice, error)) goto out;
         buffer_clear(&text);
-        if (code_program(voice, packing->bundle->job, &text, error)) goto out;
+        if (code_program(voice, &subject, &text, error)) goto out;
         if (add_text(packing, given[i].program, text.data, text.length, error)) goto out;
         buffer_clear(&text);
-        if (code_notebook(voice, packing->bundle->job, &text, error)) goto out;
+        if (code_notebook(voice, &subject, &text, error)) goto out;
         if (add_text(packing, given[i].notebook, text.data, text.length, error)) goto out;
     }
     status = add_text(packing, "requirements.txt", code_requirements(), strlen(code_requirements()), error);
@@ -72,30 +79,35 @@ out:
 static int add_trained(struct packing *packing, struct error *error)
 {
     static const char *const endings[] = {"pth", "h5", "safetensors", "onnx"};
-    for (size_t i = 0; packing->bundle->model && i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         snprintf(packing->model_names[i], sizeof packing->model_names[i], "%s.%s", packing->bundle->job->name, endings[i]);
         if (add_model(packing, packing->model_names[i], packing->bundle->model, error)) return -1;
     }
     return 0;
 }
 
-/* The weights that training began with: those of the file it was started from, or drawn anew from the seed. */
+static int add_weights(struct packing *packing, const struct model *model, struct error *error)
+{
+    packing->has_initial = true;
+    return add_model(packing, "initial.pth", model, error) || add_model(packing, "initial.h5", model, error) ? -1 : 0;
+}
+
+/* The weights that training began with: drawn anew from the seed, or those of the file it was started from. When that is
+ * gone the bundle is still worth having. */
 static int add_initial(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
-    struct model drawn = {.activation_known = true}, *given = NULL;
-    int status = -1;
+    const struct modelfile_options options = {.default_activation = job->activation};
+    struct model drawn = {.network = packing->bundle->model->network, .activation_known = true}, *given = NULL;
+    struct error ignored;
+    int status;
     if (job->from[0]) {
-        if (modelfile_read(job->from, NULL, &given, error)) return -1;
+        status = modelfile_read(job->from, &options, &given, &ignored) ? 0 : add_weights(packing, given, error);
     } else {
-        const struct model *trained = packing->bundle->model;
-        if (trained) drawn.network = trained->network;
-        else if (network_build(&drawn.network, 28, 28, job->hidden, job->hidden_count, job->activation, 10, error)) return -1;
         if (parameters_create(&drawn.network, job->dtype, &drawn.parameters, error)) return -1;
         parameters_draw(drawn.parameters, &drawn.network, job->init, job->seed);
+        status = add_weights(packing, &drawn, error);
     }
-    const struct model *model = given ? given : &drawn;
-    status = add_model(packing, "initial.pth", model, error) || add_model(packing, "initial.h5", model, error) ? -1 : 0;
     parameters_destroy(drawn.parameters);
     model_destroy(given);
     return status;
@@ -116,7 +128,7 @@ static int add_order(struct packing *packing, struct error *error)
         goto out;
     }
     if (file_create(path, &writer, error)) goto out;
-    int used = snprintf(header + 10, sizeof header - 10, "{'descr': '<u4', 'fortran_order': False, 'shape': (%u, %zu), }", epochs, samples);
+    int used = snprintf(header + 10, sizeof header - 10, "{'descr': '<i4', 'fortran_order': False, 'shape': (%u, %zu), }", epochs, samples);
     memset(header + 10 + used, ' ', sizeof header - 11 - (size_t)used);
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* 0x76 = 118 bytes of header text */
     header[sizeof header - 1] = '\n';
@@ -134,40 +146,55 @@ out:
     return status;
 }
 
+static void write_files(const struct packing *packing, struct buffer *text)
+{
+    const char *name = packing->bundle->job->name;
+    buffer_printf(text,
+                  "| file | what it is |\n|---|---|\n"
+                  "| `%s.pth` | PyTorch state dict: `torch.load(..., weights_only=True)` |\n"
+                  "| `%s.h5` | Keras model: `keras.models.load_model(...)` |\n"
+                  "| `%s.safetensors`, `%s.onnx` | the same numbers for everyone else |\n"
+                  "| `model.py`, `model.ipynb` | the training in PyTorch, as a program and as a notebook |\n"
+                  "| `model_tf.py`, `model_tf.ipynb` | the same in TensorFlow |\n"
+                  "| `requirements.txt` | what these need |\n",
+                  name, name, name, name);
+    if (packing->has_initial) buffer_append_text(text, "| `initial.pth`, `initial.h5` | the weights that training began with |\n");
+    if (packing->bundle->train_samples) buffer_append_text(text, "| `order.npy` | the order of the samples, a row an epoch |\n");
+    if (packing->bundle->curve_csv) buffer_append_text(text, "| `curve.csv` | the loss of every step |\n");
+    buffer_append_text(text, "| `settings.json` | what was chosen |\n");
+}
+
+static void write_commands(const struct packing *packing, struct buffer *text)
+{
+    const struct job *job = packing->bundle->job;
+    const char *set = path_base(job->dataset), *order = packing->bundle->train_samples ? " --order order.npy" : "";
+    buffer_printf(text,
+                  "\n## Train it again\n\nFrom the same numbers in the same order; the losses agree with `curve.csv` to rounding.\n\n"
+                  "```\npip install -r requirements.txt\n"
+                  "python model.py --data-dir DIR%s%s\n"
+                  "python model_tf.py --data-dir DIR%s%s\n```\n\n"
+                  "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and\n"
+                  "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio data export %s --out DIR`.\n",
+                  packing->has_initial ? " --initial initial.pth" : "", order, packing->has_initial ? " --initial initial.h5" : "", order, set,
+                  set);
+    if (!packing->has_initial)
+        buffer_append_text(text, "\nThe weights it began with came from a file that is gone, so that it cannot begin with the same.\n");
+    buffer_printf(text, "\n## In the studio\n\n```\nnnstudio evaluate %s.pth --dataset %s --data-dir DIR\nnnstudio inspect %s.onnx\n```\n",
+                  job->name, set, job->name);
+}
+
 /* Tells only of what is really there, so it is written last. */
 static int add_readme(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
-    const char *set = path_base(job->dataset), *order = packing->bundle->train_samples ? " --order order.npy" : "";
     struct buffer text;
     buffer_init(&text, TEXT_LIMIT);
     buffer_printf(&text,
-                  "# %s\n\nA run of Neural Net Studio: engine %s, data set %s, %u epochs, batch size %u, learning rate %s, seed %llu.\n\n"
-                  "| file | what it is |\n|---|---|\n",
-                  job->name, job->engine, set, job->epochs, job->batch_size, code_real(job->optimizer.learning_rate),
-                  (unsigned long long)job->seed);
-    if (packing->bundle->model)
-        buffer_printf(&text,
-                      "| `%s.pth` | PyTorch state dict: `torch.load(..., weights_only=True)` |\n"
-                      "| `%s.h5` | Keras model: `keras.models.load_model(...)` |\n"
-                      "| `%s.safetensors`, `%s.onnx` | the same numbers for everyone else |\n",
-                      job->name, job->name, job->name, job->name);
-    buffer_append_text(&text, "| `initial.pth`, `initial.h5` | the weights that training began with |\n");
-    if (*order) buffer_append_text(&text, "| `order.npy` | the order of the samples, a row an epoch |\n");
-    if (packing->bundle->curve_csv) buffer_append_text(&text, "| `curve.csv` | the loss of every step |\n");
-    buffer_printf(&text,
-                  "| `model.py`, `model_tf.py`, `.ipynb` | the training in PyTorch and in TensorFlow, as program and as notebook |\n"
-                  "| `settings.json` | what was chosen |\n\n"
-                  "Train the same again, from the same numbers in the same order:\n\n"
-                  "```\npip install -r requirements.txt\n"
-                  "python model.py --data-dir DIR --initial initial.pth%s\n"
-                  "python model_tf.py --data-dir DIR --initial initial.h5%s\n```\n\n"
-                  "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and\n"
-                  "`t10k-labels-idx1-ubyte`, plain or `.gz`.\n",
-                  order, order, set);
-    if (packing->bundle->model)
-        buffer_printf(&text, "\nIn the studio:\n\n```\nnnstudio evaluate %s.pth --dataset %s --data-dir DIR\nnnstudio inspect %s.onnx\n```\n",
-                      job->name, set, job->name);
+                  "# %s\n\nA run of Neural Net Studio: engine %s, data set %s, %u epochs, batch size %u, learning rate %s, seed %llu.\n\n",
+                  job->name, job->engine, path_base(job->dataset), job->epochs, job->batch_size,
+                  code_real(job->optimizer.learning_rate), (unsigned long long)job->seed);
+    write_files(packing, &text);
+    write_commands(packing, &text);
     int status = buffer_check(&text, "the bundle's README", error);
     if (!status) status = add_text(packing, "README.md", text.data, text.length, error);
     buffer_free(&text);

@@ -9,13 +9,13 @@
 
 struct code_bundle {
     const struct job *job;
-    const struct model *model;  /* the trained one; NULL leaves the model files out */
+    const struct model *model;  /* the trained one */
     const char *curve_csv;      /* "step,loss\n…"; NULL leaves it out */
     size_t train_samples;       /* how many samples an epoch has: the length of a row of order.npy; 0 leaves it out */
 };
 
 /* Writes PATH whole or not at all: README.md, settings.json, model.py, model_tf.py, model.ipynb, model_tf.ipynb,
- * requirements.txt, NAME.pth .h5 .safetensors .onnx, initial.pth, initial.h5, order.npy (uint32 [epochs, samples]),
+ * requirements.txt, NAME.pth .h5 .safetensors .onnx, initial.pth, initial.h5, order.npy (int32 [epochs, samples]),
  * curve.csv. */
 int code_bundle_write(const struct code_bundle *bundle, const char *path, struct error *error);
 /* The same of a run that the store remembers. */

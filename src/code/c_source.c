@@ -84,15 +84,15 @@ static void write_extracts(const char *engine, enum code_stage stage, struct cod
     }
 }
 
-static void write_torch(enum code_stage stage, const struct job *job, struct code_text *out)
+static void write_torch(enum code_stage stage, const struct code_subject *subject, struct code_text *out)
 {
-    (void)job;
+    (void)subject;
     write_extracts("torch", stage, out);
 }
 
-static void write_tensorflow(enum code_stage stage, const struct job *job, struct code_text *out)
+static void write_tensorflow(enum code_stage stage, const struct code_subject *subject, struct code_text *out)
 {
-    (void)job;
+    (void)subject;
     write_extracts("tensorflow", stage, out);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "code/text.h"
+#include "data/dataset.h"
 
 const struct code_voice *const code_voices[] = {
     &code_torch_python,
@@ -19,8 +20,8 @@ static const struct {
     const char *c_note; /* what the C adds to that */
 } stages[CODE_STAGE_COUNT] = {
     [CODE_DATA] = {"data", "Data",
-                   "Both get the same bytes and divide them by 255. PyTorch wants tensors, made here from NumPy's memory without a "
-                   "copy; Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch.",
+                   "Both read the same bytes and divide them by 255. PyTorch computes with tensors of its own, made here once; "
+                   "Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch.",
                    "In C the pictures stay bytes in memory; a batch is gathered and divided when its step comes."},
     [CODE_NETWORK] = {"network", "Network",
                       "PyTorch: a class whose forward() is ordinary Python, run anew for every batch (define-by-run). Keras: a "
@@ -58,11 +59,13 @@ static const struct {
     {"layer", "a dense layer", NULL, NULL, NULL},
     {"activation", "the activation", NULL, NULL, NULL},
     {"forward", "how values flow", NULL, "A Sequential flows from layer to layer by itself: there is nothing to write.", NULL},
-    {"init", "initial values", "PyTorch draws its weights so by default.", "Keras draws its weights so by default.",
+    {"init", "initial values", "PyTorch draws its weights so by itself.", "Keras draws its weights so by itself.",
      "The studio draws the first weights itself, so that all engines start from the same numbers."},
     {"initial", "starting from given weights", NULL, NULL, "The engine is always given its first weights."},
     {"loss", "the loss function", NULL, NULL, NULL},
     {"optimizer", "the optimizer", NULL, NULL, NULL},
+    {"decay", "weight decay", "PyTorch's optimizer has it as a number.", "Keras's optimizer has it as a number.",
+     "It is part of the optimizer's update."},
     {"compile", "compile()", "PyTorch has no such moment: its objects are ready when they are made.", NULL,
      "The engine builds what it needs when it is opened."},
     {"step", "the step as a function", NULL, "It is inside fit().", NULL},
@@ -76,7 +79,7 @@ static const struct {
     {"callback", "the callback", "In a loop of your own you simply write the line where it belongs.", NULL,
      "The engine hands each step's loss back; the studio's fit loop reports."},
     {"epochs", "epochs", NULL, NULL, "The studio's fit loop counts the epochs, the same for all engines."},
-    {"batches", "batches", NULL, "fit() cuts them by batch_size.", NULL},
+    {"batches", "batches", NULL, NULL, NULL},
     {"order", "the order of the samples", NULL, NULL, "The studio's fit loop makes the order, the same for all engines."},
     {"evaluate", "the test set after each epoch", NULL, NULL, "The studio's fit loop evaluates, the same for all engines."},
     {"report", "one line an epoch", NULL, NULL, NULL},
@@ -117,11 +120,28 @@ static int too_large(struct error *error)
     return error_set_memory(error, "the code");
 }
 
-int code_stage_text(const struct code_voice *voice, enum code_stage stage, const struct job *job, struct code_text *out,
-                    struct error *error)
+/* The sets known by name are all of one shape. */
+#define KNOWN_INPUTS 784
+#define KNOWN_CLASSES 10
+
+int code_subject_of(const struct job *job, struct code_subject *out, struct error *error)
+{
+    *out = (struct code_subject){.job = job, .inputs = KNOWN_INPUTS, .classes = KNOWN_CLASSES};
+    if (dataset_find(job->dataset)) return 0;
+    struct dataset *dataset;
+    const struct dataset_options where = {.data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = 1};
+    if (dataset_open(job->dataset, &where, &dataset, error)) return -1;
+    out->inputs = dataset->rows * dataset->columns;
+    out->classes = dataset->classes;
+    dataset_close(dataset);
+    return 0;
+}
+
+int code_stage_text(const struct code_voice *voice, enum code_stage stage, const struct code_subject *subject,
+                    struct code_text *out, struct error *error)
 {
     *out = (struct code_text){0};
-    voice->write_stage(stage, job, out);
+    voice->write_stage(stage, subject, out);
     if (!out->failed) return 0;
     code_text_free(out);
     return too_large(error);
@@ -142,13 +162,13 @@ static bool defines(const struct code_text *text)
     return false;
 }
 
-int code_program(const struct code_voice *voice, const struct job *job, struct buffer *out, struct error *error)
+int code_program(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out, struct error *error)
 {
     bool python = strcmp(voice->language, "python") == 0;
     bool defined = false; /* the stage before was a definition */
     for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
         struct code_text text;
-        if (code_stage_text(voice, (enum code_stage)stage, job, &text, error)) return -1;
+        if (code_stage_text(voice, (enum code_stage)stage, subject, &text, error)) return -1;
         bool definition = defines(&text);
         if (stage && text.count) buffer_append_text(out, python && (definition || defined) ? "\n\n" : "\n");
         append_stage(&text, out);
@@ -169,13 +189,15 @@ static json_t *cell_source(const struct code_text *text)
     return source;
 }
 
-int code_notebook(const struct code_voice *voice, const struct job *job, struct buffer *out, struct error *error)
+int code_notebook(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out, struct error *error)
 {
+    struct code_subject own = *subject;
+    own.notebook = true;
     json_t *cells = json_array();
     int status = -1;
     for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
         struct code_text text;
-        if (code_stage_text(voice, (enum code_stage)stage, job, &text, error)) goto out;
+        if (code_stage_text(voice, (enum code_stage)stage, &own, &text, error)) goto out;
         json_array_append_new(cells, json_pack("{s:s, s:s+, s:{}, s:[s+s, s]}", "cell_type", "markdown", "id", stages[stage].id,
                                                "-text", "metadata", "source", "## ", stages[stage].title, "\n",
                                                stages[stage].note));
@@ -250,15 +272,16 @@ static json_t *voice_to_json(const struct code_voice *voice)
                      voice->title, "file", voice->file);
 }
 
-json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct job *job)
+json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct code_subject *subject)
 {
     bool c = strcmp(left->language, "c") == 0 || strcmp(right->language, "c") == 0;
     json_t *list = json_array();
     struct error error;
     for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
-        struct code_text a, b = {0};
-        if (code_stage_text(left, (enum code_stage)stage, job, &a, &error) ||
-            code_stage_text(right, (enum code_stage)stage, job, &b, &error)) {
+        struct code_text a = {0}, b = {0};
+        if (code_stage_text(left, (enum code_stage)stage, subject, &a, &error) ||
+            code_stage_text(right, (enum code_stage)stage, subject, &b, &error)) {
+            code_text_free(&a);
             json_decref(list);
             return NULL;
         }

@@ -25,6 +25,16 @@ struct code_text {
 };
 void code_text_free(struct code_text *text);
 
+/* What the code follows: a run's settings and the shape of its data. */
+struct code_subject {
+    const struct job *job;
+    uint32_t inputs, classes; /* of the data set: 784 and 10 for MNIST */
+    bool notebook;            /* set by code_notebook(): without a command line */
+};
+/* Of a job whose data set is known by name, or lies where the job says: that one is opened to learn its shape, which
+ * may take a while. */
+int code_subject_of(const struct job *job, struct code_subject *out, struct error *error);
+
 /* A voice: a framework in a language. */
 struct code_voice {
     const char *id;       /* "torch.python", "tensorflow.python", "torch.c", "tensorflow.c" */
@@ -32,7 +42,7 @@ struct code_voice {
     const char *language; /* "python" or "c" */
     const char *title;    /* "PyTorch, Python" */
     const char *file;     /* the file name it is given away under: "model.py" */
-    void (*write_stage)(enum code_stage stage, const struct job *job, struct code_text *out);
+    void (*write_stage)(enum code_stage stage, const struct code_subject *subject, struct code_text *out);
 };
 extern const struct code_voice *const code_voices[];
 extern const size_t code_voice_count;
@@ -43,17 +53,18 @@ const char *code_stage_id(enum code_stage stage);    /* "data" */
 const char *code_stage_title(enum code_stage stage); /* "One training step" */
 
 /* The lines of one stage. The caller frees *out. */
-int code_stage_text(const struct code_voice *voice, enum code_stage stage, const struct job *job, struct code_text *out,
-                    struct error *error);
+int code_stage_text(const struct code_voice *voice, enum code_stage stage, const struct code_subject *subject,
+                    struct code_text *out, struct error *error);
 /* The whole program as a file's text. Python runs as it is: `python FILE --data-dir DIR`. */
-int code_program(const struct code_voice *voice, const struct job *job, struct buffer *out, struct error *error);
+int code_program(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out, struct error *error);
 /* The same as a Jupyter notebook (nbformat 4.5), a cell a stage; Python voices only. */
-int code_notebook(const struct code_voice *voice, const struct job *job, struct buffer *out, struct error *error);
+int code_notebook(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out,
+                  struct error *error);
 /* What pip needs for both programs. */
 const char *code_requirements(void);
 
 /* What the tab shows of two voices: {"left":VOICE,"right":VOICE,"stages":[{"id","title","note","left":[{"text","idea"}],
  * "right":[…]}],"ideas":{ID:{"title","only":"left"|"right"|null,"why"}}}. New reference; NULL when memory is out. */
-json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct job *job);
+json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct code_subject *subject);
 
 #endif

@@ -6,58 +6,65 @@
 
 #include "code/python.h"
 
-static void write_data(const struct job *job, struct code_text *out)
+static void write_data(const struct code_subject *subject, struct code_text *out)
 {
-    const char *dtype = dtype_name(job->dtype);
-    python_write_header(job, "TensorFlow: declared, compiled, fitted", "import keras", "a weights or model file of Keras, .h5", out);
-    if (job->dtype == DTYPE_FLOAT64) code_line(out, "scale", "keras.backend.set_floatx(\"float64\")");
-    python_write_reader(job, out);
-    code_line(out, "split", "x_train, y_train = read(\"train\")");
-    code_line(out, "split", "x_test, y_test = read(\"t10k\")");
-    code_line(out, "scale", "# pixels 0 … 255 become numbers 0 … 1");
-    code_line(out, "scale", "x_train = x_train / np.%s(255)", dtype);
-    code_line(out, "scale", "x_test = x_test / np.%s(255)", dtype);
+    const char *dtype = dtype_name(subject->job->dtype);
+    python_write_header(subject, "TensorFlow: declared, compiled, fitted.", "from tensorflow import keras", "h5", out);
+    python_write_arrays(subject, out);
+    code_line(out, "scale", "x_train = x_train.astype(\"%s\") / 255", dtype);
+    code_line(out, "scale", "x_test = x_test.astype(\"%s\") / 255", dtype);
+    if (subject->job->dtype == DTYPE_FLOAT64) code_line(out, "scale", "keras.config.set_floatx(\"float64\")  # the layers likewise");
 }
 
-/* PyTorch's default distribution in Keras's words: uniform in ±1/sqrt(inputs), which is VarianceScaling with 1/3. */
-static void write_torch_init(uint32_t inputs, struct code_text *out)
+/* PyTorch's default distribution. Two objects: one alone would draw the biases equal to the first weights. */
+static void write_torch_init(struct code_text *out)
 {
-    code_line(out, "init", "        kernel_initializer=keras.initializers.VarianceScaling(1 / 3, \"fan_in\", \"uniform\"),");
-    code_line(out, "init", "        bias_initializer=keras.initializers.RandomUniform(-(%u**-0.5), %u**-0.5),", inputs, inputs);
+    code_line(out, NULL, "%s", "");
+    code_line(out, "init", "def torch_init(inputs):");
+    code_line(out, "init", "    \"\"\"First values as PyTorch draws them: uniform in ±1/sqrt(inputs).\"\"\"");
+    code_line(out, "init", "    limit = inputs**-0.5");
+    code_line(out, "init", "    return {");
+    code_line(out, "init", "        \"kernel_initializer\": keras.initializers.RandomUniform(-limit, limit),");
+    code_line(out, "init", "        \"bias_initializer\": keras.initializers.RandomUniform(-limit, limit),");
+    code_line(out, "init", "    }");
+    code_line(out, NULL, "%s", "");
+    code_line(out, NULL, "%s", "");
+}
+
+/* PyTorch's L2 term is added to the gradient; Keras's own weight_decay is another thing (AdamW's). */
+static void write_decay(double weight_decay, struct code_text *out)
+{
+    code_line(out, "decay", "# half of weight decay times w²: its gradient is weight decay times w");
+    code_line(out, "decay", "penalty = keras.regularizers.L2(%s)", code_real(weight_decay / 2));
+    code_line(out, "decay", "decay = {\"kernel_regularizer\": penalty, \"bias_regularizer\": penalty}");
+    code_line(out, NULL, "%s", "");
 }
 
 static void write_layer(const struct job *job, uint32_t index, uint32_t inputs, uint32_t outputs, struct code_text *out)
 {
     bool last = index == job->hidden_count;
-    char activation[48] = "";
-    if (!last) snprintf(activation, sizeof activation, ", activation=\"%s\"", activation_name(job->activation));
-    const char *idea = last ? "layer" : "activation";
-    double decay = job->optimizer.weight_decay;
-    if (job->init == INIT_KERAS && decay <= 0) {
-        code_line(out, idea, "    keras.layers.Dense(%u%s, name=\"fc%u\"),%s", outputs, activation, index + 1,
-                  last ? "  # logits: no softmax here, the loss does it" : "");
-        return;
-    }
-    code_line(out, idea, "    keras.layers.Dense(");
-    code_line(out, idea, "        %u%s, name=\"fc%u\",%s", outputs, activation, index + 1,
-              last ? "  # logits: no softmax here, the loss does it" : "");
-    if (job->init == INIT_TORCH) write_torch_init(inputs, out);
-    if (decay > 0) {
-        code_line(out, "optimizer", "        kernel_regularizer=keras.regularizers.L2(%s),  # weight decay / 2", code_real(decay / 2));
-        code_line(out, "optimizer", "        bias_regularizer=keras.regularizers.L2(%s),", code_real(decay / 2));
-    }
-    code_line(out, idea, "    ),");
+    char activation[48] = "", extras[64] = "";
+    if (!last && job->activation != ACTIVATION_NONE)
+        snprintf(activation, sizeof activation, "activation=\"%s\", ", activation_name(job->activation));
+    if (job->init == INIT_TORCH) snprintf(extras, sizeof extras, ", **torch_init(%u)", inputs);
+    if (job->optimizer.weight_decay > 0) strcat(extras, ", **decay");
+    if (last) code_line(out, "layer", "    # logits: the loss does the softmax");
+    code_line(out, last ? "layer" : "activation", "    keras.layers.Dense(%u, %sname=\"fc%u\"%s),", outputs, activation, index + 1,
+              extras);
 }
 
-static void write_network(const struct job *job, struct code_text *out)
+static void write_network(const struct code_subject *subject, struct code_text *out)
 {
-    uint32_t inputs = python_inputs(job);
+    const struct job *job = subject->job;
+    uint32_t inputs = subject->inputs;
     code_line(out, "seed", "keras.utils.set_random_seed(%llu)", (unsigned long long)(job->seed & 0xffffffffu));
     code_line(out, NULL, "%s", "");
+    if (job->init == INIT_TORCH) write_torch_init(out);
+    if (job->optimizer.weight_decay > 0) write_decay(job->optimizer.weight_decay, out);
     code_line(out, "network", "model = keras.Sequential([");
     code_line(out, "network", "    keras.Input((%u,)),", inputs);
     for (uint32_t i = 0; i <= job->hidden_count; i++) {
-        uint32_t outputs = i < job->hidden_count ? job->hidden[i] : python_classes(job);
+        uint32_t outputs = i < job->hidden_count ? job->hidden[i] : subject->classes;
         write_layer(job, i, inputs, outputs, out);
         inputs = outputs;
     }
@@ -66,63 +73,75 @@ static void write_network(const struct job *job, struct code_text *out)
     code_line(out, "initial", "    model.load_weights(args.initial)");
 }
 
-static void write_optimizer(const struct job *job, struct code_text *out)
+static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
-    const struct optimizer *o = &job->optimizer;
+    const struct optimizer *o = &subject->job->optimizer;
     char rest[96] = "";
     if (o->momentum > 0) snprintf(rest, sizeof rest, ", momentum=%s", code_real(o->momentum));
     if (o->type == OPTIMIZER_ADAM) snprintf(rest, sizeof rest, ", epsilon=%s", code_real(o->epsilon));
-    code_line(out, "loss", "cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)");
-    code_line(out, "compile", "model.compile(  # nothing is computed yet: this says what fit() will do");
-    if (o->type == OPTIMIZER_ADAM)
-        code_line(out, "optimizer", "    # epsilon is added before the bias correction here, after it in PyTorch: losses part by some 1e-4");
+    code_line(out, "compile", "model.compile(  # computes nothing: says what fit() will do");
+    if (o->type == OPTIMIZER_ADAM) {
+        code_line(out, "optimizer", "    # Keras adds epsilon before the bias correction, PyTorch after it:");
+        code_line(out, "optimizer", "    # seen in the first steps, where the losses part a little");
+    }
     code_line(out, "optimizer", "    optimizer=keras.optimizers.%s(learning_rate=%s%s),",
               o->type == OPTIMIZER_ADAM ? "Adam" : "SGD", code_real(o->learning_rate), rest);
-    code_line(out, "loss", "    loss=cross_entropy,");
+    code_line(out, "loss", "    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),");
     if (o->weight_decay > 0) {
-        code_line(out, "correct", "    metrics=[\"accuracy\", keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name=\"ce\")],");
+        code_line(out, "correct", "    metrics=[");
+        code_line(out, "correct", "        \"accuracy\",");
+        code_line(out, "decay", "        # the loss has the penalty in it; this is the cross-entropy alone");
+        code_line(out, "decay", "        keras.metrics.SparseCategoricalCrossentropy(\"entropy\", from_logits=True),");
+        code_line(out, "correct", "    ],");
     } else {
         code_line(out, "correct", "    metrics=[\"accuracy\"],");
     }
     code_line(out, "compile", ")");
 }
 
-static void write_step(const struct job *job, struct code_text *out)
+static void write_step(const struct code_subject *subject, struct code_text *out)
 {
-    /* With L2 terms Keras's "loss" contains the penalty; the plain cross-entropy is a metric of its own then. */
-    const char *loss = job->optimizer.weight_decay > 0 ? "ce" : "loss";
-    code_line(out, "callback", "# The step itself is inside fit(): forward, loss, gradients, update, compiled into one graph.");
-    code_line(out, "callback", "# What a person can hook into is its end:");
-    code_line(out, "callback", "class Report(keras.callbacks.Callback):");
-    code_line(out, "callback", "    def on_epoch_end(self, epoch, logs):");
+    const char *loss = subject->job->optimizer.weight_decay > 0 ? "entropy" : "loss";
     char now[32], later[32];
     snprintf(now, sizeof now, "logs['%s']", loss);
     snprintf(later, sizeof later, "logs['val_%s']", loss);
-    python_write_report(job, "epoch + 1", now, "logs['accuracy']", later, "logs['val_accuracy']", "        ", out);
+    code_line(out, "callback", "# The step itself is inside fit(): forward, loss, gradients, update,");
+    code_line(out, "callback", "# compiled into one graph. A callback is asked in from there.");
+    code_line(out, "callback", "class Report(keras.callbacks.Callback):");
+    code_line(out, "callback", "    def on_epoch_end(self, epoch, logs=None):");
+    python_write_report("epoch + 1", now, "logs['accuracy']", later, "logs['val_accuracy']", "        ", out);
 }
 
-static void write_loop(const struct job *job, struct code_text *out)
+static void write_loop(const struct code_subject *subject, struct code_text *out)
 {
-    code_line(out, "evaluate", "options = dict(batch_size=%u, validation_data=(x_test, y_test), callbacks=[Report()], verbose=0)",
-              job->batch_size);
-    code_line(out, "order", "if args.order:  # a given order: one call a pass, the samples already shuffled");
+    const struct job *job = subject->job;
+    code_line(out, NULL, "options = {");
+    code_line(out, "batches", "    \"batch_size\": %u,", job->batch_size);
+    code_line(out, "evaluate", "    \"validation_data\": (x_test, y_test),");
+    code_line(out, "report", "    \"callbacks\": [Report()],");
+    code_line(out, NULL, "    \"verbose\": 0,");
+    code_line(out, NULL, "}");
+    code_line(out, "order", "if not args.order:");
+    code_line(out, "epochs", "    model.fit(x_train, y_train, epochs=%u, **options)  # the whole loop", job->epochs);
+    code_line(out, "order", "else:  # one call an epoch, its samples laid out in the given order");
     code_line(out, "order", "    for epoch, order in enumerate(np.load(args.order)[:%u]):", job->epochs);
-    code_line(out, "order", "        model.fit(x_train[order], y_train[order], shuffle=False, initial_epoch=epoch, epochs=epoch + 1, **options)");
-    code_line(out, "epochs", "else:");
-    code_line(out, "epochs", "    model.fit(x_train, y_train, epochs=%u, **options)  # the whole loop, batches and all", job->epochs);
+    code_line(out, "order", "        model.fit(");
+    code_line(out, "order", "            x_train[order], y_train[order], shuffle=False,");
+    code_line(out, "order", "            initial_epoch=epoch, epochs=epoch + 1, **options,");
+    code_line(out, "order", "        )");
 }
 
-static void write_save(const struct job *job, struct code_text *out)
+static void write_save(const struct code_subject *subject, struct code_text *out)
 {
-    code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers", job->name);
+    code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers", subject->job->name);
 }
 
-static void write_stage(enum code_stage stage, const struct job *job, struct code_text *out)
+static void write_stage(enum code_stage stage, const struct code_subject *subject, struct code_text *out)
 {
-    static void (*const stages[CODE_STAGE_COUNT])(const struct job *, struct code_text *) = {
+    static void (*const stages[CODE_STAGE_COUNT])(const struct code_subject *, struct code_text *) = {
         write_data, write_network, write_optimizer, write_step, write_loop, write_save,
     };
-    stages[stage](job, out);
+    stages[stage](subject, out);
 }
 
 const struct code_voice code_tensorflow_python = {

@@ -10,6 +10,7 @@
 #include "code/code.h"
 #include "code/microscope.h"
 #include "engine/engine.h"
+#include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
 
@@ -59,58 +60,123 @@ static int read_settings(const struct call *call, json_t **out, struct error *er
     return 0;
 }
 
-static int read_job(const struct call *call, struct job *job, struct error *error)
+/* The set as the code's subject needs it: a known name, or the path of a person's own set. */
+static int resolve_dataset(const struct studio *studio, struct job *job, struct error *error)
+{
+    char *path;
+    if (library_resolve(studio->home, job->dataset, &path, error)) return -1;
+    int length = snprintf(job->dataset, sizeof job->dataset, "%s", path);
+    free(path);
+    return (size_t)length < sizeof job->dataset ? 0 : error_set(error, ERROR_INPUT, "the data set's path is too long");
+}
+
+static int read_job(const struct studio *studio, const struct call *call, struct job *job, struct error *error)
 {
     json_t *settings;
     const char *hidden = call_text(call, "hidden");
     if (read_settings(call, &settings, error)) return -1;
     int status = settings_to_job(settings, job, error);
     json_decref(settings);
-    if (status || (hidden && job_parse_hidden(job, hidden, error))) return -1;
+    if (status || (hidden && job_parse_hidden(job, hidden, error)) || resolve_dataset(studio, job, error)) return -1;
     return job_check(job, error);
+}
+
+/* --- two voices: on a thread, for a person's own data set is opened to learn its shape --- */
+
+struct comparing {
+    struct job job;
+    const struct code_voice *left, *right;
+};
+
+static int compare(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+{
+    (void)studio;
+    (void)store;
+    const struct comparing *comparing = context;
+    struct code_subject subject;
+    if (code_subject_of(&comparing->job, &subject, error)) return -1;
+    *out = code_compare(comparing->left, comparing->right, &subject);
+    return 0;
 }
 
 static void get_code(struct studio *studio, struct call *call)
 {
-    (void)studio;
     struct error error;
-    struct job *job = malloc(sizeof *job);
-    if (!job) error_set_memory(&error, "the code");
-    if (!job || read_job(call, job, &error)) call_fail(call, &error);
-    else call_reply(call, 200, code_compare(find_voice(call_text(call, "left")), find_voice(call_text(call, "right")), job));
-    free(job);
+    struct comparing *comparing = calloc(1, sizeof *comparing);
+    if (comparing && read_job(studio, call, &comparing->job, &error)) {
+        free(comparing);
+        call_fail(call, &error);
+        return;
+    }
+    if (comparing) {
+        comparing->left = find_voice(call_text(call, "left"));
+        comparing->right = find_voice(call_text(call, "right"));
+    }
+    call_compute(studio, call, compare, comparing);
 }
 
-static int write_program(const struct call *call, struct buffer *out, char file[64], struct error *error)
+/* --- a program, likewise --- */
+
+struct programming {
+    struct call *call;
+    struct job job;
+    const struct code_voice *voice;
+    bool notebook, made;
+    struct buffer text;
+    struct error error;
+};
+
+static void write_program(struct store *store, void *context)
 {
-    const struct code_voice *voice = find_voice(call_text(call, "voice"));
-    bool notebook = strcmp(call_text(call, "format"), "notebook") == 0;
-    struct job *job = malloc(sizeof *job);
-    if (!job) return error_set_memory(error, "the program");
-    int status = read_job(call, job, error);
-    if (!status && notebook && strcmp(voice->language, "python") != 0)
-        status = error_set(error, ERROR_INPUT, "a notebook holds Python: ask for torch.python or tensorflow.python");
-    if (!status) status = notebook ? code_notebook(voice, job, out, error) : code_program(voice, job, out, error);
-    snprintf(file, 64, "%.*s%s", (int)strcspn(voice->file, "."), voice->file, notebook ? ".ipynb" : strchr(voice->file, '.'));
-    free(job);
-    return status;
+    (void)store;
+    struct programming *programming = context;
+    const struct code_voice *voice = programming->voice;
+    struct error *error = &programming->error;
+    struct code_subject subject;
+    if (code_subject_of(&programming->job, &subject, error)) return;
+    programming->made = programming->notebook ? !code_notebook(voice, &subject, &programming->text, error)
+                                              : !code_program(voice, &subject, &programming->text, error);
+}
+
+static void send_program(void *context)
+{
+    struct programming *programming = context;
+    const char *file = programming->voice->file;
+    char header[128];
+    if (programming->made) {
+        snprintf(header, sizeof header, "attachment; filename=\"%.*s%s\"", (int)strcspn(file, "."), file,
+                 programming->notebook ? ".ipynb" : strchr(file, '.'));
+        request_add_header(call_request(programming->call), "Content-Disposition", header);
+        call_reply_bytes(programming->call, 200, "text/plain; charset=utf-8", programming->text.data, programming->text.length);
+    } else {
+        call_fail(programming->call, &programming->error);
+    }
+    buffer_free(&programming->text);
+    free(programming);
+}
+
+static int read_programming(const struct studio *studio, struct call *call, struct programming *programming, struct error *error)
+{
+    programming->call = call;
+    programming->voice = find_voice(call_text(call, "voice"));
+    programming->notebook = strcmp(call_text(call, "format"), "notebook") == 0;
+    buffer_init(&programming->text, PROGRAM_LIMIT);
+    error_set(&programming->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
+    if (programming->notebook && strcmp(programming->voice->language, "python") != 0)
+        return error_set(error, ERROR_INPUT, "a notebook holds Python: ask for torch.python or tensorflow.python");
+    return read_job(studio, call, &programming->job, error);
 }
 
 static void get_program(struct studio *studio, struct call *call)
 {
-    (void)studio;
     struct error error;
-    struct buffer text;
-    char file[64], header[128];
-    buffer_init(&text, PROGRAM_LIMIT);
-    if (write_program(call, &text, file, &error)) {
-        call_fail(call, &error);
-    } else {
-        snprintf(header, sizeof header, "attachment; filename=\"%s\"", file);
-        request_add_header(call_request(call), "Content-Disposition", header);
-        call_reply_bytes(call, 200, "text/plain; charset=utf-8", text.data, text.length);
-    }
-    buffer_free(&text);
+    struct programming *programming = calloc(1, sizeof *programming);
+    if (!programming) error_set_memory(&error, "the program");
+    else if (!read_programming(studio, call, programming, &error) &&
+             !offload_run(studio->offload, write_program, send_program, programming, &error))
+        return;
+    free(programming);
+    call_fail(call, &error);
 }
 
 static void get_requirements(struct studio *studio, struct call *call)

@@ -1,5 +1,6 @@
 """Code Diff: the Python that is given away runs unchanged, gives the studio's numbers, and what it saves comes back."""
 
+import ast
 import json
 import pathlib
 import re
@@ -93,6 +94,12 @@ def bundles(server, engines, tmp_path_factory):
     return made
 
 
+def readme_command(folder, program, data_dir):
+    """The arguments that the bundle's README tells a person to type."""
+    command = re.search(rf"^python {re.escape(program)} (.*)$", (folder / "README.md").read_text(), re.MULTILINE)[1]
+    return [data_dir if word == "DIR" else word for word in command.split()]
+
+
 @pytest.fixture(scope="module")
 def printed(bundles, data_dir, tmp_path_factory):
     """framework → name of settings → the epochs its program printed, started as the bundle's README says."""
@@ -101,8 +108,8 @@ def printed(bundles, data_dir, tmp_path_factory):
     def of(framework):
         if framework not in outputs:
             program, initial, _ = PROGRAMS[framework]
-            jobs = [{"folder": str(folder), "arguments": ["--data-dir", data_dir, "--initial", initial, "--order", "order.npy"]}
-                    for _, folder in bundles.values()]  # fmt: skip
+            jobs = [{"folder": str(folder), "arguments": readme_command(folder, program, data_dir)} for _, folder in bundles.values()]
+            assert all(initial in job["arguments"] for job in jobs)
             file = tmp_path_factory.mktemp("jobs") / "jobs.json"
             file.write_text(json.dumps(jobs))
             ran = subprocess.run([sys.executable, HERE / "run_programs.py", program, file], capture_output=True, text=True, timeout=600)
@@ -154,7 +161,7 @@ def test_a_bundle_holds_what_its_readme_says(bundles, studio, data_dir):
     with zipfile.ZipFile(folder.parent / "bundle.zip") as archive:
         assert set(archive.namelist()) == expected and archive.testzip() is None
     readme = (folder / "README.md").read_text()
-    assert all(name in readme or name.endswith(".ipynb") for name in expected - {"README.md"})
+    assert all(f"`{name}`" in readme for name in expected - {"README.md"})
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["hidden"] == [64, 32] and settings["activation"] == "tanh" and settings["run"] == run["id"]
     assert "/" not in json.dumps(settings), "a place on this machine"
@@ -205,6 +212,65 @@ def test_what_is_not_asked_for_has_a_default(server):
     assert server.call("/api/code/program") == server.call("/api/code/program?voice=torch.python&format=file&optimizer=sgd")
     described = {parameter["name"]: parameter["schema"] for parameter in server.json("/api/openapi.json")["paths"]["/api/code"]["get"]["parameters"]}
     assert described["left"]["default"] == "torch.python" and described["activation"]["default"] == "relu"
+
+
+@pytest.fixture(scope="module")
+def own_set(tmp_path_factory):
+    """A data set of one's own: 4 x 4 pixels, three classes, told apart by their bright row."""
+    import random
+
+    chance = random.Random(5)
+    lines = ["label," + ",".join(f"pixel{i}" for i in range(16))]
+    for i in range(210):
+        pixels = [chance.randrange(60) for _ in range(16)]
+        pixels[4 * (i % 3) : 4 * (i % 3) + 4] = [255 - chance.randrange(60) for _ in range(4)]
+        lines.append(f"{i % 3}," + ",".join(map(str, pixels)))
+    file = tmp_path_factory.mktemp("own") / "bars.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_a_data_set_of_ones_own_comes_along(own_set, studio, tmp_path, engines, server):
+    """Any data set can be written as the four files that the programs read, and the network fits its shape."""
+    said = studio("data", "export", own_set, "--out", "data").stdout
+    assert "4 x 4 pixels, 3 classes" in said and "bars.csv" in said
+    home = pathlib.Path(server.json("/api/system")["home"])
+    (home / "data").mkdir(exist_ok=True)
+    (home / "data" / "bars.csv").write_bytes(own_set.read_bytes())
+    options = ("--dataset", own_set, "--epochs", 20, "--lr", 0.3, "--hidden", 8)
+    for framework, (file, _, ending) in PROGRAMS.items():
+        if framework not in engines:
+            continue
+        studio("code", framework, *options, "--out", file)
+        page = server.call(f"/api/code/program?voice={framework}.python&dataset=bars.csv&epochs=20&lr=0.3&hidden=8").decode()
+        assert page == (tmp_path / file).read_text()
+        ran = subprocess.run([sys.executable, file, "--data-dir", "data"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert float(EPOCH.findall(ran.stdout)[-1][4]) > 0.9
+        answer = studio("evaluate", f"simple_nn{ending}", "--dataset", own_set, "--json").stdout
+        assert json.loads(answer)["samples"] == 30
+    asked = server.json("/api/code?dataset=bars.csv")["stages"][1]["left"]
+    assert "        self.fc1 = nn.Linear(16, 128)" in [line["text"] for line in asked]
+    with pytest.raises(urllib.error.HTTPError):
+        server.call("/api/code?dataset=../../etc")
+
+
+def test_a_name_cannot_become_code(studio, own_set, tmp_path):
+    odd = tmp_path / 'a"""\\ b'
+    odd.mkdir()
+    (odd / "train.csv").write_bytes(own_set.read_bytes())
+    for framework in PROGRAMS:
+        program = studio("code", framework, "--dataset", odd).stdout
+        names = [node.value for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Constant)]
+        assert odd.name in names
+    assert "no use here" in studio("code", "torch", "--from", "x.pth", status=2).stderr
+
+
+def test_a_program_refuses_a_word_it_does_not_know(studio, tmp_path, engines):
+    if "torch" not in engines:
+        pytest.skip("PyTorch is not there")
+    studio("code", "torch", "--out", "mine.py")
+    ran = subprocess.run([sys.executable, "mine.py", "--intial", "x.pth"], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 2 and "--intial" in ran.stderr
 
 
 def test_a_program_needs_nothing_but_the_data(binary, data_dir, tmp_path, engines):

@@ -37,7 +37,9 @@ static char *program(const char *engine, const struct job *job)
     struct buffer text;
     buffer_init(&text, 1 << 20);
     assert_int_equal(code_voice_need(engine, "python", &voice, &error), 0);
-    assert_int_equal(code_program(voice, job, &text, &error), 0);
+    struct code_subject subject;
+    assert_int_equal(code_subject_of(job, &subject, &error), 0);
+    assert_int_equal(code_program(voice, &subject, &text, &error), 0);
     return text.data;
 }
 
@@ -61,7 +63,7 @@ static void python_follows_the_settings(void **state)
     assert_non_null(strstr(torch, "self.fc2 = nn.Linear(128, 64)"));
     assert_non_null(strstr(torch, "nn.Tanh()"));
     assert_non_null(strstr(torch, "lr=1e-05, momentum=0.9)"));
-    assert_non_null(strstr(keras, "64, activation=\"tanh\", name=\"fc2\""));
+    assert_non_null(strstr(keras, "keras.layers.Dense(64, activation=\"tanh\", name=\"fc2\", **torch_init(128)),"));
     free(torch);
     free(keras);
 }
@@ -72,6 +74,7 @@ static void numbers_read_as_python(void **state)
     assert_string_equal(code_real(0.01), "0.01");
     assert_string_equal(code_real(1), "1.0");
     assert_string_equal(code_real(0.1 + 0.2), "0.30000000000000004");
+    assert_string_equal(code_quoted("a \"b\"\\c\nd é"), "a \\\"b\\\"\\\\c\\x0ad é");
 }
 
 static void the_shown_c_is_the_built_c(void **state)
@@ -101,6 +104,7 @@ static void both_engines_show_their_c(void **state)
 {
     (void)state;
     struct job job = seed_job();
+    const struct code_subject subject = {.job = &job, .inputs = 784, .classes = 10};
     static const char *const engines[] = {"torch", "tensorflow"};
     for (size_t i = 0; i < 2; i++) {
         const struct code_voice *voice;
@@ -108,7 +112,7 @@ static void both_engines_show_their_c(void **state)
         assert_int_equal(code_voice_need(engines[i], "c", &voice, &error), 0);
         for (int stage = CODE_DATA; stage <= CODE_LOOP; stage++) {
             struct code_text text;
-            assert_int_equal(code_stage_text(voice, (enum code_stage)stage, &job, &text, &error), 0);
+            assert_int_equal(code_stage_text(voice, (enum code_stage)stage, &subject, &text, &error), 0);
             assert_true(text.count > 2);
             code_text_free(&text);
         }
@@ -119,7 +123,8 @@ static void a_comparison_joins_ideas_and_names_what_has_no_counterpart(void **st
 {
     (void)state;
     struct job job = seed_job();
-    json_t *value = code_compare(&code_torch_python, &code_tensorflow_python, &job);
+    const struct code_subject subject = {.job = &job, .inputs = 784, .classes = 10};
+    json_t *value = code_compare(&code_torch_python, &code_tensorflow_python, &subject);
     assert_non_null(value);
     assert_int_equal(json_array_size(json_object_get(value, "stages")), CODE_STAGE_COUNT);
     json_t *ideas = json_object_get(value, "ideas");
