@@ -17,9 +17,9 @@
  * {"batch":{"number":0,"indices":[…],"labels":[…]},
  *  "engines":[{"id":"torch","title":"PyTorch","version":"2.13.0","error":null,"indices":[…]}],
  *  "stages":[{"id":"forward-1","title":"…","note":"…","code_stage":"network","ideas":["layer"],
- *    "tensors":[{"name":"z1","title":"before the activation","shape":[32,128],
+ *    "tensors":[{"name":"z1","title":"inputs × weights + biases","shape":[32,128],
  *      "low","high","histogram":[{"engine":"torch","counts":[48 bins from low to high],"mean","std",
- *                       "sha256" of the values as float64}],
+ *                       "not_finite" how many are NaN or infinite and counted nowhere, "sha256" of the values as float64}],
  *      "picture":{"rows","columns","values":"base64 of float32, at most 64 x 128 (the input: 32 whole samples): rows and
  *        columns skipped evenly"},
  *      "differences":[{"pair":"torch/tensorflow","max":1.2e-7}],"max_difference":1.2e-7}]}]}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/js.h"
 
 #define BINS 48
 #define PICTURE_ROWS 64
@@ -36,6 +37,33 @@ static const struct {
 };
 static const size_t stage_count = sizeof stages / sizeof stages[0];
 
+/* What a tensor is, in words; the first row whose prefix and ending fit. */
+static const struct {
+    const char *prefix, *ending, *title;
+} titles[] = {
+    {"input", "", "the pictures, a row each"},
+    {"z", "", "inputs × weights + biases"},
+    {"a", "", "z after the activation"},
+    {"logits", "", "a number a class"},
+    {"probabilities", "", "softmax of the logits"},
+    {"loss", "", "mean cross-entropy of the batch"},
+    {"grad/", "weight", "the loss by each weight"},
+    {"grad/", "bias", "the loss by each bias"},
+    {"new/", "", "after the step"},
+};
+
+static const char *title_of(const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++) {
+        size_t ending = strlen(titles[i].ending);
+        if (strncmp(name, titles[i].prefix, strlen(titles[i].prefix)) == 0 && length >= ending &&
+            strcmp(name + length - ending, titles[i].ending) == 0)
+            return titles[i].title;
+    }
+    return "";
+}
+
 static bool belongs(const char *name, size_t stage)
 {
     for (size_t i = 0; i < 4 && stages[stage].prefixes[i]; i++) {
@@ -64,6 +92,7 @@ static struct range range_of(const struct microscope_trace *traces, size_t count
         const struct named_tensor *tensor = state_dict_find(&traces[t].tensors, name);
         for (size_t i = 0; tensor && i < tensor->count; i++) {
             double value = values_of(tensor)[i];
+            if (!isfinite(value)) continue; /* weights that ran away */
             if (value < range.low) range.low = value;
             if (value > range.high) range.high = value;
         }
@@ -74,22 +103,26 @@ static struct range range_of(const struct microscope_trace *traces, size_t count
 
 static json_t *histogram(const struct microscope_trace *trace, const struct named_tensor *tensor, struct range range)
 {
-    size_t counts[BINS] = {0};
+    size_t counts[BINS] = {0}, lost = 0;
     double sum = 0, squares = 0, width = range.high - range.low;
     for (size_t i = 0; i < tensor->count; i++) {
         double value = values_of(tensor)[i];
+        if (!isfinite(value)) {
+            lost++;
+            continue;
+        }
         int bin = width > 0 ? (int)((value - range.low) / width * BINS) : 0;
         counts[bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin]++;
         sum += value;
         squares += value * value;
     }
-    double n = (double)(tensor->count ? tensor->count : 1), mean = sum / n, variance = squares / n - mean * mean;
+    double n = tensor->count > lost ? (double)(tensor->count - lost) : 1, mean = sum / n, variance = squares / n - mean * mean;
     char digest[HASH_HEX_SIZE];
     hash_bytes(tensor->values, tensor->count * sizeof(double), digest);
     json_t *bins = json_array();
     for (size_t i = 0; i < BINS; i++) json_array_append_new(bins, json_integer((json_int_t)counts[i]));
-    return json_pack("{s:s, s:o, s:f, s:f, s:s}", "engine", trace->id, "counts", bins, "mean", mean, "std",
-                     sqrt(variance > 0 ? variance : 0), "sha256", digest);
+    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:s}", "engine", trace->id, "counts", bins, "mean", js_real(mean), "std",
+                     js_real(sqrt(variance > 0 ? variance : 0)), "not_finite", (json_int_t)lost, "sha256", digest);
 }
 
 /* A picture of a matrix (a vector is one row), thinned out evenly when it is large. */
@@ -145,7 +178,7 @@ static json_t *tensor_to_json(const struct microscope_trace *traces, size_t coun
                                                          "max", isfinite(difference) ? json_real(difference) : json_null()));
         }
     }
-    return json_pack("{s:s, s:o, s:f, s:f, s:o, s:o?, s:o, s:o}", "name", model->name, "shape", shape, "low", range.low, "high",
+    return json_pack("{s:s, s:s, s:o, s:f, s:f, s:o, s:o?, s:o, s:o}", "name", model->name, "title", title_of(model->name), "shape", shape, "low", range.low, "high",
                      range.high, "histogram", histograms, "picture", picture(model), "differences", differences,
                      "max_difference", isfinite(most) ? json_real(most) : json_null());
 }

@@ -41,7 +41,7 @@ static void write_notebook_arguments(const char *set, const char *ending, struct
 static void write_arguments(const char *set, const char *ending, struct code_text *out)
 {
     code_line(out, NULL, "parser = argparse.ArgumentParser(description=__doc__)");
-    code_line(out, NULL, "parser.add_argument(\"--data-dir\", type=Path, default=\"data\", help=\"holds a folder %s\")", set);
+    code_line(out, NULL, "parser.add_argument(\"--data-dir\", type=Path, default=\"data\", help=\"holds %s/\")", set);
     code_line(out, "initial", "parser.add_argument(\"--initial\", help=\"start from these weights (.%s)\")", ending);
     code_line(out, "order", "parser.add_argument(\"--order\", help=\"take the samples in this order (.npy)\")");
     code_line(out, NULL, "args = parser.parse_args()");

@@ -38,10 +38,11 @@ export interface CodeDiff {
 
 export interface Tensor {
     name: string;
+    title: string; // what it is, in words
     shape: number[];
     low: number;
     high: number;
-    histogram: { engine: EngineId; counts: number[]; mean: number; std: number }[];
+    histogram: { engine: EngineId; counts: number[]; mean: number | null; std: number | null; not_finite: number }[];
     picture: { rows: number; columns: number; values: string };
     differences: { pair: string; max: number | null }[];
     max_difference: number | null;

@@ -9,13 +9,18 @@ import type { VNode } from 'preact';
 
 export type Language = 'python' | 'c' | 'bash';
 
+/** Long code may go on in the next line after one of these, and not within it. */
+const BREAKS = /^(\(|\.|=|->)$/;
+
 /** Tokens by line; a token that spans lines (a docstring, a comment) appears in each of them. */
 export function highlightLines(text: string, language: Language): (VNode | string)[][] {
     const lines: (VNode | string)[][] = [[]];
     const add = (piece: string, kind: string) =>
         piece.split('\n').forEach((part, i) => {
             if (i > 0) lines.push([]);
-            if (part) lines[lines.length - 1].push(kind ? <span class={`token ${kind}`}>{part}</span> : part);
+            const line = lines[lines.length - 1];
+            if (part) line.push(kind ? <span class={`token ${kind}`}>{part}</span> : part);
+            if (BREAKS.test(part)) line.push(<wbr />);
         });
     const walk = (stream: TokenStream, kind: string) => {
         for (const token of Array.isArray(stream) ? stream : [stream])

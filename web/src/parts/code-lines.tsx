@@ -37,8 +37,9 @@ export function CodeLines({ lines, other, ideas, numbers, language, label, lit }
                     const joined = idea !== null && !ideas[idea]?.only;
                     const mark = text.trim() === '' || said.has(text) ? '' : idea !== null && !joined ? 'alone' : 'differs';
                     const first = joined && lines[i - 1]?.idea !== idea;
+                    const indent = text.length - text.trimStart().length; // what does not fit goes on below, a little deeper
                     return (
-                        <span key={i} class={`line ${mark}`} data-idea={idea ?? undefined} data-lit={(idea !== null && shown.includes(idea)) || undefined}
+                        <span key={i} class={`line ${mark}`} style={{ '--indent': Math.min(indent, 16) + 4 }} data-idea={idea ?? undefined} data-lit={(idea !== null && shown.includes(idea)) || undefined}
                             onMouseEnter={() => light(idea)} onMouseLeave={() => light(null)}>
                             <span class="margin" aria-hidden="true">{first ? numbers.get(idea) : ''}</span>
                             {pieces[i]?.length ? pieces[i] : ' '}

@@ -57,18 +57,18 @@ function TensorView({ tensor, side }: { tensor: Tensor; side: number }) {
     const range = `${format.number(Number(tensor.low.toPrecision(3)))} … ${format.number(Number(tensor.high.toPrecision(3)))}`;
     return (
         <article class="tensor">
-            <h3><code>{tensor.name}</code> <span class="muted num">{single ? 'one number' : shapeText(tensor.shape)}</span></h3>
+            <h3><code>{tensor.name}</code> <span>{tensor.title}</span> <span class="muted num">{single ? 'one number' : shapeText(tensor.shape)}</span></h3>
             {!single && <TensorPicture tensor={tensor} side={side} />}
             <div class="scroll" tabIndex={0} role="group" aria-label={`${tensor.name} in each engine`}>
                 <table>
                     <thead><tr><th scope="col">Engine</th>{!single && <th scope="col">Values {range}</th>}<th scope="col" class="num">{single ? 'Value' : 'Mean'}</th>{!single && <th scope="col" class="num">Spread</th>}</tr></thead>
                     <tbody>
-                        {tensor.histogram.map(({ engine, counts, mean, std }) => (
+                        {tensor.histogram.map(({ engine, counts, mean, std, not_finite }) => (
                             <tr key={engine}>
                                 <th scope="row"><EngineName id={engine} /></th>
                                 {!single && <td><Histogram counts={counts} top={top} engine={engine} label={`How often which value occurs in ${tensor.name}, ${engineLook(engine).title}`} /></td>}
-                                <td class="num">{single ? mean.toPrecision(9) : format.number(mean)}</td>
-                                {!single && <td class="num">{format.number(std)}</td>}
+                                <td class="num">{not_finite > 0 ? `${not_finite} not finite` : mean === null ? '—' : single ? mean.toPrecision(9) : format.number(mean)}</td>
+                                {!single && <td class="num">{std === null ? '—' : format.number(std)}</td>}
                             </tr>
                         ))}
                     </tbody>
@@ -124,7 +124,7 @@ function Walk({ seen, stage, index, go }: { seen: Microscope; stage: StepStage; 
 function Seen({ seen, diff, numbers, dataset }: { seen: Microscope; diff: CodeDiff | null; numbers: Map<string, number>; dataset: string }) {
     const index = Math.max(0, seen.stages.findIndex(({ id }) => id === param('at')));
     const stage = seen.stages[index];
-    const go = (to: number) => to >= 0 && to < seen.stages.length && setParams({ at: to === 0 ? null : seen.stages[to].id });
+    const go = (to: number) => to >= 0 && to < seen.stages.length && setParams({ at: seen.stages[to].id });
     const set = findDataset(dataset);
     const side = set && set.rows === set.columns ? set.rows : 0;
     const failed = seen.engines.filter(({ error }) => error);
@@ -145,54 +145,76 @@ function Seen({ seen, diff, numbers, dataset }: { seen: Microscope; diff: CodeDi
     );
 }
 
-/** What was seen last stays while a person looks at other tabs. */
-const looking = signal<{ seen: Microscope | null; error: string; busy: boolean; dataset: string }>({ seen: null, error: '', busy: false, dataset: '' });
+/** What was seen last, and what was asked for; it stays while a person looks at other tabs. */
+const looking = signal<{ seen: Microscope | null; asked: string; error: string; busy: boolean; dataset: string }>({ seen: null, asked: '', error: '', busy: false, dataset: '' });
 
+interface Question {
+    settings: Settings;
+    engines: EngineId[];
+    batch: number;
+    run?: string;
+}
+
+async function look(question: Question) {
+    looking.value = { ...looking.value, busy: true, error: '' };
+    try {
+        const seen = await post<Microscope>('/api/microscope', { ...question, settings: { ...question.settings, from: null } });
+        looking.value = { seen, asked: JSON.stringify(question), error: '', busy: false, dataset: question.settings.dataset };
+        if (!seen.stages.some(({ id }) => id === param('at'))) setParams({ at: seen.stages[0].id });
+    } catch (error) {
+        looking.value = { ...looking.value, busy: false, error: (error as Error).message };
+    }
+}
+
+const integerParam = (name: string) => (/^\d{1,6}$/.test(param(name)) ? Number(param(name)) : 0);
+
+/** The address holds what to look at ("batch", "weights", "without") and, once the step was run, the stage ("at"). */
 export function MicroscopeView({ s, good, diff, numbers }: { s: Settings; good: boolean; diff: CodeDiff | null; numbers: Map<string, number> }) {
-    const [left, setLeft] = useState<EngineId[]>([]); // engines a person took out
-    const [batch, setBatch] = useState(0);
-    const [run, setRun] = useState('');
+    const [batch, setBatch] = useState(integerParam('batch'));
     const state = looking.value;
+    const without = param('without').split(',');
     const found = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
-    const engines = ENGINES.map(({ id }) => id).filter((id) => found(id) && !left.includes(id));
+    const engines = ENGINES.map(({ id }) => id).filter((id) => found(id) && !without.includes(id));
     const starts = newestRuns.value.filter((one) => one.files.length > 0).slice(0, 30);
-    const from = starts.find((one) => one.id === run);
+    const from = starts.find((one) => one.id === param('weights'));
     const badBatch = Number.isInteger(batch) && batch >= 0 && batch <= 65535 ? undefined : 'a whole number from 0';
-    const look = async (event: Event) => {
-        event.preventDefault();
-        looking.value = { ...looking.value, busy: true, error: '' };
-        try {
-            const used: Settings = from ? { ...from.settings, batch_size: s.batch_size, seed: s.seed } : { ...s };
-            const seen = await post<Microscope>('/api/microscope', { settings: { ...used, from: null }, engines, batch, ...(from ? { run: from.id } : {}) });
-            looking.value = { seen, error: '', busy: false, dataset: used.dataset };
-        } catch (error) {
-            looking.value = { ...looking.value, busy: false, error: (error as Error).message };
-        }
-    };
+    const able = good && engines.length > 0 && badBatch === undefined;
+    const used: Settings = from ? { ...from.settings, batch_size: s.batch_size, seed: s.seed } : s;
+    const question: Question = { settings: used, engines, batch, ...(from ? { run: from.id } : {}) };
+    // A link or a refresh that stood in mid-step runs the step again.
+    const again = able && param('at') !== '' && !state.seen && (param('weights') === '' || from !== undefined);
+    useEffect(() => {
+        if (again && !looking.value.busy) void look(question);
+    }, [again]);
+    const pick = (id: EngineId, on: boolean) =>
+        setParams({ without: ENGINES.map((engine) => engine.id).filter((one) => (one === id ? !on : without.includes(one))).join() });
     return (
         <>
             <Card class="look-card">
-                <form class="look" onSubmit={(event) => void look(event)}>
+                <form class="look" onSubmit={(event) => { event.preventDefault(); void look(question); }}>
                     <fieldset class="engine-picks">
                         <legend>Engines</legend>
                         <div class="row">
                             {ENGINES.map(({ id }) => (
                                 <label key={id} class="check">
-                                    <input type="checkbox" checked={engines.includes(id)} disabled={!found(id)}
-                                        onChange={(event) => setLeft(event.currentTarget.checked ? left.filter((one) => one !== id) : [...left, id])} />
+                                    <input type="checkbox" checked={engines.includes(id)} disabled={!found(id)} onChange={(event) => pick(id, event.currentTarget.checked)} />
                                     <EngineName id={id} />
                                     {system.value && !found(id) && <a href="/system">install</a>}
                                 </label>
                             ))}
                         </div>
                     </fieldset>
-                    <NumberField label="Batch" value={batch} problem={badBatch} onChange={setBatch} />
-                    <SelectField label="Weights" value={from ? run : ''} onChange={setRun}
+                    <NumberField label="Batch" value={batch} problem={badBatch}
+                        onChange={(value) => { setBatch(value); setParams({ batch: Number.isInteger(value) && value > 0 ? value : null }); }} />
+                    <SelectField label="Weights" value={from ? from.id : ''} onChange={(weights) => setParams({ weights })}
                         options={[{ value: '', label: 'the first ones, of the seed' }, ...starts.map((one) => ({ value: one.id, label: `trained: ${one.name}, ${one.engine}, ${format.time(one.created_at)}` }))]} />
-                    <Button type="submit" kind="main" disabled={state.busy || !good || engines.length === 0 || badBatch !== undefined}>{state.busy ? 'Looking…' : 'Run one step'}</Button>
+                    <Button type="submit" kind="main" disabled={state.busy || !able}>{state.busy ? 'Looking…' : 'Run one step'}</Button>
                 </form>
             </Card>
             {state.error && <Trouble>{state.error}</Trouble>}
+            {state.seen && able && !state.busy && state.asked !== JSON.stringify(question) && (
+                <p class="stale muted" role="status">What is below was seen with other settings: run the step to see these.</p>
+            )}
             {state.seen ? <Seen seen={state.seen} diff={diff} numbers={numbers} dataset={state.dataset} /> : (
                 <Card>
                     <Empty title="One batch, one step, every tensor">

@@ -2,6 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { codeAddress, programAddress, settingsWords, VOICES, type CodeDiff, type CodeStage, type Ideas, type Voice, type VoiceId } from '../lib/code';
 import { findDataset } from '../lib/dataset';
+import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
@@ -56,6 +57,10 @@ function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s
     );
 }
 
+/** A voice in a word; its language only where that tells the two apart. */
+const sideName = (diff: CodeDiff, side: 'left' | 'right') =>
+    diff.left.language === diff.right.language ? engineLook(diff[side].engine).title : diff[side].title;
+
 /** Ideas that are missing for the same reason, together. */
 function byReason(list: string[], ideas: Ideas) {
     const groups = new Map<string, string[]>();
@@ -85,14 +90,16 @@ function StageIdeas({ stage, diff, numbers }: { stage: CodeStage; diff: CodeDiff
             {(['left', 'right'] as const).map((side) => {
                 const only = alone.filter((idea) => diff.ideas[idea].only === side);
                 return only.length > 0 && (
-                    <p key={side} class="alone-words">
-                        <strong>Only in {diff[side].title}:</strong>{' '}
-                        {byReason(only, diff.ideas).map(([why, list]) => (
-                            <span key={why} onMouseEnter={() => (litIdeas.value = list)} onMouseLeave={() => light(null)}>
-                                {list.map((idea) => diff.ideas[idea].title).join(', ')}{why ? `: ${why}` : '.'}{' '}
-                            </span>
-                        ))}
-                    </p>
+                    <div key={side} class="alone-words">
+                        <h3>Only in {sideName(diff, side)}</h3>
+                        <ul>
+                            {byReason(only, diff.ideas).map(([why, list]) => (
+                                <li key={why} onMouseEnter={() => (litIdeas.value = list)} onMouseLeave={() => light(null)}>
+                                    <b>{list.map((idea) => diff.ideas[idea].title).join(', ')}</b>{why && `: ${why}`}
+                                </li>
+                            ))}
+                        </ul>
+                    </div>
                 );
             })}
         </div>
@@ -134,15 +141,11 @@ function RunItYourself({ diff, s }: { diff: CodeDiff; s: Settings }) {
         const file = engine === 'torch' ? 'model.py' : 'model_tf.py';
         return [`nnstudio code ${engine} ${words} --out ${file}`, `python ${file} --data-dir data`];
     });
-    const text = ['pip install -r requirements.txt', ...commands, '', '# the same training here, in C', `nnstudio train --engine torch,tensorflow ${words}`].join('\n');
+    const text = ['pip install -r requirements.txt', `nnstudio data export ${s.dataset} --out data`, ...commands, '', '# the same training here, in C', `nnstudio train --engine torch,tensorflow ${words}`].join('\n');
     return (
         <Card title="Run it yourself" aside={<><CopyButton text={() => text} /><a class="button" href="/api/code/requirements" download="requirements.txt">requirements.txt</a></>}>
             <CodeBlock text={text} language="bash" label="Commands for a terminal" />
-            <p class="muted">
-                {s.dataset === 'synthetic'
-                    ? 'The synthetic digits are drawn inside the studio; for the Python programs choose MNIST or another set that lies in files.'
-                    : <>The folder <code>data/{s.dataset}</code> holds the four IDX files of the set, plain or gzipped.</>}
-            </p>
+            <p class="muted">The export writes the set as four IDX files into <code>data/{s.dataset}</code>: what the programs read, without the studio.</p>
         </Card>
     );
 }
@@ -186,6 +189,7 @@ export function Code() {
     const view = param('view', 'code');
     const { value: diff, error } = useFetched<CodeDiff>(useLastGood(good ? codeAddress(left, right, s) : null));
     const numbers = numbersOf(diff);
+    useEffect(() => document.getElementById(location.hash.slice(1))?.scrollIntoView(), [diff !== null, view]);
     return (
         <Page title="Code Diff" about="The same network and its training, side by side, stage by stage: what you would write, and the C that really runs."
             actions={<Segmented name="View" value={view} onChange={(value) => setParams({ view: value === 'code' ? null : value })}
