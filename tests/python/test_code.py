@@ -337,6 +337,19 @@ def test_the_microscope_sees_one_step_in_all_engines(server, engines):
         assert all(sum(histogram["counts"]) == size for histogram in tensor["histogram"])
 
 
+def test_the_microscope_shows_numbers_that_ran_away(server, engines):
+    """Infinite numbers are no reason to show nothing: JSON has no word for them, so they are counted."""
+    settings = {"dataset": "mnist", "limit": 128, "epochs": 1, "lr": 1000, "weight_decay": 100}  # four steps: huge, still finite
+    run = server.json("/api/runs", {"engine": "native", "settings": settings, "name": "wild", "tags": []})["id"]
+    server.finished(run)
+    seen = server.json("/api/microscope", {"settings": settings, "engines": engines, "batch": 0, "run": run})
+    tensors = {tensor["name"]: tensor for stage in seen["stages"] for tensor in stage["tensors"]}
+    lost = tensors["new/fc1.weight"]["histogram"]
+    assert [histogram["engine"] for histogram in lost] == engines
+    assert all(histogram["not_finite"] + sum(histogram["counts"]) == 100352 for histogram in lost)
+    assert any(histogram["not_finite"] for tensor in tensors.values() for histogram in tensor["histogram"])
+
+
 def test_the_microscope_starts_from_a_runs_weights(server, bundles):
     run, _ = bundles["usual"]
     looked = {"settings": COMMON, "engines": ["native"], "batch": 0}

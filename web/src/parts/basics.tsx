@@ -164,9 +164,9 @@ export function Hash({ value }: { value: string }) {
     return <code class="hash" title={value}>{value}</code>;
 }
 
-export function CopyButton({ text, label = 'Copy' }: { text: () => string; label?: string }) {
+export function CopyButton({ text, label = 'Copy', disabled }: { text: () => string; label?: string; disabled?: boolean }) {
     return (
-        <Button onClick={(event) => {
+        <Button disabled={disabled} onClick={(event) => {
             const button = event.currentTarget;
             void navigator.clipboard.writeText(text()).then(() => {
                 button.textContent = 'Copied';

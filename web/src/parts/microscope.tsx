@@ -95,18 +95,22 @@ function StageCode({ stage, diff, numbers }: { stage: StepStage; diff: CodeDiff;
     );
 }
 
+const indexOf = (seen: Microscope, at: string) => Math.max(0, seen.stages.findIndex(({ id }) => id === at));
+
 function Walk({ seen, stage, index, go }: { seen: Microscope; stage: StepStage; index: number; go: (index: number) => void }) {
     useEffect(() => {
+        // Where it stands is asked at each key: a held key is faster than the drawing.
+        const step = (by: number) => go(indexOf(seen, param('at')) + by);
         const onKey = (event: KeyboardEvent) => {
             if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest('input, select, textarea, dialog, pre, .scroll')) return;
-            if (event.key === 'ArrowRight') go(index + 1);
-            else if (event.key === 'ArrowLeft') go(index - 1);
+            if (event.key === 'ArrowRight') step(1);
+            else if (event.key === 'ArrowLeft') step(-1);
             else return;
             event.preventDefault();
         };
         addEventListener('keydown', onKey);
         return () => removeEventListener('keydown', onKey);
-    });
+    }, [seen]);
     return (
         <nav class="walk" aria-label="Stages of the step">
             <Button disabled={index === 0} onClick={() => go(index - 1)}>← Back</Button>
@@ -122,7 +126,7 @@ function Walk({ seen, stage, index, go }: { seen: Microscope; stage: StepStage; 
 }
 
 function Seen({ seen, diff, numbers, dataset }: { seen: Microscope; diff: CodeDiff | null; numbers: Map<string, number>; dataset: string }) {
-    const index = Math.max(0, seen.stages.findIndex(({ id }) => id === param('at')));
+    const index = indexOf(seen, param('at'));
     const stage = seen.stages[index];
     const go = (to: number) => to >= 0 && to < seen.stages.length && setParams({ at: seen.stages[to].id });
     const set = findDataset(dataset);

@@ -1,5 +1,5 @@
 /* Code Diff: the same network in both frameworks, side by side, true to what runs; and one step under the microscope. */
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { codeAddress, programAddress, settingsWords, VOICES, type CodeDiff, type CodeStage, type Ideas, type Voice, type VoiceId } from '../lib/code';
 import { findDataset } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
@@ -33,11 +33,12 @@ function SettingsStrip({ s }: { s: Settings }) {
 }
 
 function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s: Settings }) {
-    const whole = useRef('');
+    const [whole, setWhole] = useState(''); // fetched ahead: a browser lets a page copy only right after the click
     const address = programAddress(voice.id, 'file', s);
     useEffect(() => {
         const stop = new AbortController();
-        void fetch(address, { signal: stop.signal }).then((answer) => answer.text()).then((text) => (whole.current = text), () => {});
+        setWhole('');
+        void fetch(address, { signal: stop.signal }).then((answer) => (answer.ok ? answer.text() : '')).then(setWhole, () => {});
         return () => stop.abort();
     }, [address]);
     return (
@@ -49,7 +50,7 @@ function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s
                 </select>
             </label>
             <div class="row">
-                <CopyButton text={() => whole.current} />
+                <CopyButton text={() => whole} disabled={!whole} />
                 <a class="button" href={address} download={voice.file}>{voice.file}</a>
                 {voice.language === 'python' && <a class="button" href={programAddress(voice.id, 'notebook', s)} download={voice.file.replace('.py', '.ipynb')}>Notebook</a>}
             </div>
@@ -171,10 +172,10 @@ function Bundle() {
     );
 }
 
-/** The last address that good settings gave, so that a half-typed number does not empty the page. */
-function useLastGood(address: string | null) {
-    const last = useRef(address);
-    if (address !== null) last.current = address;
+/** The last settings that were good, so that a half-typed number does not empty the page. */
+function useLastGood(s: Settings | null) {
+    const last = useRef(s);
+    if (s !== null) last.current = s;
     return last.current;
 }
 
@@ -187,7 +188,8 @@ export function Code() {
     const left = voiceParam('left');
     const right = voiceParam('right');
     const view = param('view', 'code');
-    const { value: diff, error } = useFetched<CodeDiff>(useLastGood(good ? codeAddress(left, right, s) : null));
+    const shown = useLastGood(good ? s : null);
+    const { value: diff, error } = useFetched<CodeDiff>(shown && codeAddress(left, right, shown));
     const numbers = numbersOf(diff);
     useEffect(() => document.getElementById(location.hash.slice(1))?.scrollIntoView(), [diff !== null, view]);
     return (
@@ -197,12 +199,12 @@ export function Code() {
             {error && <Trouble>{error}</Trouble>}
             {s && <SettingsStrip s={s} />}
             {view === 'step' && s && <MicroscopeView s={s} good={good} diff={diff} numbers={numbers} />}
-            {view !== 'step' && s && diff && (
+            {view !== 'step' && shown && diff && (
                 <>
                     <div class="card code-card">
                         <div class="sides voices">
-                            <VoiceHead side="left" voice={diff.left} s={s} />
-                            <VoiceHead side="right" voice={diff.right} s={s} />
+                            <VoiceHead side="left" voice={diff.left} s={shown} />
+                            <VoiceHead side="right" voice={diff.right} s={shown} />
                         </div>
                         <p class="muted code-key">
                             <span class="key-mark differs" /> differs <span class="key-mark alone" /> only on this side <span class="key-mark joined">7</span> the same idea on both sides: point at a line to see its other half
@@ -210,7 +212,7 @@ export function Code() {
                         {diff.stages.map((stage, i) => <Stage key={stage.id} stage={stage} diff={diff} number={i + 1} numbers={numbers} />)}
                     </div>
                     <div class="halves take-away">
-                        <RunItYourself diff={diff} s={s} />
+                        <RunItYourself diff={diff} s={shown} />
                         <Bundle />
                     </div>
                 </>
