@@ -1,9 +1,6 @@
 /* The training program in TensorFlow with Keras: declarative, defined and then run. */
 #include "code/text.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "code/python.h"
 
 static void write_data(const struct code_subject *subject, struct code_text *out)
@@ -43,14 +40,14 @@ static void write_decay(double weight_decay, struct code_text *out)
 static void write_layer(const struct job *job, uint32_t index, uint32_t inputs, uint32_t outputs, struct code_text *out)
 {
     bool last = index == job->hidden_count;
-    char activation[48] = "", extras[64] = "";
+    const char *decay = job->optimizer.weight_decay > 0 ? ", **decay" : "";
+    char activation[48] = "", init[48] = "";
     if (!last && job->activation != ACTIVATION_NONE)
         snprintf(activation, sizeof activation, "activation=\"%s\", ", activation_name(job->activation));
-    if (job->init == INIT_TORCH) snprintf(extras, sizeof extras, ", **torch_init(%u)", inputs);
-    if (job->optimizer.weight_decay > 0) strcat(extras, ", **decay");
+    if (job->init == INIT_TORCH) snprintf(init, sizeof init, ", **torch_init(%u)", inputs);
     if (last) code_line(out, "layer", "    # logits: the loss does the softmax");
-    code_line(out, last ? "layer" : "activation", "    keras.layers.Dense(%u, %sname=\"fc%u\"%s),", outputs, activation, index + 1,
-              extras);
+    code_line(out, last ? "layer" : "activation", "    keras.layers.Dense(%u, %sname=\"fc%u\"%s%s),", outputs, activation, index + 1,
+              init, decay);
 }
 
 static void write_network(const struct code_subject *subject, struct code_text *out)
