@@ -150,7 +150,7 @@ static int run(int argc, char **argv)
         {"count", OPTION_U32, &words.count, "N", "show: how many samples (10)"},
         {"seed", OPTION_U64, &words.seed, "N", "show: which ones (0)"},
         {"label", OPTION_U32, &words.label, "L", "show: only of this class"},
-        {"out", OPTION_TEXT, &words.out, "DIR", "export: where to make the folder NAME with the four IDX files"},
+        {"out", OPTION_TEXT, &words.out, "DIR", "export: where to make NAME/ with four IDX files"},
         {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
         {"json", OPTION_FLAG, &words.json, NULL, "list: one JSON object a line instead of text"},
@@ -181,7 +181,8 @@ const struct command command_data = {
     .name = "data",
     .run = run,
     .summary = "list, fetch, look at and give away data sets",
-    .usage = "list | fetch NAME | show NAME [--count 10] [--seed S] [--label L] | export NAME --out DIR",
+    .usage = "list | fetch NAME | show NAME [--count 10] [--seed S] [--label L]\n"
+             "       nnstudio data export NAME --out DIR",
     .arguments_min = 1,
     .arguments_max = 2,
 };
