@@ -260,6 +260,7 @@ static int find_file(const struct studio *studio, struct store *store, const cha
     if (store_file_path(store, run, name, path, &ignored) == 0) {
         if (file_exists(*path)) return 0;
         free(*path);
+        *path = NULL; /* the caller frees it */
     }
     if (store_model_file(store, run, &source, sha256, error)) return -1;
     status = modelfile_read(source, &options, &model, error);
@@ -272,6 +273,7 @@ static int find_file(const struct studio *studio, struct store *store, const cha
     model_destroy(model);
     if (!status) return 0;
     free(*path);
+    *path = NULL; /* the caller frees it */
     return -1;
 }
 

@@ -224,3 +224,24 @@ def test_two_servers_on_one_home(serve):
     run = one.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": 3}}, status=201)["id"]
     seen = listener.until(lambda kind, data: kind == "run" and data["id"] == run and data["state"] == "finished")
     assert len(losses_of(seen, run)) == 375
+
+
+def test_a_model_that_cannot_be_converted_for_registering(serve, home):
+    """Two ways to fail while the run's file is made into another format; either is told, and the server lives."""
+    server = serve()
+    run = server.post("/api/runs", {"engine": "native", "settings": {**SETTINGS, "epochs": 1}}, status=201)["id"]
+    server.wait(run, "finished")
+    (home / "registrations").write_text("a file where a folder should be")
+    body = {"run": run, "format": "h5", "target": "local"}
+
+    def register():
+        task = server.post("/api/registry/registrations", body, status=202)["task"]
+        wait_until(lambda: server.get(f"/api/tasks/{task}")["state"] != "running")
+        return server.get(f"/api/tasks/{task}")
+
+    first = register()
+    assert first["state"] == "failed" and "registrations" in first["error"]
+    for file in home.rglob("*.safetensors"):
+        file.write_bytes(b"damaged")
+    assert register()["state"] == "failed"
+    assert server.get("/api/system")["version"] and server.process.poll() is None
