@@ -113,7 +113,7 @@ static int read_real(const struct cli_option *option, const char *text, double *
 
 static int store(const struct cli_option *option, const char *text)
 {
-    uint64_t whole;
+    uint64_t whole = 0;
     int status = CLI_GO_ON;
     struct cli_list *list = option->target;
     switch (option->type) {

@@ -31,6 +31,7 @@ static void *pair_read(void *argument)
     struct pair *pair = argument;
     pair->status = -1;
     if (idx_read_labels(pair->labels, &pair->read_labels, &pair->error)) return NULL;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): pair_free() has it all */
     if (idx_read_images(pair->images, pair->limit, &pair->read_images, &pair->error)) return NULL;
     if (pair->read_images.count != pair->read_labels.count) {
         error_set(&pair->error, ERROR_INPUT, "%s has %u images but %s has %u labels: they are not a pair", pair->images,

@@ -99,7 +99,8 @@ static bool try_python_on_path(const struct search *search)
         if (length > 0 && snprintf(program, sizeof program, "%.*s/python3", (int)length, path) < (int)sizeof program &&
             file_exists(program)) {
             bool resolved = realpath(program, real) != NULL;
-            bool named = path_cut_last(program) && path_cut_last(program);
+            bool named = path_cut_last(program);
+            named = named && path_cut_last(program); /* bin, and the prefix */
             if (named && try_prefix(search, program)) return true;
             /* Debian keeps what pip installs for everybody in /usr/local. */
             if (named && strcmp(program, "/usr") == 0 && try_prefix(search, "/usr/local")) return true;

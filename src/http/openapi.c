@@ -74,7 +74,7 @@ static const char *lower(const char *method)
     static const char *const pairs[][2] = {{"GET", "get"}, {"POST", "post"}, {"PUT", "put"}, {"PATCH", "patch"}, {"DELETE", "delete"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (strcmp(pairs[i][0], method) == 0) return pairs[i][1];
-    CHECK(!"a method of the table");
+    CHECK(false && "a method of the table");
     return "";
 }
 

@@ -54,7 +54,7 @@ const char *call_path(const struct call *call, const char *name)
     size_t length = strlen(name);
     for (int i = 0; i < call->path_count; i++)
         if (strncmp(call->path_names[i], name, length) == 0 && call->path_names[i][length] == '}') return call->path_values[i];
-    CHECK(!"a part of the route's path");
+    CHECK(false && "a part of the route's path");
     return "";
 }
 

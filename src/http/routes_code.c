@@ -22,7 +22,7 @@ static const struct code_voice *find_voice(const char *id)
 {
     for (size_t i = 0; i < code_voice_count; i++)
         if (strcmp(code_voices[i]->id, id) == 0) return code_voices[i];
-    CHECK(!"a voice of the parameter's choices");
+    CHECK(false && "a voice of the parameter's choices");
     return NULL;
 }
 

@@ -307,7 +307,7 @@ static int batch_json(const struct studio *studio, const struct dataset *dataset
     size_t image = (size_t)dataset->rows * dataset->columns;
     size_t batch = (size_t)question->batch_size < split->count ? (size_t)question->batch_size : split->count;
     uint32_t *order = malloc(split->count * sizeof *order);
-    double *values = malloc(batch * image * sizeof *values);
+    double *values = calloc(batch * image, sizeof *values);
     json_t *indices = json_array(), *digest = NULL, *engines = NULL;
     int status = -1;
     if (!order || !values || !batch) {

@@ -147,7 +147,6 @@ static void host_of(const char *url, char *out, size_t size)
     size_t length = strcspn(start, "/?#");
     const char *at = memchr(start, '@', length);
     if (at) {
-        length -= (size_t)(at + 1 - start);
         start = at + 1;
     }
     if (*start == '[') {
