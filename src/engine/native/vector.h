@@ -138,7 +138,7 @@ INLINE vec hyperbolic_tangent(vec x)
 
 INLINE vec square_root(vec v)
 {
-    vec out;
+    vec out = v; /* every lane is replaced */
     for (size_t i = 0; i < LANES; i++) out[i] = sqrtf(v[i]);
     return out;
 }
