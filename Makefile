@@ -2,7 +2,7 @@
 # Both `make run` and `make test` set up a fresh Debian or Ubuntu machine by themselves.
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test bench lint format screenshots clean
+.PHONY: help build run test bench fuzz lint format screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,10 @@ test: ## all tests; ONE=name runs one, SANITIZE=1 runs the C tests under address
 bench: ## speed and memory beside the frameworks in Python, in one run
 	@scripts/bootstrap bench
 	@scripts/bench
+
+fuzz: ## what breaks a reader? libFuzzer, SECONDS_EACH=60 for each; TARGETS="pth csv"
+	@scripts/bootstrap test
+	@scripts/fuzz $(TARGETS)
 
 lint: ## clang, clang-tidy, the house rules, tsc
 	@scripts/bootstrap test

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import struct
@@ -199,3 +200,16 @@ def test_results_go_out_and_progress_goes_beside(studio):
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["torch", "torch", "native", "native"]
     assert "files: models/simple_nn.pth, models/simple_nn.safetensors" in result.stdout.splitlines()
     assert studio("train", "--engine", "native", *SMALL, "--epochs", 1, "--json").stderr == ""
+
+
+def test_the_guide_tells_what_there_is(studio):
+    guide = (pathlib.Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    told = set()
+    for line in re.findall(r"^build/nnstudio (.*)", guide, re.M):
+        command, *words = line.split("#")[0].split("&&")[0].split()
+        told.add(command)
+        help_text = studio(command, "--help").stdout
+        for word in words:
+            if word.startswith("--"):
+                assert f"  {word} " in help_text, line
+    assert told == set(OPTIONS) - {"serve"}
