@@ -44,7 +44,7 @@ static const struct {
     {CODE_STEP, "torch_forward", "forward_pass"},
     {CODE_STEP, "apply_network", "forward_pass"},
     {CODE_STEP, "criterion", "loss_value"},
-    {CODE_STEP, "measure", "loss_value"},
+    {CODE_STEP, "measure", "backward"},
     {CODE_STEP, "torch_backward", "backward"},
     {CODE_STEP, "optimizer_step", "update"},
     {CODE_STEP, "update(", "update"},

@@ -1,6 +1,7 @@
 """Code Diff: the Python that is given away runs unchanged, gives the studio's numbers, and what it saves comes back."""
 
 import ast
+import hashlib
 import json
 import pathlib
 import re
@@ -335,6 +336,37 @@ def test_the_microscope_sees_one_step_in_all_engines(server, engines):
         for n in tensor["shape"]:
             size *= n
         assert all(sum(histogram["counts"]) == size for histogram in tensor["histogram"])
+
+
+def test_each_stage_of_the_step_has_lines_in_each_voice(server):
+    seen = server.json("/api/microscope", {"settings": {"limit": 64, "hidden": [8]}, "engines": ["native"], "batch": 0})
+    for left, right in (("torch.python", "tensorflow.python"), ("torch.c", "tensorflow.c")):
+        stages = {stage["id"]: stage for stage in server.json(f"/api/code?left={left}&right={right}&hidden=8")["stages"]}
+        for stage in seen["stages"]:
+            for side, voice in (("left", left), ("right", right)):
+                lit = [line for line in stages[stage["code_stage"]][side] if line["idea"] in stage["ideas"]]
+                assert lit, f"{stage['id']} lights nothing in {voice}"
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_microscopes_step_is_the_step_that_trains(server, engines, optimizer, tmp_path):
+    """A run of one single step ends with the very weights, to the last bit, that the microscope shows."""
+    from safetensors.numpy import load_file
+
+    settings = {"dataset": "mnist", "limit": 32, "epochs": 1, "hidden": [16], "optimizer": optimizer, "threads": 1}
+    seen = server.json("/api/microscope", {"settings": settings, "engines": engines, "batch": 0})
+    (update,) = (stage for stage in seen["stages"] if stage["id"] == "update")
+    runs = {engine: server.json("/api/runs", {"engine": engine, "settings": settings, "name": "one-step", "tags": []})["id"] for engine in engines}
+    for engine, run in runs.items():
+        server.finished(run)
+        (tmp_path / "run.zip").write_bytes(server.call(f"/api/runs/{run}/bundle"))
+        with zipfile.ZipFile(tmp_path / "run.zip") as archive:
+            archive.extract("one-step.safetensors", tmp_path)
+        weights = load_file(tmp_path / "one-step.safetensors")
+        assert {f"new/{name}" for name in weights} == {tensor["name"] for tensor in update["tensors"]}
+        for tensor in update["tensors"]:
+            (here,) = (histogram["sha256"] for histogram in tensor["histogram"] if histogram["engine"] == engine)
+            assert hashlib.sha256(weights[tensor["name"][4:]].astype("<f8").tobytes()).hexdigest() == here, (engine, tensor["name"])
 
 
 def test_the_microscope_shows_numbers_that_ran_away(server, engines):

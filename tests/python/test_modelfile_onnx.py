@@ -116,6 +116,40 @@ def test_matmul_and_add(studio, tmp_path, raw, dtype):
     assert said["input"] == [4, 4] and "softmax" in said["metadata"]["note"]
 
 
+@pytest.mark.parametrize("transposed", [0, 1])
+@pytest.mark.parametrize("bias", [True, False])
+def test_flatten_and_gemm(studio, tmp_path, transposed, bias):
+    """Weights either way round, with and without a bias, float attributes spelled out, a Flatten before."""
+    state = random_state((16, 5, 3))
+    if not bias:
+        state["fc1.bias"] = np.zeros(5, "f4")
+    first = state["fc1.weight"] if transposed else np.ascontiguousarray(state["fc1.weight"].T)
+    nodes = [
+        helper.make_node("Flatten", ["pixels"], ["flat"], axis=1),
+        helper.make_node("Gemm", ["flat", "w1"] + ["b1"] * bias, ["a"], alpha=1.0, beta=1.0, transB=transposed),
+        helper.make_node("Sigmoid", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "w2", "b2"], ["out"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 1, 4, 4])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 3])],
+        [numpy_helper.from_array(value, name) for name, value in
+         {"w1": first, "w2": state["fc2.weight"], "b2": state["fc2.bias"], **({"b1": state["fc1.bias"]} if bias else {})}.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, tmp_path / "gemm.onnx")
+    assert_holds(studio, tmp_path / "gemm.onnx", state, ["sigmoid", "none"], tmp_path)
+    assert inspect(studio, tmp_path / "gemm.onnx")["input"] == [4, 4]
+
+
+@pytest.mark.parametrize("factor", [{"alpha": 0.5}, {"beta": 2.0}, {"transA": 1}])
+def test_a_gemm_that_does_more_is_refused(studio, tmp_path, factor):
+    nodes = lambda nodes: nodes[:2] + [helper.make_node("Gemm", ["flat", "w1", "b1"], ["b"], name="odd", **factor)] + nodes[4:]
+    (tmp_path / "odd.onnx").write_bytes(tf_like(random_state((16, 5, 3)), nodes=nodes).SerializeToString())
+    refused(studio, "inspect", tmp_path / "odd.onnx", words="\"odd\" is a Gemm with factors or a transposed input")
+
+
 def with_node(index, node):
     return lambda nodes: nodes[:index] + [node] + nodes[index:]
 

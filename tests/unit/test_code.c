@@ -135,6 +135,30 @@ static void a_comparison_joins_ideas_and_names_what_has_no_counterpart(void **st
     json_decref(value);
 }
 
+/* Whatever stands in one voice alone, the reader is told why. */
+static void each_lonely_idea_has_a_reason(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 4; variant++) {
+        struct job job = seed_job();
+        const struct code_subject subject = {.job = &job, .inputs = 784, .classes = 10};
+        job.init = variant & 1 ? INIT_KERAS : INIT_TORCH;
+        job.optimizer.weight_decay = variant & 2 ? 0.1 : 0;
+        for (size_t i = 0; i < code_voice_count * code_voice_count; i++) {
+            const struct code_voice *left = code_voices[i / code_voice_count], *right = code_voices[i % code_voice_count];
+            json_t *value = code_compare(left, right, &subject), *idea;
+            const char *name;
+            assert_non_null(value);
+            json_object_foreach(json_object_get(value, "ideas"), name, idea)
+            {
+                if (json_is_null(json_object_get(idea, "only")) || json_is_string(json_object_get(idea, "why"))) continue;
+                fail_msg("%s of %s and %s: no reason why one lacks it", name, left->id, right->id);
+            }
+            json_decref(value);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +166,7 @@ int main(void)
         cmocka_unit_test(numbers_read_as_python),
         cmocka_unit_test(the_shown_c_is_the_built_c),
         cmocka_unit_test(both_engines_show_their_c),
+        cmocka_unit_test(each_lonely_idea_has_a_reason),
         cmocka_unit_test(a_comparison_joins_ideas_and_names_what_has_no_counterpart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
