@@ -63,7 +63,7 @@ class Azure:
         self.device_interval, self.device_expires = 1, 900
         self.identity_faults = []  # statuses that the identity service answers before it works
         self.identity_log = []  # (path, query, the header that opened it)
-        self.tokens = 0
+        self.issued = []  # every token and signature that was given out
         self.blob_endpoint = None
 
     # ---- Entra ID
@@ -91,8 +91,8 @@ class Azure:
                 return 400, {"error": "invalid_grant", "error_description": "AADSTS70000"}
         else:
             return 400, {"error": "unsupported_grant_type"}
-        self.tokens += 1
         answer = {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": make_token(audience)}
+        self.issued.append(answer["access_token"])
         if grant in ("authorization_code", "refresh_token") or grant.endswith("device_code"):
             answer["refresh_token"] = "refresh-token-that-nobody-may-see"
         return 200, answer
@@ -121,7 +121,9 @@ class Azure:
             if self.secrets == "key":
                 return 200, {"secretsType": "AccountKey", "key": KEY}
             seconds = self.sas_seconds.pop(0) if len(self.sas_seconds) > 1 else self.sas_seconds[0]
-            return 200, {"secretsType": "Sas", "sasToken": make_sas("cont", "racwl", seconds)}
+            sas = make_sas("cont", "racwl", seconds)
+            self.issued.append(dict(urllib.parse.parse_qsl(sas))["sig"])
+            return 200, {"secretsType": "Sas", "sasToken": sas}
         if tail == "/models":
             return 200, {"value": [self.model("GET", name, None, False, query, None)[1] for name, versions in self.models.items() if versions]}
         match = re.fullmatch(r"/models/([^/]+)(?:/versions(?:/([^/]+))?)?", tail)
