@@ -31,7 +31,7 @@ static int list_versions(const struct registry_target *target, const struct regi
             print_version(version);
         }
     }
-    if (!as_json && json_array_size(list) == 0) fprintf(stderr, "%s%s: %s\n", name ? "no version of " : "nothing is registered", name ? name : "", target->title);
+    if (!as_json && json_array_size(list) == 0) fprintf(stderr, "no %s%s is registered %s\n", name ? "version of " : "model", name ? name : "", target->where);
     json_decref(list);
     return 0;
 }

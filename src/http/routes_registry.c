@@ -246,7 +246,7 @@ static void delete_sign_in(struct studio *studio, struct call *call)
 /* The run's model in the format asked for: the file its engine wrote, or that one converted. malloc'd. */
 static int find_file(const struct studio *studio, struct store *store, const char *run, const char *format, char **path, struct error *error)
 {
-    struct run_record *record = malloc(sizeof *record);
+    struct run_record *record = calloc(1, sizeof *record);
     struct model *model;
     char name[200], sha256[65], folder[4200], *source;
     if (!record) return error_set_memory(error, "a run");
@@ -333,7 +333,7 @@ static int check_registration(const json_t *body, char subject[160], char title[
         js_need_string(body, "format", &format, error) || registry_target_need(id, &target, error))
         return -1;
     snprintf(subject, 160, "%.60s %.12s %.10s", run, format, id);
-    snprintf(title, 160, "Register the .%.12s in %s", format, target->title);
+    snprintf(title, 160, "Register the .%.12s %s", format, target->where);
     return 0;
 }
 

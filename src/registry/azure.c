@@ -269,7 +269,8 @@ static json_t *describe(const struct registry_options *options)
     return json_pack("{s:b, s:o, s:s?, s:s?, s:s?, s:s?, s:o, s:s?}", "ready", (int)found, "place",
                      found ? json_sprintf("%s", workspace.name) : json_null(), "subscription_id", found ? workspace.subscription : NULL,
                      "resource_group", found ? workspace.resource_group : NULL, "workspace_name", found ? workspace.name : NULL, "found_in",
-                     found ? workspace.found_in : NULL, "sign_in", ways, "problem", found ? NULL : error.message);
+                     found ? workspace.found_in : NULL, "sign_in", ways, "problem",
+                     found || error.code == ERROR_NOT_FOUND ? NULL : error.message);
 }
 
 /* A model of the workspace, as the newest of its versions. The list tells neither tags nor hash of that. */
@@ -435,6 +436,7 @@ out:
 const struct registry_target registry_azure = {
     .id = "azure",
     .title = "Azure ML",
+    .where = "in Azure ML",
     .describe = describe,
     .check = check,
     .publish = publish,

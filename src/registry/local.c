@@ -308,6 +308,7 @@ static int pull(const struct registry_options *options, const char *name, const 
 const struct registry_target registry_local = {
     .id = "local",
     .title = "This machine",
+    .where = "on this machine",
     .describe = describe,
     .check = check,
     .publish = publish,

@@ -441,8 +441,10 @@ static json_t *describe(const struct registry_options *options)
 {
     char uri[512];
     struct error error;
+    const char *set = getenv("MLFLOW_TRACKING_URI");
     bool ready = mlflow_tracking_uri(options, uri, &error) == 0;
-    return json_pack("{s:b, s:s?, s:[], s:s?}", "ready", (int)ready, "place", ready ? uri : NULL, "sign_in", "problem", ready ? NULL : error.message);
+    bool wrong = !ready && ((options->tracking_uri && *options->tracking_uri) || (set && *set));
+    return json_pack("{s:b, s:s?, s:[], s:s?}", "ready", (int)ready, "place", ready ? uri : NULL, "sign_in", "problem", wrong ? error.message : NULL);
 }
 
 /* The newest of a model's versions: the answer has one for each stage. */
@@ -585,6 +587,7 @@ out:
 const struct registry_target registry_mlflow = {
     .id = "mlflow",
     .title = "MLflow",
+    .where = "in MLflow",
     .describe = describe,
     .check = check,
     .publish = publish,

@@ -33,8 +33,8 @@ static void find_authorization(char *out, size_t size)
         char plain[1024];
         int length = snprintf(plain, sizeof plain, "%s:%s", user, password);
         if (length < 0 || (size_t)length >= sizeof plain || (size_t)length * 4 / 3 + 16 > size) return;
-        memcpy(out, "Basic ", 6);
-        EVP_EncodeBlock((unsigned char *)out + 6, (const unsigned char *)plain, length);
+        int start = snprintf(out, size, "Basic ");
+        EVP_EncodeBlock((unsigned char *)out + start, (const unsigned char *)plain, length);
         explicit_bzero(plain, sizeof plain);
     }
 }

@@ -48,9 +48,9 @@ struct registry_watch {
 };
 
 struct registry_target {
-    const char *id, *title; /* "azure", "Azure ML" */
+    const char *id, *title, *where; /* "azure", "Azure ML", "in Azure ML" */
     /* What was found, for people: {"ready":bool,"place":"…","sign_in":[{"id","title","found","available","interactive"}],
-     * "problem":"…"|null}. New reference. Asks no server. */
+     * "problem":"…"|null: what is wrong with what was given}. New reference. Asks no server. */
     json_t *(*describe)(const struct registry_options *options);
     /* Refuses what could never work (names, missing settings) before any request. */
     int (*check)(const struct registry_options *options, const struct registry_request *request, struct error *error);

@@ -146,9 +146,7 @@ static void host_of(const char *url, char *out, size_t size)
     start = start ? start + 3 : url;
     size_t length = strcspn(start, "/?#");
     const char *at = memchr(start, '@', length);
-    if (at) {
-        start = at + 1;
-    }
+    if (at) start = at + 1;
     if (*start == '[') {
         start++;
         length = strcspn(start, "]");

@@ -145,6 +145,22 @@ def test_many_at_once_make_as_many_versions(binary, models, home, tmp_path):
     assert sorted(os.listdir(home / "registry" / "m")) == [str(i + 1) for i in range(len(files))]
 
 
+def test_a_run_whose_file_is_gone_cannot_be_registered(serve, home):
+    """Found by clang-tidy: the path was freed twice."""
+    server = serve()
+    run = server.post("/api/runs", {"engine": "native", "settings": {"dataset": "synthetic", "limit": 64, "epochs": 1}}, status=201)
+    server.wait(run["id"], "finished")
+    gone = [file.unlink() for file in home.rglob("*.safetensors")]
+    assert gone
+    for format in ("safetensors", "pth"):
+        task = server.post("/api/registry/registrations", {"target": "local", "run": run["id"], "format": format}, status=202)["task"]
+        until = time.monotonic() + 60
+        while (now := server.get(f"/api/tasks/{task}"))["state"] == "running" and time.monotonic() < until:
+            time.sleep(0.05)
+        assert now["state"] == "failed" and now["error"]
+    assert server.get("/api/registry/registrations")["registrations"] == []
+
+
 def test_a_server_that_was_killed_tells_what_was_cut_and_goes_on(studio, serve, cloud, models, home, tmp_path):
     (home / ".azureml").mkdir(parents=True)
     (home / ".azureml" / "config.json").write_text(cloud.config.read_text())

@@ -55,3 +55,5 @@ const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', h
 export const time = (milliseconds: Maybe) => (known(milliseconds) ? DAY.format(milliseconds) : NOTHING);
 export const clock = (milliseconds: number) => new Date(milliseconds).toLocaleTimeString('en-GB');
 export const shortHash = (hash: string) => `${hash.slice(0, 12)}…`;
+/** The server's words, which begin small and end without a stop, as a sentence of the page. */
+export const sentence = (words: string) => words.slice(0, 1).toUpperCase() + words.slice(1) + (/[.!?)]$/.test(words) ? '' : '.');

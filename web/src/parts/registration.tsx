@@ -5,7 +5,8 @@ import type { Registered, RegisterResult, RegistrationRow, Task } from '../lib/t
 import { Button, Card, CopyButton, Empty, Hash, Progress, Trouble } from './basics';
 import { toastError } from './toast';
 
-const TARGET_TITLES = { azure: 'Azure ML', mlflow: 'MLflow', local: 'This machine' };
+export const TARGET_TITLES = { azure: 'Azure ML', mlflow: 'MLflow', local: 'This machine' };
+export const TARGET_PLACES = { azure: 'in Azure ML', mlflow: 'in MLflow', local: 'on this machine' };
 const MARKS = { running: '▸', finished: '✓', failed: '!', cancelled: '■' };
 const BADGES = { running: 'running', finished: 'finished', failed: 'failed', cancelled: 'stopped' };
 
@@ -36,7 +37,7 @@ export function ReadBack({ value }: { value: Registered }) {
             {value.link && <><dt>See it at</dt><dd><a href={value.link} target="_blank" rel="noreferrer">{TARGET_TITLES[value.target]}</a></dd></>}
             <dt>File</dt><dd><code class="path">{value.uri}</code></dd>
             <dt>SHA-256</dt><dd class="row"><Hash value={value.sha256} /><CopyButton text={() => value.sha256} /></dd>
-            <dt>At</dt><dd class="num">{format.time(value.created_at)}</dd>
+            <dt>When</dt><dd class="num">{format.time(value.created_at)}</dd>
         </dl>
     );
 }
@@ -67,9 +68,9 @@ export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () =>
                 </>
             )}
             {running && result?.prompt && <SignInPrompt prompt={result.prompt} />}
-            {task.error && <Trouble action={<Button onClick={onAgain}>Try again</Button>}>{task.error} What was done is kept: another try goes on from there.</Trouble>}
+            {task.error && <Trouble action={<Button onClick={onAgain}>Try again</Button>}>{format.sentence(task.error)} What was done is kept: another try goes on from there.</Trouble>}
             {task.state === 'cancelled' && <p class="note">Cancelled. What was done is kept: registering again goes on from there.</p>}
-            {result?.registration && <p class="read-back-title"><strong>Registered.</strong> Read back from {TARGET_TITLES[result.registration.target]}:</p>}
+            {result?.registration && <p class="read-back-title"><strong>Registered.</strong> As it was read back from {result.registration.target === 'local' ? 'the disk' : TARGET_TITLES[result.registration.target]}:</p>}
             {result?.registration && <ReadBack value={result.registration} />}
             {result && result.steps.length > 0 && <Steps result={result} running={running} />}
         </Card>

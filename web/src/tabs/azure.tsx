@@ -9,7 +9,7 @@ import { newestRuns, tasks } from '../lib/studio';
 import type { RegisterResult, RegistrationRow, Run, Target, TargetId, Targets, Task, Workspace } from '../lib/types';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { Field, SelectField, TextField } from '../parts/fields';
-import { RegistrationHistory, RegistrationView, SignInPrompt } from '../parts/registration';
+import { RegistrationHistory, RegistrationView, SignInPrompt, TARGET_PLACES } from '../parts/registration';
 import { toastError } from '../parts/toast';
 
 const FORMATS = [
@@ -17,6 +17,8 @@ const FORMATS = [
     { value: 'h5', label: '.h5', title: 'Keras model' },
 ] as const;
 type Format = (typeof FORMATS)[number]['value'];
+
+const TARGET_SHORT = { azure: 'Azure ML', mlflow: 'MLflow', local: 'Local' };
 
 const hasModel = (run: Run) => run.files.length > 0;
 
@@ -87,7 +89,7 @@ function AzureSignIn({ target, signedIn, signIn, again }: { target: Target; sign
         <>
             <SelectField label="Way" value={signIn} onChange={(value) => setParams({ sign_in: value })}
                 options={target.sign_in.map((one) => ({ value: one.id, label: `${one.title}${one.available && !one.interactive ? ', found' : ''}` }))} />
-            <p class="muted">{way?.found}{way && !way.available && '.'}</p>
+            <p class="muted">{way && format.sentence(way.found)}</p>
             {signedIn && signedIn === signIn && (
                 <p class="row"><span class="badge" data-state="finished">✓ signed in</span><Button onClick={() => void remove('/api/registry/sign-in').then(again, toastError)}>Sign out</Button></p>
             )}
@@ -98,7 +100,9 @@ function AzureSignIn({ target, signedIn, signIn, again }: { target: Target; sign
                     <dt>Group</dt><dd>{target.resource_group}</dd>
                     <dt>Found in</dt><dd><code class="path">{target.found_in}</code></dd>
                 </dl>
-            ) : <p class="muted">{target.problem}</p>}
+            ) : target.problem ? <Trouble>{format.sentence(target.problem)}</Trouble> : (
+                <p class="muted">None is known yet: pick one from a list, or upload the config.json that its page in the Azure portal offers to download.</p>
+            )}
             <WorkspacePicker signIn={signIn} onDone={again} />
         </>
     );
@@ -143,9 +147,10 @@ function Deploy({ list }: { list: Run[] }) {
                 <ModelCard list={list} run={run} kind={kind} />
                 <Card title="2. Target">
                     <Segmented name="Target" value={id} onChange={(value) => setParams({ target: value })}
-                        options={(found?.targets ?? []).map((one) => ({ value: one.id, label: one.title }))} />
+                        options={(found?.targets ?? []).map((one) => ({ value: one.id, label: TARGET_SHORT[one.id], title: one.title }))} />
                     {error && <Trouble>{error}</Trouble>}
-                    {target && id !== 'azure' && <p class="muted">{target.ready ? target.place : target.problem}</p>}
+                    {target && id !== 'azure' && target.ready && <p class="muted">{target.place}</p>}
+                    {target && id !== 'azure' && target.problem && <Trouble>{format.sentence(target.problem)}</Trouble>}
                     {id === 'mlflow' && <TextField label="Tracking server" value={uri} placeholder={target?.place ?? 'http://127.0.0.1:5000'} onChange={setUri} />}
                 </Card>
             </div>
@@ -163,7 +168,7 @@ function Deploy({ list }: { list: Run[] }) {
                         <TextField label="Description" value={description} onChange={setDescription} />
                     </div>
                     <Button kind="main" disabled={!ready || task?.state === 'running'} onClick={register}>
-                        {task?.state === 'running' ? 'Registering…' : `Register in ${target?.title ?? '…'}`}
+                        {task?.state === 'running' ? 'Registering…' : `Register ${TARGET_PLACES[id]}`}
                     </Button>
                     {target && !ready && <p class="muted">{id === 'azure' ? 'First find a workspace in step 3.' : 'First give the server’s address in step 2.'}</p>}
                 </Card>
