@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/file.h"
+#include "base/large.h"
 #include "base/path.h"
 #include "data/dataset_impl.h"
 #include "data/digits.h"
@@ -45,7 +46,7 @@ const struct dataset_entry *dataset_find(const char *name)
 
 uint8_t *dataset_alloc_pixels(size_t bytes)
 {
-    return aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    return large_alloc(bytes);
 }
 
 int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count, struct error *error)

@@ -224,7 +224,23 @@ static void assert_weights_close(struct trial *t, double tolerance)
                          t->weights->tensors[k].name);
 }
 
-/* Two epochs of both; losses, hits and weights must agree. */
+/* Velocities, or means and squares: each where the studio keeps it, however PyTorch's tensors lie. */
+static void assert_state_close(struct trial *t, double tolerance)
+{
+    struct optimizer_state *state;
+    succeed(t, optimizer_state_create(&t->config.optimizer, &t->config.network, t->config.dtype, &state, &t->error));
+    succeed(t, t->ops->get_optimizer_state(t->engine, state, &t->error));
+    assert_int_equal(state->steps, t->reference.steps);
+    for (uint32_t slot = 0; slot < state->slot_count; slot++)
+        for (size_t k = 0; k < state->slots[slot]->tensor_count; k++)
+            for (size_t i = 0; i < state->slots[slot]->tensors[k].count; i++)
+                assert_close(tensor_get(state->slots[slot], &state->slots[slot]->tensors[k], i),
+                             tensor_get(t->reference.slots[slot], &t->reference.slots[slot]->tensors[k], i), tolerance,
+                             "the optimizer's state");
+    optimizer_state_destroy(state);
+}
+
+/* Two epochs of both; losses, hits, weights and the optimizer's state must agree. */
 static void compare_training(struct engine_config config, double tolerance)
 {
     struct trial t;
@@ -241,6 +257,7 @@ static void compare_training(struct engine_config config, double tolerance)
         }
     }
     assert_weights_close(&t, tolerance);
+    assert_state_close(&t, tolerance);
     trial_close(&t);
 }
 
@@ -396,6 +413,50 @@ static void any_depth_trains(void **state)
     (void)state;
     need_torch();
     for (uint32_t depth = 0; depth <= 3; depth++) compare_training(make_config(ACTIVATION_RELU, depth, "sgd"), 1e-12);
+}
+
+/* Matrices of one row or one column, of which strides alone do not say how they lie. */
+static void the_narrowest_networks_train(void **state)
+{
+    (void)state;
+    need_torch();
+    static const char *const optimizers[] = {"sgd", "adam"};
+    for (size_t i = 0; i < 4; i++) {
+        struct engine_config config = make_config(ACTIVATION_TANH, 1, optimizers[i % 2]);
+        const uint32_t hidden[] = {1, 7};
+        struct error error;
+        assert_int_equal(network_build(&config.network, ROWS, COLUMNS, hidden, i < 2 ? 1 : 2, ACTIVATION_TANH, CLASSES, &error), 0);
+        config.optimizer.momentum = i % 2 == 0 ? 0.9 : 0;
+        compare_training(config, 1e-12);
+    }
+}
+
+/* Pictures of one pixel: the first weight is a column. The reference has no such pictures; the native engine does. */
+static void pictures_of_one_pixel_train(void **state)
+{
+    (void)state;
+    need_torch();
+    static const char *const names[] = {"torch", "native"};
+    double losses[2][STEPS];
+    for (size_t i = 0; i < 2; i++) {
+        struct engine_config config = make_config(ACTIVATION_TANH, 1, "sgd");
+        const uint32_t hidden[] = {9};
+        const struct engine_ops *ops = engine_find(names[i]);
+        struct engine *engine;
+        struct parameters *start;
+        struct error error;
+        config.optimizer.momentum = 0.9;
+        assert_int_equal(network_build(&config.network, 1, 1, hidden, 1, ACTIVATION_TANH, CLASSES, &error), 0);
+        assert_int_equal(parameters_create(&config.network, DTYPE_FLOAT64, &start, &error), 0);
+        parameters_draw(start, &config.network, INIT_TORCH, 5);
+        assert_int_equal(ops->open(&config, &engine, &error), 0);
+        assert_int_equal(ops->attach(engine, &split, &error), 0);
+        assert_int_equal(ops->set_parameters(engine, start, &error), 0);
+        assert_int_equal(ops->train(engine, order, SAMPLES, losses[i], NULL, &error), 0);
+        ops->close(engine);
+        parameters_destroy(start);
+    }
+    for (size_t step = 0; step < STEPS; step++) assert_close(losses[0][step], losses[1][step], 1e-12, "loss");
 }
 
 static void float32_is_near_the_reference(void **state)
@@ -660,6 +721,8 @@ int main(void)
         cmocka_unit_test(sgd_matches_the_reference),
         cmocka_unit_test(adam_matches_the_reference),
         cmocka_unit_test(any_depth_trains),
+        cmocka_unit_test(the_narrowest_networks_train),
+        cmocka_unit_test(pictures_of_one_pixel_train),
         cmocka_unit_test(float32_is_near_the_reference),
         cmocka_unit_test(the_same_run_gives_the_same_bits),
         cmocka_unit_test(a_new_learning_rate_holds_from_the_next_step),

@@ -2,26 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+
+#include "base/large.h"
 
 #define STAGE 256 /* quads looked at between two copies */
 #define FETCH_LIST 6   /* samples ahead whose lists are asked for */
 #define FETCH_START 12 /* and whose place is */
-
-/* Lists are read in random order: in large pages where the system has them, an access costs one miss less. */
-static void *allocate(size_t bytes)
-{
-    const size_t page = (size_t)1 << 21;
-    if (bytes < page) return malloc(bytes);
-    size_t whole = (bytes + page - 1) / page * page;
-    void *memory = aligned_alloc(page, whole);
-#ifdef MADV_HUGEPAGE
-    if (memory) madvise(memory, whole, MADV_HUGEPAGE); /* only a wish */
-#endif
-    return memory;
-}
 
 struct work {
     struct samples *samples;
@@ -114,8 +100,8 @@ int samples_create(struct samples *samples, const uint8_t *pixels, size_t count,
     struct work work = {samples, pixels, inputs, team_threads(team)};
     team_run(team, team_threads(team), count_quads, &work);
     for (size_t s = 0; s < count; s++) samples->start[s + 1] += samples->start[s];
-    samples->index = allocate((samples->start[count] + 1) * sizeof *samples->index);
-    samples->value = allocate((samples->start[count] + 1) * sizeof *samples->value);
+    samples->index = large_alloc((samples->start[count] + 1) * sizeof *samples->index);
+    samples->value = large_alloc((samples->start[count] + 1) * sizeof *samples->value);
     if (!samples->index || !samples->value) {
         samples_free(samples);
         return error_set_memory(error, "the lists of pixels");

@@ -32,7 +32,9 @@ static void convert(const struct torch_batch *batch, const uint8_t *pixels, size
     }
 }
 
-/* Samples come in a random order from a set larger than the caches: the memory is asked for two samples ahead. */
+/* Samples come in a random order from a set larger than the caches: the memory is asked for a few samples ahead. */
+#define AHEAD 4
+
 static void prefetch(const struct torch_batch *batch, const struct split *split, uint32_t sample)
 {
     const uint8_t *pixels = split->pixels + sample * batch->inputs;
@@ -42,9 +44,10 @@ static void prefetch(const struct torch_batch *batch, const struct split *split,
 void torch_batch_gather(struct torch_batch *batch, const struct split *split, const uint32_t *order, size_t count)
 {
     CHECK(count <= batch->capacity);
+    for (size_t i = 0; i < count && i < AHEAD; i++) prefetch(batch, split, order[i]);
     for (size_t i = 0; i < count; i++) {
         CHECK(order[i] < split->count);
-        if (i + 2 < count) prefetch(batch, split, order[i + 2]);
+        if (i + AHEAD < count) prefetch(batch, split, order[i + AHEAD]);
         convert(batch, split->pixels + order[i] * batch->inputs, i, 1);
         batch->labels[i] = split->labels[order[i]];
     }

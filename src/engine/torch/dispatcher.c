@@ -156,17 +156,13 @@ static torch_tensor empty(struct torch_session *session, struct shape shape, int
     return succeed(session, status, "a new tensor") ? tensor : NULL;
 }
 
-torch_tensor torch_zeros(struct torch_session *session, size_t rows, size_t columns)
+torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns, enum torch_layout layout)
 {
-    torch_tensor tensor = empty(session, shape_of(rows, columns), session->dtype);
-    if (tensor) succeed(session, session->library->zero(tensor), "zeros");
-    return tensor;
-}
-
-torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns)
-{
-    torch_tensor tensor = torch_zeros(session, rows, columns);
-    if (tensor) succeed(session, session->library->set_requires_grad(tensor, true), "requires_grad_");
+    struct shape shape = shape_of(rows, columns);
+    if (columns && layout == TORCH_BY_COLUMNS) shape.strides[0] = 1, shape.strides[1] = (int64_t)rows;
+    torch_tensor tensor = empty(session, shape, session->dtype);
+    if (tensor && succeed(session, session->library->zero(tensor), "zeros"))
+        succeed(session, session->library->set_requires_grad(tensor, true), "requires_grad_");
     return tensor;
 }
 
@@ -248,6 +244,13 @@ torch_tensor torch_apply(struct torch_session *session, const char *op, torch_te
     return call_for_tensor(session, op, "", stack);
 }
 
+torch_tensor torch_zeros_like(struct torch_session *session, torch_tensor tensor)
+{
+    if (session->failed) return NULL;
+    value stack[] = {from_tensor(session, tensor), NONE, NONE, NONE, NONE, NONE}; /* dtype, layout, device, … : its own */
+    return call(session, "aten::zeros_like", "", stack) ? (torch_tensor)(uintptr_t)stack[0] : NULL;
+}
+
 torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits)
 {
     value stack[] = {from_tensor(session, logits), from_int(-1), NONE};
@@ -292,29 +295,63 @@ void torch_clear_grad(struct torch_session *session, torch_tensor parameter)
 
 /* ---- optimizers ------------------------------------------------------------------------------------------------ */
 
-/* An operator that changes parameters in place: under no_grad. */
-static void call_update(struct torch_session *session, const char *op, value *stack)
+/* The fused kernels go through memory in order, and copy what does not lie so. They compute every element by itself, so a
+ * matrix that lies by columns is shown to them transposed: a view, in order. */
+static bool lies_by_columns(struct torch_session *session, torch_tensor tensor)
 {
-    session->library->set_grad_mode(false);
-    call(session, op, "", stack);
-    session->library->set_grad_mode(session->grad_enabled);
+    int64_t rank = 0, step_down = 0, step_right = 0;
+    if (session->failed || !succeed(session, session->library->rank(tensor, &rank), "a tensor's rank") || rank != 2) return false;
+    succeed(session, session->library->stride(tensor, 0, &step_down), "a tensor's stride");
+    succeed(session, session->library->stride(tensor, 1, &step_right), "a tensor's stride");
+    return step_down == 1 && step_right > 1;
 }
 
-static value from_gradients(struct torch_session *session, const torch_tensor *parameters, size_t count)
+/* What one call of a fused kernel works on: a matrix's gradient and state lie as it does (autograd sees to the former). */
+struct update {
+    bool recording; /* what autograd did before */
+    size_t count;
+    bool transposed[TORCH_MAX_PARAMETERS];
+};
+
+static value from_matching(struct torch_session *session, const struct update *update, const torch_tensor *tensors)
+{
+    torch_tensor list[TORCH_MAX_PARAMETERS];
+    for (size_t i = 0; i < update->count; i++)
+        list[i] = update->transposed[i] ? torch_apply(session, "aten::t", tensors[i]) : tensors[i];
+    return from_tensors(session, list, update->count);
+}
+
+static value from_gradients(struct torch_session *session, const struct update *update, const torch_tensor *parameters)
 {
     torch_tensor gradients[TORCH_MAX_PARAMETERS];
-    for (size_t i = 0; i < count; i++) gradients[i] = torch_grad(session, parameters[i]);
-    return from_tensors(session, gradients, count);
+    for (size_t i = 0; i < update->count; i++) gradients[i] = torch_grad(session, parameters[i]);
+    return from_matching(session, update, gradients);
+}
+
+/* Parameters are changed in place: under no_grad, from here to update_end(). */
+static struct update update_begin(struct torch_session *session, const torch_tensor *parameters, size_t count)
+{
+    struct update update = {.recording = session->grad_enabled, .count = count};
+    torch_enable_grad(session, false);
+    for (size_t i = 0; i < count; i++) update.transposed[i] = lies_by_columns(session, parameters[i]);
+    return update;
+}
+
+static void update_end(struct torch_session *session, const struct update *update, const char *op, value *stack)
+{
+    call(session, op, "", stack);
+    torch_enable_grad(session, update->recording);
 }
 
 void torch_sgd(struct torch_session *session, const struct optimizer *optimizer, size_t count,
                const torch_tensor *parameters, const torch_tensor *velocities)
 {
     if (session->failed) return;
+    struct update update = update_begin(session, parameters, count);
     value stack[] = {
-        from_tensors(session, parameters, count),
-        from_gradients(session, parameters, count),
-        from_tensors(session, velocities, optimizer->momentum != 0 ? count : 0),
+        from_matching(session, &update, parameters),
+        from_gradients(session, &update, parameters),
+        optimizer->momentum != 0 ? from_matching(session, &update, velocities) : from_tensors(session, NULL, 0),
         from_double(optimizer->weight_decay),
         from_double(optimizer->momentum),
         from_double(optimizer->learning_rate),
@@ -325,7 +362,7 @@ void torch_sgd(struct torch_session *session, const struct optimizer *optimizer,
         NONE,             /* grad_scale */
         NONE,             /* found_inf */
     };
-    call_update(session, "aten::_fused_sgd_", stack);
+    update_end(session, &update, "aten::_fused_sgd_", stack);
 }
 
 /* The kernel wants the step as one float32 scalar a parameter, there where the parameters are. */
@@ -346,11 +383,12 @@ void torch_adam(struct torch_session *session, const struct optimizer *optimizer
                 const torch_tensor *parameters, const torch_tensor *means, const torch_tensor *squares, uint64_t step)
 {
     if (session->failed) return;
+    struct update update = update_begin(session, parameters, count);
     value stack[] = {
-        from_tensors(session, parameters, count),
-        from_gradients(session, parameters, count),
-        from_tensors(session, means, count),
-        from_tensors(session, squares, count),
+        from_matching(session, &update, parameters),
+        from_gradients(session, &update, parameters),
+        from_matching(session, &update, means),
+        from_matching(session, &update, squares),
         from_tensors(session, NULL, 0), /* max_exp_avg_sqs */
         from_step(session, step, count),
         from_double(optimizer->learning_rate),
@@ -363,5 +401,5 @@ void torch_adam(struct torch_session *session, const struct optimizer *optimizer
         NONE,            /* grad_scale */
         NONE,            /* found_inf */
     };
-    call_update(session, "aten::_fused_adam_", stack);
+    update_end(session, &update, "aten::_fused_adam_", stack);
 }

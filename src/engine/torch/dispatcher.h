@@ -35,10 +35,14 @@ void torch_session_close(struct torch_session *session);
 int torch_check(struct torch_session *session, struct error *error);
 void torch_release_temporaries(struct torch_session *session);
 
-/* Zeros [rows, columns] (columns 0: [rows]) in the session's dtype on its device; the caller releases it. */
-torch_tensor torch_zeros(struct torch_session *session, size_t rows, size_t columns);
-/* The same as a leaf that autograd computes gradients for (nn.Parameter); the caller releases it. */
-torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns);
+/* How a matrix lies in memory. Its shape and its values do not depend on it, the speed of products does. */
+enum torch_layout { TORCH_BY_ROWS, TORCH_BY_COLUMNS };
+
+/* nn.Parameter: zeros [rows, columns] (columns 0: [rows]) in the session's dtype on its device, a leaf that autograd computes
+ * gradients for; the caller releases it. */
+torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns, enum torch_layout layout);
+/* Zeros that are no parameter, of the same shape and lying the same way; the caller releases it. */
+torch_tensor torch_zeros_like(struct torch_session *session, torch_tensor tensor);
 void torch_release(struct torch_session *session, torch_tensor tensor); /* NULL is fine */
 
 /* A tensor over the caller's memory, on the CPU, without a copy. `columns` 0: [rows]. */
@@ -69,7 +73,7 @@ torch_tensor torch_grad(struct torch_session *session, torch_tensor parameter);
 void torch_clear_grad(struct torch_session *session, torch_tensor parameter);
 
 /* The kernels of torch.optim.SGD(fused=True) and torch.optim.Adam(fused=True), on all parameters and their gradients at
- * once. `velocities` are looked at only with momentum; `step` counts from 1. */
+ * once. The state lies as its parameter does. `velocities` are looked at only with momentum; `step` counts from 1. */
 void torch_sgd(struct torch_session *session, const struct optimizer *optimizer, size_t count,
                const torch_tensor *parameters, const torch_tensor *velocities);
 void torch_adam(struct torch_session *session, const struct optimizer *optimizer, size_t count,

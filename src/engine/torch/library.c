@@ -35,6 +35,8 @@ static const struct symbol {
     NEEDED(assign, "aoti_torch_assign_tensors"),
     NEEDED(copy, "aoti_torch_copy_"),
     NEEDED(zero, "aoti_torch_zero_"),
+    NEEDED(rank, "aoti_torch_get_dim"),
+    NEEDED(stride, "aoti_torch_get_stride"),
     NEEDED(item_float32, "aoti_torch_item_float32"),
     NEEDED(item_float64, "aoti_torch_item_float64"),
     NEEDED(set_grad_mode, "aoti_torch_grad_mode_set_enabled"),

@@ -34,6 +34,8 @@ struct torch_library {
     int32_t (*assign)(torch_tensor source, torch_tensor destination); /* destination becomes the same tensor as source */
     int32_t (*copy)(torch_tensor destination, torch_tensor source, int32_t non_blocking);
     int32_t (*zero)(torch_tensor tensor);
+    int32_t (*rank)(torch_tensor tensor, int64_t *out);
+    int32_t (*stride)(torch_tensor tensor, int64_t dimension, int64_t *out);
     int32_t (*item_float32)(torch_tensor tensor, float *out);
     int32_t (*item_float64)(torch_tensor tensor, double *out);
 

@@ -21,13 +21,15 @@ static const char *const activation_ops[ACTIVATION_COUNT] = {
     [ACTIVATION_SIGMOID] = "aten::sigmoid",
 };
 
-/* nn.Linear for every layer: weight [outputs, inputs] and bias [outputs]. */
+/* nn.Linear for every layer: weight [outputs, inputs] and bias [outputs]. x · weightᵀ is quickest over a weight that lies by
+ * columns; from the second layer on backward() needs weight itself as much, and it lies by rows as in Python. */
 void torch_create_parameters(struct torch_model *model)
 {
     for (uint32_t i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
-        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs, layer->inputs);
-        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs, 0);
+        enum torch_layout layout = i == 0 ? TORCH_BY_COLUMNS : TORCH_BY_ROWS;
+        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs, layer->inputs, layout);
+        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs, 0, TORCH_BY_ROWS);
     }
 }
 

@@ -10,13 +10,9 @@ static size_t columns_of(const struct tensor *tensor)
 static void create_slots(struct torch_model *model)
 {
     uint32_t slot_count = optimizer_slot_count(&model->optimizer);
-    for (uint32_t slot = 0; slot < slot_count; slot++) {
-        for (uint32_t i = 0; i < model->network.layer_count; i++) {
-            const struct layer *layer = &model->network.layers[i];
-            model->slots[slot][2 * i] = torch_zeros(model->torch, layer->outputs, layer->inputs);
-            model->slots[slot][2 * i + 1] = torch_zeros(model->torch, layer->outputs, 0);
-        }
-    }
+    for (uint32_t slot = 0; slot < slot_count; slot++)
+        for (size_t i = 0; i < model->parameter_count; i++)
+            model->slots[slot][i] = torch_zeros_like(model->torch, model->parameters[i]);
 }
 
 int torch_model_open(struct torch_model *model, struct torch_session *torch, const struct network *network,

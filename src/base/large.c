@@ -1,0 +1,18 @@
+#include "base/large.h"
+
+#include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+void *large_alloc(size_t bytes)
+{
+    const size_t page = (size_t)1 << 21;
+    size_t unit = bytes < page ? 64 : page, whole = (bytes + unit - 1) / unit * unit;
+    if (whole < bytes) return NULL; /* more than there are addresses */
+    void *memory = aligned_alloc(unit, whole);
+#ifdef MADV_HUGEPAGE
+    if (memory && unit == page) madvise(memory, whole, MADV_HUGEPAGE); /* only a wish */
+#endif
+    return memory;
+}
