@@ -107,7 +107,7 @@ def cloud(upstream, doors, certificate, tmp_path, monkeypatch):
     environment = {
         **rig.connect(azure, *fronts, certificate),
         "AZURE_TENANT_ID": standin.TENANT, "AZURE_CLIENT_ID": standin.CLIENT, "AZURE_CLIENT_SECRET": standin.SECRET,
-        "NNSTUDIO_RETRY_BASE": "0.01", "NNSTUDIO_STALL_SECONDS": "1",
+        "NNSTUDIO_RETRY_BASE": "0.01", "NNSTUDIO_STALL_SECONDS": "20",
     }
     for name in list(os.environ):
         if name.startswith(("AZURE_", "AZUREML_", "ARM_", "IDENTITY_", "MSI_", "MLFLOW_")):
@@ -119,17 +119,31 @@ def cloud(upstream, doors, certificate, tmp_path, monkeypatch):
     return made
 
 
-@pytest.fixture(scope="session")
-def mlflow_server(rig_folder):
-    """The address of a real MLflow server."""
+def needs_mlflow(item):
+    return "mlflow_server" in item.fixturenames or "place" in item.fixturenames
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mlflow_program(request, rig_folder):
+    """(a real MLflow server, its port) from the beginning of the tests: it takes 17 s to start, during which others run."""
+    if not any(needs_mlflow(item) for item in request.session.items):
+        yield None
+        return
     port, folder = free_port(), rig_folder / "mlflow"
     folder.mkdir()
-    python = pathlib.Path(sys.executable)
     program = Program(
-        [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/m.db",
-         "--artifacts-destination", folder / "artifacts"],
+        [pathlib.Path(sys.executable), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{folder}/m.db", "--artifacts-destination", folder / "artifacts"],
         rig_folder / "mlflow.log", cwd=folder,
     )
+    yield program, port
+    program.stop()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_program):
+    """The address of the MLflow server, once it answers."""
+    program, port = mlflow_program
 
     def ready():
         try:
@@ -137,11 +151,8 @@ def mlflow_server(rig_folder):
         except OSError:
             return False
 
-    try:
-        program.wait_for(ready, "mlflow", 120)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        program.stop()
+    program.wait_for(ready, "mlflow", 180)
+    return f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 A rule is {"match": regex on "METHOD path?query", "fault": name, "times": how often, "skip": how many to let pass first, ...}:
 status (code, headers, body), html, redirect, lying (a Content-Length that is too large), cut (the answer ends after `bytes`), stall
-(`seconds` without a byte), refuse (the request's body is dropped after `bytes`), lost (done behind, but the answer never comes).
+(silence until the client gives up, at most `seconds`; `given_up` says whether it did), refuse (the request's body is dropped after `bytes`), lost (done behind, but the answer never comes).
 `hook(line)` is called before a request goes on, `after(line)` when it was done behind and not yet answered."""
 
 import http.client
@@ -67,6 +67,7 @@ def wait_for_quiet(*proxies):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm, wbufsize = True, 1 << 16  # an answer at once and in one piece: else each waits 40 ms for an ACK
     server: Proxy
 
     def log_message(self, *arguments):
@@ -90,12 +91,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "refuse":
             self.rfile.read(min(length, rule["bytes"]))
             return self.hang_up()
-        if fault == "stall":
-            time.sleep(rule["seconds"])
-            return self.hang_up()
         body = self.rfile.read(length)
         if len(body) < length:
             return self.hang_up()  # the client went away in the middle
+        if fault == "stall":
+            rule["given_up"] = self.client_leaves(rule["seconds"])
+            return self.hang_up()
         if fault == "status":
             return self.reply(rule["code"], rule.get("headers", {}), rule.get("body", b"{}"))
         if fault == "html":
@@ -140,6 +141,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body if send is None else body[:send])
+
+    def client_leaves(self, seconds):
+        self.connection.settimeout(seconds)
+        try:
+            return self.connection.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
 
     def hang_up(self):
         self.close_connection = True

@@ -185,6 +185,7 @@ def error(code, message):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm, wbufsize = True, 1 << 16
     azure: Azure
 
     def log_message(self, *arguments):

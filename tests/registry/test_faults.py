@@ -79,10 +79,13 @@ def test_what_passes_is_tried_again_at_every_request(studio, cloud, models, faul
         assert all(rule["times"] == 0 for rule in door.rules), "a fault was never met"
 
 
-@pytest.mark.parametrize("request_name", ["sign-in", "upload", "register", "read-back"])
-def test_a_stall_is_given_up_and_tried_again(studio, cloud, models, request_name):
-    put_fault(cloud, request_name, "stall", seconds=1.6)
+@pytest.mark.parametrize("request_name", ["upload", "register"])
+def test_a_stall_is_given_up_and_tried_again(studio, cloud, models, monkeypatch, request_name):
+    monkeypatch.setenv("NNSTUDIO_STALL_SECONDS", "1")
+    put_fault(cloud, request_name, "stall", seconds=30)
     assert_whole(cloud, models / "simple_nn.pth", register(studio, cloud, models / "simple_nn.pth", status=0))
+    (rule,) = [rule for door in cloud.doors for rule in door.rules]
+    assert rule["given_up"]
 
 
 LASTING = {
@@ -193,7 +196,6 @@ def test_a_file_over_the_limit_of_one_request_goes_in_blocks(studio, cloud, mode
 
 def test_a_sas_that_runs_out_in_mid_upload_is_renewed(studio, cloud, models, monkeypatch):
     monkeypatch.setenv("NNSTUDIO_BLOCK_BYTES", "65536")
-    monkeypatch.setenv("NNSTUDIO_STALL_SECONDS", "10")
     cloud.azure.sas_seconds = [2, 3600]
     begun = time.monotonic()
     refused = []
@@ -206,7 +208,8 @@ def test_a_sas_that_runs_out_in_mid_upload_is_renewed(studio, cloud, models, mon
     cloud.blob.hook = wait
     assert_whole(cloud, models / "simple_nn.pth", register(studio, cloud, models / "simple_nn.pth", status=0))
     assert refused and cloud.azure.log.count(next(line for line in cloud.azure.log if "listSecrets" in line)) == 2
-    assert block_numbers(cloud) == [0, 1, 2, 3, 3, 4, 5, 6]
+    sent = block_numbers(cloud)  # one of them twice: the one that was refused
+    assert sorted(set(sent)) == list(range(7)) and len(sent) == 8
 
 
 def test_a_sas_that_never_works_is_told(studio, cloud, models):
