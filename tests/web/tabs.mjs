@@ -18,6 +18,8 @@ export async function studioWithRuns() {
         data: `/data?dataset=${dataset}`,
         sample: `/data?dataset=${dataset}`,
         code: '/code',
+        'code-c': '/code?left=torch.c&right=tensorflow.c',
+        microscope: '/code?view=step&at=gradients',
         torch: '/torch',
         tensorflow: '/tensorflow',
         native: '/native',
@@ -42,6 +44,7 @@ export async function visit(page, studio, name, address) {
         await page.locator('.sample').first().click();
         await page.getByRole('dialog').waitFor();
     }
+    if (name === 'microscope') await page.locator('.walk').waitFor({ timeout: 60_000 }); // a real step first
     await page.settled();
     await page.waitForTimeout(250); // plots, pictures
 }
