@@ -88,18 +88,21 @@ static void on_interrupt(int number)
 struct shown {
     double time;
     int tenths;
+    bool whole; /* all of it: what is told after that (the next file is checked) is no news */
 };
 
 static bool show_progress(void *context, const char *file, uint64_t done, uint64_t total)
 {
     struct shown *shown = context;
+    if (shown->whole) return !interrupted;
+    shown->whole = total && done == total;
     double share = total ? (double)done / (double)total : 0, now = clock_monotonic();
     if (isatty(STDERR_FILENO)) {
-        if (now - shown->time > 0.1 || done == total) {
+        if (now - shown->time > 0.1 || shown->whole) {
             fprintf(stderr, "\r\033[K");
             draw_bar("#0f9d8f", share, 30);
             fprintf(stderr, "  %.1f of %.1f MB  %s", (double)done / 1e6, (double)total / 1e6, file);
-            if (done == total) fputc('\n', stderr);
+            if (shown->whole) fputc('\n', stderr);
             shown->time = now;
         }
     } else if ((int)(share * 10) > shown->tenths) {

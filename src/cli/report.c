@@ -66,9 +66,9 @@ void report_print_datasets(const struct dataset_options *places)
     for (size_t i = 0; i < count; i++) {
         char *where;
         bool found = find_dataset(&entries[i], places, &where);
-        printf("%-14s %-28s ", entries[i].name, entries[i].title);
+        printf("%-13s  %-25s  ", entries[i].name, entries[i].title);
         if (found) puts(where ? where : "built in");
-        else printf("not here: nnstudio data fetch %s\n", entries[i].name);
+        else puts("not here: see nnstudio data fetch");
         free(where);
     }
 }

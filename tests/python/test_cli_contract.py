@@ -1,6 +1,8 @@
 """The command line as outsiders rely on it: every command and option, every event and its fields, where words go."""
 
 import fcntl
+import functools
+import http.server
 import json
 import os
 import pathlib
@@ -9,6 +11,7 @@ import re
 import struct
 import subprocess
 import termios
+import threading
 
 import pytest
 from train_help import train
@@ -184,6 +187,22 @@ def test_progress_fits_the_terminal(binary, home, tmp_path, columns):
         assert lines[-1].endswith("  done") and "test " in lines[-1]
         assert any(line.endswith(" left") for line in lines)
         assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_fetching_draws_one_bar(binary, home, tmp_path, data_dir):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=data_dir)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        mirror = f"http://127.0.0.1:{server.server_port}"
+        shown, out = on_terminal([binary, "data", "fetch", "mnist"], 80, tmp_path, NO_COLOR="1", NNSTUDIO_MIRROR=mirror)
+        assert shown.count("\n") == 1 and all(len(line) < 80 for line in drawn_lines(shown))
+        assert re.fullmatch(r"█{30}  11\.6 of 11\.6 MB  \S+", drawn_lines(shown)[-1])
+        assert out == f"MNIST is in {home}/data/mnist\n"
+        _, listed = on_terminal([binary, "data", "list"], 80, tmp_path)
+        assert all(len(line) <= 80 for line in listed.replace(str(home), "").splitlines())
+    finally:
+        server.shutdown()
 
 
 def test_no_color_is_respected(binary, home, tmp_path):
