@@ -15,7 +15,23 @@
 struct showing {
     bool json, terminal;
     unsigned step; /* the last one shown */
+    bool bar;      /* below it stands how much has been sent */
 };
+
+static void remove_bar(struct showing *showing)
+{
+    if (showing->bar) fputs("\r\033[K", stderr);
+    showing->bar = false;
+}
+
+/* A bar of 32 places, drawn anew in its line. */
+static void draw_bar(struct showing *showing, uint64_t done, uint64_t total)
+{
+    static const char full[] = "################################";
+    double part = (double)done / (double)total;
+    fprintf(stderr, "\r    [%-32.*s] %3.0f%%\033[K", (int)(32 * part), full, 100 * part);
+    showing->bar = true;
+}
 
 static void show_step(void *context, unsigned step, unsigned steps, const char *title, uint64_t done, uint64_t total)
 {
@@ -26,11 +42,13 @@ static void show_step(void *context, unsigned step, unsigned steps, const char *
         if (same && done != total) return;
         cli_print_json(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I}", "event", "step", "step", (int)step + 1, "steps", (int)steps, "title", title,
                                  "done_bytes", (json_int_t)done, "total_bytes", (json_int_t)total));
-    } else if (showing->terminal && total) {
-        fprintf(stderr, "\r%u/%u %s  %3.0f%%\033[K%s", step + 1, steps, title, 100.0 * (double)done / (double)total, done == total ? "\n" : "");
-    } else if (!same) {
+        return;
+    }
+    if (!same) {
+        remove_bar(showing);
         fprintf(stderr, "%u/%u %s\n", step + 1, steps, title);
     }
+    if (showing->terminal && total) draw_bar(showing, done, total);
 }
 
 static int add_tags(json_t *tags, const struct cli_list *given, struct error *error)
@@ -80,6 +98,7 @@ static int run(int argc, char **argv)
             .model_path = arguments.words[0], .name = name, .version = version, .description = description, .tags = tags};
         failed = registry_words_publish(target, &where, &request, &watch, &result, &error);
     }
+    remove_bar(&showing);
     if (failed) {
         status = cli_fail(&error);
     } else if (as_json) {

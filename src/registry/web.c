@@ -183,6 +183,7 @@ struct attempt {
     const struct web_request *request;
     struct web_answer *answer;
     size_t sent;
+    curl_off_t told; /* of the body, to the progress function */
     bool too_large, unwritable;
 };
 
@@ -250,8 +251,10 @@ static int on_progress(void *context, curl_off_t down_total, curl_off_t down, cu
     (void)down;
     (void)up_total;
     struct attempt *attempt = context;
-    if (attempt->request->progress && up > 0)
+    if (attempt->request->progress && up > attempt->told) {
+        attempt->told = up;
         attempt->request->progress(attempt->request->progress_context, (uint64_t)up, attempt->request->body_size);
+    }
     return web_cancelled(attempt->web);
 }
 
