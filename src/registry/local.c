@@ -201,6 +201,7 @@ static int publish(const struct registry_options *options, const struct registry
     status = checked_file(folder, version, *out, file, error);
     if (status) {
         json_decref(*out);
+        *out = NULL; /* the caller may let go of it, too */
         goto out;
     }
     add_place(*out, folder, file);
@@ -281,6 +282,7 @@ static int show(const struct registry_options *options, const char *name, const 
     if (find(options, name, version, folder, chosen, error) || read_version(folder, chosen, out, error)) return -1;
     if (checked_file(folder, chosen, *out, file, error)) {
         json_decref(*out);
+        *out = NULL; /* the caller may let go of it, too */
         return -1;
     }
     add_place(*out, folder, file);

@@ -377,6 +377,7 @@ static int read_back(struct publication *own, json_t **out, struct error *error)
                            (long long)size, own->size);
     if (status) {
         json_decref(*out);
+        *out = NULL; /* the caller may let go of it, too */
         return -1;
     }
     json_object_set_new(*out, "bytes", json_integer(size));

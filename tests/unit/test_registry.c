@@ -437,7 +437,7 @@ static void test_local_notices_a_flipped_byte(void **state)
 {
     (void)state;
     const struct registry_options options = {.home = home};
-    json_t *shown;
+    json_t *shown = NULL;
     char *path, back[300];
     make_model("the weights");
     assert_version(publish(NULL), "1");
@@ -445,6 +445,7 @@ static void test_local_notices_a_flipped_byte(void **state)
     snprintf(back, sizeof back, "%s/back", place);
     assert_int_equal(local_target()->show(&options, "m", NULL, &shown, &error), -1);
     assert_non_null(strstr(error.message, "was changed after it was registered"));
+    assert_null(shown); /* nothing that was let go of is handed out */
     assert_int_equal(local_target()->pull(&options, "m", NULL, back, &path, &error), -1);
     assert_false(file_exists(back));
 }
