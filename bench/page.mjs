@@ -1,20 +1,21 @@
 // What the open page costs, and how fast it is, in real Chromium:
-//   1. training with the lab open and drawing, beside `nnstudio train` alone, in turn, on every engine that is here;
+//   1. training with the lab open and drawing, beside the same with it shut, in turn; and served at all, beside `nnstudio
+//      train` alone; on every engine that is here;
 //   2. the first view: from the address to the page's first paint and to its heading;
 //   3. a run of a million steps: until its curve is drawn, and until a zoom into it is.
 //
-//   node bench/page.mjs [--rounds 5] [--seconds 5] [--engines native,torch,tensorflow] [--parts cost,view,million]
+//   node bench/page.mjs [--rounds 5] [--seconds 3] [--engines native,torch,tensorflow] [--threads 0] [--parts cost,view,million]
 //
 // Prints a table in markdown. Exit status 1 when more than 2 % of the samples a second are lost, or a view takes over 0.5 s.
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { foundEngines, hasMnist, openBrowser, openPage, ROOT, Studio, whySkip } from '../tests/web/support.mjs';
 
 const { values: options } = parseArgs({
-    options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '5' }, engines: { type: 'string' }, parts: { type: 'string', default: 'cost,view,million' } },
+    options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '3' }, engines: { type: 'string' }, threads: { type: 'string', default: '0' }, parts: { type: 'string', default: 'cost,view,million' } },
 });
 const ALLOWED_COST = 0.02;
 const ALLOWED_VIEW_MS = 500;
@@ -30,7 +31,7 @@ const problems = [];
 function speeds(record) {
     const samples = record.epochs.reduce((sum, epoch) => sum + epoch.samples_per_second * epoch.seconds, 0);
     const training = record.epochs.reduce((sum, epoch) => sum + epoch.seconds, 0);
-    return { rate: samples / training, wall: (record.ended_at - record.segments[0].started_at) / 1000 };
+    return { rate: samples / training, wall: (record.ended_at - record.segments.at(-1).started_at) / 1000 };
 }
 
 async function alone(settings, engine, folder) {
@@ -42,29 +43,66 @@ async function alone(settings, engine, folder) {
     return speeds(JSON.parse((await run(binary, ['runs', 'show', id, '--json', '--home', home], { maxBuffer: 1 << 26 })).stdout));
 }
 
-async function served(settings, engine, studio, page) {
-    if (page) {
-        await page.goto(`${studio.address}/${engine}`);
-        await page.getByRole('heading', { level: 1 }).waitFor();
-        await page.waitForTimeout(500);
+/** Processor seconds that processes have used so far: the studio itself without its workers, and all of Chromium. */
+async function processorSeconds(studio) {
+    const found = new Map();
+    for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+        const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+        const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+        if (text) found.set(Number(pid), { parent: Number(fields[1]), seconds: (Number(fields[11]) + Number(fields[12])) / 100 });
     }
+    const ours = (pid) => pid === process.pid || (found.has(pid) && ours(found.get(pid).parent));
+    const isStudio = (pid) => pid === studio.process.pid || (found.has(pid) && isStudio(found.get(pid).parent));
+    let browser = 0;
+    for (const [pid, { seconds }] of found) if (pid !== process.pid && ours(pid) && !isStudio(pid)) browser += seconds;
+    return { server: found.get(studio.process.pid).seconds, browser };
+}
+
+async function served(settings, engine, studio) {
     const { data_dir: _, ...known } = settings;
     const { id } = await studio.post('/api/runs', { engine, settings: known });
-    let frames = 0;
-    if (page) {
-        await page.locator('.legend-value').first().waitFor();
-        frames = -(await page.evaluate(() => window.frames_drawn));
+    return speeds(await studio.until(id, 'finished'));
+}
+
+/** One long run; the page is opened and closed beside it, over and over, so that whatever else the machine does meets both. */
+async function toggled(settings, engine, studio, page) {
+    const { data_dir: _, ...known } = settings;
+    const { id } = await studio.post('/api/runs', { engine, settings: { ...known, epochs: 100_000 } });
+    const look = async () => ({
+        ...(await studio.get(`/api/runs/${id}`)).progress, ...(await processorSeconds(studio)),
+        at: performance.now() / 1000, frames: await page.evaluate(() => window.frames_drawn ?? 0),
+    });
+    const stretch = async (view) => {
+        await page.goto(view ? `${studio.address}/${engine}?run=${id}` : 'about:blank');
+        if (view) await page.locator('.legend-value').first().waitFor();
+        await page.waitForTimeout(700); // opened, and its first curve read
+        const before = await look();
+        await page.waitForTimeout(1000 * Number(options.seconds));
+        const after = await look();
+        const grown = (what) => after[what] - before[what];
+        return {
+            rate: grown('global_step') / grown('seconds'), clock: grown('global_step') / grown('at'),
+            frames: grown('frames') / grown('at'), server: grown('server') / grown('at'), browser: grown('browser') / grown('at'),
+        };
+    };
+    await studio.until(id, 'running');
+    const pairs = [];
+    for (let i = 0; i < 2 * Number(options.rounds); i++) {
+        const order = i % 2 ? [false, true] : [true, false];
+        const both = new Map();
+        for (const view of order) both.set(view, await stretch(view));
+        pairs.push({ open: both.get(true), shut: both.get(false) });
     }
-    const record = await studio.until(id, 'finished');
-    if (page) frames += await page.evaluate(() => window.frames_drawn);
-    const got = speeds(record);
-    return { ...got, frames: frames / got.wall };
+    await studio.post(`/api/runs/${id}/stop`);
+    await studio.until(id, 'stopped');
+    return pairs;
 }
 
 async function costOf(engine, studio, browser, folder) {
     // So many epochs that a run takes --seconds.
-    const settings = { dataset: hasMnist ? 'mnist' : 'synthetic', epochs: 2, ...(hasMnist && { data_dir: process.env.NNSTUDIO_TEST_DATA ?? join(ROOT, '../shared/data') }) };
+    const settings = { dataset: hasMnist ? 'mnist' : 'synthetic', epochs: 2, threads: Number(options.threads), ...(hasMnist && { data_dir: process.env.NNSTUDIO_TEST_DATA ?? join(ROOT, '../shared/data') }) };
     const trial = await alone(settings, engine, folder);
+    if (!(trial.wall > 0)) throw new Error(`${engine}: the trial run took no time`);
     settings.epochs = Math.max(2, Math.round((2 * Number(options.seconds)) / trial.wall));
     const page = await openPage(browser, studio);
     await page.addInitScript(() => {
@@ -75,33 +113,36 @@ async function costOf(engine, studio, browser, folder) {
             return clear.apply(this, box);
         };
     });
-    const lanes = { alone: [], served: [], page: [] };
-    for (let round = 0; round < Number(options.rounds); round++) {
-        const order = ['alone', 'served', 'page'];
-        for (const lane of round % 2 ? order.reverse() : order) {
-            if (lane !== 'page') await page.goto('about:blank');
-            lanes[lane].push(await (lane === 'alone' ? alone(settings, engine, folder) : served(settings, engine, studio, lane === 'page' && page)));
-        }
-    }
+    const pairs = await toggled(settings, engine, studio, page);
     if (page.troubles.length) throw new Error(page.troubles.join('\n'));
     await page.context().close();
-    const of = (lane, what) => median(lanes[lane].map((one) => one[what]));
-    // Each round's three runs stood beside each other in time: the median of their ratios, not the ratio of medians.
-    const loss = (lane, what) => median(lanes[lane].map((one, i) => (what === 'wall' ? one.wall / lanes.alone[i].wall - 1 : 1 - one.rate / lanes.alone[i].rate)));
-    const spread = lanes.alone.map((one) => one.rate);
+    const runs = [];
+    for (let round = 0; round < Number(options.rounds); round++) {
+        const both = new Map();
+        for (const lane of round % 2 ? ['served', 'alone'] : ['alone', 'served'])
+            both.set(lane, await (lane === 'alone' ? alone(settings, engine, folder) : served(settings, engine, studio)));
+        runs.push(both);
+    }
+    const rates = runs.map((both) => both.get('alone').rate);
+    // What stood beside each other in time is compared: the median of the ratios, not the ratio of the medians.
     return {
-        engine, epochs: settings.epochs, alone: of('alone', 'rate'), served: loss('served', 'rate'), page: loss('page', 'rate'),
-        wall: loss('page', 'wall'), frames: of('page', 'frames'), spread: (Math.max(...spread) - Math.min(...spread)) / median(spread),
+        alone: median(rates), spread: (Math.max(...rates) - Math.min(...rates)) / median(rates),
+        served: 1 - median(runs.map((both) => both.get('served').rate / both.get('alone').rate)),
+        page: 1 - median(pairs.map(({ open, shut }) => open.rate / shut.rate)),
+        clock: 1 - median(pairs.map(({ open, shut }) => open.clock / shut.clock)),
+        frames: median(pairs.map(({ open }) => open.frames)), server: median(pairs.map(({ shut }) => shut.server)),
+        browser: median(pairs.map(({ open }) => open.browser)),
     };
 }
 
 async function cost(studio, browser, folder) {
     const engines = options.engines?.split(',') ?? (await foundEngines(studio));
-    console.log('| training mnist, batch 32 | alone, samples/s | lost when served | lost with the page drawing | by the clock | pictures/s | spread of the runs alone |');
-    console.log('|---|---|---|---|---|---|---|');
+    console.log('| mnist, batch 32 | alone, samples/s | runs alone differ by | lost when served | and with the page drawing | by the clock | pictures/s | server, cores | Chromium, cores |');
+    console.log('|---|---|---|---|---|---|---|---|---|');
     for (const engine of engines) {
         const got = await costOf(engine, studio, browser, folder);
-        console.log(`| ${engine}, ${got.epochs} epochs | ${count(got.alone)} | ${percent(got.served)} | **${percent(got.page)}** | ${percent(got.wall)} | ${got.frames.toFixed(1)} | ${percent(got.spread)} |`);
+        const threads = options.threads === '0' ? '' : `, threads ${options.threads}`;
+        console.log(`| ${engine}${threads} | ${count(got.alone)} | ${percent(got.spread)} | ${percent(got.served)} | **${percent(got.page)}** | ${percent(got.clock)} | ${got.frames.toFixed(1)} | ${got.server.toFixed(3)} | ${got.browser.toFixed(3)} |`);
         if (got.page > ALLOWED_COST) problems.push(`${engine} loses ${percent(got.page)} with the page drawing`);
     }
     console.log();

@@ -34,7 +34,7 @@ static const char settings[] =
     "\"ended_at\":" MAYBE_INTEGER ",\"progress\":" REF("Progress") ",\"last\":{\"type\":\"object\",\"properties\":{\"loss\":" MAYBE_NUMBER \
     ",\"accuracy\":" MAYBE_NUMBER ",\"val_loss\":" MAYBE_NUMBER ",\"val_accuracy\":" MAYBE_NUMBER "}}," \
     "\"cpu_seconds\":" MAYBE_NUMBER ",\"rss_bytes\":" MAYBE_INTEGER ",\"peak_rss_bytes\":" MAYBE_INTEGER ",\"segments\":" \
-    LIST("{\"type\":\"object\",\"properties\":{\"engine\":" TEXT ",\"engine_version\":" TEXT ",\"first_step\":" INTEGER "}}") "," \
+    LIST("{\"type\":\"object\",\"properties\":{\"engine\":" TEXT ",\"engine_version\":" TEXT ",\"first_step\":" INTEGER ",\"started_at\":" INTEGER "}}") "," \
     "\"files\":" LIST("{\"type\":\"object\",\"properties\":{\"format\":" TEXT ",\"name\":" TEXT ",\"bytes\":" INTEGER ",\"sha256\":" TEXT \
     ",\"url\":" TEXT ",\"path\":" TEXT "}}") ",\"resumable\":" BOOLEAN ",\"deleted\":" BOOLEAN ",\"started_by\":" MAYBE_TEXT
 #define RUN_REQUIRED \

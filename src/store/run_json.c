@@ -22,14 +22,10 @@ static json_t *progress_json(sqlite3_stmt *row)
     int64_t per_epoch = sqlite3_column_int64(row, STEPS_PER_EPOCH), done = sqlite3_column_int64(row, GLOBAL_STEP);
     int64_t epochs = sqlite3_column_int64(row, EPOCHS), total = per_epoch * epochs;
     double seconds = sqlite3_column_double(row, SECONDS);
+    /* Epochs finished, and steps of the one under way. */
     int64_t epoch = per_epoch ? done / per_epoch : 0, step = per_epoch ? done % per_epoch : 0;
-    /* The epoch under way counts from 1, and the last stays the last. */
-    if (per_epoch && epoch >= epochs) {
-        epoch = epochs - 1;
-        step = per_epoch;
-    }
     double rest = done > 0 && total > done ? seconds / (double)done * (double)(total - done) : 0;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)(per_epoch ? epoch + 1 : 0), "epochs",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)epoch, "epochs",
                      (json_int_t)epochs, "step", (json_int_t)step, "steps_per_epoch", (json_int_t)per_epoch, "global_step",
                      (json_int_t)done, "total_steps", (json_int_t)total, "seconds", js_real(seconds), "eta_seconds",
                      done > 0 ? js_real(rest) : json_null(), "samples_per_second", column_real_json(row, SPEED));
@@ -40,13 +36,14 @@ static int add_segments(struct store *store, int64_t key, json_t *run, struct er
     sqlite3_stmt *row;
     json_t *list = json_array();
     json_object_set_new(run, "segments", list);
-    if (query_start(store, "SELECT engine, engine_version, first_step FROM segments WHERE run=? ORDER BY first_step", &row, error,
+    if (query_start(store, "SELECT engine, engine_version, first_step, started_at FROM segments WHERE run=? ORDER BY first_step", &row, error,
                     "i", key))
         return -1;
     int status;
     while ((status = query_step(store, row, error)) == 1)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "engine", column_text(row, 0), "engine_version",
-                                              column_text(row, 1), "first_step", (json_int_t)sqlite3_column_int64(row, 2)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "engine", column_text(row, 0), "engine_version",
+                                              column_text(row, 1), "first_step", (json_int_t)sqlite3_column_int64(row, 2),
+                                              "started_at", (json_int_t)sqlite3_column_int64(row, 3)));
     query_end(row);
     return status;
 }

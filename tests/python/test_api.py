@@ -127,6 +127,9 @@ def test_pause_resume_stop_continue(serve):
     done = server.wait(run, "finished", "failed")
     assert done["state"] == "finished", done["error"]
     assert len(server.curve(run)) == goal * 63 == done["progress"]["global_step"]
+    told = stopped["progress"]
+    assert told["epoch"] * 63 + told["step"] == told["global_step"] and told["step"] < told["steps_per_epoch"] == 63
+    assert done["progress"]["epoch"] == done["progress"]["epochs"] == goal
     assert [epoch["epoch"] for epoch in done["epochs"]] == list(range(1, goal + 1))
     server.post(f"/api/runs/{run}/continue", {"epochs": goal}, status=409)
 

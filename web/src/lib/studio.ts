@@ -155,6 +155,36 @@ function readAnew() {
     for (const run of live.values()) void run.load();
 }
 
+/* What happens many times a second (steps, progress) is taken a few times a second, all at once: each time costs the
+ * browser a frame, and the processor belongs to the training. What changes the state of something is taken at once, with
+ * all that came before it. */
+const PACE_MS = 300;
+const HELD_MOST = 200;
+type StreamEvent = Extract<StreamMessage, { kind: 'event' }>;
+let held: StreamEvent[] = [];
+let pace = 0;
+
+function isUrgent({ name, data }: StreamEvent) {
+    if (name === 'steps' || name === 'epoch' || name === 'log') return false;
+    if (name !== 'run') return true;
+    const { id, state } = data as Run;
+    return runs.value?.get(id)?.state !== state;
+}
+
+function takeHeld() {
+    clearTimeout(pace);
+    pace = 0;
+    const events = held;
+    held = [];
+    batch(() => events.forEach(({ name, data }) => HANDLERS[name](data)));
+}
+
+function hold(event: StreamEvent) {
+    held.push(event);
+    if (isUrgent(event) || held.length > HELD_MOST) takeHeld();
+    else pace ||= window.setTimeout(takeHeld, PACE_MS);
+}
+
 function receive(message: StreamMessage) {
     switch (message.kind) {
         case 'connecting':
@@ -171,7 +201,7 @@ function receive(message: StreamMessage) {
             break;
         case 'event':
             connection.value = 'live';
-            batch(() => HANDLERS[message.name](message.data));
+            hold(message);
     }
 }
 

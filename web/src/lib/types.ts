@@ -41,6 +41,7 @@ export interface Segment {
     engine: EngineId;
     engine_version: string;
     first_step: number;
+    started_at: number;
 }
 
 export interface ModelFile {

@@ -1,4 +1,5 @@
-/* A small plot of finished numbers that share their x: accuracy by epoch, differences by step. */
+/* A small plot of numbers that share their x: accuracy by epoch, differences by step. The plot is made once and given new
+ * numbers at most once a second: epochs may end many times a second. */
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { isDark } from '../lib/theme';
@@ -6,6 +7,8 @@ import { axis, followSize, padded } from './plot-frame';
 
 /** Epochs and steps are whole numbers: so are their ticks. */
 const WHOLE = Array.from({ length: 10 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
+
+const REFRESH_MS = 1000;
 
 export interface Line {
     label: string;
@@ -26,12 +29,21 @@ export function LinePlot({ x, xLabel, yLabel, lines, log = false, label, yText }
 }) {
     const container = useRef<HTMLDivElement>(null);
     const dark = isDark.value;
-    const content = JSON.stringify([x.length, x.at(-1), lines.map((line) => [line.label, line.values.at(-1)])]);
+    const form = JSON.stringify(lines.map((line) => [line.label, line.colour]));
+    const content = JSON.stringify([x.length, x.at(-1), lines.map((line) => line.values.at(-1))]);
+    const now = useRef({ x, lines });
+    now.current = { x, lines };
+    const shown = useRef({ plot: null as uPlot | null, range: [0, 1], timer: 0, at: 0 }).current;
+    const numbers = () => {
+        const all = now.current.lines.flatMap((line) => line.values.filter((v): v is number => v !== null && (!log || v > 0)));
+        shown.at = performance.now();
+        shown.range = padded(all.reduce((a, b) => Math.min(a, b), Infinity), all.reduce((a, b) => Math.max(a, b), -Infinity), log);
+        return [now.current.x, ...now.current.lines.map((line) => (log ? line.values.map((v) => (v !== null && v > 0 ? v : null)) : line.values))] as uPlot.AlignedData;
+    };
     useEffect(() => {
         const root = container.current!;
         const style = getComputedStyle(document.documentElement);
-        const all = lines.flatMap((line) => line.values.filter((v): v is number => v !== null && (!log || v > 0)));
-        const range = padded(all.reduce((a, b) => Math.min(a, b), Infinity), all.reduce((a, b) => Math.max(a, b), -Infinity), log);
+        const data = numbers();
         const plot = new uPlot({
             width: root.clientWidth || 400,
             height: root.clientHeight || 180,
@@ -39,7 +51,7 @@ export function LinePlot({ x, xLabel, yLabel, lines, log = false, label, yText }
             cursor: { show: false },
             scales: {
                 x: { time: false, range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) },
-                y: { distr: log ? 3 : 1, range: () => range },
+                y: { distr: log ? 3 : 1, range: () => shown.range as [number, number] },
             },
             axes: [{ ...axis(xLabel), incrs: WHOLE }, { ...axis(yLabel, yText), size: 60 }],
             series: [
@@ -52,9 +64,22 @@ export function LinePlot({ x, xLabel, yLabel, lines, log = false, label, yText }
                     points: { show: line.points ?? false, size: 6, fill: style.getPropertyValue(line.colour).trim() },
                 })),
             ],
-        }, [x, ...lines.map((line) => (log ? line.values.map((v) => (v !== null && v > 0 ? v : null)) : line.values))] as uPlot.AlignedData, root);
+        }, data, root);
         const stop = followSize(root, plot);
-        return () => (stop(), plot.destroy());
-    }, [content, log, dark]);
+        shown.plot = plot;
+        return () => {
+            stop();
+            clearTimeout(shown.timer);
+            shown.timer = 0;
+            shown.plot = null;
+            plot.destroy();
+        };
+    }, [form, log, dark]);
+    useEffect(() => {
+        shown.timer ||= window.setTimeout(() => {
+            shown.timer = 0;
+            shown.plot?.setData(numbers());
+        }, Math.max(0, REFRESH_MS - (performance.now() - shown.at)));
+    }, [content]);
     return <div ref={container} class="plot small" role="img" aria-label={label} />;
 }

@@ -64,7 +64,9 @@ class Drawing {
     private frame = 0;
     private timer = 0;
     private drawnAt = 0;
-    private cost = 0; // milliseconds a drawing takes, averaged
+    private cost = 0; // milliseconds a frame with a drawing takes, averaged
+    private readonly painted = new MessageChannel();
+    private frameAt = 0;
     private zoomCall: AbortController | null = null;
 
     constructor(private readonly container: HTMLElement, private readonly pieces: Piece[], private readonly view: PlotView) {
@@ -77,6 +79,10 @@ class Drawing {
                 void live.epochs.value;
                 this.request();
             }));
+        // A message posted in a frame arrives when the frame has been painted. Painting is most of the cost, and a processor
+        // that the training needs makes it longer: then there are fewer frames.
+        this.painted.port1.onmessage = () => (this.cost += 0.2 * (performance.now() - this.frameAt - this.cost));
+        this.stops.push(() => this.painted.port1.close());
         const onShow = () => !document.hidden && this.request();
         document.addEventListener('visibilitychange', onShow);
         this.stops.push(() => document.removeEventListener('visibilitychange', onShow));
@@ -98,7 +104,9 @@ class Drawing {
             this.timer = 0;
             this.frame = requestAnimationFrame(() => {
                 this.frame = 0;
+                this.frameAt = performance.now();
                 this.draw();
+                this.painted.port2.postMessage(0);
             });
         }, wait);
     }
@@ -164,9 +172,7 @@ class Drawing {
             this.plot.setScale('x', { min, max });
             this.plot.setScale('y', { min: low, max: high });
         });
-        this.plot.redraw(true, true);
         this.frames.value++;
-        this.cost += 0.2 * (performance.now() - this.drawnAt - this.cost);
     }
 
     private lossRange(data: (Float64Array[] | null)[], min: number, max: number): [number, number] {
