@@ -18,7 +18,7 @@ test: ## all tests; ONE=name runs one, SANITIZE=1 runs the C tests under address
 	@scripts/bootstrap test
 	@scripts/test
 
-bench: ## speed and memory beside the frameworks in Python, in one run
+bench: ## speed beside the frameworks in Python; ONE=page the cost of the page, ONE=server a crowd
 	@scripts/bootstrap bench
 	@scripts/bench
 

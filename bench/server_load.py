@@ -3,7 +3,7 @@
     python bench/server_load.py [--binary build/nnstudio] [--listeners 1000] [--rate 1000] [--seconds 60]
 
 Every listener must get every step of every run exactly once and in order; the server's memory must be no larger after the
-last minute than after the first. Prints one JSON object; exit status 1 when an event was missed.
+last minute than after the first. Prints what was seen, --json as one JSON object; exit status 1 when an event was missed.
 """
 
 import argparse
@@ -149,14 +149,32 @@ def main():
     parser.add_argument("--listeners", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = Server(str(pathlib.Path(arguments.binary).resolve()), pathlib.Path(folder) / "home", cwd=folder)
         try:
+            start = resident(server.process.pid)
             result = asyncio.run(load(server, arguments))
+            # What stays for a moment after a crowd is no growth; what a second one adds to it would be.
+            small = argparse.Namespace(**vars(arguments) | {"listeners": max(1, arguments.listeners // 4), "seconds": min(10, arguments.seconds)})
+            again = asyncio.run(load(server, small))
+            result |= {"rss_start_mb": round(start / 1e6, 1), "rss_again_mb": again["rss_after_mb"]}
         finally:
             server.stop()
-    print(json.dumps(result))
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        print(
+            f"- {result['listeners']:,} listeners and {result['requests_per_second']:.0f} requests a second for {result['seconds']:.0f} s while a run"
+            f" trained {result['steps']:,} steps: {result['messages']:,} messages told, {result['missed']} missed, {result['repeated']} repeated,"
+            f" {result['incomplete']} listeners without the whole curve; {result['requests']:,} requests, {result['failed']} failed,"
+            f" median {result['median_ms']:.1f} ms, 99 of 100 within {result['p99_ms']:.0f} ms."
+        )
+        print(
+            f"- The server's memory: {result['rss_start_mb']} MB before, {max(result['rss_mb'])} MB at most, {result['rss_after_mb']} MB after"
+            f" all had gone ({result['rss_again_mb']} MB after a second, smaller crowd)."
+        )
     return 1 if result["missed"] or result["incomplete"] or result["failed"] else 0
 
 

@@ -16,8 +16,8 @@
 #include "http/training.h"
 
 /* How often workers' words are written and listeners told. */
-#define TICK_MS 40
-#define TICKS_A_TASK_TICK 6
+#define TICK_MS 80
+#define TICKS_A_TASK_TICK 3
 #define HOUSEKEEPING_MS 1000 /* also how soon a dead process's run is seen */
 #define PURGE_SECONDS 600
 #define UNDO_MS ((int64_t)24 * 3600 * 1000)
