@@ -122,9 +122,22 @@ static const struct {
     {ERROR_IO, 500, "io"},             {ERROR_MEMORY, 500, "memory"},       {ERROR_FAILED, 500, "failed"},
 };
 
+/* A message may quote what was sent, which may be no UTF-8, or be cut within a letter: JSON has none of that. */
+static json_t *message_json(const char *message)
+{
+    json_t *value = json_string(message);
+    char *plain = value ? NULL : strdup(message);
+    if (!plain) return value;
+    for (char *c = plain; *c; c++)
+        if (*c & 0x80) *c = '?';
+    value = json_string(plain);
+    free(plain);
+    return value;
+}
+
 static void refuse(struct request *request, int status, const char *code, const char *message)
 {
-    reply_json(request, status, json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message));
+    reply_json(request, status, json_pack("{s:{s:s, s:o}}", "error", "code", code, "message", message_json(message)));
 }
 
 void call_fail(struct call *call, const struct error *error)

@@ -207,6 +207,13 @@ def test_malformed_requests_are_survived(serve, half_close):
     assert alive(server)
 
 
+@pytest.mark.parametrize("target", ["/api/runs/%ff", "/api/runs/" + "%c3%a9" * 40, "/api/runs?%ff=1", "/api/runs?" + "a" + "%c3%a9" * 60 + "=1"])
+def test_what_is_no_text_is_refused_in_clear_words(serve, target):
+    """The answer quotes it, cut at some length: it must be JSON all the same."""
+    status, _, body = serve().request("GET", target)
+    assert status in (400, 404) and json.loads(body)["error"]["message"]
+
+
 def test_smuggling_is_refused(serve):
     server = serve()
     both = (
