@@ -46,8 +46,8 @@ const double *preprocess_table_f64(void)
 #define CONVERT(type, high, low)                                                                     \
     size_t i = 0;                                                                                    \
     for (; i + BLOCK <= count; i += BLOCK)                                                           \
-        for (size_t k = 0; k < BLOCK; k++) out[i + k] = (type)pixels[i + k] * high + (type)pixels[i + k] * low; \
-    for (; i < count; i++) out[i] = (type)pixels[i] * high + (type)pixels[i] * low
+        for (size_t k = 0; k < BLOCK; k++) out[i + k] = (type)pixels[i + k] * (high) + (type)pixels[i + k] * (low); \
+    for (; i < count; i++) out[i] = (type)pixels[i] * (high) + (type)pixels[i] * (low)
 
 WIDEST_VECTORS void preprocess_f32(const uint8_t *restrict pixels, size_t count, float *restrict out)
 {
