@@ -51,10 +51,16 @@ const struct lane *race_fastest(const struct race *race)
     return best;
 }
 
+/* JSON lacks nan and infinities: a loss that ran away comes as null. */
+static double real_value(const json_t *value)
+{
+    return json_is_null(value) ? NAN : json_number_value(value);
+}
+
 /* Members of events; absent ones are 0 and "". */
 static double real_of(const json_t *event, const char *key)
 {
-    return json_number_value(json_object_get(event, key));
+    return real_value(json_object_get(event, key));
 }
 
 static uint64_t whole_of(const json_t *event, const char *key)
@@ -91,7 +97,7 @@ static void on_step(struct lane *lane, const json_t *event)
         lane->losses = grown;
         lane->loss_capacity = capacity;
     }
-    for (size_t i = 0; i < count; i++) lane->losses[lane->loss_count++] = json_number_value(json_array_get(losses, i));
+    for (size_t i = 0; i < count; i++) lane->losses[lane->loss_count++] = real_value(json_array_get(losses, i));
 }
 
 static void on_epoch(struct lane *lane, const json_t *event)

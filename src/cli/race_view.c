@@ -29,6 +29,13 @@ static const char *short_time(double seconds, char out[32])
 }
 
 /* 103421 as "103k". */
+/* Four places, as losses are given; one that ran away in three digits, or "nan". */
+static const char *loss_text(double loss, char out[32])
+{
+    snprintf(out, 32, loss < 1e5 ? "%.4f" : "%.3g", loss);
+    return out;
+}
+
 static const char *short_number(double value, char out[32])
 {
     if (value >= 1e6) snprintf(out, 32, "%.2fM", value / 1e6);
@@ -67,7 +74,7 @@ static struct layout divide(const struct lane *lane, int width)
 /* The text right of the bar. */
 static void describe(const struct lane *lane, double share, bool wide, char *out, size_t size)
 {
-    char rate[32], left[32];
+    char rate[32], left[32], loss[32];
     const char *unit = wide ? " samples/s" : "/s";
     double elapsed = clock_monotonic() - lane->begun, done = (double)(lane->step - lane->first_step);
     double total = (double)lane->steps_per_epoch * lane->job.epochs - (double)lane->first_step;
@@ -77,11 +84,11 @@ static void describe(const struct lane *lane, double share, bool wide, char *out
     } else if (!lane->steps_per_epoch) {
         snprintf(out, size, "loading");
     } else if (lane->state != LANE_RUNNING) {
-        snprintf(out, size, "epoch %u/%u  loss %.4f  test %.2f%%  %s%s  %s", lane->epoch, lane->job.epochs, lane->loss,
+        snprintf(out, size, "epoch %u/%u  loss %s  test %.2f%%  %s%s  %s", lane->epoch, lane->job.epochs, loss_text(lane->loss, loss),
                  100 * lane->val_accuracy, short_number(lane->rate, rate), unit, lane->state == LANE_FINISHED ? "done" : "stopped");
     } else {
         uint32_t epoch = lane->epoch + (share < 1);
-        int used = snprintf(out, size, "epoch %u/%u  loss %.4f", epoch, lane->job.epochs, recent_loss(lane));
+        int used = snprintf(out, size, "epoch %u/%u  loss %s", epoch, lane->job.epochs, loss_text(recent_loss(lane), loss));
         if (lane->epochs_timed) used += snprintf(out + used, size - (size_t)used, "  test %.2f%%", 100 * lane->val_accuracy);
         if (elapsed > 0 && done > 0)
             snprintf(out + used, size - (size_t)used, "  %s%s  %s left", short_number(done * per_step / elapsed, rate), unit,
@@ -117,9 +124,9 @@ static void draw(const struct race *race)
 
 static void print_epoch(const struct lane *lane)
 {
-    char rate[32];
-    log_line("%s: epoch %u/%u  loss %.4f  test loss %.4f  test accuracy %.2f%%  %s samples/s", lane->ops->id, lane->epoch,
-             lane->job.epochs, lane->loss, lane->val_loss, 100 * lane->val_accuracy, short_number(lane->rate, rate));
+    char rate[32], loss[32], test[32];
+    log_line("%s: epoch %u/%u  loss %s  test loss %s  test accuracy %.2f%%  %s samples/s", lane->ops->id, lane->epoch,
+             lane->job.epochs, loss_text(lane->loss, loss), loss_text(lane->val_loss, test), 100 * lane->val_accuracy, short_number(lane->rate, rate));
 }
 
 void race_view_event(const struct race *race, const struct lane *lane, const char *kind)
@@ -142,7 +149,7 @@ static void print_row(const struct lane *lane)
 {
     char rate[32] = "-", loss[32] = "-", accuracy[32] = "-", seconds[32] = "-";
     if (lane->epochs_timed) {
-        snprintf(loss, sizeof loss, "%.4f", lane->loss);
+        loss_text(lane->loss, loss);
         snprintf(accuracy, sizeof accuracy, "%.2f%%", 100 * lane->val_accuracy);
         snprintf(seconds, sizeof seconds, "%.3f", lane_seconds_per_epoch(lane));
         short_number((double)lane->samples / lane_seconds_per_epoch(lane), rate);

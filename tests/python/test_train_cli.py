@@ -87,6 +87,11 @@ def test_events_end_with_the_figures(studio, home, tmp_path):
     assert job["seed"] == 3 and job["limit"] == 600
 
 
+def test_a_loss_that_ran_away_is_said_to_have(studio):
+    result = studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", 128, "--epochs", 1, "--lr", 1000, "--weight-decay", 100)
+    assert "test loss nan" in result.stderr and re.search(r"loss \d\.\d+e\+28", result.stderr)
+
+
 def test_plain_output_is_a_table(studio):
     result = studio("train", "--engine", "native", *SMALL)
     assert result.stderr.startswith("native: epoch 1/1  loss ")
