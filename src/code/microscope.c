@@ -11,13 +11,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
 #include "code/microscope_view.h"
 #include "engine/engine.h"
-
-extern char **environ;
 
 #define TRACE_SECONDS 60
 
@@ -53,7 +52,9 @@ static int start_tracing(struct tracing *tracing, uint32_t batch, struct error *
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, tracing->error_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    int number_of_error = posix_spawn(&tracing->pid, self, &actions, NULL, words, environ);
+    char **environment = environment_for_child(NULL);
+    int number_of_error = environment ? posix_spawn(&tracing->pid, self, &actions, NULL, words, environment) : ENOMEM;
+    free(environment);
     posix_spawn_file_actions_destroy(&actions);
     free(self);
     if (!number_of_error) return 0;

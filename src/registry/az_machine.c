@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/js.h"
 #include "registry/az_token_impl.h"
@@ -18,8 +19,6 @@
 #define IMDS "http://169.254.169.254"
 #define CLI_SECONDS 10.0
 #define CLI_LIMIT ((size_t)64 << 10)
-
-extern char **environ;
 
 static int post_client_form(struct az_credential *credential, struct buffer *form, const char *resource, const char *what,
                             struct az_grant *grant, struct error *error)
@@ -143,24 +142,6 @@ int az_get_managed_identity(struct az_credential *credential, const char *resour
     return status;
 }
 
-/* This process's environment for the CLI: without colours, and without secrets that are no concern of its. NULL-ended; the
- * texts are borrowed. */
-static char **cli_environment(void)
-{
-    static const char *const dropped[] = {"AZURE_CLIENT_SECRET=", "MLFLOW_TRACKING_TOKEN=", "MLFLOW_TRACKING_PASSWORD=", "AZURE_CORE_NO_COLOR="};
-    static char plain[] = "AZURE_CORE_NO_COLOR=true";
-    size_t count = 0, kept = 0;
-    while (environ[count]) count++;
-    char **list = calloc(count + 2, sizeof *list);
-    for (size_t i = 0; list && i < count; i++) {
-        bool keep = true;
-        for (size_t d = 0; d < sizeof dropped / sizeof dropped[0]; d++) keep = keep && strncmp(environ[i], dropped[d], strlen(dropped[d])) != 0;
-        if (keep) list[kept++] = environ[i];
-    }
-    if (list) list[kept] = plain;
-    return list;
-}
-
 /* Runs a program without a shell, standard input closed, and takes what it says. */
 static int run_program(char *const *words, char *const *environment, struct buffer *out, struct buffer *complaint, int *exit_status, struct error *error)
 {
@@ -246,7 +227,8 @@ int az_get_cli(struct az_credential *credential, const char *resource, struct az
     int exit_status = -1;
     buffer_init(&out, CLI_LIMIT);
     buffer_init(&complaint, CLI_LIMIT);
-    char **environment = cli_environment();
+    static char plain[] = "AZURE_CORE_NO_COLOR=true";
+    char **environment = environment_for_child(plain);
     int status = environment ? run_program(words, environment, &out, &complaint, &exit_status, error) : error_set_memory(error, "the environment");
     free(environment);
     if (!status && exit_status != 0) {

@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/path.h"
-
-extern char **environ;
 
 /* The versions are those of scripts/frameworks.txt, which the bootstrap uses. */
 static const struct package {
@@ -77,7 +76,9 @@ static int launch(struct install *install, char *const argv[], struct error *err
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
-    int number = posix_spawnp(&install->pid, argv[0], &actions, &attributes, argv, environ);
+    char **environment = environment_for_child(NULL);
+    int number = environment ? posix_spawnp(&install->pid, argv[0], &actions, &attributes, argv, environment) : ENOMEM;
+    free(environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     close(ends[1]);

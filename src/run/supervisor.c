@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
@@ -23,8 +24,6 @@
 #define READ_AT_ONCE ((size_t)1 << 20)
 /* How long a worker whose output ended may take to be gone. */
 #define GRACE_SECONDS 2.0
-
-extern char **environ;
 
 struct worker {
     struct job job;
@@ -75,7 +74,9 @@ static int spawn(pid_t *pid, int input, int output, int log, struct error *error
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
-    int number = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, environ);
+    char **environment = environment_for_child(NULL);
+    int number = environment ? posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, environment) : ENOMEM;
+    free(environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return number ? error_set_errno(error, number, "cannot start a worker process") : 0;

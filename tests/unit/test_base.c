@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/buffer.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/js.h"
@@ -136,12 +137,43 @@ static void plain_names_hold_no_path(void **state)
     assert_false(path_is_plain_name(""));
 }
 
+static const char *value_in(char *const *list, const char *name)
+{
+    const char *found = NULL;
+    size_t length = strlen(name);
+    for (; *list; list++) {
+        if (strncmp(*list, name, length) != 0 || (*list)[length] != '=') continue;
+        assert_null(found); /* none twice */
+        found = *list + length + 1;
+    }
+    return found;
+}
+
+static void children_inherit_no_secret(void **state)
+{
+    (void)state;
+    char colour[] = "NNSTUDIO_TEST_COLOUR=none";
+    setenv("AZURE_CLIENT_SECRET", "s3cret", 1);
+    setenv("AZURE_CLIENT_ID", "someone", 1);
+    setenv("NNSTUDIO_TEST_COLOUR", "red", 1);
+    char **list = environment_for_child(colour);
+    assert_non_null(list);
+    assert_null(value_in(list, "AZURE_CLIENT_SECRET"));
+    assert_string_equal(value_in(list, "AZURE_CLIENT_ID"), "someone");
+    assert_string_equal(value_in(list, "NNSTUDIO_TEST_COLOUR"), "none");
+    free(list);
+    list = environment_for_child(NULL);
+    assert_non_null(list);
+    assert_string_equal(value_in(list, "NNSTUDIO_TEST_COLOUR"), "red");
+    free(list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_refuses_to_pass_its_cap), cmocka_unit_test(error_prefix_keeps_the_message),
         cmocka_unit_test(json_members_are_checked),       cmocka_unit_test(random_numbers_are_reproducible),
-        cmocka_unit_test(files_are_whole_or_absent),      cmocka_unit_test(plain_names_hold_no_path),
+        cmocka_unit_test(children_inherit_no_secret),     cmocka_unit_test(files_are_whole_or_absent),      cmocka_unit_test(plain_names_hold_no_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
