@@ -135,7 +135,7 @@ def test_mutated_requests(serve):
         answer = send(server, chance, data)
         count += 1
         if answer:
-            assert answer.startswith(b"HTTP/1."), (data[:500], answer[:200])
+            assert answer.startswith(b"HTTP/"), (data[:500], answer[:200])  # an absurd version comes back as libevent reads it
             status = int(answer.split(b" ", 2)[1])
             answered[status] = answered.get(status, 0) + 1
             assert status < 500 or status in (501, 503), (data[:2000], answer[:500])
