@@ -1,6 +1,9 @@
 #include "engine/native/pace.h"
 
 #define SEGMENT 0.008 /* seconds */
+/* Shorter ones are judged together: at the end of a call a few samples are left, and waking a worker for them costs more
+ * than they do. */
+#define ENOUGH (SEGMENT / 2)
 #define FIRST_SAMPLES 1024
 #define FIRST_TRIAL 4 /* segments */
 #define OFTEN 8   /* segments between trials while the two are close */
@@ -24,8 +27,10 @@ static uint32_t neighbour(struct pace *pace)
 
 uint32_t pace_workers(struct pace *pace)
 {
-    pace->trying = pace->wait == 0 && pace->levels > 1;
-    if (pace->trying) pace->trial = neighbour(pace);
+    if (!pace->pending_samples) {
+        pace->trying = pace->wait == 0 && pace->levels > 1;
+        if (pace->trying) pace->trial = neighbour(pace);
+    }
     return pace->threads >> (pace->trying ? pace->trial : pace->level);
 }
 
@@ -43,7 +48,12 @@ static void average(double *seconds, double now, double weight)
 
 void pace_report(struct pace *pace, double seconds, size_t samples)
 {
-    double now = seconds / (double)samples, *usual = &pace->seconds[pace->level];
+    pace->pending_seconds += seconds;
+    pace->pending_samples += samples;
+    if (pace->pending_seconds < ENOUGH) return;
+    double now = pace->pending_seconds / (double)pace->pending_samples, *usual = &pace->seconds[pace->level];
+    pace->pending_seconds = 0;
+    pace->pending_samples = 0;
     if (!pace->trying) {
         average(usual, now, 0.25);
         if (pace->wait > 0) pace->wait--;

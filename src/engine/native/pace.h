@@ -20,6 +20,8 @@ struct pace {
     double reference;              /* the usual pace at the last trial */
     uint32_t wait, interval;       /* segments until the next trial; between trials */
     bool trying, upwards;
+    double pending_seconds;        /* of segments not yet judged: each was too short to say anything */
+    size_t pending_samples;
 };
 
 void pace_init(struct pace *pace, uint32_t threads);
