@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import socket
 import threading
 import time
@@ -322,3 +323,40 @@ def test_many_connections_at_once(serve):
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_too_many_connections_are_turned_away_and_the_others_served(serve):
+    wanted = 4000  # HTTP_CONNECTIONS_MAX
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted + 200:
+        pytest.skip(f"this machine allows a process {hard} open files")
+    server, request = serve(), b"GET /api/settings/defaults HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    links = []
+
+    def connect():
+        links.append(socket.create_connection((server.host, server.port), timeout=30))
+        return links[-1]
+
+    def is_served(link):
+        try:
+            link.sendall(request)
+            return link.recv(12) == b"HTTP/1.1 200"
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted + 200), hard))
+    try:
+        for _ in range(wanted):
+            connect()
+        assert is_served(links[-1]) and is_served(links[0])
+        assert not is_served(connect())
+        for link in links[10:20]:
+            link.close()
+        end = time.monotonic() + PATIENCE
+        while not is_served(connect()):
+            assert time.monotonic() < end, "a place that became free is not given again"
+    finally:
+        for link in links:
+            link.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert alive(server)
