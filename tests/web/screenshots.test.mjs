@@ -31,8 +31,12 @@ for (const [width, height] of Object.entries(SCREENS))
                 await visit(page, studio, name, address);
                 if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(name);
                 await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: name !== 'sample' });
-                if (process.env.UPDATE && width === '1280' && PICTURES.includes(name))
+                if (process.env.UPDATE && width === '1280' && PICTURES.includes(name)) {
+                    await page.setViewportSize({ width: 1280, height: 1180 });
+                    await page.waitForTimeout(400); // plots follow the size
                     await page.screenshot({ path: join(ROOT, `docs/pictures/${name}-${colorScheme}.png`) });
+                    await page.setViewportSize({ width: 1280, height });
+                }
             }
             await page.context().close();
             assert.deepEqual(wide, [], 'wider than the screen');
