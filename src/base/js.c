@@ -45,6 +45,15 @@ int js_print_line(const json_t *value, struct error *error)
     return failed ? error_set(error, ERROR_IO, "cannot write to standard output: is the disk full or the pipe closed?") : 0;
 }
 
+const char *js_shortest(double value, char out[JS_SHORTEST_SIZE])
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, JS_SHORTEST_SIZE, "%.*g", digits, value);
+        if (strtod(out, NULL) == value) break;
+    }
+    return out;
+}
+
 json_t *js_real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();

@@ -17,6 +17,10 @@ char *js_dump(const json_t *value);
 /* js_dump and a newline to standard output, flushed. */
 int js_print_line(const json_t *value, struct error *error);
 
+/* A finite number in the fewest digits that read back as the same one: "0.05", "1e-05", "3". Returns `out`. */
+#define JS_SHORTEST_SIZE 32
+const char *js_shortest(double value, char out[JS_SHORTEST_SIZE]);
+
 /* A finite number, or null for nan and infinities (which JSON lacks). New reference. */
 json_t *js_real(double value);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/js.h"
+
 #define MAX_LINES 10000
 
 void code_text_free(struct code_text *text)
@@ -46,11 +48,7 @@ const char *code_real(double value)
     static _Thread_local char slots[4][40];
     static _Thread_local unsigned next;
     char *slot = slots[next++ % 4];
-    /* The shortest form that reads back as the same number. */
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(slot, sizeof slots[0], "%.*g", digits, value);
-        if (strtod(slot, NULL) == value) break;
-    }
+    js_shortest(value, slot);
     if (!strpbrk(slot, ".en")) {
         size_t used = strlen(slot);
         snprintf(slot + used, sizeof slots[0] - used, ".0");

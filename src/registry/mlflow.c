@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/js.h"
 #include "base/path.h"
 #include "registry/mlflow_folder.h"
 #include "registry/mlflow_server.h"
@@ -146,14 +147,10 @@ static int send_batch(struct publication *own, json_t *metrics, json_t *params, 
 /* A setting as a person would write it: a string as it is, a number in the fewest digits that read back the same. malloc'd. */
 static char *setting_text(const json_t *value)
 {
-    char text[32];
+    char text[JS_SHORTEST_SIZE];
     if (json_is_string(value)) return strdup(json_string_value(value));
     if (!json_is_real(value)) return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, json_real_value(value));
-        if (strtod(text, NULL) == json_real_value(value)) break;
-    }
-    return strdup(text);
+    return strdup(js_shortest(json_real_value(value), text));
 }
 
 /* Settings become parameters, the figures of each epoch metrics with the epoch as their step. */
