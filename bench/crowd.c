@@ -1,8 +1,12 @@
-/* A crowd for one server on this machine, from one thread, so that the crowd costs less than what it measures:
+/* A crowd for one server on this machine, from one thread, so that the crowd costs less than what
+ * it measures:
  *   crowd PORT LISTENERS RATE SECONDS
- * LISTENERS connections read /api/events and check that the steps of a run come whole and in order; ASKERS more make RATE
- * requests a second between them. Talks by lines: says "ready" when all listen, takes "go", asks for SECONDS, says
- * "asked", takes the number of steps that the run had at its end, waits until every listener has heard of them all (at
+ * LISTENERS connections read /api/events and check that the steps of a run come whole and in
+ * order; ASKERS more make RATE
+ * requests a second between them. Talks by lines: says "ready" when all listen, takes "go", asks
+ * for SECONDS, says
+ * "asked", takes the number of steps that the run had at its end, waits until every listener has
+ * heard of them all (at
  * most PATIENCE), prints what was seen as one JSON object. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,12 +23,13 @@
 
 #include "base/clock.h"
 
-#define ASKERS 20
+#define ASKERS    20
 #define ASKED_MAX 1000000
-#define PATIENCE 30.0
-#define HEAD 256
+#define PATIENCE  30.0
+#define HEAD      256
 
-static const char *const paths[] = {"/api/settings/defaults", "/api/runs?limit=10", "/", "/api/preferences", "/api/tasks"};
+static const char *const paths[] = {"/api/settings/defaults", "/api/runs?limit=10", "/",
+                                    "/api/preferences", "/api/tasks"};
 #define PATHS (sizeof paths / sizeof paths[0])
 
 /* What a listener reads: HTTP's head, then chunks, in them lines. */
@@ -32,13 +37,13 @@ enum place { IN_HEAD, IN_SIZE, IN_CHUNK, AFTER_CHUNK };
 struct listener {
     int fd; /* -1: gone */
     enum place place;
-    size_t left;          /* of the chunk */
-    char size[16];        /* of a chunk, as read so far */
+    size_t left;   /* of the chunk */
+    char size[16]; /* of a chunk, as read so far */
     size_t size_length;
-    unsigned blank;       /* of "\r\n\r\n", how many came */
-    char line[HEAD];      /* its beginning */
+    unsigned blank;  /* of "\r\n\r\n", how many came */
+    char line[HEAD]; /* its beginning */
     size_t line_length;
-    size_t commas;        /* in the line's list */
+    size_t commas; /* in the line's list */
     bool in_list, steps, heard;
     char run[64];
     unsigned long long next; /* step expected */
@@ -94,7 +99,8 @@ static void end_line(struct listener *listener)
         char run[64] = "";
         unsigned long long first = 0;
         const char *at = strstr(listener->line, "\"first_step\":");
-        if (!at || sscanf(listener->line, "data: {\"run\":\"%63[^\"]", run) != 1) die("steps in another form: %s", listener->line);
+        if (!at || sscanf(listener->line, "data: {\"run\":\"%63[^\"]", run) != 1)
+            die("steps in another form: %s", listener->line);
         first = strtoull(at + strlen("\"first_step\":"), NULL, 10);
         if (strcmp(run, listener->run) != 0) {
             memcpy(listener->run, run, sizeof run);
@@ -108,7 +114,8 @@ static void end_line(struct listener *listener)
     listener->in_list = false;
 }
 
-/* Of a long line only the head is kept; the commas between its brackets are counted as they go by. */
+/* Of a long line only the head is kept; the commas between its brackets are counted as they go by.
+ */
 static void take_text(struct listener *listener, const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -118,9 +125,12 @@ static void take_text(struct listener *listener, const char *text, size_t size)
             continue;
         }
         if (listener->line_length < HEAD - 1) listener->line[listener->line_length++] = c;
-        if (c == '[') listener->in_list = true;
-        else if (c == ']') listener->in_list = false;
-        else listener->commas += c == ',' && listener->in_list;
+        if (c == '[')
+            listener->in_list = true;
+        else if (c == ']')
+            listener->in_list = false;
+        else
+            listener->commas += c == ',' && listener->in_list;
     }
 }
 
@@ -172,8 +182,10 @@ static void hear(struct listener *listener)
 static void begin_request(struct asker *asker, double now)
 {
     char text[256];
-    int length = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", paths[asker->turn++ % PATHS]);
-    if (write(asker->fd, text, (size_t)length) != length) die("a request cannot be sent: %s", strerror(errno));
+    int length = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                          paths[asker->turn++ % PATHS]);
+    if (write(asker->fd, text, (size_t)length) != length)
+        die("a request cannot be sent: %s", strerror(errno));
     asker->begun = now;
     asker->waiting = true;
     asker->in_body = false;
@@ -193,7 +205,8 @@ static void take_answer(struct asker *asker, const char *bytes, size_t size)
         size_t room = sizeof asker->head - 1 - asker->head_length, some = size < room ? size : room;
         memcpy(asker->head + asker->head_length, bytes, some);
         asker->head[asker->head_length + some] = '\0';
-        char *end = strstr(asker->head, "\r\n\r\n"), *length = strcasestr(asker->head, "\r\nContent-Length:");
+        char *end = strstr(asker->head, "\r\n\r\n"),
+             *length = strcasestr(asker->head, "\r\nContent-Length:");
         asker->head_length += some;
         if (!end) return;
         if (!length || length > end) die("an answer without a length");
@@ -211,17 +224,22 @@ static void listen_to_answer(struct asker *asker)
 {
     static char bytes[1 << 16];
     ssize_t got = read(asker->fd, bytes, sizeof bytes);
-    if (got > 0) take_answer(asker, bytes, (size_t)got);
-    else if (got == 0 || errno != EAGAIN) die("the server ended a connection that asked");
+    if (got > 0)
+        take_answer(asker, bytes, (size_t)got);
+    else if (got == 0 || errno != EAGAIN)
+        die("the server ended a connection that asked");
 }
 
 /* --- all of them --- */
 
 static int connect_one(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)crowd.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)crowd.port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address)) die("no connection: %s", strerror(errno));
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address))
+        die("no connection: %s", strerror(errno));
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
 }
@@ -241,8 +259,10 @@ static void turn(double until)
     int count = epoll_wait(crowd.epoll, events, 256, left > 0 ? (int)(left * 1000) + 1 : 0);
     for (int i = 0; i < count; i++) {
         void *who = (void *)(uintptr_t)(events[i].data.u64 & ~(uint64_t)1);
-        if (events[i].data.u64 & 1) listen_to_answer(who);
-        else hear(who);
+        if (events[i].data.u64 & 1)
+            listen_to_answer(who);
+        else
+            hear(who);
     }
 }
 
@@ -287,12 +307,15 @@ static int ascending(const void *a, const void *b)
 static void report(unsigned long long total)
 {
     size_t short_of_it = 0;
-    for (size_t i = 0; i < crowd.listener_count; i++) short_of_it += crowd.listeners[i].next != total;
+    for (size_t i = 0; i < crowd.listener_count; i++)
+        short_of_it += crowd.listeners[i].next != total;
     qsort(crowd.seconds, crowd.asked, sizeof *crowd.seconds, ascending);
-    printf("{\"messages\":%llu,\"missed\":%llu,\"repeated\":%llu,\"incomplete\":%zu,\"gone\":%zu,\"requests\":%zu,\"failed\":%zu,"
+    printf("{\"messages\":%llu,\"missed\":%llu,\"repeated\":%llu,\"incomplete\":%zu,\"gone\":%zu,"
+           "\"requests\":%zu,\"failed\":%zu,"
            "\"median_ms\":%.3f,\"p99_ms\":%.3f}\n",
-           crowd.messages, crowd.missed, crowd.repeated, short_of_it, crowd.gone, crowd.asked, crowd.failed,
-           crowd.asked ? 1000 * crowd.seconds[crowd.asked / 2] : 0.0, crowd.asked ? 1000 * crowd.seconds[crowd.asked * 99 / 100] : 0.0);
+           crowd.messages, crowd.missed, crowd.repeated, short_of_it, crowd.gone, crowd.asked,
+           crowd.failed, crowd.asked ? 1000 * crowd.seconds[crowd.asked / 2] : 0.0,
+           crowd.asked ? 1000 * crowd.seconds[crowd.asked * 99 / 100] : 0.0);
 }
 
 static void say(const char *word)
@@ -311,13 +334,15 @@ int main(int argc, char **argv)
     crowd.epoll = epoll_create1(EPOLL_CLOEXEC);
     crowd.listeners = calloc(crowd.listener_count, sizeof *crowd.listeners);
     crowd.seconds = malloc(ASKED_MAX * sizeof *crowd.seconds);
-    if (crowd.epoll < 0 || !crowd.listeners || !crowd.seconds || !(rate > 0) || !(seconds > 0)) die("no crowd can be made of that");
+    if (crowd.epoll < 0 || !crowd.listeners || !crowd.seconds || !(rate > 0) || !(seconds > 0))
+        die("no crowd can be made of that");
     for (size_t i = 0; i < crowd.listener_count; i++) {
         static const char request[] = "GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
         struct listener *listener = &crowd.listeners[i];
         listener->fd = connect_one();
         watch(listener->fd, listener, false);
-        if (write(listener->fd, request, sizeof request - 1) != (ssize_t)sizeof request - 1) die("cannot listen");
+        if (write(listener->fd, request, sizeof request - 1) != (ssize_t)sizeof request - 1)
+            die("cannot listen");
     }
     for (size_t i = 0; i < ASKERS; i++) {
         crowd.askers[i].fd = connect_one();
@@ -330,7 +355,8 @@ int main(int argc, char **argv)
     say("asked");
     wait_for_line(line, sizeof line);
     unsigned long long total = strtoull(line, NULL, 10);
-    for (double end = clock_monotonic() + PATIENCE; !all_know(total) && clock_monotonic() < end;) turn(clock_monotonic() + 0.05);
+    for (double end = clock_monotonic() + PATIENCE; !all_know(total) && clock_monotonic() < end;)
+        turn(clock_monotonic() + 0.05);
     report(total);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* How long the native engine's training takes, and nothing else:
  *   native_step DATA-SET DATA-FOLDER [batch [threads [optimizer [dtype [hidden …]]]]]
- * Prints the quickest of ten epochs, and what an epoch would take at the pace of the quickest tenth of its chunks: what the
+ * Prints the quickest of ten epochs, and what an epoch would take at the pace of the quickest
+ * tenth of its chunks: what the
  * machine's other work did not disturb. Hidden widths default to 128. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,10 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Trains over order[0 … count) in chunks of whole batches; their seconds a sample go to paces[0 … CHUNKS). */
-static int train_chunks(struct engine *engine, const uint32_t *order, size_t count, size_t batch, double *losses,
-                        uint32_t *correct, double *paces, struct error *error)
+/* Trains over order[0 … count) in chunks of whole batches; their seconds a sample go to paces[0 …
+ * CHUNKS). */
+static int train_chunks(struct engine *engine, const uint32_t *order, size_t count, size_t batch,
+                        double *losses, uint32_t *correct, double *paces, struct error *error)
 {
     size_t steps = (count + batch - 1) / batch;
     for (size_t chunk = 0; chunk < CHUNKS; chunk++) {
@@ -29,17 +31,21 @@ static int train_chunks(struct engine *engine, const uint32_t *order, size_t cou
         size_t from = first * batch, to = last * batch < count ? last * batch : count;
         double start = clock_monotonic();
         if (first == last) continue;
-        if (engine->ops->train(engine, order + from, to - from, losses + first, correct + first, error)) return -1;
+        if (engine->ops->train(engine, order + from, to - from, losses + first, correct + first,
+                               error))
+            return -1;
         paces[chunk] = (clock_monotonic() - start) / (double)(to - from);
     }
     return 0;
 }
 
-static int measure(struct engine *engine, struct dataset *dataset, size_t batch, struct error *error)
+static int measure(struct engine *engine, struct dataset *dataset, size_t batch,
+                   struct error *error)
 {
     size_t count = dataset->train.count, steps = (count + batch - 1) / batch;
     uint32_t *order = calloc(count, sizeof *order), *correct = calloc(steps, sizeof *correct);
-    double *losses = calloc(steps, sizeof *losses), best = 1e9, paces[EPOCHS * CHUNKS] = {0}, from = clock_monotonic();
+    double *losses = calloc(steps, sizeof *losses), best = 1e9, paces[EPOCHS * CHUNKS] = {0},
+           from = clock_monotonic();
     int result = -1;
     if (!order || !losses || !correct) goto out;
     if (engine->ops->attach(engine, &dataset->train, error)) goto out;
@@ -48,22 +54,26 @@ static int measure(struct engine *engine, struct dataset *dataset, size_t batch,
         double loss = 0, hits = 0;
         fit_order(1, epoch, order, count);
         from = clock_monotonic();
-        if (train_chunks(engine, order, count, batch, losses, correct, paces + epoch * CHUNKS, error)) goto out;
+        if (train_chunks(engine, order, count, batch, losses, correct, paces + epoch * CHUNKS,
+                         error))
+            goto out;
         double seconds = clock_monotonic() - from;
         for (size_t i = 0; i < steps; i++) loss += losses[i], hits += correct[i];
         if (seconds < best) best = seconds;
         if (epoch == 0 || epoch + 1 == EPOCHS)
-            printf("epoch %u: loss %.6f, accuracy %.4f, %.1f ms\n", epoch + 1,
-                   loss / (double)steps, hits / (double)count, 1e3 * seconds);
+            printf("epoch %u: loss %.6f, accuracy %.4f, %.1f ms\n", epoch + 1, loss / (double)steps,
+                   hits / (double)count, 1e3 * seconds);
     }
     qsort(paces, EPOCHS * CHUNKS, sizeof *paces, ascending);
     printf("undisturbed %.1f ms, %.0f ns a sample; ",
            1e3 * paces[EPOCHS * CHUNKS / 10] * (double)count, 1e9 * paces[EPOCHS * CHUNKS / 10]);
-    printf("best %.1f ms, %.0f ns a sample, %.0f samples/s, peak %.0f MB\n", 1e3 * best, 1e9 * best / (double)count,
-           (double)count / best, (double)clock_peak_rss() / 1e6);
+    printf("best %.1f ms, %.0f ns a sample, %.0f samples/s, peak %.0f MB\n", 1e3 * best,
+           1e9 * best / (double)count, (double)count / best, (double)clock_peak_rss() / 1e6);
     from = clock_monotonic();
     double *logits = calloc(dataset->test.count, dataset->classes * sizeof *logits);
-    if (!logits || engine->ops->forward(engine, dataset->test.pixels, dataset->test.count, logits, error)) goto out;
+    if (!logits ||
+        engine->ops->forward(engine, dataset->test.pixels, dataset->test.count, logits, error))
+        goto out;
     printf("forward of %zu: %.1f ms\n", dataset->test.count, 1e3 * (clock_monotonic() - from));
     free(logits);
     result = 0;
@@ -84,22 +94,27 @@ int main(int argc, char **argv)
     struct engine_config config = {0};
     uint32_t hidden[8] = {128}, depth = 1;
     if (argc < 3)
-        return fprintf(stderr, "usage: native_step DATA-SET DATA-FOLDER [batch [threads [optimizer [dtype [hidden …]]]]]\n"), 2;
+        return fprintf(stderr, "usage: native_step DATA-SET DATA-FOLDER [batch [threads [optimizer "
+                               "[dtype [hidden …]]]]]\n"),
+               2;
     config.batch_size = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 32;
     config.threads = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 1;
-    for (int i = 7; i < argc && i < 15; i++) hidden[depth = (uint32_t)i - 6, i - 7] = (uint32_t)strtoul(argv[i], NULL, 10);
+    for (int i = 7; i < argc && i < 15; i++)
+        hidden[depth = (uint32_t)i - 6, i - 7] = (uint32_t)strtoul(argv[i], NULL, 10);
     struct dataset_options options = {.data_dir = argv[2]};
     double from = clock_monotonic();
     if (engine_need("native", &ops, &error) || dataset_open(argv[1], &options, &dataset, &error) ||
         optimizer_init(&config.optimizer, argc > 5 ? argv[5] : "sgd", &error) ||
         dtype_parse(argc > 6 ? argv[6] : "float32", &config.dtype, &error) ||
-        network_build(&config.network, dataset->rows, dataset->columns, hidden, depth, ACTIVATION_RELU, dataset->classes, &error) ||
+        network_build(&config.network, dataset->rows, dataset->columns, hidden, depth,
+                      ACTIVATION_RELU, dataset->classes, &error) ||
         parameters_create(&config.network, config.dtype, &start, &error))
         goto failed;
     printf("data %.1f ms\n", 1e3 * (clock_monotonic() - from));
     parameters_draw(start, &config.network, INIT_TORCH, 1);
     from = clock_monotonic();
-    if (ops->open(&config, &engine, &error) || ops->set_parameters(engine, start, &error)) goto failed;
+    if (ops->open(&config, &engine, &error) || ops->set_parameters(engine, start, &error))
+        goto failed;
     printf("open %.1f ms\n", 1e3 * (clock_monotonic() - from));
     if (measure(engine, dataset, config.batch_size, &error)) goto failed;
     ops->close(engine);

@@ -43,7 +43,9 @@ async function printSizes() {
         const bytes = await readFile(join(folder, name));
         const zipped = gzipSync(bytes, { level: 9 }).length;
         if (name.endsWith('.js')) script += zipped;
-        console.log(`${name.padEnd(12)} ${String(bytes.length).padStart(8)} bytes ${String(zipped).padStart(7)} gzipped`);
+        console.log(
+            `${name.padEnd(12)} ${String(bytes.length).padStart(8)} bytes ${String(zipped).padStart(7)} gzipped`,
+        );
     }
     console.log(`script       ${String(script).padStart(29)} gzipped of ${SCRIPT_LIMIT} allowed`);
     if (script > SCRIPT_LIMIT) throw new Error('the page has too much script');

@@ -9,6 +9,7 @@
 /* malloc'd text; NULL when memory is out. At most 1 GiB. */
 char *base64_encode(const void *bytes, size_t size);
 /* malloc'd bytes; ERROR_INPUT when the text is not base64 or stands for more than `limit` bytes. */
-int base64_decode(const char *text, size_t limit, unsigned char **bytes, size_t *size, struct error *error);
+int base64_decode(const char *text, size_t limit, unsigned char **bytes, size_t *size,
+                  struct error *error);
 
 #endif

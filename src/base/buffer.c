@@ -97,5 +97,6 @@ void buffer_consume(struct buffer *buffer, size_t count)
 int buffer_check(const struct buffer *buffer, const char *what, struct error *error)
 {
     if (!buffer->failed) return 0;
-    return error_set(error, ERROR_MEMORY, "%s is too large: the most is %zu bytes", what, buffer->limit);
+    return error_set(error, ERROR_MEMORY, "%s is too large: the most is %zu bytes", what,
+                     buffer->limit);
 }

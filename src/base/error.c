@@ -15,7 +15,8 @@ int error_set_v(struct error *error, enum error_code code, const char *format, v
 {
     error->code = code;
     vsnprintf(error->message, sizeof error->message, format, arguments);
-    /* Names out of files stand in messages: they must not break the line or talk to the terminal. */
+    /* Names out of files stand in messages: they must not break the line or talk to the terminal.
+     */
     for (char *c = error->message; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
     return -1;
@@ -64,14 +65,15 @@ int error_set_errno(struct error *error, int number, const char *format, ...)
     size_t used = strlen(error->message);
     char text[128];
     const char *hint = hint_of(number);
-    snprintf(error->message + used, sizeof error->message - used, ": %s%s%s", strerror_r(number, text, sizeof text),
-             hint ? ": " : "", hint ? hint : "");
+    snprintf(error->message + used, sizeof error->message - used, ": %s%s%s",
+             strerror_r(number, text, sizeof text), hint ? ": " : "", hint ? hint : "");
     return -1;
 }
 
 int error_set_memory(struct error *error, const char *what)
 {
-    return error_set(error, ERROR_MEMORY, "not enough memory for %s: close other programs or use less data", what);
+    return error_set(error, ERROR_MEMORY,
+                     "not enough memory for %s: close other programs or use less data", what);
 }
 
 int error_prefix(struct error *error, const char *format, ...)

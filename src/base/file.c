@@ -26,11 +26,14 @@ int file_read(const char *path, size_t limit, char **data, size_t *size, struct 
         goto out;
     }
     if ((uint64_t)info.st_size > limit) {
-        error_set(error, ERROR_INPUT, "%s is too large: %lld bytes, the most is %zu", path, (long long)info.st_size, limit);
+        error_set(error, ERROR_INPUT, "%s is too large: %lld bytes, the most is %zu", path,
+                  (long long)info.st_size, limit);
         goto out;
     }
     for (;;) {
-        char *place = buffer_reserve(&buffer, (size_t)info.st_size > buffer.length ? (size_t)info.st_size - buffer.length : 1);
+        char *place = buffer_reserve(&buffer, (size_t)info.st_size > buffer.length
+                                                  ? (size_t)info.st_size - buffer.length
+                                                  : 1);
         if (!place) {
             buffer_check(&buffer, path, error);
             goto out;
@@ -128,7 +131,8 @@ void file_remove_unfinished(const char *path)
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
     DIR *entries = folder ? opendir(folder) : NULL;
     for (struct dirent *entry; entries && (entry = readdir(entries));)
-        if (strncmp(entry->d_name, base, length) == 0 && strncmp(entry->d_name + length, ".part-", 6) == 0)
+        if (strncmp(entry->d_name, base, length) == 0 &&
+            strncmp(entry->d_name + length, ".part-", 6) == 0)
             unlinkat(dirfd(entries), entry->d_name, 0);
     if (entries) closedir(entries);
     free(folder);
@@ -170,7 +174,8 @@ int file_make_directories(const char *path, struct error *error)
         if (mkdir(copy, 0755) && errno != EEXIST) {
             int number = errno;
             /* An existing parent on a read-only file system answers EROFS before EEXIST. */
-            if (!file_is_directory(copy)) status = error_set_errno(error, number, "cannot make the folder %s", copy);
+            if (!file_is_directory(copy))
+                status = error_set_errno(error, number, "cannot make the folder %s", copy);
         }
         *slash = kept;
     }
@@ -184,7 +189,8 @@ int file_check_writable(const char *directory, struct error *error)
 {
     if (file_make_directories(directory, error)) return -1;
     char *probe;
-    if (asprintf(&probe, "%s/.probe-XXXXXX", directory) < 0) return error_set_memory(error, "a path");
+    if (asprintf(&probe, "%s/.probe-XXXXXX", directory) < 0)
+        return error_set_memory(error, "a path");
     int status = 0;
     int fd = mkostemp(probe, O_CLOEXEC);
     if (fd < 0) {

@@ -14,8 +14,10 @@
  * A file over `limit` bytes is refused. */
 int file_read(const char *path, size_t limit, char **data, size_t *size, struct error *error);
 
-/* A file being written under a temporary name beside its final one. Either file_commit() (flush, fsync, rename) or
- * file_abort() (unlink) must end it. `stream` is for the writer's use; `temporary` is the path of the unfinished file,
+/* A file being written under a temporary name beside its final one. Either file_commit() (flush,
+ * fsync, rename) or
+ * file_abort() (unlink) must end it. `stream` is for the writer's use; `temporary` is the path of
+ * the unfinished file,
  * for libraries that want to open by name themselves. */
 struct file_writer {
     FILE *stream;
@@ -28,7 +30,8 @@ int file_commit(struct file_writer *writer, struct error *error);
 /* Also fine after a commit or on a zeroed writer: does nothing then. */
 void file_abort(struct file_writer *writer);
 
-/* Removes what writers of `path` left that were killed in mid-writing. Only where nobody else may be writing it now. */
+/* Removes what writers of `path` left that were killed in mid-writing. Only where nobody else may
+ * be writing it now. */
 void file_remove_unfinished(const char *path);
 
 /* All in one: writes `size` bytes as the new content of `path`. */

@@ -6,16 +6,18 @@
 
 #include "base/file.h"
 
-int js_parse_object(const char *text, size_t size, const char *what, json_t **out, struct error *error)
+int js_parse_object(const char *text, size_t size, const char *what, json_t **out,
+                    struct error *error)
 {
     json_error_t problem;
     json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &problem);
     if (!value)
-        return error_set(error, ERROR_INPUT, "%s is not valid JSON: line %d, column %d: %s", what, problem.line,
-                         problem.column, problem.text);
+        return error_set(error, ERROR_INPUT, "%s is not valid JSON: line %d, column %d: %s", what,
+                         problem.line, problem.column, problem.text);
     if (!json_is_object(value)) {
         json_decref(value);
-        return error_set(error, ERROR_INPUT, "%s is not a JSON object: it must start with '{'", what);
+        return error_set(error, ERROR_INPUT, "%s is not a JSON object: it must start with '{'",
+                         what);
     }
     *out = value;
     return 0;
@@ -42,7 +44,10 @@ int js_print_line(const json_t *value, struct error *error)
     if (!text) return error_set_memory(error, "a line of JSON");
     int failed = puts(text) < 0 || fflush(stdout);
     free(text);
-    return failed ? error_set(error, ERROR_IO, "cannot write to standard output: is the disk full or the pipe closed?") : 0;
+    return failed
+               ? error_set(error, ERROR_IO,
+                           "cannot write to standard output: is the disk full or the pipe closed?")
+               : 0;
 }
 
 const char *js_shortest(double value, char out[JS_SHORTEST_SIZE])
@@ -69,7 +74,8 @@ int js_get_string(const json_t *object, const char *key, const char **out, struc
 {
     const json_t *value = member(object, key);
     if (!value) return 0;
-    if (!json_is_string(value)) return error_set(error, ERROR_INPUT, "\"%s\" must be a string", key);
+    if (!json_is_string(value))
+        return error_set(error, ERROR_INPUT, "\"%s\" must be a string", key);
     *out = json_string_value(value);
     return 0;
 }
@@ -85,23 +91,27 @@ int js_get_bool(const json_t *object, const char *key, bool *out, struct error *
 {
     const json_t *value = member(object, key);
     if (!value) return 0;
-    if (!json_is_boolean(value)) return error_set(error, ERROR_INPUT, "\"%s\" must be true or false", key);
+    if (!json_is_boolean(value))
+        return error_set(error, ERROR_INPUT, "\"%s\" must be true or false", key);
     *out = json_is_true(value);
     return 0;
 }
 
-int js_get_integer(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *out, struct error *error)
+int js_get_integer(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *out,
+                   struct error *error)
 {
     const json_t *value = member(object, key);
     if (!value) return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < low || json_integer_value(value) > high)
-        return error_set(error, ERROR_INPUT, "\"%s\" must be a whole number from %lld to %lld", key, (long long)low,
-                         (long long)high);
+    if (!json_is_integer(value) || json_integer_value(value) < low ||
+        json_integer_value(value) > high)
+        return error_set(error, ERROR_INPUT, "\"%s\" must be a whole number from %lld to %lld", key,
+                         (long long)low, (long long)high);
     *out = json_integer_value(value);
     return 0;
 }
 
-int js_get_u32(const json_t *object, const char *key, uint32_t low, uint32_t high, uint32_t *out, struct error *error)
+int js_get_u32(const json_t *object, const char *key, uint32_t low, uint32_t high, uint32_t *out,
+               struct error *error)
 {
     int64_t value = *out;
     if (js_get_integer(object, key, low, high, &value, error)) return -1;
@@ -109,13 +119,15 @@ int js_get_u32(const json_t *object, const char *key, uint32_t low, uint32_t hig
     return 0;
 }
 
-int js_get_real(const json_t *object, const char *key, double low, double high, double *out, struct error *error)
+int js_get_real(const json_t *object, const char *key, double low, double high, double *out,
+                struct error *error)
 {
     const json_t *value = member(object, key);
     if (!value) return 0;
     double number = json_number_value(value);
     if (!json_is_number(value) || !(number >= low && number <= high))
-        return error_set(error, ERROR_INPUT, "\"%s\" must be a number from %g to %g", key, low, high);
+        return error_set(error, ERROR_INPUT, "\"%s\" must be a number from %g to %g", key, low,
+                         high);
     *out = number;
     return 0;
 }

@@ -1,4 +1,5 @@
-/* Small helpers on jansson, which holds all our JSON. Ownership as in jansson: "new" references are the caller's. */
+/* Small helpers on jansson, which holds all our JSON. Ownership as in jansson: "new" references
+ * are the caller's. */
 #ifndef NNSTUDIO_BASE_JS_H
 #define NNSTUDIO_BASE_JS_H
 
@@ -8,29 +9,37 @@
 
 #include "base/error.h"
 
-/* Parses one JSON object from `size` bytes of text; at most `limit` bytes are taken. `what` names the source in
+/* Parses one JSON object from `size` bytes of text; at most `limit` bytes are taken. `what` names
+ * the source in
  * messages. New reference. */
-int js_parse_object(const char *text, size_t size, const char *what, json_t **out, struct error *error);
+int js_parse_object(const char *text, size_t size, const char *what, json_t **out,
+                    struct error *error);
 int js_read_object(const char *path, size_t limit, json_t **out, struct error *error);
-/* Compact, members in the order they were set, 17 significant digits; malloc'd. NULL when memory is out. */
+/* Compact, members in the order they were set, 17 significant digits; malloc'd. NULL when memory
+ * is out. */
 char *js_dump(const json_t *value);
 /* js_dump and a newline to standard output, flushed. */
 int js_print_line(const json_t *value, struct error *error);
 
-/* A finite number in the fewest digits that read back as the same one: "0.05", "1e-05", "3". Returns `out`. */
+/* A finite number in the fewest digits that read back as the same one: "0.05", "1e-05", "3".
+ * Returns `out`. */
 #define JS_SHORTEST_SIZE 32
 const char *js_shortest(double value, char out[JS_SHORTEST_SIZE]);
 
 /* A finite number, or null for nan and infinities (which JSON lacks). New reference. */
 json_t *js_real(double value);
 
-/* Members with a check of type and range; the message names the member. When it is absent (or null) the value at
+/* Members with a check of type and range; the message names the member. When it is absent (or
+ * null) the value at
  * *out stays as it is, so it may hold the default; js_need_* refuse that. */
 int js_get_string(const json_t *object, const char *key, const char **out, struct error *error);
 int js_get_bool(const json_t *object, const char *key, bool *out, struct error *error);
-int js_get_integer(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *out, struct error *error);
-int js_get_u32(const json_t *object, const char *key, uint32_t low, uint32_t high, uint32_t *out, struct error *error);
-int js_get_real(const json_t *object, const char *key, double low, double high, double *out, struct error *error);
+int js_get_integer(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *out,
+                   struct error *error);
+int js_get_u32(const json_t *object, const char *key, uint32_t low, uint32_t high, uint32_t *out,
+               struct error *error);
+int js_get_real(const json_t *object, const char *key, double low, double high, double *out,
+                struct error *error);
 int js_need_string(const json_t *object, const char *key, const char **out, struct error *error);
 
 #endif

@@ -58,7 +58,8 @@ int path_home(const char *override, char **out, struct error *error)
     } else if ((value = getenv("HOME")) && *value) {
         *out = path_join(value, ".local/share/nnstudio");
     } else {
-        return error_set(error, ERROR_NOT_FOUND, "no home folder is known: give --home DIR or set NNSTUDIO_HOME");
+        return error_set(error, ERROR_NOT_FOUND,
+                         "no home folder is known: give --home DIR or set NNSTUDIO_HOME");
     }
     return *out ? 0 : error_set_memory(error, "a path");
 }

@@ -53,7 +53,9 @@ static double epoch_seconds(const char *line)
 {
     json_t *value = json_loads(line, 0, NULL);
     const char *event = json_string_value(json_object_get(value, "event"));
-    double seconds = event && strcmp(event, "epoch") == 0 ? json_number_value(json_object_get(value, "seconds")) : -1;
+    double seconds = event && strcmp(event, "epoch") == 0
+                         ? json_number_value(json_object_get(value, "seconds"))
+                         : -1;
     json_decref(value);
     return seconds;
 }
@@ -67,7 +69,8 @@ static void give_up(struct bench_lane *lane, FILE *errors)
         line[strcspn(line, "\n")] = '\0';
         if (*line) snprintf(lane->complaint, sizeof lane->complaint, "%s", line);
     }
-    if (!lane->complaint[0]) snprintf(lane->complaint, sizeof lane->complaint, "%s could not be run", lane->words[0]);
+    if (!lane->complaint[0])
+        snprintf(lane->complaint, sizeof lane->complaint, "%s could not be run", lane->words[0]);
 }
 
 static pid_t start(const struct bench_lane *lane, int out, int errors)
@@ -111,7 +114,8 @@ void bench_lane_run(struct bench_lane *lane)
     if (!pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0 || !count) {
         give_up(lane, errors);
     } else {
-        size_t first = count > 1; /* the first epoch warms up: a frameworks' graph is traced in it */
+        /* the first epoch warms up: a frameworks' graph is traced in it */
+        size_t first = count > 1;
         lane->epoch[lane->runs] = bench_median(epochs + first, count - first);
         lane->wall[lane->runs] = wall;
         lane->cpu[lane->runs] = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +

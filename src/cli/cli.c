@@ -11,6 +11,7 @@
 #include "base/log.h"
 
 /* Sorted by name. */
+/* clang-format off */
 static const struct command *const commands[] = {
     &command_bench,
     &command_code,
@@ -29,16 +30,17 @@ static const struct command *const commands[] = {
     &command_train,
     &command_worker,
 };
+/* clang-format on */
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
-static const char intro[] =
-    "Neural Net Studio: one network, trained by PyTorch, TensorFlow and a native engine, side by side, from C.\n"
-    "\n"
-    "usage: nnstudio COMMAND [options]\n"
-    "       nnstudio COMMAND --help\n"
-    "\n"
-    "A command may be shortened while it stays unique.\n"
-    "\n";
+static const char intro[] = "Neural Net Studio: one network, trained by PyTorch, TensorFlow and a "
+                            "native engine, side by side, from C.\n"
+                            "\n"
+                            "usage: nnstudio COMMAND [options]\n"
+                            "       nnstudio COMMAND --help\n"
+                            "\n"
+                            "A command may be shortened while it stays unique.\n"
+                            "\n";
 
 static int print_help(void)
 {
@@ -65,19 +67,24 @@ static const struct command *find(const char *word, int *status)
     const struct command *found = NULL, *second = NULL;
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(commands[i]->name, word) == 0) return commands[i];
-        if (!commands[i]->summary || !*word || strncmp(commands[i]->name, word, strlen(word)) != 0) continue;
-        if (found) second = commands[i];
-        else found = commands[i];
+        if (!commands[i]->summary || !*word || strncmp(commands[i]->name, word, strlen(word)) != 0)
+            continue;
+        if (found)
+            second = commands[i];
+        else
+            found = commands[i];
     }
     if (found && !second) return found;
-    *status = second ? cli_usage_error("\"%.40s\" may mean %s or %s: write more of it", word, found->name, second->name)
+    *status = second ? cli_usage_error("\"%.40s\" may mean %s or %s: write more of it", word,
+                                       found->name, second->name)
                      : unknown_command(word);
     return NULL;
 }
 
 static int dispatch(int argc, char **argv)
 {
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) return print_help();
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return print_help();
     if (strcmp(argv[1], "help") == 0) {
         if (argc < 3) return print_help();
         int status;
@@ -106,7 +113,8 @@ static int check_output(int status)
 
 int cli_main(int argc, char **argv)
 {
-    /* A closed pipe and a file that may grow no further are answers of write(), not the end of the process: workers must
+    /* A closed pipe and a file that may grow no further are answers of write(), not the end of the
+     * process: workers must
      * still be told to stop, half-written files taken away. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
@@ -142,7 +150,7 @@ void cli_print_json_each(json_t *values)
 {
     size_t index;
     json_t *value;
-    json_array_foreach (values, index, value) cli_print_json(json_incref(value));
+    json_array_foreach(values, index, value) cli_print_json(json_incref(value));
     json_decref(values);
 }
 

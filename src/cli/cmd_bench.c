@@ -10,7 +10,17 @@
 #include "cli/bench_lane.h"
 #include "cli/cli.h"
 
-enum { LANE_NATIVE, LANE_TORCH, LANE_TENSORFLOW, LANE_PY_TORCH, LANE_PY_TORCH_ONE, LANE_PY_TORCH_BARE, LANE_KERAS, LANE_JAX, LANE_COUNT };
+enum {
+    LANE_NATIVE,
+    LANE_TORCH,
+    LANE_TENSORFLOW,
+    LANE_PY_TORCH,
+    LANE_PY_TORCH_ONE,
+    LANE_PY_TORCH_BARE,
+    LANE_KERAS,
+    LANE_JAX,
+    LANE_COUNT
+};
 
 /* Who is measured. The first three are ours; the others are the scripts in bench/. */
 static const struct {
@@ -18,21 +28,36 @@ static const struct {
 } lanes_known[LANE_COUNT] = {
     [LANE_NATIVE] = {"native", "native engine", "native", NULL, {0}},
     [LANE_TORCH] = {"torch", "PyTorch lane (libtorch from C)", "torch", NULL, {0}},
-    [LANE_TENSORFLOW] = {"tensorflow", "TensorFlow lane (libtensorflow from C)", "tensorflow", NULL, {0}},
-    [LANE_PY_TORCH] = {"python-torch", "PyTorch in Python", NULL, "python_torch.py", {"--record", "--threads", "0"}},
-    [LANE_PY_TORCH_ONE] = {"python-torch-1", "PyTorch in Python, one thread", NULL, "python_torch.py", {"--record", "--threads", "1"}},
-    [LANE_PY_TORCH_BARE] = {"python-torch-bare", "PyTorch in Python, one thread, no figures kept", NULL, "python_torch.py", {"--threads", "1"}},
+    [LANE_TENSORFLOW] =
+        {"tensorflow", "TensorFlow lane (libtensorflow from C)", "tensorflow", NULL, {0}},
+    [LANE_PY_TORCH] = {"python-torch",
+                       "PyTorch in Python",
+                       NULL,
+                       "python_torch.py",
+                       {"--record", "--threads", "0"}},
+    [LANE_PY_TORCH_ONE] = {"python-torch-1",
+                           "PyTorch in Python, one thread",
+                           NULL,
+                           "python_torch.py",
+                           {"--record", "--threads", "1"}},
+    [LANE_PY_TORCH_BARE] = {"python-torch-bare",
+                            "PyTorch in Python, one thread, no figures kept",
+                            NULL,
+                            "python_torch.py",
+                            {"--threads", "1"}},
     [LANE_KERAS] = {"keras", "Keras model.fit in Python", NULL, "python_keras.py", {0}},
     [LANE_JAX] = {"jax", "JAX in Python, epoch in one lax.scan", NULL, "python_jax.py", {0}},
 };
 
-/* What is asked of the engines, and what was reached for: A is faster than B by at least `least`. */
+/* What is asked of the engines, and what was reached for: A is faster than B by at least `least`.
+ */
 static const struct {
     int a, b;
     double least, aim;
 } goals[] = {
-    {LANE_TORCH, LANE_PY_TORCH, 2, 0},  {LANE_TENSORFLOW, LANE_KERAS, 3, 0}, {LANE_NATIVE, LANE_PY_TORCH, 10, 25},
-    {LANE_NATIVE, LANE_KERAS, 20, 50}, {LANE_NATIVE, LANE_JAX, 1, 0},        {LANE_TORCH, LANE_PY_TORCH_ONE, 0, 0},
+    {LANE_TORCH, LANE_PY_TORCH, 2, 0},      {LANE_TENSORFLOW, LANE_KERAS, 3, 0},
+    {LANE_NATIVE, LANE_PY_TORCH, 10, 25},   {LANE_NATIVE, LANE_KERAS, 20, 50},
+    {LANE_NATIVE, LANE_JAX, 1, 0},          {LANE_TORCH, LANE_PY_TORCH_ONE, 0, 0},
     {LANE_TORCH, LANE_PY_TORCH_BARE, 0, 0},
 };
 
@@ -71,7 +96,8 @@ static void make_script_lane(struct bench *bench, int index)
     bench_lane_word(lane, "--epochs=%u", bench->epochs);
     bench_lane_word(lane, "--batch-size=%u", bench->batch_size);
     bench_lane_word(lane, "--optimizer=%s", bench->optimizer);
-    for (size_t i = 0; i < 3 && lanes_known[index].more[i]; i++) bench_lane_word(lane, "%s", lanes_known[index].more[i]);
+    for (size_t i = 0; i < 3 && lanes_known[index].more[i]; i++)
+        bench_lane_word(lane, "%s", lanes_known[index].more[i]);
 }
 
 static double epoch_of(const struct bench *bench, int lane)
@@ -85,49 +111,64 @@ static void print_json(const struct bench *bench)
         const struct bench_lane *lane = &bench->lanes[i];
         if (!lane->word_count) continue;
         if (lane->missing) {
-            cli_print_json(json_pack("{s:s, s:s, s:s}", "event", "missing", "lane", lane->id, "message", lane->complaint));
+            cli_print_json(json_pack("{s:s, s:s, s:s}", "event", "missing", "lane", lane->id,
+                                     "message", lane->complaint));
             continue;
         }
-        cli_print_json(json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f}", "event", "lane", "lane", lane->id, "runs", (json_int_t)lane->runs,
-                                 "seconds_per_epoch", epoch_of(bench, i), "wall_seconds", bench_median(lane->wall, lane->runs), "cpu_seconds",
-                                 bench_median(lane->cpu, lane->runs), "peak_rss_bytes", bench_median(lane->peak, lane->runs)));
+        cli_print_json(json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f}", "event", "lane", "lane",
+                                 lane->id, "runs", (json_int_t)lane->runs, "seconds_per_epoch",
+                                 epoch_of(bench, i), "wall_seconds",
+                                 bench_median(lane->wall, lane->runs), "cpu_seconds",
+                                 bench_median(lane->cpu, lane->runs), "peak_rss_bytes",
+                                 bench_median(lane->peak, lane->runs)));
     }
     for (size_t i = 0; i < sizeof goals / sizeof goals[0]; i++) {
         double ratio = epoch_of(bench, goals[i].b) / epoch_of(bench, goals[i].a);
         if (isfinite(ratio))
-            cli_print_json(json_pack("{s:s, s:s, s:s, s:f, s:f}", "event", "ratio", "faster", lanes_known[goals[i].a].id, "slower",
-                                     lanes_known[goals[i].b].id, "ratio", ratio, "asked", goals[i].least));
+            cli_print_json(json_pack(
+                "{s:s, s:s, s:s, s:f, s:f}", "event", "ratio", "faster", lanes_known[goals[i].a].id,
+                "slower", lanes_known[goals[i].b].id, "ratio", ratio, "asked", goals[i].least));
     }
 }
 
 static void print_table(const struct bench *bench)
 {
-    const char *row = bench->markdown ? "| %s | %.3f | %.0fk | %.2f | %.2f | %.0f MB |\n" : "%-48s %8.3f %9.0fk %9.2f %8.2f %6.0f MB\n";
+    const char *row = bench->markdown ? "| %s | %.3f | %.0fk | %.2f | %.2f | %.0f MB |\n"
+                                      : "%-48s %8.3f %9.0fk %9.2f %8.2f %6.0f MB\n";
     if (bench->markdown) {
-        printf("| %s, batch %u, %s | s/epoch | samples/s | whole process, %u epochs: s | CPU s | peak memory |\n|---|---|---|---|---|---|\n",
+        printf("| %s, batch %u, %s | s/epoch | samples/s | whole process, %u epochs: s | CPU s | "
+               "peak memory |\n|---|---|---|---|---|---|\n",
                bench->dataset, bench->batch_size, bench->optimizer, bench->epochs);
     } else {
-        printf("%-48s %8s %10s %9s %8s %9s\n", "", "s/epoch", "samples/s", "whole s", "CPU s", "peak");
+        printf("%-48s %8s %10s %9s %8s %9s\n", "", "s/epoch", "samples/s", "whole s", "CPU s",
+               "peak");
     }
     for (int i = 0; i < LANE_COUNT; i++) {
         const struct bench_lane *lane = &bench->lanes[i];
         if (!lane->runs) continue;
-        printf(row, lane->title, epoch_of(bench, i), 60.0 / epoch_of(bench, i), bench_median(lane->wall, lane->runs),
-               bench_median(lane->cpu, lane->runs), bench_median(lane->peak, lane->runs) / 1e6);
+        printf(row, lane->title, epoch_of(bench, i), 60.0 / epoch_of(bench, i),
+               bench_median(lane->wall, lane->runs), bench_median(lane->cpu, lane->runs),
+               bench_median(lane->peak, lane->runs) / 1e6);
     }
     for (int i = 0; i < LANE_COUNT; i++)
-        if (bench->lanes[i].missing) printf("%s%s: not measured: %s\n", bench->markdown ? "\n" : "", lanes_known[i].title, bench->lanes[i].complaint);
+        if (bench->lanes[i].missing)
+            printf("%s%s: not measured: %s\n", bench->markdown ? "\n" : "", lanes_known[i].title,
+                   bench->lanes[i].complaint);
     putchar('\n');
     for (size_t i = 0; i < sizeof goals / sizeof goals[0]; i++) {
         double ratio = epoch_of(bench, goals[i].b) / epoch_of(bench, goals[i].a);
         if (!isfinite(ratio)) continue;
-        printf("%s%s is %.1f times as fast as %s", bench->markdown ? "- " : "", lanes_known[goals[i].a].title, ratio, lanes_known[goals[i].b].title);
-        if (goals[i].least > 0) printf(" (asked: %.0f%s)", goals[i].least, ratio >= goals[i].least ? "" : ", NOT REACHED");
+        printf("%s%s is %.1f times as fast as %s", bench->markdown ? "- " : "",
+               lanes_known[goals[i].a].title, ratio, lanes_known[goals[i].b].title);
+        if (goals[i].least > 0)
+            printf(" (asked: %.0f%s)", goals[i].least,
+                   ratio >= goals[i].least ? "" : ", NOT REACHED");
         putchar('\n');
     }
 }
 
-/* The scripts' folder and the Python that has the frameworks: beside the build folder when they are not named. */
+/* The scripts' folder and the Python that has the frameworks: beside the build folder when they
+ * are not named. */
 static int find_python(struct bench *bench, char **scripts, char **python, struct error *error)
 {
     static const char *const interpreters[] = {".venv-bench/bin/python", ".venv/bin/python"};
@@ -139,7 +180,8 @@ static int find_python(struct bench *bench, char **scripts, char **python, struc
     }
     for (size_t i = 0; !bench->python && i < 2; i++) {
         char *place;
-        if (asprintf(&place, "%s../%s", root, interpreters[i]) < 0) return error_set_memory(error, "a path");
+        if (asprintf(&place, "%s../%s", root, interpreters[i]) < 0)
+            return error_set_memory(error, "a path");
         if (file_exists(place)) {
             bench->python = *python = place;
         } else {
@@ -147,7 +189,10 @@ static int find_python(struct bench *bench, char **scripts, char **python, struc
         }
     }
     if (bench->python && file_exists(bench->scripts)) return 0;
-    return error_set(error, ERROR_NOT_FOUND, "the scripts to compare with are not at %s, or no Python has the frameworks: run `make bench`", bench->scripts);
+    return error_set(error, ERROR_NOT_FOUND,
+                     "the scripts to compare with are not at %s, or no Python has the frameworks: "
+                     "run `make bench`",
+                     bench->scripts);
 }
 
 static void measure(struct bench *bench)
@@ -178,10 +223,12 @@ static void measure(struct bench *bench)
 
 static int run(int argc, char **argv)
 {
-    struct bench bench = {.dataset = "mnist", .optimizer = "sgd", .epochs = 4, .batch_size = 32, .runs = 3};
+    struct bench bench = {
+        .dataset = "mnist", .optimizer = "sgd", .epochs = 4, .batch_size = 32, .runs = 3};
     const char *against = NULL;
     const struct cli_option options[] = {
-        {"against", OPTION_TEXT, &against, "python", "measure PyTorch, Keras and JAX in Python, too"},
+        {"against", OPTION_TEXT, &against, "python",
+         "measure PyTorch, Keras and JAX in Python, too"},
         {"dataset", OPTION_TEXT, &bench.dataset, "NAME", "what to train on (mnist)"},
         {"data-dir", OPTION_TEXT, &bench.data_dir, "DIR", "a folder with one folder a data set"},
         {"epochs", OPTION_U32, &bench.epochs, "N", "epochs a run (4); the first is not counted"},
@@ -199,9 +246,12 @@ static int run(int argc, char **argv)
     char *scripts = NULL, *python = NULL, scratch[] = "/tmp/nnstudio-bench-XXXXXX";
     int status = cli_parse(&command_bench, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
-    if (against && strcmp(against, "python") != 0) return cli_usage_error("--against %s is not known: use python", against);
-    if (!bench.runs || bench.runs > BENCH_MAX_RUNS || !bench.epochs || bench.epochs > BENCH_MAX_EPOCHS)
-        return cli_usage_error("--runs is 1 to %d, --epochs 1 to %d", BENCH_MAX_RUNS, BENCH_MAX_EPOCHS);
+    if (against && strcmp(against, "python") != 0)
+        return cli_usage_error("--against %s is not known: use python", against);
+    if (!bench.runs || bench.runs > BENCH_MAX_RUNS || !bench.epochs ||
+        bench.epochs > BENCH_MAX_EPOCHS)
+        return cli_usage_error("--runs is 1 to %d, --epochs 1 to %d", BENCH_MAX_RUNS,
+                               BENCH_MAX_EPOCHS);
     bench.against = against != NULL;
     if (path_self(&bench.self, &error)) return cli_fail(&error);
     if (bench.against && find_python(&bench, &scripts, &python, &error)) {
@@ -228,6 +278,8 @@ const struct command command_bench = {
     .run = run,
     .summary = "measure the engines, side by side with the frameworks in Python",
     .usage = "[--against python] [options]",
-    .details = "Every lane is a whole program, run several times in turn with the others; the table shows medians. Seconds an\n"
-               "epoch are of training alone, the first epoch left out; memory is the largest single process.",
+    .details = "Every lane is a whole program, run several times in turn with the others; the "
+               "table shows medians. Seconds an\n"
+               "epoch are of training alone, the first epoch left out; memory is the largest "
+               "single process.",
 };

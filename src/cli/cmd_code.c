@@ -1,4 +1,5 @@
-/* nnstudio code: the training as a program in Python or in the C that really runs, a notebook, or a run's bundle. */
+/* nnstudio code: the training as a program in Python or in the C that really runs, a notebook, or
+ * a run's bundle. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +19,16 @@ struct words {
 };
 
 /* MNIST unless another set is named: what is read in Python lies in files. */
-static int make_job(const struct words *words, const struct cli_arguments *given, const struct cli_option *options, struct job *job,
-                    struct error *error)
+static int make_job(const struct words *words, const struct cli_arguments *given,
+                    const struct cli_option *options, struct job *job, struct error *error)
 {
     char *home;
     job_init(job);
     snprintf(job->dataset, sizeof job->dataset, "mnist");
     if (words->settings.from)
-        return error_set(error, ERROR_USAGE, "--from is of no use here: the program takes weights as --initial FILE, so give them to it");
+        return error_set(error, ERROR_USAGE,
+                         "--from is of no use here: the program takes weights as --initial FILE, "
+                         "so give them to it");
     if (path_home(words->home, &home, error)) return -1;
     int status = settings_copy_text(job->home, sizeof job->home, home, "home folder's path", error);
     free(home);
@@ -43,19 +46,24 @@ static int put(const char *path, const struct buffer *text, struct error *error)
     return 0;
 }
 
-static int write_program(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
-                         struct job *job, struct error *error)
+static int write_program(const struct words *words, const struct cli_arguments *given,
+                         const struct cli_option *options, struct job *job, struct error *error)
 {
     const struct code_voice *voice;
     struct code_subject subject;
     struct buffer text;
-    if (code_voice_need(given->words[0], words->language, &voice, error) || make_job(words, given, options, job, error)) return -1;
+    if (code_voice_need(given->words[0], words->language, &voice, error) ||
+        make_job(words, given, options, job, error))
+        return -1;
     snprintf(job->engine, sizeof job->engine, "%s", voice->engine);
     if (words->notebook && strcmp(voice->language, "python") != 0)
-        return error_set(error, ERROR_USAGE, "a notebook holds Python: leave out --lang %s or --notebook", voice->language);
+        return error_set(error, ERROR_USAGE,
+                         "a notebook holds Python: leave out --lang %s or --notebook",
+                         voice->language);
     if (code_subject_of(job, &subject, error)) return -1;
     buffer_init(&text, PROGRAM_LIMIT);
-    int status = words->notebook ? code_notebook(voice, &subject, &text, error) : code_program(voice, &subject, &text, error);
+    int status = words->notebook ? code_notebook(voice, &subject, &text, error)
+                                 : code_program(voice, &subject, &text, error);
     if (!status) status = put(words->out, &text, error);
     buffer_free(&text);
     return status;
@@ -66,11 +74,16 @@ static int write_bundle(const struct words *words, struct error *error)
     struct store *store = NULL;
     char *home = NULL, *absolute = NULL;
     int status = -1;
-    if (!words->out) return error_set(error, ERROR_USAGE, "a bundle needs a file: --bundle %.60s --out %.60s.zip", words->bundle, words->bundle);
+    if (!words->out)
+        return error_set(error, ERROR_USAGE,
+                         "a bundle needs a file: --bundle %.60s --out %.60s.zip", words->bundle,
+                         words->bundle);
     if (path_home(words->home, &home, error)) return -1;
     absolute = path_absolute(home);
-    if (!absolute) error_set_memory(error, "a path");
-    else if (!store_open(absolute, &store, error)) status = code_bundle_run(store, words->bundle, words->out, error);
+    if (!absolute)
+        error_set_memory(error, "a path");
+    else if (!store_open(absolute, &store, error))
+        status = code_bundle_run(store, words->bundle, words->out, error);
     store_close(store);
     free(absolute);
     free(home);
@@ -81,10 +94,12 @@ static int run(int argc, char **argv)
 {
     struct words words = {.language = "python"};
     const struct cli_option options[] = {
-        {"lang", OPTION_TEXT, &words.language, "LANGUAGE", "python or c: the C is what really runs here (python)"},
+        {"lang", OPTION_TEXT, &words.language, "LANGUAGE",
+         "python or c: the C is what really runs here (python)"},
         {"out", OPTION_TEXT, &words.out, "FILE", "where to write it (standard output)"},
         {"notebook", OPTION_FLAG, &words.notebook, NULL, "a Jupyter notebook, a cell a stage"},
-        {"bundle", OPTION_TEXT, &words.bundle, "RUN", "everything of a run as a .zip: models, programs, weights, curve"},
+        {"bundle", OPTION_TEXT, &words.bundle, "RUN",
+         "everything of a run as a .zip: models, programs, weights, curve"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         SETTINGS_OPTIONS(words.settings),
         {0},
@@ -93,8 +108,12 @@ static int run(int argc, char **argv)
     struct error error;
     int status = cli_parse(&command_code, options, argc, argv, &given);
     if (status != CLI_GO_ON) return status;
-    if (!words.bundle && !given.count) return cli_usage_error("no framework is named: nnstudio code torch, or nnstudio code tensorflow");
-    if (words.bundle && given.count) return cli_usage_error("a bundle holds both frameworks: leave out \"%.40s\"", given.words[0]);
+    if (!words.bundle && !given.count)
+        return cli_usage_error(
+            "no framework is named: nnstudio code torch, or nnstudio code tensorflow");
+    if (words.bundle && given.count)
+        return cli_usage_error("a bundle holds both frameworks: leave out \"%.40s\"",
+                               given.words[0]);
     if (words.bundle) return write_bundle(&words, &error) ? cli_fail(&error) : EXIT_OK;
 
     struct job *job = malloc(sizeof *job);
@@ -110,7 +129,8 @@ static int run(int argc, char **argv)
 const struct command command_code = {
     .name = "code",
     .run = run,
-    .summary = "the training as a program to take away: Python of either framework, or the C that runs here",
+    .summary = "the training as a program to take away: Python of either framework, or the C that "
+               "runs here",
     .usage = "torch|tensorflow [--lang python|c] [train's settings] [--out FILE] [--notebook]\n"
              "       nnstudio code --bundle RUN --out FILE.zip",
     .details = "The Python needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds\n"

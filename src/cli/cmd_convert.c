@@ -8,8 +8,10 @@
 #include "cli/settings.h"
 #include "modelfile/modelfile.h"
 
-/* A state dict knows no activations, so they may be told; a file that does know them is not contradicted. */
-static int read_source(const char *path, const char *activation, struct model **model, struct error *error)
+/* A state dict knows no activations, so they may be told; a file that does know them is not
+ * contradicted. */
+static int read_source(const char *path, const char *activation, struct model **model,
+                       struct error *error)
 {
     struct modelfile_options options = {0};
     if (settings_activation(activation, &options.default_activation, error)) return -1;
@@ -18,8 +20,8 @@ static int read_source(const char *path, const char *activation, struct model **
     const struct network *network = &(*model)->network;
     for (uint32_t i = 0; i + 1 < network->layer_count; i++) {
         if (network->layers[i].activation == options.default_activation) continue;
-        error_set(error, ERROR_USAGE, "%s itself says that layer %u has %s: leave --activation out", path, i + 1,
-                  activation_name(network->layers[i].activation));
+        error_set(error, ERROR_USAGE, "%s itself says that layer %u has %s: leave --activation out",
+                  path, i + 1, activation_name(network->layers[i].activation));
         model_destroy(*model);
         return -1;
     }
@@ -38,7 +40,8 @@ static int check_copy(const char *path, const struct model *model, struct error 
     model_destroy(copy);
     if (equal) return 0;
     unlink(path);
-    return error_set(error, ERROR_FAILED, "%s read back differs from the source and was removed: please report this",
+    return error_set(error, ERROR_FAILED,
+                     "%s read back differs from the source and was removed: please report this",
                      path);
 }
 
@@ -47,13 +50,14 @@ static json_t *describe_file(const char *path, const char *format, struct error 
     char digest[HASH_HEX_SIZE];
     uint64_t size;
     if (hash_file(path, digest, &size, error)) return NULL;
-    return json_pack("{s:s, s:s, s:I, s:s}", "path", path, "format", format, "bytes", (json_int_t)size, "sha256",
-                     digest);
+    return json_pack("{s:s, s:s, s:I, s:s}", "path", path, "format", format, "bytes",
+                     (json_int_t)size, "sha256", digest);
 }
 
 static void print_file(const char *word, const json_t *file)
 {
-    printf("%-5s %s  %s, %lld bytes, sha256 %s\n", word, json_string_value(json_object_get(file, "path")),
+    printf("%-5s %s  %s, %lld bytes, sha256 %s\n", word,
+           json_string_value(json_object_get(file, "path")),
            json_string_value(json_object_get(file, "format")),
            (long long)json_integer_value(json_object_get(file, "bytes")),
            json_string_value(json_object_get(file, "sha256")));
@@ -65,11 +69,13 @@ static void print_receipt(const json_t *receipt, const struct model *model)
     json_t *tensor;
     print_file("from", json_object_get(receipt, "from"));
     print_file("to", json_object_get(receipt, "to"));
-    json_array_foreach (json_object_get(receipt, "tensors"), index, tensor)
+    json_array_foreach(json_object_get(receipt, "tensors"), index, tensor)
         printf("%-12s %s  sha256 %s\n", json_string_value(json_object_get(tensor, "name")),
-               dtype_name(model->parameters->dtype), json_string_value(json_object_get(tensor, "sha256")));
+               dtype_name(model->parameters->dtype),
+               json_string_value(json_object_get(tensor, "sha256")));
     if (!model->activation_known)
-        printf("activation taken for the hidden layers: %s\n", activation_name(model->network.layers[0].activation));
+        printf("activation taken for the hidden layers: %s\n",
+               activation_name(model->network.layers[0].activation));
     printf("%zu parameters, equal to the last bit\n", network_parameter_count(&model->network));
 }
 
@@ -90,7 +96,8 @@ static int run(int argc, char **argv)
     int status = cli_parse(&command_convert, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
     const char *from = arguments.words[0], *to = arguments.words[1];
-    if (modelfile_format_for_writing(to, &target, &error) || read_source(from, activation, &model, &error))
+    if (modelfile_format_for_writing(to, &target, &error) ||
+        read_source(from, activation, &model, &error))
         return cli_fail(&error);
 
     json_t *source = describe_file(from, model->format, &error), *result = NULL;
@@ -102,7 +109,8 @@ static int run(int argc, char **argv)
         return cli_fail(&error);
     }
     json_t *receipt = json_pack("{s:o, s:o, s:o, s:o, s:b}", "from", source, "to", result, "model",
-                                model_describe_json(model), "tensors", model_receipt_json(model), "equal", 1);
+                                model_describe_json(model), "tensors", model_receipt_json(model),
+                                "equal", 1);
     if (as_json) {
         cli_print_json(receipt);
     } else {

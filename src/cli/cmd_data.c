@@ -22,35 +22,42 @@ struct words {
     bool any_label, json;
 };
 
-static int list(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+static int list(const struct words *words, const struct dataset_options *places, const char *name,
+                struct error *error)
 {
     (void)error;
     (void)name;
-    if (words->json) cli_print_json_each(report_datasets(places));
-    else report_print_datasets(places);
+    if (words->json)
+        cli_print_json_each(report_datasets(places));
+    else
+        report_print_datasets(places);
     return 0;
 }
 
 /* Draws `count` samples of the training split, all of one class when a label is given. */
-static int show_samples(const struct dataset *dataset, const struct words *words, struct error *error)
+static int show_samples(const struct dataset *dataset, const struct words *words,
+                        struct error *error)
 {
     size_t total = dataset->train.count, chosen = 0;
     if (!words->any_label && words->label >= dataset->classes)
-        return error_set(error, ERROR_USAGE, "there is no label %u: the labels are 0 to %u", words->label, dataset->classes - 1);
+        return error_set(error, ERROR_USAGE, "there is no label %u: the labels are 0 to %u",
+                         words->label, dataset->classes - 1);
     uint32_t *order = malloc(sizeof *order * (total ? total : 1));
     if (!order) return error_set_memory(error, "the samples");
     struct rng rng;
     rng_seed(&rng, words->seed, RNG_SAMPLES, 0);
     rng_permutation(&rng, order, total);
     for (size_t i = 0; i < total; i++)
-        if (words->any_label || dataset->train.labels[order[i]] == words->label) order[chosen++] = order[i];
+        if (words->any_label || dataset->train.labels[order[i]] == words->label)
+            order[chosen++] = order[i];
     draw_samples(dataset, &dataset->train, order, chosen < words->count ? chosen : words->count);
     free(order);
     if (dataset->synthetic) puts("(synthetic: drawn by the studio, not written by people)");
     return 0;
 }
 
-static int show(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+static int show(const struct words *words, const struct dataset_options *places, const char *name,
+                struct error *error)
 {
     struct dataset *dataset;
     if (dataset_open(name, places, &dataset, error)) return -1;
@@ -60,16 +67,21 @@ static int show(const struct words *words, const struct dataset_options *places,
 }
 
 /* OUT/NAME/ with four IDX files, which the programs of `nnstudio code` read as --data-dir OUT. */
-static int export(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+static int export(const struct words *words, const struct dataset_options *places, const char *name,
+                  struct error *error)
 {
     struct dataset *dataset;
-    if (!words->out) return error_set(error, ERROR_USAGE, "data export needs a folder: nnstudio data export %.60s --out data", name);
+    if (!words->out)
+        return error_set(error, ERROR_USAGE,
+                         "data export needs a folder: nnstudio data export %.60s --out data", name);
     if (dataset_open(name, places, &dataset, error)) return -1;
     char *folder = path_join(words->out, dataset->name);
-    int status = folder ? dataset_export(dataset, folder, error) : error_set_memory(error, "a path");
+    int status = folder ? dataset_export(dataset, folder, error)
+                        : error_set_memory(error, "a path");
     if (!status)
-        printf("%s is in %s: %zu samples to train, %zu to test, %u x %u pixels, %u classes\n", dataset->title, folder, dataset->train.count,
-               dataset->test.count, dataset->rows, dataset->columns, dataset->classes);
+        printf("%s is in %s: %zu samples to train, %zu to test, %u x %u pixels, %u classes\n",
+               dataset->title, folder, dataset->train.count, dataset->test.count, dataset->rows,
+               dataset->columns, dataset->classes);
     free(folder);
     dataset_close(dataset);
     return status;
@@ -117,7 +129,8 @@ static int fetch_to(const char *name, const struct dataset_options *places, stru
 {
     struct shown shown = {0};
     const struct fetch_set *set = fetch_find(name);
-    if (!places->data_dir || !set) return data_fetch(name, places->home, show_progress, &shown, error);
+    if (!places->data_dir || !set)
+        return data_fetch(name, places->home, show_progress, &shown, error);
     char *folder = path_join(places->data_dir, name);
     if (!folder) return error_set_memory(error, "a path");
     int status = fetch_into(set, folder, show_progress, &shown, error);
@@ -125,7 +138,8 @@ static int fetch_to(const char *name, const struct dataset_options *places, stru
     return status;
 }
 
-static int fetch(const struct words *words, const struct dataset_options *places, const char *name, struct error *error)
+static int fetch(const struct words *words, const struct dataset_options *places, const char *name,
+                 struct error *error)
 {
     (void)words;
     struct sigaction action = {.sa_handler = on_interrupt}, before;
@@ -135,7 +149,8 @@ static int fetch(const struct words *words, const struct dataset_options *places
     if (status && isatty(STDERR_FILENO)) fputc('\n', stderr);
     const struct dataset_entry *entry = dataset_find(name);
     char *where = NULL;
-    if (!status && !dataset_locate(entry, places, &where, error)) printf("%s is in %s\n", entry->title, where);
+    if (!status && !dataset_locate(entry, places, &where, error))
+        printf("%s is in %s\n", entry->title, where);
     free(where);
     return status;
 }
@@ -143,8 +158,10 @@ static int fetch(const struct words *words, const struct dataset_options *places
 static const struct verb {
     const char *name;
     bool needs_name;
-    int (*run)(const struct words *words, const struct dataset_options *places, const char *name, struct error *error);
-} verbs[] = {{"list", false, list}, {"fetch", true, fetch}, {"show", true, show}, {"export", true, export}};
+    int (*run)(const struct words *words, const struct dataset_options *places, const char *name,
+               struct error *error);
+} verbs[] = {
+    {"list", false, list}, {"fetch", true, fetch}, {"show", true, show}, {"export", true, export}};
 
 static int run(int argc, char **argv)
 {
@@ -167,15 +184,21 @@ static int run(int argc, char **argv)
     const struct verb *verb = NULL;
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         if (strcmp(verbs[i].name, arguments.words[0]) == 0) verb = &verbs[i];
-    if (!verb) return cli_usage_error("unknown word \"%.40s\": use list, fetch NAME, show NAME or export NAME", arguments.words[0]);
+    if (!verb)
+        return cli_usage_error(
+            "unknown word \"%.40s\": use list, fetch NAME, show NAME or export NAME",
+            arguments.words[0]);
     if (verb->needs_name && arguments.count < 2)
-        return cli_usage_error("data %s needs a name: nnstudio data %s mnist", verb->name, verb->name);
+        return cli_usage_error("data %s needs a name: nnstudio data %s mnist", verb->name,
+                               verb->name);
 
     struct error error;
     char *home = NULL;
     if (path_home(words.home, &home, &error)) return cli_fail(&error);
     const struct dataset_options places = {.data_dir = words.data_dir, .home = home};
-    status = verb->run(&words, &places, arguments.count > 1 ? arguments.words[1] : NULL, &error) ? cli_fail(&error) : EXIT_OK;
+    status = verb->run(&words, &places, arguments.count > 1 ? arguments.words[1] : NULL, &error)
+                 ? cli_fail(&error)
+                 : EXIT_OK;
     free(home);
     return status;
 }

@@ -43,10 +43,11 @@ static void print_json(const struct dataset_options *places, const char *home, b
 {
     char processor[128];
     processor_name(processor);
-    cli_print_json(json_pack("{s:b, s:s, s:o, s:o, s:s, s:{s:s, s:I, s:f}}", "ready", (int)ready, "version", NNSTUDIO_VERSION,
-                             "engines", report_engines(), "datasets", report_datasets(places), "home", home, "machine",
-                             "processor", processor, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
-                             memory_gigabytes() * 1e9));
+    cli_print_json(json_pack("{s:b, s:s, s:o, s:o, s:s, s:{s:s, s:I, s:f}}", "ready", (int)ready,
+                             "version", NNSTUDIO_VERSION, "engines", report_engines(), "datasets",
+                             report_datasets(places), "home", home, "machine", "processor",
+                             processor, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
+                             "memory_bytes", memory_gigabytes() * 1e9));
 }
 
 static void print_text(const struct dataset_options *places, const char *home, bool ready)
@@ -54,8 +55,8 @@ static void print_text(const struct dataset_options *places, const char *home, b
     char processor[128];
     processor_name(processor);
     printf("Neural Net Studio %s\n\n", NNSTUDIO_VERSION);
-    printf("%-12s %s, %ld cores, %.1f GB of memory\n%-12s %s\n\n", "Machine", processor, sysconf(_SC_NPROCESSORS_ONLN),
-           memory_gigabytes(), "Home", home);
+    printf("%-12s %s, %ld cores, %.1f GB of memory\n%-12s %s\n\n", "Machine", processor,
+           sysconf(_SC_NPROCESSORS_ONLN), memory_gigabytes(), "Home", home);
     puts("Engines");
     for (size_t i = 0; i < engine_table_count; i++) report_print_engine(engine_table[i]);
     puts("\nData sets");
@@ -64,7 +65,8 @@ static void print_text(const struct dataset_options *places, const char *home, b
     if (ready) puts("Dual-Engine Ready!");
     for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
         if (!is_found(frameworks[i]))
-            printf("Missing: %s. Get it with: nnstudio engines install %s\n", engine_find(frameworks[i])->title, frameworks[i]);
+            printf("Missing: %s. Get it with: nnstudio engines install %s\n",
+                   engine_find(frameworks[i])->title, frameworks[i]);
 }
 
 static int run(int argc, char **argv)
@@ -86,9 +88,12 @@ static int run(int argc, char **argv)
     if (path_home(home_option, &home, &error)) return cli_fail(&error);
     const struct dataset_options places = {.data_dir = data_dir, .home = home};
     bool ready = true;
-    for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++) ready = ready && is_found(frameworks[i]);
-    if (as_json) print_json(&places, home, ready);
-    else print_text(&places, home, ready);
+    for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
+        ready = ready && is_found(frameworks[i]);
+    if (as_json)
+        print_json(&places, home, ready);
+    else
+        print_text(&places, home, ready);
     free(home);
     return EXIT_OK;
 }

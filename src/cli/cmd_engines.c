@@ -27,10 +27,14 @@ static int hear_out(struct install *install, struct error *error)
     sigprocmask(SIG_BLOCK, &wanted, &before);
     int signals = signalfd(-1, &wanted, SFD_CLOEXEC), status = 1;
     while (status == 1) {
-        struct pollfd sources[] = {{.fd = install_fd(install), .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+        struct pollfd sources[] = {{.fd = install_fd(install), .events = POLLIN},
+                                   {.fd = signals, .events = POLLIN}};
         if (poll(sources, 2, -1) < 0) continue;
-        if (sources[1].revents) status = error_set(error, ERROR_INTERRUPTED, "the installation was interrupted: start it again");
-        else status = install_read(install);
+        if (sources[1].revents)
+            status = error_set(error, ERROR_INTERRUPTED,
+                               "the installation was interrupted: start it again");
+        else
+            status = install_read(install);
     }
     close(signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
@@ -38,19 +42,23 @@ static int hear_out(struct install *install, struct error *error)
 }
 
 /* The engines named, or all that are missing. */
-static size_t choose(const struct cli_arguments *arguments, const char *chosen[], struct error *error)
+static size_t choose(const struct cli_arguments *arguments, const char *chosen[],
+                     struct error *error)
 {
     size_t count = 0;
     error->code = ERROR_NONE;
     for (int i = 1; i < arguments->count; i++) {
         if (!install_note(arguments->words[i]))
-            error_set(error, ERROR_USAGE, "nothing is to be installed for \"%.40s\": use torch or tensorflow", arguments->words[i]);
+            error_set(error, ERROR_USAGE,
+                      "nothing is to be installed for \"%.40s\": use torch or tensorflow",
+                      arguments->words[i]);
         chosen[count++] = arguments->words[i];
     }
     for (size_t i = 0; i < engine_table_count && arguments->count == 1; i++) {
         struct engine_probe probe;
         engine_table[i]->probe(&probe);
-        if (!probe.found && install_note(engine_table[i]->id)) chosen[count++] = engine_table[i]->id;
+        if (!probe.found && install_note(engine_table[i]->id))
+            chosen[count++] = engine_table[i]->id;
     }
     return count;
 }
@@ -68,7 +76,8 @@ static int install(const struct cli_arguments *arguments)
     log_line("This fetches, by pip from your package index, into .venv of the current folder:");
     for (size_t i = 0; i < count; i++) log_line("  %s", install_note(chosen[i]));
     struct install *installation;
-    if (install_start(".", chosen, count, print_line, NULL, NULL, &installation, &error)) return cli_fail(&error);
+    if (install_start(".", chosen, count, print_line, NULL, NULL, &installation, &error))
+        return cli_fail(&error);
     int failed = hear_out(installation, &error);
     install_destroy(installation);
     if (failed) return cli_fail(&error);
@@ -88,7 +97,8 @@ static int run(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
     const char *verb = arguments.count ? arguments.words[0] : "list";
     if (strcmp(verb, "install") == 0) return install(&arguments);
-    if (strcmp(verb, "list") != 0) return cli_usage_error("unknown word \"%.40s\": use list or install", verb);
+    if (strcmp(verb, "list") != 0)
+        return cli_usage_error("unknown word \"%.40s\": use list or install", verb);
     if (as_json) {
         cli_print_json_each(report_engines());
     } else {
@@ -102,7 +112,9 @@ const struct command command_engines = {
     .run = run,
     .summary = "list the engines, install PyTorch and TensorFlow",
     .usage = "[list] | install [torch] [tensorflow]",
-    .details = "`install` makes the virtual environment .venv in the current folder when there is none, and fetches the wheels\n"
-               "with pip. A PyTorch from 2.10 or a TensorFlow 2 that you have already is found as well: see `nnstudio doctor`.",
+    .details = "`install` makes the virtual environment .venv in the current folder when there is "
+               "none, and fetches the wheels\n"
+               "with pip. A PyTorch from 2.10 or a TensorFlow 2 that you have already is found as "
+               "well: see `nnstudio doctor`.",
     .arguments_max = 3,
 };

@@ -33,7 +33,8 @@ static json_t *matrix_to_json(const uint32_t *confusion, uint32_t classes)
     json_t *rows = json_array();
     for (uint32_t r = 0; r < classes; r++) {
         json_t *row = json_array();
-        for (uint32_t c = 0; c < classes; c++) json_array_append_new(row, json_integer(confusion[(size_t)r * classes + c]));
+        for (uint32_t c = 0; c < classes; c++)
+            json_array_append_new(row, json_integer(confusion[(size_t)r * classes + c]));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -58,8 +59,10 @@ static void print_matrix(const struct result *result)
         for (uint32_t c = 0; c < classes; c++) {
             uint32_t count = result->confusion[(size_t)r * classes + c];
             total += count;
-            if (count) printf(" %5u", count);
-            else printf(" %5s", ".");
+            if (count)
+                printf(" %5u", count);
+            else
+                printf(" %5s", ".");
         }
         uint32_t right = result->confusion[(size_t)r * classes + r];
         if (total) printf(" %6.2f%%", 100.0 * right / (double)total);
@@ -67,37 +70,48 @@ static void print_matrix(const struct result *result)
     }
 }
 
-static void print_result(const struct result *result, const struct words *words, const struct engine_ops *ops)
+static void print_result(const struct result *result, const struct words *words,
+                         const struct engine_ops *ops)
 {
     const struct metrics *metrics = &result->metrics;
     if (words->json) {
-        cli_print_json(json_pack("{s:f, s:f, s:I, s:o}", "loss", metrics->loss, "accuracy", metrics->accuracy, "samples",
-                                 (json_int_t)metrics->samples, "confusion",
+        cli_print_json(json_pack("{s:f, s:f, s:I, s:o}", "loss", metrics->loss, "accuracy",
+                                 metrics->accuracy, "samples", (json_int_t)metrics->samples,
+                                 "confusion",
                                  matrix_to_json(result->confusion, result->predictor.classes)));
         return;
     }
-    printf("%s, test split, on %s%s\n", result->dataset->title, ops->title, result->dataset->synthetic ? " (synthetic data)" : "");
-    printf("loss      %.6f\naccuracy  %.2f%% of %zu samples\n", metrics->loss, 100 * metrics->accuracy, metrics->samples);
+    printf("%s, test split, on %s%s\n", result->dataset->title, ops->title,
+           result->dataset->synthetic ? " (synthetic data)" : "");
+    printf("loss      %.6f\naccuracy  %.2f%% of %zu samples\n", metrics->loss,
+           100 * metrics->accuracy, metrics->samples);
     print_matrix(result);
 }
 
 /* The data set asked for, else the one the model says it was trained on, else the built-in one. */
-static int open_dataset(const struct words *words, const char *home, struct result *result, struct error *error)
+static int open_dataset(const struct words *words, const char *home, struct result *result,
+                        struct error *error)
 {
     const char *name = words->dataset;
-    if (!name) name = json_string_value(json_object_get(result->predictor.model->metadata, "dataset"));
-    const struct dataset_options options = {.data_dir = words->data_dir, .home = home, .limit = words->limit};
+    if (!name)
+        name = json_string_value(json_object_get(result->predictor.model->metadata, "dataset"));
+    const struct dataset_options options = {
+        .data_dir = words->data_dir, .home = home, .limit = words->limit};
     if (dataset_open(name ? name : "synthetic", &options, &result->dataset, error)) return -1;
     const struct dataset *dataset = result->dataset;
-    if (result->predictor.inputs == (size_t)dataset->rows * dataset->columns && result->predictor.classes == dataset->classes)
+    if (result->predictor.inputs == (size_t)dataset->rows * dataset->columns &&
+        result->predictor.classes == dataset->classes)
         return 0;
-    return error_set(error, ERROR_INPUT, "the model takes %zu pixels and knows %u classes, but %s has %u and %u: name the data it "
-                     "was made for with --dataset", result->predictor.inputs, result->predictor.classes, dataset->title,
-                     dataset->rows * dataset->columns, dataset->classes);
+    return error_set(
+        error, ERROR_INPUT,
+        "the model takes %zu pixels and knows %u classes, but %s has %u and %u: name the data it "
+        "was made for with --dataset",
+        result->predictor.inputs, result->predictor.classes, dataset->title,
+        dataset->rows * dataset->columns, dataset->classes);
 }
 
-static int evaluate(const char *path, const struct words *words, const struct engine_ops *ops, const char *home,
-                    struct result *result, struct error *error)
+static int evaluate(const char *path, const struct words *words, const struct engine_ops *ops,
+                    const char *home, struct result *result, struct error *error)
 {
     struct modelfile_options options = {0};
     if (settings_activation(words->activation, &options.default_activation, error)) return -1;
@@ -108,8 +122,8 @@ static int evaluate(const char *path, const struct words *words, const struct en
     uint32_t classes = result->predictor.classes;
     result->confusion = calloc((size_t)classes * classes, sizeof *result->confusion);
     if (!result->confusion) return error_set_memory(error, "the confusion matrix");
-    return evaluate_split(result->predictor.engine, classes, &result->dataset->test, result->predictor.inputs,
-                          result->confusion, &result->metrics, error);
+    return evaluate_split(result->predictor.engine, classes, &result->dataset->test,
+                          result->predictor.inputs, result->confusion, &result->metrics, error);
 }
 
 static int run(int argc, char **argv)
@@ -117,11 +131,13 @@ static int run(int argc, char **argv)
     struct words words = {.engine = "native"};
     const struct cli_option options[] = {
         {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
-        {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH", "whose test split is used (the model's own)"},
+        {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH",
+         "whose test split is used (the model's own)"},
         {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
         {"limit", OPTION_U32, &words.limit, "N", "at most so many samples (all)"},
         {"activation", OPTION_TEXT, &words.activation, "NAME", "for files that tell none (relu)"},
-        {"threads", OPTION_U32, &words.threads, "N", "threads of the engine (what is usually fastest)"},
+        {"threads", OPTION_U32, &words.threads, "N",
+         "threads of the engine (what is usually fastest)"},
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object instead of text"},
         {0},

@@ -15,17 +15,20 @@ static void print_model(const char *path, const struct model *model)
     const struct network *network = &model->network;
     const char *key;
     json_t *value;
-    printf("%s: %s, %s\n", path, modelfile_format_find(model->format)->title, dtype_name(model->parameters->dtype));
+    printf("%s: %s, %s\n", path, modelfile_format_find(model->format)->title,
+           dtype_name(model->parameters->dtype));
     printf("%-8s %8s %8s %12s  %s\n", "layer", "inputs", "outputs", "parameters", "activation");
     for (uint32_t i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         printf("dense %-2u %8u %8u %12zu  %s\n", i + 1, layer->inputs, layer->outputs,
                ((size_t)layer->inputs + 1) * layer->outputs, activation_name(layer->activation));
     }
-    printf("input %u x %u, %zu parameters\n", network->rows, network->columns, network_parameter_count(network));
+    printf("input %u x %u, %zu parameters\n", network->rows, network->columns,
+           network_parameter_count(network));
     if (!model->activation_known)
-        puts("a state dict knows no activations: relu is taken, unless told with convert --activation");
-    json_object_foreach (model->metadata, key, value) {
+        puts("a state dict knows no activations: relu is taken, unless told with convert "
+             "--activation");
+    json_object_foreach(model->metadata, key, value) {
         print_clean(key);
         fputs(": ", stdout);
         print_clean(json_string_value(value));
@@ -59,7 +62,8 @@ const struct command command_inspect = {
     .run = run,
     .summary = "show a model file's layers, shapes, parameter counts and dtype",
     .usage = "MODEL [--json]",
-    .details = "MODEL is a .pth, .h5, .safetensors or .onnx file. Nothing that is in it is ever run.",
+    .details =
+        "MODEL is a .pth, .h5, .safetensors or .onnx file. Nothing that is in it is ever run.",
     .arguments_min = 1,
     .arguments_max = 1,
 };

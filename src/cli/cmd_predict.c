@@ -25,8 +25,8 @@ struct answer {
     uint32_t best;
 };
 
-static int predict(const char *path, const char *image, const struct words *words, const struct engine_ops *ops,
-                   struct answer *answer, struct error *error)
+static int predict(const char *path, const char *image, const struct words *words,
+                   const struct engine_ops *ops, struct answer *answer, struct error *error)
 {
     struct modelfile_options options = {0};
     if (settings_activation(words->activation, &options.default_activation, error)) return -1;
@@ -36,18 +36,22 @@ static int predict(const char *path, const char *image, const struct words *word
     answer->pixels = malloc(answer->predictor.inputs);
     answer->probabilities = malloc(sizeof *answer->probabilities * answer->predictor.classes);
     if (!answer->pixels || !answer->probabilities) return error_set_memory(error, "the picture");
-    if (picture_read_input(image, network->rows, network->columns, answer->pixels, error)) return -1;
-    return predictor_predict(&answer->predictor, answer->pixels, answer->probabilities, &answer->best, error);
+    if (picture_read_input(image, network->rows, network->columns, answer->pixels, error))
+        return -1;
+    return predictor_predict(&answer->predictor, answer->pixels, answer->probabilities,
+                             &answer->best, error);
 }
 
 /* The file of a registered version: downloaded once, its hash checked. malloc'd. */
-static int find_registered(const char *from, const char *name, const char *version, const struct registry_words *words, bool as_json,
-                           char **path, struct error *error)
+static int find_registered(const char *from, const char *name, const char *version,
+                           const struct registry_words *words, bool as_json, char **path,
+                           struct error *error)
 {
     const struct registry_target *target;
     struct registry_options where;
     char *home = NULL;
-    int status = registry_target_need(from, &target, error) || registry_words_use(words, as_json, &where, &home, error) ||
+    int status = registry_target_need(from, &target, error) ||
+                         registry_words_use(words, as_json, &where, &home, error) ||
                          registry_cached(target, &where, name, version, path, NULL, error)
                      ? -1
                      : 0;
@@ -60,7 +64,8 @@ static void print_json(const struct answer *answer)
     json_t *probabilities = json_array();
     for (uint32_t c = 0; c < answer->predictor.classes; c++)
         json_array_append_new(probabilities, json_real(answer->probabilities[c]));
-    cli_print_json(json_pack("{s:I, s:o}", "class", (json_int_t)answer->best, "probabilities", probabilities));
+    cli_print_json(
+        json_pack("{s:I, s:o}", "class", (json_int_t)answer->best, "probabilities", probabilities));
 }
 
 static void print_text(const struct answer *answer)
@@ -69,7 +74,8 @@ static void print_text(const struct answer *answer)
     printf("class %u\n", answer->best);
     for (uint32_t c = 0; c < answer->predictor.classes; c++) {
         printf("%3u %6.2f%% ", c, 100 * answer->probabilities[c]);
-        for (int i = 0; i < (int)(answer->probabilities[c] * 40 + 0.5); i++) fputs(utf8 ? "█" : "#", stdout);
+        for (int i = 0; i < (int)(answer->probabilities[c] * 40 + 0.5); i++)
+            fputs(utf8 ? "█" : "#", stdout);
         putchar('\n');
     }
 }
@@ -82,9 +88,11 @@ static int run(int argc, char **argv)
     const struct cli_option options[] = {
         {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
         {"activation", OPTION_TEXT, &words.activation, "NAME", "for files that tell none (relu)"},
-        {"threads", OPTION_U32, &words.threads, "N", "threads of the engine (what is usually fastest)"},
+        {"threads", OPTION_U32, &words.threads, "N",
+         "threads of the engine (what is usually fastest)"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object instead of text"},
-        {"from", OPTION_TEXT, &from, "TARGET", "MODEL is a registered model's name: local, azure or mlflow"},
+        {"from", OPTION_TEXT, &from, "TARGET",
+         "MODEL is a registered model's name: local, azure or mlflow"},
         {"version", OPTION_TEXT, &version, "V", "of the registered model (the latest)"},
         REGISTRY_OPTIONS(place),
         {0},
@@ -103,8 +111,10 @@ static int run(int argc, char **argv)
         predict(pulled ? pulled : model, arguments.words[1], &words, ops, &answer, &error)) {
         status = cli_fail(&error);
     } else {
-        if (words.json) print_json(&answer);
-        else print_text(&answer);
+        if (words.json)
+            print_json(&answer);
+        else
+            print_text(&answer);
         status = EXIT_OK;
     }
     free(pulled);
@@ -119,8 +129,10 @@ const struct command command_predict = {
     .run = run,
     .summary = "tell which class a PNG shows",
     .usage = "MODEL IMAGE.png [--engine native] [--from local|azure|mlflow] [--version V] [--json]",
-    .details = "The picture may be of any size, dark on light or light on dark: it is brought into the form of the training data.\n"
-               "With --from, MODEL is the name of a registered model: its file is downloaded once and its hash checked.",
+    .details = "The picture may be of any size, dark on light or light on dark: it is brought into "
+               "the form of the training data.\n"
+               "With --from, MODEL is the name of a registered model: its file is downloaded once "
+               "and its hash checked.",
     .arguments_min = 2,
     .arguments_max = 2,
 };

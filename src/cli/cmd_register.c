@@ -33,15 +33,17 @@ static void draw_bar(struct showing *showing, uint64_t done, uint64_t total)
     showing->bar = true;
 }
 
-static void show_step(void *context, unsigned step, unsigned steps, const char *title, uint64_t done, uint64_t total)
+static void show_step(void *context, unsigned step, unsigned steps, const char *title,
+                      uint64_t done, uint64_t total)
 {
     struct showing *showing = context;
     bool same = showing->step == step;
     showing->step = step;
     if (showing->json) {
         if (same && done != total) return;
-        cli_print_json(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I}", "event", "step", "step", (int)step + 1, "steps", (int)steps, "title", title,
-                                 "done_bytes", (json_int_t)done, "total_bytes", (json_int_t)total));
+        cli_print_json(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I}", "event", "step", "step",
+                                 (int)step + 1, "steps", (int)steps, "title", title, "done_bytes",
+                                 (json_int_t)done, "total_bytes", (json_int_t)total));
         return;
     }
     if (!same) {
@@ -56,9 +58,12 @@ static int add_tags(json_t *tags, const struct cli_list *given, struct error *er
     for (size_t i = 0; i < given->count; i++) {
         const char *equals = strchr(given->items[i], '=');
         if (!equals || equals == given->items[i])
-            return error_set(error, ERROR_USAGE, "the tag \"%.60s\" is not usable: write it as name=value", given->items[i]);
+            return error_set(error, ERROR_USAGE,
+                             "the tag \"%.60s\" is not usable: write it as name=value",
+                             given->items[i]);
         json_t *value = json_string(equals + 1);
-        if (!value) return error_set(error, ERROR_USAGE, "the tag \"%.60s\" is not UTF-8", given->items[i]);
+        if (!value)
+            return error_set(error, ERROR_USAGE, "the tag \"%.60s\" is not UTF-8", given->items[i]);
         json_object_setn_new(tags, given->items[i], (size_t)(equals - given->items[i]), value);
     }
     return 0;
@@ -72,7 +77,8 @@ static int run(int argc, char **argv)
     struct registry_words words = {0};
     const struct cli_option options[] = {
         {"to", OPTION_TEXT, &to, "TARGET", "local, azure or mlflow (local)"},
-        {"name", OPTION_TEXT, &name, "N", "of the model (pytorch_mnist, tensorflow_mnist … by the file)"},
+        {"name", OPTION_TEXT, &name, "N",
+         "of the model (pytorch_mnist, tensorflow_mnist … by the file)"},
         {"version", OPTION_TEXT, &version, "V", "azure: this version instead of the next"},
         {"description", OPTION_TEXT, &description, "D", "for people"},
         {"tag", OPTION_LIST, &tags_given, "K=V", "a further tag; may be given several times"},
@@ -89,13 +95,19 @@ static int run(int argc, char **argv)
     struct registry_options where;
     char *home = NULL;
     json_t *tags = NULL, *result = NULL;
-    struct showing showing = {.json = as_json, .terminal = isatty(STDERR_FILENO), .step = UINT32_MAX};
+    struct showing showing = {
+        .json = as_json, .terminal = isatty(STDERR_FILENO), .step = UINT32_MAX};
     struct registry_watch watch = {.context = &showing, .on_step = show_step};
-    int failed = registry_target_need(to, &target, &error) || registry_words_use(&words, as_json, &where, &home, &error) ||
-                 registry_describe_model(arguments.words[0], &tags, &error) || add_tags(tags, &tags_given, &error);
+    int failed = registry_target_need(to, &target, &error) ||
+                 registry_words_use(&words, as_json, &where, &home, &error) ||
+                 registry_describe_model(arguments.words[0], &tags, &error) ||
+                 add_tags(tags, &tags_given, &error);
     if (!failed) {
-        struct registry_request request = {
-            .model_path = arguments.words[0], .name = name, .version = version, .description = description, .tags = tags};
+        struct registry_request request = {.model_path = arguments.words[0],
+                                           .name = name,
+                                           .version = version,
+                                           .description = description,
+                                           .tags = tags};
         failed = registry_words_publish(target, &where, &request, &watch, &result, &error);
     }
     remove_bar(&showing);
@@ -118,11 +130,15 @@ static int run(int argc, char **argv)
 const struct command command_register = {
     .name = "register",
     .run = run,
-    .summary = "register a model file as a versioned model: on this machine, in Azure ML, in MLflow",
+    .summary =
+        "register a model file as a versioned model: on this machine, in Azure ML, in MLflow",
     .usage = "MODEL --to local|azure|mlflow [options]",
-    .details = "Azure: the workspace comes from config.json (as Microsoft's clients look for it), from the options or the\n"
-               "environment; --sign-in chooses how to sign in (auto: service principal, workload identity, Azure CLI, managed\n"
-               "identity; device-code and browser need a person). What was cut is taken up again by the same command.",
+    .details = "Azure: the workspace comes from config.json (as Microsoft's clients look for it), "
+               "from the options or the\n"
+               "environment; --sign-in chooses how to sign in (auto: service principal, workload "
+               "identity, Azure CLI, managed\n"
+               "identity; device-code and browser need a person). What was cut is taken up again "
+               "by the same command.",
     .arguments_min = 1,
     .arguments_max = 1,
 };

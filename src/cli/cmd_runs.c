@@ -32,12 +32,15 @@ static void print_line(const json_t *run)
 {
     char when[32], accuracy[16] = "", speed[24] = "";
     const json_t *progress = json_object_get(run, "progress");
-    double right = number(json_object_get(run, "last"), "val_accuracy"), rate = number(progress, "samples_per_second");
+    double right = number(json_object_get(run, "last"), "val_accuracy"),
+           rate = number(progress, "samples_per_second");
     clock_format_utc((int64_t)number(run, "created_at"), when);
     if (isfinite(right)) snprintf(accuracy, sizeof accuracy, "%.2f%%", 100 * right);
     if (isfinite(rate)) snprintf(speed, sizeof speed, "%.0f", rate);
-    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s\n", text(run, "id"), when, when + 11, text(run, "engine"),
-           text(run, "state"), text(json_object_get(run, "settings"), "dataset"), number(progress, "epochs"), accuracy, speed);
+    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s\n", text(run, "id"), when, when + 11,
+           text(run, "engine"), text(run, "state"),
+           text(json_object_get(run, "settings"), "dataset"), number(progress, "epochs"), accuracy,
+           speed);
 }
 
 static int list(struct store *store, bool as_json, struct error *error)
@@ -48,11 +51,13 @@ static int list(struct store *store, bool as_json, struct error *error)
     size_t index;
     if (store_run_list(store, &filter, &runs, &total, error)) return -1;
     if (!as_json && total)
-        printf("%-34s %-16s  %-10s %-11s %-14s %4s %8s %10s\n", "run", "begun (UTC)", "engine", "state", "data", "ep.", "test acc",
-               "samples/s");
+        printf("%-34s %-16s  %-10s %-11s %-14s %4s %8s %10s\n", "run", "begun (UTC)", "engine",
+               "state", "data", "ep.", "test acc", "samples/s");
     json_array_foreach(runs, index, run) {
-        if (as_json) cli_print_json(json_incref(run));
-        else print_line(run);
+        if (as_json)
+            cli_print_json(json_incref(run));
+        else
+            print_line(run);
     }
     if (!as_json && !total) puts("No runs yet: nnstudio train makes one.");
     json_decref(runs);
@@ -67,14 +72,16 @@ static void print_epochs(const json_t *run)
     size_t index;
     printf("\nepoch  engine          loss  accuracy  test loss  test acc  seconds\n");
     json_array_foreach(json_object_get(run, "epochs"), index, epoch)
-        printf("%5.0f  %-11s %8.4f   %6.2f%%   %8.4f   %6.2f%% %8.2f\n", number(epoch, "epoch"), text(epoch, "engine"),
-               number(epoch, "loss"), 100 * number(epoch, "accuracy"), number(epoch, "val_loss"), 100 * number(epoch, "val_accuracy"),
+        printf("%5.0f  %-11s %8.4f   %6.2f%%   %8.4f   %6.2f%% %8.2f\n", number(epoch, "epoch"),
+               text(epoch, "engine"), number(epoch, "loss"), 100 * number(epoch, "accuracy"),
+               number(epoch, "val_loss"), 100 * number(epoch, "val_accuracy"),
                number(epoch, "seconds"));
 }
 
 static void print_run(const json_t *run)
 {
-    static const char *const shown[] = {"id", "name", "engine", "engine_version", "state", "error", "started_by", "notes"};
+    static const char *const shown[] = {"id",    "name",  "engine",     "engine_version",
+                                        "state", "error", "started_by", "notes"};
     const json_t *file;
     size_t index;
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
@@ -83,7 +90,8 @@ static void print_run(const json_t *run)
     if (settings) printf("%-15s %s\n", "settings", settings);
     free(settings);
     json_array_foreach(json_object_get(run, "files"), index, file)
-        printf("%-15s %s  %.0f bytes  sha256 %s\n", "file", text(file, "path"), number(file, "bytes"), text(file, "sha256"));
+        printf("%-15s %s  %.0f bytes  sha256 %s\n", "file", text(file, "path"),
+               number(file, "bytes"), text(file, "sha256"));
     if (json_array_size(json_object_get(run, "epochs"))) print_epochs(run);
 }
 
@@ -103,34 +111,40 @@ static int show(struct store *store, const char *id, bool as_json, struct error 
 /* --- export --- */
 
 /* Adds bytes that stay until the archive is closed. */
-static int add_bytes(zip_t *archive, const char *name, const void *bytes, size_t size, struct error *error)
+static int add_bytes(zip_t *archive, const char *name, const void *bytes, size_t size,
+                     struct error *error)
 {
     zip_source_t *source = zip_source_buffer(archive, bytes, size, 0);
     if (source && zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) >= 0) return 0;
     zip_source_free(source);
-    return error_set(error, ERROR_IO, "cannot add %s to the archive: %s", name, zip_strerror(archive));
+    return error_set(error, ERROR_IO, "cannot add %s to the archive: %s", name,
+                     zip_strerror(archive));
 }
 
-static int add_model(zip_t *archive, struct store *store, const char *id, const char *name, struct error *error)
+static int add_model(zip_t *archive, struct store *store, const char *id, const char *name,
+                     struct error *error)
 {
     char *path;
     if (store_file_path(store, id, name, &path, error)) return -1;
     zip_source_t *source = zip_source_file(archive, path, 0, -1);
     int status = source && zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) >= 0
                      ? 0
-                     : error_set(error, ERROR_IO, "cannot add %s to the archive: %s", path, zip_strerror(archive));
+                     : error_set(error, ERROR_IO, "cannot add %s to the archive: %s", path,
+                                 zip_strerror(archive));
     if (status) zip_source_free(source);
     free(path);
     return status;
 }
 
-static int add_all(zip_t *archive, struct store *store, const char *id, const json_t *run, const char *settings,
-                   const struct buffer *curve, const char *whole, struct error *error)
+static int add_all(zip_t *archive, struct store *store, const char *id, const json_t *run,
+                   const char *settings, const struct buffer *curve, const char *whole,
+                   struct error *error)
 {
     const json_t *file;
     size_t index;
     if (add_bytes(archive, "settings.json", settings, strlen(settings), error) ||
-        add_bytes(archive, "run.json", whole, strlen(whole), error) || add_bytes(archive, "curve.csv", curve->data, curve->length, error))
+        add_bytes(archive, "run.json", whole, strlen(whole), error) ||
+        add_bytes(archive, "curve.csv", curve->data, curve->length, error))
         return -1;
     json_array_foreach(json_object_get(run, "files"), index, file)
         if (add_model(archive, store, id, text(file, "name"), error)) return -1;
@@ -138,11 +152,12 @@ static int add_all(zip_t *archive, struct store *store, const char *id, const js
 }
 
 /* The archive appears under its name when it is whole: libzip writes beside it and renames. */
-static int write_archive(struct store *store, const char *id, const char *path, const json_t *run, const struct buffer *curve,
-                         struct error *error)
+static int write_archive(struct store *store, const char *id, const char *path, const json_t *run,
+                         const struct buffer *curve, struct error *error)
 {
     int code, status = -1;
-    char *settings = json_dumps(json_object_get(run, "settings"), JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    char *settings = json_dumps(json_object_get(run, "settings"),
+                                JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     char *whole = json_dumps(run, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     zip_t *archive = settings && whole ? zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code) : NULL;
     if (!settings || !whole) {
@@ -165,15 +180,19 @@ static int write_archive(struct store *store, const char *id, const char *path, 
     return status;
 }
 
-static int export(struct store *store, const char *id, const char *path, bool as_json, struct error *error)
+static int export(struct store *store, const char *id, const char *path, bool as_json,
+                  struct error *error)
 {
     struct buffer curve;
     json_t *run = NULL;
     buffer_init(&curve, TEXT_MAX);
-    int status = store_run_json(store, id, true, &run, error) || export_csv(store, id, &curve, error) ||
+    int status = store_run_json(store, id, true, &run, error) ||
+                 export_csv(store, id, &curve, error) ||
                  write_archive(store, id, path, run, &curve, error);
-    if (!status && as_json) cli_print_json(json_pack("{s:s, s:s}", "run", id, "file", path));
-    else if (!status) printf("%s\n", path);
+    if (!status && as_json)
+        cli_print_json(json_pack("{s:s, s:s}", "run", id, "file", path));
+    else if (!status)
+        printf("%s\n", path);
     buffer_free(&curve);
     json_decref(run);
     return status ? -1 : 0;
@@ -188,7 +207,8 @@ static int rm(struct store *store, const char *id, bool as_json, struct error *e
 
 /* --- the command --- */
 
-static int perform(struct store *store, const struct cli_arguments *arguments, const char *out, bool as_json, struct error *error)
+static int perform(struct store *store, const struct cli_arguments *arguments, const char *out,
+                   bool as_json, struct error *error)
 {
     uint32_t count;
     const char *verb = arguments->words[0], *id = arguments->words[1];
@@ -205,13 +225,19 @@ static int check_words(const struct cli_arguments *arguments, const char *out)
     static const char *const verbs[] = {"list", "show", "export", "rm"};
     const char *verb = arguments->count ? arguments->words[0] : "list";
     bool known = false;
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) known = known || strcmp(verb, verbs[i]) == 0;
-    if (!known) return cli_usage_error("unknown word \"%.40s\": use list, show, export or rm", verb);
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        known = known || strcmp(verb, verbs[i]) == 0;
+    if (!known)
+        return cli_usage_error("unknown word \"%.40s\": use list, show, export or rm", verb);
     bool needs_run = strcmp(verb, "list") != 0;
-    if (needs_run && arguments->count < 2) return cli_usage_error("which run? nnstudio runs %s RUN", verb);
-    if (!needs_run && arguments->count > 1) return cli_usage_error("runs list takes no run: use show");
+    if (needs_run && arguments->count < 2)
+        return cli_usage_error("which run? nnstudio runs %s RUN", verb);
+    if (!needs_run && arguments->count > 1)
+        return cli_usage_error("runs list takes no run: use show");
     bool exports = strcmp(verb, "export") == 0;
-    if (exports && !out) return cli_usage_error("no file is named to write to: nnstudio runs export RUN --out FILE.zip");
+    if (exports && !out)
+        return cli_usage_error(
+            "no file is named to write to: nnstudio runs export RUN --out FILE.zip");
     return 0;
 }
 
@@ -246,6 +272,7 @@ const struct command command_runs = {
     .run = run,
     .summary = "list, show, export and remove what was trained",
     .usage = "[list] | show RUN | export RUN --out FILE.zip | rm RUN",
-    .details = "An export holds the settings, the curve of every step as CSV, the whole run as JSON, and the model files.",
+    .details = "An export holds the settings, the curve of every step as CSV, the whole run as "
+               "JSON, and the model files.",
     .arguments_max = 2,
 };

@@ -22,7 +22,8 @@ static void open_browser(const char *address)
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ)) log_line("cannot open a browser: open the address yourself");
+    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ))
+        log_line("cannot open a browser: open the address yourself");
     posix_spawn_file_actions_destroy(&actions);
 }
 
@@ -41,12 +42,14 @@ static int run(int argc, char **argv)
     const char *host = "127.0.0.1", *home_option = NULL, *data_dir = NULL, *token = NULL;
     bool open_it = false;
     const struct cli_option options[] = {
-        {"host", OPTION_TEXT, &host, "ADDRESS", "where to listen (127.0.0.1); others than this machine need a token"},
+        {"host", OPTION_TEXT, &host, "ADDRESS",
+         "where to listen (127.0.0.1); others than this machine need a token"},
         {"port", OPTION_U32, &port, "N", "which port (8501); 0 for any free one"},
         {"home", OPTION_TEXT, &home_option, "DIR", "where runs, models and data are kept"},
         {"data-dir", OPTION_TEXT, &data_dir, "DIR", "a folder with one folder a data set"},
         {"open", OPTION_FLAG, &open_it, NULL, "open the page in the browser"},
-        {"token", OPTION_TEXT, &token, "T", "ask for this token (one is made when --host needs it)"},
+        {"token", OPTION_TEXT, &token, "T",
+         "ask for this token (one is made when --host needs it)"},
         {0},
     };
     struct cli_arguments arguments;
@@ -56,8 +59,13 @@ static int run(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
     if (port > 65535) return cli_usage_error("--port %u is not usable: give 0 to 65535", port);
     if (path_home(home_option, &home, &error)) return cli_fail(&error);
-    const struct serve_options serving = {
-        .host = host, .port = (uint16_t)port, .home = home, .data_dir = data_dir, .token = token, .on_ready = on_ready, .context = &open_it};
+    const struct serve_options serving = {.host = host,
+                                          .port = (uint16_t)port,
+                                          .home = home,
+                                          .data_dir = data_dir,
+                                          .token = token,
+                                          .on_ready = on_ready,
+                                          .context = &open_it};
     status = serve(&serving, &error) ? cli_fail(&error) : EXIT_OK;
     free(home);
     return status;

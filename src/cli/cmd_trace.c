@@ -1,4 +1,5 @@
-/* nnstudio trace: one training step with every tensor of it in a file, started by the step microscope. */
+/* nnstudio trace: one training step with every tensor of it in a file, started by the step
+ * microscope. */
 #include "base/js.h"
 #include "cli/cli.h"
 #include "run/trace.h"

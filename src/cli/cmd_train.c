@@ -21,31 +21,39 @@ struct words {
 /* With another value of these the rest would be another run than the one that was begun. */
 static int same_run(const struct job *job, const struct job *begun, struct error *error)
 {
-    static const char *const fixed[] = {"dataset", "batch_size", "seed", "init", "dtype", "hidden", "activation", "from",
-                                        "limit", "optimizer"};
+    static const char *const fixed[] = {"dataset", "batch_size", "seed", "init",  "dtype",
+                                        "hidden",  "activation", "from", "limit", "optimizer"};
     struct job other = *begun;
-    other.optimizer.learning_rate = job->optimizer.learning_rate; /* this one may change on the way */
+    /* this one may change on the way */
+    other.optimizer.learning_rate = job->optimizer.learning_rate;
     json_t *now = job_to_json(job), *then = job_to_json(&other);
     int status = 0;
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0] && !status; i++)
         if (!json_equal(json_object_get(now, fixed[i]), json_object_get(then, fixed[i])))
-            status = error_set(error, ERROR_USAGE, "a run cannot change its %s on the way: leave that out with --resume",
-                               strcmp(fixed[i], "batch_size") == 0 ? "batch size" : fixed[i]);
+            status = error_set(
+                error, ERROR_USAGE,
+                "a run cannot change its %s on the way: leave that out with --resume",
+                strcmp(fixed[i], "batch_size") == 0 ? "batch size" : fixed[i]);
     json_decref(now);
     json_decref(then);
     return status;
 }
 
 /* The job of the run that is to go on. */
-static int read_run(const char *run, const char *home, struct job *job, uint32_t *epochs_done, struct error *error)
+static int read_run(const char *run, const char *home, struct job *job, uint32_t *epochs_done,
+                    struct error *error)
 {
     if (!path_is_plain_name(run))
-        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`", run);
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`",
+                         run);
     char path[JOB_PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", home, run) >= sizeof path)
+    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", home, run) >=
+        sizeof path)
         return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
     if (!file_exists(path))
-        return error_set(error, ERROR_NOT_FOUND, "no run %s with a checkpoint is in %s: see `nnstudio runs list`", run, home);
+        return error_set(error, ERROR_NOT_FOUND,
+                         "no run %s with a checkpoint is in %s: see `nnstudio runs list`", run,
+                         home);
     struct checkpoint checkpoint;
     if (checkpoint_read(path, &checkpoint, error)) return -1;
     *job = checkpoint.job;
@@ -55,39 +63,50 @@ static int read_run(const char *run, const char *home, struct job *job, uint32_t
     return 0;
 }
 
-static int make_job(const struct words *words, const struct cli_arguments *given, const struct cli_option *options,
-                    const char *home, struct job *job, struct error *error)
+static int make_job(const struct words *words, const struct cli_arguments *given,
+                    const struct cli_option *options, const char *home, struct job *job,
+                    struct error *error)
 {
     uint32_t epochs_done = 0;
     job_init(job);
     if (words->resume && read_run(words->resume, home, job, &epochs_done, error)) return -1;
     struct job begun = *job;
     if (settings_apply(&words->settings, given, options, job, error)) return -1;
-    if (words->out && settings_copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error)) return -1;
+    if (words->out &&
+        settings_copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error))
+        return -1;
     if (!words->resume) return 0;
     if (same_run(job, &begun, error)) return -1;
     if (job->epochs > epochs_done) return 0;
-    return error_set(error, ERROR_USAGE, "the run %s has done its %u epochs: give a larger --epochs", words->resume, epochs_done);
+    return error_set(error, ERROR_USAGE,
+                     "the run %s has done its %u epochs: give a larger --epochs", words->resume,
+                     epochs_done);
 }
 
-/* A lane for each engine of "torch,native". A run that goes on with its own engine stays the same run; with another
+/* A lane for each engine of "torch,native". A run that goes on with its own engine stays the same
+ * run; with another
  * engine it is a new one that starts from the checkpoint. */
-static int make_lanes(struct race *race, const struct job *job, const char *engines, const char *home, struct error *error)
+static int make_lanes(struct race *race, const struct job *job, const char *engines,
+                      const char *home, struct error *error)
 {
     const char *place = engines;
     while (place) {
         char id[32];
         size_t length = strcspn(place, ",");
         if (!length || length >= sizeof id)
-            return error_set(error, ERROR_USAGE, "the engines \"%.60s\" are not usable: give torch, tensorflow, native or several "
-                             "with commas", engines);
+            return error_set(
+                error, ERROR_USAGE,
+                "the engines \"%.60s\" are not usable: give torch, tensorflow, native or several "
+                "with commas",
+                engines);
         memcpy(id, place, length);
         id[length] = '\0';
         place = place[length] ? place + length + 1 : NULL;
         struct lane *lane = &race->lanes[race->count];
         if (engine_need(id, &lane->ops, error)) return -1;
         for (size_t i = 0; i < race->count; i++)
-            if (race->lanes[i].ops == lane->ops) return error_set(error, ERROR_USAGE, "the engine %s is named twice", id);
+            if (race->lanes[i].ops == lane->ops)
+                return error_set(error, ERROR_USAGE, "the engine %s is named twice", id);
         bool goes_on = job->resume[0] && strcmp(job->engine, id) == 0;
         lane->job = *job;
         lane->kept = goes_on;
@@ -123,7 +142,9 @@ static int prepare(struct race *race, const struct words *words, const struct cl
         status = cli_fail(&error);
         goto out;
     }
-    if (file_check_writable(race->lanes[0].job.out_dir, &error) || file_check_writable(absolute, &error)) status = cli_fail(&error);
+    if (file_check_writable(race->lanes[0].job.out_dir, &error) ||
+        file_check_writable(absolute, &error))
+        status = cli_fail(&error);
 out:
     free(home);
     free(absolute);
@@ -134,13 +155,17 @@ static int run(int argc, char **argv)
 {
     struct words words = {0};
     const struct cli_option options[] = {
-        {"engine", OPTION_TEXT, &words.engine, "E[,E...]", "torch, tensorflow, native; several are compared (native)"},
+        {"engine", OPTION_TEXT, &words.engine, "E[,E...]",
+         "torch, tensorflow, native; several are compared (native)"},
         SETTINGS_OPTIONS(words.settings),
-        {"parallel", OPTION_FLAG, &words.parallel, NULL, "all engines at once, for the race; speeds then compare less well"},
+        {"parallel", OPTION_FLAG, &words.parallel, NULL,
+         "all engines at once, for the race; speeds then compare less well"},
         {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},
-        {"resume", OPTION_TEXT, &words.resume, "RUN", "go on with a run from its checkpoint, on any engine"},
+        {"resume", OPTION_TEXT, &words.resume, "RUN",
+         "go on with a run from its checkpoint, on any engine"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
-        {"json", OPTION_FLAG, &words.json, NULL, "events on standard output, one JSON object a line"},
+        {"json", OPTION_FLAG, &words.json, NULL,
+         "events on standard output, one JSON object a line"},
         {0},
     };
     struct cli_arguments given;
@@ -165,6 +190,8 @@ const struct command command_train = {
     .run = run,
     .summary = "train with one or several engines and compare them",
     .usage = "--engine torch,tensorflow,native [--dataset mnist] [options]",
-    .details = "All engines get the same initial weights and the same batches, so their curves coincide. Each writes its own\n"
-               "kind of file: torch NAME.pth, tensorflow NAME.h5, native NAME.safetensors. Ctrl-C keeps a checkpoint.",
+    .details = "All engines get the same initial weights and the same batches, so their curves "
+               "coincide. Each writes its own\n"
+               "kind of file: torch NAME.pth, tensorflow NAME.h5, native NAME.safetensors. Ctrl-C "
+               "keeps a checkpoint.",
 };

@@ -14,5 +14,6 @@ static int run(int argc, char **argv)
 const struct command command_worker = {
     .name = "worker",
     .run = run,
-    .usage = "< JOB (for the studio itself: one JSON job on standard input, events on standard output)",
+    .usage =
+        "< JOB (for the studio itself: one JSON job on standard input, events on standard output)",
 };

@@ -69,15 +69,18 @@ static cell_fn *choose_cell(void)
     return isatty(STDOUT_FILENO) && !(none && *none) ? grey_cell : block_cell;
 }
 
-static void draw_row(const struct dataset *dataset, const struct split *split, const uint32_t *samples, size_t count, cell_fn *cell)
+static void draw_row(const struct dataset *dataset, const struct split *split,
+                     const uint32_t *samples, size_t count, cell_fn *cell)
 {
     size_t size = (size_t)dataset->rows * dataset->columns;
     for (size_t i = 0; i < count; i++)
-        printf("%-*.*s  ", (int)dataset->columns, (int)dataset->columns, dataset->class_names[split->labels[samples[i]]]);
+        printf("%-*.*s  ", (int)dataset->columns, (int)dataset->columns,
+               dataset->class_names[split->labels[samples[i]]]);
     putchar('\n');
     for (uint32_t row = 0; row < dataset->rows; row += 2) {
         for (size_t i = 0; i < count; i++) {
-            const uint8_t *line = split->pixels + samples[i] * size + (size_t)row * dataset->columns;
+            const uint8_t *line = split->pixels + samples[i] * size +
+                                  (size_t)row * dataset->columns;
             for (uint32_t c = 0; c < dataset->columns; c++)
                 cell(line[c], row + 1 < dataset->rows ? line[c + dataset->columns] : 0);
             fputs(cell == grey_cell ? "\033[0m  " : "  ", stdout);
@@ -86,10 +89,12 @@ static void draw_row(const struct dataset *dataset, const struct split *split, c
     }
 }
 
-void draw_samples(const struct dataset *dataset, const struct split *split, const uint32_t *samples, size_t count)
+void draw_samples(const struct dataset *dataset, const struct split *split, const uint32_t *samples,
+                  size_t count)
 {
     size_t across = (size_t)draw_width(STDOUT_FILENO) / (dataset->columns + 2);
     if (!across) across = 1;
     cell_fn *cell = choose_cell();
-    for (size_t i = 0; i < count; i += across) draw_row(dataset, split, samples + i, count - i < across ? count - i : across, cell);
+    for (size_t i = 0; i < count; i += across)
+        draw_row(dataset, split, samples + i, count - i < across ? count - i : across, cell);
 }

@@ -79,7 +79,8 @@ static int print_help(const struct command *command, const struct cli_option *op
     return EXIT_OK;
 }
 
-static int unknown_option(const struct command *command, const struct cli_option *options, const char *word)
+static int unknown_option(const struct command *command, const struct cli_option *options,
+                          const char *word)
 {
     const char *names[64];
     int count = option_count(options);
@@ -89,15 +90,16 @@ static int unknown_option(const struct command *command, const struct cli_option
     return cli_usage_error("unknown option --%.60s: see nnstudio %s --help", word, command->name);
 }
 
-static int read_whole(const struct cli_option *option, const char *text, uint64_t most, uint64_t *out)
+static int read_whole(const struct cli_option *option, const char *text, uint64_t most,
+                      uint64_t *out)
 {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     /* strtoull takes blanks and signs; we do not. */
     if (text[0] < '0' || text[0] > '9' || *end || errno || value > most)
-        return cli_usage_error("--%s \"%.40s\" is not usable: give a whole number from 0 to %llu", option->name, text,
-                               (unsigned long long)most);
+        return cli_usage_error("--%s \"%.40s\" is not usable: give a whole number from 0 to %llu",
+                               option->name, text, (unsigned long long)most);
     *out = value;
     return CLI_GO_ON;
 }
@@ -106,7 +108,8 @@ static int read_real(const struct cli_option *option, const char *text, double *
 {
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end) return cli_usage_error("--%s \"%.40s\" is not a number", option->name, text);
+    if (end == text || *end)
+        return cli_usage_error("--%s \"%.40s\" is not a number", option->name, text);
     *out = value;
     return CLI_GO_ON;
 }
@@ -117,17 +120,26 @@ static int store(const struct cli_option *option, const char *text)
     int status = CLI_GO_ON;
     struct cli_list *list = option->target;
     switch (option->type) {
-    case OPTION_FLAG: *(bool *)option->target = true; break;
-    case OPTION_TEXT: *(const char **)option->target = text; break;
+    case OPTION_FLAG:
+        *(bool *)option->target = true;
+        break;
+    case OPTION_TEXT:
+        *(const char **)option->target = text;
+        break;
     case OPTION_U32:
         status = read_whole(option, text, UINT32_MAX, &whole);
         if (status == CLI_GO_ON) *(uint32_t *)option->target = (uint32_t)whole;
         break;
-    case OPTION_U64: status = read_whole(option, text, UINT64_MAX, option->target); break;
-    case OPTION_REAL: status = read_real(option, text, option->target); break;
+    case OPTION_U64:
+        status = read_whole(option, text, UINT64_MAX, option->target);
+        break;
+    case OPTION_REAL:
+        status = read_real(option, text, option->target);
+        break;
     case OPTION_LIST:
         if (list->count == OPTION_LIST_MAX)
-            return cli_usage_error("--%s is given too often: the most is %d times", option->name, OPTION_LIST_MAX);
+            return cli_usage_error("--%s is given too often: the most is %d times", option->name,
+                                   OPTION_LIST_MAX);
         list->items[list->count++] = text;
         break;
     }
@@ -135,13 +147,15 @@ static int store(const struct cli_option *option, const char *text)
 }
 
 /* argv[*index] starts with "--"; *index moves on over a value of its own. */
-static int take_option(const struct command *command, const struct cli_option *options, int argc, char **argv, int *index,
-                       struct cli_arguments *arguments)
+static int take_option(const struct command *command, const struct cli_option *options, int argc,
+                       char **argv, int *index, struct cli_arguments *arguments)
 {
     const char *word = argv[*index] + 2, *equals = strchr(word, '=');
     size_t length = equals ? (size_t)(equals - word) : strlen(word);
     int count = option_count(options), found = 0;
-    while (found < count && (strlen(options[found].name) != length || strncmp(options[found].name, word, length) != 0)) found++;
+    while (found < count && (strlen(options[found].name) != length ||
+                             strncmp(options[found].name, word, length) != 0))
+        found++;
     if (found == count) return unknown_option(command, options, word);
 
     const struct cli_option *option = &options[found];
@@ -150,19 +164,21 @@ static int take_option(const struct command *command, const struct cli_option *o
         if (value) return cli_usage_error("--%s takes no value", option->name);
     } else if (!value) {
         if (*index + 1 >= argc || strncmp(argv[*index + 1], "--", 2) == 0)
-            return cli_usage_error("--%s needs a value: --%s %s", option->name, option->name, option->argument);
+            return cli_usage_error("--%s needs a value: --%s %s", option->name, option->name,
+                                   option->argument);
         value = argv[++*index];
     }
     arguments->given |= (uint64_t)1 << found;
     return store(option, value);
 }
 
-int cli_parse(const struct command *command, const struct cli_option *options, int argc, char **argv,
-              struct cli_arguments *arguments)
+int cli_parse(const struct command *command, const struct cli_option *options, int argc,
+              char **argv, struct cli_arguments *arguments)
 {
     *arguments = (struct cli_arguments){0};
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(command, options);
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return print_help(command, options);
     bool only_words = false;
     for (int i = 1; i < argc; i++) {
         if (!only_words && strcmp(argv[i], "--") == 0) {
@@ -174,16 +190,19 @@ int cli_parse(const struct command *command, const struct cli_option *options, i
             return cli_usage_error("unknown option %.40s: options start with two dashes", argv[i]);
         } else {
             if (arguments->count == command->arguments_max || arguments->count == CLI_ARGUMENTS_MAX)
-                return cli_usage_error("too many words at \"%.60s\": nnstudio %s %s", argv[i], command->name, command->usage);
+                return cli_usage_error("too many words at \"%.60s\": nnstudio %s %s", argv[i],
+                                       command->name, command->usage);
             arguments->words[arguments->count++] = argv[i];
         }
     }
     if (arguments->count < command->arguments_min)
-        return cli_usage_error("something is missing: nnstudio %s %s", command->name, command->usage);
+        return cli_usage_error("something is missing: nnstudio %s %s", command->name,
+                               command->usage);
     return CLI_GO_ON;
 }
 
-bool cli_given(const struct cli_arguments *arguments, const struct cli_option *options, const char *name)
+bool cli_given(const struct cli_arguments *arguments, const struct cli_option *options,
+               const char *name)
 {
     int i = 0;
     while (options[i].name && strcmp(options[i].name, name) != 0) i++;

@@ -97,7 +97,8 @@ static void on_step(struct lane *lane, const json_t *event)
         lane->losses = grown;
         lane->loss_capacity = capacity;
     }
-    for (size_t i = 0; i < count; i++) lane->losses[lane->loss_count++] = real_value(json_array_get(losses, i));
+    for (size_t i = 0; i < count; i++)
+        lane->losses[lane->loss_count++] = real_value(json_array_get(losses, i));
 }
 
 static void on_epoch(struct lane *lane, const json_t *event)
@@ -139,10 +140,12 @@ static const struct event_kind {
     const char *kind;
     void (*take)(struct lane *lane, const json_t *event);
     bool shown;
+    /* clang-format off */
 } event_kinds[] = {
     {"step", on_step, true},  {"epoch", on_epoch, true}, {"checkpoint", on_checkpoint, false},
     {"start", on_start, true}, {"end", on_end, true},     {"error", on_error, true},
 };
+/* clang-format on */
 
 static void take_event(struct race *race, struct lane *lane, const json_t *event)
 {
@@ -150,7 +153,8 @@ static void take_event(struct race *race, struct lane *lane, const json_t *event
     for (size_t i = 0; i < sizeof event_kinds / sizeof event_kinds[0]; i++) {
         if (strcmp(event_kinds[i].kind, kind) != 0) continue;
         event_kinds[i].take(lane, event);
-        if (race->json && event_kinds[i].shown) cli_print_json(json_incref((json_t *)(uintptr_t)event));
+        if (race->json && event_kinds[i].shown)
+            cli_print_json(json_incref((json_t *)(uintptr_t)event));
     }
     race_record_event(race, lane, event);
     if (!race->json) race_view_event(race, lane, kind);
@@ -165,8 +169,8 @@ static void on_event(void *context, struct worker *worker, const json_t *event)
 
 static void fail_lane(struct race *race, struct lane *lane, const struct error *error)
 {
-    json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", lane->job.run, "engine", lane->ops->id,
-                              "message", error->message);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", lane->job.run,
+                              "engine", lane->ops->id, "message", error->message);
     if (event) take_event(race, lane, event);
     json_decref(event);
     lane->state = LANE_FAILED;
@@ -180,7 +184,8 @@ static bool start_lanes(struct race *race)
     for (size_t i = 0; i < race->count; i++) {
         struct lane *lane = &race->lanes[i];
         struct error error;
-        if (lane->state != LANE_WAITING || race->interrupted || (running && !race->parallel)) continue;
+        if (lane->state != LANE_WAITING || race->interrupted || (running && !race->parallel))
+            continue;
         if (worker_start(&lane->job, on_event, race, &lane->worker, &error)) {
             fail_lane(race, lane, &error);
             continue;
@@ -216,10 +221,12 @@ static void wait_for_news(struct race *race, int signals, double *deadline)
 {
     struct pollfd sources[RACE_MAX_LANES + 1] = {{.fd = signals, .events = POLLIN}};
     for (size_t i = 0; i < race->count; i++)
-        sources[i + 1] = (struct pollfd){.fd = race->lanes[i].worker ? worker_fd(race->lanes[i].worker) : -1, .events = POLLIN};
+        sources[i + 1] = (struct pollfd){
+            .fd = race->lanes[i].worker ? worker_fd(race->lanes[i].worker) : -1, .events = POLLIN};
     if (poll(sources, (nfds_t)race->count + 1, race->interrupted ? 50 : 500) < 0) return;
     struct signalfd_siginfo info;
-    if (sources[0].revents && read(signals, &info, sizeof info) == sizeof info) interrupt(race, deadline);
+    if (sources[0].revents && read(signals, &info, sizeof info) == sizeof info)
+        interrupt(race, deadline);
     for (size_t i = 0; i < race->count; i++)
         if (sources[i + 1].revents) read_lane(&race->lanes[i]);
     if (!race->interrupted && cli_output_lost()) interrupt(race, deadline);
@@ -241,8 +248,9 @@ static void print_summary(const struct race *race)
         }
     }
     const struct lane *fastest = race_fastest(race);
-    cli_print_json(json_pack("{s:s, s:o, s:o, s:s?}", "event", "summary", "max_loss_difference", whole,
-                             "max_loss_difference_first_epoch", first, "fastest", fastest ? fastest->ops->id : NULL));
+    cli_print_json(json_pack("{s:s, s:o, s:o, s:s?}", "event", "summary", "max_loss_difference",
+                             whole, "max_loss_difference_first_epoch", first, "fastest",
+                             fastest ? fastest->ops->id : NULL));
 }
 
 /* One line a failure; one for all when all failed for the same reason. */
@@ -257,12 +265,15 @@ static bool tell_failures(const struct race *race)
         same += strcmp(first->message, race->lanes[i].message) == 0;
     }
     if (failed && same == failed && (failed == race->count || failed == 1)) {
-        if (race->count == 1 || failed > 1) log_line("nnstudio: %s", first->message);
-        else log_line("nnstudio: %s: %s", first->ops->id, first->message);
+        if (race->count == 1 || failed > 1)
+            log_line("nnstudio: %s", first->message);
+        else
+            log_line("nnstudio: %s: %s", first->ops->id, first->message);
         return true;
     }
     for (size_t i = 0; i < race->count; i++)
-        if (race->lanes[i].state == LANE_FAILED) log_line("nnstudio: %s: %s", race->lanes[i].ops->id, race->lanes[i].message);
+        if (race->lanes[i].state == LANE_FAILED)
+            log_line("nnstudio: %s: %s", race->lanes[i].ops->id, race->lanes[i].message);
     return failed > 0;
 }
 
@@ -272,8 +283,8 @@ static void tell_interruption(const struct race *race)
     for (size_t i = 0; i < race->count; i++) {
         const struct lane *lane = &race->lanes[i];
         if (!lane->kept || lane->state == LANE_FINISHED) continue;
-        log_line("nnstudio: %s stopped in epoch %u: go on with nnstudio train --resume %s", lane->ops->id, lane->epoch + 1,
-                 lane->job.run);
+        log_line("nnstudio: %s stopped in epoch %u: go on with nnstudio train --resume %s",
+                 lane->ops->id, lane->epoch + 1, lane->job.run);
         told = true;
     }
     if (!told) log_line("nnstudio: interrupted");
@@ -309,8 +320,10 @@ int race_run(struct race *race)
     close(signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
 
-    if (race->json) print_summary(race);
-    else race_view_end(race);
+    if (race->json)
+        print_summary(race);
+    else
+        race_view_end(race);
     bool failed = tell_failures(race);
     if (race->interrupted && !cli_output_lost()) tell_interruption(race);
     clean_up(race);

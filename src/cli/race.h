@@ -1,4 +1,5 @@
-/* Engines training the same job, one after another or at once: the workers' events gathered, shown, compared. */
+/* Engines training the same job, one after another or at once: the workers' events gathered,
+ * shown, compared. */
 #ifndef NNSTUDIO_CLI_RACE_H
 #define NNSTUDIO_CLI_RACE_H
 
@@ -14,25 +15,25 @@ enum lane_state { LANE_WAITING, LANE_RUNNING, LANE_FINISHED, LANE_STOPPED, LANE_
 struct lane {
     struct job job;
     const struct engine_ops *ops;
-    struct worker *worker; /* owned while it lives */
+    struct worker *worker;     /* owned while it lives */
     struct recorder *recorder; /* owned; NULL when the run is not kept in the store */
     enum lane_state state;
     char version[64];
     uint64_t samples, steps_per_epoch;
-    uint32_t epoch;          /* epochs done */
-    uint64_t step;           /* steps done in all */
-    bool kept;               /* a checkpoint was written, or was there to begin with */
-    double *losses;          /* owned; of steps first_step … first_step + loss_count - 1 */
+    uint32_t epoch; /* epochs done */
+    uint64_t step;  /* steps done in all */
+    bool kept;      /* a checkpoint was written, or was there to begin with */
+    double *losses; /* owned; of steps first_step … first_step + loss_count - 1 */
     uint64_t first_step;
     size_t loss_count, loss_capacity;
     double loss, val_loss, val_accuracy; /* of the last epoch */
-    double rate;             /* samples/s of the last epoch */
-    double begun;            /* clock when training began */
-    double epoch_seconds;    /* of the epochs that ended, training alone */
+    double rate;                         /* samples/s of the last epoch */
+    double begun;                        /* clock when training began */
+    double epoch_seconds;                /* of the epochs that ended, training alone */
     uint32_t epochs_timed;
     double seconds, cpu_seconds, peak_rss; /* of the whole process */
     char model[JOB_PATH_MAX];
-    char message[1024];      /* why it failed */
+    char message[1024]; /* why it failed */
 };
 
 struct race {
@@ -40,8 +41,8 @@ struct race {
     size_t count;
     bool parallel, json;
     bool interrupted;
-    struct store *store;     /* owned; NULL when nothing is kept */
-    double flushed;          /* clock of the last write */
+    struct store *store; /* owned; NULL when nothing is kept */
+    double flushed;      /* clock of the last write */
 };
 
 /* Runs all lanes to their end. Returns the exit status. Frees what the lanes own. */
@@ -49,12 +50,14 @@ int race_run(struct race *race);
 
 /* Seconds an epoch, training alone; NAN when no epoch ended. */
 double lane_seconds_per_epoch(const struct lane *lane);
-/* The largest difference of a step's loss over the steps both have, below `last_step`; NAN when there are none. */
+/* The largest difference of a step's loss over the steps both have, below `last_step`; NAN when
+ * there are none. */
 double lane_difference(const struct lane *a, const struct lane *b, uint64_t last_step);
 /* The finished or stopped lane with the least seconds an epoch, or NULL. */
 const struct lane *race_fastest(const struct race *race);
 
-/* The runs in the store (race_record.c): entered, what workers say, written some tens of times a second, ended. */
+/* The runs in the store (race_record.c): entered, what workers say, written some tens of times a
+ * second, ended. */
 void race_record_begin(struct race *race);
 void race_record_event(struct race *race, struct lane *lane, const json_t *event);
 void race_record_flush(struct race *race, bool now);

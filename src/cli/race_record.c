@@ -1,4 +1,5 @@
-/* Keeps the runs of a race in the store, so that `nnstudio runs` and the dashboard show them, live. Trouble with that is
+/* Keeps the runs of a race in the store, so that `nnstudio runs` and the dashboard show them,
+ * live. Trouble with that is
  * told once and ends the keeping, never the training. */
 #include <stdlib.h>
 
@@ -36,7 +37,8 @@ void race_record_begin(struct race *race)
 {
     struct error error;
     int status = store_open(race->lanes[0].job.home, &race->store, &error);
-    for (size_t i = 0; i < race->count && !status; i++) status = enter(race->store, &race->lanes[i], &error);
+    for (size_t i = 0; i < race->count && !status; i++)
+        status = enter(race->store, &race->lanes[i], &error);
     if (status) give_up(race, &error);
 }
 
@@ -55,7 +57,8 @@ void race_record_flush(struct race *race, bool now)
     if (!race->store || (!now && clock - race->flushed < FLUSH_SECONDS)) return;
     race->flushed = clock;
     for (size_t i = 0; i < race->count && race->store; i++)
-        if (race->lanes[i].recorder && recorder_flush(race->lanes[i].recorder, &error)) give_up(race, &error);
+        if (race->lanes[i].recorder && recorder_flush(race->lanes[i].recorder, &error))
+            give_up(race, &error);
 }
 
 void race_record_end(struct race *race)
@@ -67,8 +70,11 @@ void race_record_end(struct race *race)
         recorder_destroy(lane->recorder);
         lane->recorder = NULL;
         /* One that left nothing behind is not listed; one that never began is over. */
-        int status = lane->kept ? 0 : store_run_set_state(race->store, lane->job.run, RUN_FAILED, NULL, &error);
-        if (!status && !lane->kept) status = store_run_delete(race->store, lane->job.run, true, &error);
+        int status = lane->kept ? 0
+                                : store_run_set_state(race->store, lane->job.run, RUN_FAILED, NULL,
+                                                      &error);
+        if (!status && !lane->kept)
+            status = store_run_delete(race->store, lane->job.run, true, &error);
         if (status) log_error(&error);
     }
     store_close(race->store);

@@ -23,8 +23,10 @@ static struct {
 
 static const char *short_time(double seconds, char out[32])
 {
-    if (!(seconds >= 0) || seconds > 1e7) snprintf(out, 32, "-:--");
-    else snprintf(out, 32, "%d:%02d", (int)seconds / 60, (int)seconds % 60);
+    if (!(seconds >= 0) || seconds > 1e7)
+        snprintf(out, 32, "-:--");
+    else
+        snprintf(out, 32, "%d:%02d", (int)seconds / 60, (int)seconds % 60);
     return out;
 }
 
@@ -38,9 +40,12 @@ static const char *loss_text(double loss, char out[32])
 
 static const char *short_number(double value, char out[32])
 {
-    if (value >= 1e6) snprintf(out, 32, "%.2fM", value / 1e6);
-    else if (value >= 1e3) snprintf(out, 32, "%.0fk", value / 1e3);
-    else snprintf(out, 32, "%.0f", value);
+    if (value >= 1e6)
+        snprintf(out, 32, "%.2fM", value / 1e6);
+    else if (value >= 1e3)
+        snprintf(out, 32, "%.0fk", value / 1e3);
+    else
+        snprintf(out, 32, "%.0f", value);
     return out;
 }
 
@@ -53,7 +58,8 @@ static double recent_loss(const struct lane *lane)
     return count ? sum / (double)count : NAN;
 }
 
-/* How a line is divided: a bar, and right of it a text that says less where there is little room. */
+/* How a line is divided: a bar, and right of it a text that says less where there is little room.
+ */
 struct layout {
     int bar, text; /* columns */
     bool wide;
@@ -76,22 +82,30 @@ static void describe(const struct lane *lane, double share, bool wide, char *out
 {
     char rate[32], left[32], loss[32];
     const char *unit = wide ? " samples/s" : "/s";
-    double elapsed = clock_monotonic() - lane->begun, done = (double)(lane->step - lane->first_step);
+    double elapsed = clock_monotonic() - lane->begun,
+           done = (double)(lane->step - lane->first_step);
     double total = (double)lane->steps_per_epoch * lane->job.epochs - (double)lane->first_step;
-    double per_step = (double)lane->samples / (double)(lane->steps_per_epoch ? lane->steps_per_epoch : 1);
+    double per_step = (double)lane->samples /
+                      (double)(lane->steps_per_epoch ? lane->steps_per_epoch : 1);
     if (lane->state == LANE_FAILED) {
         snprintf(out, size, "%s", lane->message);
     } else if (!lane->steps_per_epoch) {
         snprintf(out, size, "loading");
     } else if (lane->state != LANE_RUNNING) {
-        snprintf(out, size, "epoch %u/%u  loss %s  test %.2f%%  %s%s  %s", lane->epoch, lane->job.epochs, loss_text(lane->loss, loss),
-                 100 * lane->val_accuracy, short_number(lane->rate, rate), unit, lane->state == LANE_FINISHED ? "done" : "stopped");
+        snprintf(out, size, "epoch %u/%u  loss %s  test %.2f%%  %s%s  %s", lane->epoch,
+                 lane->job.epochs, loss_text(lane->loss, loss), 100 * lane->val_accuracy,
+                 short_number(lane->rate, rate), unit,
+                 lane->state == LANE_FINISHED ? "done" : "stopped");
     } else {
         uint32_t epoch = lane->epoch + (share < 1);
-        int used = snprintf(out, size, "epoch %u/%u  loss %s", epoch, lane->job.epochs, loss_text(recent_loss(lane), loss));
-        if (lane->epochs_timed) used += snprintf(out + used, size - (size_t)used, "  test %.2f%%", 100 * lane->val_accuracy);
+        int used = snprintf(out, size, "epoch %u/%u  loss %s", epoch, lane->job.epochs,
+                            loss_text(recent_loss(lane), loss));
+        if (lane->epochs_timed)
+            used += snprintf(out + used, size - (size_t)used, "  test %.2f%%",
+                             100 * lane->val_accuracy);
         if (elapsed > 0 && done > 0)
-            snprintf(out + used, size - (size_t)used, "  %s%s  %s left", short_number(done * per_step / elapsed, rate), unit,
+            snprintf(out + used, size - (size_t)used, "  %s%s  %s left",
+                     short_number(done * per_step / elapsed, rate), unit,
                      short_time((total - done) * elapsed / done, left));
     }
 }
@@ -125,8 +139,10 @@ static void draw(const struct race *race)
 static void print_epoch(const struct lane *lane)
 {
     char rate[32], loss[32], test[32];
-    log_line("%s: epoch %u/%u  loss %s  test loss %s  test accuracy %.2f%%  %s samples/s", lane->ops->id, lane->epoch,
-             lane->job.epochs, loss_text(lane->loss, loss), loss_text(lane->val_loss, test), 100 * lane->val_accuracy, short_number(lane->rate, rate));
+    log_line("%s: epoch %u/%u  loss %s  test loss %s  test accuracy %.2f%%  %s samples/s",
+             lane->ops->id, lane->epoch, lane->job.epochs, loss_text(lane->loss, loss),
+             loss_text(lane->val_loss, test), 100 * lane->val_accuracy,
+             short_number(lane->rate, rate));
 }
 
 void race_view_event(const struct race *race, const struct lane *lane, const char *kind)
@@ -154,8 +170,8 @@ static void print_row(const struct lane *lane)
         snprintf(seconds, sizeof seconds, "%.3f", lane_seconds_per_epoch(lane));
         short_number((double)lane->samples / lane_seconds_per_epoch(lane), rate);
     }
-    printf("%-10s  %-10s %8s %9s %8s %10s %7.2f %6.0f MB\n", lane->ops->id, lane->version, loss, accuracy, seconds, rate,
-           lane->cpu_seconds, lane->peak_rss / 1e6);
+    printf("%-10s  %-10s %8s %9s %8s %10s %7.2f %6.0f MB\n", lane->ops->id, lane->version, loss,
+           accuracy, seconds, rate, lane->cpu_seconds, lane->peak_rss / 1e6);
 }
 
 static bool has_ended(const struct lane *lane)
@@ -177,11 +193,14 @@ static void print_files(const struct race *race)
 /* Returns whether the heading is still to come. */
 static bool print_difference(const struct lane *a, const struct lane *b, bool heading)
 {
-    double whole = lane_difference(a, b, UINT64_MAX), first = lane_difference(a, b, a->steps_per_epoch);
+    double whole = lane_difference(a, b, UINT64_MAX),
+           first = lane_difference(a, b, a->steps_per_epoch);
     bool both = a->job.epochs > 1 && !isnan(first);
     char pair[64];
     if (isnan(whole)) return heading;
-    if (heading) printf("\n%-42s %10s%s\n", "largest difference of a step's loss", "whole run", both ? "  first epoch" : "");
+    if (heading)
+        printf("\n%-42s %10s%s\n", "largest difference of a step's loss", "whole run",
+               both ? "  first epoch" : "");
     snprintf(pair, sizeof pair, "%s / %s", a->ops->id, b->ops->id);
     printf("%-42s %10.1e", pair, whole);
     if (both) printf("  %11.1e", first);
@@ -196,7 +215,8 @@ static void print_fastest(const struct race *race)
     printf("\nfastest: %s", fastest->ops->title);
     for (size_t i = 0; i < race->count; i++) {
         double ratio = lane_seconds_per_epoch(&race->lanes[i]) / lane_seconds_per_epoch(fastest);
-        if (&race->lanes[i] != fastest && ratio > 0) printf(", %.1f times as fast as %s", ratio, race->lanes[i].ops->title);
+        if (&race->lanes[i] != fastest && ratio > 0)
+            printf(", %.1f times as fast as %s", ratio, race->lanes[i].ops->title);
     }
     putchar('\n');
 }
@@ -207,8 +227,8 @@ void race_print_table(const struct race *race)
     for (size_t i = 0; i < race->count; i++) {
         if (!has_ended(&race->lanes[i])) continue;
         if (!any)
-            printf("%-10s  %-10s %8s %9s %8s %10s %7s %9s\n", "engine", "version", "loss", "test acc", "s/epoch", "samples/s",
-                   "CPU s", "peak mem");
+            printf("%-10s  %-10s %8s %9s %8s %10s %7s %9s\n", "engine", "version", "loss",
+                   "test acc", "s/epoch", "samples/s", "CPU s", "peak mem");
         any = true;
         print_row(&race->lanes[i]);
     }
@@ -216,6 +236,7 @@ void race_print_table(const struct race *race)
     print_files(race);
     if (race->count < 2) return;
     for (size_t i = 0; i < race->count; i++)
-        for (size_t j = i + 1; j < race->count; j++) heading = print_difference(&race->lanes[i], &race->lanes[j], heading);
+        for (size_t j = i + 1; j < race->count; j++)
+            heading = print_difference(&race->lanes[i], &race->lanes[j], heading);
     print_fastest(race);
 }

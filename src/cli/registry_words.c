@@ -37,11 +37,13 @@ static void prompt_words(void *context, const struct az_prompt *prompt)
 static void prompt_json(void *context, const struct az_prompt *prompt)
 {
     (void)context;
-    cli_print_json(json_pack("{s:s, s:s, s:s, s:s?, s:i}", "event", "sign-in", "kind", prompt->kind, "url", prompt->url, "code", prompt->code,
-                             "expires_in", prompt->expires_in));
+    cli_print_json(json_pack("{s:s, s:s, s:s, s:s?, s:i}", "event", "sign-in", "kind", prompt->kind,
+                             "url", prompt->url, "code", prompt->code, "expires_in",
+                             prompt->expires_in));
 }
 
-int registry_words_use(const struct registry_words *words, bool as_json, struct registry_options *out, char **home, struct error *error)
+int registry_words_use(const struct registry_words *words, bool as_json,
+                       struct registry_options *out, char **home, struct error *error)
 {
     if (path_home(words->home, home, error)) return -1;
     struct sigaction action = {.sa_handler = on_interrupt};
@@ -56,7 +58,10 @@ int registry_words_use(const struct registry_words *words, bool as_json, struct 
         .tracking_uri = words->tracking_uri,
         .experiment = words->experiment,
         .ca_file = words->ca_file,
-        .sign_in = {.method = words->sign_in, .tenant = words->tenant, .client_id = words->client_id, .prompt = as_json ? prompt_json : prompt_words},
+        .sign_in = {.method = words->sign_in,
+                    .tenant = words->tenant,
+                    .client_id = words->client_id,
+                    .prompt = as_json ? prompt_json : prompt_words},
         .cancelled = is_cancelled,
     };
     return 0;
@@ -66,7 +71,8 @@ void registry_print(const json_t *version)
 {
     static const struct {
         const char *key, *label;
-    } rows[] = {{"name", "name"}, {"version", "version"}, {"id", "id"}, {"uri", "file"}, {"sha256", "SHA-256"}, {"link", "see it at"}};
+    } rows[] = {{"name", "name"}, {"version", "version"}, {"id", "id"},
+                {"uri", "file"},  {"sha256", "SHA-256"},  {"link", "see it at"}};
     char when[32];
     const char *key;
     json_t *value;
@@ -77,18 +83,20 @@ void registry_print(const json_t *version)
     json_int_t at = json_integer_value(json_object_get(version, "created_at"));
     if (at) clock_format_utc(at, when);
     if (at) printf("%-10s %s\n", "registered", when);
-    json_object_foreach(json_object_get(version, "tags"), key, value)
-    {
-        if (strcmp(key, "sha256") != 0 && json_is_string(value)) printf("%-10s %s: %s\n", "tag", key, json_string_value(value));
+    json_object_foreach(json_object_get(version, "tags"), key, value) {
+        if (strcmp(key, "sha256") != 0 && json_is_string(value))
+            printf("%-10s %s: %s\n", "tag", key, json_string_value(value));
     }
 }
 
-int registry_words_publish(const struct registry_target *target, const struct registry_options *options, struct registry_request *request,
+int registry_words_publish(const struct registry_target *target,
+                           const struct registry_options *options, struct registry_request *request,
                            const struct registry_watch *watch, json_t **out, struct error *error)
 {
     struct store *store;
     if (store_open(options->home, &store, error)) return -1;
-    int status = registry_record_publish(store, NULL, NULL, target, options, request, watch, out, error);
+    int status = registry_record_publish(store, NULL, NULL, target, options, request, watch, out,
+                                         error);
     store_close(store);
     return status;
 }

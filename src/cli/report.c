@@ -11,11 +11,13 @@ json_t *report_engines(void)
         struct engine_probe probe;
         engine->probe(&probe);
         json_t *devices = json_array();
-        for (uint32_t d = 0; d < probe.device_count; d++) json_array_append_new(devices, json_string(probe.devices[d]));
-        json_array_append_new(engines, json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "id", engine->id, "title",
-                                                 engine->title, "found", (int)probe.found, "version", probe.version, "path",
-                                                 probe.path, "detail", probe.detail, "missing", probe.missing, "devices",
-                                                 devices));
+        for (uint32_t d = 0; d < probe.device_count; d++)
+            json_array_append_new(devices, json_string(probe.devices[d]));
+        json_array_append_new(engines, json_pack("{s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "id",
+                                                 engine->id, "title", engine->title, "found",
+                                                 (int)probe.found, "version", probe.version, "path",
+                                                 probe.path, "detail", probe.detail, "missing",
+                                                 probe.missing, "devices", devices));
     }
     return engines;
 }
@@ -30,13 +32,15 @@ void report_print_engine(const struct engine_ops *engine)
     }
     printf("%-12s %s", engine->title, probe.version);
     if (probe.detail[0]) printf(", %s", probe.detail);
-    for (uint32_t i = 0; i < probe.device_count; i++) printf("%s%s", i ? " " : ", on ", probe.devices[i]);
+    for (uint32_t i = 0; i < probe.device_count; i++)
+        printf("%s%s", i ? " " : ", on ", probe.devices[i]);
     putchar('\n');
     if (probe.path[0]) printf("%-12s %s\n", "", probe.path);
 }
 
 /* Where a data set lies: malloc'd, NULL for a built-in one and for one that is not here. */
-static bool find_dataset(const struct dataset_entry *entry, const struct dataset_options *places, char **where)
+static bool find_dataset(const struct dataset_entry *entry, const struct dataset_options *places,
+                         char **where)
 {
     struct error ignored;
     *where = NULL;
@@ -51,9 +55,10 @@ json_t *report_datasets(const struct dataset_options *places)
     for (size_t i = 0; i < count; i++) {
         char *where;
         bool found = find_dataset(&entries[i], places, &where);
-        json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", entries[i].name, "title", entries[i].title,
-                                             "found", (int)found, "synthetic", (int)entries[i].built_in, "path",
-                                             where ? where : ""));
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", entries[i].name,
+                                        "title", entries[i].title, "found", (int)found, "synthetic",
+                                        (int)entries[i].built_in, "path", where ? where : ""));
         free(where);
     }
     return all;
@@ -67,8 +72,10 @@ void report_print_datasets(const struct dataset_options *places)
         char *where;
         bool found = find_dataset(&entries[i], places, &where);
         printf("%-13s  %-25s  ", entries[i].name, entries[i].title);
-        if (found) puts(where ? where : "built in");
-        else puts("not here: see nnstudio data fetch");
+        if (found)
+            puts(where ? where : "built in");
+        else
+            puts("not here: see nnstudio data fetch");
         free(where);
     }
 }

@@ -6,10 +6,12 @@
 
 #include "base/path.h"
 
-int settings_copy_text(char *out, size_t size, const char *text, const char *what, struct error *error)
+int settings_copy_text(char *out, size_t size, const char *text, const char *what,
+                       struct error *error)
 {
     if ((size_t)snprintf(out, size, "%s", text) < size) return 0;
-    return error_set(error, ERROR_USAGE, "the %s is too long: the most is %zu bytes", what, size - 1);
+    return error_set(error, ERROR_USAGE, "the %s is too long: the most is %zu bytes", what,
+                     size - 1);
 }
 
 int settings_activation(const char *name, enum activation *out, struct error *error)
@@ -20,7 +22,8 @@ int settings_activation(const char *name, enum activation *out, struct error *er
 }
 
 /* Paths in a job outlive the folder it was started in. */
-static int copy_path(char out[JOB_PATH_MAX], const char *path, const char *what, struct error *error)
+static int copy_path(char out[JOB_PATH_MAX], const char *path, const char *what,
+                     struct error *error)
 {
     char *whole = path_absolute(path);
     if (!whole) return error_set_memory(error, "a path");
@@ -36,10 +39,12 @@ static int copy_dataset(struct job *job, const char *name, struct error *error)
     return settings_copy_text(job->dataset, sizeof job->dataset, name, "data set's name", error);
 }
 
-static int apply_optimizer(const struct settings_words *words, const struct cli_arguments *given, const struct cli_option *options,
-                           struct optimizer *optimizer, struct error *error)
+static int apply_optimizer(const struct settings_words *words, const struct cli_arguments *given,
+                           const struct cli_option *options, struct optimizer *optimizer,
+                           struct error *error)
 {
-    /* Naming the optimizer that is there already changes nothing: a resumed run keeps its learning rate. */
+    /* Naming the optimizer that is there already changes nothing: a resumed run keeps its learning
+     * rate. */
     if (words->optimizer && strcmp(words->optimizer, optimizer_type_name(optimizer->type)) != 0 &&
         optimizer_init(optimizer, words->optimizer, error))
         return -1;
@@ -49,15 +54,19 @@ static int apply_optimizer(const struct settings_words *words, const struct cli_
     return 0;
 }
 
-int settings_apply(const struct settings_words *words, const struct cli_arguments *given, const struct cli_option *options,
-                   struct job *job, struct error *error)
+int settings_apply(const struct settings_words *words, const struct cli_arguments *given,
+                   const struct cli_option *options, struct job *job, struct error *error)
 {
     if (words->dataset && copy_dataset(job, words->dataset, error)) return -1;
-    if (words->data_dir && copy_path(job->data_dir, words->data_dir, "data folder", error)) return -1;
-    if (words->name && settings_copy_text(job->name, sizeof job->name, words->name, "model's name", error)) return -1;
+    if (words->data_dir && copy_path(job->data_dir, words->data_dir, "data folder", error))
+        return -1;
+    if (words->name &&
+        settings_copy_text(job->name, sizeof job->name, words->name, "model's name", error))
+        return -1;
     if (words->from && copy_path(job->from, words->from, "model's path", error)) return -1;
     if (words->hidden && job_parse_hidden(job, words->hidden, error)) return -1;
-    if (words->activation && activation_parse(words->activation, &job->activation, error)) return -1;
+    if (words->activation && activation_parse(words->activation, &job->activation, error))
+        return -1;
     if (words->init && init_scheme_parse(words->init, &job->init, error)) return -1;
     if (words->dtype && dtype_parse(words->dtype, &job->dtype, error)) return -1;
     if (cli_given(given, options, "epochs")) job->epochs = words->epochs;

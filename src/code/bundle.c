@@ -11,7 +11,7 @@
 #include "code/text.h"
 #include "train/fit.h"
 
-#define TEXT_LIMIT ((size_t)4 << 20)
+#define TEXT_LIMIT  ((size_t)4 << 20)
 #define MAX_ENTRIES 32
 
 /* A bundle being put together: a folder of files that become the zip's entries. */
@@ -24,7 +24,8 @@ struct packing {
     bool has_initial;
 };
 
-static int add_text(struct packing *packing, const char *name, const char *text, size_t size, struct error *error)
+static int add_text(struct packing *packing, const char *name, const char *text, size_t size,
+                    struct error *error)
 {
     char *path = path_join(packing->folder, name);
     if (!path) return error_set_memory(error, "the bundle");
@@ -35,7 +36,8 @@ static int add_text(struct packing *packing, const char *name, const char *text,
     return status;
 }
 
-static int add_model(struct packing *packing, const char *name, const struct model *model, struct error *error)
+static int add_model(struct packing *packing, const char *name, const struct model *model,
+                     struct error *error)
 {
     char *path = path_join(packing->folder, name);
     if (!path) return error_set_memory(error, "the bundle");
@@ -50,7 +52,8 @@ static int add_programs(struct packing *packing, struct error *error)
 {
     static const struct {
         const char *engine, *program, *notebook;
-    } given[] = {{"torch", "model.py", "model.ipynb"}, {"tensorflow", "model_tf.py", "model_tf.ipynb"}};
+    } given[] = {{"torch", "model.py", "model.ipynb"},
+                 {"tensorflow", "model_tf.py", "model_tf.ipynb"}};
     const struct network *network = &packing->bundle->model->network;
     const struct code_subject subject = {
         .job = packing->bundle->job,
@@ -70,7 +73,8 @@ static int add_programs(struct packing *packing, struct error *error)
         if (code_notebook(voice, &subject, &text, error)) goto out;
         if (add_text(packing, given[i].notebook, text.data, text.length, error)) goto out;
     }
-    status = add_text(packing, "requirements.txt", code_requirements(), strlen(code_requirements()), error);
+    status = add_text(packing, "requirements.txt", code_requirements(), strlen(code_requirements()),
+                      error);
 out:
     buffer_free(&text);
     return status;
@@ -80,7 +84,8 @@ static int add_trained(struct packing *packing, struct error *error)
 {
     static const char *const endings[] = {"pth", "h5", "safetensors", "onnx"};
     for (size_t i = 0; i < 4; i++) {
-        snprintf(packing->model_names[i], sizeof packing->model_names[i], "%s.%s", packing->bundle->job->name, endings[i]);
+        snprintf(packing->model_names[i], sizeof packing->model_names[i], "%s.%s",
+                 packing->bundle->job->name, endings[i]);
         if (add_model(packing, packing->model_names[i], packing->bundle->model, error)) return -1;
     }
     return 0;
@@ -89,20 +94,27 @@ static int add_trained(struct packing *packing, struct error *error)
 static int add_weights(struct packing *packing, const struct model *model, struct error *error)
 {
     packing->has_initial = true;
-    return add_model(packing, "initial.pth", model, error) || add_model(packing, "initial.h5", model, error) ? -1 : 0;
+    return add_model(packing, "initial.pth", model, error) ||
+                   add_model(packing, "initial.h5", model, error)
+               ? -1
+               : 0;
 }
 
-/* The weights that training began with: drawn anew from the seed, or those of the file it was started from. When that is
+/* The weights that training began with: drawn anew from the seed, or those of the file it was
+ * started from. When that is
  * gone the bundle is still worth having. */
 static int add_initial(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
     const struct modelfile_options options = {.default_activation = job->activation};
-    struct model drawn = {.network = packing->bundle->model->network, .activation_known = true}, *given = NULL;
+    struct model drawn = {.network = packing->bundle->model->network, .activation_known = true},
+                 *given = NULL;
     struct error ignored;
     int status;
     if (job->from[0]) {
-        status = modelfile_read(job->from, &options, &given, &ignored) ? 0 : add_weights(packing, given, error);
+        status = modelfile_read(job->from, &options, &given, &ignored)
+                     ? 0
+                     : add_weights(packing, given, error);
     } else {
         if (parameters_create(&drawn.network, job->dtype, &drawn.parameters, error)) return -1;
         parameters_draw(drawn.parameters, &drawn.network, job->init, job->seed);
@@ -113,7 +125,8 @@ static int add_initial(struct packing *packing, struct error *error)
     return status;
 }
 
-/* NumPy's .npy, version 1.0: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+/* NumPy's .npy, version 1.0:
+ * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 static int add_order(struct packing *packing, struct error *error)
 {
     size_t samples = packing->bundle->train_samples;
@@ -128,7 +141,9 @@ static int add_order(struct packing *packing, struct error *error)
         goto out;
     }
     if (file_create(path, &writer, error)) goto out;
-    int used = snprintf(header + 10, sizeof header - 10, "{'descr': '<i4', 'fortran_order': False, 'shape': (%u, %zu), }", epochs, samples);
+    int used = snprintf(header + 10, sizeof header - 10,
+                        "{'descr': '<i4', 'fortran_order': False, 'shape': (%u, %zu), }", epochs,
+                        samples);
     memset(header + 10 + used, ' ', sizeof header - 11 - (size_t)used);
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* 0x76 = 118 bytes of header text */
     header[sizeof header - 1] = '\n';
@@ -149,37 +164,49 @@ out:
 static void write_files(const struct packing *packing, struct buffer *text)
 {
     const char *name = packing->bundle->job->name;
-    buffer_printf(text,
-                  "| file | what it is |\n|---|---|\n"
-                  "| `%s.pth` | PyTorch state dict: `torch.load(..., weights_only=True)` |\n"
-                  "| `%s.h5` | Keras model: `keras.models.load_model(...)` |\n"
-                  "| `%s.safetensors`, `%s.onnx` | the same numbers for everyone else |\n"
-                  "| `model.py`, `model.ipynb` | the training in PyTorch, as a program and as a notebook |\n"
-                  "| `model_tf.py`, `model_tf.ipynb` | the same in TensorFlow |\n"
-                  "| `requirements.txt` | what these need |\n",
-                  name, name, name, name);
-    if (packing->has_initial) buffer_append_text(text, "| `initial.pth`, `initial.h5` | the weights that training began with |\n");
-    if (packing->bundle->train_samples) buffer_append_text(text, "| `order.npy` | the order of the samples, a row an epoch |\n");
-    if (packing->bundle->curve_csv) buffer_append_text(text, "| `curve.csv` | the loss of every step |\n");
+    buffer_printf(
+        text,
+        "| file | what it is |\n|---|---|\n"
+        "| `%s.pth` | PyTorch state dict: `torch.load(..., weights_only=True)` |\n"
+        "| `%s.h5` | Keras model: `keras.models.load_model(...)` |\n"
+        "| `%s.safetensors`, `%s.onnx` | the same numbers for everyone else |\n"
+        "| `model.py`, `model.ipynb` | the training in PyTorch, as a program and as a notebook |\n"
+        "| `model_tf.py`, `model_tf.ipynb` | the same in TensorFlow |\n"
+        "| `requirements.txt` | what these need |\n",
+        name, name, name, name);
+    if (packing->has_initial)
+        buffer_append_text(
+            text, "| `initial.pth`, `initial.h5` | the weights that training began with |\n");
+    if (packing->bundle->train_samples)
+        buffer_append_text(text, "| `order.npy` | the order of the samples, a row an epoch |\n");
+    if (packing->bundle->curve_csv)
+        buffer_append_text(text, "| `curve.csv` | the loss of every step |\n");
     buffer_append_text(text, "| `settings.json` | what was chosen |\n");
 }
 
 static void write_commands(const struct packing *packing, struct buffer *text)
 {
     const struct job *job = packing->bundle->job;
-    const char *set = path_base(job->dataset), *order = packing->bundle->train_samples ? " --order order.npy" : "";
+    const char *set = path_base(job->dataset),
+               *order = packing->bundle->train_samples ? " --order order.npy" : "";
     buffer_printf(text,
-                  "\n## Train it again\n\nFrom the same numbers in the same order; the losses agree with `curve.csv` to rounding.\n\n"
+                  "\n## Train it again\n\nFrom the same numbers in the same order; the losses "
+                  "agree with `curve.csv` to rounding.\n\n"
                   "```\npip install -r requirements.txt\n"
                   "python model.py --data-dir DIR%s%s\n"
                   "python model_tf.py --data-dir DIR%s%s\n```\n\n"
-                  "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and\n"
-                  "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio data export %s --out DIR`.\n",
-                  packing->has_initial ? " --initial initial.pth" : "", order, packing->has_initial ? " --initial initial.h5" : "", order, set,
-                  set);
+                  "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, "
+                  "`t10k-images-idx3-ubyte` and\n"
+                  "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio "
+                  "data export %s --out DIR`.\n",
+                  packing->has_initial ? " --initial initial.pth" : "", order,
+                  packing->has_initial ? " --initial initial.h5" : "", order, set, set);
     if (!packing->has_initial)
-        buffer_append_text(text, "\nThe weights it began with came from a file that is gone, so that it cannot begin with the same.\n");
-    buffer_printf(text, "\n## In the studio\n\n```\nnnstudio evaluate %s.pth --dataset %s --data-dir DIR\nnnstudio inspect %s.onnx\n```\n",
+        buffer_append_text(text, "\nThe weights it began with came from a file that is gone, so "
+                                 "that it cannot begin with the same.\n");
+    buffer_printf(text,
+                  "\n## In the studio\n\n```\nnnstudio evaluate %s.pth --dataset %s --data-dir "
+                  "DIR\nnnstudio inspect %s.onnx\n```\n",
                   job->name, set, job->name);
 }
 
@@ -190,7 +217,8 @@ static int add_readme(struct packing *packing, struct error *error)
     struct buffer text;
     buffer_init(&text, TEXT_LIMIT);
     buffer_printf(&text,
-                  "# %s\n\nA run of Neural Net Studio: engine %s, data set %s, %u epochs, batch size %u, learning rate %s, seed %llu.\n\n",
+                  "# %s\n\nA run of Neural Net Studio: engine %s, data set %s, %u epochs, batch "
+                  "size %u, learning rate %s, seed %llu.\n\n",
                   job->name, job->engine, path_base(job->dataset), job->epochs, job->batch_size,
                   code_real(job->optimizer.learning_rate), (unsigned long long)job->seed);
     write_files(packing, &text);
@@ -229,7 +257,8 @@ static int zip_files(const struct packing *packing, const char *path, struct err
 {
     int code = 0, status = -1;
     char *temporary;
-    if (asprintf(&temporary, "%s.part-%ld", path, (long)getpid()) < 0) return error_set_memory(error, "the bundle");
+    if (asprintf(&temporary, "%s.part-%ld", path, (long)getpid()) < 0)
+        return error_set_memory(error, "the bundle");
     zip_t *archive = zip_open(temporary, ZIP_CREATE | ZIP_TRUNCATE, &code);
     if (!archive) {
         error_set_errno(error, errno, "cannot write %s", path);
@@ -241,7 +270,8 @@ static int zip_files(const struct packing *packing, const char *path, struct err
         free(file);
         if (!source || zip_file_add(archive, packing->names[i], source, ZIP_FL_ENC_UTF_8) < 0) {
             zip_source_free(source);
-            error_set(error, ERROR_IO, "cannot put %s into %s: %s", packing->names[i], path, zip_strerror(archive));
+            error_set(error, ERROR_IO, "cannot put %s into %s: %s", packing->names[i], path,
+                      zip_strerror(archive));
             zip_discard(archive);
             goto out;
         }
@@ -264,14 +294,17 @@ int code_bundle_write(const struct code_bundle *bundle, const char *path, struct
 {
     struct packing packing = {.bundle = bundle};
     struct error ignored;
-    if (asprintf(&packing.folder, "%s.files-XXXXXX", path) < 0) return error_set_memory(error, "the bundle");
+    if (asprintf(&packing.folder, "%s.files-XXXXXX", path) < 0)
+        return error_set_memory(error, "the bundle");
     if (!mkdtemp(packing.folder)) {
         error_set_errno(error, errno, "cannot write %s", path);
         free(packing.folder);
         return -1;
     }
-    int status = add_settings(&packing, error) || add_curve(&packing, error) || add_programs(&packing, error) || add_trained(&packing, error) ||
-                         add_initial(&packing, error) || add_order(&packing, error) || add_readme(&packing, error) || zip_files(&packing, path, error)
+    int status = add_settings(&packing, error) || add_curve(&packing, error) ||
+                         add_programs(&packing, error) || add_trained(&packing, error) ||
+                         add_initial(&packing, error) || add_order(&packing, error) ||
+                         add_readme(&packing, error) || zip_files(&packing, path, error)
                      ? -1
                      : 0;
     file_remove_tree(packing.folder, &ignored);

@@ -1,4 +1,5 @@
-/* Everything of a run in one .zip: models in all formats, the programs, the numbers to start from. */
+/* Everything of a run in one .zip: models in all formats, the programs, the numbers to start from.
+ */
 #ifndef NNSTUDIO_CODE_BUNDLE_H
 #define NNSTUDIO_CODE_BUNDLE_H
 
@@ -9,13 +10,16 @@
 
 struct code_bundle {
     const struct job *job;
-    const struct model *model;  /* the trained one */
-    const char *curve_csv;      /* "step,loss\n…"; NULL leaves it out */
-    size_t train_samples;       /* how many samples an epoch has: the length of a row of order.npy; 0 leaves it out */
+    const struct model *model; /* the trained one */
+    const char *curve_csv;     /* "step,loss\n…"; NULL leaves it out */
+    /* how many samples an epoch has: the length of a row of order.npy; 0 leaves it out */
+    size_t train_samples;
 };
 
-/* Writes PATH whole or not at all: README.md, settings.json, model.py, model_tf.py, model.ipynb, model_tf.ipynb,
- * requirements.txt, NAME.pth .h5 .safetensors .onnx, initial.pth, initial.h5, order.npy (int32 [epochs, samples]),
+/* Writes PATH whole or not at all: README.md, settings.json, model.py, model_tf.py, model.ipynb,
+ * model_tf.ipynb,
+ * requirements.txt, NAME.pth .h5 .safetensors .onnx, initial.pth, initial.h5, order.npy (int32
+ * [epochs, samples]),
  * curve.csv. */
 int code_bundle_write(const struct code_bundle *bundle, const char *path, struct error *error);
 /* The same of a run that the store remembers. */

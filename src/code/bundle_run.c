@@ -9,13 +9,15 @@
 #define CURVE_LIMIT ((size_t)256 << 20)
 
 /* "step,loss,seconds" and a line a step, all digits. */
-static int write_curve(struct store *store, const char *run, struct buffer *out, struct error *error)
+static int write_curve(struct store *store, const char *run, struct buffer *out,
+                       struct error *error)
 {
     struct points points;
     if (store_points(store, run, 0, UINT64_MAX, 0, &points, error)) return -1;
     buffer_append_text(out, "step,loss,seconds\n");
     for (size_t i = 0; i < points.count; i++)
-        buffer_printf(out, "%llu,%.17g,%.17g\n", (unsigned long long)points.step[i], points.loss[i], points.seconds[i]);
+        buffer_printf(out, "%llu,%.17g,%.17g\n", (unsigned long long)points.step[i], points.loss[i],
+                      points.seconds[i]);
     points_free(&points);
     return buffer_check(out, "the curve", error);
 }
@@ -23,8 +25,9 @@ static int write_curve(struct store *store, const char *run, struct buffer *out,
 /* How many samples an epoch has. 0 when the data set is gone: the bundle then has no order. */
 static size_t count_samples(const struct job *job)
 {
-    const struct dataset_options places = {
-        .data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = job->limit};
+    const struct dataset_options places = {.data_dir = job->data_dir[0] ? job->data_dir : NULL,
+                                           .home = job->home,
+                                           .limit = job->limit};
     struct dataset *dataset;
     struct error ignored;
     if (dataset_open(job->dataset, &places, &dataset, &ignored)) return 0;
@@ -45,11 +48,16 @@ int code_bundle_run(struct store *store, const char *run, const char *path, stru
         error_set_memory(error, "the bundle");
         goto out;
     }
-    if (store_run_get(store, run, record, error) || store_model_file(store, run, &file, sha256, error)) goto out;
+    if (store_run_get(store, run, record, error) ||
+        store_model_file(store, run, &file, sha256, error))
+        goto out;
     const struct modelfile_options options = {.default_activation = record->job.activation};
-    if (modelfile_read(file, &options, &model, error) || write_curve(store, run, &curve, error)) goto out;
-    const struct code_bundle bundle = {
-        .job = &record->job, .model = model, .curve_csv = curve.data, .train_samples = count_samples(&record->job)};
+    if (modelfile_read(file, &options, &model, error) || write_curve(store, run, &curve, error))
+        goto out;
+    const struct code_bundle bundle = {.job = &record->job,
+                                       .model = model,
+                                       .curve_csv = curve.data,
+                                       .train_samples = count_samples(&record->job)};
     status = code_bundle_write(&bundle, path, error);
 out:
     model_destroy(model);

@@ -66,7 +66,8 @@ static const struct {
 static const char *idea_of(enum code_stage stage, const char *line)
 {
     const char *first = line + strspn(line, " ");
-    if (!*first || strchr("{}/", *first) || strncmp(first, "* ", 2) == 0) return NULL; /* braces and comments */
+    /* braces and comments */
+    if (!*first || strchr("{}/", *first) || strncmp(first, "* ", 2) == 0) return NULL;
     if (stage == CODE_SAVE) return "save";
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         if (rules[i].stage == stage && strstr(line, rules[i].word)) return rules[i].idea;
@@ -80,17 +81,20 @@ static void write_extracts(const char *engine, enum code_stage stage, struct cod
         if (extract->stage != stage || strcmp(extract->engine, engine) != 0) continue;
         if (out->count) code_line(out, NULL, "%s", "");
         code_line(out, NULL, "/* %s:%u */", extract->file, extract->first_line);
-        for (const char *const *line = extract->lines; *line; line++) code_line(out, idea_of(stage, *line), "%s", *line);
+        for (const char *const *line = extract->lines; *line; line++)
+            code_line(out, idea_of(stage, *line), "%s", *line);
     }
 }
 
-static void write_torch(enum code_stage stage, const struct code_subject *subject, struct code_text *out)
+static void write_torch(enum code_stage stage, const struct code_subject *subject,
+                        struct code_text *out)
 {
     (void)subject;
     write_extracts("torch", stage, out);
 }
 
-static void write_tensorflow(enum code_stage stage, const struct code_subject *subject, struct code_text *out)
+static void write_tensorflow(enum code_stage stage, const struct code_subject *subject,
+                             struct code_text *out)
 {
     (void)subject;
     write_extracts("tensorflow", stage, out);

@@ -19,84 +19,121 @@ static const struct {
     const char *note;   /* what differs and why, for the reader of both */
     const char *c_note; /* what the C adds to that */
 } stages[CODE_STAGE_COUNT] = {
-    [CODE_DATA] = {"data", "Data",
-                   "Both read the same bytes and divide them by 255. PyTorch computes with tensors of its own, made here once; "
-                   "Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch.",
-                   "In C the pictures stay bytes in memory; a batch is gathered and divided when its step comes."},
+    [CODE_DATA] =
+        {"data", "Data",
+         "Both read the same bytes and divide them by 255. PyTorch computes with tensors of its "
+         "own, made here once; "
+         "Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch.",
+         "In C the pictures stay bytes in memory; a batch is gathered and divided when its step "
+         "comes."},
     [CODE_NETWORK] = {"network", "Network",
-                      "PyTorch: a class whose forward() is ordinary Python, run anew for every batch (define-by-run). Keras: a "
-                      "list of layers, a description that is turned into a graph once and then run (define-then-run).",
-                   "In C PyTorch's layers are calls of ATen's operators, which autograd notes down; TensorFlow's are nodes added to a graph."},
+                      "PyTorch: a class whose forward() is ordinary Python, run anew for every "
+                      "batch (define-by-run). Keras: a "
+                      "list of layers, a description that is turned into a graph once and then run "
+                      "(define-then-run).",
+                      "In C PyTorch's layers are calls of ATen's operators, which autograd notes "
+                      "down; TensorFlow's are nodes added to a graph."},
     [CODE_OPTIMIZER] = {"optimizer", "Loss and optimizer",
-                        "PyTorch keeps loss and optimizer as objects that your own loop calls. Keras is told about them in "
-                        "compile() and calls them itself. Both losses take logits, which is exact where softmax first is not.",
-                   "In C PyTorch updates all parameters in one fused kernel; TensorFlow's gradients are nodes that its own differentiation adds to the graph."},
+                        "PyTorch keeps loss and optimizer as objects that your own loop calls. "
+                        "Keras is told about them in "
+                        "compile() and calls them itself. Both losses take logits, which is exact "
+                        "where softmax first is not.",
+                        "In C PyTorch updates all parameters in one fused kernel; TensorFlow's "
+                        "gradients are nodes that its own differentiation adds to the graph."},
     [CODE_STEP] = {"step", "One training step",
-                   "Imperative: five calls in an order that you choose and may stop at with a debugger. Declarative: the step is "
-                   "inside fit(), fused into one graph; callbacks are the places where your code is asked in.",
-                   "In C the contrast is plain: PyTorch's step computes; TensorFlow's only adds nodes, and nothing is computed while it runs."},
+                   "Imperative: five calls in an order that you choose and may stop at with a "
+                   "debugger. Declarative: the step is "
+                   "inside fit(), fused into one graph; callbacks are the places where your code "
+                   "is asked in.",
+                   "In C the contrast is plain: PyTorch's step computes; TensorFlow's only adds "
+                   "nodes, and nothing is computed while it runs."},
     [CODE_LOOP] = {"loop", "The loop",
-                   "Two loops written out, epochs and batches, against one call. What Keras saves in lines it takes in view: its "
-                   "accuracy and loss are running means over the epoch, which the PyTorch loop here computes by hand.",
-                   "In C PyTorch's loop runs over the batches; TensorFlow's is itself a node of the graph, and one call runs all of its steps."},
+                   "Two loops written out, epochs and batches, against one call. What Keras saves "
+                   "in lines it takes in view: its "
+                   "accuracy and loss are running means over the epoch, which the PyTorch loop "
+                   "here computes by hand.",
+                   "In C PyTorch's loop runs over the batches; TensorFlow's is itself a node of "
+                   "the graph, and one call runs all of its steps."},
     [CODE_SAVE] = {"save", "Saving",
-                   "A state dict holds names and tensors only: whoever loads it must build the same class first. The .h5 holds the "
+                   "A state dict holds names and tensors only: whoever loads it must build the "
+                   "same class first. The .h5 holds the "
                    "layers too, so load_model() needs nothing else.",
-                   "The studio writes both formats itself, without Python: a zip with a pickle program in it, and an HDF5 file."},
+                   "The studio writes both formats itself, without Python: a zip with a pickle "
+                   "program in it, and an HDF5 file."},
 };
 
-/* What a joined line is about, and why a voice may have no such line: PyTorch's Python, Keras's Python, the C. */
+/* What a joined line is about, and why a voice may have no such line: PyTorch's Python, Keras's
+ * Python, the C. */
 static const struct {
     const char *id, *title;
     const char *not_in_torch, *not_in_keras, *not_in_c;
 } ideas[] = {
-    {"read", "reading the files", NULL, NULL, "The studio's data room reads the files once, for all engines."},
-    {"split", "training and test set", NULL, NULL, "The studio's data room splits the data once, for all engines."},
+    {"read", "reading the files", NULL, NULL,
+     "The studio's data room reads the files once, for all engines."},
+    {"split", "training and test set", NULL, NULL,
+     "The studio's data room splits the data once, for all engines."},
     {"scale", "pixels to 0 … 1", NULL, NULL, NULL},
-    {"labels", "labels as integers", NULL, "Keras's sparse loss takes integers of any size; PyTorch asks for int64.", NULL},
-    {"seed", "the seed of chance", NULL, NULL, "The studio draws the first weights itself, so that all engines start from the same numbers."},
-    {"network", "the network as a whole", NULL, NULL, "The description of the layers comes from the run's settings."},
+    {"labels", "labels as integers", NULL,
+     "Keras's sparse loss takes integers of any size; PyTorch asks for int64.", NULL},
+    {"seed", "the seed of chance", NULL, NULL,
+     "The studio draws the first weights itself, so that all engines start from the same numbers."},
+    {"network", "the network as a whole", NULL, NULL,
+     "The description of the layers comes from the run's settings."},
     {"layer", "a dense layer", NULL, NULL, NULL},
     {"activation", "the activation", NULL, NULL, NULL},
-    {"forward", "how values flow", NULL, "A Sequential flows from layer to layer by itself: there is nothing to write.", NULL},
-    {"init", "initial values", "PyTorch draws its weights so by itself.", "Keras draws its weights so by itself.",
+    {"forward", "how values flow", NULL,
+     "A Sequential flows from layer to layer by itself: there is nothing to write.", NULL},
+    {"init", "initial values", "PyTorch draws its weights so by itself.",
+     "Keras draws its weights so by itself.",
      "The studio draws the first weights itself, so that all engines start from the same numbers."},
-    {"initial", "starting from given weights", NULL, NULL, "The engine is always given its first weights."},
+    {"initial", "starting from given weights", NULL, NULL,
+     "The engine is always given its first weights."},
     {"loss", "the loss function", NULL, NULL, NULL},
     {"optimizer", "the optimizer", NULL, NULL, NULL},
-    {"decay", "weight decay", "PyTorch's optimizer has it as a number.", "Keras's optimizer has it as a number.",
-     "It is part of the optimizer's update."},
-    {"compile", "compile()", "PyTorch has no such moment: its objects are ready when they are made.", NULL,
+    {"decay", "weight decay", "PyTorch's optimizer has it as a number.",
+     "Keras's optimizer has it as a number.", "It is part of the optimizer's update."},
+    {"compile", "compile()",
+     "PyTorch has no such moment: its objects are ready when they are made.", NULL,
      "The engine builds what it needs when it is opened."},
     {"step", "the step as a function", NULL, "It is inside fit().", NULL},
-    {"zero_grad", "clearing the gradients", NULL, "Keras computes fresh gradients each step; PyTorch adds to the old ones until told.",
+    {"zero_grad", "clearing the gradients", NULL,
+     "Keras computes fresh gradients each step; PyTorch adds to the old ones until told.",
      "The graph computes fresh gradients each step; PyTorch adds to the old ones until told."},
     {"forward_pass", "the forward pass", NULL, "It is inside fit().", NULL},
     {"loss_value", "the loss of the batch", NULL, "It is inside fit().",
      "One function adds the loss and the gradients to the graph."},
-    {"backward", "the backward pass", NULL, "It is inside fit(), differentiated when the graph was built.", NULL},
+    {"backward", "the backward pass", NULL,
+     "It is inside fit(), differentiated when the graph was built.", NULL},
     {"update", "the update of the weights", NULL, "It is inside fit().", NULL},
     {"correct", "counting right answers", NULL, NULL, NULL},
-    {"callback", "the callback", "In a loop of your own you simply write the line where it belongs.", NULL,
+    {"callback", "the callback",
+     "In a loop of your own you simply write the line where it belongs.", NULL,
      "The engine hands each step's loss back; the studio's fit loop reports."},
-    {"epochs", "epochs", NULL, NULL, "The studio's fit loop counts the epochs, the same for all engines."},
+    {"epochs", "epochs", NULL, NULL,
+     "The studio's fit loop counts the epochs, the same for all engines."},
     {"batches", "batches", NULL, NULL, NULL},
-    {"order", "the order of the samples", NULL, NULL, "The studio's fit loop makes the order, the same for all engines."},
-    {"evaluate", "the test set after each epoch", NULL, NULL, "The studio's fit loop evaluates, the same for all engines."},
+    {"order", "the order of the samples", NULL, NULL,
+     "The studio's fit loop makes the order, the same for all engines."},
+    {"evaluate", "the test set after each epoch", NULL, NULL,
+     "The studio's fit loop evaluates, the same for all engines."},
     {"report", "one line an epoch", NULL, NULL, NULL},
     {"save", "saving", NULL, NULL, NULL},
 };
 
-int code_voice_need(const char *engine, const char *language, const struct code_voice **out, struct error *error)
+int code_voice_need(const char *engine, const char *language, const struct code_voice **out,
+                    struct error *error)
 {
     for (size_t i = 0; i < code_voice_count; i++) {
-        if (strcmp(code_voices[i]->engine, engine) == 0 && strcmp(code_voices[i]->language, language) == 0) {
+        if (strcmp(code_voices[i]->engine, engine) == 0 &&
+            strcmp(code_voices[i]->language, language) == 0) {
             *out = code_voices[i];
             return 0;
         }
     }
-    return error_set(error, ERROR_USAGE, "there is no code of \"%.40s\" in \"%.40s\": use torch or tensorflow, python or c", engine,
-                     language);
+    return error_set(
+        error, ERROR_USAGE,
+        "there is no code of \"%.40s\" in \"%.40s\": use torch or tensorflow, python or c", engine,
+        language);
 }
 
 const char *code_stage_id(enum code_stage stage)
@@ -111,7 +148,8 @@ const char *code_stage_title(enum code_stage stage)
 
 const char *code_requirements(void)
 {
-    return "# The PyTorch program needs numpy and torch, the TensorFlow program numpy and tensorflow.\n"
+    return "# The PyTorch program needs numpy and torch, the TensorFlow program numpy and "
+           "tensorflow.\n"
            "# On Linux a CPU build of PyTorch comes from the index that pytorch.org names.\n"
            "numpy\ntorch>=2.10\ntensorflow>=2.18\n";
 }
@@ -122,7 +160,7 @@ static int too_large(struct error *error)
 }
 
 /* The sets known by name are all of one shape. */
-#define KNOWN_INPUTS 784
+#define KNOWN_INPUTS  784
 #define KNOWN_CLASSES 10
 
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error)
@@ -130,7 +168,8 @@ int code_subject_of(const struct job *job, struct code_subject *out, struct erro
     *out = (struct code_subject){.job = job, .inputs = KNOWN_INPUTS, .classes = KNOWN_CLASSES};
     if (dataset_find(job->dataset)) return 0;
     struct dataset *dataset;
-    const struct dataset_options where = {.data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = 1};
+    const struct dataset_options where = {
+        .data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = 1};
     if (dataset_open(job->dataset, &where, &dataset, error)) return -1;
     out->inputs = dataset->rows * dataset->columns;
     out->classes = dataset->classes;
@@ -138,8 +177,8 @@ int code_subject_of(const struct job *job, struct code_subject *out, struct erro
     return 0;
 }
 
-int code_stage_text(const struct code_voice *voice, enum code_stage stage, const struct code_subject *subject,
-                    struct code_text *out, struct error *error)
+int code_stage_text(const struct code_voice *voice, enum code_stage stage,
+                    const struct code_subject *subject, struct code_text *out, struct error *error)
 {
     *out = (struct code_text){0};
     voice->write_stage(stage, subject, out);
@@ -148,7 +187,8 @@ int code_stage_text(const struct code_voice *voice, enum code_stage stage, const
     return too_large(error);
 }
 
-/* Python's custom: two empty lines before a definition on the outermost level, one between parts. */
+/* Python's custom: two empty lines before a definition on the outermost level, one between parts.
+ */
 static void append_stage(const struct code_text *text, struct buffer *out)
 {
     for (size_t i = 0; i < text->count; i++) buffer_printf(out, "%s\n", text->lines[i].text);
@@ -158,12 +198,14 @@ static bool defines(const struct code_text *text)
 {
     for (size_t i = 0; i < text->count; i++) {
         if (text->lines[i].text[0] == '#') continue;
-        return strncmp(text->lines[i].text, "def ", 4) == 0 || strncmp(text->lines[i].text, "class ", 6) == 0;
+        return strncmp(text->lines[i].text, "def ", 4) == 0 ||
+               strncmp(text->lines[i].text, "class ", 6) == 0;
     }
     return false;
 }
 
-int code_program(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out, struct error *error)
+int code_program(const struct code_voice *voice, const struct code_subject *subject,
+                 struct buffer *out, struct error *error)
 {
     bool python = strcmp(voice->language, "python") == 0;
     bool defined = false; /* the stage before was a definition */
@@ -171,7 +213,8 @@ int code_program(const struct code_voice *voice, const struct code_subject *subj
         struct code_text text;
         if (code_stage_text(voice, (enum code_stage)stage, subject, &text, error)) return -1;
         bool definition = defines(&text);
-        if (stage && text.count) buffer_append_text(out, python && (definition || defined) ? "\n\n" : "\n");
+        if (stage && text.count)
+            buffer_append_text(out, python && (definition || defined) ? "\n\n" : "\n");
         append_stage(&text, out);
         defined = definition;
         code_text_free(&text);
@@ -186,11 +229,13 @@ static json_t *cell_source(const struct code_text *text)
     size_t last = text->count;
     while (last && !text->lines[last - 1].text[0]) last--;
     for (size_t i = 0; i < last; i++)
-        json_array_append_new(source, json_sprintf(i + 1 < last ? "%s\n" : "%s", text->lines[i].text));
+        json_array_append_new(source,
+                              json_sprintf(i + 1 < last ? "%s\n" : "%s", text->lines[i].text));
     return source;
 }
 
-int code_notebook(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out, struct error *error)
+int code_notebook(const struct code_voice *voice, const struct code_subject *subject,
+                  struct buffer *out, struct error *error)
 {
     struct code_subject own = *subject;
     own.notebook = true;
@@ -199,16 +244,20 @@ int code_notebook(const struct code_voice *voice, const struct code_subject *sub
     for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
         struct code_text text;
         if (code_stage_text(voice, (enum code_stage)stage, &own, &text, error)) goto out;
-        json_array_append_new(cells, json_pack("{s:s, s:s+, s:{}, s:[s+s, s]}", "cell_type", "markdown", "id", stages[stage].id,
-                                               "-text", "metadata", "source", "## ", stages[stage].title, "\n",
-                                               stages[stage].note));
-        json_array_append_new(cells, json_pack("{s:s, s:s, s:{}, s:n, s:[], s:o}", "cell_type", "code", "id", stages[stage].id,
-                                               "metadata", "execution_count", "outputs", "source", cell_source(&text)));
+        json_array_append_new(cells,
+                              json_pack("{s:s, s:s+, s:{}, s:[s+s, s]}", "cell_type", "markdown",
+                                        "id", stages[stage].id, "-text", "metadata", "source",
+                                        "## ", stages[stage].title, "\n", stages[stage].note));
+        json_array_append_new(cells,
+                              json_pack("{s:s, s:s, s:{}, s:n, s:[], s:o}", "cell_type", "code",
+                                        "id", stages[stage].id, "metadata", "execution_count",
+                                        "outputs", "source", cell_source(&text)));
         code_text_free(&text);
     }
-    json_t *notebook = json_pack("{s:O, s:{s:{s:s, s:s, s:s}, s:{s:s}}, s:i, s:i}", "cells", cells, "metadata", "kernelspec",
-                                 "display_name", "Python 3", "language", "python", "name", "python3", "language_info", "name",
-                                 "python", "nbformat", 4, "nbformat_minor", 5);
+    json_t *notebook = json_pack("{s:O, s:{s:{s:s, s:s, s:s}, s:{s:s}}, s:i, s:i}", "cells", cells,
+                                 "metadata", "kernelspec", "display_name", "Python 3", "language",
+                                 "python", "name", "python3", "language_info", "name", "python",
+                                 "nbformat", 4, "nbformat_minor", 5);
     char *text = notebook ? json_dumps(notebook, JSON_INDENT(1)) : NULL;
     json_decref(notebook);
     if (!text) {
@@ -228,7 +277,8 @@ static json_t *lines_to_json(const struct code_text *text)
 {
     json_t *lines = json_array();
     for (size_t i = 0; i < text->count; i++)
-        json_array_append_new(lines, json_pack("{s:s, s:s?}", "text", text->lines[i].text, "idea", text->lines[i].idea));
+        json_array_append_new(lines, json_pack("{s:s, s:s?}", "text", text->lines[i].text, "idea",
+                                               text->lines[i].idea));
     return lines;
 }
 
@@ -236,10 +286,8 @@ static bool speaks_of(const json_t *stage_list, const char *side, const char *id
 {
     size_t i, j;
     json_t *stage, *line;
-    json_array_foreach(stage_list, i, stage)
-    {
-        json_array_foreach(json_object_get(stage, side), j, line)
-        {
+    json_array_foreach(stage_list, i, stage) {
+        json_array_foreach(json_object_get(stage, side), j, line) {
             const char *found = json_string_value(json_object_get(line, "idea"));
             if (found && strcmp(found, idea) == 0) return true;
         }
@@ -251,29 +299,35 @@ static bool speaks_of(const json_t *stage_list, const char *side, const char *id
 static const char *why_not(const struct code_voice *voice, size_t idea)
 {
     if (strcmp(voice->language, "c") == 0) return ideas[idea].not_in_c;
-    return strcmp(voice->engine, "torch") == 0 ? ideas[idea].not_in_torch : ideas[idea].not_in_keras;
+    return strcmp(voice->engine, "torch") == 0 ? ideas[idea].not_in_torch
+                                               : ideas[idea].not_in_keras;
 }
 
-static json_t *ideas_to_json(const json_t *stage_list, const struct code_voice *left_voice, const struct code_voice *right_voice)
+static json_t *ideas_to_json(const json_t *stage_list, const struct code_voice *left_voice,
+                             const struct code_voice *right_voice)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < sizeof ideas / sizeof ideas[0]; i++) {
-        bool left = speaks_of(stage_list, "left", ideas[i].id), right = speaks_of(stage_list, "right", ideas[i].id);
+        bool left = speaks_of(stage_list, "left", ideas[i].id),
+             right = speaks_of(stage_list, "right", ideas[i].id);
         if (!left && !right) continue;
         const char *only = left && right ? NULL : left ? "left" : "right";
-        json_object_set_new(object, ideas[i].id, json_pack("{s:s, s:s?, s:s?}", "title", ideas[i].title, "only", only, "why",
-                                                           only ? why_not(left ? right_voice : left_voice, i) : NULL));
+        json_object_set_new(object, ideas[i].id,
+                            json_pack("{s:s, s:s?, s:s?}", "title", ideas[i].title, "only", only,
+                                      "why",
+                                      only ? why_not(left ? right_voice : left_voice, i) : NULL));
     }
     return object;
 }
 
 static json_t *voice_to_json(const struct code_voice *voice)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", voice->id, "engine", voice->engine, "language", voice->language, "title",
-                     voice->title, "file", voice->file);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", voice->id, "engine", voice->engine,
+                     "language", voice->language, "title", voice->title, "file", voice->file);
 }
 
-json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct code_subject *subject)
+json_t *code_compare(const struct code_voice *left, const struct code_voice *right,
+                     const struct code_subject *subject)
 {
     bool c = strcmp(left->language, "c") == 0 || strcmp(right->language, "c") == 0;
     json_t *list = json_array();
@@ -286,11 +340,15 @@ json_t *code_compare(const struct code_voice *left, const struct code_voice *rig
             json_decref(list);
             return NULL;
         }
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s++, s:o, s:o}", "id", stages[stage].id, "title", stages[stage].title,
-                                              "note", stages[stage].note, c ? " " : "", c ? stages[stage].c_note : "", "left", lines_to_json(&a), "right", lines_to_json(&b)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s++, s:o, s:o}", "id", stages[stage].id,
+                                        "title", stages[stage].title, "note", stages[stage].note,
+                                        c ? " " : "", c ? stages[stage].c_note : "", "left",
+                                        lines_to_json(&a), "right", lines_to_json(&b)));
         code_text_free(&a);
         code_text_free(&b);
     }
-    return json_pack("{s:o, s:o, s:o, s:o}", "left", voice_to_json(left), "right", voice_to_json(right), "ideas",
-                     ideas_to_json(list, left, right), "stages", list);
+    return json_pack("{s:o, s:o, s:o, s:o}", "left", voice_to_json(left), "right",
+                     voice_to_json(right), "ideas", ideas_to_json(list, left, right), "stages",
+                     list);
 }

@@ -1,6 +1,7 @@
 /* Code Diff: the stages of a training program in four voices, following a run's settings.
  *
- * The Python of both frameworks is written here, as a teacher would; the C is cut from the engines' own sources at build
+ * The Python of both frameworks is written here, as a teacher would; the C is cut from the
+ * engines' own sources at build
  * time (marks in them: `[stage: NAME]` … `[end]`), so that what is shown is what was built. */
 #ifndef NNSTUDIO_CODE_CODE_H
 #define NNSTUDIO_CODE_CODE_H
@@ -11,9 +12,18 @@
 #include "base/error.h"
 #include "run/job.h"
 
-enum code_stage { CODE_DATA, CODE_NETWORK, CODE_OPTIMIZER, CODE_STEP, CODE_LOOP, CODE_SAVE, CODE_STAGE_COUNT };
+enum code_stage {
+    CODE_DATA,
+    CODE_NETWORK,
+    CODE_OPTIMIZER,
+    CODE_STEP,
+    CODE_LOOP,
+    CODE_SAVE,
+    CODE_STAGE_COUNT
+};
 
-/* One line of a program and the idea it stands for: lines of the same idea in two voices belong together. */
+/* One line of a program and the idea it stands for: lines of the same idea in two voices belong
+ * together. */
 struct code_line {
     char *text;       /* owned, without the newline */
     const char *idea; /* static: "zero_grad"; NULL for lines without a counterpart to look for */
@@ -31,7 +41,8 @@ struct code_subject {
     uint32_t inputs, classes; /* of the data set: 784 and 10 for MNIST */
     bool notebook;            /* set by code_notebook(): without a command line */
 };
-/* Of a job whose data set is known by name, or lies where the job says: that one is opened to learn its shape, which
+/* Of a job whose data set is known by name, or lies where the job says: that one is opened to
+ * learn its shape, which
  * may take a while. */
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error);
 
@@ -42,29 +53,35 @@ struct code_voice {
     const char *language; /* "python" or "c" */
     const char *title;    /* "PyTorch, Python" */
     const char *file;     /* the file name it is given away under: "model.py" */
-    void (*write_stage)(enum code_stage stage, const struct code_subject *subject, struct code_text *out);
+    void (*write_stage)(enum code_stage stage, const struct code_subject *subject,
+                        struct code_text *out);
 };
 extern const struct code_voice *const code_voices[];
 extern const size_t code_voice_count;
 /* By engine and language; the message lists what there is. */
-int code_voice_need(const char *engine, const char *language, const struct code_voice **out, struct error *error);
+int code_voice_need(const char *engine, const char *language, const struct code_voice **out,
+                    struct error *error);
 
 const char *code_stage_id(enum code_stage stage);    /* "data" */
 const char *code_stage_title(enum code_stage stage); /* "One training step" */
 
 /* The lines of one stage. The caller frees *out. */
-int code_stage_text(const struct code_voice *voice, enum code_stage stage, const struct code_subject *subject,
-                    struct code_text *out, struct error *error);
+int code_stage_text(const struct code_voice *voice, enum code_stage stage,
+                    const struct code_subject *subject, struct code_text *out, struct error *error);
 /* The whole program as a file's text. Python runs as it is: `python FILE --data-dir DIR`. */
-int code_program(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out, struct error *error);
+int code_program(const struct code_voice *voice, const struct code_subject *subject,
+                 struct buffer *out, struct error *error);
 /* The same as a Jupyter notebook (nbformat 4.5), a cell a stage; Python voices only. */
-int code_notebook(const struct code_voice *voice, const struct code_subject *subject, struct buffer *out,
-                  struct error *error);
+int code_notebook(const struct code_voice *voice, const struct code_subject *subject,
+                  struct buffer *out, struct error *error);
 /* What pip needs for both programs. */
 const char *code_requirements(void);
 
-/* What the tab shows of two voices: {"left":VOICE,"right":VOICE,"stages":[{"id","title","note","left":[{"text","idea"}],
- * "right":[…]}],"ideas":{ID:{"title","only":"left"|"right"|null,"why"}}}. New reference; NULL when memory is out. */
-json_t *code_compare(const struct code_voice *left, const struct code_voice *right, const struct code_subject *subject);
+/* What the tab shows of two voices:
+ * {"left":VOICE,"right":VOICE,"stages":[{"id","title","note","left":[{"text","idea"}],
+ * "right":[…]}],"ideas":{ID:{"title","only":"left"|"right"|null,"why"}}}. New reference; NULL when
+ * memory is out. */
+json_t *code_compare(const struct code_voice *left, const struct code_voice *right,
+                     const struct code_subject *subject);
 
 #endif

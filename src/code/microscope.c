@@ -47,22 +47,28 @@ static int start_tracing(struct tracing *tracing, uint32_t batch, struct error *
     posix_spawn_file_actions_t actions;
     if (path_self(&self, error)) return -1;
     snprintf(number, sizeof number, "%u", batch);
-    char *const words[] = {self, command, tracing->job_path, tracing->trace_path, option, number, NULL};
+    char *const words[] = {self,   command, tracing->job_path, tracing->trace_path, option,
+                           number, NULL};
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, tracing->error_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, tracing->error_path,
+                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
     char **environment = environment_for_child(NULL);
-    int number_of_error = environment ? posix_spawn(&tracing->pid, self, &actions, NULL, words, environment) : ENOMEM;
+    int number_of_error = environment
+                              ? posix_spawn(&tracing->pid, self, &actions, NULL, words, environment)
+                              : ENOMEM;
     free(environment);
     posix_spawn_file_actions_destroy(&actions);
     free(self);
     if (!number_of_error) return 0;
     tracing->pid = 0;
-    return error_set_errno(error, number_of_error, "cannot start the trace of %s", tracing->ops->title);
+    return error_set_errno(error, number_of_error, "cannot start the trace of %s",
+                           tracing->ops->title);
 }
 
-/* Waits for the process, at most until `patience` (in tenths of a second, shared by all) is used up. */
+/* Waits for the process, at most until `patience` (in tenths of a second, shared by all) is used
+ * up. */
 static int wait_for_trace(struct tracing *tracing, int *patience)
 {
     int status = 0;
@@ -87,7 +93,8 @@ static void take_complaint(struct tracing *tracing)
     char *text, *line = NULL;
     size_t size;
     struct error ignored;
-    snprintf(tracing->result.error, sizeof tracing->result.error, "the step could not be traced: see the run's log");
+    snprintf(tracing->result.error, sizeof tracing->result.error,
+             "the step could not be traced: see the run's log");
     if (file_read(tracing->error_path, 1 << 20, &text, &size, &ignored)) return;
     while (size && text[size - 1] == '\n') text[--size] = '\0';
     line = strrchr(text, '\n');
@@ -103,7 +110,8 @@ static void finish_tracing(struct tracing *tracing, int *patience)
     if (!tracing->pid) return;
     if (wait_for_trace(tracing, patience)) {
         take_complaint(tracing);
-    } else if (safetensors_read(tracing->trace_path, &tracing->result.tensors, &tracing->result.metadata, &error)) {
+    } else if (safetensors_read(tracing->trace_path, &tracing->result.tensors,
+                                &tracing->result.metadata, &error)) {
         snprintf(tracing->result.error, sizeof tracing->result.error, "%s", error.message);
     }
 }
@@ -114,9 +122,11 @@ static int prepare(struct tracing *tracing, const char *id, const char *folder, 
     tracing->result.id = tracing->ops->id;
     tracing->result.title = tracing->ops->title;
     if (asprintf(&tracing->job_path, "%s/%s.json", folder, id) < 0) tracing->job_path = NULL;
-    if (asprintf(&tracing->trace_path, "%s/%s.safetensors", folder, id) < 0) tracing->trace_path = NULL;
+    if (asprintf(&tracing->trace_path, "%s/%s.safetensors", folder, id) < 0)
+        tracing->trace_path = NULL;
     if (asprintf(&tracing->error_path, "%s/%s.txt", folder, id) < 0) tracing->error_path = NULL;
-    if (!tracing->job_path || !tracing->trace_path || !tracing->error_path) return error_set_memory(error, "a path");
+    if (!tracing->job_path || !tracing->trace_path || !tracing->error_path)
+        return error_set_memory(error, "a path");
     return 0;
 }
 
@@ -133,8 +143,8 @@ static void clear(struct tracing *tracing)
     json_decref(tracing->result.metadata);
 }
 
-int code_microscope(const struct job *job, const char *const *engines, size_t engine_count, uint32_t batch, const char *scratch,
-                    json_t **out, struct error *error)
+int code_microscope(const struct job *job, const char *const *engines, size_t engine_count,
+                    uint32_t batch, const char *scratch, json_t **out, struct error *error)
 {
     struct tracing tracing[MICROSCOPE_MAX_ENGINES] = {0};
     struct microscope_trace results[MICROSCOPE_MAX_ENGINES];
@@ -144,7 +154,8 @@ int code_microscope(const struct job *job, const char *const *engines, size_t en
     if (!engine_count || engine_count > MICROSCOPE_MAX_ENGINES)
         return error_set(error, ERROR_USAGE, "name 1 to %d engines", MICROSCOPE_MAX_ENGINES);
     if (file_make_directories(scratch, error)) return -1;
-    if (asprintf(&folder, "%s/microscope-XXXXXX", scratch) < 0) return error_set_memory(error, "a path");
+    if (asprintf(&folder, "%s/microscope-XXXXXX", scratch) < 0)
+        return error_set_memory(error, "a path");
     if (!mkdtemp(folder)) {
         error_set_errno(error, errno, "cannot write in %s", scratch);
         free(folder);

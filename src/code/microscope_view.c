@@ -8,11 +8,11 @@
 #include "base/hash.h"
 #include "base/js.h"
 
-#define BINS 48
-#define PICTURE_ROWS 64
+#define BINS            48
+#define PICTURE_ROWS    64
 #define PICTURE_COLUMNS 128
 /* The input is shown as the pictures it is made of: fewer rows, each whole. */
-#define INPUT_ROWS 32
+#define INPUT_ROWS    32
 #define INPUT_COLUMNS 4096
 
 /* The stages of a step in their order; a tensor belongs to the first whose prefix fits its name. */
@@ -21,18 +21,45 @@ static const struct {
     const char *ideas[4];
     const char *prefixes[4];
 } stages[] = {
-    {"batch", "The batch", "What every engine receives: the same samples in the same order, pixels divided by 255.", "data",
-     {"scale", "batches"}, {"input"}},
-    {"hidden", "Hidden layers", "Each layer multiplies by its weights, adds its biases (z) and bends the result (a). PyTorch "
-     "runs this line by line and remembers; TensorFlow runs the graph that was built before.", "network",
-     {"layer", "activation", "forward", "forward_pass"}, {"z", "a"}},
-    {"logits", "Logits", "The last layer has no activation: ten numbers a sample, the larger the more likely.", "network",
-     {"layer", "forward", "forward_pass"}, {"logits"}},
-    {"loss", "Probabilities and loss", "Softmax makes the logits probabilities; the loss is the mean of −log of what was given "
-     "to the right class.", "optimizer", {"loss", "loss_value", "compile"}, {"probabilities", "loss"}},
-    {"gradients", "Gradients", "How the loss would change with each weight. Autograd reads its notes backwards; the graph holds "
-     "nodes for this from the start.", "step", {"zero_grad", "backward", "callback"}, {"grad/"}},
-    {"update", "New weights", "Each weight takes a small step against its gradient.", "step", {"update", "optimizer", "callback"},
+    {"batch",
+     "The batch",
+     "What every engine receives: the same samples in the same order, pixels divided by 255.",
+     "data",
+     {"scale", "batches"},
+     {"input"}},
+    {"hidden",
+     "Hidden layers",
+     "Each layer multiplies by its weights, adds its biases (z) and bends the result (a). PyTorch "
+     "runs this line by line and remembers; TensorFlow runs the graph that was built before.",
+     "network",
+     {"layer", "activation", "forward", "forward_pass"},
+     {"z", "a"}},
+    {"logits",
+     "Logits",
+     "The last layer has no activation: ten numbers a sample, the larger the more likely.",
+     "network",
+     {"layer", "forward", "forward_pass"},
+     {"logits"}},
+    {"loss",
+     "Probabilities and loss",
+     "Softmax makes the logits probabilities; the loss is the mean of −log of what was given "
+     "to the right class.",
+     "optimizer",
+     {"loss", "loss_value", "compile"},
+     {"probabilities", "loss"}},
+    {"gradients",
+     "Gradients",
+     "How the loss would change with each weight. Autograd reads its notes backwards; the graph "
+     "holds "
+     "nodes for this from the start.",
+     "step",
+     {"zero_grad", "backward", "callback"},
+     {"grad/"}},
+    {"update",
+     "New weights",
+     "Each weight takes a small step against its gradient.",
+     "step",
+     {"update", "optimizer", "callback"},
      {"new/"}},
 };
 static const size_t stage_count = sizeof stages / sizeof stages[0];
@@ -70,8 +97,11 @@ static bool belongs(const char *name, size_t stage)
         const char *prefix = stages[stage].prefixes[i];
         size_t length = strlen(prefix);
         if (strncmp(name, prefix, length) != 0) continue;
-        /* "z" and "a" are followed by the layer's number; the rest are whole names or end in a slash. */
-        if (prefix[length - 1] == '/' || !name[length] || (length == 1 && name[1] >= '0' && name[1] <= '9')) return true;
+        /* "z" and "a" are followed by the layer's number; the rest are whole names or end in a
+         * slash. */
+        if (prefix[length - 1] == '/' || !name[length] ||
+            (length == 1 && name[1] >= '0' && name[1] <= '9'))
+            return true;
     }
     return false;
 }
@@ -101,7 +131,8 @@ static struct range range_of(const struct microscope_trace *traces, size_t count
     return range;
 }
 
-static json_t *histogram(const struct microscope_trace *trace, const struct named_tensor *tensor, struct range range)
+static json_t *histogram(const struct microscope_trace *trace, const struct named_tensor *tensor,
+                         struct range range)
 {
     size_t counts[BINS] = {0}, lost = 0;
     double sum = 0, squares = 0, width = range.high - range.low;
@@ -116,22 +147,28 @@ static json_t *histogram(const struct microscope_trace *trace, const struct name
         sum += value;
         squares += value * value;
     }
-    double n = tensor->count > lost ? (double)(tensor->count - lost) : 1, mean = sum / n, variance = squares / n - mean * mean;
+    double n = tensor->count > lost ? (double)(tensor->count - lost) : 1, mean = sum / n,
+           variance = squares / n - mean * mean;
     char digest[HASH_HEX_SIZE];
     hash_bytes(tensor->values, tensor->count * sizeof(double), digest);
     json_t *bins = json_array();
-    for (size_t i = 0; i < BINS; i++) json_array_append_new(bins, json_integer((json_int_t)counts[i]));
-    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:s}", "engine", trace->id, "counts", bins, "mean", js_real(mean), "std",
-                     js_real(sqrt(variance > 0 ? variance : 0)), "not_finite", (json_int_t)lost, "sha256", digest);
+    for (size_t i = 0; i < BINS; i++)
+        json_array_append_new(bins, json_integer((json_int_t)counts[i]));
+    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:s}", "engine", trace->id, "counts", bins, "mean",
+                     js_real(mean), "std", js_real(sqrt(variance > 0 ? variance : 0)), "not_finite",
+                     (json_int_t)lost, "sha256", digest);
 }
 
 /* A picture of a matrix (a vector is one row), thinned out evenly when it is large. */
 static json_t *picture(const struct named_tensor *tensor)
 {
-    size_t rows = tensor->rank == 2 ? tensor->shape[0] : 1, columns = tensor->rank == 2 ? tensor->shape[1] : tensor->count;
+    size_t rows = tensor->rank == 2 ? tensor->shape[0] : 1,
+           columns = tensor->rank == 2 ? tensor->shape[1] : tensor->count;
     bool input = strcmp(tensor->name, "input") == 0;
-    size_t most_rows = input ? INPUT_ROWS : PICTURE_ROWS, most_columns = input ? INPUT_COLUMNS : PICTURE_COLUMNS;
-    size_t tall = rows < most_rows ? rows : most_rows, wide = columns < most_columns ? columns : most_columns;
+    size_t most_rows = input ? INPUT_ROWS : PICTURE_ROWS,
+           most_columns = input ? INPUT_COLUMNS : PICTURE_COLUMNS;
+    size_t tall = rows < most_rows ? rows : most_rows,
+           wide = columns < most_columns ? columns : most_columns;
     size_t bytes = tall * wide * sizeof(float);
     float *values = malloc(bytes ? bytes : 1);
     unsigned char *text = malloc(4 * ((bytes + 2) / 3) + 1);
@@ -139,9 +176,11 @@ static json_t *picture(const struct named_tensor *tensor)
     if (values && text) {
         for (size_t r = 0; r < tall; r++)
             for (size_t c = 0; c < wide; c++)
-                values[r * wide + c] = (float)values_of(tensor)[r * rows / tall * columns + c * columns / wide];
+                values[r * wide + c] = (float)values_of(
+                    tensor)[r * rows / tall * columns + c * columns / wide];
         EVP_EncodeBlock(text, (const unsigned char *)values, (int)bytes);
-        result = json_pack("{s:I, s:I, s:s}", "rows", (json_int_t)tall, "columns", (json_int_t)wide, "values", (const char *)text);
+        result = json_pack("{s:I, s:I, s:s}", "rows", (json_int_t)tall, "columns", (json_int_t)wide,
+                           "values", (const char *)text);
     }
     free(values);
     free(text);
@@ -159,12 +198,14 @@ static double largest_difference(const struct named_tensor *a, const struct name
     return most;
 }
 
-static json_t *tensor_to_json(const struct microscope_trace *traces, size_t count, const struct named_tensor *model)
+static json_t *tensor_to_json(const struct microscope_trace *traces, size_t count,
+                              const struct named_tensor *model)
 {
     struct range range = range_of(traces, count, model->name);
     json_t *shape = json_array(), *histograms = json_array(), *differences = json_array();
     double most = 0;
-    for (uint32_t i = 0; i < model->rank; i++) json_array_append_new(shape, json_integer((json_int_t)model->shape[i]));
+    for (uint32_t i = 0; i < model->rank; i++)
+        json_array_append_new(shape, json_integer((json_int_t)model->shape[i]));
     for (size_t i = 0; i < count; i++) {
         const struct named_tensor *a = state_dict_find(&traces[i].tensors, model->name);
         if (!a) continue;
@@ -174,25 +215,31 @@ static json_t *tensor_to_json(const struct microscope_trace *traces, size_t coun
             if (!b) continue;
             double difference = largest_difference(a, b);
             if (!(difference <= most)) most = difference;
-            json_array_append_new(differences, json_pack("{s:o, s:o}", "pair", json_sprintf("%s/%s", traces[i].id, traces[j].id),
-                                                         "max", isfinite(difference) ? json_real(difference) : json_null()));
+            json_array_append_new(
+                differences,
+                json_pack("{s:o, s:o}", "pair", json_sprintf("%s/%s", traces[i].id, traces[j].id),
+                          "max", isfinite(difference) ? json_real(difference) : json_null()));
         }
     }
-    return json_pack("{s:s, s:s, s:o, s:f, s:f, s:o, s:o?, s:o, s:o}", "name", model->name, "title", title_of(model->name), "shape", shape, "low", range.low, "high",
-                     range.high, "histogram", histograms, "picture", picture(model), "differences", differences,
+    return json_pack("{s:s, s:s, s:o, s:f, s:f, s:o, s:o?, s:o, s:o}", "name", model->name, "title",
+                     title_of(model->name), "shape", shape, "low", range.low, "high", range.high,
+                     "histogram", histograms, "picture", picture(model), "differences", differences,
                      "max_difference", isfinite(most) ? json_real(most) : json_null());
 }
 
-static json_t *stage_to_json(const struct microscope_trace *traces, size_t count, const struct microscope_trace *model,
-                             size_t stage)
+static json_t *stage_to_json(const struct microscope_trace *traces, size_t count,
+                             const struct microscope_trace *model, size_t stage)
 {
     json_t *tensors = json_array(), *ideas = json_array();
     for (size_t i = 0; i < model->tensors.count; i++)
         if (belongs(model->tensors.tensors[i].name, stage))
-            json_array_append_new(tensors, tensor_to_json(traces, count, &model->tensors.tensors[i]));
-    for (size_t i = 0; i < 4 && stages[stage].ideas[i]; i++) json_array_append_new(ideas, json_string(stages[stage].ideas[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", stages[stage].id, "title", stages[stage].title, "note",
-                     stages[stage].note, "code_stage", stages[stage].code_stage, "ideas", ideas, "tensors", tensors);
+            json_array_append_new(tensors,
+                                  tensor_to_json(traces, count, &model->tensors.tensors[i]));
+    for (size_t i = 0; i < 4 && stages[stage].ideas[i]; i++)
+        json_array_append_new(ideas, json_string(stages[stage].ideas[i]));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", stages[stage].id, "title",
+                     stages[stage].title, "note", stages[stage].note, "code_stage",
+                     stages[stage].code_stage, "ideas", ideas, "tensors", tensors);
 }
 
 static json_t *metadata_array(const struct microscope_trace *trace, const char *key)
@@ -202,16 +249,21 @@ static json_t *metadata_array(const struct microscope_trace *trace, const char *
     return value ? value : json_array();
 }
 
-int microscope_view(const struct microscope_trace *traces, size_t count, uint32_t batch, json_t **out, struct error *error)
+int microscope_view(const struct microscope_trace *traces, size_t count, uint32_t batch,
+                    json_t **out, struct error *error)
 {
     const struct microscope_trace *model = NULL;
     json_t *engines = json_array(), *list = json_array();
     for (size_t i = 0; i < count; i++) {
         bool there = !traces[i].error[0];
         if (there && !model) model = &traces[i];
-        json_array_append_new(engines, json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "id", traces[i].id, "title", traces[i].title, "version",
-                                                 json_string_value(json_object_get(traces[i].metadata, "engine_version")), "error",
-                                                 there ? NULL : traces[i].error, "indices", metadata_array(&traces[i], "indices")));
+        json_array_append_new(
+            engines,
+            json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "id", traces[i].id, "title", traces[i].title,
+                      "version",
+                      json_string_value(json_object_get(traces[i].metadata, "engine_version")),
+                      "error", there ? NULL : traces[i].error, "indices",
+                      metadata_array(&traces[i], "indices")));
     }
     if (!model) {
         json_decref(engines);
@@ -226,7 +278,8 @@ int microscope_view(const struct microscope_trace *traces, size_t count, uint32_
             json_decref(value); /* a network without hidden layers has no such stage */
         }
     }
-    *out = json_pack("{s:{s:I, s:o, s:o}, s:o, s:o}", "batch", "number", (json_int_t)batch, "indices",
-                     metadata_array(model, "indices"), "labels", metadata_array(model, "labels"), "engines", engines, "stages", list);
+    *out = json_pack("{s:{s:I, s:o, s:o}, s:o, s:o}", "batch", "number", (json_int_t)batch,
+                     "indices", metadata_array(model, "indices"), "labels",
+                     metadata_array(model, "labels"), "engines", engines, "stages", list);
     return *out ? 0 : error_set_memory(error, "the step");
 }

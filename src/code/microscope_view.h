@@ -14,6 +14,7 @@ struct microscope_trace {
 };
 
 /* The object that microscope.h describes; a new reference. */
-int microscope_view(const struct microscope_trace *traces, size_t count, uint32_t batch, json_t **out, struct error *error);
+int microscope_view(const struct microscope_trace *traces, size_t count, uint32_t batch,
+                    json_t **out, struct error *error);
 
 #endif

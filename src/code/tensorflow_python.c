@@ -6,47 +6,59 @@
 static void write_data(const struct code_subject *subject, struct code_text *out)
 {
     const char *dtype = dtype_name(subject->job->dtype);
-    python_write_header(subject, "TensorFlow: declared, compiled, fitted.", "from tensorflow import keras", "h5", out);
+    python_write_header(subject, "TensorFlow: declared, compiled, fitted.",
+                        "from tensorflow import keras", "h5", out);
     python_write_arrays(subject, out);
     code_line(out, "scale", "x_train = x_train.astype(\"%s\") / 255", dtype);
     code_line(out, "scale", "x_test = x_test.astype(\"%s\") / 255", dtype);
-    if (subject->job->dtype == DTYPE_FLOAT64) code_line(out, "scale", "keras.config.set_floatx(\"float64\")  # the layers likewise");
+    if (subject->job->dtype == DTYPE_FLOAT64)
+        code_line(out, "scale", "keras.config.set_floatx(\"float64\")  # the layers likewise");
 }
 
-/* PyTorch's default distribution. Two objects: one alone would draw the biases equal to the first weights. */
+/* PyTorch's default distribution. Two objects: one alone would draw the biases equal to the first
+ * weights. */
 static void write_torch_init(struct code_text *out)
 {
     code_line(out, NULL, "%s", "");
     code_line(out, "init", "def torch_init(inputs):");
-    code_line(out, "init", "    \"\"\"First values as PyTorch draws them: uniform in ±1/sqrt(inputs).\"\"\"");
+    code_line(out, "init",
+              "    \"\"\"First values as PyTorch draws them: uniform in ±1/sqrt(inputs).\"\"\"");
     code_line(out, "init", "    limit = inputs**-0.5");
     code_line(out, "init", "    return {");
-    code_line(out, "init", "        \"kernel_initializer\": keras.initializers.RandomUniform(-limit, limit),");
-    code_line(out, "init", "        \"bias_initializer\": keras.initializers.RandomUniform(-limit, limit),");
+    code_line(out, "init",
+              "        \"kernel_initializer\": keras.initializers.RandomUniform(-limit, limit),");
+    code_line(out, "init",
+              "        \"bias_initializer\": keras.initializers.RandomUniform(-limit, limit),");
     code_line(out, "init", "    }");
     code_line(out, NULL, "%s", "");
     code_line(out, NULL, "%s", "");
 }
 
-/* PyTorch's L2 term is added to the gradient; Keras's own weight_decay is another thing (AdamW's). */
+/* PyTorch's L2 term is added to the gradient; Keras's own weight_decay is another thing (AdamW's).
+ */
 static void write_decay(double weight_decay, struct code_text *out)
 {
-    code_line(out, "decay", "# half of weight decay times w²: its gradient is weight decay times w");
+    code_line(out, "decay",
+              "# half of weight decay times w²: its gradient is weight decay times w");
     code_line(out, "decay", "penalty = keras.regularizers.L2(%s)", code_real(weight_decay / 2));
-    code_line(out, "decay", "decay = {\"kernel_regularizer\": penalty, \"bias_regularizer\": penalty}");
+    code_line(out, "decay",
+              "decay = {\"kernel_regularizer\": penalty, \"bias_regularizer\": penalty}");
     code_line(out, NULL, "%s", "");
 }
 
-static void write_layer(const struct job *job, uint32_t index, uint32_t inputs, uint32_t outputs, struct code_text *out)
+static void write_layer(const struct job *job, uint32_t index, uint32_t inputs, uint32_t outputs,
+                        struct code_text *out)
 {
     bool last = index == job->hidden_count;
     const char *decay = job->optimizer.weight_decay > 0 ? ", **decay" : "";
     char activation[48] = "", init[48] = "";
     if (!last && job->activation != ACTIVATION_NONE)
-        snprintf(activation, sizeof activation, "activation=\"%s\", ", activation_name(job->activation));
+        snprintf(activation, sizeof activation, "activation=\"%s\", ",
+                 activation_name(job->activation));
     if (job->init == INIT_TORCH) snprintf(init, sizeof init, ", **torch_init(%u)", inputs);
     if (last) code_line(out, "layer", "    # logits: the loss does the softmax");
-    code_line(out, last ? "layer" : "activation", "    keras.layers.Dense(%u, %sname=\"fc%u\"%s%s),", outputs, activation, index + 1,
+    code_line(out, last ? "layer" : "activation",
+              "    keras.layers.Dense(%u, %sname=\"fc%u\"%s%s),", outputs, activation, index + 1,
               init, decay);
 }
 
@@ -54,7 +66,8 @@ static void write_network(const struct code_subject *subject, struct code_text *
 {
     const struct job *job = subject->job;
     uint32_t inputs = subject->inputs;
-    code_line(out, "seed", "keras.utils.set_random_seed(%llu)", (unsigned long long)(job->seed & 0xffffffffu));
+    code_line(out, "seed", "keras.utils.set_random_seed(%llu)",
+              (unsigned long long)(job->seed & 0xffffffffu));
     code_line(out, NULL, "%s", "");
     if (job->init == INIT_TORCH) write_torch_init(out);
     if (job->optimizer.weight_decay > 0) write_decay(job->optimizer.weight_decay, out);
@@ -75,20 +88,27 @@ static void write_optimizer(const struct code_subject *subject, struct code_text
     const struct optimizer *o = &subject->job->optimizer;
     char rest[96] = "";
     if (o->momentum > 0) snprintf(rest, sizeof rest, ", momentum=%s", code_real(o->momentum));
-    if (o->type == OPTIMIZER_ADAM) snprintf(rest, sizeof rest, ", epsilon=%s", code_real(o->epsilon));
+    if (o->type == OPTIMIZER_ADAM)
+        snprintf(rest, sizeof rest, ", epsilon=%s", code_real(o->epsilon));
     code_line(out, "compile", "model.compile(  # computes nothing: says what fit() will do");
     if (o->type == OPTIMIZER_ADAM) {
-        code_line(out, "optimizer", "    # Keras adds epsilon before the bias correction, PyTorch after it:");
-        code_line(out, "optimizer", "    # seen in the first steps, where the losses part a little");
+        code_line(out, "optimizer",
+                  "    # Keras adds epsilon before the bias correction, PyTorch after it:");
+        code_line(out, "optimizer",
+                  "    # seen in the first steps, where the losses part a little");
     }
     code_line(out, "optimizer", "    optimizer=keras.optimizers.%s(learning_rate=%s%s),",
               o->type == OPTIMIZER_ADAM ? "Adam" : "SGD", code_real(o->learning_rate), rest);
-    code_line(out, "loss", "    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),");
+    code_line(out, "loss",
+              "    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),");
     if (o->weight_decay > 0) {
         code_line(out, "correct", "    metrics=[");
         code_line(out, "correct", "        \"accuracy\",");
-        code_line(out, "decay", "        # the loss has the penalty in it; this is the cross-entropy alone");
-        code_line(out, "decay", "        keras.metrics.SparseCategoricalCrossentropy(\"entropy\", from_logits=True),");
+        code_line(out, "decay",
+                  "        # the loss has the penalty in it; this is the cross-entropy alone");
+        code_line(
+            out, "decay",
+            "        keras.metrics.SparseCategoricalCrossentropy(\"entropy\", from_logits=True),");
         code_line(out, "correct", "    ],");
     } else {
         code_line(out, "correct", "    metrics=[\"accuracy\"],");
@@ -102,11 +122,13 @@ static void write_step(const struct code_subject *subject, struct code_text *out
     char now[32], later[32];
     snprintf(now, sizeof now, "logs['%s']", loss);
     snprintf(later, sizeof later, "logs['val_%s']", loss);
-    code_line(out, "callback", "# The step itself is inside fit(): forward, loss, gradients, update,");
+    code_line(out, "callback",
+              "# The step itself is inside fit(): forward, loss, gradients, update,");
     code_line(out, "callback", "# compiled into one graph. A callback is asked in from there.");
     code_line(out, "callback", "class Report(keras.callbacks.Callback):");
     code_line(out, "callback", "    def on_epoch_end(self, epoch, logs=None):");
-    python_write_report("epoch + 1", now, "logs['accuracy']", later, "logs['val_accuracy']", "        ", out);
+    python_write_report("epoch + 1", now, "logs['accuracy']", later, "logs['val_accuracy']",
+                        "        ", out);
 }
 
 static void write_loop(const struct code_subject *subject, struct code_text *out)
@@ -119,9 +141,12 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     code_line(out, NULL, "    \"verbose\": 0,");
     code_line(out, NULL, "}");
     code_line(out, "order", "if not args.order:");
-    code_line(out, "epochs", "    model.fit(x_train, y_train, epochs=%u, **options)  # the whole loop", job->epochs);
+    code_line(out, "epochs",
+              "    model.fit(x_train, y_train, epochs=%u, **options)  # the whole loop",
+              job->epochs);
     code_line(out, "order", "else:  # one call an epoch, its samples laid out in the given order");
-    code_line(out, "order", "    for epoch, order in enumerate(np.load(args.order)[:%u]):", job->epochs);
+    code_line(out, "order",
+              "    for epoch, order in enumerate(np.load(args.order)[:%u]):", job->epochs);
     code_line(out, "order", "        model.fit(");
     code_line(out, "order", "            x_train[order], y_train[order], shuffle=False,");
     code_line(out, "order", "            initial_epoch=epoch, epochs=epoch + 1, **options,");
@@ -130,12 +155,15 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
 
 static void write_save(const struct code_subject *subject, struct code_text *out)
 {
-    code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers", subject->job->name);
+    code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers",
+              subject->job->name);
 }
 
-static void write_stage(enum code_stage stage, const struct code_subject *subject, struct code_text *out)
+static void write_stage(enum code_stage stage, const struct code_subject *subject,
+                        struct code_text *out)
 {
-    static void (*const stages[CODE_STAGE_COUNT])(const struct code_subject *, struct code_text *) = {
+    static void (*const stages[CODE_STAGE_COUNT])(const struct code_subject *,
+                                                  struct code_text *) = {
         write_data, write_network, write_optimizer, write_step, write_loop, write_save,
     };
     stages[stage](subject, out);

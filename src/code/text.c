@@ -62,7 +62,8 @@ const char *code_quoted(const char *text)
     static _Thread_local unsigned next;
     char *slot = slots[next++ % 4];
     size_t used = 0;
-    for (const unsigned char *c = (const unsigned char *)text; *c && used < sizeof slots[0] - 5; c++) {
+    for (const unsigned char *c = (const unsigned char *)text; *c && used < sizeof slots[0] - 5;
+         c++) {
         bool control = *c < 32 || *c == 127, marked = *c == '"' || *c == '\\';
         const char *form = control ? "\\x%02x" : marked ? "\\%c" : "%c";
         used += (size_t)snprintf(slot + used, sizeof slots[0] - used, form, *c);

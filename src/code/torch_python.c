@@ -14,7 +14,8 @@ static const char *const activation_modules[ACTIVATION_COUNT] = {
 static void write_data(const struct code_subject *subject, struct code_text *out)
 {
     const char *dtype = dtype_name(subject->job->dtype);
-    python_write_header(subject, "PyTorch: a module and a loop by hand.", "import torch\nfrom torch import nn", "pth", out);
+    python_write_header(subject, "PyTorch: a module and a loop by hand.",
+                        "import torch\nfrom torch import nn", "pth", out);
     python_write_arrays(subject, out);
     code_line(out, "scale", "x_train = torch.tensor(x_train, dtype=torch.%s) / 255", dtype);
     code_line(out, "scale", "x_test = torch.tensor(x_test, dtype=torch.%s) / 255", dtype);
@@ -32,12 +33,14 @@ static void write_layers(const struct code_subject *subject, struct code_text *o
         inputs = outputs;
     }
     if (job->init == INIT_KERAS) {
-        code_line(out, "init", "        for layer in self.children():  # first values as Keras draws them");
+        code_line(out, "init",
+                  "        for layer in self.children():  # first values as Keras draws them");
         code_line(out, "init", "            nn.init.xavier_uniform_(layer.weight)");
         code_line(out, "init", "            nn.init.zeros_(layer.bias)");
     }
     if (job->hidden_count && activation_modules[job->activation])
-        code_line(out, "activation", "        self.activation = %s", activation_modules[job->activation]);
+        code_line(out, "activation", "        self.activation = %s",
+                  activation_modules[job->activation]);
 }
 
 static void write_network(const struct code_subject *subject, struct code_text *out)
@@ -53,25 +56,33 @@ static void write_network(const struct code_subject *subject, struct code_text *
     code_line(out, NULL, "%s", "");
     code_line(out, "forward", "    def forward(self, x):");
     for (uint32_t i = 0; i < job->hidden_count; i++) {
-        if (activation_modules[job->activation]) code_line(out, "forward", "        x = self.activation(self.fc%u(x))", i + 1);
-        else code_line(out, "forward", "        x = self.fc%u(x)", i + 1);
+        if (activation_modules[job->activation])
+            code_line(out, "forward", "        x = self.activation(self.fc%u(x))", i + 1);
+        else
+            code_line(out, "forward", "        x = self.fc%u(x)", i + 1);
     }
-    code_line(out, "forward", "        return self.fc%u(x)  # logits: the loss does the softmax", job->hidden_count + 1);
+    code_line(out, "forward", "        return self.fc%u(x)  # logits: the loss does the softmax",
+              job->hidden_count + 1);
     code_line(out, NULL, "%s", "");
     code_line(out, NULL, "%s", "");
-    code_line(out, "network", "model = Network()%s", job->dtype == DTYPE_FLOAT64 ? ".double()" : "");
+    code_line(out, "network", "model = Network()%s",
+              job->dtype == DTYPE_FLOAT64 ? ".double()" : "");
     code_line(out, "initial", "if args.initial:");
-    code_line(out, "initial", "    model.load_state_dict(torch.load(args.initial, weights_only=True))");
+    code_line(out, "initial",
+              "    model.load_state_dict(torch.load(args.initial, weights_only=True))");
 }
 
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
     const struct optimizer *o = &subject->job->optimizer;
-    code_line(out, "loss", "loss_function = nn.CrossEntropyLoss()  # takes logits, gives the batch's mean");
+    code_line(out, "loss",
+              "loss_function = nn.CrossEntropyLoss()  # takes logits, gives the batch's mean");
     char rest[160] = "";
     size_t used = 0;
-    if (o->momentum > 0) used += (size_t)snprintf(rest, sizeof rest, ", momentum=%s", code_real(o->momentum));
-    if (o->weight_decay > 0) snprintf(rest + used, sizeof rest - used, ", weight_decay=%s", code_real(o->weight_decay));
+    if (o->momentum > 0)
+        used += (size_t)snprintf(rest, sizeof rest, ", momentum=%s", code_real(o->momentum));
+    if (o->weight_decay > 0)
+        snprintf(rest + used, sizeof rest - used, ", weight_decay=%s", code_real(o->weight_decay));
     code_line(out, "optimizer", "optimizer = torch.optim.%s(model.parameters(), lr=%s%s)",
               o->type == OPTIMIZER_ADAM ? "Adam" : "SGD", code_real(o->learning_rate), rest);
 }
@@ -81,7 +92,8 @@ static void write_step(const struct code_subject *subject, struct code_text *out
     (void)subject;
     code_line(out, "step", "def train_step(x, y):");
     code_line(out, "zero_grad", "    optimizer.zero_grad()  # forget the last step's gradients");
-    code_line(out, "forward_pass", "    logits = model(x)  # forward: autograd notes every operation");
+    code_line(out, "forward_pass",
+              "    logits = model(x)  # forward: autograd notes every operation");
     code_line(out, "loss_value", "    loss = loss_function(logits, y)");
     code_line(out, "backward", "    loss.backward()  # backward: from the notes, every gradient");
     code_line(out, "update", "    optimizer.step()  # move each weight against its gradient");
@@ -103,21 +115,28 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     code_line(out, "step", "        loss, right = train_step(x_train[batch], y_train[batch])");
     code_line(out, "report", "        losses.append(loss)");
     code_line(out, "report", "        correct += right");
-    code_line(out, "evaluate", "    with torch.no_grad():  # nothing is learned here, so nothing is noted");
+    code_line(out, "evaluate",
+              "    with torch.no_grad():  # nothing is learned here, so nothing is noted");
     code_line(out, "evaluate", "        logits = model(x_test)");
     code_line(out, "evaluate", "        val_loss = loss_function(logits, y_test).item()");
-    code_line(out, "evaluate", "        val_accuracy = (logits.argmax(1) == y_test).float().mean().item()");
-    python_write_report("epoch + 1", "np.mean(losses)", "correct / len(x_train)", "val_loss", "val_accuracy", "    ", out);
+    code_line(out, "evaluate",
+              "        val_accuracy = (logits.argmax(1) == y_test).float().mean().item()");
+    python_write_report("epoch + 1", "np.mean(losses)", "correct / len(x_train)", "val_loss",
+                        "val_accuracy", "    ", out);
 }
 
 static void write_save(const struct code_subject *subject, struct code_text *out)
 {
-    code_line(out, "save", "torch.save(model.state_dict(), \"%s.pth\")  # names and numbers, no layers", subject->job->name);
+    code_line(out, "save",
+              "torch.save(model.state_dict(), \"%s.pth\")  # names and numbers, no layers",
+              subject->job->name);
 }
 
-static void write_stage(enum code_stage stage, const struct code_subject *subject, struct code_text *out)
+static void write_stage(enum code_stage stage, const struct code_subject *subject,
+                        struct code_text *out)
 {
-    static void (*const stages[CODE_STAGE_COUNT])(const struct code_subject *, struct code_text *) = {
+    static void (*const stages[CODE_STAGE_COUNT])(const struct code_subject *,
+                                                  struct code_text *) = {
         write_data, write_network, write_optimizer, write_step, write_loop, write_save,
     };
     stages[stage](subject, out);

@@ -1,4 +1,5 @@
-/* CSV: one sample a line, its label in the first or the last column, pixels as whole numbers 0 to 255. */
+/* CSV: one sample a line, its label in the first or the last column, pixels as whole numbers 0 to
+ * 255. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,8 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '"';
 }
 
-/* A whole number 0 to 255, perhaps in blanks or quotes or written as 12.0; -1 when it is anything else. */
+/* A whole number 0 to 255, perhaps in blanks or quotes or written as 12.0; -1 when it is anything
+ * else. */
 static int cell_value(const char *text, size_t length)
 {
     const char *end = text + length;
@@ -86,7 +88,8 @@ static bool names_label(const char *text, size_t length)
     return false;
 }
 
-/* Counts the first line's cells and passes over it when it is a header, that is when most cells are text. */
+/* Counts the first line's cells and passes over it when it is a header, that is when most cells
+ * are text. */
 static void read_header(struct cursor *cursor, struct table *table)
 {
     struct cursor probe = *cursor;
@@ -108,15 +111,17 @@ static void read_header(struct cursor *cursor, struct table *table)
     next_line(cursor);
 }
 
-static int bad_cell(const struct table *table, const struct cursor *cursor, size_t column, size_t length,
-                    struct error *error)
+static int bad_cell(const struct table *table, const struct cursor *cursor, size_t column,
+                    size_t length, struct error *error)
 {
-    return error_set(error, ERROR_INPUT,
-                     "%s line %zu, column %zu: \"%.*s\" is not a whole number from 0 to 255: mend that cell",
-                     table->path, cursor->line, column + 1, length > 40 ? 40 : (int)length, cursor->at);
+    return error_set(
+        error, ERROR_INPUT,
+        "%s line %zu, column %zu: \"%.*s\" is not a whole number from 0 to 255: mend that cell",
+        table->path, cursor->line, column + 1, length > 40 ? 40 : (int)length, cursor->at);
 }
 
-static int read_row(struct cursor *cursor, const struct table *table, uint8_t *cells, struct error *error)
+static int read_row(struct cursor *cursor, const struct table *table, uint8_t *cells,
+                    struct error *error)
 {
     size_t column = 0;
     for (;;) {
@@ -125,7 +130,8 @@ static int read_row(struct cursor *cursor, const struct table *table, uint8_t *c
         unsigned value = 0;
         while (at < cursor->end && at - cursor->at < 3 && *at >= '0' && *at <= '9')
             value = value * 10 + (unsigned)(*at++ - '0');
-        if (at == cursor->at || value > 255 || (at < cursor->end && *at != cursor->separator && *at != '\n')) {
+        if (at == cursor->at || value > 255 ||
+            (at < cursor->end && *at != cursor->separator && *at != '\n')) {
             size_t length = cell_length(cursor);
             int slow = cell_value(cursor->at, length);
             if (slow < 0) return bad_cell(table, cursor, column, length, error);
@@ -139,7 +145,8 @@ static int read_row(struct cursor *cursor, const struct table *table, uint8_t *c
         cursor->at++;
     }
     if (column != table->columns)
-        return error_set(error, ERROR_INPUT, "%s line %zu has %zu columns where the first line has %zu: mend that line",
+        return error_set(error, ERROR_INPUT,
+                         "%s line %zu has %zu columns where the first line has %zu: mend that line",
                          table->path, cursor->line, column, table->columns);
     return 0;
 }
@@ -170,12 +177,15 @@ static int read_table(const char *path, struct table *table, struct error *error
     read_header(&cursor, table);
     size_t lines = count_lines(text, size);
     if (table->columns < 2) {
-        error_set(error, ERROR_INPUT,
-                  "%s line 1 has one column only: a line is a label and its pixels, separated by commas", path);
+        error_set(
+            error, ERROR_INPUT,
+            "%s line 1 has one column only: a line is a label and its pixels, separated by commas",
+            path);
         goto out;
     }
     if (lines > (DATASET_MAX_BYTES + lines) / table->columns) {
-        error_set(error, ERROR_INPUT, "%s is too large: the most is %zu pixels", path, DATASET_MAX_BYTES);
+        error_set(error, ERROR_INPUT, "%s is too large: the most is %zu pixels", path,
+                  DATASET_MAX_BYTES);
         goto out;
     }
     table->cells = calloc(lines, table->columns);
@@ -189,7 +199,8 @@ static int read_table(const char *path, struct table *table, struct error *error
         table->count++;
     }
     if (!table->count) {
-        error_set(error, ERROR_INPUT, "%s holds no samples: a line is a label and its pixels, separated by commas",
+        error_set(error, ERROR_INPUT,
+                  "%s holds no samples: a line is a label and its pixels, separated by commas",
                   path);
         goto out;
     }
@@ -199,7 +210,8 @@ out:
     return status;
 }
 
-/* How many different values a column holds, or 0 if they do not look like labels (about 0, 1, 2 …). */
+/* How many different values a column holds, or 0 if they do not look like labels (about 0, 1, 2
+ * …). */
 static unsigned label_likeness(const struct table *table, size_t column)
 {
     bool seen[256] = {false};
@@ -213,7 +225,8 @@ static unsigned label_likeness(const struct table *table, size_t column)
     return distinct >= 2 && largest + 1 <= 2 * distinct ? distinct : 0;
 }
 
-/* The column of the labels: as the header says, else the one of first and last that looks like labels (fewer
+/* The column of the labels: as the header says, else the one of first and last that looks like
+ * labels (fewer
  * different values when both do), else the first. */
 static size_t find_label(const struct table *table)
 {
@@ -240,7 +253,8 @@ static int take_split(struct table *table, size_t label, struct split *split, st
     return 0;
 }
 
-/* A CSV file does not tell its pictures' sides: a square if it can be, else as near to one as divides. */
+/* A CSV file does not tell its pictures' sides: a square if it can be, else as near to one as
+ * divides. */
 static void guess_sides(size_t pixels, struct dataset *dataset)
 {
     size_t rows = (size_t)sqrt((double)pixels);
@@ -249,21 +263,24 @@ static void guess_sides(size_t pixels, struct dataset *dataset)
     dataset->columns = (uint32_t)(pixels / rows);
 }
 
-int dataset_read_csv(const char *train_path, const char *test_path, struct dataset *dataset, struct error *error)
+int dataset_read_csv(const char *train_path, const char *test_path, struct dataset *dataset,
+                     struct error *error)
 {
     int status = -1;
     struct table train = {0}, test = {0};
     if (read_table(train_path, &train, error)) goto out;
     if (test_path && read_table(test_path, &test, error)) goto out;
     if (test_path && test.columns != train.columns) {
-        error_set(error, ERROR_INPUT, "%s has %zu columns where %s has %zu%s", test_path, test.columns, train_path,
-                  train.columns,
-                  test.columns + 1 == train.columns ? ": it has no labels, move it away to test on a part of the other"
-                                                    : ": both must have the same");
+        error_set(error, ERROR_INPUT, "%s has %zu columns where %s has %zu%s", test_path,
+                  test.columns, train_path, train.columns,
+                  test.columns + 1 == train.columns
+                      ? ": it has no labels, move it away to test on a part of the other"
+                      : ": both must have the same");
         goto out;
     }
     guess_sides(train.columns - 1, dataset);
-    if (dataset_check_size(train_path, dataset->rows, dataset->columns, train.count, error)) goto out;
+    if (dataset_check_size(train_path, dataset->rows, dataset->columns, train.count, error))
+        goto out;
     size_t label = find_label(&train);
     if (take_split(&train, label, &dataset->train, error)) goto out;
     if (test_path && take_split(&test, label, &dataset->test, error)) goto out;

@@ -12,7 +12,8 @@
 #include "data/dataset_impl.h"
 #include "data/digits.h"
 
-/* The known sets. `folders` are tried in this order below a data folder; the second is where torchvision puts them. */
+/* The known sets. `folders` are tried in this order below a data folder; the second is where
+ * torchvision puts them. */
 static const struct dataset_entry entries[] = {
     {.name = "synthetic",
      .title = "Built-in synthetic digits",
@@ -25,8 +26,8 @@ static const struct dataset_entry entries[] = {
     {.name = "fashion-mnist",
      .title = "Fashion-MNIST",
      .folders = {"fashion-mnist", "FashionMNIST/raw"},
-     .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
-                     "Ankle boot"}},
+     .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
+                     "Sneaker", "Bag", "Ankle boot"}},
 };
 #define ENTRY_SIDE    28
 #define ENTRY_CLASSES 10
@@ -49,16 +50,21 @@ uint8_t *dataset_alloc_pixels(size_t bytes)
     return large_alloc(bytes);
 }
 
-int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count, struct error *error)
+int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count,
+                       struct error *error)
 {
     if (rows < 1 || rows > DATASET_MAX_SIDE || columns < 1 || columns > DATASET_MAX_SIDE)
-        return error_set(error, ERROR_INPUT, "%s has images of %llu x %llu pixels: each side must be 1 to %d", what,
+        return error_set(error, ERROR_INPUT,
+                         "%s has images of %llu x %llu pixels: each side must be 1 to %d", what,
                          (unsigned long long)rows, (unsigned long long)columns, DATASET_MAX_SIDE);
-    if (count < 1) return error_set(error, ERROR_INPUT, "%s holds no samples: give a file with some", what);
+    if (count < 1)
+        return error_set(error, ERROR_INPUT, "%s holds no samples: give a file with some", what);
     if (count > DATASET_MAX_BYTES / (rows * columns))
         return error_set(
-            error, ERROR_INPUT, "%s is too large: %llu samples of %llu x %llu pixels, the most is %zu bytes", what,
-            (unsigned long long)count, (unsigned long long)rows, (unsigned long long)columns, DATASET_MAX_BYTES);
+            error, ERROR_INPUT,
+            "%s is too large: %llu samples of %llu x %llu pixels, the most is %zu bytes", what,
+            (unsigned long long)count, (unsigned long long)rows, (unsigned long long)columns,
+            DATASET_MAX_BYTES);
     return 0;
 }
 
@@ -72,13 +78,16 @@ void dataset_close(struct dataset *dataset)
     free(dataset);
 }
 
-/* Of every class the last seventh (MNIST's proportion) becomes the test split: so sorted files do well too. */
+/* Of every class the last seventh (MNIST's proportion) becomes the test split: so sorted files do
+ * well too. */
 static int split_off_test(struct dataset *dataset, struct error *error)
 {
-    size_t image = (size_t)dataset->rows * dataset->columns, left[DATASET_MAX_CLASSES] = {0}, kept = 0;
+    size_t image = (size_t)dataset->rows * dataset->columns, left[DATASET_MAX_CLASSES] = {0},
+           kept = 0;
     struct split *train = &dataset->train, *test = &dataset->test;
     if (train->count < 2)
-        return error_set(error, ERROR_INPUT, "%s holds one sample only: give at least 2, one to train and one to test",
+        return error_set(error, ERROR_INPUT,
+                         "%s holds one sample only: give at least 2, one to train and one to test",
                          dataset->source);
     for (size_t i = 0; i < train->count; i++) left[train->labels[i]]++;
     size_t wanted = 0;
@@ -103,19 +112,20 @@ static int split_off_test(struct dataset *dataset, struct error *error)
     return 0;
 }
 
-static int check_labels(const char *split_name, const struct split *split, uint32_t classes, const char *source,
-                        struct error *error)
+static int check_labels(const char *split_name, const struct split *split, uint32_t classes,
+                        const char *source, struct error *error)
 {
     for (size_t i = 0; i < split->count; i++)
         if (split->labels[i] >= classes)
-            return error_set(
-                error, ERROR_INPUT,
-                "%s: label %u of %s sample %zu (counted from 0) is out of range: labels here go from 0 to %u", source,
-                split->labels[i], split_name, i, classes - 1);
+            return error_set(error, ERROR_INPUT,
+                             "%s: label %u of %s sample %zu (counted from 0) is out of range: "
+                             "labels here go from 0 to %u",
+                             source, split->labels[i], split_name, i, classes - 1);
     return 0;
 }
 
-/* Labels of an unknown set run from 0 to the largest in training. When most of those numbers never occur, the largest
+/* Labels of an unknown set run from 0 to the largest in training. When most of those numbers never
+ * occur, the largest
  * is taken for an error in the file rather than for a class. */
 static int find_classes(struct dataset *dataset, struct error *error)
 {
@@ -132,14 +142,15 @@ static int find_classes(struct dataset *dataset, struct error *error)
         }
     }
     if (largest >= 10 && distinct * 2 < largest + 1)
-        return error_set(
-            error, ERROR_INPUT,
-            "%s: label %u of training sample %zu (counted from 0) is out of range: only %u different labels "
-            "occur, number them from 0",
-            dataset->source, largest, where, distinct);
+        return error_set(error, ERROR_INPUT,
+                         "%s: label %u of training sample %zu (counted from 0) is out of range: "
+                         "only %u different labels "
+                         "occur, number them from 0",
+                         dataset->source, largest, where, distinct);
     dataset->classes = largest < 1 ? 2 : largest + 1;
     for (uint32_t c = 0; c < dataset->classes; c++)
-        if (!dataset->class_names[c][0]) snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%u", c);
+        if (!dataset->class_names[c][0])
+            snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%u", c);
     return 0;
 }
 
@@ -148,12 +159,14 @@ static void keep_first(struct split *split, uint32_t limit)
     if (limit && split->count > limit) split->count = limit;
 }
 
-/* What every freshly read set goes through: classes that fit the labels, a test split, the limit. */
+/* What every freshly read set goes through: classes that fit the labels, a test split, the limit.
+ */
 static int settle(struct dataset *dataset, uint32_t limit, struct error *error)
 {
     if (!dataset->classes && find_classes(dataset, error)) return -1;
     if (!dataset->test.count && split_off_test(dataset, error)) return -1;
-    if (check_labels("training", &dataset->train, dataset->classes, dataset->source, error)) return -1;
+    if (check_labels("training", &dataset->train, dataset->classes, dataset->source, error))
+        return -1;
     if (check_labels("test", &dataset->test, dataset->classes, dataset->source, error)) return -1;
     keep_first(&dataset->train, limit);
     keep_first(&dataset->test, limit);
@@ -178,19 +191,23 @@ static char *find_ending(const char *folder, const char *ending)
     if (!directory) return NULL;
     for (struct dirent *entry; !found && (entry = readdir(directory));) {
         size_t length = strlen(entry->d_name), wanted = strlen(ending);
-        if (entry->d_name[0] != '.' && length >= wanted && !strcasecmp(entry->d_name + length - wanted, ending))
+        if (entry->d_name[0] != '.' && length >= wanted &&
+            !strcasecmp(entry->d_name + length - wanted, ending))
             found = path_join(folder, entry->d_name);
     }
     closedir(directory);
     return found;
 }
 
-static int read_folder(const char *folder, uint32_t limit, struct dataset *dataset, struct error *error)
+static int read_folder(const char *folder, uint32_t limit, struct dataset *dataset,
+                       struct error *error)
 {
-    if (dataset_folder_has_idx(folder)) return dataset_read_idx_folder(folder, limit, dataset, error);
-    char *train = find_ending(folder, "train.csv"), *test = train ? find_ending(folder, "test.csv") : NULL;
-    int status =
-        train ? dataset_read_csv(train, test, dataset, error) : dataset_read_image_folder(folder, dataset, error);
+    if (dataset_folder_has_idx(folder))
+        return dataset_read_idx_folder(folder, limit, dataset, error);
+    char *train = find_ending(folder, "train.csv"),
+         *test = train ? find_ending(folder, "test.csv") : NULL;
+    int status = train ? dataset_read_csv(train, test, dataset, error)
+                       : dataset_read_image_folder(folder, dataset, error);
     free(train);
     free(test);
     return status;
@@ -201,12 +218,13 @@ static int read_path(const char *path, uint32_t limit, struct dataset *dataset, 
     snprintf(dataset->source, sizeof dataset->source, "%s", path);
     name_by_path(dataset, path);
     if (file_is_directory(path)) return read_folder(path, limit, dataset, error);
-    if (!strcasecmp(path_extension(path), "csv")) return dataset_read_csv(path, NULL, dataset, error);
+    if (!strcasecmp(path_extension(path), "csv"))
+        return dataset_read_csv(path, NULL, dataset, error);
     return dataset_read_idx_file(path, limit, dataset, error);
 }
 
-int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options, char **folder,
-                   struct error *error)
+int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options,
+                   char **folder, struct error *error)
 {
     const char *const places[] = {options->data_dir, options->home};
     for (size_t p = 0; p < 2; p++) {
@@ -219,12 +237,14 @@ int dataset_locate(const struct dataset_entry *entry, const struct dataset_optio
     }
     *folder = NULL;
     return error_set(error, ERROR_NOT_FOUND,
-                     "%s is not here: fetch it with `nnstudio data fetch %s`, or give --data-dir DIR, or use --dataset "
+                     "%s is not here: fetch it with `nnstudio data fetch %s`, or give --data-dir "
+                     "DIR, or use --dataset "
                      "synthetic",
                      entry->title, entry->name);
 }
 
-static int draw_split(uint64_t first, size_t count, uint32_t limit, struct split *split, struct error *error)
+static int draw_split(uint64_t first, size_t count, uint32_t limit, struct split *split,
+                      struct error *error)
 {
     split->count = limit && limit < count ? limit : count;
     split->pixels = dataset_alloc_pixels(split->count * DIGITS_SIDE * DIGITS_SIDE);
@@ -242,8 +262,8 @@ static int draw_built_in(uint32_t limit, struct dataset *dataset, struct error *
     return draw_split(DIGITS_TRAIN, DIGITS_TEST, limit, &dataset->test, error);
 }
 
-static int open_entry(const struct dataset_entry *entry, const struct dataset_options *options, struct dataset *dataset,
-                      struct error *error)
+static int open_entry(const struct dataset_entry *entry, const struct dataset_options *options,
+                      struct dataset *dataset, struct error *error)
 {
     dataset->classes = ENTRY_CLASSES;
     if (entry->built_in) return draw_built_in(options->limit, dataset, error);
@@ -252,16 +272,17 @@ static int open_entry(const struct dataset_entry *entry, const struct dataset_op
     snprintf(dataset->source, sizeof dataset->source, "%s", folder);
     int status = dataset_read_idx_folder(folder, options->limit, dataset, error);
     if (!status && (dataset->rows != ENTRY_SIDE || dataset->columns != ENTRY_SIDE))
-        status = error_set(error, ERROR_INPUT,
-                           "%s has images of %u x %u pixels, but those of %s are %d x %d: give the right "
-                           "files",
-                           folder, dataset->rows, dataset->columns, entry->title, ENTRY_SIDE, ENTRY_SIDE);
+        status = error_set(
+            error, ERROR_INPUT,
+            "%s has images of %u x %u pixels, but those of %s are %d x %d: give the right "
+            "files",
+            folder, dataset->rows, dataset->columns, entry->title, ENTRY_SIDE, ENTRY_SIDE);
     free(folder);
     return status;
 }
 
-static int open_path(const char *name, const struct dataset_options *options, struct dataset *dataset,
-                     struct error *error)
+static int open_path(const char *name, const struct dataset_options *options,
+                     struct dataset *dataset, struct error *error)
 {
     char *path = NULL;
     if (!file_exists(name) && options->data_dir) {
@@ -272,15 +293,17 @@ static int open_path(const char *name, const struct dataset_options *options, st
     if (file_exists(path ? path : name))
         status = read_path(path ? path : name, options->limit, dataset, error);
     else
-        status = error_set(error, ERROR_NOT_FOUND,
-                           "no data set is called \"%s\" and no file or folder either: take synthetic, mnist, "
-                           "fashion-mnist, or the path of a folder or file",
-                           name);
+        status = error_set(
+            error, ERROR_NOT_FOUND,
+            "no data set is called \"%s\" and no file or folder either: take synthetic, mnist, "
+            "fashion-mnist, or the path of a folder or file",
+            name);
     free(path);
     return status;
 }
 
-int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out, struct error *error)
+int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out,
+                 struct error *error)
 {
     struct dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset) return error_set_memory(error, "a data set");
@@ -290,7 +313,8 @@ int dataset_open(const char *name, const struct dataset_options *options, struct
         snprintf(dataset->name, sizeof dataset->name, "%s", entry->name);
         snprintf(dataset->title, sizeof dataset->title, "%s", entry->title);
         for (size_t c = 0; c < ENTRY_CLASSES; c++)
-            snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%s", entry->class_names[c]);
+            snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%s",
+                     entry->class_names[c]);
         status = open_entry(entry, options, dataset, error);
     } else {
         status = open_path(name, options, dataset, error);

@@ -12,7 +12,8 @@
 
 struct split {
     size_t count;
-    uint8_t *pixels; /* [count, rows * columns], 0 background … 255 full ink; best 64-byte aligned */
+    /* [count, rows * columns], 0 background … 255 full ink; best 64-byte aligned */
+    uint8_t *pixels;
     uint8_t *labels; /* [count], 0 … classes-1 */
 };
 
@@ -29,13 +30,17 @@ struct dataset {
 struct dataset_options {
     const char *data_dir; /* a folder with one folder a data set, or NULL */
     const char *home;     /* the studio's home, whose data/ is searched next, or NULL */
-    uint32_t limit;       /* at most so many training samples (the first ones) and as many test samples; 0: all */
+    /* at most so many training samples (the first ones) and as many test samples; 0: all */
+    uint32_t limit;
 };
 
-/* `name` is a known name (see dataset_list) or a path: a folder with an IDX pair (plain or .gz), a CSV file (label
- * first or last), or a folder of pictures, one folder a class. Errors are one line naming file, line and column.
+/* `name` is a known name (see dataset_list) or a path: a folder with an IDX pair (plain or .gz), a
+ * CSV file (label
+ * first or last), or a folder of pictures, one folder a class. Errors are one line naming file,
+ * line and column.
  * The caller closes it. */
-int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out, struct error *error);
+int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out,
+                 struct error *error);
 void dataset_close(struct dataset *dataset);
 
 /* The data sets known by name. */
@@ -47,9 +52,10 @@ struct dataset_entry {
 };
 const struct dataset_entry *dataset_list(size_t *count);
 const struct dataset_entry *dataset_find(const char *name); /* NULL when no such name is known */
-/* Where its files are: the first of data_dir and home/data that has them. *folder is malloc'd; on failure it is NULL
+/* Where its files are: the first of data_dir and home/data that has them. *folder is malloc'd; on
+ * failure it is NULL
  * and the message says how to get the set. Not for built-in sets. */
-int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options, char **folder,
-                   struct error *error);
+int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options,
+                   char **folder, struct error *error);
 
 #endif

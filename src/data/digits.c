@@ -34,18 +34,20 @@ struct hand {
     float xx, xy, yx, yy; /* affine: slant, turn, width */
     float wave_x[2][4];   /* elastic bend: amplitude, frequency in x and y, phase */
     float wave_y[2][4];
-    float shake;              /* of the control points, in glyph units */
-    float radius, taper;      /* half the stroke's width in pixels, and its change along the stroke */
+    float shake; /* of the control points, in glyph units */
+    /* half the stroke's width in pixels, and its change along the stroke */
+    float radius, taper;
     float softness;           /* half the width of the edge, in pixels */
     float middle_x, middle_y; /* where the mass goes: anywhere in pixel 14, as in MNIST */
 };
 
-/* About normal, mean 0, standard deviation 1, within ±3.5: the sum of four uniform numbers from one draw. */
+/* About normal, mean 0, standard deviation 1, within ±3.5: the sum of four uniform numbers from
+ * one draw. */
 static float bell(struct rng *rng)
 {
     uint64_t bits = rng_next(rng);
-    float sum =
-        (float)(bits & 0xffff) + (float)(bits >> 16 & 0xffff) + (float)(bits >> 32 & 0xffff) + (float)(bits >> 48);
+    float sum = (float)(bits & 0xffff) + (float)(bits >> 16 & 0xffff) +
+                (float)(bits >> 32 & 0xffff) + (float)(bits >> 48);
     return (sum / 65536.0f - 2.0f) * 1.7320508f;
 }
 
@@ -66,7 +68,8 @@ static void draw_waves(struct rng *rng, float size, float waves[2][4])
 
 static void draw_hand(struct rng *rng, struct hand *hand)
 {
-    /* Most writers are tidy and some are not, as in MNIST; the figures are set so that the seed network's accuracy on
+    /* Most writers are tidy and some are not, as in MNIST; the figures are set so that the seed
+     * network's accuracy on
      * these digits comes out about as on MNIST. */
     float untidy = between(rng, 0.0f, 1.0f);
     untidy = 0.8f + 0.9f * untidy * untidy;
@@ -91,12 +94,14 @@ static void draw_hand(struct rng *rng, struct hand *hand)
 static float bend(const float waves[2][4], float x, float y)
 {
     float sum = 0;
-    for (int w = 0; w < 2; w++) sum += waves[w][0] * sinf(waves[w][1] * x + waves[w][2] * y + waves[w][3]);
+    for (int w = 0; w < 2; w++)
+        sum += waves[w][0] * sinf(waves[w][1] * x + waves[w][2] * y + waves[w][3]);
     return sum;
 }
 
 /* The glyph's points after this hand's shake, bend and slant. */
-static size_t place_points(const struct glyph *glyph, const struct hand *hand, struct rng *rng, struct point *points)
+static size_t place_points(const struct glyph *glyph, const struct hand *hand, struct rng *rng,
+                           struct point *points)
 {
     size_t count = 0;
     bool sharp = false, starts = true;
@@ -114,14 +119,16 @@ static size_t place_points(const struct glyph *glyph, const struct hand *hand, s
         float x = (float)value[0] - 40.0f + stray_x, y = (float)value[1] - 50.0f + stray_y;
         x += bend(hand->wave_x, x, y);
         y += bend(hand->wave_y, x, y);
-        points[count++] = (struct point){hand->xx * x + hand->xy * y, hand->yx * x + hand->yy * y, sharp, starts};
+        points[count++] = (struct point){hand->xx * x + hand->xy * y, hand->yx * x + hand->yy * y,
+                                         sharp, starts};
         sharp = starts = false;
         value += 2;
     }
     return count;
 }
 
-/* Joins the points by Catmull-Rom curves (straight on at corners and ends); nodes are about a pixel apart. */
+/* Joins the points by Catmull-Rom curves (straight on at corners and ends); nodes are about a
+ * pixel apart. */
 static size_t trace(const struct point *points, size_t count, struct node *nodes)
 {
     size_t made = 0;
@@ -129,7 +136,8 @@ static size_t trace(const struct point *points, size_t count, struct node *nodes
         struct point b = points[i], c = points[i + 1];
         if (b.starts) nodes[made++] = (struct node){.x = b.x, .y = b.y, .starts = true};
         if (c.starts) continue;
-        bool before = !b.starts && !b.sharp, after = i + 2 < count && !points[i + 2].starts && !c.sharp;
+        bool before = !b.starts && !b.sharp,
+             after = i + 2 < count && !points[i + 2].starts && !c.sharp;
         struct point a = before ? points[i - 1] : b, d = after ? points[i + 2] : c;
         float length = hypotf(c.x - b.x, c.y - b.y);
         int steps = 2 + (int)(length / 7.0f);
@@ -147,7 +155,8 @@ static size_t trace(const struct point *points, size_t count, struct node *nodes
 /* Scales the curve into the 20 x 20 box and moves its mass to the middle, as MNIST was made. */
 static void fit(struct node *nodes, size_t count, const struct hand *hand)
 {
-    float low_x = 1e9f, low_y = 1e9f, high_x = -1e9f, high_y = -1e9f, mass = 1e-6f, mass_x = 0, mass_y = 0;
+    float low_x = 1e9f, low_y = 1e9f, high_x = -1e9f, high_y = -1e9f, mass = 1e-6f, mass_x = 0,
+          mass_y = 0;
     for (size_t i = 0; i < count; i++) {
         struct node n = nodes[i];
         low_x = fminf(low_x, n.x);
@@ -155,14 +164,16 @@ static void fit(struct node *nodes, size_t count, const struct hand *hand)
         low_y = fminf(low_y, n.y);
         high_y = fmaxf(high_y, n.y);
         if (n.starts) continue;
-        float dx = n.x - nodes[i - 1].x, dy = n.y - nodes[i - 1].y, length = sqrtf(dx * dx + dy * dy);
+        float dx = n.x - nodes[i - 1].x, dy = n.y - nodes[i - 1].y,
+              length = sqrtf(dx * dx + dy * dy);
         mass += length;
         mass_x += length * (n.x + nodes[i - 1].x) / 2;
         mass_y += length * (n.y + nodes[i - 1].y) / 2;
     }
     float scale = (BOX - 2 * hand->radius) / fmaxf(fmaxf(high_x - low_x, high_y - low_y), 1.0f);
     float edge = hand->radius * (1 + fabsf(hand->taper)) + hand->softness + 1.0f;
-    float shift_x = hand->middle_x - scale * mass_x / mass, shift_y = hand->middle_y - scale * mass_y / mass;
+    float shift_x = hand->middle_x - scale * mass_x / mass,
+          shift_y = hand->middle_y - scale * mass_y / mass;
     shift_x = fminf(fmaxf(shift_x, edge - scale * low_x), DIGITS_SIDE - edge - scale * high_x);
     shift_y = fminf(fmaxf(shift_y, edge - scale * low_y), DIGITS_SIDE - edge - scale * high_y);
     for (size_t i = 0; i < count; i++) {
@@ -172,7 +183,8 @@ static void fit(struct node *nodes, size_t count, const struct hand *hand)
     }
 }
 
-/* Limits without comparisons: these compilers turn into vector code without being told to disregard NaN. */
+/* Limits without comparisons: these compilers turn into vector code without being told to
+ * disregard NaN. */
 static float at_least(float low, float value)
 {
     return 0.5f * (value + low + fabsf(value - low));
@@ -188,14 +200,19 @@ static int clamp_pixel(float value)
     return value < 0 ? 0 : value > DIGITS_SIDE - 1 ? DIGITS_SIDE - 1 : (int)value;
 }
 
-/* A round-ended piece of the pen's line: every pixel gets the ink of its distance, the darkest wins. Rows are taken in
- * runs of RUN pixels, which compilers turn into vector code; pixels beyond the reach get none, so a run may be too
+/* A round-ended piece of the pen's line: every pixel gets the ink of its distance, the darkest
+ * wins. Rows are taken in
+ * runs of RUN pixels, which compilers turn into vector code; pixels beyond the reach get none, so
+ * a run may be too
  * long. */
-static void ink_segment(const struct node *a, const struct node *b, float softness, float canvas[][CANVAS_WIDTH])
+static void ink_segment(const struct node *a, const struct node *b, float softness,
+                        float canvas[][CANVAS_WIDTH])
 {
     float reach = fmaxf(a->radius, b->radius) + softness;
-    int left = clamp_pixel(fminf(a->x, b->x) - reach), right = clamp_pixel(fmaxf(a->x, b->x) + reach);
-    int top = clamp_pixel(fminf(a->y, b->y) - reach), bottom = clamp_pixel(fmaxf(a->y, b->y) + reach);
+    int left = clamp_pixel(fminf(a->x, b->x) - reach),
+        right = clamp_pixel(fmaxf(a->x, b->x) + reach);
+    int top = clamp_pixel(fminf(a->y, b->y) - reach),
+        bottom = clamp_pixel(fmaxf(a->y, b->y) + reach);
     float dx = b->x - a->x, dy = b->y - a->y, inverse = 1.0f / fmaxf(dx * dx + dy * dy, 1e-6f);
     float per_pixel = 1.0f / (2 * softness), full = a->radius + softness;
     for (int y = top; y <= bottom; y++) {
@@ -248,13 +265,16 @@ static void *draw_blocks(void *argument)
         if (from >= work->count) return NULL;
         size_t to = from + BLOCK < work->count ? from + BLOCK : work->count;
         for (size_t i = from; i < to; i++)
-            work->labels[i] = draw_digit(work->seed, work->first + i, work->pixels + i * DIGITS_SIDE * DIGITS_SIDE);
+            work->labels[i] = draw_digit(work->seed, work->first + i,
+                                         work->pixels + i * DIGITS_SIDE * DIGITS_SIDE);
     }
 }
 
-void digits_draw(uint64_t seed, uint64_t first, size_t count, unsigned threads, uint8_t *pixels, uint8_t *labels)
+void digits_draw(uint64_t seed, uint64_t first, size_t count, unsigned threads, uint8_t *pixels,
+                 uint8_t *labels)
 {
-    struct work work = {.seed = seed, .first = first, .count = count, .pixels = pixels, .labels = labels};
+    struct work work = {
+        .seed = seed, .first = first, .count = count, .pixels = pixels, .labels = labels};
     pthread_t ids[THREADS_MAX];
     unsigned started = 0;
     if (!threads) {
@@ -263,7 +283,8 @@ void digits_draw(uint64_t seed, uint64_t first, size_t count, unsigned threads, 
     }
     if (threads > THREADS_MAX) threads = THREADS_MAX;
     /* This thread draws too; one that cannot be started is only missed. */
-    while (started + 1 < threads && started * BLOCK < count && !pthread_create(&ids[started], NULL, draw_blocks, &work))
+    while (started + 1 < threads && started * BLOCK < count &&
+           !pthread_create(&ids[started], NULL, draw_blocks, &work))
         started++;
     draw_blocks(&work);
     for (unsigned i = 0; i < started; i++) pthread_join(ids[i], NULL);

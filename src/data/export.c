@@ -14,7 +14,8 @@ static void put32(uint8_t out[4], uint32_t value)
     for (int i = 0; i < 4; i++) out[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
-static int gzip_out(FILE *stream, const void *header, size_t header_size, const void *bytes, size_t size)
+static int gzip_out(FILE *stream, const void *header, size_t header_size, const void *bytes,
+                    size_t size)
 {
     int descriptor = dup(fileno(stream));
     gzFile zipped = descriptor < 0 ? NULL : gzdopen(descriptor, "wb6");
@@ -22,12 +23,13 @@ static int gzip_out(FILE *stream, const void *header, size_t header_size, const 
         if (descriptor >= 0) close(descriptor);
         return -1;
     }
-    bool good = gzwrite(zipped, header, (unsigned)header_size) == (int)header_size && gzfwrite(bytes, 1, size, zipped) == size;
+    bool good = gzwrite(zipped, header, (unsigned)header_size) == (int)header_size &&
+                gzfwrite(bytes, 1, size, zipped) == size;
     return gzclose(zipped) == Z_OK && good ? 0 : -1;
 }
 
-static int write_idx(const char *folder, const char *name, const void *header, size_t header_size, const void *bytes, size_t size,
-                     struct error *error)
+static int write_idx(const char *folder, const char *name, const void *header, size_t header_size,
+                     const void *bytes, size_t size, struct error *error)
 {
     struct file_writer writer = {0};
     char *path;
@@ -45,8 +47,8 @@ out:
     return status;
 }
 
-static int write_split(const struct dataset *dataset, const struct split *split, const char *folder, const char *prefix,
-                       struct error *error)
+static int write_split(const struct dataset *dataset, const struct split *split, const char *folder,
+                       const char *prefix, struct error *error)
 {
     char name[64];
     uint8_t header[16];
@@ -55,7 +57,9 @@ static int write_split(const struct dataset *dataset, const struct split *split,
     put32(header + 8, dataset->rows);
     put32(header + 12, dataset->columns);
     snprintf(name, sizeof name, "%s-images-idx3-ubyte", prefix);
-    if (write_idx(folder, name, header, 16, split->pixels, split->count * dataset->rows * dataset->columns, error)) return -1;
+    if (write_idx(folder, name, header, 16, split->pixels,
+                  split->count * dataset->rows * dataset->columns, error))
+        return -1;
     put32(header, 2049);
     snprintf(name, sizeof name, "%s-labels-idx1-ubyte", prefix);
     return write_idx(folder, name, header, 8, split->labels, split->count, error);

@@ -11,7 +11,8 @@
 
 #define GLYPH_MAX_VALUES 48
 
-/* One way to write a digit: x, y pairs in a box 100 high (y downwards), joined by smooth curves, between marks. */
+/* One way to write a digit: x, y pairs in a box 100 high (y downwards), joined by smooth curves,
+ * between marks. */
 struct glyph {
     uint8_t digit;
     uint8_t weight; /* how often it is written so, among the ways of its digit */

@@ -11,10 +11,11 @@
 #include "base/file.h"
 #include "data/dataset_impl.h"
 
-#define IMAGES_MAGIC       2051u
-#define LABELS_MAGIC       2049u
-#define COMPRESSED_MAX     ((size_t)1 << 30)
-#define DEFLATE_BEST_RATIO 1032u /* zlib's technical notes: deflate never does better than 1032 : 1 */
+#define IMAGES_MAGIC   2051u
+#define LABELS_MAGIC   2049u
+#define COMPRESSED_MAX ((size_t)1 << 30)
+/* zlib's technical notes: deflate never does better than 1032 : 1 */
+#define DEFLATE_BEST_RATIO 1032u
 
 /* A file's content as one stream of bytes, decompressed if need be. */
 struct source {
@@ -39,8 +40,10 @@ static int source_open(const char *path, struct source *source, struct error *er
     *source = (struct source){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     struct stat info;
     uint8_t head[2];
-    if (source->fd < 0 || fstat(source->fd, &info)) return error_set_errno(error, errno, "cannot read %s", path);
-    if (!S_ISREG(info.st_mode)) return error_set(error, ERROR_INPUT, "%s is not a regular file: name a file", path);
+    if (source->fd < 0 || fstat(source->fd, &info))
+        return error_set_errno(error, errno, "cannot read %s", path);
+    if (!S_ISREG(info.st_mode))
+        return error_set(error, ERROR_INPUT, "%s is not a regular file: name a file", path);
     source->file_size = (uint64_t)info.st_size;
     if (pread(source->fd, head, 2, 0) != 2 || head[0] != 0x1f || head[1] != 0x8b) return 0;
     close(source->fd);
@@ -50,21 +53,24 @@ static int source_open(const char *path, struct source *source, struct error *er
     source->file_size = size;
     source->inflater.next_in = (Bytef *)source->compressed;
     source->inflater.avail_in = (uInt)size;
-    if (inflateInit2(&source->inflater, 15 + 16) != Z_OK) return error_set_memory(error, "a gzip reader");
+    if (inflateInit2(&source->inflater, 15 + 16) != Z_OK)
+        return error_set_memory(error, "a gzip reader");
     source->inflating = true;
     return 0;
 }
 
 static int source_cut_short(const struct source *source, struct error *error)
 {
-    return error_set(error, ERROR_INPUT, "%s is cut short (it ends after %llu bytes%s): copy or fetch it again",
-                     source->path, (unsigned long long)source->position, source->fd < 0 ? " of decompressed data" : "");
+    return error_set(error, ERROR_INPUT,
+                     "%s is cut short (it ends after %llu bytes%s): copy or fetch it again",
+                     source->path, (unsigned long long)source->position,
+                     source->fd < 0 ? " of decompressed data" : "");
 }
 
 static int source_damaged(const struct source *source, struct error *error)
 {
-    return error_set(error, ERROR_INPUT, "%s is damaged (gzip: %s): copy or fetch it again", source->path,
-                     source->inflater.msg ? source->inflater.msg : "bad data");
+    return error_set(error, ERROR_INPUT, "%s is damaged (gzip: %s): copy or fetch it again",
+                     source->path, source->inflater.msg ? source->inflater.msg : "bad data");
 }
 
 static int source_inflate(struct source *source, uint8_t *out, size_t count, struct error *error)
@@ -84,7 +90,8 @@ static int source_inflate(struct source *source, uint8_t *out, size_t count, str
         } else if (result == Z_BUF_ERROR || (result == Z_OK && got == 0)) {
             return source_cut_short(source, error);
         } else if (result != Z_OK) {
-            return result == Z_MEM_ERROR ? error_set_memory(error, "a gzip reader") : source_damaged(source, error);
+            return result == Z_MEM_ERROR ? error_set_memory(error, "a gzip reader")
+                                         : source_damaged(source, error);
         }
     }
     return 0;
@@ -121,16 +128,18 @@ static int source_expect_end(struct source *source, struct error *error)
             inflater->avail_out = 1;
             int result = inflate(inflater, Z_NO_FLUSH);
             if (inflater->avail_out == 0)
-                return error_set(error, ERROR_INPUT,
-                                 "%s holds more than its header says (%llu bytes): it is mislabelled", source->path,
-                                 (unsigned long long)source->position);
+                return error_set(
+                    error, ERROR_INPUT,
+                    "%s holds more than its header says (%llu bytes): it is mislabelled",
+                    source->path, (unsigned long long)source->position);
             if (result == Z_BUF_ERROR || result == Z_OK) return source_cut_short(source, error);
             if (result != Z_STREAM_END) return source_damaged(source, error);
         }
         extra = inflater->avail_in;
     }
     if (extra)
-        return error_set(error, ERROR_INPUT, "%s has %llu bytes after its end: copy or fetch it again", source->path,
+        return error_set(error, ERROR_INPUT,
+                         "%s has %llu bytes after its end: copy or fetch it again", source->path,
                          (unsigned long long)extra);
     return 0;
 }
@@ -147,8 +156,10 @@ static int source_check_room(const struct source *source, uint64_t body, struct 
     if (source->fd < 0) had *= DEFLATE_BEST_RATIO;
     if (body <= had) return 0;
     return error_set(error, ERROR_INPUT,
-                     "%s is cut short (its header promises %llu bytes, the file has %s%llu): copy or fetch it again",
-                     source->path, (unsigned long long)body, source->fd < 0 ? "at most " : "", (unsigned long long)had);
+                     "%s is cut short (its header promises %llu bytes, the file has %s%llu): copy "
+                     "or fetch it again",
+                     source->path, (unsigned long long)body, source->fd < 0 ? "at most " : "",
+                     (unsigned long long)had);
 }
 
 static int check_magic(const char *path, uint32_t magic, uint32_t wanted, struct error *error)
@@ -156,9 +167,11 @@ static int check_magic(const char *path, uint32_t magic, uint32_t wanted, struct
     if (magic == wanted) return 0;
     const char *kind = wanted == IMAGES_MAGIC ? "images" : "labels";
     if (magic == IMAGES_MAGIC || magic == LABELS_MAGIC)
-        return error_set(error, ERROR_INPUT, "%s holds %s where %s belong (magic number %u, not %u): swap the files",
+        return error_set(error, ERROR_INPUT,
+                         "%s holds %s where %s belong (magic number %u, not %u): swap the files",
                          path, magic == IMAGES_MAGIC ? "images" : "labels", kind, magic, wanted);
-    return error_set(error, ERROR_INPUT, "%s is no IDX file of %s (magic number %u, not %u): give another file", path,
+    return error_set(error, ERROR_INPUT,
+                     "%s is no IDX file of %s (magic number %u, not %u): give another file", path,
                      kind, magic, wanted);
 }
 
@@ -172,7 +185,8 @@ int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, st
     if (source_read(&source, head, 4, error)) goto out;
     if (check_magic(path, big_endian(head), IMAGES_MAGIC, error)) goto out;
     if (source_read(&source, head + 4, 12, error)) goto out;
-    uint32_t count = big_endian(head + 4), rows = big_endian(head + 8), columns = big_endian(head + 12);
+    uint32_t count = big_endian(head + 4), rows = big_endian(head + 8),
+             columns = big_endian(head + 12);
     if (dataset_check_size(path, rows, columns, count, error)) goto out;
     size_t image = (size_t)rows * columns;
     if (source_check_room(&source, (uint64_t)count * image, error)) goto out;

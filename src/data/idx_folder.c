@@ -1,4 +1,5 @@
-/* Finding and pairing IDX files: a folder with the usual four, or one images file and its companions. */
+/* Finding and pairing IDX files: a folder with the usual four, or one images file and its
+ * companions. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static void *pair_read(void *argument)
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): pair_free() has it all */
     if (idx_read_images(pair->images, pair->limit, &pair->read_images, &pair->error)) return NULL;
     if (pair->read_images.count != pair->read_labels.count) {
-        error_set(&pair->error, ERROR_INPUT, "%s has %u images but %s has %u labels: they are not a pair", pair->images,
+        error_set(&pair->error, ERROR_INPUT,
+                  "%s has %u images but %s has %u labels: they are not a pair", pair->images,
                   pair->read_images.count, pair->labels, pair->read_labels.count);
         return NULL;
     }
@@ -58,9 +60,10 @@ static int read_pairs(struct pair *train, struct pair *test, struct error *error
     }
     const struct idx_images *a = &train->read_images, *b = &test->read_images;
     if (test->images && (a->rows != b->rows || a->columns != b->columns))
-        return error_set(error, ERROR_INPUT,
-                         "%s has images of %u x %u pixels but %s of %u x %u: both splits must be of one size",
-                         test->images, b->rows, b->columns, train->images, a->rows, a->columns);
+        return error_set(
+            error, ERROR_INPUT,
+            "%s has images of %u x %u pixels but %s of %u x %u: both splits must be of one size",
+            test->images, b->rows, b->columns, train->images, a->rows, a->columns);
     return 0;
 }
 
@@ -73,7 +76,8 @@ static void take_split(struct pair *pair, struct split *split)
     pair->read_labels.labels = NULL;
 }
 
-static int read_into(struct pair *train, struct pair *test, struct dataset *dataset, struct error *error)
+static int read_into(struct pair *train, struct pair *test, struct dataset *dataset,
+                     struct error *error)
 {
     /* Without a test file the last part of the training file is split off, which needs it whole. */
     if (!test->images) train->limit = 0;
@@ -96,7 +100,8 @@ static char *find_part(const char *folder, const char *prefix, int part)
     for (size_t s = 0; s < 2; s++) {
         for (size_t e = 0; e < 2; e++) {
             char *path;
-            if (asprintf(&path, "%s/%s-%s%s", folder, prefix, spellings[s][part], endings[e]) < 0) return NULL;
+            if (asprintf(&path, "%s/%s-%s%s", folder, prefix, spellings[s][part], endings[e]) < 0)
+                return NULL;
             if (file_exists(path)) return path;
             free(path);
         }
@@ -111,7 +116,8 @@ bool dataset_folder_has_idx(const char *folder)
     return images != NULL;
 }
 
-int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *dataset, struct error *error)
+int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *dataset,
+                            struct error *error)
 {
     int status = -1;
     struct pair train = {.limit = limit}, test = {.limit = limit};
@@ -124,13 +130,13 @@ int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *
         test.labels = find_part(folder, "test", 1);
     }
     if (!train.images || !train.labels) {
-        error_set(error, ERROR_NOT_FOUND, "%s lacks train-%s (plain or .gz): put the file there", folder,
-                  spellings[0][train.images ? 1 : 0]);
+        error_set(error, ERROR_NOT_FOUND, "%s lacks train-%s (plain or .gz): put the file there",
+                  folder, spellings[0][train.images ? 1 : 0]);
         goto out;
     }
     if (!test.images != !test.labels) {
-        error_set(error, ERROR_NOT_FOUND, "%s lacks t10k-%s (plain or .gz): put the file there", folder,
-                  spellings[0][test.images ? 1 : 0]);
+        error_set(error, ERROR_NOT_FOUND, "%s lacks t10k-%s (plain or .gz): put the file there",
+                  folder, spellings[0][test.images ? 1 : 0]);
         goto out;
     }
     status = read_into(&train, &test, dataset, error);
@@ -140,14 +146,16 @@ out:
     return status;
 }
 
-/* `path` with its file name's first `from` replaced by `to`, malloc'd; NULL if it is not in the name. */
+/* `path` with its file name's first `from` replaced by `to`, malloc'd; NULL if it is not in the
+ * name. */
 static char *with_replaced(const char *path, const char *from, const char *to)
 {
     const char *base = path_base(path);
     const char *place = strstr(base, from);
     char *result;
     if (!place) return NULL;
-    if (asprintf(&result, "%.*s%s%s", (int)(place - path), path, to, place + strlen(from)) < 0) return NULL;
+    if (asprintf(&result, "%.*s%s%s", (int)(place - path), path, to, place + strlen(from)) < 0)
+        return NULL;
     return result;
 }
 
@@ -171,7 +179,8 @@ static char *labels_beside(const char *images)
     return NULL;
 }
 
-int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *dataset, struct error *error)
+int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *dataset,
+                          struct error *error)
 {
     static const char *const test_names[] = {"t10k", "test"};
     int status = -1;
@@ -181,11 +190,11 @@ int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *da
     if (!train.images || !train.labels) {
         /* A file of another kind is better told so. */
         if (idx_read_images(images, 1, &train.read_images, error)) goto out;
-        error_set(
-            error, ERROR_NOT_FOUND,
-            "%s has no labels beside it: put them in the same folder, with \"labels\" and \"idx1\" in the name for "
-            "\"images\" and \"idx3\"",
-            images);
+        error_set(error, ERROR_NOT_FOUND,
+                  "%s has no labels beside it: put them in the same folder, with \"labels\" and "
+                  "\"idx1\" in the name for "
+                  "\"images\" and \"idx3\"",
+                  images);
         goto out;
     }
     for (size_t i = 0; i < 2 && !test.images; i++) {

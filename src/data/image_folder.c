@@ -62,7 +62,8 @@ static void classes_free(struct classes *classes)
 static int add_class(struct classes *classes, char *folder, struct error *error)
 {
     if (classes->count == DATASET_MAX_CLASSES) {
-        error_set(error, ERROR_INPUT, "%s is one class too many: the most is %d", folder, DATASET_MAX_CLASSES);
+        error_set(error, ERROR_INPUT, "%s is one class too many: the most is %d", folder,
+                  DATASET_MAX_CLASSES);
         free(folder);
         return -1;
     }
@@ -94,14 +95,15 @@ static int find_classes(const char *root, struct classes *classes, struct error 
     names_free(&names);
     if (!status && !classes->total)
         status = error_set(error, ERROR_INPUT,
-                           "%s holds no data set: it needs IDX files (train-images-idx3-ubyte and so on), a train.csv, "
+                           "%s holds no data set: it needs IDX files (train-images-idx3-ubyte and "
+                           "so on), a train.csv, "
                            "or one folder a class with PNG pictures",
                            root);
     return status;
 }
 
-static int add_picture(const char *path, struct dataset *dataset, struct split *split, size_t total, uint8_t label,
-                       struct error *error)
+static int add_picture(const char *path, struct dataset *dataset, struct split *split, size_t total,
+                       uint8_t label, struct error *error)
 {
     struct picture picture;
     if (picture_read_png(path, &picture, error)) return -1;
@@ -112,9 +114,10 @@ static int add_picture(const char *path, struct dataset *dataset, struct split *
         dataset->columns = picture.width;
     }
     if (picture.height != dataset->rows || picture.width != dataset->columns)
-        status = error_set(error, ERROR_INPUT,
-                           "%s is %u x %u pixels, the pictures before it %u x %u: all must be of one size", path,
-                           picture.height, picture.width, dataset->rows, dataset->columns);
+        status = error_set(
+            error, ERROR_INPUT,
+            "%s is %u x %u pixels, the pictures before it %u x %u: all must be of one size", path,
+            picture.height, picture.width, dataset->rows, dataset->columns);
     else if (!split->pixels)
         status = dataset_check_size(path, dataset->rows, dataset->columns, total, error);
     if (!status && !split->pixels) {
@@ -129,7 +132,8 @@ static int add_picture(const char *path, struct dataset *dataset, struct split *
     return status;
 }
 
-/* Reads the classes in turn, one picture of each, so that the first N of a split hold all classes. */
+/* Reads the classes in turn, one picture of each, so that the first N of a split hold all classes.
+ */
 static int read_split(const struct classes *classes, const uint8_t *labels, struct dataset *dataset,
                       struct split *split, struct error *error)
 {
@@ -149,15 +153,17 @@ static int read_split(const struct classes *classes, const uint8_t *labels, stru
 }
 
 /* The test classes' places among the training classes, by name. */
-static int match_classes(const struct classes *train, const struct classes *test, uint8_t *labels, struct error *error)
+static int match_classes(const struct classes *train, const struct classes *test, uint8_t *labels,
+                         struct error *error)
 {
     for (uint32_t t = 0; t < test->count; t++) {
         uint32_t c = 0;
         while (c < train->count && strcmp(train->names[c], test->names[t]) != 0) c++;
         if (c == train->count)
-            return error_set(error, ERROR_INPUT,
-                             "%s has no class of that name in the training pictures: add or rename it",
-                             test->folders[t]);
+            return error_set(
+                error, ERROR_INPUT,
+                "%s has no class of that name in the training pictures: add or rename it",
+                test->folders[t]);
         labels[t] = (uint8_t)c;
     }
     return 0;
@@ -176,11 +182,13 @@ static char *find_folder(const char *folder, const char *const *names)
 
 int dataset_read_image_folder(const char *folder, struct dataset *dataset, struct error *error)
 {
-    static const char *const train_names[] = {"train", "training", NULL}, *const test_names[] = {"test", "testing",
-                                                                                                 NULL};
+    static const char *const train_names[] = {"train", "training", NULL}, *const test_names[] = {
+                                                                              "test", "testing",
+                                                                              NULL};
     int status = -1;
     uint8_t labels[DATASET_MAX_CLASSES];
-    char *train_folder = find_folder(folder, train_names), *test_folder = find_folder(folder, test_names);
+    char *train_folder = find_folder(folder, train_names),
+         *test_folder = find_folder(folder, test_names);
     struct classes *train = calloc(1, sizeof *train), *test = calloc(1, sizeof *test);
     if (!train || !test) {
         error_set_memory(error, "the classes");

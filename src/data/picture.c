@@ -51,13 +51,14 @@ int picture_read_png(const char *path, struct picture *out, struct error *error)
     png_image image = {.version = PNG_IMAGE_VERSION};
     if (file_read(path, PNG_FILE_MAX, &file, &size, error)) return -1;
     if (!png_image_begin_read_from_memory(&image, file, size)) {
-        error_set(error, ERROR_INPUT, "%s is no readable PNG picture (%s): give a PNG", path, image.message);
+        error_set(error, ERROR_INPUT, "%s is no readable PNG picture (%s): give a PNG", path,
+                  image.message);
         goto out;
     }
     size_t count = (size_t)image.width * image.height;
     if (count < 1 || count > PICTURE_MAX_PIXELS) {
-        error_set(error, ERROR_INPUT, "%s is too large: %u x %u pixels, the most is 4096 x 4096", path, image.width,
-                  image.height);
+        error_set(error, ERROR_INPUT, "%s is too large: %u x %u pixels, the most is 4096 x 4096",
+                  path, image.width, image.height);
         goto out;
     }
     rgba = calloc(count, 4);
@@ -68,7 +69,8 @@ int picture_read_png(const char *path, struct picture *out, struct error *error)
     }
     image.format = PNG_FORMAT_RGBA;
     if (!png_image_finish_read(&image, NULL, rgba, 0, NULL)) {
-        error_set(error, ERROR_INPUT, "%s is a damaged PNG picture (%s): give another", path, image.message);
+        error_set(error, ERROR_INPUT, "%s is a damaged PNG picture (%s): give another", path,
+                  image.message);
         goto out;
     }
     make_grey(rgba, count, grey);
@@ -83,10 +85,12 @@ out:
     return status;
 }
 
-int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uint32_t height, struct error *error)
+int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uint32_t height,
+                      struct error *error)
 {
     struct file_writer writer;
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_GRAY};
+    png_image image = {
+        .version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_GRAY};
     if (file_create(path, &writer, error)) return -1;
     if (!png_image_write_to_stdio(&image, writer.stream, 0, grey, 0, NULL)) {
         file_abort(&writer);
@@ -106,7 +110,8 @@ static uint32_t border_level(const uint8_t *grey, uint32_t width, uint32_t heigh
     return (uint32_t)(sum / count);
 }
 
-/* Ink of every pixel: 0 at the background's level, 255 at the strongest ink. False when there is none. */
+/* Ink of every pixel: 0 at the background's level, 255 at the strongest ink. False when there is
+ * none. */
 static bool find_ink(const uint8_t *grey, size_t count, uint32_t background, uint8_t *ink)
 {
     int32_t strongest = 0, sign = background > 127 ? -1 : 1;
@@ -143,7 +148,8 @@ static struct box ink_box(const uint8_t *ink, uint32_t width, uint32_t height)
 }
 
 /* The mean of the ink over a rectangle with fractional sides, in source pixels. */
-static double mean_over(const uint8_t *ink, uint32_t width, double left, double top, double right, double bottom)
+static double mean_over(const uint8_t *ink, uint32_t width, double left, double top, double right,
+                        double bottom)
 {
     double sum = 0;
     for (uint32_t y = (uint32_t)top; y < bottom; y++) {
@@ -159,8 +165,8 @@ static double mean_over(const uint8_t *ink, uint32_t width, double left, double 
 }
 
 /* Area-averages `box` into small[height, width], its strongest ink again at 255. */
-static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, uint32_t width, uint32_t height,
-                   uint8_t *small)
+static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, uint32_t width,
+                   uint32_t height, uint8_t *small)
 {
     double step_x = (double)box.width / width, step_y = (double)box.height / height, strongest = 1;
     for (int pass = 0; pass < 2; pass++) {
@@ -168,16 +174,18 @@ static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, ui
             for (uint32_t x = 0; x < width; x++) {
                 double right = x + 1 < width ? (x + 1) * step_x : box.width;
                 double bottom = y + 1 < height ? (y + 1) * step_y : box.height;
-                double mean = mean_over(ink, source_width, box.left + x * step_x, box.top + y * step_y,
-                                        box.left + right, box.top + bottom);
+                double mean = mean_over(ink, source_width, box.left + x * step_x,
+                                        box.top + y * step_y, box.left + right, box.top + bottom);
                 if (pass == 0 && mean > strongest) strongest = mean;
-                if (pass == 1) small[(size_t)y * width + x] = (uint8_t)(mean * 255 / strongest + 0.5);
+                if (pass == 1)
+                    small[(size_t)y * width + x] = (uint8_t)(mean * 255 / strongest + 0.5);
             }
         }
     }
 }
 
-/* Where to put something `size` long with its centre of mass at `middle`: the mass comes into the pixel right of the
+/* Where to put something `size` long with its centre of mass at `middle`: the mass comes into the
+ * pixel right of the
  * middle, 14 to 15 of 28, where it is in every picture of MNIST (measured). */
 static uint32_t place(double middle, uint32_t size, uint32_t side)
 {
@@ -189,7 +197,8 @@ static uint32_t place(double middle, uint32_t size, uint32_t side)
 }
 
 /* `small` into the middle, by mass, of the zeroed out[rows, columns]. */
-static void centre(const uint8_t *small, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns, uint8_t *out)
+static void centre(const uint8_t *small, uint32_t width, uint32_t height, uint32_t rows,
+                   uint32_t columns, uint8_t *out)
 {
     double mass = 0, mass_x = 0, mass_y = 0;
     for (uint32_t y = 0; y < height; y++) {
@@ -210,15 +219,17 @@ static uint32_t at_least_one(double value)
     return value < 1.5 ? 1 : (uint32_t)(value + 0.5);
 }
 
-int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows, uint32_t columns,
-                      uint8_t *out, struct error *error)
+int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+                      uint32_t columns, uint8_t *out, struct error *error)
 {
     size_t count = (size_t)width * height;
     if (count < 1 || count > PICTURE_MAX_PIXELS)
-        return error_set(error, ERROR_INPUT, "a picture of %u x %u pixels: each side must be 1 to 4096", width, height);
+        return error_set(error, ERROR_INPUT,
+                         "a picture of %u x %u pixels: each side must be 1 to 4096", width, height);
     uint32_t background = border_level(grey, width, height);
     if (width == columns && height == rows) {
-        for (size_t i = 0; i < count; i++) out[i] = background > 127 ? (uint8_t)(255 - grey[i]) : grey[i];
+        for (size_t i = 0; i < count; i++)
+            out[i] = background > 127 ? (uint8_t)(255 - grey[i]) : grey[i];
         return 0;
     }
     int status = -1;
@@ -232,9 +243,11 @@ int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint
         goto out;
     }
     struct box box = ink_box(ink, width, height);
-    double by_width = columns * (20.0 / 28) / box.width, by_height = rows * (20.0 / 28) / box.height;
+    double by_width = columns * (20.0 / 28) / box.width,
+           by_height = rows * (20.0 / 28) / box.height;
     double scale = by_width < by_height ? by_width : by_height;
-    uint32_t small_width = at_least_one(box.width * scale), small_height = at_least_one(box.height * scale);
+    uint32_t small_width = at_least_one(box.width * scale),
+             small_height = at_least_one(box.height * scale);
     shrink(ink, width, box, small_width, small_height, small);
     memset(out, 0, (size_t)rows * columns);
     centre(small, small_width, small_height, rows, columns, out);
@@ -245,11 +258,13 @@ out:
     return status;
 }
 
-int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint8_t *out, struct error *error)
+int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint8_t *out,
+                       struct error *error)
 {
     struct picture picture;
     if (picture_read_png(path, &picture, error)) return -1;
-    int status = picture_normalise(picture.grey, picture.width, picture.height, rows, columns, out, error);
+    int status = picture_normalise(picture.grey, picture.width, picture.height, rows, columns, out,
+                                   error);
     if (status) error_prefix(error, "%s", path);
     picture_free(&picture);
     return status;

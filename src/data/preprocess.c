@@ -26,16 +26,20 @@ const double *preprocess_table_f64(void)
     return table_f64;
 }
 
-/* Two products and a sum are quicker than a division. 1/255 is split in two: HIGH, of so few bits that a pixel times it is
- * exact, and the rest; their sum is rounded once, and is the table's value for all 256 pixels (a test looks at each), with
+/* Two products and a sum are quicker than a division. 1/255 is split in two: HIGH, of so few bits
+ * that a pixel times it is
+ * exact, and the rest; their sum is rounded once, and is the table's value for all 256 pixels (a
+ * test looks at each), with
  * or without fused multiply-adds. */
 #define HIGH_F32 0x1.01p-8f
-#define LOW_F32 0x1.010102p-24f
+#define LOW_F32  0x1.010102p-24f
 #define HIGH_F64 0x1.01010101p-8
-#define LOW_F64 0x1.010101010101p-48
+#define LOW_F64  0x1.010101010101p-48
 
-/* clang 14 gives clones another name; the thread sanitizer cannot bear that one is chosen before it is set up itself. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
+/* clang 14 gives clones another name; the thread sanitizer cannot bear that one is chosen before
+ * it is set up itself. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__)
 #define WIDEST_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WIDEST_VECTORS
@@ -43,18 +47,21 @@ const double *preprocess_table_f64(void)
 
 /* A whole block at a time: that is what the compiler makes vectors of. */
 #define BLOCK 16
-#define CONVERT(type, high, low)                                                                     \
-    size_t i = 0;                                                                                    \
-    for (; i + BLOCK <= count; i += BLOCK)                                                           \
-        for (size_t k = 0; k < BLOCK; k++) out[i + k] = (type)pixels[i + k] * (high) + (type)pixels[i + k] * (low); \
+#define CONVERT(type, high, low)                                                     \
+    size_t i = 0;                                                                    \
+    for (; i + BLOCK <= count; i += BLOCK)                                           \
+        for (size_t k = 0; k < BLOCK; k++)                                           \
+            out[i + k] = (type)pixels[i + k] * (high) + (type)pixels[i + k] * (low); \
     for (; i < count; i++) out[i] = (type)pixels[i] * (high) + (type)pixels[i] * (low)
 
-WIDEST_VECTORS void preprocess_f32(const uint8_t *restrict pixels, size_t count, float *restrict out)
+WIDEST_VECTORS void preprocess_f32(const uint8_t *restrict pixels, size_t count,
+                                   float *restrict out)
 {
     CONVERT(float, HIGH_F32, LOW_F32);
 }
 
-WIDEST_VECTORS void preprocess_f64(const uint8_t *restrict pixels, size_t count, double *restrict out)
+WIDEST_VECTORS void preprocess_f64(const uint8_t *restrict pixels, size_t count,
+                                   double *restrict out)
 {
     CONVERT(double, HIGH_F64, LOW_F64);
 }

@@ -6,7 +6,8 @@
 
 #include "base/rng.h"
 
-void stats_measure(const struct dataset *dataset, const struct split *split, struct split_stats *out)
+void stats_measure(const struct dataset *dataset, const struct split *split,
+                   struct split_stats *out)
 {
     size_t pixels = split->count * dataset->rows * dataset->columns;
     *out = (struct split_stats){.smallest = 255};
@@ -26,7 +27,8 @@ void stats_measure(const struct dataset *dataset, const struct split *split, str
     out->std = sqrt((double)squares / (double)pixels - mean * mean) / 255;
 }
 
-int stats_mean_pictures(const struct dataset *dataset, const struct split *split, float *out, struct error *error)
+int stats_mean_pictures(const struct dataset *dataset, const struct split *split, float *out,
+                        struct error *error)
 {
     size_t image = (size_t)dataset->rows * dataset->columns, count[DATASET_MAX_CLASSES] = {0};
     uint64_t *sums = calloc(dataset->classes * image, sizeof *sums);
@@ -39,7 +41,8 @@ int stats_mean_pictures(const struct dataset *dataset, const struct split *split
     }
     for (size_t c = 0; c < dataset->classes; c++)
         for (size_t p = 0; p < image; p++)
-            out[c * image + p] = count[c] ? (float)((double)sums[c * image + p] / (double)count[c]) : 0.0f;
+            out[c * image + p] = count[c] ? (float)((double)sums[c * image + p] / (double)count[c])
+                                          : 0.0f;
     free(sums);
     return 0;
 }

@@ -26,8 +26,13 @@ int engine_need(const char *id, const struct engine_ops **out, struct error *err
     struct buffer ids;
     buffer_init(&ids, 256);
     for (size_t i = 0; i < engine_table_count; i++)
-        buffer_printf(&ids, "%s%s", i == 0 ? "" : i + 1 == engine_table_count ? " or " : ", ", engine_table[i]->id);
-    error_set(error, ERROR_USAGE, "unknown engine \"%.40s\": use %s", id, ids.data ? ids.data : "native");
+        buffer_printf(&ids, "%s%s",
+                      i == 0                        ? ""
+                      : i + 1 == engine_table_count ? " or "
+                                                    : ", ",
+                      engine_table[i]->id);
+    error_set(error, ERROR_USAGE, "unknown engine \"%.40s\": use %s", id,
+              ids.data ? ids.data : "native");
     buffer_free(&ids);
     return -1;
 }

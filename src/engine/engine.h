@@ -1,8 +1,12 @@
-/* The one interface to everything that can train. Adding an engine: a folder here and one line in engine.c's table.
+/* The one interface to everything that can train. Adding an engine: a folder here and one line in
+ * engine.c's table.
  *
- * An engine takes the studio's own parameters, samples by index and an order, so that all engines compute on the same
- * numbers. What differs between paradigms (a manual loop with autograd, a graph built once, fused kernels) stays inside
- * the engine's folder. An engine is used by one thread at a time; one process opens at most one engine (the frameworks
+ * An engine takes the studio's own parameters, samples by index and an order, so that all engines
+ * compute on the same
+ * numbers. What differs between paradigms (a manual loop with autograd, a graph built once, fused
+ * kernels) stays inside
+ * the engine's folder. An engine is used by one thread at a time; one process opens at most one
+ * engine (the frameworks
  * clash in one process). */
 #ifndef NNSTUDIO_ENGINE_ENGINE_H
 #define NNSTUDIO_ENGINE_ENGINE_H
@@ -22,10 +26,10 @@
 /* What is known about an engine without running it. */
 struct engine_probe {
     bool found;
-    char version[64];   /* "2.13.0"; the studio's own for native */
-    char path[1024];    /* the library that would be loaded; "" for native */
-    char detail[256];   /* native: the vector code chosen, "AVX-512"; torch: "stable ABI 2.13"; … */
-    char missing[512];  /* when not found: one line, what is missing and how to get it */
+    char version[64]; /* "2.13.0"; the studio's own for native */
+    char path[1024];  /* the library that would be loaded; "" for native */
+    char detail[256]; /* native: the vector code chosen, "AVX-512"; torch: "stable ABI 2.13"; … */
+    char missing[512]; /* when not found: one line, what is missing and how to get it */
     char devices[ENGINE_MAX_DEVICES][32]; /* "cpu", "cuda:0" */
     uint32_t device_count;
 };
@@ -35,8 +39,8 @@ struct engine_config {
     enum dtype dtype;
     struct optimizer optimizer;
     uint32_t batch_size;
-    uint32_t threads;       /* 1 or more */
-    const char *device;     /* one of the probe's devices; NULL: "cpu" */
+    uint32_t threads;   /* 1 or more */
+    const char *device; /* one of the probe's devices; NULL: "cpu" */
 };
 
 /* An open engine. Each engine's own struct starts with this one. */
@@ -45,8 +49,10 @@ struct engine {
     const struct engine_ops *ops;
 };
 
-/* Receives one tensor of a traced step: row-major, `rank` ≤ 4. Returns 0 to go on, -1 to end the trace as failed. */
-typedef int engine_trace_fn(void *context, const char *name, const size_t *shape, uint32_t rank, const double *values);
+/* Receives one tensor of a traced step: row-major, `rank` ≤ 4. Returns 0 to go on, -1 to end the
+ * trace as failed. */
+typedef int engine_trace_fn(void *context, const char *name, const size_t *shape, uint32_t rank,
+                            const double *values);
 
 struct engine_ops {
     const char *id;           /* "torch": the word on the command line and in files */
@@ -54,40 +60,53 @@ struct engine_ops {
     const char *model_format; /* the format its training writes: "pth" */
     const char *colour;       /* "#0f9d8f" */
 
-    /* Looks for the engine on disk without loading it (milliseconds). Never fails: a missing one says so in *out. */
+    /* Looks for the engine on disk without loading it (milliseconds). Never fails: a missing one
+     * says so in *out. */
     void (*probe)(struct engine_probe *out);
 
-    /* Loads the library and builds what training needs. `config` is copied. The parameters are zero, the optimizer's
+    /* Loads the library and builds what training needs. `config` is copied. The parameters are
+     * zero, the optimizer's
      * state fresh until they are set. On failure nothing is left behind. */
     int (*open)(const struct engine_config *config, struct engine **out, struct error *error);
 
-    /* The samples that train() and trace() index. `split` must outlive the engine; the engine may keep its own form. */
+    /* The samples that train() and trace() index. `split` must outlive the engine; the engine may
+     * keep its own form. */
     int (*attach)(struct engine *engine, const struct split *split, struct error *error);
 
     /* Values in the config's dtype and the studio's layout (net/parameters.h). */
-    int (*set_parameters)(struct engine *engine, const struct parameters *parameters, struct error *error);
-    int (*get_parameters)(struct engine *engine, struct parameters *parameters, struct error *error);
+    int (*set_parameters)(struct engine *engine, const struct parameters *parameters,
+                          struct error *error);
+    int (*get_parameters)(struct engine *engine, struct parameters *parameters,
+                          struct error *error);
     /* Slots and step count as net/optimizer.h says. */
-    int (*set_optimizer_state)(struct engine *engine, const struct optimizer_state *state, struct error *error);
-    int (*get_optimizer_state)(struct engine *engine, struct optimizer_state *state, struct error *error);
+    int (*set_optimizer_state)(struct engine *engine, const struct optimizer_state *state,
+                               struct error *error);
+    int (*get_optimizer_state)(struct engine *engine, struct optimizer_state *state,
+                               struct error *error);
 
-    /* Runs ceil(count / batch_size) consecutive training steps over the samples order[0 … count); the last batch may be
-     * short. Writes each step's mean loss (before its update) to losses[step], and, when `correct` is not NULL, how many
+    /* Runs ceil(count / batch_size) consecutive training steps over the samples order[0 … count);
+     * the last batch may be
+     * short. Writes each step's mean loss (before its update) to losses[step], and, when `correct`
+     * is not NULL, how many
      * samples of the batch the logits classified rightly (before the update) to correct[step]. */
-    int (*train)(struct engine *engine, const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                 struct error *error);
+    int (*train)(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                 uint32_t *correct, struct error *error);
 
-    /* Logits of `count` pictures (bytes, preprocessed as in training): logits[count, classes], as doubles. */
-    int (*forward)(struct engine *engine, const uint8_t *pixels, size_t count, double *logits, struct error *error);
+    /* Logits of `count` pictures (bytes, preprocessed as in training): logits[count, classes], as
+     * doubles. */
+    int (*forward)(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
+                   struct error *error);
 
-    /* One real training step over the batch order[0 … count), emitting its tensors in this order (L dense layers):
-     *   "input" [count, inputs]; for each hidden layer i from 1: "z{i}" (before the activation), "a{i}" (after);
+    /* One real training step over the batch order[0 … count), emitting its tensors in this order
+     * (L dense layers):
+     *   "input" [count, inputs]; for each hidden layer i from 1: "z{i}" (before the activation),
+     *   "a{i}" (after);
      *   "logits"; "probabilities" [count, classes]; "loss" [1];
      *   "grad/fc{i}.weight", "grad/fc{i}.bias" for every layer (without weight decay); then
      *   "new/fc{i}.weight", "new/fc{i}.bias" after the update.
      * All really computed by this engine. */
-    int (*trace)(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-                 struct error *error);
+    int (*trace)(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
+                 void *context, struct error *error);
 
     /* (optional) A new learning rate from the next step on; NULL when it is fixed at open. */
     int (*set_learning_rate)(struct engine *engine, double learning_rate, struct error *error);

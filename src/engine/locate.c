@@ -10,7 +10,8 @@
 #include "base/file.h"
 #include "base/path.h"
 
-/* How far above the running binary a project's .venv is looked for: BUILD/src/nnstudio and BUILD/tests/unit/test_x
+/* How far above the running binary a project's .venv is looked for: BUILD/src/nnstudio and
+ * BUILD/tests/unit/test_x
  * both reach the folder that holds BUILD. */
 #define LEVELS_ABOVE_BINARY 4
 
@@ -51,7 +52,8 @@ static bool try_python_folders(const struct search *search, const char *prefix, 
     for (int i = count - 1; i >= 0; i--) {
         const char *name = entries[i]->d_name;
         for (size_t k = 0; !found && strncmp(name, "python3", 7) == 0 && k < 2; k++)
-            if (snprintf(site, sizeof site, "%s/%s/%s", folder, name, packages[k]) < (int)sizeof site)
+            if (snprintf(site, sizeof site, "%s/%s/%s", folder, name, packages[k]) <
+                (int)sizeof site)
                 found = try_file(search, site, search->package_library);
         free(entries[i]);
     }
@@ -62,7 +64,9 @@ static bool try_python_folders(const struct search *search, const char *prefix, 
 /* A Python prefix: a virtual environment, a Conda environment, /usr. */
 static bool try_prefix(const struct search *search, const char *prefix)
 {
-    return prefix && prefix[0] && (try_python_folders(search, prefix, "lib") || try_python_folders(search, prefix, "lib64"));
+    return prefix && prefix[0] &&
+           (try_python_folders(search, prefix, "lib") ||
+            try_python_folders(search, prefix, "lib64"));
 }
 
 /* The variable's value: the library, the folder it lies in, or the folder of all packages. */
@@ -74,7 +78,8 @@ static bool try_named(const struct search *search, const char *place)
         search->out[0] = '\0';
         return false;
     }
-    return try_file(search, place, path_base(search->package_library)) || try_file(search, place, search->package_library);
+    return try_file(search, place, path_base(search->package_library)) ||
+           try_file(search, place, search->package_library);
 }
 
 static bool try_project(const struct search *search)
@@ -84,27 +89,33 @@ static bool try_project(const struct search *search)
     bool found = false;
     if (path_self(&folder, &ignored)) return try_prefix(search, ".venv");
     for (int level = 0; !found && level < LEVELS_ABOVE_BINARY && path_cut_last(folder); level++)
-        if (snprintf(venv, sizeof venv, "%s/.venv", folder) < (int)sizeof venv) found = try_prefix(search, venv);
+        if (snprintf(venv, sizeof venv, "%s/.venv", folder) < (int)sizeof venv)
+            found = try_prefix(search, venv);
     free(folder);
     return found || try_prefix(search, ".venv");
 }
 
-/* The prefix of the first python3 on PATH, as it is named there (a virtual environment) and as it really lies. */
+/* The prefix of the first python3 on PATH, as it is named there (a virtual environment) and as it
+ * really lies. */
 static bool try_python_on_path(const struct search *search)
 {
     const char *path = getenv("PATH");
     char program[PATH_MAX], real[PATH_MAX];
     while (path && *path) {
         size_t length = strcspn(path, ":");
-        if (length > 0 && snprintf(program, sizeof program, "%.*s/python3", (int)length, path) < (int)sizeof program &&
+        if (length > 0 &&
+            snprintf(program, sizeof program, "%.*s/python3", (int)length, path) <
+                (int)sizeof program &&
             file_exists(program)) {
             bool resolved = realpath(program, real) != NULL;
             bool named = path_cut_last(program);
             named = named && path_cut_last(program); /* bin, and the prefix */
             if (named && try_prefix(search, program)) return true;
             /* Debian keeps what pip installs for everybody in /usr/local. */
-            if (named && strcmp(program, "/usr") == 0 && try_prefix(search, "/usr/local")) return true;
-            return resolved && path_cut_last(real) && path_cut_last(real) && try_prefix(search, real);
+            if (named && strcmp(program, "/usr") == 0 && try_prefix(search, "/usr/local"))
+                return true;
+            return resolved && path_cut_last(real) && path_cut_last(real) &&
+                   try_prefix(search, real);
         }
         path += length;
         if (*path == ':') path++;
@@ -117,7 +128,8 @@ static bool try_user_site(const struct search *search)
 {
     const char *home = getenv("HOME");
     char prefix[PATH_MAX];
-    return home && home[0] && snprintf(prefix, sizeof prefix, "%s/.local", home) < (int)sizeof prefix &&
+    return home && home[0] &&
+           snprintf(prefix, sizeof prefix, "%s/.local", home) < (int)sizeof prefix &&
            try_prefix(search, prefix);
 }
 
@@ -130,7 +142,8 @@ int engine_locate(const char *package_library, const char *variable, char *out, 
     /* A person's own word is final: another library in its place would only puzzle. */
     if (named && named[0]) return try_named(&search, named) ? 0 : -1;
     bool found = try_project(&search) || try_prefix(&search, getenv("VIRTUAL_ENV")) ||
-                 try_prefix(&search, getenv("CONDA_PREFIX")) || try_user_site(&search) || try_python_on_path(&search);
+                 try_prefix(&search, getenv("CONDA_PREFIX")) || try_user_site(&search) ||
+                 try_python_on_path(&search);
     return found ? 0 : -1;
 }
 
@@ -139,11 +152,13 @@ static bool read_dist_info(const char *entry, const char *const *names, char *ou
 {
     static const char ending[] = ".dist-info";
     size_t length = strlen(entry);
-    if (length <= sizeof ending - 1 || strcmp(entry + length - (sizeof ending - 1), ending) != 0) return false;
+    if (length <= sizeof ending - 1 || strcmp(entry + length - (sizeof ending - 1), ending) != 0)
+        return false;
     length -= sizeof ending - 1;
     for (; *names; names++) {
         size_t name_length = strlen(*names);
-        if (length > name_length + 1 && strncmp(entry, *names, name_length) == 0 && entry[name_length] == '-') {
+        if (length > name_length + 1 && strncmp(entry, *names, name_length) == 0 &&
+            entry[name_length] == '-') {
             snprintf(out, size, "%.*s", (int)(length - name_length - 1), entry + name_length + 1);
             return true;
         }
@@ -155,8 +170,10 @@ void engine_package_version(const char *library, const char *package, char *out,
 {
     CHECK(size > 0);
     const char *own[] = {package, NULL};
-    static const char *const tensorflow[] = {"tensorflow", "tensorflow_cpu", "intel_tensorflow", "tensorflow_intel",
-                                             "tensorflow_rocm", "tensorflow_gpu", "tf_nightly", "tf_nightly_cpu", NULL};
+    static const char *const tensorflow[] = {
+        "tensorflow",       "tensorflow_cpu",  "intel_tensorflow",
+        "tensorflow_intel", "tensorflow_rocm", "tensorflow_gpu",
+        "tf_nightly",       "tf_nightly_cpu",  NULL};
     const char *const *names = strcmp(package, "tensorflow") == 0 ? tensorflow : own;
     char folder[PATH_MAX];
     out[0] = '\0';
@@ -166,7 +183,8 @@ void engine_package_version(const char *library, const char *package, char *out,
     for (int level = 0; !found && level < 4 && path_cut_last(folder); level++) {
         DIR *listing = opendir(folder);
         if (!listing) continue;
-        for (struct dirent *entry; !found && (entry = readdir(listing));) found = read_dist_info(entry->d_name, names, out, size);
+        for (struct dirent *entry; !found && (entry = readdir(listing));)
+            found = read_dist_info(entry->d_name, names, out, size);
         closedir(listing);
     }
 }

@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* The page shows a tab by its address; all of them are index.html. */
-static const char *const tabs[] = {"/", "/data", "/code", "/torch", "/tensorflow", "/native", "/showdown", "/runs", "/azure", "/system"};
+static const char *const tabs[] = {"/",       "/data",     "/code", "/torch", "/tensorflow",
+                                   "/native", "/showdown", "/runs", "/azure", "/system"};
 
 static bool is_tab(const char *path)
 {
@@ -42,12 +43,14 @@ void assets_reply(struct request *request, const char *path)
     /* Names in /assets/ carry a digest of their content. */
     bool lasting = strncmp(path, "/assets/", 8) == 0;
     request_add_header(request, "ETag", asset->etag);
-    request_add_header(request, "Cache-Control", lasting ? "public, max-age=31536000, immutable" : "no-cache");
+    request_add_header(request, "Cache-Control",
+                       lasting ? "public, max-age=31536000, immutable" : "no-cache");
     request_add_header(request, "Vary", "Accept-Encoding");
     if (unchanged(request, asset->etag)) {
         request_reply(request, 304, NULL, "", 0);
         return;
     }
     if (zip) request_add_header(request, "Content-Encoding", "gzip");
-    request_reply_static(request, 200, asset->type, zip ? asset->gzip : asset->plain, zip ? asset->gzip_size : asset->plain_size);
+    request_reply_static(request, 200, asset->type, zip ? asset->gzip : asset->plain,
+                         zip ? asset->gzip_size : asset->plain_size);
 }

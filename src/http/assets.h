@@ -8,12 +8,12 @@
 
 /* Made at build time from web/dist by embed.c; sorted by path. */
 struct asset {
-    const char *path;            /* "/index.html" */
-    const char *type;            /* media type */
-    const char *etag;            /* quoted: a digest of the content */
-    const unsigned char *plain;  /* NULL when only the compressed form is kept */
+    const char *path;           /* "/index.html" */
+    const char *type;           /* media type */
+    const char *etag;           /* quoted: a digest of the content */
+    const unsigned char *plain; /* NULL when only the compressed form is kept */
     size_t plain_size;
-    const unsigned char *gzip;   /* NULL when compression does not help */
+    const unsigned char *gzip; /* NULL when compression does not help */
     size_t gzip_size;
 };
 extern const struct asset assets[];

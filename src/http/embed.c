@@ -11,20 +11,29 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-#define FILES_MAX 256
+#define FILES_MAX     256
 #define FILE_SIZE_MAX (16 << 20)
 
 static const char placeholder[] =
     "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Neural Net Studio</title>\n"
-    "<h1>Neural Net Studio</h1>\n<p>The dashboard was not built into this program. Build it with <code>make</code>; "
-    "it needs Node.js.</p>\n<p>The server itself is running: see <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>\n</html>\n";
+    "<h1>Neural Net Studio</h1>\n<p>The dashboard was not built into this program. Build it with "
+    "<code>make</code>; "
+    "it needs Node.js.</p>\n<p>The server itself is running: see <a "
+    "href=\"/api/openapi.json\">/api/openapi.json</a>.</p>\n</html>\n";
 
 static const struct {
     const char *ending, *type;
 } types[] = {
-    {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-    {".svg", "image/svg+xml"}, {".png", "image/png"}, {".ico", "image/x-icon"}, {".json", "application/json"},
-    {".woff2", "font/woff2"}, {".txt", "text/plain; charset=utf-8"}, {".webmanifest", "application/manifest+json"},
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".svg", "image/svg+xml"},
+    {".png", "image/png"},
+    {".ico", "image/x-icon"},
+    {".json", "application/json"},
+    {".woff2", "font/woff2"},
+    {".txt", "text/plain; charset=utf-8"},
+    {".webmanifest", "application/manifest+json"},
 };
 
 static char *paths[FILES_MAX];
@@ -71,7 +80,8 @@ static unsigned char *compress_gzip(const unsigned char *bytes, size_t size, siz
     z_stream stream = {0};
     size_t room = size + size / 1000 + 128;
     unsigned char *out = malloc(room);
-    if (!out || deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK) die("cannot compress", "");
+    if (!out || deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK)
+        die("cannot compress", "");
     stream.next_in = (unsigned char *)(uintptr_t)bytes;
     stream.avail_in = (unsigned)size;
     stream.next_out = out;
@@ -82,7 +92,8 @@ static unsigned char *compress_gzip(const unsigned char *bytes, size_t size, siz
     return out;
 }
 
-static void write_array(FILE *out, const char *name, int index, const unsigned char *bytes, size_t size)
+static void write_array(FILE *out, const char *name, int index, const unsigned char *bytes,
+                        size_t size)
 {
     fprintf(out, "static const unsigned char %s_%d[] = {", name, index);
     for (size_t i = 0; i < size; i++) fprintf(out, i % 32 ? "%u," : "\n%u,", bytes[i]);
@@ -105,7 +116,8 @@ static uint64_t digest(const unsigned char *bytes, size_t size)
     return value;
 }
 
-static void write_asset(FILE *out, FILE *table, int index, const char *path, const unsigned char *bytes, size_t size)
+static void write_asset(FILE *out, FILE *table, int index, const char *path,
+                        const unsigned char *bytes, size_t size)
 {
     size_t zipped_size;
     unsigned char *zipped = compress_gzip(bytes, size, &zipped_size);
@@ -114,8 +126,10 @@ static void write_asset(FILE *out, FILE *table, int index, const char *path, con
     if (helps) write_array(out, "gzip", index, zipped, zipped_size);
     fprintf(table, "    {\"%s\", \"%s\", \"\\\"%016llx\\\"\", plain_%d, %zu, ", path, type_of(path),
             (unsigned long long)digest(bytes, size), index, size);
-    if (helps) fprintf(table, "gzip_%d, %zu},\n", index, zipped_size);
-    else fprintf(table, "NULL, 0},\n");
+    if (helps)
+        fprintf(table, "gzip_%d, %zu},\n", index, zipped_size);
+    else
+        fprintf(table, "NULL, 0},\n");
     free(zipped);
 }
 
@@ -158,9 +172,13 @@ int main(int argc, char **argv)
         free(paths[i]);
     }
     if (!path_count)
-        write_asset(out, table, 0, "/index.html", (const unsigned char *)placeholder, sizeof placeholder - 1);
+        write_asset(out, table, 0, "/index.html", (const unsigned char *)placeholder,
+                    sizeof placeholder - 1);
     if (fclose(table)) die("no memory for", argv[2]);
-    fprintf(out, "const struct asset assets[] = {\n%s};\nconst size_t asset_count = sizeof assets / sizeof assets[0];\n", text);
+    fprintf(out,
+            "const struct asset assets[] = {\n%s};\nconst size_t asset_count = sizeof assets / "
+            "sizeof assets[0];\n",
+            text);
     free(text);
     if (fclose(out)) die("cannot write", argv[2]);
     return 0;

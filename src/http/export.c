@@ -7,7 +7,8 @@
 
 static void write_comments(const json_t *run, struct buffer *out)
 {
-    static const char *const shown[] = {"id", "name", "engine", "engine_version", "state", "parameters", "settings", "tags"};
+    static const char *const shown[] = {"id",    "name",       "engine",   "engine_version",
+                                        "state", "parameters", "settings", "tags"};
     const json_t *epoch;
     size_t index;
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
@@ -44,13 +45,16 @@ int export_csv(struct store *store, const char *run, struct buffer *out, struct 
         json_decref(value);
         return -1;
     }
-    int64_t per_epoch = json_integer_value(json_object_get(json_object_get(value, "progress"), "steps_per_epoch"));
+    int64_t per_epoch = json_integer_value(
+        json_object_get(json_object_get(value, "progress"), "steps_per_epoch"));
     write_comments(value, out);
     buffer_append_text(out, "step,epoch,engine,seconds,loss\n");
     for (size_t i = 0; i < points.count; i++)
-        buffer_printf(out, "%llu,%llu,%s,%.9g,%.17g\n", (unsigned long long)points.step[i],
-                      (unsigned long long)(per_epoch > 0 ? points.step[i] / (uint64_t)per_epoch + 1 : 0),
-                      engine_at(json_object_get(value, "segments"), points.step[i]), points.seconds[i], points.loss[i]);
+        buffer_printf(
+            out, "%llu,%llu,%s,%.9g,%.17g\n", (unsigned long long)points.step[i],
+            (unsigned long long)(per_epoch > 0 ? points.step[i] / (uint64_t)per_epoch + 1 : 0),
+            engine_at(json_object_get(value, "segments"), points.step[i]), points.seconds[i],
+            points.loss[i]);
     points_free(&points);
     json_decref(value);
     return buffer_check(out, "the export", error);
@@ -70,11 +74,14 @@ int export_json(struct store *store, const char *run, struct buffer *out, struct
     /* A million steps as a tree of JSON would be large: they are written into the text. */
     if (text) buffer_append(out, text, strlen(text) - 1);
     buffer_append_text(out, ",\"points\":{\"step\":[");
-    for (size_t i = 0; i < points.count; i++) buffer_printf(out, i ? ",%llu" : "%llu", (unsigned long long)points.step[i]);
+    for (size_t i = 0; i < points.count; i++)
+        buffer_printf(out, i ? ",%llu" : "%llu", (unsigned long long)points.step[i]);
     buffer_append_text(out, "],\"seconds\":[");
-    for (size_t i = 0; i < points.count; i++) buffer_printf(out, i ? ",%.9g" : "%.9g", points.seconds[i]);
+    for (size_t i = 0; i < points.count; i++)
+        buffer_printf(out, i ? ",%.9g" : "%.9g", points.seconds[i]);
     buffer_append_text(out, "],\"loss\":[");
-    for (size_t i = 0; i < points.count; i++) buffer_printf(out, i ? ",%.17g" : "%.17g", points.loss[i]);
+    for (size_t i = 0; i < points.count; i++)
+        buffer_printf(out, i ? ",%.17g" : "%.17g", points.loss[i]);
     buffer_append_text(out, "]}}\n");
     points_free(&points);
     free(text);

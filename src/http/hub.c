@@ -8,18 +8,19 @@
 #include "base/js.h"
 #include "base/log.h"
 
-/* A reader with more than this waiting gets nothing new until it has caught up: then all at once, merged. */
-#define BACKLOG_MAX ((size_t)64 << 10)
+/* A reader with more than this waiting gets nothing new until it has caught up: then all at once,
+ * merged. */
+#define BACKLOG_MAX       ((size_t)64 << 10)
 #define HEARTBEAT_SECONDS 15.0
 /* Who is further behind than this reads everything anew: that is less than sending it. */
-#define STEPS_MAX 50000
-#define TEXT_MAX ((size_t)16 << 20)
+#define STEPS_MAX  50000
+#define TEXT_MAX   ((size_t)16 << 20)
 #define CACHE_SIZE 4
 
 struct listener {
     struct hub *hub;
     struct stream *stream;
-    int64_t sent;            /* id of the last event that this one was told */
+    int64_t sent; /* id of the last event that this one was told */
     double last_write;
     struct listener *next, **previous;
 };
@@ -28,7 +29,7 @@ struct hub {
     struct studio *studio;
     struct listener *listeners;
     size_t count;
-    int64_t last;            /* id of the newest event */
+    int64_t last; /* id of the newest event */
     struct shared_text *heartbeat;
     /* Texts made lately: most listeners stand at the same place. */
     struct {
@@ -36,17 +37,17 @@ struct hub {
         struct shared_text *text;
     } cache[CACHE_SIZE];
     int cache_next;
-    bool troubled;           /* the data base could not be read; said once */
+    bool troubled; /* the data base could not be read; said once */
 };
 
 /* --- what a stretch of events says --- */
 
 struct item {
-    char kind[12];          /* "": nothing is told */
+    char kind[12]; /* "": nothing is told */
     char run[64];
     char engine[32];
     int64_t first, count;
-    char *data;             /* owned; task only */
+    char *data; /* owned; task only */
 };
 struct digest {
     struct item *items;
@@ -77,12 +78,15 @@ static struct item *digest_add(struct digest *digest)
 static struct item *digest_last(struct digest *digest, const char *run, const char *kind)
 {
     for (size_t i = digest->count; i-- > 0;)
-        if (strcmp(digest->items[i].run, run) == 0 && strcmp(digest->items[i].kind, kind) == 0) return &digest->items[i];
+        if (strcmp(digest->items[i].run, run) == 0 && strcmp(digest->items[i].kind, kind) == 0)
+            return &digest->items[i];
     return NULL;
 }
 
-/* Steps that follow each other become one message. Of a run's states only the last is told, in its place: a message says
- * what a run is now, so an earlier one would say that it has finished before its last points are told. */
+/* Steps that follow each other become one message. Of a run's states only the last is told, in its
+ * place: a message says
+ * what a run is now, so an earlier one would say that it has finished before its last points are
+ * told. */
 static int digest_event(void *context, const struct store_event *event, struct error *error)
 {
     struct digest *digest = context;
@@ -90,7 +94,8 @@ static int digest_event(void *context, const struct store_event *event, struct e
     if (steps) {
         struct item *before = digest_last(digest, event->run, "steps");
         digest->steps += event->count;
-        if (before && before->first + before->count == event->first && strcmp(before->engine, event->data) == 0) {
+        if (before && before->first + before->count == event->first &&
+            strcmp(before->engine, event->data) == 0) {
             before->count += event->count;
             return 0;
         }
@@ -104,21 +109,25 @@ static int digest_event(void *context, const struct store_event *event, struct e
     memcpy(item->run, event->run, sizeof item->run);
     item->first = event->first;
     item->count = event->count;
-    if (steps) snprintf(item->engine, sizeof item->engine, "%s", event->data);
-    else if (event->data[0]) item->data = strdup(event->data);
+    if (steps)
+        snprintf(item->engine, sizeof item->engine, "%s", event->data);
+    else if (event->data[0])
+        item->data = strdup(event->data);
     return 0;
 }
 
-static int write_steps(struct store *store, const struct item *item, struct buffer *out, struct error *error)
+static int write_steps(struct store *store, const struct item *item, struct buffer *out,
+                       struct error *error)
 {
     struct points points;
     uint64_t last = (uint64_t)(item->first + item->count - 1);
     if (store_points(store, item->run, (uint64_t)item->first, last, 0, &points, error))
         return error->code == ERROR_NOT_FOUND ? 0 : -1;
     if (points.count) {
-        buffer_printf(out, "{\"run\":\"%s\",\"engine\":\"%s\",\"first_step\":%llu,\"losses\":[", item->run, item->engine,
-                      (unsigned long long)points.step[0]);
-        for (size_t i = 0; i < points.count; i++) buffer_printf(out, i ? ",%.17g" : "%.17g", points.loss[i]);
+        buffer_printf(out, "{\"run\":\"%s\",\"engine\":\"%s\",\"first_step\":%llu,\"losses\":[",
+                      item->run, item->engine, (unsigned long long)points.step[0]);
+        for (size_t i = 0; i < points.count; i++)
+            buffer_printf(out, i ? ",%.17g" : "%.17g", points.loss[i]);
         buffer_printf(out, "],\"seconds\":%.9g}", points.seconds[points.count - 1]);
     }
     points_free(&points);
@@ -135,7 +144,8 @@ static int write_json(json_t *value, struct buffer *out)
 }
 
 /* The data of a message; nothing when what it is about is gone. */
-static int write_data(struct store *store, const struct item *item, struct buffer *out, struct error *error)
+static int write_data(struct store *store, const struct item *item, struct buffer *out,
+                      struct error *error)
 {
     json_t *value = NULL;
     if (strcmp(item->kind, "steps") == 0) return write_steps(store, item, out, error);
@@ -144,25 +154,32 @@ static int write_data(struct store *store, const struct item *item, struct buffe
         return error->code == ERROR_NOT_FOUND ? 0 : -1;
     }
     if (strcmp(item->kind, "epoch") == 0)
-        return store_epoch_json(store, item->run, item->first, &value, error) ? -1 : write_json(value, out);
+        return store_epoch_json(store, item->run, item->first, &value, error)
+                   ? -1
+                   : write_json(value, out);
     if (strcmp(item->kind, "log") == 0)
-        return store_log_json(store, item->run, item->first, &value, error) ? -1 : write_json(value, out);
-    if (strcmp(item->kind, "removed") == 0) return write_json(json_pack("{s:s}", "run", item->run), out);
+        return store_log_json(store, item->run, item->first, &value, error)
+                   ? -1
+                   : write_json(value, out);
+    if (strcmp(item->kind, "removed") == 0)
+        return write_json(json_pack("{s:s}", "run", item->run), out);
     if (item->data) buffer_append_text(out, item->data);
     return 0;
 }
 
-/* All messages of a stretch carry the id from before it, the last one the id after it: a connection that breaks in
+/* All messages of a stretch carry the id from before it, the last one the id after it: a
+ * connection that breaks in
  * between gets the stretch again, and nothing is lost. */
-static int write_messages(struct store *store, const struct digest *digest, int64_t from, int64_t to, struct buffer *out,
-                          struct error *error)
+static int write_messages(struct store *store, const struct digest *digest, int64_t from,
+                          int64_t to, struct buffer *out, struct error *error)
 {
     struct buffer data;
     buffer_init(&data, TEXT_MAX);
     int status = 0;
     for (size_t i = 0; i < digest->count && !status; i++) {
         buffer_clear(&data);
-        status = write_data(store, &digest->items[i], &data, error) || buffer_check(&data, "a message", error);
+        status = write_data(store, &digest->items[i], &data, error) ||
+                 buffer_check(&data, "a message", error);
         if (status || !data.length) continue;
         if (out->length) buffer_printf(out, "id: %lld\n\n", (long long)from);
         buffer_printf(out, "event: %s\ndata: ", digest->items[i].kind);
@@ -174,7 +191,8 @@ static int write_messages(struct store *store, const struct digest *digest, int6
     return status ? -1 : buffer_check(out, "the stream", error);
 }
 
-static int render(struct hub *hub, int64_t from, int64_t to, struct buffer *out, struct error *error)
+static int render(struct hub *hub, int64_t from, int64_t to, struct buffer *out,
+                  struct error *error)
 {
     struct digest digest = {0};
     struct store *store = hub->studio->store;
@@ -193,11 +211,13 @@ out:
     return status;
 }
 
-/* The text that brings a listener from `from` to the newest event; NULL when there is trouble. A reference. */
+/* The text that brings a listener from `from` to the newest event; NULL when there is trouble. A
+ * reference. */
 static struct shared_text *text_since(struct hub *hub, int64_t from)
 {
     for (int i = 0; i < CACHE_SIZE; i++)
-        if (hub->cache[i].text && hub->cache[i].from == from && hub->cache[i].to == hub->last) return hub->cache[i].text;
+        if (hub->cache[i].text && hub->cache[i].from == from && hub->cache[i].to == hub->last)
+            return hub->cache[i].text;
     struct buffer out;
     struct error error;
     struct shared_text *text = NULL;
@@ -259,8 +279,11 @@ static void say_hello(struct hub *hub, struct listener *listener)
 {
     char when[32], text[256];
     clock_format_utc(clock_wall_ms(), when);
-    int length = snprintf(text, sizeof text, "retry: 1000\nid: %lld\nevent: hello\ndata: {\"version\":\"%s\",\"time\":%lld,\"last_id\":%lld}\n\n",
-                          (long long)listener->sent, NNSTUDIO_VERSION, (long long)clock_wall_ms(), (long long)hub->last);
+    int length = snprintf(text, sizeof text,
+                          "retry: 1000\nid: %lld\nevent: hello\ndata: "
+                          "{\"version\":\"%s\",\"time\":%lld,\"last_id\":%lld}\n\n",
+                          (long long)listener->sent, NNSTUDIO_VERSION, (long long)clock_wall_ms(),
+                          (long long)hub->last);
     struct shared_text *hello = shared_text_create(text, (size_t)length);
     if (!hello) return;
     stream_send(listener->stream, hello);
@@ -281,8 +304,11 @@ void hub_listen(struct hub *hub, struct call *call)
     char *end = NULL;
     long long id = since ? strtoll(since, &end, 10) : -1;
     bool usable = since && end != since && !*end && id >= 0;
-    *listener = (struct listener){.hub = hub, .sent = usable ? id : hub->last, .last_write = clock_monotonic(),
-                                  .next = hub->listeners, .previous = &hub->listeners};
+    *listener = (struct listener){.hub = hub,
+                                  .sent = usable ? id : hub->last,
+                                  .last_write = clock_monotonic(),
+                                  .next = hub->listeners,
+                                  .previous = &hub->listeners};
     if (hub->listeners) hub->listeners->previous = &listener->next;
     hub->listeners = listener;
     hub->count++;

@@ -1,4 +1,5 @@
-/* The stream of /api/events: follows the data base and tells every listener. What is sent was written before, by
+/* The stream of /api/events: follows the data base and tells every listener. What is sent was
+ * written before, by
  * whichever process. */
 #ifndef NNSTUDIO_HTTP_HUB_H
 #define NNSTUDIO_HTTP_HUB_H

@@ -38,7 +38,8 @@ int library_create(const char *home, struct library **out, struct error *error)
 
 static size_t bytes_of(const struct dataset *dataset)
 {
-    return (dataset->train.count + dataset->test.count) * ((size_t)dataset->rows * dataset->columns + 1);
+    return (dataset->train.count + dataset->test.count) *
+           ((size_t)dataset->rows * dataset->columns + 1);
 }
 
 static void give_up(struct place *place)
@@ -58,7 +59,8 @@ void library_destroy(struct library *library)
     free(library);
 }
 
-/* Closes the longest unused until what is idle fits, and one place is free. NULL when all are borrowed. */
+/* Closes the longest unused until what is idle fits, and one place is free. NULL when all are
+ * borrowed. */
 static struct place *make_room(struct library *library, size_t coming)
 {
     for (;;) {
@@ -88,11 +90,14 @@ int library_resolve(const char *home, const char *name, char **out, struct error
         if (file_exists(*out)) return 0;
         free(*out);
     }
-    return error_set(error, ERROR_NOT_FOUND, "there is no data set \"%.60s\": put yours into %s/data and name it as it is named there",
-                     name, home);
+    return error_set(
+        error, ERROR_NOT_FOUND,
+        "there is no data set \"%.60s\": put yours into %s/data and name it as it is named there",
+        name, home);
 }
 
-static int open_into(struct library *library, const char *name, const char *data_dir, struct place **out, struct error *error)
+static int open_into(struct library *library, const char *name, const char *data_dir,
+                     struct place **out, struct error *error)
 {
     const struct dataset_options options = {.data_dir = data_dir, .home = library->home};
     struct dataset *dataset;
@@ -100,9 +105,11 @@ static int open_into(struct library *library, const char *name, const char *data
     struct place *place = make_room(library, bytes_of(dataset));
     if (!place) {
         dataset_close(dataset);
-        return error_set(error, ERROR_UNAVAILABLE, "too many data sets are in use: try again in a moment");
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "too many data sets are in use: try again in a moment");
     }
-    *place = (struct place){.dataset = dataset, .name = strdup(name), .data_dir = data_dir ? strdup(data_dir) : NULL};
+    *place = (struct place){
+        .dataset = dataset, .name = strdup(name), .data_dir = data_dir ? strdup(data_dir) : NULL};
     if (!place->name || (data_dir && !place->data_dir)) {
         give_up(place);
         return error_set_memory(error, "a name");
@@ -114,10 +121,12 @@ static int open_into(struct library *library, const char *name, const char *data
 static bool is_for(const struct place *place, const char *name, const char *data_dir)
 {
     if (!place->dataset || strcmp(place->name, name) != 0) return false;
-    return data_dir && place->data_dir ? strcmp(data_dir, place->data_dir) == 0 : data_dir == place->data_dir;
+    return data_dir && place->data_dir ? strcmp(data_dir, place->data_dir) == 0
+                                       : data_dir == place->data_dir;
 }
 
-int library_borrow(struct library *library, const char *name, const char *data_dir, const struct dataset **out, struct error *error)
+int library_borrow(struct library *library, const char *name, const char *data_dir,
+                   const struct dataset **out, struct error *error)
 {
     int status = 0;
     struct place *found = NULL;

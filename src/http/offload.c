@@ -40,7 +40,8 @@ static void deliver(void *context)
 static struct task *take(struct offload *offload)
 {
     pthread_mutex_lock(&offload->mutex);
-    while (!offload->first && !offload->closing) pthread_cond_wait(&offload->changed, &offload->mutex);
+    while (!offload->first && !offload->closing)
+        pthread_cond_wait(&offload->changed, &offload->mutex);
     struct task *task = offload->closing ? NULL : offload->first;
     if (task) {
         offload->first = task->next;
@@ -112,7 +113,8 @@ void offload_destroy(struct offload *offload)
     free(offload);
 }
 
-int offload_run(struct offload *offload, work_fn *work, server_fn *done, void *context, struct error *error)
+int offload_run(struct offload *offload, work_fn *work, server_fn *done, void *context,
+                struct error *error)
 {
     struct task *task = calloc(1, sizeof *task);
     if (!task) return error_set_memory(error, "a task");
@@ -128,7 +130,8 @@ int offload_run(struct offload *offload, work_fn *work, server_fn *done, void *c
     pthread_mutex_unlock(&offload->mutex);
     if (!full) return 0;
     free(task);
-    return error_set(error, ERROR_UNAVAILABLE, "the studio has too much to do just now: try again in a moment");
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "the studio has too much to do just now: try again in a moment");
 }
 
 /* --- calls answered by a thread --- */
@@ -146,7 +149,9 @@ static void compute_work(struct store *store, void *context)
 {
     struct computation *computation = context;
     json_t *value = NULL;
-    if (computation->compute(computation->studio, store, computation->context, &value, &computation->error)) return;
+    if (computation->compute(computation->studio, store, computation->context, &value,
+                             &computation->error))
+        return;
     computation->text = value ? js_dump(value) : NULL;
     json_decref(value);
     if (!computation->text) error_set_memory(&computation->error, "the answer");
@@ -155,8 +160,11 @@ static void compute_work(struct store *store, void *context)
 static void compute_done(void *context)
 {
     struct computation *computation = context;
-    if (computation->text) call_reply_text(computation->call, call_route(computation->call)->status, computation->text);
-    else call_fail(computation->call, &computation->error);
+    if (computation->text)
+        call_reply_text(computation->call, call_route(computation->call)->status,
+                        computation->text);
+    else
+        call_fail(computation->call, &computation->error);
     free(computation->text);
     free(computation->context);
     free(computation);
@@ -169,7 +177,8 @@ void call_compute(struct studio *studio, struct call *call, compute_fn *compute,
     if (!computation) {
         error_set_memory(&error, "the answer");
     } else {
-        *computation = (struct computation){.studio = studio, .call = call, .compute = compute, .context = context};
+        *computation = (struct computation){
+            .studio = studio, .call = call, .compute = compute, .context = context};
         error_set(&computation->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
         if (!offload_run(studio->offload, compute_work, compute_done, computation, &error)) return;
     }

@@ -3,8 +3,9 @@
 
 #include "http/router.h"
 
-const struct route_group *const route_groups[] = {&routes_system, &routes_datasets, &routes_runs,
-                                                   &routes_showdowns, &routes_models, &routes_tasks, &routes_code, &routes_registry};
+const struct route_group *const route_groups[] = {
+    &routes_system, &routes_datasets, &routes_runs, &routes_showdowns,
+    &routes_models, &routes_tasks,    &routes_code, &routes_registry};
 const size_t route_group_count = sizeof route_groups / sizeof route_groups[0];
 
 /* A constant of ours: one that does not parse is a mistake in the table. */
@@ -18,9 +19,11 @@ static json_t *parse(const char *text)
 static json_t *parameter_schema(const struct parameter *parameter)
 {
     if (parameter->type == PARAMETER_INTEGER)
-        return json_pack("{s:s, s:I, s:I, s:I}", "type", "integer", "minimum", (json_int_t)parameter->low, "maximum",
-                         (json_int_t)parameter->high, "default", (json_int_t)parameter->fallback);
-    if (parameter->type == PARAMETER_TEXT) return json_pack("{s:s, s:i}", "type", "string", "maxLength", 50);
+        return json_pack("{s:s, s:I, s:I, s:I}", "type", "integer", "minimum",
+                         (json_int_t)parameter->low, "maximum", (json_int_t)parameter->high,
+                         "default", (json_int_t)parameter->fallback);
+    if (parameter->type == PARAMETER_TEXT)
+        return json_pack("{s:s, s:i}", "type", "string", "maxLength", 50);
     json_t *choices = json_array();
     for (const char *word = parameter->choices; *word; word += strspn(word, " ")) {
         size_t length = strcspn(word, " ");
@@ -28,7 +31,8 @@ static json_t *parameter_schema(const struct parameter *parameter)
         word += length;
     }
     json_t *schema = json_pack("{s:s, s:O}", "type", "string", "enum", choices);
-    if (parameter->type == PARAMETER_CHOICE) json_object_set(schema, "default", json_array_get(choices, 0));
+    if (parameter->type == PARAMETER_CHOICE)
+        json_object_set(schema, "default", json_array_get(choices, 0));
     json_decref(choices);
     return schema;
 }
@@ -37,20 +41,24 @@ static json_t *parameters_json(const struct route *route)
 {
     json_t *list = json_array();
     for (const char *open = strchr(route->path, '{'); open; open = strchr(open + 1, '{')) {
-        json_t *parameter = json_pack("{s:s#, s:s, s:b, s:{s:s, s:i}}", "name", open + 1, (int)strcspn(open + 1, "}"), "in", "path",
-                                      "required", 1, "schema", "type", "string", "minLength", 1);
+        json_t *parameter = json_pack("{s:s#, s:s, s:b, s:{s:s, s:i}}", "name", open + 1,
+                                      (int)strcspn(open + 1, "}"), "in", "path", "required", 1,
+                                      "schema", "type", "string", "minLength", 1);
         json_array_append_new(list, parameter);
     }
-    for (const struct parameter *parameter = route->parameters; parameter && parameter->name; parameter++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "name", parameter->name, "in", "query", "description",
-                                              parameter->summary, "schema", parameter_schema(parameter)));
+    for (const struct parameter *parameter = route->parameters; parameter && parameter->name;
+         parameter++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "name", parameter->name, "in",
+                                              "query", "description", parameter->summary, "schema",
+                                              parameter_schema(parameter)));
     return list;
 }
 
 static json_t *response_json(const struct route *route)
 {
     json_t *content = route->flags & ROUTE_RAW ? json_pack("{s:{}}", route->response)
-                                               : json_pack("{s:{s:o}}", "application/json", "schema", parse(route->response));
+                                               : json_pack("{s:{s:o}}", "application/json",
+                                                           "schema", parse(route->response));
     return json_pack("{s:s, s:o}", "description", route->summary, "content", content);
 }
 
@@ -61,17 +69,20 @@ static json_t *operation_json(const struct route *route, const char *group)
     snprintf(status, sizeof status, "%d", route->status);
     json_object_set_new(responses, status, response_json(route));
     json_object_set_new(responses, "default", parse("{\"$ref\":\"#/components/responses/Error\"}"));
-    json_t *operation = json_pack("{s:s, s:[s], s:o, s:o}", "summary", route->summary, "tags", group, "parameters",
-                                  parameters_json(route), "responses", responses);
+    json_t *operation = json_pack("{s:s, s:[s], s:o, s:o}", "summary", route->summary, "tags",
+                                  group, "parameters", parameters_json(route), "responses",
+                                  responses);
     if (route->body)
-        json_object_set_new(operation, "requestBody", json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content", "application/json",
-                                                                "schema", parse(route->body)));
+        json_object_set_new(operation, "requestBody",
+                            json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content",
+                                      "application/json", "schema", parse(route->body)));
     return operation;
 }
 
 static const char *lower(const char *method)
 {
-    static const char *const pairs[][2] = {{"GET", "get"}, {"POST", "post"}, {"PUT", "put"}, {"PATCH", "patch"}, {"DELETE", "delete"}};
+    static const char *const pairs[][2] = {
+        {"GET", "get"}, {"POST", "post"}, {"PUT", "put"}, {"PATCH", "patch"}, {"DELETE", "delete"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (strcmp(pairs[i][0], method) == 0) return pairs[i][1];
     CHECK(false && "a method of the table");
@@ -89,13 +100,17 @@ json_t *openapi_document(void)
                 path = json_object();
                 json_object_set_new(paths, route->path, path);
             }
-            json_object_set_new(path, lower(route->method), operation_json(route, route_groups[g]->title));
+            json_object_set_new(path, lower(route->method),
+                                operation_json(route, route_groups[g]->title));
         }
     }
-    for (size_t i = 0; i < schema_count; i++) json_object_set_new(named, schemas[i].name, parse(schemas[i].text));
-    json_t *error = json_pack("{s:s, s:{s:{s:o}}}", "description", "what is wrong: how to mend it", "content", "application/json",
-                              "schema", parse("{\"$ref\":\"#/components/schemas/Error\"}"));
-    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:o, s:{s:o}}}", "openapi", "3.1.0", "info", "title", "Neural Net Studio",
-                     "version", NNSTUDIO_VERSION, "description", "Train one network with PyTorch, TensorFlow and a native engine.",
-                     "paths", paths, "components", "schemas", named, "responses", "Error", error);
+    for (size_t i = 0; i < schema_count; i++)
+        json_object_set_new(named, schemas[i].name, parse(schemas[i].text));
+    json_t *error = json_pack("{s:s, s:{s:{s:o}}}", "description", "what is wrong: how to mend it",
+                              "content", "application/json", "schema",
+                              parse("{\"$ref\":\"#/components/schemas/Error\"}"));
+    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:o, s:{s:o}}}", "openapi", "3.1.0", "info",
+                     "title", "Neural Net Studio", "version", NNSTUDIO_VERSION, "description",
+                     "Train one network with PyTorch, TensorFlow and a native engine.", "paths",
+                     paths, "components", "schemas", named, "responses", "Error", error);
 }

@@ -11,19 +11,19 @@
 
 #define PATH_PARTS_MAX 3
 #define PARAMETERS_MAX 16
-#define COOKIE_NAME "nnstudio_token"
+#define COOKIE_NAME    "nnstudio_token"
 
 struct call {
     struct studio *studio;
     struct request *request;
     const struct route *route;
-    char *path;                         /* owned, decoded; cut into parts by NULs */
-    char *query;                        /* owned, cut and decoded likewise */
+    char *path;                             /* owned, decoded; cut into parts by NULs */
+    char *query;                            /* owned, cut and decoded likewise */
     const char *path_names[PATH_PARTS_MAX]; /* within the route's path, ended by '}' */
     const char *path_values[PATH_PARTS_MAX];
     int path_count;
-    const char *texts[PARAMETERS_MAX];  /* by the index in route->parameters */
-    char choices[PARAMETERS_MAX][32];   /* what `texts` points to where a choice is absent */
+    const char *texts[PARAMETERS_MAX]; /* by the index in route->parameters */
+    char choices[PARAMETERS_MAX][32];  /* what `texts` points to where a choice is absent */
     int64_t integers[PARAMETERS_MAX];
     json_t *body;
 };
@@ -53,7 +53,8 @@ const char *call_path(const struct call *call, const char *name)
 {
     size_t length = strlen(name);
     for (int i = 0; i < call->path_count; i++)
-        if (strncmp(call->path_names[i], name, length) == 0 && call->path_names[i][length] == '}') return call->path_values[i];
+        if (strncmp(call->path_names[i], name, length) == 0 && call->path_names[i][length] == '}')
+            return call->path_values[i];
     CHECK(false && "a part of the route's path");
     return "";
 }
@@ -86,7 +87,8 @@ const json_t *call_body(const struct call *call)
     return call->body;
 }
 
-void call_reply_bytes(struct call *call, int status, const char *type, const void *bytes, size_t size)
+void call_reply_bytes(struct call *call, int status, const char *type, const void *bytes,
+                      size_t size)
 {
     request_reply(call->request, status, type, bytes, size);
 }
@@ -96,8 +98,11 @@ static void reply_json(struct request *request, int status, json_t *value)
     char *text = value ? js_dump(value) : NULL;
     json_decref(value);
     request_add_header(request, "Cache-Control", "no-store");
-    if (text) request_reply(request, status, "application/json", text, strlen(text));
-    else request_reply(request, 500, "application/json", "{\"error\":{\"code\":\"memory\",\"message\":\"memory is out\"}}", 54);
+    if (text)
+        request_reply(request, status, "application/json", text, strlen(text));
+    else
+        request_reply(request, 500, "application/json",
+                      "{\"error\":{\"code\":\"memory\",\"message\":\"memory is out\"}}", 54);
     free(text);
 }
 
@@ -117,12 +122,19 @@ static const struct {
     int status;
     const char *name;
 } error_statuses[] = {
-    {ERROR_USAGE, 400, "usage"},       {ERROR_INPUT, 400, "input"},         {ERROR_NOT_FOUND, 404, "not_found"},
-    {ERROR_CONFLICT, 409, "conflict"}, {ERROR_UNAVAILABLE, 503, "unavailable"}, {ERROR_DENIED, 403, "denied"},
-    {ERROR_IO, 500, "io"},             {ERROR_MEMORY, 500, "memory"},       {ERROR_FAILED, 500, "failed"},
+    {ERROR_USAGE, 400, "usage"},
+    {ERROR_INPUT, 400, "input"},
+    {ERROR_NOT_FOUND, 404, "not_found"},
+    {ERROR_CONFLICT, 409, "conflict"},
+    {ERROR_UNAVAILABLE, 503, "unavailable"},
+    {ERROR_DENIED, 403, "denied"},
+    {ERROR_IO, 500, "io"},
+    {ERROR_MEMORY, 500, "memory"},
+    {ERROR_FAILED, 500, "failed"},
 };
 
-/* A message may quote what was sent, which may be no UTF-8, or be cut within a letter: JSON has none of that. */
+/* A message may quote what was sent, which may be no UTF-8, or be cut within a letter: JSON has
+ * none of that. */
 static json_t *message_json(const char *message)
 {
     json_t *value = json_string(message);
@@ -137,7 +149,9 @@ static json_t *message_json(const char *message)
 
 static void refuse(struct request *request, int status, const char *code, const char *message)
 {
-    reply_json(request, status, json_pack("{s:{s:s, s:o}}", "error", "code", code, "message", message_json(message)));
+    reply_json(
+        request, status,
+        json_pack("{s:{s:s, s:o}}", "error", "code", code, "message", message_json(message)));
 }
 
 void call_fail(struct call *call, const struct error *error)
@@ -152,13 +166,15 @@ void call_fail(struct call *call, const struct error *error)
 
 /* --- who may ask --- */
 
-/* The token as a header or a cookie; or as ?token= on the page's address, which sets the cookie and is then left out. */
+/* The token as a header or a cookie; or as ?token= on the page's address, which sets the cookie
+ * and is then left out. */
 static bool token_ok(struct studio *studio, struct request *request)
 {
     char cookie[128];
     const char *header = request_header(request, "Authorization");
     if (!studio->token) return true;
-    if (header && strncasecmp(header, "Bearer ", 7) == 0) return security_token_equal(header + 7, studio->token);
+    if (header && strncasecmp(header, "Bearer ", 7) == 0)
+        return security_token_equal(header + 7, studio->token);
     return security_cookie(request_header(request, "Cookie"), COOKIE_NAME, cookie, sizeof cookie) &&
            security_token_equal(cookie, studio->token);
 }
@@ -167,10 +183,13 @@ static bool token_ok(struct studio *studio, struct request *request)
 static bool token_from_address(struct studio *studio, struct request *request)
 {
     const char *target = request_target(request), *mark = strstr(target, "?token=");
-    if (!studio->token || !mark || strncmp(target, "/api", 4) == 0 || target[0] != '/' || target[1] == '/') return false;
+    if (!studio->token || !mark || strncmp(target, "/api", 4) == 0 || target[0] != '/' ||
+        target[1] == '/')
+        return false;
     if (!security_token_equal(mark + 7, studio->token)) return false;
     char cookie[256], path[1024];
-    snprintf(cookie, sizeof cookie, COOKIE_NAME "=%s; HttpOnly; SameSite=Strict; Path=/", studio->token);
+    snprintf(cookie, sizeof cookie, COOKIE_NAME "=%s; HttpOnly; SameSite=Strict; Path=/",
+             studio->token);
     snprintf(path, sizeof path, "%.*s", (int)(mark - target), target);
     request_add_header(request, "Set-Cookie", cookie);
     request_add_header(request, "Location", path);
@@ -180,7 +199,8 @@ static bool token_from_address(struct studio *studio, struct request *request)
 
 static const char *const fixed_headers[][2] = {
     {"Content-Security-Policy",
-     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+     "connect-src 'self'; "
      "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
@@ -191,24 +211,33 @@ static const char *const fixed_headers[][2] = {
 /* True when the request may go on; else it has been answered. */
 static bool admit(struct studio *studio, struct request *request)
 {
-    const char *host = request_header(request, "Host"), *site = request_header(request, "Sec-Fetch-Site");
+    const char *host = request_header(request, "Host"),
+               *site = request_header(request, "Sec-Fetch-Site");
     const char *mode = request_header(request, "Sec-Fetch-Mode");
     for (size_t i = 0; i < sizeof fixed_headers / sizeof fixed_headers[0]; i++)
         request_add_header(request, fixed_headers[i][0], fixed_headers[i][1]);
-    bool both = request_header(request, "Transfer-Encoding") && request_header(request, "Content-Length");
-    if (both || request_header_count(request, "Content-Length") > 1 || request_header_count(request, "Host") > 1) {
+    bool both = request_header(request, "Transfer-Encoding") &&
+                request_header(request, "Content-Length");
+    if (both || request_header_count(request, "Content-Length") > 1 ||
+        request_header_count(request, "Host") > 1) {
         request_add_header(request, "Connection", "close");
-        refuse(request, 400, "input", "the request's length or its host is said twice: send one of them");
+        refuse(request, 400, "input",
+               "the request's length or its host is said twice: send one of them");
     } else if (!security_host_ok(host, studio->host)) {
-        refuse(request, 403, "denied", "the Host is not this studio's: open it by the address that nnstudio serve printed");
+        refuse(request, 403, "denied",
+               "the Host is not this studio's: open it by the address that nnstudio serve printed");
     } else if (!security_origin_ok(request_header(request, "Origin"), host)) {
-        refuse(request, 403, "denied", "another page's script may not ask the studio: open the studio's own page");
-    } else if (site && mode && strcmp(mode, "navigate") != 0 && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0) {
-        refuse(request, 403, "denied", "another page may not use the studio's files: open the studio's own page");
+        refuse(request, 403, "denied",
+               "another page's script may not ask the studio: open the studio's own page");
+    } else if (site && mode && strcmp(mode, "navigate") != 0 && strcmp(site, "same-origin") != 0 &&
+               strcmp(site, "none") != 0) {
+        refuse(request, 403, "denied",
+               "another page may not use the studio's files: open the studio's own page");
     } else if (!token_ok(studio, request)) {
         if (token_from_address(studio, request)) return false;
         request_add_header(request, "WWW-Authenticate", "Bearer");
-        refuse(request, 401, "token", "a token is needed: open the address with ?token= that nnstudio serve printed");
+        refuse(request, 401, "token",
+               "a token is needed: open the address with ?token= that nnstudio serve printed");
     } else {
         return !token_from_address(studio, request);
     }
@@ -263,7 +292,8 @@ static bool path_fits(const char *pattern, const char *path, struct call *call)
 }
 
 /* NULL when there is none; then `allowed` lists the methods that the path has. */
-static const struct route *find_route(struct call *call, const char *method, char *allowed, size_t size)
+static const struct route *find_route(struct call *call, const char *method, char *allowed,
+                                      size_t size)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
     allowed[0] = '\0';
@@ -284,26 +314,29 @@ static int split_path(struct call *call, struct error *error)
     for (int i = 0; i < call->path_count; i++) {
         char *value = (char *)(uintptr_t)call->path_values[i];
         value[strcspn(value, "/")] = '\0';
-        if (decode(value, false)) return error_set(error, ERROR_INPUT, "the address is not well formed");
+        if (decode(value, false))
+            return error_set(error, ERROR_INPUT, "the address is not well formed");
     }
     return 0;
 }
 
 /* --- parameters and body --- */
 
-static int take_integer(const struct parameter *parameter, const char *text, int64_t *out, struct error *error)
+static int take_integer(const struct parameter *parameter, const char *text, int64_t *out,
+                        struct error *error)
 {
     char *end;
     long long value = strtoll(text, &end, 10);
     bool digits = *text == '-' ? text[1] >= '0' && text[1] <= '9' : *text >= '0' && *text <= '9';
     if (!digits || *end || value < parameter->low || value > parameter->high || strlen(text) > 19)
-        return error_set(error, ERROR_INPUT, "\"%s\" must be a whole number from %lld to %lld", parameter->name,
-                         (long long)parameter->low, (long long)parameter->high);
+        return error_set(error, ERROR_INPUT, "\"%s\" must be a whole number from %lld to %lld",
+                         parameter->name, (long long)parameter->low, (long long)parameter->high);
     *out = value;
     return 0;
 }
 
-/* The one of the choices that is `text`; NULL when it is none. Points into a list of words that lives for ever. */
+/* The one of the choices that is `text`; NULL when it is none. Points into a list of words that
+ * lives for ever. */
 static bool is_choice(const char *choices, const char *text)
 {
     size_t length = strlen(text);
@@ -312,12 +345,16 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static int take_parameter(struct call *call, const char *name, const char *value, struct error *error)
+static int take_parameter(struct call *call, const char *name, const char *value,
+                          struct error *error)
 {
     int index = parameter_index(call->route, name);
-    if (index < 0) return error_set(error, ERROR_INPUT, "there is no parameter \"%.60s\" here: leave it out", name);
+    if (index < 0)
+        return error_set(error, ERROR_INPUT, "there is no parameter \"%.60s\" here: leave it out",
+                         name);
     const struct parameter *parameter = &call->route->parameters[index];
-    if (parameter->type == PARAMETER_INTEGER) return take_integer(parameter, value, &call->integers[index], error);
+    if (parameter->type == PARAMETER_INTEGER)
+        return take_integer(parameter, value, &call->integers[index], error);
     if (parameter->choices && !is_choice(parameter->choices, value))
         return error_set(error, ERROR_INPUT, "\"%s\" must be one of: %s", name, parameter->choices);
     if (strlen(value) > 200) return error_set(error, ERROR_INPUT, "\"%s\" is too long", name);
@@ -334,7 +371,8 @@ static void take_fallbacks(struct call *call)
     for (int i = 0; parameters && parameters[i].name; i++) {
         call->integers[i] = parameters[i].fallback;
         if (parameters[i].type != PARAMETER_CHOICE) continue;
-        snprintf(call->choices[i], sizeof call->choices[i], "%.*s", (int)strcspn(parameters[i].choices, " "), parameters[i].choices);
+        snprintf(call->choices[i], sizeof call->choices[i], "%.*s",
+                 (int)strcspn(parameters[i].choices, " "), parameters[i].choices);
         call->texts[i] = call->choices[i];
     }
 }
@@ -349,9 +387,12 @@ static int take_query(struct call *call, struct error *error)
         if (end) *end = '\0';
         if (!*pair) continue;
         char *value = strchr(pair, '=');
-        if (value) *value++ = '\0';
-        else value = pair + strlen(pair);
-        if (decode(pair, true) || decode(value, true)) return error_set(error, ERROR_INPUT, "the query is not well formed");
+        if (value)
+            *value++ = '\0';
+        else
+            value = pair + strlen(pair);
+        if (decode(pair, true) || decode(value, true))
+            return error_set(error, ERROR_INPUT, "the query is not well formed");
         if (take_parameter(call, pair, value, error)) return -1;
     }
     return 0;
@@ -361,17 +402,21 @@ static int take_query(struct call *call, struct error *error)
 static int take_body(struct call *call, struct error *error)
 {
     size_t size;
-    const char *bytes = request_body(call->request, &size), *type = request_header(call->request, "Content-Type");
+    const char *bytes = request_body(call->request, &size),
+               *type = request_header(call->request, "Content-Type");
     if (!(call->route->flags & ROUTE_CHANGES)) {
         call->body = json_object();
         return 0;
     }
-    if (!type || strncasecmp(type, "application/json", 16) != 0 || (type[16] && type[16] != ';' && type[16] != ' ')) {
+    if (!type || strncasecmp(type, "application/json", 16) != 0 ||
+        (type[16] && type[16] != ';' && type[16] != ' ')) {
         error_set(error, ERROR_INPUT, "a change needs Content-Type: application/json");
         return 415;
     }
-    if (!size) call->body = json_object();
-    else if (js_parse_object(bytes, size, "the request", &call->body, error)) return 400;
+    if (!size)
+        call->body = json_object();
+    else if (js_parse_object(bytes, size, "the request", &call->body, error))
+        return 400;
     return 0;
 }
 
@@ -385,8 +430,10 @@ static void run_route(struct call *call)
         return;
     }
     int status = take_body(call, &error);
-    if (status) refuse(call->request, status, status == 415 ? "type" : "input", error.message);
-    else call->route->handle(call->studio, call);
+    if (status)
+        refuse(call->request, status, status == 415 ? "type" : "input", error.message);
+    else
+        call->route->handle(call->studio, call);
 }
 
 static struct call *call_create(struct studio *studio, struct request *request)
@@ -430,8 +477,10 @@ void router_handle(void *context, struct request *request)
         run_route(call);
     } else if (allowed[0]) {
         request_add_header(request, "Allow", allowed);
-        refuse(request, 405, "method", "this address does not take that method: see the Allow header");
+        refuse(request, 405, "method",
+               "this address does not take that method: see the Allow header");
     } else {
-        refuse(request, 404, "not_found", "there is nothing at this address: see /api/openapi.json");
+        refuse(request, 404, "not_found",
+               "there is nothing at this address: see /api/openapi.json");
     }
 }

@@ -6,30 +6,35 @@
 
 #include "http/studio.h"
 
-/* A parameter of the query string. Its value is checked before the handler sees the request; others are refused. */
+/* A parameter of the query string. Its value is checked before the handler sees the request;
+ * others are refused. */
 enum parameter_type { PARAMETER_INTEGER, PARAMETER_TEXT, PARAMETER_CHOICE, PARAMETER_FILTER };
 struct parameter {
     const char *name;
     enum parameter_type type;
     int64_t low, high, fallback; /* integer; fallback when absent */
-    const char *choices;         /* choice: "asc desc", the first when absent; filter: likewise, NULL when absent, as a text is */
+    /* choice: "asc desc", the first when absent; filter: likewise, NULL when absent, as a text is
+     */
+    const char *choices;
     const char *summary;
 };
 
-#define ROUTE_CHANGES 1  /* takes a JSON body (may be empty), and says so by Content-Type */
-#define ROUTE_RAW 2      /* answers something else than JSON: `response` is its media type */
+#define ROUTE_CHANGES 1 /* takes a JSON body (may be empty), and says so by Content-Type */
+#define ROUTE_RAW     2 /* answers something else than JSON: `response` is its media type */
 
 struct call;
 typedef void route_fn(struct studio *studio, struct call *call);
 struct route {
     const char *method;
-    const char *path;                   /* "/api/runs/{id}/points": a part in braces takes any one part */
+    /* "/api/runs/{id}/points": a part in braces takes any one part */
+    const char *path;
     route_fn *handle;
     const char *summary;                /* one line, for people */
     const struct parameter *parameters; /* ended by an entry without a name; NULL: none */
     const char *body;                   /* JSON schema of the body; NULL: none is read */
-    const char *response;               /* JSON schema of the answer, or its media type (ROUTE_RAW) */
-    int status;                         /* of success */
+    /* JSON schema of the answer, or its media type (ROUTE_RAW) */
+    const char *response;
+    int status; /* of success */
     int flags;
 };
 
@@ -39,13 +44,17 @@ struct route_group {
     const struct route *routes;
     size_t count;
 };
-#define ROUTE_GROUP(title, routes) {title, routes, sizeof(routes) / sizeof((routes)[0])}
+#define ROUTE_GROUP(title, routes)                          \
+    {                                                       \
+        title, routes, sizeof(routes) / sizeof((routes)[0]) \
+    }
 extern const struct route_group *const route_groups[];
 extern const size_t route_group_count;
-extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns, routes_models, routes_tasks,
-    routes_code, routes_registry;
+extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns,
+    routes_models, routes_tasks, routes_code, routes_registry;
 
-/* The named schemas ("Run", "Settings" …) that bodies and responses refer to as {"$ref":"#/components/schemas/Run"}. */
+/* The named schemas ("Run", "Settings" …) that bodies and responses refer to as
+ * {"$ref":"#/components/schemas/Run"}. */
 extern const struct schema {
     const char *name, *text;
 } schemas[];
@@ -64,11 +73,13 @@ const char *call_text(const struct call *call, const char *name);
 const json_t *call_body(const struct call *call);
 
 /* Each ends the call; `call` is gone after it. */
-void call_reply(struct call *call, int status, json_t *value); /* takes the reference; NULL: memory was out */
+/* takes the reference; NULL: memory was out */
+void call_reply(struct call *call, int status, json_t *value);
 void call_reply_text(struct call *call, int status, const char *json); /* as text already */
 void call_fail(struct call *call, const struct error *error);
 /* A whole reply made elsewhere. */
-void call_reply_bytes(struct call *call, int status, const char *type, const void *bytes, size_t size);
+void call_reply_bytes(struct call *call, int status, const char *type, const void *bytes,
+                      size_t size);
 
 /* Answers a request: checks it, finds its route, or serves a file of the page. A request_fn. */
 void router_handle(void *studio, struct request *request);

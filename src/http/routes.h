@@ -7,7 +7,8 @@
 
 /* A schema by its name in schemas.c. */
 #define SCHEMA(name) "{\"$ref\":\"#/components/schemas/" #name "\"}"
-#define SCHEMA_LIST(name) "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" #name "\"}}"
+#define SCHEMA_LIST(name) \
+    "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" #name "\"}}"
 
 /* All data sets, as GET /api/datasets says. A new reference. */
 json_t *datasets_json(const struct studio *studio);
@@ -21,9 +22,10 @@ void reply_run(struct studio *studio, struct call *call, const char *run, bool f
 /* The answer of …/points. A new reference. */
 json_t *points_json(const struct points *points);
 
-/* A job from a request's "settings", for a run of `engine`: its id, paths and name made, everything checked. */
-int make_job(const struct studio *studio, struct store *store, const json_t *settings, const char *engine, const char *name,
-             struct job *job, struct error *error);
+/* A job from a request's "settings", for a run of `engine`: its id, paths and name made,
+ * everything checked. */
+int make_job(const struct studio *studio, struct store *store, const json_t *settings,
+             const char *engine, const char *name, struct job *job, struct error *error);
 /* Members of a body other than those (a list ended by NULL) are refused by name. */
 int refuse_others(const json_t *body, const char *const *known, struct error *error);
 /* "tags": an array of at most 20 short texts, or absent. Borrowed; NULL when absent. */

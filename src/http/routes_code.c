@@ -1,4 +1,5 @@
-/* Code Diff and the step microscope: the training as code, a run as a bundle, one step under the glass. */
+/* Code Diff and the step microscope: the training as code, a run as a bundle, one step under the
+ * glass. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,8 @@
 #include "http/routes.h"
 
 #define PROGRAM_LIMIT ((size_t)4 << 20)
-#define VOICES "torch.python tensorflow.python torch.c tensorflow.c"
-#define OTHER_VOICES "tensorflow.python torch.python torch.c tensorflow.c"
+#define VOICES        "torch.python tensorflow.python torch.c tensorflow.c"
+#define OTHER_VOICES  "tensorflow.python torch.python torch.c tensorflow.c"
 
 static const struct code_voice *find_voice(const char *id)
 {
@@ -28,7 +29,8 @@ static const struct code_voice *find_voice(const char *id)
 
 /* --- settings in the query --- */
 
-static int set_real(json_t *settings, const struct call *call, const char *name, struct error *error)
+static int set_real(json_t *settings, const struct call *call, const char *name,
+                    struct error *error)
 {
     const char *text = call_text(call, name);
     if (!text) return 0;
@@ -47,7 +49,8 @@ static int read_settings(const struct call *call, json_t **out, struct error *er
     static const char *const reals[] = {"lr", "momentum", "weight_decay"};
     json_t *settings = json_object();
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (call_text(call, texts[i])) json_object_set_new(settings, texts[i], json_string(call_text(call, texts[i])));
+        if (call_text(call, texts[i]))
+            json_object_set_new(settings, texts[i], json_string(call_text(call, texts[i])));
     for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++)
         json_object_set_new(settings, integers[i], json_integer(call_integer(call, integers[i])));
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
@@ -67,17 +70,22 @@ static int resolve_dataset(const struct studio *studio, struct job *job, struct 
     if (library_resolve(studio->home, job->dataset, &path, error)) return -1;
     int length = snprintf(job->dataset, sizeof job->dataset, "%s", path);
     free(path);
-    return (size_t)length < sizeof job->dataset ? 0 : error_set(error, ERROR_INPUT, "the data set's path is too long");
+    return (size_t)length < sizeof job->dataset
+               ? 0
+               : error_set(error, ERROR_INPUT, "the data set's path is too long");
 }
 
-static int read_job(const struct studio *studio, const struct call *call, struct job *job, struct error *error)
+static int read_job(const struct studio *studio, const struct call *call, struct job *job,
+                    struct error *error)
 {
     json_t *settings;
     const char *hidden = call_text(call, "hidden");
     if (read_settings(call, &settings, error)) return -1;
     int status = settings_to_job(settings, job, error);
     json_decref(settings);
-    if (status || (hidden && job_parse_hidden(job, hidden, error)) || resolve_dataset(studio, job, error)) return -1;
+    if (status || (hidden && job_parse_hidden(job, hidden, error)) ||
+        resolve_dataset(studio, job, error))
+        return -1;
     return job_check(job, error);
 }
 
@@ -88,7 +96,8 @@ struct comparing {
     const struct code_voice *left, *right;
 };
 
-static int compare(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compare(const struct studio *studio, struct store *store, void *context, json_t **out,
+                   struct error *error)
 {
     (void)studio;
     (void)store;
@@ -134,8 +143,9 @@ static void write_program(struct store *store, void *context)
     struct error *error = &programming->error;
     struct code_subject subject;
     if (code_subject_of(&programming->job, &subject, error)) return;
-    programming->made = programming->notebook ? !code_notebook(voice, &subject, &programming->text, error)
-                                              : !code_program(voice, &subject, &programming->text, error);
+    programming->made = programming->notebook
+                            ? !code_notebook(voice, &subject, &programming->text, error)
+                            : !code_program(voice, &subject, &programming->text, error);
 }
 
 static void send_program(void *context)
@@ -144,10 +154,11 @@ static void send_program(void *context)
     const char *file = programming->voice->file;
     char header[128];
     if (programming->made) {
-        snprintf(header, sizeof header, "attachment; filename=\"%.*s%s\"", (int)strcspn(file, "."), file,
-                 programming->notebook ? ".ipynb" : strchr(file, '.'));
+        snprintf(header, sizeof header, "attachment; filename=\"%.*s%s\"", (int)strcspn(file, "."),
+                 file, programming->notebook ? ".ipynb" : strchr(file, '.'));
         request_add_header(call_request(programming->call), "Content-Disposition", header);
-        call_reply_bytes(programming->call, 200, "text/plain; charset=utf-8", programming->text.data, programming->text.length);
+        call_reply_bytes(programming->call, 200, "text/plain; charset=utf-8",
+                         programming->text.data, programming->text.length);
     } else {
         call_fail(programming->call, &programming->error);
     }
@@ -155,7 +166,8 @@ static void send_program(void *context)
     free(programming);
 }
 
-static int read_programming(const struct studio *studio, struct call *call, struct programming *programming, struct error *error)
+static int read_programming(const struct studio *studio, struct call *call,
+                            struct programming *programming, struct error *error)
 {
     programming->call = call;
     programming->voice = find_voice(call_text(call, "voice"));
@@ -163,7 +175,8 @@ static int read_programming(const struct studio *studio, struct call *call, stru
     buffer_init(&programming->text, PROGRAM_LIMIT);
     error_set(&programming->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
     if (programming->notebook && strcmp(programming->voice->language, "python") != 0)
-        return error_set(error, ERROR_INPUT, "a notebook holds Python: ask for torch.python or tensorflow.python");
+        return error_set(error, ERROR_INPUT,
+                         "a notebook holds Python: ask for torch.python or tensorflow.python");
     return read_job(studio, call, &programming->job, error);
 }
 
@@ -171,7 +184,8 @@ static void get_program(struct studio *studio, struct call *call)
 {
     struct error error;
     struct programming *programming = calloc(1, sizeof *programming);
-    if (!programming) error_set_memory(&error, "the program");
+    if (!programming)
+        error_set_memory(&error, "the program");
     else if (!read_programming(studio, call, programming, &error) &&
              !offload_run(studio->offload, write_program, send_program, programming, &error))
         return;
@@ -183,7 +197,8 @@ static void get_requirements(struct studio *studio, struct call *call)
 {
     (void)studio;
     const char *text = code_requirements();
-    request_add_header(call_request(call), "Content-Disposition", "attachment; filename=\"requirements.txt\"");
+    request_add_header(call_request(call), "Content-Disposition",
+                       "attachment; filename=\"requirements.txt\"");
     call_reply_bytes(call, 200, "text/plain; charset=utf-8", text, strlen(text));
 }
 
@@ -219,7 +234,8 @@ static void send_bundle(void *context)
         snprintf(header, sizeof header, "attachment; filename=\"%s.zip\"", bundling->run);
         request_add_header(call_request(bundling->call), "Content-Disposition", header);
         /* Once it is open, its name may go. */
-        if (request_reply_file(call_request(bundling->call), bundling->path, "application/zip", &bundling->error))
+        if (request_reply_file(call_request(bundling->call), bundling->path, "application/zip",
+                               &bundling->error))
             call_fail(bundling->call, &bundling->error);
         unlink(bundling->path);
     } else {
@@ -236,7 +252,9 @@ static struct bundling *create_bundling(const struct studio *studio, struct call
     bundling->call = call;
     snprintf(bundling->run, sizeof bundling->run, "%s", call_path(call, "id"));
     if (asprintf(&bundling->folder, "%s/scratch", studio->home) < 0) bundling->folder = NULL;
-    if (asprintf(&bundling->path, "%s/scratch/bundle-%ld-%u.zip", studio->home, (long)getpid(), number++) < 0) bundling->path = NULL;
+    if (asprintf(&bundling->path, "%s/scratch/bundle-%ld-%u.zip", studio->home, (long)getpid(),
+                 number++) < 0)
+        bundling->path = NULL;
     error_set(&bundling->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
     if (bundling->folder && bundling->path) return bundling;
     free_bundling(bundling);
@@ -269,19 +287,24 @@ static int read_engines(const json_t *list, struct looking *looking, struct erro
 {
     size_t count = json_array_size(list);
     if (!count || count > MICROSCOPE_MAX_ENGINES)
-        return error_set(error, ERROR_INPUT, "\"engines\" must be an array of 1 to %d names", MICROSCOPE_MAX_ENGINES);
+        return error_set(error, ERROR_INPUT, "\"engines\" must be an array of 1 to %d names",
+                         MICROSCOPE_MAX_ENGINES);
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_array_get(list, i));
         const struct engine_ops *ops;
         if (!name || engine_need(name, &ops, error))
-            return error_set(error, ERROR_INPUT, "\"%.30s\" is no engine: name torch, tensorflow or native", name ? name : "");
+            return error_set(error, ERROR_INPUT,
+                             "\"%.30s\" is no engine: name torch, tensorflow or native",
+                             name ? name : "");
         snprintf(looking->names[looking->count++], sizeof looking->names[0], "%s", ops->id);
     }
     return 0;
 }
 
-/* The step starts from the weights of `run` when one is named, else from those that the seed gives. */
-static int read_looking(const struct studio *studio, const json_t *body, struct looking *looking, struct error *error)
+/* The step starts from the weights of `run` when one is named, else from those that the seed
+ * gives. */
+static int read_looking(const struct studio *studio, const json_t *body, struct looking *looking,
+                        struct error *error)
 {
     static const char *const known[] = {"settings", "engines", "batch", "run", NULL};
     const char *run = NULL;
@@ -297,15 +320,18 @@ static int read_looking(const struct studio *studio, const json_t *body, struct 
     return status;
 }
 
-static int look(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int look(const struct studio *studio, struct store *store, void *context, json_t **out,
+                struct error *error)
 {
     (void)store;
     const struct looking *looking = context;
     const char *names[MICROSCOPE_MAX_ENGINES];
     char *scratch;
     for (size_t i = 0; i < looking->count; i++) names[i] = looking->names[i];
-    if (asprintf(&scratch, "%s/scratch", studio->home) < 0) return error_set_memory(error, "a path");
-    int status = code_microscope(&looking->job, names, looking->count, looking->batch, scratch, out, error);
+    if (asprintf(&scratch, "%s/scratch", studio->home) < 0)
+        return error_set_memory(error, "a path");
+    int status = code_microscope(&looking->job, names, looking->count, looking->batch, scratch, out,
+                                 error);
     free(scratch);
     return status;
 }
@@ -325,20 +351,28 @@ static void post_microscope(struct studio *studio, struct call *call)
 /* --- the table --- */
 
 /* As in a run's settings; absent ones take the defaults. */
-#define SETTINGS_PARAMETERS \
-    {"dataset", PARAMETER_TEXT, 0, 0, 0, NULL, "the data set's name"}, \
-    {"epochs", PARAMETER_INTEGER, 1, 1000000, 5, NULL, "epochs"}, \
-    {"lr", PARAMETER_TEXT, 0, 0, 0, NULL, "the learning rate, a number"}, \
-    {"batch_size", PARAMETER_INTEGER, 1, 65536, 32, NULL, "samples a step"}, \
-    {"seed", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "the seed"}, \
-    {"init", PARAMETER_CHOICE, 0, 0, 0, "torch keras", "how first weights are drawn"}, \
-    {"dtype", PARAMETER_CHOICE, 0, 0, 0, "float32 float64", "of all numbers"}, \
-    {"hidden", PARAMETER_TEXT, 0, 0, 0, NULL, "widths of the hidden layers, \"128,64\"; \"none\" for none"}, \
-    {"activation", PARAMETER_CHOICE, 0, 0, 0, "relu tanh sigmoid", "the activation"}, \
-    {"optimizer", PARAMETER_CHOICE, 0, 0, 0, "sgd adam", "the optimizer"}, \
-    {"momentum", PARAMETER_TEXT, 0, 0, 0, NULL, "of sgd, a number"}, \
-    {"weight_decay", PARAMETER_TEXT, 0, 0, 0, NULL, "L2, a number"}, \
-    {"limit", PARAMETER_INTEGER, 0, INT32_MAX, 0, NULL, "at most so many samples; 0: all"}
+#define SETTINGS_PARAMETERS                                                                  \
+    {"dataset", PARAMETER_TEXT, 0, 0, 0, NULL, "the data set's name"},                       \
+        {"epochs", PARAMETER_INTEGER, 1, 1000000, 5, NULL, "epochs"},                        \
+        {"lr", PARAMETER_TEXT, 0, 0, 0, NULL, "the learning rate, a number"},                \
+        {"batch_size", PARAMETER_INTEGER, 1, 65536, 32, NULL, "samples a step"},             \
+        {"seed", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "the seed"},                      \
+        {"init", PARAMETER_CHOICE, 0, 0, 0, "torch keras", "how first weights are drawn"},   \
+        {"dtype", PARAMETER_CHOICE, 0, 0, 0, "float32 float64", "of all numbers"},           \
+        {"hidden",                                                                           \
+         PARAMETER_TEXT,                                                                     \
+         0,                                                                                  \
+         0,                                                                                  \
+         0,                                                                                  \
+         NULL,                                                                               \
+         "widths of the hidden layers, \"128,64\"; \"none\" for none"},                      \
+        {"activation", PARAMETER_CHOICE, 0, 0, 0, "relu tanh sigmoid", "the activation"},    \
+        {"optimizer", PARAMETER_CHOICE, 0, 0, 0, "sgd adam", "the optimizer"},               \
+        {"momentum", PARAMETER_TEXT, 0, 0, 0, NULL, "of sgd, a number"},                     \
+        {"weight_decay", PARAMETER_TEXT, 0, 0, 0, NULL, "L2, a number"},                     \
+    {                                                                                        \
+        "limit", PARAMETER_INTEGER, 0, INT32_MAX, 0, NULL, "at most so many samples; 0: all" \
+    }
 
 static const struct parameter code_parameters[] = {
     {"left", PARAMETER_CHOICE, 0, 0, 0, VOICES, "the left voice"},
@@ -348,17 +382,23 @@ static const struct parameter code_parameters[] = {
 };
 static const struct parameter program_parameters[] = {
     {"voice", PARAMETER_CHOICE, 0, 0, 0, VOICES, "which program"},
-    {"format", PARAMETER_CHOICE, 0, 0, 0, "file notebook", "a program's file, or a Jupyter notebook"},
+    {"format", PARAMETER_CHOICE, 0, 0, 0, "file notebook",
+     "a program's file, or a Jupyter notebook"},
     SETTINGS_PARAMETERS,
     {0},
 };
 
 static const struct route routes[] = {
-    {"GET", "/api/code", get_code, "Two voices side by side, by stage", code_parameters, NULL, SCHEMA(Code), 200, 0},
-    {"GET", "/api/code/program", get_program, "A program to take away", program_parameters, NULL, "text/plain", 200, ROUTE_RAW},
-    {"GET", "/api/code/requirements", get_requirements, "What pip needs for the programs", NULL, NULL, "text/plain", 200, ROUTE_RAW},
-    {"GET", "/api/runs/{id}/bundle", get_bundle, "Everything of a run as a .zip", NULL, NULL, "application/zip", 200, ROUTE_RAW},
-    {"POST", "/api/microscope", post_microscope, "One real step in several engines, every tensor compared", NULL, SCHEMA(Look),
+    {"GET", "/api/code", get_code, "Two voices side by side, by stage", code_parameters, NULL,
+     SCHEMA(Code), 200, 0},
+    {"GET", "/api/code/program", get_program, "A program to take away", program_parameters, NULL,
+     "text/plain", 200, ROUTE_RAW},
+    {"GET", "/api/code/requirements", get_requirements, "What pip needs for the programs", NULL,
+     NULL, "text/plain", 200, ROUTE_RAW},
+    {"GET", "/api/runs/{id}/bundle", get_bundle, "Everything of a run as a .zip", NULL, NULL,
+     "application/zip", 200, ROUTE_RAW},
+    {"POST", "/api/microscope", post_microscope,
+     "One real step in several engines, every tensor compared", NULL, SCHEMA(Look),
      SCHEMA(Microscope), 200, ROUTE_CHANGES},
 };
 const struct route_group routes_code = ROUTE_GROUP("code", routes);

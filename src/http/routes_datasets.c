@@ -18,7 +18,7 @@
 #include "http/routes.h"
 #include "train/fit.h"
 
-#define SAMPLES_MAX 400
+#define SAMPLES_MAX     400
 #define NAME_MAX_LENGTH 100
 
 json_t *base64_json(const void *bytes, size_t size)
@@ -30,13 +30,15 @@ json_t *base64_json(const void *bytes, size_t size)
 }
 
 /* Where a known set is; "" when it is not on this machine. */
-static void find_source(const struct studio *studio, const struct dataset_entry *entry, char *out, size_t size)
+static void find_source(const struct studio *studio, const struct dataset_entry *entry, char *out,
+                        size_t size)
 {
     const struct dataset_options options = {.data_dir = studio->data_dir, .home = studio->home};
     struct error ignored;
     char *folder = NULL;
     out[0] = '\0';
-    if (!entry->built_in && !dataset_locate(entry, &options, &folder, &ignored)) snprintf(out, size, "%s", folder);
+    if (!entry->built_in && !dataset_locate(entry, &options, &folder, &ignored))
+        snprintf(out, size, "%s", folder);
     free(folder);
 }
 
@@ -47,11 +49,14 @@ static json_t *known_json(const struct studio *studio, const struct dataset_entr
     json_t *classes = json_array();
     find_source(studio, entry, source, sizeof source);
     for (int i = 0; i < 10; i++)
-        json_array_append_new(classes, json_string(entry->class_names[i] ? entry->class_names[i] : ""));
+        json_array_append_new(classes,
+                              json_string(entry->class_names[i] ? entry->class_names[i] : ""));
     /* The known sets are all of one shape. */
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:i, s:i, s:i, s:i, s:o}", "name", entry->name, "title", entry->title,
-                     "available", entry->built_in || source[0], "synthetic", (int)entry->built_in, "fetchable", fetch != NULL,
-                     "source", source, "download_bytes", (json_int_t)(fetch && !source[0] ? fetch_total(fetch) : 0), "train", 60000,
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:i, s:i, s:i, s:i, s:o}", "name",
+                     entry->name, "title", entry->title, "available", entry->built_in || source[0],
+                     "synthetic", (int)entry->built_in, "fetchable", fetch != NULL, "source",
+                     source, "download_bytes",
+                     (json_int_t)(fetch && !source[0] ? fetch_total(fetch) : 0), "train", 60000,
                      "test", 10000, "rows", 28, "columns", 28, "classes", classes);
 }
 
@@ -60,9 +65,9 @@ static json_t *own_json(const char *folder, const char *name)
 {
     char source[4096];
     snprintf(source, sizeof source, "%s/%s", folder, name);
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:i, s:n, s:n, s:n, s:n, s:[]}", "name", name, "title", name, "available", 1,
-                     "synthetic", 0, "fetchable", 0, "source", source, "download_bytes", 0, "train", "test", "rows", "columns",
-                     "classes");
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:i, s:n, s:n, s:n, s:n, s:[]}", "name", name,
+                     "title", name, "available", 1, "synthetic", 0, "fetchable", 0, "source",
+                     source, "download_bytes", 0, "train", "test", "rows", "columns", "classes");
 }
 
 json_t *datasets_json(const struct studio *studio)
@@ -86,7 +91,8 @@ json_t *datasets_json(const struct studio *studio)
     return list;
 }
 
-static int compute_datasets(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_datasets(const struct studio *studio, struct store *store, void *context,
+                            json_t **out, struct error *error)
 {
     (void)store;
     (void)context;
@@ -116,7 +122,8 @@ static struct question *ask(const struct call *call)
 }
 
 /* The set of a question; its name came by the network. */
-static int borrow(const struct studio *studio, const struct question *question, const struct dataset **out, struct error *error)
+static int borrow(const struct studio *studio, const struct question *question,
+                  const struct dataset **out, struct error *error)
 {
     char *name;
     if (library_resolve(studio->home, question->name, &name, error)) return -1;
@@ -130,12 +137,14 @@ static bool wants_test(const struct call *call)
     return strcmp(call_text(call, "split"), "test") == 0;
 }
 
-static int samples_json(const struct dataset *dataset, const struct question *question, json_t **out, struct error *error)
+static int samples_json(const struct dataset *dataset, const struct question *question,
+                        json_t **out, struct error *error)
 {
     const struct split *split = question->test ? &dataset->test : &dataset->train;
     uint32_t picked[SAMPLES_MAX];
     size_t image = (size_t)dataset->rows * dataset->columns;
-    size_t count = stats_pick(split, (int)question->label, (uint64_t)question->seed, (size_t)question->count, picked);
+    size_t count = stats_pick(split, (int)question->label, (uint64_t)question->seed,
+                              (size_t)question->count, picked);
     uint8_t *pixels = malloc(count * image + 1);
     if (!pixels) return error_set_memory(error, "the samples");
     json_t *indices = json_array(), *labels = json_array();
@@ -144,21 +153,23 @@ static int samples_json(const struct dataset *dataset, const struct question *qu
         json_array_append_new(labels, json_integer(split->labels[picked[i]]));
         memcpy(pixels + i * image, split->pixels + picked[i] * image, image);
     }
-    *out = json_pack("{s:o, s:o, s:i, s:i, s:o}", "indices", indices, "labels", labels, "rows", (int)dataset->rows, "columns",
-                     (int)dataset->columns, "pixels", base64_json(pixels, count * image));
+    *out = json_pack("{s:o, s:o, s:i, s:i, s:o}", "indices", indices, "labels", labels, "rows",
+                     (int)dataset->rows, "columns", (int)dataset->columns, "pixels",
+                     base64_json(pixels, count * image));
     free(pixels);
     return 0;
 }
 
-static int compute_samples(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_samples(const struct studio *studio, struct store *store, void *context,
+                           json_t **out, struct error *error)
 {
     (void)store;
     const struct question *question = context;
     const struct dataset *dataset;
     if (borrow(studio, question, &dataset, error)) return -1;
     int status = question->label >= (int64_t)dataset->classes
-                     ? error_set(error, ERROR_INPUT, "there is no class %lld: %s has %u", (long long)question->label,
-                                 dataset->title, dataset->classes)
+                     ? error_set(error, ERROR_INPUT, "there is no class %lld: %s has %u",
+                                 (long long)question->label, dataset->title, dataset->classes)
                      : samples_json(dataset, question, out, error);
     library_give_back(studio->library, dataset);
     return status;
@@ -177,7 +188,8 @@ static void get_samples(struct studio *studio, struct call *call)
 }
 
 /* Mean pictures as bytes, for the screen. */
-static json_t *mean_pictures_json(const struct dataset *dataset, const struct split *split, struct error *error)
+static json_t *mean_pictures_json(const struct dataset *dataset, const struct split *split,
+                                  struct error *error)
 {
     size_t count = (size_t)dataset->classes * dataset->rows * dataset->columns;
     float *means = malloc(count * sizeof *means);
@@ -192,26 +204,32 @@ static json_t *mean_pictures_json(const struct dataset *dataset, const struct sp
     return value;
 }
 
-static int stats_json(const struct dataset *dataset, const struct split *split, json_t **out, struct error *error)
+static int stats_json(const struct dataset *dataset, const struct split *split, json_t **out,
+                      struct error *error)
 {
-    if (!split->count) return error_set(error, ERROR_NOT_FOUND, "%s has no samples in that split", dataset->title);
+    if (!split->count)
+        return error_set(error, ERROR_NOT_FOUND, "%s has no samples in that split", dataset->title);
     struct split_stats *stats = calloc(1, sizeof *stats);
     if (!stats) return error_set_memory(error, "the figures");
     stats_measure(dataset, split, stats);
-    json_t *classes = json_array(), *per_class = json_array(), *means = mean_pictures_json(dataset, split, error);
+    json_t *classes = json_array(), *per_class = json_array(),
+           *means = mean_pictures_json(dataset, split, error);
     for (uint32_t i = 0; i < dataset->classes; i++) {
         json_array_append_new(classes, json_string(dataset->class_names[i]));
         json_array_append_new(per_class, json_integer((json_int_t)stats->per_class[i]));
     }
-    *out = json_pack("{s:I, s:i, s:i, s:o, s:o, s:f, s:f, s:f, s:f, s:b, s:s, s:s, s:o}", "count", (json_int_t)split->count, "rows",
-                     (int)dataset->rows, "columns", (int)dataset->columns, "classes", classes, "per_class", per_class, "mean",
-                     stats->mean, "std", stats->std, "min", stats->smallest / 255.0, "max", stats->largest / 255.0, "synthetic",
-                     (int)dataset->synthetic, "title", dataset->title, "source", dataset->source, "mean_images", means);
+    *out = json_pack("{s:I, s:i, s:i, s:o, s:o, s:f, s:f, s:f, s:f, s:b, s:s, s:s, s:o}", "count",
+                     (json_int_t)split->count, "rows", (int)dataset->rows, "columns",
+                     (int)dataset->columns, "classes", classes, "per_class", per_class, "mean",
+                     stats->mean, "std", stats->std, "min", stats->smallest / 255.0, "max",
+                     stats->largest / 255.0, "synthetic", (int)dataset->synthetic, "title",
+                     dataset->title, "source", dataset->source, "mean_images", means);
     free(stats);
     return *out ? 0 : error_set_memory(error, "the figures");
 }
 
-static int compute_stats(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_stats(const struct studio *studio, struct store *store, void *context,
+                         json_t **out, struct error *error)
 {
     (void)store;
     const struct question *question = context;
@@ -240,24 +258,25 @@ static json_t *indices_digest(const json_t *indices)
     return json_string(digest);
 }
 
-/* The digest that the microscope has of one engine's "input" tensor; NULL when the engine was not in it. */
+/* The digest that the microscope has of one engine's "input" tensor; NULL when the engine was not
+ * in it. */
 static const char *input_digest(const json_t *step, const char *engine)
 {
     const json_t *stage = json_array_get(json_object_get(step, "stages"), 0), *entry;
     const json_t *tensor = json_array_get(json_object_get(stage, "tensors"), 0);
     size_t i;
-    json_array_foreach(json_object_get(tensor, "histogram"), i, entry)
-    {
+    json_array_foreach(json_object_get(tensor, "histogram"), i, entry) {
         if (strcmp(json_string_value(json_object_get(entry, "engine")), engine) == 0)
             return json_string_value(json_object_get(entry, "sha256"));
     }
     return NULL;
 }
 
-/* What each engine really got: its own process draws the order and prepares the batch, and a digest of the tensor that
+/* What each engine really got: its own process draws the order and prepares the batch, and a
+ * digest of the tensor that
  * went into the first layer comes back. Engines that are not here are named without one. */
-static json_t *ask_engines(const struct studio *studio, const struct question *question, const char *order_hash,
-                           const char *batch_hash, struct error *error)
+static json_t *ask_engines(const struct studio *studio, const struct question *question,
+                           const char *order_hash, const char *batch_hash, struct error *error)
 {
     struct job job;
     const char *names[MICROSCOPE_MAX_ENGINES];
@@ -284,13 +303,16 @@ static json_t *ask_engines(const struct studio *studio, const struct question *q
         code_microscope(&job, names, count, 0, scratch, &step, error);
         free(scratch);
     }
-    json_array_foreach(json_object_get(step, "engines"), i, entry)
-    {
-        const char *id = json_string_value(json_object_get(entry, "id")), *digest = input_digest(step, id);
+    json_array_foreach(json_object_get(step, "engines"), i, entry) {
+        const char *id = json_string_value(json_object_get(entry, "id")),
+                   *digest = input_digest(step, id);
         json_t *own_order = indices_digest(json_object_get(entry, "indices"));
-        bool equal = digest && strcmp(digest, batch_hash) == 0 && strcmp(json_string_value(own_order), order_hash) == 0;
-        json_array_append_new(engines, json_pack("{s:s, s:o, s:s?, s:b, s:O}", "id", id, "order_hash", own_order, "batch_hash",
-                                                 digest, "equal", (int)equal, "error", json_object_get(entry, "error")));
+        bool equal = digest && strcmp(digest, batch_hash) == 0 &&
+                     strcmp(json_string_value(own_order), order_hash) == 0;
+        json_array_append_new(engines,
+                              json_pack("{s:s, s:o, s:s?, s:b, s:O}", "id", id, "order_hash",
+                                        own_order, "batch_hash", digest, "equal", (int)equal,
+                                        "error", json_object_get(entry, "error")));
     }
     if (!step) {
         json_decref(engines);
@@ -300,12 +322,13 @@ static json_t *ask_engines(const struct studio *studio, const struct question *q
     return engines;
 }
 
-static int batch_json(const struct studio *studio, const struct dataset *dataset, const struct question *question, json_t **out,
-                      struct error *error)
+static int batch_json(const struct studio *studio, const struct dataset *dataset,
+                      const struct question *question, json_t **out, struct error *error)
 {
     const struct split *split = &dataset->train;
     size_t image = (size_t)dataset->rows * dataset->columns;
-    size_t batch = (size_t)question->batch_size < split->count ? (size_t)question->batch_size : split->count;
+    size_t batch = (size_t)question->batch_size < split->count ? (size_t)question->batch_size
+                                                               : split->count;
     uint32_t *order = malloc(split->count * sizeof *order);
     double *values = calloc(batch * image, sizeof *values);
     json_t *indices = json_array(), *digest = NULL, *engines = NULL;
@@ -320,7 +343,8 @@ static int batch_json(const struct studio *studio, const struct dataset *dataset
     fit_order((uint64_t)question->seed, 0, order, split->count);
     for (size_t i = 0; i < batch; i++) {
         json_array_append_new(indices, json_integer(order[i]));
-        for (size_t p = 0; p < image; p++) values[i * image + p] = (double)table[split->pixels[order[i] * image + p]];
+        for (size_t p = 0; p < image; p++)
+            values[i * image + p] = (double)table[split->pixels[order[i] * image + p]];
     }
     for (size_t i = 0; i < batch * image; i++) {
         sum += values[i];
@@ -333,9 +357,11 @@ static int batch_json(const struct studio *studio, const struct dataset *dataset
     digest = indices_digest(indices);
     engines = ask_engines(studio, question, json_string_value(digest), batch_hash, error);
     if (!engines) goto out;
-    *out = json_pack("{s:[I,I], s:s, s:f, s:f, s:f, s:o, s:O, s:s, s:O}", "shape", (json_int_t)batch, (json_int_t)image, "dtype",
-                     "float32", "min", low, "max", high, "mean", mean, "std", js_real(variance > 0 ? __builtin_sqrt(variance) : 0),
-                     "order_hash", digest, "batch_hash", batch_hash, "engines", engines);
+    *out = json_pack("{s:[I,I], s:s, s:f, s:f, s:f, s:o, s:O, s:s, s:O}", "shape",
+                     (json_int_t)batch, (json_int_t)image, "dtype", "float32", "min", low, "max",
+                     high, "mean", mean, "std",
+                     js_real(variance > 0 ? __builtin_sqrt(variance) : 0), "order_hash", digest,
+                     "batch_hash", batch_hash, "engines", engines);
     status = 0;
 out:
     json_decref(indices);
@@ -346,7 +372,8 @@ out:
     return status;
 }
 
-static int compute_batch(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_batch(const struct studio *studio, struct store *store, void *context,
+                         json_t **out, struct error *error)
 {
     (void)store;
     const struct question *question = context;
@@ -367,12 +394,19 @@ static void get_batch(struct studio *studio, struct call *call)
     call_compute(studio, call, compute_batch, question);
 }
 
-#define SPLIT_PARAMETER {"split", PARAMETER_CHOICE, 0, 0, 0, "train test", "which split"}
-#define SEED_PARAMETER {"seed", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "of the random choice"}
+#define SPLIT_PARAMETER                                                 \
+    {                                                                   \
+        "split", PARAMETER_CHOICE, 0, 0, 0, "train test", "which split" \
+    }
+#define SEED_PARAMETER                                                           \
+    {                                                                            \
+        "seed", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "of the random choice" \
+    }
 static const struct parameter samples_parameters[] = {
     {"count", PARAMETER_INTEGER, 1, SAMPLES_MAX, 24, NULL, "how many"},
     SEED_PARAMETER,
-    {"label", PARAMETER_INTEGER, -1, DATASET_MAX_CLASSES - 1, -1, NULL, "of this class only; -1: of any"},
+    {"label", PARAMETER_INTEGER, -1, DATASET_MAX_CLASSES - 1, -1, NULL,
+     "of this class only; -1: of any"},
     SPLIT_PARAMETER,
     {0},
 };
@@ -384,11 +418,15 @@ static const struct parameter batch_parameters[] = {
 };
 
 static const struct route routes[] = {
-    {"GET", "/api/datasets", get_datasets, "All data sets, here or to be fetched", NULL, NULL, SCHEMA_LIST(Dataset), 200, 0},
-    {"GET", "/api/datasets/{name}/samples", get_samples, "Random samples", samples_parameters, NULL, SCHEMA(Samples), 200, 0},
-    {"GET", "/api/datasets/{name}/stats", get_stats, "Counts, figures and the mean picture of every class", stats_parameters, NULL,
-     SCHEMA(Stats), 200, 0},
-    {"GET", "/api/datasets/{name}/engines", get_batch, "What the engines receive: the first batch and the order", batch_parameters,
-     NULL, SCHEMA(Batch), 200, 0},
+    {"GET", "/api/datasets", get_datasets, "All data sets, here or to be fetched", NULL, NULL,
+     SCHEMA_LIST(Dataset), 200, 0},
+    {"GET", "/api/datasets/{name}/samples", get_samples, "Random samples", samples_parameters, NULL,
+     SCHEMA(Samples), 200, 0},
+    {"GET", "/api/datasets/{name}/stats", get_stats,
+     "Counts, figures and the mean picture of every class", stats_parameters, NULL, SCHEMA(Stats),
+     200, 0},
+    {"GET", "/api/datasets/{name}/engines", get_batch,
+     "What the engines receive: the first batch and the order", batch_parameters, NULL,
+     SCHEMA(Batch), 200, 0},
 };
 const struct route_group routes_datasets = ROUTE_GROUP("data", routes);

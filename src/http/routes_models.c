@@ -1,4 +1,5 @@
-/* What a trained model does: its evaluation, its weights, its answer to a drawing. The native engine computes, from the
+/* What a trained model does: its evaluation, its weights, its answer to a drawing. The native
+ * engine computes, from the
  * file that the run's own engine wrote, and says so. */
 #include <math.h>
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 #include "train/predictor.h"
 
 #define MISTAKES_SHOWN 24
-#define CHUNK 500
-#define ANSWERS_MAX 16
+#define CHUNK          500
+#define ANSWERS_MAX    16
 
 /* --- the model of a run --- */
 
@@ -33,7 +34,8 @@ static int open_model(struct store *store, struct subject *subject, struct error
         store_model_file(store, subject->run, &path, subject->sha256, error))
         return -1;
     const struct modelfile_options options = {.default_activation = subject->record.job.activation};
-    int status = predictor_open(path, &options, engine_find("native"), 1, &subject->predictor, error);
+    int status = predictor_open(path, &options, engine_find("native"), 1, &subject->predictor,
+                                error);
     free(path);
     return status;
 }
@@ -58,14 +60,17 @@ static void note_mistake(struct evaluation *evaluation, const struct mistake *mi
     size_t place = evaluation->worst_count;
     while (place > 0 && evaluation->worst[place - 1].own > mistake->own) place--;
     if (place == MISTAKES_SHOWN) return;
-    size_t kept = evaluation->worst_count < MISTAKES_SHOWN ? evaluation->worst_count : MISTAKES_SHOWN - 1;
-    memmove(evaluation->worst + place + 1, evaluation->worst + place, (kept - place) * sizeof *mistake);
+    size_t kept = evaluation->worst_count < MISTAKES_SHOWN ? evaluation->worst_count
+                                                           : MISTAKES_SHOWN - 1;
+    memmove(evaluation->worst + place + 1, evaluation->worst + place,
+            (kept - place) * sizeof *mistake);
     evaluation->worst[place] = *mistake;
     if (evaluation->worst_count < MISTAKES_SHOWN) evaluation->worst_count++;
 }
 
 /* Looks at one sample's logits. */
-static void judge(struct evaluation *evaluation, const double *logits, uint32_t classes, size_t index, uint32_t label)
+static void judge(struct evaluation *evaluation, const double *logits, uint32_t classes,
+                  size_t index, uint32_t label)
 {
     uint32_t best = 0;
     double sum = 0;
@@ -77,7 +82,8 @@ static void judge(struct evaluation *evaluation, const double *logits, uint32_t 
     note_mistake(evaluation, &mistake);
 }
 
-static int evaluate(struct predictor *predictor, const struct dataset *dataset, struct evaluation *evaluation, struct error *error)
+static int evaluate(struct predictor *predictor, const struct dataset *dataset,
+                    struct evaluation *evaluation, struct error *error)
 {
     const struct split *split = &dataset->test;
     uint32_t classes = predictor->classes;
@@ -86,10 +92,12 @@ static int evaluate(struct predictor *predictor, const struct dataset *dataset, 
     int status = 0;
     for (size_t done = 0; done < split->count && !status; done += CHUNK) {
         size_t count = split->count - done < CHUNK ? split->count - done : CHUNK;
-        status = predictor->engine->ops->forward(predictor->engine, split->pixels + done * predictor->inputs, count, logits, error);
+        status = predictor->engine->ops->forward(
+            predictor->engine, split->pixels + done * predictor->inputs, count, logits, error);
         if (status) break;
         metrics_add(&evaluation->metrics, logits, count, classes, split->labels + done);
-        for (size_t i = 0; i < count; i++) judge(evaluation, logits + i * classes, classes, done + i, split->labels[done + i]);
+        for (size_t i = 0; i < count; i++)
+            judge(evaluation, logits + i * classes, classes, done + i, split->labels[done + i]);
     }
     free(logits);
     return status;
@@ -100,7 +108,8 @@ static json_t *confusion_json(const uint32_t *confusion, uint32_t classes)
     json_t *rows = json_array();
     for (uint32_t r = 0; r < classes; r++) {
         json_t *row = json_array();
-        for (uint32_t c = 0; c < classes; c++) json_array_append_new(row, json_integer(confusion[(size_t)r * classes + c]));
+        for (uint32_t c = 0; c < classes; c++)
+            json_array_append_new(row, json_integer(confusion[(size_t)r * classes + c]));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -113,30 +122,41 @@ static json_t *evaluation_json(const struct evaluation *evaluation, const struct
     for (size_t i = 0; i < evaluation->worst_count; i++) {
         const struct mistake *mistake = &evaluation->worst[i];
         json_array_append_new(
-            mistakes, json_pack("{s:I, s:i, s:i, s:f, s:o}", "index", (json_int_t)mistake->index, "label",
-                                dataset->test.labels[mistake->index], "predicted", (int)mistake->predicted, "probability",
-                                mistake->probability, "pixels", base64_json(dataset->test.pixels + mistake->index * image, image)));
+            mistakes,
+            json_pack("{s:I, s:i, s:i, s:f, s:o}", "index", (json_int_t)mistake->index, "label",
+                      dataset->test.labels[mistake->index], "predicted", (int)mistake->predicted,
+                      "probability", mistake->probability, "pixels",
+                      base64_json(dataset->test.pixels + mistake->index * image, image)));
     }
-    for (uint32_t c = 0; c < dataset->classes; c++) json_array_append_new(names, json_string(dataset->class_names[c]));
-    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o, s:i, s:i, s:s, s:s}", "samples", (json_int_t)evaluation->metrics.samples, "loss",
-                     evaluation->metrics.loss, "accuracy", evaluation->metrics.accuracy, "confusion",
-                     confusion_json(evaluation->metrics.confusion, dataset->classes), "classes", names, "mistakes", mistakes, "rows",
-                     (int)dataset->rows, "columns", (int)dataset->columns, "dataset", dataset->title, "computed_by", "native");
+    for (uint32_t c = 0; c < dataset->classes; c++)
+        json_array_append_new(names, json_string(dataset->class_names[c]));
+    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o, s:i, s:i, s:s, s:s}", "samples",
+                     (json_int_t)evaluation->metrics.samples, "loss", evaluation->metrics.loss,
+                     "accuracy", evaluation->metrics.accuracy, "confusion",
+                     confusion_json(evaluation->metrics.confusion, dataset->classes), "classes",
+                     names, "mistakes", mistakes, "rows", (int)dataset->rows, "columns",
+                     (int)dataset->columns, "dataset", dataset->title, "computed_by", "native");
 }
 
-static int evaluate_run(const struct studio *studio, struct subject *subject, json_t **out, struct error *error)
+static int evaluate_run(const struct studio *studio, struct subject *subject, json_t **out,
+                        struct error *error)
 {
     const struct job *job = &subject->record.job;
     const struct predictor *predictor = &subject->predictor;
     const struct dataset *dataset;
     struct evaluation evaluation = {0};
-    if (library_borrow(studio->library, job->dataset, job->data_dir[0] ? job->data_dir : NULL, &dataset, error)) return -1;
+    if (library_borrow(studio->library, job->dataset, job->data_dir[0] ? job->data_dir : NULL,
+                       &dataset, error))
+        return -1;
     int status = -1;
-    evaluation.metrics.confusion = calloc((size_t)predictor->classes * predictor->classes, sizeof(uint32_t));
+    evaluation.metrics.confusion = calloc((size_t)predictor->classes * predictor->classes,
+                                          sizeof(uint32_t));
     if (!evaluation.metrics.confusion)
         error_set_memory(error, "the confusion matrix");
-    else if (predictor->inputs != (size_t)dataset->rows * dataset->columns || predictor->classes != dataset->classes)
-        error_set(error, ERROR_CONFLICT, "the model does not fit %s any more: was the data set changed?", dataset->title);
+    else if (predictor->inputs != (size_t)dataset->rows * dataset->columns ||
+             predictor->classes != dataset->classes)
+        error_set(error, ERROR_CONFLICT,
+                  "the model does not fit %s any more: was the data set changed?", dataset->title);
     else
         status = evaluate(&subject->predictor, dataset, &evaluation, error);
     if (!status) *out = evaluation_json(&evaluation, dataset);
@@ -145,7 +165,8 @@ static int evaluate_run(const struct studio *studio, struct subject *subject, js
     return status;
 }
 
-static int compute_evaluation(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_evaluation(const struct studio *studio, struct store *store, void *context,
+                              json_t **out, struct error *error)
 {
     struct subject *subject = context;
     char *path;
@@ -153,10 +174,13 @@ static int compute_evaluation(const struct studio *studio, struct store *store, 
         store_model_file(store, subject->run, &path, subject->sha256, error))
         return -1;
     free(path);
-    if (store_evaluation_get(store, subject->run, subject->sha256, out, error) || *out) return *out ? 0 : -1;
-    int status = open_model(store, subject, error) || evaluate_run(studio, subject, out, error) ? -1 : 0;
+    if (store_evaluation_get(store, subject->run, subject->sha256, out, error) || *out)
+        return *out ? 0 : -1;
+    int status = open_model(store, subject, error) || evaluate_run(studio, subject, out, error) ? -1
+                                                                                                : 0;
     predictor_close(&subject->predictor);
-    if (!status && *out) status = store_evaluation_set(store, subject->run, subject->sha256, *out, error);
+    if (!status && *out)
+        status = store_evaluation_set(store, subject->run, subject->sha256, *out, error);
     if (status) {
         json_decref(*out);
         *out = NULL;
@@ -190,14 +214,17 @@ static int weights_json(const struct model *model, json_t **out, struct error *e
         if (value < low) low = value;
         if (value > high) high = value;
     }
-    *out = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "count", (json_int_t)model->network.layers[0].outputs, "rows",
-                     (json_int_t)model->network.rows, "columns", (json_int_t)model->network.columns, "low", js_real(low), "high",
-                     js_real(high), "values", base64_json(values, tensor->count * sizeof *values));
+    *out = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "count",
+                     (json_int_t)model->network.layers[0].outputs, "rows",
+                     (json_int_t)model->network.rows, "columns", (json_int_t)model->network.columns,
+                     "low", js_real(low), "high", js_real(high), "values",
+                     base64_json(values, tensor->count * sizeof *values));
     free(values);
     return 0;
 }
 
-static int compute_weights(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_weights(const struct studio *studio, struct store *store, void *context,
+                           json_t **out, struct error *error)
 {
     (void)studio;
     struct subject *subject = context;
@@ -229,15 +256,16 @@ struct asking {
 static int newest_runs(struct store *store, struct asking *asking, struct error *error)
 {
     for (size_t i = 0; i < engine_table_count && asking->run_count < ANSWERS_MAX; i++) {
-        if (store_newest_model(store, engine_table[i]->id, asking->runs[asking->run_count], error)) return -1;
+        if (store_newest_model(store, engine_table[i]->id, asking->runs[asking->run_count], error))
+            return -1;
         if (asking->runs[asking->run_count][0]) asking->run_count++;
     }
     if (asking->run_count) return 0;
     return error_set(error, ERROR_CONFLICT, "no run has a trained model yet: train one first");
 }
 
-static int answer(const struct asking *asking, struct subject *subject, json_t *answers, json_t **input,
-                  struct error *error)
+static int answer(const struct asking *asking, struct subject *subject, json_t *answers,
+                  json_t **input, struct error *error)
 {
     const struct network *network = &subject->predictor.model->network;
     double probabilities[DATASET_MAX_CLASSES];
@@ -245,25 +273,32 @@ static int answer(const struct asking *asking, struct subject *subject, json_t *
     uint32_t best;
     if (!picture) return error_set_memory(error, "a picture");
     int status = subject->predictor.classes > DATASET_MAX_CLASSES
-                     ? error_set(error, ERROR_CONFLICT, "the model has too many classes for a drawing")
-                     : picture_normalise(asking->drawing.pixels, asking->drawing.width, asking->drawing.height, network->rows, network->columns, picture,
-                                         error);
-    if (!status) status = predictor_predict(&subject->predictor, picture, probabilities, &best, error);
+                     ? error_set(error, ERROR_CONFLICT,
+                                 "the model has too many classes for a drawing")
+                     : picture_normalise(asking->drawing.pixels, asking->drawing.width,
+                                         asking->drawing.height, network->rows, network->columns,
+                                         picture, error);
+    if (!status)
+        status = predictor_predict(&subject->predictor, picture, probabilities, &best, error);
     if (!status) {
         json_t *list = json_array();
-        for (uint32_t c = 0; c < subject->predictor.classes; c++) json_array_append_new(list, js_real(probabilities[c]));
-        json_array_append_new(answers, json_pack("{s:s, s:s, s:s, s:i, s:o, s:s}", "run", subject->run, "engine",
-                                                 subject->record.job.engine, "name", subject->record.job.name, "class", (int)best,
-                                                 "probabilities", list, "computed_by", "native"));
+        for (uint32_t c = 0; c < subject->predictor.classes; c++)
+            json_array_append_new(list, js_real(probabilities[c]));
+        json_array_append_new(
+            answers, json_pack("{s:s, s:s, s:s, s:i, s:o, s:s}", "run", subject->run, "engine",
+                               subject->record.job.engine, "name", subject->record.job.name,
+                               "class", (int)best, "probabilities", list, "computed_by", "native"));
         if (!*input)
-            *input = json_pack("{s:o, s:I, s:I}", "pixels", base64_json(picture, subject->predictor.inputs), "rows",
+            *input = json_pack("{s:o, s:I, s:I}", "pixels",
+                               base64_json(picture, subject->predictor.inputs), "rows",
                                (json_int_t)network->rows, "columns", (json_int_t)network->columns);
     }
     free(picture);
     return status;
 }
 
-static int compute_answers(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_answers(const struct studio *studio, struct store *store, void *context,
+                           json_t **out, struct error *error)
 {
     (void)studio;
     struct asking *asking = context;
@@ -275,15 +310,21 @@ static int compute_answers(const struct studio *studio, struct store *store, voi
     for (size_t i = 0; i < asking->run_count && !status; i++) {
         *subject = (struct subject){0};
         memcpy(subject->run, asking->runs[i], sizeof subject->run);
-        if (open_model(store, subject, error)) status = chosen ? -1 : 0; /* one whose file is gone has no say */
-        else status = answer(asking, subject, answers, &input, error);
+        /* one whose file is gone has no say */
+        if (open_model(store, subject, error))
+            status = chosen ? -1 : 0;
+        else
+            status = answer(asking, subject, answers, &input, error);
         predictor_close(&subject->predictor);
     }
     free(subject);
-    if (!status && !input) status = error_set(error, ERROR_CONFLICT, "no run has a trained model any more: train one first");
+    if (!status && !input)
+        status = error_set(error, ERROR_CONFLICT,
+                           "no run has a trained model any more: train one first");
     if (!status)
-        *out = json_pack("{s:O, s:O, s:O, s:O}", "input", json_object_get(input, "pixels"), "rows", json_object_get(input, "rows"),
-                         "columns", json_object_get(input, "columns"), "answers", answers);
+        *out = json_pack("{s:O, s:O, s:O, s:O}", "input", json_object_get(input, "pixels"), "rows",
+                         json_object_get(input, "rows"), "columns",
+                         json_object_get(input, "columns"), "answers", answers);
     json_decref(answers);
     json_decref(input);
     return status;
@@ -294,10 +335,12 @@ static int read_runs(const json_t *body, struct asking *asking, struct error *er
     const json_t *list = json_object_get(body, "runs");
     if (!list || json_is_null(list)) return 0;
     if (!json_is_array(list) || json_array_size(list) > ANSWERS_MAX)
-        return error_set(error, ERROR_INPUT, "\"runs\" must be an array of at most %d ids", ANSWERS_MAX);
+        return error_set(error, ERROR_INPUT, "\"runs\" must be an array of at most %d ids",
+                         ANSWERS_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *id = json_string_value(json_array_get(list, i));
-        if (!id || strlen(id) >= sizeof asking->runs[0]) return error_set(error, ERROR_INPUT, "a run's id must be a short text");
+        if (!id || strlen(id) >= sizeof asking->runs[0])
+            return error_set(error, ERROR_INPUT, "a run's id must be a short text");
         snprintf(asking->runs[asking->run_count++], sizeof asking->runs[0], "%s", id);
     }
     return 0;
@@ -308,12 +351,15 @@ int read_pixels(const json_t *body, struct drawing *drawing, struct error *error
     const char *text;
     unsigned char *bytes;
     size_t size;
-    if (js_need_string(body, "pixels", &text, error) || js_get_u32(body, "width", 1, 2048, &drawing->width, error) ||
-        js_get_u32(body, "height", 1, 2048, &drawing->height, error) || base64_decode(text, DRAWING_BYTES_MAX, &bytes, &size, error))
+    if (js_need_string(body, "pixels", &text, error) ||
+        js_get_u32(body, "width", 1, 2048, &drawing->width, error) ||
+        js_get_u32(body, "height", 1, 2048, &drawing->height, error) ||
+        base64_decode(text, DRAWING_BYTES_MAX, &bytes, &size, error))
         return -1;
     int status = size == (size_t)drawing->width * drawing->height && size <= DRAWING_BYTES_MAX
                      ? 0
-                     : error_set(error, ERROR_INPUT, "\"pixels\" must be width x height bytes in base64, at most %zu",
+                     : error_set(error, ERROR_INPUT,
+                                 "\"pixels\" must be width x height bytes in base64, at most %zu",
                                  DRAWING_BYTES_MAX);
     if (!status) memcpy(drawing->pixels, bytes, size);
     free(bytes);
@@ -327,7 +373,8 @@ static void post_classify(struct studio *studio, struct call *call)
     const json_t *body = call_body(call);
     struct asking *asking = calloc(1, sizeof *asking);
     if (!asking) error_set_memory(&error, "a drawing");
-    if (asking && !refuse_others(body, known, &error) && !read_runs(body, asking, &error) && !read_pixels(body, &asking->drawing, &error)) {
+    if (asking && !refuse_others(body, known, &error) && !read_runs(body, asking, &error) &&
+        !read_pixels(body, &asking->drawing, &error)) {
         call_compute(studio, call, compute_answers, asking);
         return;
     }
@@ -336,10 +383,12 @@ static void post_classify(struct studio *studio, struct call *call)
 }
 
 static const struct route routes[] = {
-    {"GET", "/api/runs/{id}/evaluation", get_evaluation, "Confusion matrix and worst mistakes on the test split", NULL, NULL,
-     SCHEMA(Evaluation), 200, 0},
-    {"GET", "/api/runs/{id}/weights", get_weights, "The first layer's weights as pictures", NULL, NULL, SCHEMA(Weights), 200, 0},
-    {"POST", "/api/classify", post_classify, "What trained models see in a drawing", NULL, SCHEMA(Drawing), SCHEMA(Answers), 200,
-     ROUTE_CHANGES},
+    {"GET", "/api/runs/{id}/evaluation", get_evaluation,
+     "Confusion matrix and worst mistakes on the test split", NULL, NULL, SCHEMA(Evaluation), 200,
+     0},
+    {"GET", "/api/runs/{id}/weights", get_weights, "The first layer's weights as pictures", NULL,
+     NULL, SCHEMA(Weights), 200, 0},
+    {"POST", "/api/classify", post_classify, "What trained models see in a drawing", NULL,
+     SCHEMA(Drawing), SCHEMA(Answers), 200, ROUTE_CHANGES},
 };
 const struct route_group routes_models = ROUTE_GROUP("models", routes);

@@ -19,14 +19,17 @@
 
 /* --- what targets are told --- */
 
-/* What the page kept of the workspace that a person picked or uploaded: Azure ML's own config.json in the home. */
+/* What the page kept of the workspace that a person picked or uploaded: Azure ML's own config.json
+ * in the home. */
 static void config_path(const struct studio *studio, char out[4200])
 {
     snprintf(out, 4200, "%s/.azureml/config.json", studio->home);
 }
 
-/* Where a request says to go. The texts stay borrowed from `body`; `config` is filled when there is a kept workspace. */
-static int read_options(const struct studio *studio, const json_t *body, struct registry_options *out, char config[4200], struct error *error)
+/* Where a request says to go. The texts stay borrowed from `body`; `config` is filled when there
+ * is a kept workspace. */
+static int read_options(const struct studio *studio, const json_t *body,
+                        struct registry_options *out, char config[4200], struct error *error)
 {
     *out = (struct registry_options){.home = studio->home};
     config_path(studio, config);
@@ -35,7 +38,8 @@ static int read_options(const struct studio *studio, const json_t *body, struct 
                    js_get_string(body, "resource_group", &out->resource_group, error) ||
                    js_get_string(body, "workspace_name", &out->workspace, error) ||
                    js_get_string(body, "tracking_uri", &out->tracking_uri, error) ||
-                   js_get_string(body, "experiment", &out->experiment, error) || js_get_string(body, "sign_in", &out->sign_in.method, error) ||
+                   js_get_string(body, "experiment", &out->experiment, error) ||
+                   js_get_string(body, "sign_in", &out->sign_in.method, error) ||
                    js_get_string(body, "tenant", &out->sign_in.tenant, error) ||
                    js_get_string(body, "client_id", &out->sign_in.client_id, error)
                ? -1
@@ -81,17 +85,21 @@ static void tell(struct telling *telling)
 static void on_prompt(void *context, const struct az_prompt *prompt)
 {
     struct telling *telling = context;
-    json_object_set_new(telling->result, "prompt", json_pack("{s:s, s:s, s:s?, s:i}", "kind", prompt->kind, "url", prompt->url, "code",
-                                                             prompt->code, "expires_in", prompt->expires_in));
+    json_object_set_new(telling->result, "prompt",
+                        json_pack("{s:s, s:s, s:s?, s:i}", "kind", prompt->kind, "url", prompt->url,
+                                  "code", prompt->code, "expires_in", prompt->expires_in));
     tell(telling);
 }
 
-static void on_step(void *context, unsigned step, unsigned steps, const char *title, uint64_t done, uint64_t total)
+static void on_step(void *context, unsigned step, unsigned steps, const char *title, uint64_t done,
+                    uint64_t total)
 {
     struct telling *telling = context;
     json_t *titles = json_object_get(telling->result, "steps");
     task_progress(telling->task, done, total, title);
-    if (json_integer_value(json_object_get(telling->result, "step")) == (json_int_t)step + 1 && !done) return;
+    if (json_integer_value(json_object_get(telling->result, "step")) == (json_int_t)step + 1 &&
+        !done)
+        return;
     /* A token is there once the second step begins. */
     if (step > 0) json_object_set_new(telling->result, "prompt", json_null());
     if (json_integer_value(json_object_get(telling->result, "step")) != (json_int_t)step + 1)
@@ -106,10 +114,12 @@ static bool is_cancelled(void *task)
     return task_cancelled(task);
 }
 
-static int begin_telling(struct telling *telling, struct task *task, const json_t *body, struct registry_options *options, struct error *error)
+static int begin_telling(struct telling *telling, struct task *task, const json_t *body,
+                         struct registry_options *options, struct error *error)
 {
     telling->task = task;
-    telling->result = json_pack("{s:O?, s:[], s:i, s:i, s:n}", "run", json_object_get(body, "run"), "steps", "step", 0, "step_count", 0, "prompt");
+    telling->result = json_pack("{s:O?, s:[], s:i, s:i, s:n}", "run", json_object_get(body, "run"),
+                                "steps", "step", 0, "step_count", 0, "prompt");
     if (!telling->result) return error_set_memory(error, "a task");
     options->cancelled = is_cancelled;
     options->context = task;
@@ -120,7 +130,8 @@ static int begin_telling(struct telling *telling, struct task *task, const json_
 
 /* --- targets and workspaces --- */
 
-static int compute_targets(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_targets(const struct studio *studio, struct store *store, void *context,
+                           json_t **out, struct error *error)
 {
     (void)store;
     (void)context;
@@ -133,8 +144,7 @@ static int compute_targets(const struct studio *studio, struct store *store, voi
         size_t w;
         json_object_set_new(target, "id", json_string(registry_targets[i]->id));
         json_object_set_new(target, "title", json_string(registry_targets[i]->title));
-        json_array_foreach(json_object_get(target, "sign_in"), w, way)
-        {
+        json_array_foreach(json_object_get(target, "sign_in"), w, way) {
             /* The page is a person: what needs one is at hand. */
             if (!json_is_true(json_object_get(way, "interactive"))) continue;
             json_object_set_new(way, "available", json_true());
@@ -169,7 +179,8 @@ static int work_workspaces(struct task *task, void *context, struct error *error
     return status;
 }
 
-static void start(struct studio *studio, struct call *call, const char *kind, const char *subject, const char *title, task_fn *work)
+static void start(struct studio *studio, struct call *call, const char *kind, const char *subject,
+                  const char *title, task_fn *work)
 {
     struct error error;
     char id[16];
@@ -192,17 +203,25 @@ static void post_workspaces(struct studio *studio, struct call *call)
 /* Keeps a workspace: checked as any config.json is, before it takes the old one's place. */
 static int keep_workspace(const struct studio *studio, const json_t *body, struct error *error)
 {
-    static const char *const known[] = {"config", "subscription_id", "resource_group", "workspace_name", NULL};
+    static const char *const known[] = {"config", "subscription_id", "resource_group",
+                                        "workspace_name", NULL};
     char path[4200], folder[4200], draft[4300];
     const char *config = NULL;
     struct az_workspace workspace;
     config_path(studio, path);
     snprintf(draft, sizeof draft, "%s.new", path);
     snprintf(folder, sizeof folder, "%s/.azureml", studio->home);
-    if (refuse_others(body, known, error) || js_get_string(body, "config", &config, error)) return -1;
+    if (refuse_others(body, known, error) || js_get_string(body, "config", &config, error))
+        return -1;
     char *text = config ? strdup(config) : js_dump(body);
-    int status = text && strlen(text) <= CONFIG_MAX ? 0 : error_set(error, ERROR_INPUT, "that is no config.json: it is too long");
-    if (!status) status = file_make_directories(folder, error) || file_write(draft, text, strlen(text), error) ? -1 : 0;
+    int status = text && strlen(text) <= CONFIG_MAX
+                     ? 0
+                     : error_set(error, ERROR_INPUT, "that is no config.json: it is too long");
+    if (!status)
+        status = file_make_directories(folder, error) ||
+                         file_write(draft, text, strlen(text), error)
+                     ? -1
+                     : 0;
     if (!status && az_config_read(draft, &workspace, error)) {
         /* The draft's path tells a person nothing. */
         size_t prefix = strlen(draft);
@@ -215,7 +234,8 @@ static int keep_workspace(const struct studio *studio, const json_t *body, struc
         remove(draft);
         status = -1;
     }
-    if (!status && rename(draft, path)) status = error_set(error, ERROR_IO, "%s cannot be written", path);
+    if (!status && rename(draft, path))
+        status = error_set(error, ERROR_IO, "%s cannot be written", path);
     free(text);
     return status;
 }
@@ -223,8 +243,10 @@ static int keep_workspace(const struct studio *studio, const json_t *body, struc
 static void put_workspace(struct studio *studio, struct call *call)
 {
     struct error error;
-    if (keep_workspace(studio, call_body(call), &error)) call_fail(call, &error);
-    else get_targets(studio, call);
+    if (keep_workspace(studio, call_body(call), &error))
+        call_fail(call, &error);
+    else
+        get_targets(studio, call);
 }
 
 static void delete_workspace(struct studio *studio, struct call *call)
@@ -243,8 +265,10 @@ static void delete_sign_in(struct studio *studio, struct call *call)
 
 /* --- registering --- */
 
-/* The run's model in the format asked for: the file its engine wrote, or that one converted. malloc'd. */
-static int find_file(const struct studio *studio, struct store *store, const char *run, const char *format, char **path, struct error *error)
+/* The run's model in the format asked for: the file its engine wrote, or that one converted.
+ * malloc'd. */
+static int find_file(const struct studio *studio, struct store *store, const char *run,
+                     const char *format, char **path, struct error *error)
 {
     struct run_record *record = calloc(1, sizeof *record);
     struct model *model;
@@ -252,7 +276,9 @@ static int find_file(const struct studio *studio, struct store *store, const cha
     if (!record) return error_set_memory(error, "a run");
     int status = store_run_get(store, run, record, error);
     const struct modelfile_options options = {.default_activation = record->job.activation};
-    if (!status && !modelfile_format_find(format)) status = error_set(error, ERROR_INPUT, "there is no model format \"%.20s\": use pth or h5", format);
+    if (!status && !modelfile_format_find(format))
+        status = error_set(error, ERROR_INPUT, "there is no model format \"%.20s\": use pth or h5",
+                           format);
     if (!status) snprintf(name, sizeof name, "%s.%s", record->job.name, format);
     free(record);
     if (status) return -1;
@@ -269,7 +295,8 @@ static int find_file(const struct studio *studio, struct store *store, const cha
     /* By the content that it was made of, so that the same is found again. */
     snprintf(folder, sizeof folder, "%s/registrations/%.16s", studio->home, sha256);
     *path = path_join(folder, name);
-    status = *path ? file_make_directories(folder, error) || modelfile_write(*path, model, error) : error_set_memory(error, "a path");
+    status = *path ? file_make_directories(folder, error) || modelfile_write(*path, model, error)
+                   : error_set_memory(error, "a path");
     model_destroy(model);
     if (!status) return 0;
     free(*path);
@@ -291,23 +318,28 @@ static int work_register(struct task *task, void *context, struct error *error)
     const char *key;
     if (read_message(context, &body, error)) return -1;
     const struct studio *studio = task_studio(task);
-    int status = js_need_string(body, "target", &id, error) || js_need_string(body, "run", &run, error) ||
-                         js_need_string(body, "format", &format, error) || js_get_string(body, "name", &request.name, error) ||
+    int status = js_need_string(body, "target", &id, error) ||
+                         js_need_string(body, "run", &run, error) ||
+                         js_need_string(body, "format", &format, error) ||
+                         js_get_string(body, "name", &request.name, error) ||
                          js_get_string(body, "version", &request.version, error) ||
-                         js_get_string(body, "description", &request.description, error) || registry_target_need(id, &target, error) ||
-                         read_options(studio, body, &options, config, error) || begin_telling(&telling, task, body, &options, error) ||
-                         store_open(studio->home, &store, error) || find_file(studio, store, run, format, &path, error) ||
+                         js_get_string(body, "description", &request.description, error) ||
+                         registry_target_need(id, &target, error) ||
+                         read_options(studio, body, &options, config, error) ||
+                         begin_telling(&telling, task, body, &options, error) ||
+                         store_open(studio->home, &store, error) ||
+                         find_file(studio, store, run, format, &path, error) ||
                          registry_describe_model(path, &tags, error)
                      ? -1
                      : 0;
     if (!status) {
-        json_object_foreach(json_object_get(body, "tags"), key, value)
-        {
+        json_object_foreach(json_object_get(body, "tags"), key, value) {
             if (json_is_string(value)) json_object_set(tags, key, value);
         }
         request.model_path = path;
         request.tags = tags;
-        status = registry_record_publish(store, run, body, target, &options, &request, &watch, &made, error);
+        status = registry_record_publish(store, run, body, target, &options, &request, &watch,
+                                         &made, error);
     }
     if (telling.result) {
         json_object_set_new(telling.result, "prompt", json_null());
@@ -323,13 +355,29 @@ static int work_register(struct task *task, void *context, struct error *error)
     return status;
 }
 
-static int check_registration(const json_t *body, char subject[160], char title[160], struct error *error)
+static int check_registration(const json_t *body, char subject[160], char title[160],
+                              struct error *error)
 {
-    static const char *const known[] = {"run", "format", "target", "name", "version", "description", "tags", "sign_in", "tenant",
-                                        "client_id", "subscription_id", "resource_group", "workspace_name", "tracking_uri", "experiment", NULL};
+    static const char *const known[] = {"run",
+                                        "format",
+                                        "target",
+                                        "name",
+                                        "version",
+                                        "description",
+                                        "tags",
+                                        "sign_in",
+                                        "tenant",
+                                        "client_id",
+                                        "subscription_id",
+                                        "resource_group",
+                                        "workspace_name",
+                                        "tracking_uri",
+                                        "experiment",
+                                        NULL};
     const struct registry_target *target;
     const char *id, *run, *format;
-    if (refuse_others(body, known, error) || js_need_string(body, "target", &id, error) || js_need_string(body, "run", &run, error) ||
+    if (refuse_others(body, known, error) || js_need_string(body, "target", &id, error) ||
+        js_need_string(body, "run", &run, error) ||
         js_need_string(body, "format", &format, error) || registry_target_need(id, &target, error))
         return -1;
     snprintf(subject, 160, "%.60s %.12s %.10s", run, format, id);
@@ -372,7 +420,8 @@ struct question {
     char target[16], name[260], version[64], sign_in[32], tracking_uri[512];
 };
 
-static int compute_question(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_question(const struct studio *studio, struct store *store, void *context,
+                            json_t **out, struct error *error)
 {
     (void)store;
     const struct question *question = context;
@@ -380,7 +429,10 @@ static int compute_question(const struct studio *studio, struct store *store, vo
     struct registry_options options;
     char config[4200], *path = NULL;
     json_t *none = json_object(), *list = NULL, *found = NULL;
-    int status = registry_target_need(question->target, &target, error) || read_options(studio, none, &options, config, error) ? -1 : 0;
+    int status = registry_target_need(question->target, &target, error) ||
+                         read_options(studio, none, &options, config, error)
+                     ? -1
+                     : 0;
     json_decref(none);
     if (status) return -1;
     options.sign_in.method = question->sign_in;
@@ -391,9 +443,11 @@ static int compute_question(const struct studio *studio, struct store *store, vo
         if (target->list(&options, question->name, &list, error)) return -1;
         *out = json_pack("{s:o}", "versions", list);
         return 0;
-    case QUESTION_SHOW: return target->show(&options, question->name, version, out, error);
+    case QUESTION_SHOW:
+        return target->show(&options, question->name, version, out, error);
     case QUESTION_PULL:
-        if (registry_cached(target, &options, question->name, version, &path, &found, error)) return -1;
+        if (registry_cached(target, &options, question->name, version, &path, &found, error))
+            return -1;
         json_object_set_new(found, "file", json_string(path));
         *out = found;
         free(path);
@@ -410,7 +464,8 @@ static void ask(struct studio *studio, struct call *call, enum question_kind kin
         question->kind = kind;
         snprintf(question->target, sizeof question->target, "%s", call_path(call, "target"));
         snprintf(question->name, sizeof question->name, "%s", call_path(call, "name"));
-        if (kind != QUESTION_LIST) snprintf(question->version, sizeof question->version, "%s", call_path(call, "version"));
+        if (kind != QUESTION_LIST)
+            snprintf(question->version, sizeof question->version, "%s", call_path(call, "version"));
         snprintf(question->sign_in, sizeof question->sign_in, "%s", sign_in ? sign_in : "");
         snprintf(question->tracking_uri, sizeof question->tracking_uri, "%s", uri ? uri : "");
     }
@@ -434,16 +489,21 @@ static void post_pull(struct studio *studio, struct call *call)
 
 /* --- answering from what is registered --- */
 
-static json_t *prediction_json(const struct predictor *predictor, const double *probabilities, uint32_t best, const json_t *version)
+static json_t *prediction_json(const struct predictor *predictor, const double *probabilities,
+                               uint32_t best, const json_t *version)
 {
     json_t *list = json_array();
-    for (uint32_t c = 0; c < predictor->classes; c++) json_array_append_new(list, js_real(probabilities[c]));
-    return json_pack("{s:O, s:O, s:O, s:O, s:I, s:o, s:s}", "target", json_object_get(version, "target"), "name", json_object_get(version, "name"),
-                     "version", json_object_get(version, "version"), "sha256", json_object_get(version, "sha256"), "class", (json_int_t)best,
-                     "probabilities", list, "computed_by", "native");
+    for (uint32_t c = 0; c < predictor->classes; c++)
+        json_array_append_new(list, js_real(probabilities[c]));
+    return json_pack("{s:O, s:O, s:O, s:O, s:I, s:o, s:s}", "target",
+                     json_object_get(version, "target"), "name", json_object_get(version, "name"),
+                     "version", json_object_get(version, "version"), "sha256",
+                     json_object_get(version, "sha256"), "class", (json_int_t)best, "probabilities",
+                     list, "computed_by", "native");
 }
 
-static int predict(const char *path, const struct drawing *drawing, const json_t *version, json_t **out, struct error *error)
+static int predict(const char *path, const struct drawing *drawing, const json_t *version,
+                   json_t **out, struct error *error)
 {
     struct predictor predictor = {0};
     double probabilities[DATASET_MAX_CLASSES];
@@ -453,8 +513,10 @@ static int predict(const char *path, const struct drawing *drawing, const json_t
     uint8_t *picture = malloc(predictor.inputs);
     int status = !picture ? error_set_memory(error, "a picture")
                  : predictor.classes > DATASET_MAX_CLASSES
-                     ? error_set(error, ERROR_CONFLICT, "the model has too many classes for a picture")
-                     : picture_normalise(drawing->pixels, drawing->width, drawing->height, network->rows, network->columns, picture, error);
+                     ? error_set(error, ERROR_CONFLICT,
+                                 "the model has too many classes for a picture")
+                     : picture_normalise(drawing->pixels, drawing->width, drawing->height,
+                                         network->rows, network->columns, picture, error);
     if (!status) status = predictor_predict(&predictor, picture, probabilities, &best, error);
     if (!status) *out = prediction_json(&predictor, probabilities, best, version);
     free(picture);
@@ -467,35 +529,46 @@ struct prediction {
     struct drawing drawing;
 };
 
-static int compute_prediction(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_prediction(const struct studio *studio, struct store *store, void *context,
+                              json_t **out, struct error *error)
 {
     struct prediction *prediction = context;
     json_t *found = NULL;
     if (compute_question(studio, store, &prediction->question, &found, error)) return -1;
-    int status = predict(json_string_value(json_object_get(found, "file")), &prediction->drawing, found, out, error);
+    int status = predict(json_string_value(json_object_get(found, "file")), &prediction->drawing,
+                         found, out, error);
     json_decref(found);
     return status;
 }
 
-static int copy_member(const json_t *body, const char *key, bool needed, char *out, size_t size, struct error *error)
+static int copy_member(const json_t *body, const char *key, bool needed, char *out, size_t size,
+                       struct error *error)
 {
     const char *text = NULL;
-    if (needed ? js_need_string(body, key, &text, error) : js_get_string(body, key, &text, error)) return -1;
-    if (text && strlen(text) >= size) return error_set(error, ERROR_INPUT, "\"%s\" is too long", key);
+    if (needed ? js_need_string(body, key, &text, error) : js_get_string(body, key, &text, error))
+        return -1;
+    if (text && strlen(text) >= size)
+        return error_set(error, ERROR_INPUT, "\"%s\" is too long", key);
     snprintf(out, size, "%s", text ? text : "");
     return 0;
 }
 
 static int read_prediction(const json_t *body, struct prediction *prediction, struct error *error)
 {
-    static const char *const known[] = {"target", "name", "version", "sign_in", "tracking_uri", "pixels", "width", "height", NULL};
+    static const char *const known[] = {"target", "name",  "version", "sign_in", "tracking_uri",
+                                        "pixels", "width", "height",  NULL};
     struct question *question = &prediction->question;
     question->kind = QUESTION_PULL;
-    return refuse_others(body, known, error) || copy_member(body, "target", true, question->target, sizeof question->target, error) ||
+    return refuse_others(body, known, error) ||
+                   copy_member(body, "target", true, question->target, sizeof question->target,
+                               error) ||
                    copy_member(body, "name", true, question->name, sizeof question->name, error) ||
-                   copy_member(body, "version", false, question->version, sizeof question->version, error) ||
-                   copy_member(body, "sign_in", false, question->sign_in, sizeof question->sign_in, error) ||
-                   copy_member(body, "tracking_uri", false, question->tracking_uri, sizeof question->tracking_uri, error) ||
+                   copy_member(body, "version", false, question->version, sizeof question->version,
+                               error) ||
+                   copy_member(body, "sign_in", false, question->sign_in, sizeof question->sign_in,
+                               error) ||
+                   copy_member(body, "tracking_uri", false, question->tracking_uri,
+                               sizeof question->tracking_uri, error) ||
                    read_pixels(body, &prediction->drawing, error)
                ? -1
                : 0;
@@ -515,7 +588,8 @@ static void post_predict(struct studio *studio, struct call *call)
 }
 
 static const struct parameter place_parameters[] = {
-    {"sign_in", PARAMETER_TEXT, 0, 0, 0, NULL, "how to sign in to Azure: service-principal, azure-cli, device-code …"},
+    {"sign_in", PARAMETER_TEXT, 0, 0, 0, NULL,
+     "how to sign in to Azure: service-principal, azure-cli, device-code …"},
     {"tracking_uri", PARAMETER_TEXT, 0, 0, 0, NULL, "the MLflow server"},
     {0},
 };
@@ -524,27 +598,38 @@ static const struct parameter history_parameters[] = {
     {0},
 };
 
-#define STARTED "{\"type\":\"object\",\"required\":[\"task\"],\"properties\":{\"task\":{\"type\":\"string\"}}}"
+#define STARTED                                                                                    \
+    "{\"type\":\"object\",\"required\":[\"task\"],\"properties\":{\"task\":{\"type\":\"string\"}}" \
+    "}"
 static const struct route routes[] = {
-    {"GET", "/api/registry/targets", get_targets, "Where models can be registered, and what was found to sign in with", NULL, NULL,
+    {"GET", "/api/registry/targets", get_targets,
+     "Where models can be registered, and what was found to sign in with", NULL, NULL,
      SCHEMA(Targets), 200, 0},
-    {"PUT", "/api/registry/workspace", put_workspace, "Keep an Azure ML workspace: the text of its config.json, or its three names", NULL,
+    {"PUT", "/api/registry/workspace", put_workspace,
+     "Keep an Azure ML workspace: the text of its config.json, or its three names", NULL,
      SCHEMA(Workspace), SCHEMA(Targets), 200, ROUTE_CHANGES},
-    {"DELETE", "/api/registry/workspace", delete_workspace, "Forget the kept workspace", NULL, NULL, SCHEMA(Targets), 200, 0},
-    {"DELETE", "/api/registry/sign-in", delete_sign_in, "Sign out of Azure", NULL, NULL, SCHEMA(Targets), 200, 0},
-    {"POST", "/api/registry/workspaces", post_workspaces, "Ask Azure for the workspaces one may see: the task's result lists them", NULL,
-     SCHEMA(SignIn), STARTED, 202, ROUTE_CHANGES},
-    {"POST", "/api/registry/registrations", post_registration, "Register a run's model; one that was cut off is taken up again", NULL,
+    {"DELETE", "/api/registry/workspace", delete_workspace, "Forget the kept workspace", NULL, NULL,
+     SCHEMA(Targets), 200, 0},
+    {"DELETE", "/api/registry/sign-in", delete_sign_in, "Sign out of Azure", NULL, NULL,
+     SCHEMA(Targets), 200, 0},
+    {"POST", "/api/registry/workspaces", post_workspaces,
+     "Ask Azure for the workspaces one may see: the task's result lists them", NULL, SCHEMA(SignIn),
+     STARTED, 202, ROUTE_CHANGES},
+    {"POST", "/api/registry/registrations", post_registration,
+     "Register a run's model; one that was cut off is taken up again", NULL,
      SCHEMA(NewRegistration), STARTED, 202, ROUTE_CHANGES},
-    {"GET", "/api/registry/registrations", get_registrations, "What was registered from here, newest first", history_parameters, NULL,
-     SCHEMA(Registrations), 200, 0},
-    {"GET", "/api/registry/models/{target}/{name}", get_versions, "The versions of a registered model", place_parameters, NULL,
+    {"GET", "/api/registry/registrations", get_registrations,
+     "What was registered from here, newest first", history_parameters, NULL, SCHEMA(Registrations),
+     200, 0},
+    {"GET", "/api/registry/models/{target}/{name}", get_versions,
+     "The versions of a registered model", place_parameters, NULL, "{\"type\":\"object\"}", 200, 0},
+    {"GET", "/api/registry/models/{target}/{name}/{version}", get_version,
+     "One version, read from its target; \"latest\" is one", place_parameters, NULL,
      "{\"type\":\"object\"}", 200, 0},
-    {"GET", "/api/registry/models/{target}/{name}/{version}", get_version, "One version, read from its target; \"latest\" is one", place_parameters,
-     NULL, "{\"type\":\"object\"}", 200, 0},
-    {"POST", "/api/registry/models/{target}/{name}/{version}/pull", post_pull, "Download it into the studio's home, the hash checked",
-     place_parameters, SCHEMA(Nothing), "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
-    {"POST", "/api/predict", post_predict, "What a registered model sees in a picture", NULL, SCHEMA(Prediction), "{\"type\":\"object\"}", 200,
-     ROUTE_CHANGES},
+    {"POST", "/api/registry/models/{target}/{name}/{version}/pull", post_pull,
+     "Download it into the studio's home, the hash checked", place_parameters, SCHEMA(Nothing),
+     "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
+    {"POST", "/api/predict", post_predict, "What a registered model sees in a picture", NULL,
+     SCHEMA(Prediction), "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
 };
 const struct route_group routes_registry = ROUTE_GROUP("registry", routes);

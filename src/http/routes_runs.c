@@ -13,18 +13,20 @@
 #include "http/routes.h"
 #include "http/training.h"
 
-#define TAGS_MAX 20
-#define TAG_LENGTH_MAX 60
+#define TAGS_MAX         20
+#define TAG_LENGTH_MAX   60
 #define NOTES_LENGTH_MAX 20000
-#define POINTS_MAX 100000
-#define EXPORT_MAX ((size_t)1 << 30)
+#define POINTS_MAX       100000
+#define EXPORT_MAX       ((size_t)1 << 30)
 
 void reply_run(struct studio *studio, struct call *call, const char *run, bool full, int status)
 {
     struct error error;
     json_t *value;
-    if (store_run_json(studio->store, run, full, &value, &error)) call_fail(call, &error);
-    else call_reply(call, status, value);
+    if (store_run_json(studio->store, run, full, &value, &error))
+        call_fail(call, &error);
+    else
+        call_reply(call, status, value);
 }
 
 /* --- making a job of a request --- */
@@ -36,7 +38,9 @@ int refuse_others(const json_t *body, const char *const *known, struct error *er
     json_object_foreach((json_t *)(uintptr_t)body, key, value) {
         size_t i = 0;
         while (known[i] && strcmp(known[i], key) != 0) i++;
-        if (!known[i]) return error_set(error, ERROR_INPUT, "there is no member \"%.60s\" here: leave it out", key);
+        if (!known[i])
+            return error_set(error, ERROR_INPUT, "there is no member \"%.60s\" here: leave it out",
+                             key);
     }
     return 0;
 }
@@ -47,11 +51,14 @@ int read_tags(const json_t *body, const json_t **tags, struct error *error)
     *tags = NULL;
     if (!list || json_is_null(list)) return 0;
     if (!json_is_array(list) || json_array_size(list) > TAGS_MAX)
-        return error_set(error, ERROR_INPUT, "\"tags\" must be an array of at most %d texts", TAGS_MAX);
+        return error_set(error, ERROR_INPUT, "\"tags\" must be an array of at most %d texts",
+                         TAGS_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *tag = json_array_get(list, i);
-        if (!json_is_string(tag) || !json_string_length(tag) || json_string_length(tag) > TAG_LENGTH_MAX)
-            return error_set(error, ERROR_INPUT, "a tag must be a text of 1 to %d bytes", TAG_LENGTH_MAX);
+        if (!json_is_string(tag) || !json_string_length(tag) ||
+            json_string_length(tag) > TAG_LENGTH_MAX)
+            return error_set(error, ERROR_INPUT, "a tag must be a text of 1 to %d bytes",
+                             TAG_LENGTH_MAX);
     }
     *tags = list;
     return 0;
@@ -65,7 +72,9 @@ static int resolve_from(struct store *store, struct job *job, struct error *erro
     if (store_model_file(store, job->from, &path, sha256, error)) return -1;
     int length = snprintf(job->from, sizeof job->from, "%s", path);
     free(path);
-    return (size_t)length < sizeof job->from ? 0 : error_set(error, ERROR_INPUT, "the model's path is too long");
+    return (size_t)length < sizeof job->from
+               ? 0
+               : error_set(error, ERROR_INPUT, "the model's path is too long");
 }
 
 static int resolve_dataset(const struct studio *studio, struct job *job, struct error *error)
@@ -80,7 +89,9 @@ static int resolve_dataset(const struct studio *studio, struct job *job, struct 
     if (library_resolve(studio->home, job->dataset, &path, error)) return -1;
     int length = snprintf(job->dataset, sizeof job->dataset, "%s", path);
     free(path);
-    return (size_t)length < sizeof job->dataset ? 0 : error_set(error, ERROR_INPUT, "the data set's path is too long");
+    return (size_t)length < sizeof job->dataset
+               ? 0
+               : error_set(error, ERROR_INPUT, "the data set's path is too long");
 }
 
 static int need_found(const char *id, struct error *error)
@@ -95,32 +106,39 @@ static int need_found(const char *id, struct error *error)
     return probe.found ? 0 : error_set(error, ERROR_UNAVAILABLE, "%s", probe.missing);
 }
 
-int make_job(const struct studio *studio, struct store *store, const json_t *settings, const char *engine, const char *name,
-             struct job *job, struct error *error)
+int make_job(const struct studio *studio, struct store *store, const json_t *settings,
+             const char *engine, const char *name, struct job *job, struct error *error)
 {
     if (settings_to_job(settings, job, error)) return -1;
-    if (strlen(engine) >= sizeof job->engine) return error_set(error, ERROR_INPUT, "there is no engine \"%.40s\"", engine);
+    if (strlen(engine) >= sizeof job->engine)
+        return error_set(error, ERROR_INPUT, "there is no engine \"%.40s\"", engine);
     snprintf(job->engine, sizeof job->engine, "%s", engine);
     if (need_found(engine, error)) return -1;
-    if (name && strlen(name) >= sizeof job->name) return error_set(error, ERROR_INPUT, "the name is too long");
+    if (name && strlen(name) >= sizeof job->name)
+        return error_set(error, ERROR_INPUT, "the name is too long");
     if (name) snprintf(job->name, sizeof job->name, "%s", name);
-    if (studio->data_dir && (size_t)snprintf(job->data_dir, sizeof job->data_dir, "%s", studio->data_dir) >= sizeof job->data_dir)
+    if (studio->data_dir && (size_t)snprintf(job->data_dir, sizeof job->data_dir, "%s",
+                                             studio->data_dir) >= sizeof job->data_dir)
         return error_set(error, ERROR_INPUT, "the path of the data folder is too long");
     job_make_id(engine, job->run);
-    if (job_set_home(job, studio->home, error) || resolve_dataset(studio, job, error) || resolve_from(store, job, error))
+    if (job_set_home(job, studio->home, error) || resolve_dataset(studio, job, error) ||
+        resolve_from(store, job, error))
         return -1;
-    snprintf(job->out_dir, sizeof job->out_dir, "%s", job->run_dir); /* each run keeps its own model */
+    /* each run keeps its own model */
+    snprintf(job->out_dir, sizeof job->out_dir, "%s", job->run_dir);
     return job_check(job, error);
 }
 
-static int create_run(struct studio *studio, const json_t *body, struct job *job, struct error *error)
+static int create_run(struct studio *studio, const json_t *body, struct job *job,
+                      struct error *error)
 {
     static const char *const known[] = {"engine", "settings", "name", "tags", NULL};
     const char *engine, *name = NULL;
     const json_t *tags;
     if (refuse_others(body, known, error) || js_need_string(body, "engine", &engine, error) ||
         js_get_string(body, "name", &name, error) || read_tags(body, &tags, error) ||
-        make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, job, error) ||
+        make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, job,
+                 error) ||
         store_run_create(studio->store, job, NULL, tags, false, error))
         return -1;
     return training_add(studio->training, job->run, NULL, error);
@@ -160,8 +178,10 @@ static void get_runs(struct studio *studio, struct call *call)
         .limit = (uint32_t)call_integer(call, "limit"),
         .offset = (uint32_t)call_integer(call, "offset"),
     };
-    if (store_run_list(studio->store, &filter, &runs, &total, &error)) call_fail(call, &error);
-    else call_reply(call, 200, json_pack("{s:o, s:I}", "runs", runs, "total", (json_int_t)total));
+    if (store_run_list(studio->store, &filter, &runs, &total, &error))
+        call_fail(call, &error);
+    else
+        call_reply(call, 200, json_pack("{s:o, s:I}", "runs", runs, "total", (json_int_t)total));
 }
 
 static void get_run(struct studio *studio, struct call *call)
@@ -177,24 +197,28 @@ struct stretch {
 
 json_t *points_json(const struct points *points)
 {
-    json_t *step = json_array(), *loss = json_array(), *mean = json_array(), *seconds = json_array();
+    json_t *step = json_array(), *loss = json_array(), *mean = json_array(),
+           *seconds = json_array();
     for (size_t i = 0; i < points->count; i++) {
         json_array_append_new(step, json_integer((json_int_t)points->step[i]));
         json_array_append_new(loss, js_real(points->loss[i]));
         json_array_append_new(mean, js_real(points->mean[i]));
         json_array_append_new(seconds, js_real(points->seconds[i]));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "from", (json_int_t)points->from, "to", (json_int_t)points->to, "total",
-                     (json_int_t)points->total, "stride", (json_int_t)points->stride, "step", step, "loss", loss, "mean", mean,
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "from", (json_int_t)points->from,
+                     "to", (json_int_t)points->to, "total", (json_int_t)points->total, "stride",
+                     (json_int_t)points->stride, "step", step, "loss", loss, "mean", mean,
                      "seconds", seconds);
 }
 
-static int compute_points(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_points(const struct studio *studio, struct store *store, void *context,
+                          json_t **out, struct error *error)
 {
     (void)studio;
     const struct stretch *stretch = context;
     struct points points;
-    if (store_points(store, stretch->run, stretch->from, stretch->to, stretch->max, &points, error)) return -1;
+    if (store_points(store, stretch->run, stretch->from, stretch->to, stretch->max, &points, error))
+        return -1;
     *out = points_json(&points);
     points_free(&points);
     return 0;
@@ -223,7 +247,8 @@ static void get_file(struct studio *studio, struct call *call)
         return;
     }
     if (file_exists(path)) {
-        snprintf(header, sizeof header, "attachment; filename=\"%s\"", path_is_plain_name(name) ? name : "model");
+        snprintf(header, sizeof header, "attachment; filename=\"%s\"",
+                 path_is_plain_name(name) ? name : "model");
         request_add_header(call_request(call), "Content-Disposition", header);
     }
     if (request_reply_file(call_request(call), path, "application/octet-stream", &error)) {
@@ -246,7 +271,8 @@ struct download {
 static void write_download(struct store *store, void *context)
 {
     struct download *download = context;
-    int (*write)(struct store *, const char *, struct buffer *, struct error *) = download->csv ? export_csv : export_json;
+    int (*write)(struct store *, const char *, struct buffer *,
+                 struct error *) = download->csv ? export_csv : export_json;
     download->failed = write(store, download->run, &download->text, &download->error) != 0;
 }
 
@@ -257,10 +283,12 @@ static void send_download(void *context)
     if (download->failed) {
         call_fail(download->call, &download->error);
     } else {
-        snprintf(header, sizeof header, "attachment; filename=\"%s.%s\"", download->run, download->csv ? "csv" : "json");
+        snprintf(header, sizeof header, "attachment; filename=\"%s.%s\"", download->run,
+                 download->csv ? "csv" : "json");
         request_add_header(call_request(download->call), "Content-Disposition", header);
-        call_reply_bytes(download->call, 200, download->csv ? "text/csv; charset=utf-8" : "application/json", download->text.data,
-                         download->text.length);
+        call_reply_bytes(download->call, 200,
+                         download->csv ? "text/csv; charset=utf-8" : "application/json",
+                         download->text.data, download->text.length);
     }
     buffer_free(&download->text);
     free(download);
@@ -287,11 +315,14 @@ static void get_export(struct studio *studio, struct call *call)
 
 /* --- steering and changing --- */
 
-/* A run in a terminal hears a stop, as its Ctrl-C would be; pausing is the terminal's own affair. */
-static int stop_terminal(struct studio *studio, const char *run, enum worker_command command, struct error *error)
+/* A run in a terminal hears a stop, as its Ctrl-C would be; pausing is the terminal's own affair.
+ */
+static int stop_terminal(struct studio *studio, const char *run, enum worker_command command,
+                         struct error *error)
 {
     if (command != WORKER_STOP)
-        return error_set(error, ERROR_CONFLICT, "run %.60s trains in a terminal: it can only be stopped from here", run);
+        return error_set(error, ERROR_CONFLICT,
+                         "run %.60s trains in a terminal: it can only be stopped from here", run);
     return store_run_interrupt_owner(studio->store, run, error);
 }
 
@@ -300,12 +331,16 @@ static void steer(struct studio *studio, struct call *call, enum worker_command 
     struct error error;
     struct run_record *record = malloc(sizeof *record);
     const char *run = call_path(call, "id");
-    int status = record ? store_run_get(studio->store, run, record, &error) : error_set_memory(&error, "a run");
+    int status = record ? store_run_get(studio->store, run, record, &error)
+                        : error_set_memory(&error, "a run");
     if (!status)
-        status = record->owned && record->by_terminal ? stop_terminal(studio, run, command, &error)
-                                                      : training_command(studio->training, run, command, &error);
-    if (status) call_fail(call, &error);
-    else reply_run(studio, call, run, false, 200);
+        status = record->owned && record->by_terminal
+                     ? stop_terminal(studio, run, command, &error)
+                     : training_command(studio->training, run, command, &error);
+    if (status)
+        call_fail(call, &error);
+    else
+        reply_run(studio, call, run, false, 200);
     free(record);
 }
 
@@ -324,7 +359,8 @@ static void post_stop(struct studio *studio, struct call *call)
     steer(studio, call, WORKER_STOP);
 }
 
-static int continue_run(struct studio *studio, const char *run, const json_t *body, struct run_record *record, struct error *error)
+static int continue_run(struct studio *studio, const char *run, const json_t *body,
+                        struct run_record *record, struct error *error)
 {
     static const char *const known[] = {"engine", "epochs", NULL};
     const char *engine = NULL;
@@ -334,13 +370,19 @@ static int continue_run(struct studio *studio, const char *run, const json_t *bo
         js_get_u32(body, "epochs", 1, 1000000, &epochs, error))
         return -1;
     if (!engine) engine = record->job.engine;
-    if (record->deleted) return error_set(error, ERROR_CONFLICT, "run %.60s is deleted: restore it first", run);
+    if (record->deleted)
+        return error_set(error, ERROR_CONFLICT, "run %.60s is deleted: restore it first", run);
     if (run_state_is_live(record->state))
-        return error_set(error, ERROR_CONFLICT, "run %.60s is %s: only an ended run can be continued", run,
+        return error_set(error, ERROR_CONFLICT,
+                         "run %.60s is %s: only an ended run can be continued", run,
                          run_state_name(record->state));
     if (record->state == RUN_FINISHED && epochs <= record->job.epochs)
-        return error_set(error, ERROR_CONFLICT, "run %.60s has done its %u epochs: ask for more than that", run, record->job.epochs);
-    if (need_found(engine, error) || store_run_claim(studio->store, run, engine, epochs, false, error)) return -1;
+        return error_set(error, ERROR_CONFLICT,
+                         "run %.60s has done its %u epochs: ask for more than that", run,
+                         record->job.epochs);
+    if (need_found(engine, error) ||
+        store_run_claim(studio->store, run, engine, epochs, false, error))
+        return -1;
     return training_add(studio->training, run, NULL, error);
 }
 
@@ -368,9 +410,12 @@ static int edit_run(struct studio *studio, const char *run, const json_t *body, 
         js_get_string(body, "notes", &notes, error) || read_tags(body, &tags, error))
         return -1;
     if (name && !path_is_plain_name(name))
-        return error_set(error, ERROR_INPUT, "the name \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only", name);
+        return error_set(error, ERROR_INPUT,
+                         "the name \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only",
+                         name);
     if (notes && strlen(notes) > NOTES_LENGTH_MAX)
-        return error_set(error, ERROR_INPUT, "the notes are too long: the most is %d bytes", NOTES_LENGTH_MAX);
+        return error_set(error, ERROR_INPUT, "the notes are too long: the most is %d bytes",
+                         NOTES_LENGTH_MAX);
     return store_run_edit(studio->store, run, name, tags, notes, error);
 }
 
@@ -378,8 +423,10 @@ static void patch_run(struct studio *studio, struct call *call)
 {
     struct error error;
     const char *run = call_path(call, "id");
-    if (edit_run(studio, run, call_body(call), &error)) call_fail(call, &error);
-    else reply_run(studio, call, run, false, 200);
+    if (edit_run(studio, run, call_body(call), &error))
+        call_fail(call, &error);
+    else
+        reply_run(studio, call, run, false, 200);
 }
 
 static void delete_run(struct studio *studio, struct call *call)
@@ -403,17 +450,22 @@ static void post_restore(struct studio *studio, struct call *call)
 {
     struct error error;
     const char *run = call_path(call, "id");
-    if (store_run_restore(studio->store, run, &error)) call_fail(call, &error);
-    else reply_run(studio, call, run, false, 200);
+    if (store_run_restore(studio->store, run, &error))
+        call_fail(call, &error);
+    else
+        reply_run(studio, call, run, false, 200);
 }
 
 static const struct parameter list_parameters[] = {
     {"q", PARAMETER_TEXT, 0, 0, 0, NULL, "text in the id, name, notes, tags or settings"},
-    {"state", PARAMETER_FILTER, 0, 0, 0, "queued starting running paused stopping finished stopped failed interrupted", "in this state"},
+    {"state", PARAMETER_FILTER, 0, 0, 0,
+     "queued starting running paused stopping finished stopped failed interrupted",
+     "in this state"},
     {"engine", PARAMETER_TEXT, 0, 0, 0, NULL, "of this engine"},
     {"tag", PARAMETER_TEXT, 0, 0, 0, NULL, "with this tag"},
     {"group", PARAMETER_TEXT, 0, 0, 0, NULL, "of this showdown"},
-    {"sort", PARAMETER_CHOICE, 0, 0, 0, "created_at name engine state val_accuracy seconds", "by which column"},
+    {"sort", PARAMETER_CHOICE, 0, 0, 0, "created_at name engine state val_accuracy seconds",
+     "by which column"},
     {"order", PARAMETER_CHOICE, 0, 0, 0, "desc asc", "which way"},
     {"limit", PARAMETER_INTEGER, 1, 1000, 100, NULL, "at most so many"},
     {"offset", PARAMETER_INTEGER, 0, INT32_MAX, 0, NULL, "from this one on"},
@@ -436,23 +488,33 @@ static const struct parameter delete_parameters[] = {
 };
 
 static const struct route routes[] = {
-    {"POST", "/api/runs", post_run, "Start a run", NULL, SCHEMA(NewRun), SCHEMA(Run), 201, ROUTE_CHANGES},
-    {"GET", "/api/runs", get_runs, "Runs, newest first", list_parameters, NULL, SCHEMA(RunList), 200, 0},
-    {"GET", "/api/runs/{id}", get_run, "A run with its epochs and log", NULL, NULL, SCHEMA(FullRun), 200, 0},
-    {"PATCH", "/api/runs/{id}", patch_run, "Rename, tag, note", NULL, SCHEMA(RunEdit), SCHEMA(Run), 200, ROUTE_CHANGES},
-    {"DELETE", "/api/runs/{id}", delete_run, "Delete; can be undone for a day", delete_parameters, NULL, SCHEMA(Run), 200, 0},
-    {"POST", "/api/runs/{id}/restore", post_restore, "Undo a deletion", NULL, SCHEMA(Nothing), SCHEMA(Run), 200, ROUTE_CHANGES},
-    {"POST", "/api/runs/{id}/pause", post_pause, "Pause the training", NULL, SCHEMA(Nothing), SCHEMA(Run), 200, ROUTE_CHANGES},
-    {"POST", "/api/runs/{id}/resume", post_resume, "Go on with a paused training", NULL, SCHEMA(Nothing), SCHEMA(Run), 200,
+    {"POST", "/api/runs", post_run, "Start a run", NULL, SCHEMA(NewRun), SCHEMA(Run), 201,
      ROUTE_CHANGES},
-    {"POST", "/api/runs/{id}/stop", post_stop, "Stop the training, keeping all", NULL, SCHEMA(Nothing), SCHEMA(Run), 200,
-     ROUTE_CHANGES},
-    {"POST", "/api/runs/{id}/continue", post_continue, "Go on from the last checkpoint, with any engine", NULL, SCHEMA(Continue),
+    {"GET", "/api/runs", get_runs, "Runs, newest first", list_parameters, NULL, SCHEMA(RunList),
+     200, 0},
+    {"GET", "/api/runs/{id}", get_run, "A run with its epochs and log", NULL, NULL, SCHEMA(FullRun),
+     200, 0},
+    {"PATCH", "/api/runs/{id}", patch_run, "Rename, tag, note", NULL, SCHEMA(RunEdit), SCHEMA(Run),
+     200, ROUTE_CHANGES},
+    {"DELETE", "/api/runs/{id}", delete_run, "Delete; can be undone for a day", delete_parameters,
+     NULL, SCHEMA(Run), 200, 0},
+    {"POST", "/api/runs/{id}/restore", post_restore, "Undo a deletion", NULL, SCHEMA(Nothing),
      SCHEMA(Run), 200, ROUTE_CHANGES},
-    {"GET", "/api/runs/{id}/points", get_points, "The loss curve, reduced to what a screen can show", points_parameters, NULL,
-     SCHEMA(Points), 200, 0},
-    {"GET", "/api/runs/{id}/export", get_export, "Settings, epochs and every step as a file", export_parameters, NULL,
-     "text/csv", 200, ROUTE_RAW},
-    {"GET", "/api/runs/{id}/files/{name}", get_file, "A model file", NULL, NULL, "application/octet-stream", 200, ROUTE_RAW},
+    {"POST", "/api/runs/{id}/pause", post_pause, "Pause the training", NULL, SCHEMA(Nothing),
+     SCHEMA(Run), 200, ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/resume", post_resume, "Go on with a paused training", NULL,
+     SCHEMA(Nothing), SCHEMA(Run), 200, ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/stop", post_stop, "Stop the training, keeping all", NULL,
+     SCHEMA(Nothing), SCHEMA(Run), 200, ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/continue", post_continue,
+     "Go on from the last checkpoint, with any engine", NULL, SCHEMA(Continue), SCHEMA(Run), 200,
+     ROUTE_CHANGES},
+    {"GET", "/api/runs/{id}/points", get_points,
+     "The loss curve, reduced to what a screen can show", points_parameters, NULL, SCHEMA(Points),
+     200, 0},
+    {"GET", "/api/runs/{id}/export", get_export, "Settings, epochs and every step as a file",
+     export_parameters, NULL, "text/csv", 200, ROUTE_RAW},
+    {"GET", "/api/runs/{id}/files/{name}", get_file, "A model file", NULL, NULL,
+     "application/octet-stream", 200, ROUTE_RAW},
 };
 const struct route_group routes_runs = ROUTE_GROUP("runs", routes);

@@ -18,24 +18,31 @@ struct plan {
     struct job jobs[ENGINES_MAX];
 };
 
-static int read_plan(struct studio *studio, const json_t *body, struct plan *plan, struct error *error)
+static int read_plan(struct studio *studio, const json_t *body, struct plan *plan,
+                     struct error *error)
 {
     static const char *const known[] = {"engines", "settings", "mode", "name", NULL};
     const json_t *engines = json_object_get(body, "engines");
     const char *mode = "parallel", *name = NULL;
-    if (refuse_others(body, known, error) || js_get_string(body, "mode", &mode, error) || js_get_string(body, "name", &name, error))
+    if (refuse_others(body, known, error) || js_get_string(body, "mode", &mode, error) ||
+        js_get_string(body, "name", &name, error))
         return -1;
     plan->sequence = strcmp(mode, "sequence") == 0;
     if (!plan->sequence && strcmp(mode, "parallel") != 0)
         return error_set(error, ERROR_INPUT, "\"mode\" must be parallel or sequence");
-    if (!json_is_array(engines) || json_array_size(engines) < 1 || json_array_size(engines) > ENGINES_MAX)
-        return error_set(error, ERROR_INPUT, "\"engines\" must be an array of 1 to %d engines", ENGINES_MAX);
+    if (!json_is_array(engines) || json_array_size(engines) < 1 ||
+        json_array_size(engines) > ENGINES_MAX)
+        return error_set(error, ERROR_INPUT, "\"engines\" must be an array of 1 to %d engines",
+                         ENGINES_MAX);
     for (size_t i = 0; i < json_array_size(engines); i++) {
         const char *engine = json_string_value(json_array_get(engines, i));
         if (!engine) return error_set(error, ERROR_INPUT, "\"engines\" must hold names of engines");
         for (size_t j = 0; j < plan->count; j++)
-            if (strcmp(plan->jobs[j].engine, engine) == 0) return error_set(error, ERROR_INPUT, "\"engines\" names %.40s twice", engine);
-        if (make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, &plan->jobs[plan->count], error)) return -1;
+            if (strcmp(plan->jobs[j].engine, engine) == 0)
+                return error_set(error, ERROR_INPUT, "\"engines\" names %.40s twice", engine);
+        if (make_job(studio, studio->store, json_object_get(body, "settings"), engine, name,
+                     &plan->jobs[plan->count], error))
+            return -1;
         plan->count++;
     }
     return 0;
@@ -46,7 +53,8 @@ static int keep_plan(struct studio *studio, struct plan *plan, struct error *err
 {
     struct store *store = studio->store;
     if (store_begin(store, error)) return -1;
-    int status = store_showdown_create(store, plan->sequence ? "sequence" : "parallel", plan->group, error);
+    int status = store_showdown_create(store, plan->sequence ? "sequence" : "parallel", plan->group,
+                                       error);
     for (size_t i = 0; i < plan->count && !status; i++)
         status = store_run_create(store, &plan->jobs[i], plan->group, NULL, false, error);
     if (!status) return store_commit(store, error);
@@ -54,7 +62,8 @@ static int keep_plan(struct studio *studio, struct plan *plan, struct error *err
     return -1;
 }
 
-static int start_showdown(struct studio *studio, const json_t *body, struct plan *plan, json_t **out, struct error *error)
+static int start_showdown(struct studio *studio, const json_t *body, struct plan *plan,
+                          json_t **out, struct error *error)
 {
     json_t *runs = json_array(), *run;
     int status = read_plan(studio, body, plan, error) || keep_plan(studio, plan, error) ? -1 : 0;
@@ -78,12 +87,15 @@ static void post_showdown(struct studio *studio, struct call *call)
     json_t *value = NULL;
     struct plan *plan = calloc(1, sizeof *plan);
     if (!plan) error_set_memory(&error, "a showdown");
-    if (!plan || start_showdown(studio, call_body(call), plan, &value, &error)) call_fail(call, &error);
-    else call_reply(call, 201, value);
+    if (!plan || start_showdown(studio, call_body(call), plan, &value, &error))
+        call_fail(call, &error);
+    else
+        call_reply(call, 201, value);
     free(plan);
 }
 
-static int compute_showdown(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_showdown(const struct studio *studio, struct store *store, void *context,
+                            json_t **out, struct error *error)
 {
     (void)studio;
     return showdown_json(store, context, out, error);
@@ -95,9 +107,12 @@ static void get_showdown(struct studio *studio, struct call *call)
 }
 
 static const struct route routes[] = {
-    {"POST", "/api/showdowns", post_showdown, "Start the same run on several engines", NULL, SCHEMA(NewShowdown),
-     "{\"type\":\"object\",\"required\":[\"group\",\"runs\"],\"properties\":{\"group\":{\"type\":\"string\"},\"runs\":" SCHEMA_LIST(Run) "}}",
+    {"POST", "/api/showdowns", post_showdown, "Start the same run on several engines", NULL,
+     SCHEMA(NewShowdown),
+     "{\"type\":\"object\",\"required\":[\"group\",\"runs\"],\"properties\":{\"group\":{\"type\":"
+     "\"string\"},\"runs\":" SCHEMA_LIST(Run) "}}",
      201, ROUTE_CHANGES},
-    {"GET", "/api/showdowns/{group}", get_showdown, "The table, the differences and the verdict", NULL, NULL, SCHEMA(Showdown), 200, 0},
+    {"GET", "/api/showdowns/{group}", get_showdown, "The table, the differences and the verdict",
+     NULL, NULL, SCHEMA(Showdown), 200, 0},
 };
 const struct route_group routes_showdowns = ROUTE_GROUP("showdowns", routes);

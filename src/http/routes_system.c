@@ -21,15 +21,18 @@ static json_t *engine_json(const struct engine_ops *engine, bool *found)
     engine->probe(probe);
     *found = probe->found;
     json_t *devices = json_array();
-    for (uint32_t i = 0; i < probe->device_count; i++) json_array_append_new(devices, json_string(probe->devices[i]));
-    json_t *value = json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "id", engine->id, "title", engine->title, "colour",
-                              engine->colour, "found", (int)probe->found, "version", probe->version, "path", probe->path,
-                              "detail", probe->detail, "missing", probe->missing, "devices", devices);
+    for (uint32_t i = 0; i < probe->device_count; i++)
+        json_array_append_new(devices, json_string(probe->devices[i]));
+    json_t *value = json_pack(
+        "{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "id", engine->id, "title", engine->title,
+        "colour", engine->colour, "found", (int)probe->found, "version", probe->version, "path",
+        probe->path, "detail", probe->detail, "missing", probe->missing, "devices", devices);
     free(probe);
     return value;
 }
 
-/* The rest of the first line of a file of /proc that starts with `key`, without what stands before the value. */
+/* The rest of the first line of a file of /proc that starts with `key`, without what stands before
+ * the value. */
 static void proc_value(const char *path, const char *key, char *out, size_t size)
 {
     char line[4096];
@@ -47,7 +50,8 @@ static void proc_value(const char *path, const char *key, char *out, size_t size
 
 static json_t *cpu_json(void)
 {
-    static const char *const known[] = {"avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "asimd", "sve"};
+    static const char *const known[] = {"avx",      "avx2",     "fma",         "f16c",  "avx512f",
+                                        "avx512bw", "avx512vl", "avx512_vnni", "asimd", "sve"};
     char name[256], flags[4096];
     proc_value("/proc/cpuinfo", "model name", name, sizeof name);
     proc_value("/proc/cpuinfo", "flags", flags, sizeof flags);
@@ -55,11 +59,13 @@ static json_t *cpu_json(void)
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         const char *place = strstr(flags, known[i]);
         size_t length = strlen(known[i]);
-        while (place && ((place > flags && place[-1] != ' ') || (place[length] && place[length] != ' ')))
+        while (place &&
+               ((place > flags && place[-1] != ' ') || (place[length] && place[length] != ' ')))
             place = strstr(place + 1, known[i]);
         if (place) json_array_append_new(features, json_string(known[i]));
     }
-    return json_pack("{s:s, s:i, s:o}", "name", name, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "features", features);
+    return json_pack("{s:s, s:i, s:o}", "name", name, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN),
+                     "features", features);
 }
 
 static json_int_t memory_bytes(const char *key)
@@ -69,7 +75,8 @@ static json_int_t memory_bytes(const char *key)
     return (json_int_t)strtoll(value, NULL, 10) * 1024;
 }
 
-static int compute_system(const struct studio *studio, struct store *store, void *context, json_t **out, struct error *error)
+static int compute_system(const struct studio *studio, struct store *store, void *context,
+                          json_t **out, struct error *error)
 {
     (void)store;
     (void)context;
@@ -80,10 +87,11 @@ static int compute_system(const struct studio *studio, struct store *store, void
         json_array_append_new(engines, engine_json(engine_table[i], &found));
         ready = ready && found;
     }
-    *out = json_pack("{s:s, s:b, s:o, s:o, s:{s:I, s:I}, s:s, s:o, s:f}", "version", NNSTUDIO_VERSION, "ready", (int)ready, "engines",
-                     engines, "cpu", cpu_json(), "memory", "total_bytes", memory_bytes("MemTotal"), "available_bytes",
-                     memory_bytes("MemAvailable"), "home", studio->home, "datasets", datasets_json(studio), "uptime_seconds",
-                     clock_monotonic() - studio->started);
+    *out = json_pack("{s:s, s:b, s:o, s:o, s:{s:I, s:I}, s:s, s:o, s:f}", "version",
+                     NNSTUDIO_VERSION, "ready", (int)ready, "engines", engines, "cpu", cpu_json(),
+                     "memory", "total_bytes", memory_bytes("MemTotal"), "available_bytes",
+                     memory_bytes("MemAvailable"), "home", studio->home, "datasets",
+                     datasets_json(studio), "uptime_seconds", clock_monotonic() - studio->started);
     return *out ? 0 : error_set_memory(error, "the system's description");
 }
 
@@ -104,8 +112,10 @@ static void get_preferences(struct studio *studio, struct call *call)
 {
     struct error error;
     json_t *value;
-    if (store_preference_get(studio->store, "page", &value, &error)) call_fail(call, &error);
-    else call_reply(call, 200, value ? value : json_object());
+    if (store_preference_get(studio->store, "page", &value, &error))
+        call_fail(call, &error);
+    else
+        call_reply(call, 200, value ? value : json_object());
 }
 
 static void put_preferences(struct studio *studio, struct call *call)
@@ -115,7 +125,8 @@ static void put_preferences(struct studio *studio, struct call *call)
     bool large = !text || strlen(text) > PREFERENCES_MAX;
     free(text);
     if (large) {
-        error_set(&error, ERROR_INPUT, "the preferences are too large: the most is %zu bytes", PREFERENCES_MAX);
+        error_set(&error, ERROR_INPUT, "the preferences are too large: the most is %zu bytes",
+                  PREFERENCES_MAX);
         call_fail(call, &error);
     } else if (store_preference_set(studio->store, "page", call_body(call), &error)) {
         call_fail(call, &error);
@@ -136,14 +147,17 @@ static void get_openapi(struct studio *studio, struct call *call)
 }
 
 static const struct route routes[] = {
-    {"GET", "/api/system", get_system, "Engines, processor, memory, data sets", NULL, NULL, SCHEMA(System), 200, 0},
-    {"GET", "/api/settings/defaults", get_defaults, "The settings a run has unless told otherwise", NULL, NULL, SCHEMA(Settings),
-     200, 0},
-    {"GET", "/api/preferences", get_preferences, "What the page keeps", NULL, NULL, "{\"type\":\"object\"}", 200, 0},
-    {"PUT", "/api/preferences", put_preferences, "Replace what the page keeps; at most 64 KiB", NULL, "{\"type\":\"object\"}",
-     "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
-    {"GET", "/api/events", get_events, "The stream of all that happens, as server-sent events", NULL, NULL, "text/event-stream", 200,
-     ROUTE_RAW},
-    {"GET", "/api/openapi.json", get_openapi, "This description", NULL, NULL, "{\"type\":\"object\"}", 200, 0},
+    {"GET", "/api/system", get_system, "Engines, processor, memory, data sets", NULL, NULL,
+     SCHEMA(System), 200, 0},
+    {"GET", "/api/settings/defaults", get_defaults, "The settings a run has unless told otherwise",
+     NULL, NULL, SCHEMA(Settings), 200, 0},
+    {"GET", "/api/preferences", get_preferences, "What the page keeps", NULL, NULL,
+     "{\"type\":\"object\"}", 200, 0},
+    {"PUT", "/api/preferences", put_preferences, "Replace what the page keeps; at most 64 KiB",
+     NULL, "{\"type\":\"object\"}", "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
+    {"GET", "/api/events", get_events, "The stream of all that happens, as server-sent events",
+     NULL, NULL, "text/event-stream", 200, ROUTE_RAW},
+    {"GET", "/api/openapi.json", get_openapi, "This description", NULL, NULL,
+     "{\"type\":\"object\"}", 200, 0},
 };
 const struct route_group routes_system = ROUTE_GROUP("system", routes);

@@ -14,8 +14,10 @@ static void reply_task(struct studio *studio, struct call *call, const char *id)
 {
     struct error error;
     json_t *value;
-    if (tasks_get(studio->tasks, id, &value, &error)) call_fail(call, &error);
-    else call_reply(call, 200, value);
+    if (tasks_get(studio->tasks, id, &value, &error))
+        call_fail(call, &error);
+    else
+        call_reply(call, 200, value);
 }
 
 static void get_tasks(struct studio *studio, struct call *call)
@@ -31,12 +33,15 @@ static void get_task(struct studio *studio, struct call *call)
 static void delete_task(struct studio *studio, struct call *call)
 {
     struct error error;
-    if (tasks_cancel(studio->tasks, call_path(call, "task"), &error)) call_fail(call, &error);
-    else reply_task(studio, call, call_path(call, "task"));
+    if (tasks_cancel(studio->tasks, call_path(call, "task"), &error))
+        call_fail(call, &error);
+    else
+        reply_task(studio, call, call_path(call, "task"));
 }
 
 /* Starts a task about the thing called `name` and answers with its id. */
-static void start(struct studio *studio, struct call *call, const char *kind, const char *name, const char *title, task_fn *work)
+static void start(struct studio *studio, struct call *call, const char *kind, const char *name,
+                  const char *title, task_fn *work)
 {
     struct error error;
     char id[16], *context = strdup(name);
@@ -74,7 +79,8 @@ static void post_fetch(struct studio *studio, struct call *call)
         start(studio, call, "fetch", name, title, work_fetch);
         return;
     }
-    error_set(&error, ERROR_NOT_FOUND, "there is no data set \"%.60s\" to fetch: see /api/datasets", name);
+    error_set(&error, ERROR_NOT_FOUND, "there is no data set \"%.60s\" to fetch: see /api/datasets",
+              name);
     call_fail(call, &error);
 }
 
@@ -95,8 +101,10 @@ static int hear_out(struct task *task, struct install *install, struct error *er
 {
     for (;;) {
         struct pollfd source = {.fd = install_fd(install), .events = POLLIN};
-        if (task_cancelled(task)) return error_set(error, ERROR_INTERRUPTED, "the installation was cancelled");
-        if (poll(&source, 1, 200) > 0 && !install_read(install)) return install_result(install, error);
+        if (task_cancelled(task))
+            return error_set(error, ERROR_INTERRUPTED, "the installation was cancelled");
+        if (poll(&source, 1, 200) > 0 && !install_read(install))
+            return install_result(install, error);
     }
 }
 
@@ -105,7 +113,8 @@ static int work_install(struct task *task, void *engine, struct error *error)
     const char *engines[] = {engine};
     struct install *install;
     task_progress(task, 0, 0, install_note(engine));
-    if (install_start(".", engines, 1, on_install_line, on_install_progress, task, &install, error)) return -1;
+    if (install_start(".", engines, 1, on_install_line, on_install_progress, task, &install, error))
+        return -1;
     int status = hear_out(task, install, error);
     install_destroy(install);
     return status;
@@ -122,18 +131,21 @@ static void post_install(struct studio *studio, struct call *call)
         start(studio, call, "install", id, title, work_install);
         return;
     }
-    error_set(&error, ERROR_NOT_FOUND, "there is nothing to install for \"%.40s\": use torch or tensorflow", id);
+    error_set(&error, ERROR_NOT_FOUND,
+              "there is nothing to install for \"%.40s\": use torch or tensorflow", id);
     call_fail(call, &error);
 }
 
-#define STARTED "{\"type\":\"object\",\"required\":[\"task\"],\"properties\":{\"task\":{\"type\":\"string\"}}}"
+#define STARTED                                                                                    \
+    "{\"type\":\"object\",\"required\":[\"task\"],\"properties\":{\"task\":{\"type\":\"string\"}}" \
+    "}"
 static const struct route routes[] = {
     {"GET", "/api/tasks", get_tasks, "Tasks, newest first", NULL, NULL, SCHEMA_LIST(Task), 200, 0},
     {"GET", "/api/tasks/{task}", get_task, "One task", NULL, NULL, SCHEMA(Task), 200, 0},
     {"DELETE", "/api/tasks/{task}", delete_task, "Cancel a task", NULL, NULL, SCHEMA(Task), 200, 0},
-    {"POST", "/api/datasets/{name}/fetch", post_fetch, "Fetch a data set from its public mirrors", NULL, SCHEMA(Nothing), STARTED, 202,
-     ROUTE_CHANGES},
-    {"POST", "/api/engines/{engine}/install", post_install, "Install a framework with pip", NULL, SCHEMA(Nothing), STARTED, 202,
-     ROUTE_CHANGES},
+    {"POST", "/api/datasets/{name}/fetch", post_fetch, "Fetch a data set from its public mirrors",
+     NULL, SCHEMA(Nothing), STARTED, 202, ROUTE_CHANGES},
+    {"POST", "/api/engines/{engine}/install", post_install, "Install a framework with pip", NULL,
+     SCHEMA(Nothing), STARTED, 202, ROUTE_CHANGES},
 };
 const struct route_group routes_tasks = ROUTE_GROUP("tasks", routes);

@@ -29,7 +29,8 @@ static bool host_name(const char *header, char *name, size_t size)
     memcpy(name, start, length);
     name[length] = '\0';
     const char *rest = end ? (*end == ']' ? end + 1 : end) : "";
-    return !*rest || (rest[0] == ':' && rest[1] && strspn(rest + 1, "0123456789") == strlen(rest + 1));
+    return !*rest ||
+           (rest[0] == ':' && rest[1] && strspn(rest + 1, "0123456789") == strlen(rest + 1));
 }
 
 bool security_host_ok(const char *host_header, const char *bound)
@@ -40,18 +41,21 @@ bool security_host_ok(const char *host_header, const char *bound)
     if (!host_header || !host_name(host_header, name, sizeof name)) return false;
     if (security_is_loopback(name) || strcasecmp(name, bound) == 0) return true;
     if (security_is_loopback(bound)) return false;
-    /* Reachable from elsewhere: by address, or by this machine's name. No page can make a name of its own an address. */
+    /* Reachable from elsewhere: by address, or by this machine's name. No page can make a name of
+     * its own an address. */
     if (inet_pton(AF_INET, name, &v4) == 1 || inet_pton(AF_INET6, name, &v6) == 1) return true;
     if (gethostname(own, sizeof own - 1)) return false;
     own[sizeof own - 1] = '\0';
     size_t length = strlen(own);
-    return length && strncasecmp(name, own, length) == 0 && (!name[length] || strcasecmp(name + length, ".local") == 0);
+    return length && strncasecmp(name, own, length) == 0 &&
+           (!name[length] || strcasecmp(name + length, ".local") == 0);
 }
 
 bool security_origin_ok(const char *origin, const char *host_header)
 {
     if (!origin) return true;
-    return host_header && strncmp(origin, "http://", 7) == 0 && strcasecmp(origin + 7, host_header) == 0;
+    return host_header && strncmp(origin, "http://", 7) == 0 &&
+           strcasecmp(origin + 7, host_header) == 0;
 }
 
 bool security_token_equal(const char *given, const char *token)

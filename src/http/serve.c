@@ -16,12 +16,12 @@
 #include "http/training.h"
 
 /* How often workers' words are written and listeners told. */
-#define TICK_MS 80
+#define TICK_MS           80
 #define TICKS_A_TASK_TICK 3
-#define HOUSEKEEPING_MS 1000 /* also how soon a dead process's run is seen */
-#define PURGE_SECONDS 600
-#define UNDO_MS ((int64_t)24 * 3600 * 1000)
-#define THREADS 2
+#define HOUSEKEEPING_MS   1000 /* also how soon a dead process's run is seen */
+#define PURGE_SECONDS     600
+#define UNDO_MS           ((int64_t)24 * 3600 * 1000)
+#define THREADS           2
 /* How long runs may take to write their checkpoints at the end. */
 #define FAREWELL_SECONDS 15.0
 
@@ -39,7 +39,8 @@ static void tick(void *context)
     training_tick(life->studio.training);
     if (++life->ticks % TICKS_A_TASK_TICK == 0) tasks_tick(life->studio.tasks);
     hub_tick(life->studio.hub);
-    if (life->end_by > 0 && (training_idle(life->studio.training) || clock_monotonic() > life->end_by))
+    if (life->end_by > 0 &&
+        (training_idle(life->studio.training) || clock_monotonic() > life->end_by))
         server_stop(life->studio.server);
 }
 
@@ -64,7 +65,8 @@ static void on_signal(void *context)
         return;
     }
     life->end_by = clock_monotonic() + FAREWELL_SECONDS;
-    if (!training_idle(life->studio.training)) log_line("stopping: the runs in training write their checkpoints");
+    if (!training_idle(life->studio.training))
+        log_line("stopping: the runs in training write their checkpoints");
     training_stop_all(life->studio.training);
 }
 
@@ -74,9 +76,12 @@ static int check_access(struct life *life, const struct serve_options *options, 
     studio->loopback = security_is_loopback(options->host);
     studio->token = options->token;
     if (studio->token && strlen(studio->token) < 8)
-        return error_set(error, ERROR_USAGE, "the token is too short: give at least 8 characters, or none to have one made");
+        return error_set(
+            error, ERROR_USAGE,
+            "the token is too short: give at least 8 characters, or none to have one made");
     if (studio->token || studio->loopback) return 0;
-    if (!security_make_token(life->token)) return error_set(error, ERROR_FAILED, "no random numbers are to be had for a token");
+    if (!security_make_token(life->token))
+        return error_set(error, ERROR_FAILED, "no random numbers are to be had for a token");
     studio->token = life->token;
     return 0;
 }
@@ -86,12 +91,18 @@ static int open_parts(struct life *life, const struct serve_options *options, st
     struct studio *studio = &life->studio;
     uint32_t interrupted;
     if (check_access(life, options, error) || store_open(studio->home, &studio->store, error) ||
-        server_create(options->host, options->port, router_handle, studio, &studio->server, error) ||
-        store_mark_interrupted(studio->store, &interrupted, error) || training_create(studio, &studio->training, error) ||
-        hub_create(studio, &studio->hub, error) || library_create(studio->home, &studio->library, error) ||
-        tasks_create(studio, &studio->tasks, error) || offload_create(studio, THREADS, &studio->offload, error))
+        server_create(options->host, options->port, router_handle, studio, &studio->server,
+                      error) ||
+        store_mark_interrupted(studio->store, &interrupted, error) ||
+        training_create(studio, &studio->training, error) ||
+        hub_create(studio, &studio->hub, error) ||
+        library_create(studio->home, &studio->library, error) ||
+        tasks_create(studio, &studio->tasks, error) ||
+        offload_create(studio, THREADS, &studio->offload, error))
         return -1;
-    if (interrupted) log_line("%u run%s did not end well: see them under Runs", interrupted, interrupted == 1 ? "" : "s");
+    if (interrupted)
+        log_line("%u run%s did not end well: see them under Runs", interrupted,
+                 interrupted == 1 ? "" : "s");
     return 0;
 }
 
@@ -101,8 +112,10 @@ static void write_address(const struct studio *studio, char *out, size_t size)
     const char *host = studio->host;
     if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) host = "127.0.0.1";
     bool v6 = strchr(host, ':') != NULL;
-    int used = snprintf(out, size, "http://%s%s%s:%u/", v6 ? "[" : "", host, v6 ? "]" : "", server_port(studio->server));
-    if (studio->token && used > 0 && (size_t)used < size) snprintf(out + used, size - (size_t)used, "?token=%s", studio->token);
+    int used = snprintf(out, size, "http://%s%s%s:%u/", v6 ? "[" : "", host, v6 ? "]" : "",
+                        server_port(studio->server));
+    if (studio->token && used > 0 && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, "?token=%s", studio->token);
 }
 
 static int run(struct life *life, const struct serve_options *options, struct error *error)
@@ -129,7 +142,8 @@ static int run(struct life *life, const struct serve_options *options, struct er
 
 int serve(const struct serve_options *options, struct error *error)
 {
-    struct life life = {.studio = {.home = options->home, .data_dir = options->data_dir, .host = options->host}};
+    struct life life = {
+        .studio = {.home = options->home, .data_dir = options->data_dir, .host = options->host}};
     struct studio *studio = &life.studio;
     studio->started = clock_monotonic();
     int status = open_parts(&life, options, error);

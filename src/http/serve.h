@@ -17,7 +17,8 @@ struct serve_options {
     void *context;
 };
 
-/* Serves until SIGINT or SIGTERM; then stops the runs in training with a checkpoint and returns 0. */
+/* Serves until SIGINT or SIGTERM; then stops the runs in training with a checkpoint and returns 0.
+ */
 int serve(const struct serve_options *options, struct error *error);
 
 #endif

@@ -23,7 +23,8 @@
 
 #include "base/clock.h"
 
-/* A connection as the patience counts it, by its file descriptor. libevent does not tell when a connection ends, so the
+/* A connection as the patience counts it, by its file descriptor. libevent does not tell when a
+ * connection ends, so the
  * kernel's cookie of the socket tells whether the descriptor still is what it was. */
 struct connection {
     uint64_t cookie; /* 0: none here */
@@ -38,12 +39,12 @@ struct server {
     request_fn *on_request;
     void *context;
     struct connection connections[FILES_MAX];
-    int connections_end;     /* none at or after this descriptor */
+    int connections_end; /* none at or after this descriptor */
     size_t connection_count;
     struct watch *sweep;
     struct watch *wake;
-    int wake_fd;             /* eventfd: something was posted */
-    pthread_mutex_t mutex;   /* of posts */
+    int wake_fd;           /* eventfd: something was posted */
+    pthread_mutex_t mutex; /* of posts */
     struct post *posts, **posts_end;
     struct stream *streams;
 };
@@ -81,7 +82,8 @@ static void watch_fired(evutil_socket_t fd, short what, void *context)
     watch->fn(watch->context);
 }
 
-static struct watch *watch_create(struct server *server, int fd, short what, server_fn *fn, void *context, int milliseconds)
+static struct watch *watch_create(struct server *server, int fd, short what, server_fn *fn,
+                                  void *context, int milliseconds)
 {
     struct watch *watch = calloc(1, sizeof *watch);
     if (!watch) return NULL;
@@ -123,7 +125,8 @@ void server_post(struct server *server, struct post *post)
     server->posts_end = &post->next;
     pthread_mutex_unlock(&server->mutex);
     uint64_t one = 1;
-    ssize_t ignored = write(server->wake_fd, &one, sizeof one); /* fails only when it is full, and then it wakes anyway */
+    /* fails only when it is full, and then it wakes anyway */
+    ssize_t ignored = write(server->wake_fd, &one, sizeof one);
     (void)ignored;
 }
 
@@ -167,7 +170,8 @@ struct arrival {
     struct bufferevent *bev;
 };
 
-/* Runs in the same turn of the loop as new_connection(), when the bufferevent has got its descriptor. */
+/* Runs in the same turn of the loop as new_connection(), when the bufferevent has got its
+ * descriptor. */
 static void note_arrival(evutil_socket_t unused, short what, void *context)
 {
     (void)unused;
@@ -213,7 +217,8 @@ static void sweep(void *context)
             server->connection_count--;
             continue;
         }
-        if (connection->since > 0 && now - connection->since > HTTP_PATIENCE_SECONDS) shutdown(fd, SHUT_RDWR);
+        if (connection->since > 0 && now - connection->since > HTTP_PATIENCE_SECONDS)
+            shutdown(fd, SHUT_RDWR);
         end = fd + 1;
     }
     server->connections_end = end;
@@ -224,11 +229,13 @@ static void sweep(void *context)
 static const struct {
     enum evhttp_cmd_type type;
     const char *name;
+    /* clang-format off */
 } methods[] = {
     {EVHTTP_REQ_GET, "GET"},       {EVHTTP_REQ_HEAD, "HEAD"},       {EVHTTP_REQ_POST, "POST"},
     {EVHTTP_REQ_PUT, "PUT"},       {EVHTTP_REQ_PATCH, "PATCH"},     {EVHTTP_REQ_DELETE, "DELETE"},
     {EVHTTP_REQ_OPTIONS, "OPTIONS"}, {EVHTTP_REQ_TRACE, "TRACE"},
 };
+/* clang-format on */
 
 const char *request_method(const struct request *request)
 {
@@ -295,9 +302,21 @@ static const char *reason_of(int status)
         int status;
         const char *reason;
     } reasons[] = {
-        {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {303, "See Other"}, {304, "Not Modified"},
-        {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-        {409, "Conflict"}, {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {500, "Internal Server Error"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
+        {500, "Internal Server Error"},
         {503, "Service Unavailable"},
     };
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
@@ -333,23 +352,30 @@ static void reply_out_of_memory(struct request *request)
     request_free(request);
 }
 
-void request_reply(struct request *request, int status, const char *type, const void *body, size_t size)
+void request_reply(struct request *request, int status, const char *type, const void *body,
+                   size_t size)
 {
     struct evbuffer *buffer = evbuffer_new();
-    if (buffer && !evbuffer_add(buffer, body, size)) reply_with(request, status, type, buffer);
-    else reply_out_of_memory(request);
+    if (buffer && !evbuffer_add(buffer, body, size))
+        reply_with(request, status, type, buffer);
+    else
+        reply_out_of_memory(request);
     if (buffer) evbuffer_free(buffer);
 }
 
-void request_reply_static(struct request *request, int status, const char *type, const void *body, size_t size)
+void request_reply_static(struct request *request, int status, const char *type, const void *body,
+                          size_t size)
 {
     struct evbuffer *buffer = evbuffer_new();
-    if (buffer && !evbuffer_add_reference(buffer, body, size, NULL, NULL)) reply_with(request, status, type, buffer);
-    else reply_out_of_memory(request);
+    if (buffer && !evbuffer_add_reference(buffer, body, size, NULL, NULL))
+        reply_with(request, status, type, buffer);
+    else
+        reply_out_of_memory(request);
     if (buffer) evbuffer_free(buffer);
 }
 
-int request_reply_file(struct request *request, const char *path, const char *type, struct error *error)
+int request_reply_file(struct request *request, const char *path, const char *type,
+                       struct error *error)
 {
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -381,7 +407,8 @@ static void on_request(struct evhttp_request *raw, void *context)
         return;
     }
     *request = (struct request){.server = server, .raw = raw};
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the analyser takes an unknown connection for an unknown server */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the analyser takes an unknown
+     * connection for an unknown server */
     server->on_request(server->context, request);
 }
 
@@ -420,14 +447,17 @@ void stream_send(struct stream *stream, struct shared_text *text)
     struct evbuffer *buffer = evbuffer_new();
     if (!buffer) return;
     text->references++;
-    if (evbuffer_add_reference(buffer, text->text, text->length, release_reference, text)) shared_text_release(text);
-    else evhttp_send_reply_chunk(stream->raw, buffer);
+    if (evbuffer_add_reference(buffer, text->text, text->length, release_reference, text))
+        shared_text_release(text);
+    else
+        evhttp_send_reply_chunk(stream->raw, buffer);
     evbuffer_free(buffer);
 }
 
 size_t stream_backlog(const struct stream *stream)
 {
-    return evbuffer_get_length(bufferevent_get_output(evhttp_connection_get_bufferevent(stream->connection)));
+    return evbuffer_get_length(
+        bufferevent_get_output(evhttp_connection_get_bufferevent(stream->connection)));
 }
 
 static void stream_forget(struct stream *stream)
@@ -438,7 +468,8 @@ static void stream_forget(struct stream *stream)
     free(stream);
 }
 
-/* The connection is being freed; the request is ours to free, which is what ending a reply without one does. */
+/* The connection is being freed; the request is ours to free, which is what ending a reply without
+ * one does. */
 static void stream_lost(struct evhttp_connection *link, void *context)
 {
     (void)link;
@@ -465,10 +496,12 @@ struct stream *request_reply_stream(struct request *request, server_fn *on_close
         reply_out_of_memory(request);
         return NULL;
     }
-    *stream = (struct stream){server, request->raw, link, on_close, context, server->streams, &server->streams};
+    *stream = (struct stream){server,          request->raw,    link, on_close, context,
+                              server->streams, &server->streams};
     if (stream->next) stream->next->previous = &stream->next;
     server->streams = stream;
-    /* No reader is waited for, but one that takes nothing for a minute is gone. What it sends is not read on for ever. */
+    /* No reader is waited for, but one that takes nothing for a minute is gone. What it sends is
+     * not read on for ever. */
     struct bufferevent *bev = evhttp_connection_get_bufferevent(link);
     const struct timeval patience = {60, 0};
     evhttp_connection_set_closecb(link, stream_lost, stream);
@@ -509,15 +542,21 @@ static int listen_on(const struct addrinfo *address, uint16_t *port)
 static int resolve_and_listen(const char *host, uint16_t port, uint16_t *bound, struct error *error)
 {
     char service[8];
-    struct addrinfo *address, hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *address,
+        hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     snprintf(service, sizeof service, "%u", port);
     int code = getaddrinfo(host, service, &hints, &address);
-    if (code) return error_set(error, ERROR_USAGE, "the address \"%.80s\" is not usable: %s", host, gai_strerror(code));
+    if (code)
+        return error_set(error, ERROR_USAGE, "the address \"%.80s\" is not usable: %s", host,
+                         gai_strerror(code));
     int fd = listen_on(address, bound), number = errno;
     freeaddrinfo(address);
-    if (fd < 0) errno = number;
-    else return fd;
-    if (number != EADDRINUSE) return error_set_errno(error, number, "cannot listen on %s, port %u", host, port);
+    if (fd < 0)
+        errno = number;
+    else
+        return fd;
+    if (number != EADDRINUSE)
+        return error_set_errno(error, number, "cannot listen on %s, port %u", host, port);
     error->code = ERROR_CONFLICT;
     return -1;
 }
@@ -533,8 +572,10 @@ static int open_port(const char *host, uint16_t port, uint16_t *bound, struct er
         int free_one = resolve_and_listen(host, other, &next, &ignored);
         if (free_one < 0) continue;
         close(free_one);
-        return error_set(error, ERROR_CONFLICT, "port %u is in use: stop what uses it, or take the next free one with --port %u",
-                         port, other);
+        return error_set(
+            error, ERROR_CONFLICT,
+            "port %u is in use: stop what uses it, or take the next free one with --port %u", port,
+            other);
     }
     return error_set(error, ERROR_CONFLICT, "port %u is in use: name another with --port", port);
 }
@@ -562,7 +603,8 @@ static int set_up(struct server *server, const char *host, uint16_t port, struct
     server->http = evhttp_new(server->base);
     server->sweep = server_every(server, 1000, sweep, server);
     server->wake = server_on_readable(server, server->wake_fd, run_posts, server);
-    if (!server->http || !server->sweep || !server->wake) return error_set_memory(error, "the event loop");
+    if (!server->http || !server->sweep || !server->wake)
+        return error_set_memory(error, "the event loop");
     int fd = open_port(host, port, &server->port, error);
     if (fd < 0) return -1;
     if (evhttp_accept_socket(server->http, fd)) {
@@ -570,7 +612,8 @@ static int set_up(struct server *server, const char *host, uint16_t port, struct
         return error_set_memory(error, "the server");
     }
     ev_uint16_t allowed = 0;
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) allowed |= (ev_uint16_t)methods[i].type;
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        allowed |= (ev_uint16_t)methods[i].type;
     evhttp_set_allowed_methods(server->http, allowed);
     evhttp_set_max_headers_size(server->http, HTTP_HEADERS_MAX);
     evhttp_set_max_body_size(server->http, (ev_ssize_t)HTTP_BODY_MAX);
@@ -581,8 +624,8 @@ static int set_up(struct server *server, const char *host, uint16_t port, struct
     return 0;
 }
 
-int server_create(const char *host, uint16_t port, request_fn *on_request_fn, void *context, struct server **out,
-                  struct error *error)
+int server_create(const char *host, uint16_t port, request_fn *on_request_fn, void *context,
+                  struct server **out, struct error *error)
 {
     struct server *server = calloc(1, sizeof *server);
     if (!server) return error_set_memory(error, "the server");
@@ -619,7 +662,8 @@ void server_destroy(struct server *server)
 {
     if (!server) return;
     run_posts(server); /* what threads finished after the loop had ended owns requests */
-    while (server->streams) stream_close(server->streams); /* NOLINT(clang-analyzer-unix.Malloc): it takes itself out of the list */
+    /* NOLINT(clang-analyzer-unix.Malloc): it takes itself out of the list */
+    while (server->streams) stream_close(server->streams);
     if (server->http) evhttp_free(server->http);
     server_cancel(server->sweep);
     server_cancel(server->wake);

@@ -1,4 +1,5 @@
-/* The HTTP server's plumbing: one event loop, requests in, replies out. Only server.c knows libevent.
+/* The HTTP server's plumbing: one event loop, requests in, replies out. Only server.c knows
+ * libevent.
  *
  * Everything here belongs to the thread that calls server_run(), except server_post(). */
 #ifndef NNSTUDIO_HTTP_SERVER_H
@@ -14,8 +15,8 @@ struct server;
 struct request; /* one request until its reply */
 struct stream;  /* a reply that goes on: server-sent events */
 
-#define HTTP_BODY_MAX ((size_t)2 << 20)
-#define HTTP_HEADERS_MAX 16384
+#define HTTP_BODY_MAX        ((size_t)2 << 20)
+#define HTTP_HEADERS_MAX     16384
 #define HTTP_CONNECTIONS_MAX 4000
 /* A request must be complete, and a kept connection used again, within this time. */
 #define HTTP_PATIENCE_SECONDS 20
@@ -23,7 +24,8 @@ struct stream;  /* a reply that goes on: server-sent events */
 typedef void request_fn(void *context, struct request *request);
 
 /* Binds and listens. Port 0 takes any free one. A port in use is named, and a free one near it. */
-int server_create(const char *host, uint16_t port, request_fn *on_request, void *context, struct server **out, struct error *error);
+int server_create(const char *host, uint16_t port, request_fn *on_request, void *context,
+                  struct server **out, struct error *error);
 uint16_t server_port(const struct server *server);
 /* Handles events until server_stop(). */
 void server_run(struct server *server);
@@ -40,7 +42,8 @@ struct watch *server_on_readable(struct server *server, int fd, server_fn *fn, v
 /* Calls `fn` on the loop when the signal comes. */
 struct watch *server_on_signal(struct server *server, int number, server_fn *fn, void *context);
 void server_cancel(struct watch *watch); /* NULL is fine */
-/* From any thread: calls `fn` on the loop's thread. Never fails for want of memory: `post` is the caller's and must stay
+/* From any thread: calls `fn` on the loop's thread. Never fails for want of memory: `post` is the
+ * caller's and must stay
  * until `fn` runs. */
 struct post {
     server_fn *fn;
@@ -61,21 +64,28 @@ void *request_data(const struct request *request); /* what request_set_data() se
 /* `destroy` (may be NULL) is called with `data` when the request is done with. */
 void request_set_data(struct request *request, void *data, server_fn *destroy);
 
-/* Exactly one of the four below ends a request; it may come later, and the client may be gone by then. */
-void request_add_header(struct request *request, const char *name, const char *value); /* before the reply */
+/* Exactly one of the four below ends a request; it may come later, and the client may be gone by
+ * then. */
+/* before the reply */
+void request_add_header(struct request *request, const char *name, const char *value);
 /* The body is copied. For HEAD only its length is told. */
-void request_reply(struct request *request, int status, const char *type, const void *body, size_t size);
+void request_reply(struct request *request, int status, const char *type, const void *body,
+                   size_t size);
 /* As request_reply, of memory that stays for ever (assets). */
-void request_reply_static(struct request *request, int status, const char *type, const void *body, size_t size);
+void request_reply_static(struct request *request, int status, const char *type, const void *body,
+                          size_t size);
 /* A whole file, sent without holding it in memory. On failure nothing was sent. */
-int request_reply_file(struct request *request, const char *path, const char *type, struct error *error);
-/* Opens a stream of server-sent events; `on_close` is called once, when the client went or the server ends. NULL: it
+int request_reply_file(struct request *request, const char *path, const char *type,
+                       struct error *error);
+/* Opens a stream of server-sent events; `on_close` is called once, when the client went or the
+ * server ends. NULL: it
  * could not be, and a reply was sent. */
 struct stream *request_reply_stream(struct request *request, server_fn *on_close, void *context);
 
 /* Text that many streams send. */
 struct shared_text;
-struct shared_text *shared_text_create(const char *text, size_t length); /* one reference; NULL when memory is out */
+/* one reference; NULL when memory is out */
+struct shared_text *shared_text_create(const char *text, size_t length);
 void shared_text_release(struct shared_text *text);
 void stream_send(struct stream *stream, struct shared_text *text);
 /* Bytes that wait for a slow reader. */

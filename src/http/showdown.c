@@ -10,23 +10,23 @@
 #include "base/js.h"
 #include "engine/engine.h"
 
-#define RUNS_MAX 8
+#define RUNS_MAX     8
 #define CURVE_POINTS 400
 
 struct entry {
-    json_t *run;            /* borrowed from the list */
-    json_t *epochs;         /* owned */
-    struct points points;   /* owned */
+    json_t *run;          /* borrowed from the list */
+    json_t *epochs;       /* owned */
+    struct points points; /* owned */
     const char *id, *engine, *title, *state;
     double seconds_per_epoch, speed, to_90, accuracy; /* NAN when unknown */
 };
 
 struct showdown {
     char mode[16];
-    json_t *runs;           /* owned */
+    json_t *runs; /* owned */
     size_t count;
     struct entry entries[RUNS_MAX];
-    double max_difference;  /* over all pairs; NAN when there is none */
+    double max_difference; /* over all pairs; NAN when there is none */
 };
 
 static double number(const json_t *object, const char *key)
@@ -43,7 +43,8 @@ double showdown_seconds_to(const json_t *epochs, double share, double chance)
     json_array_foreach(epochs, index, epoch) {
         double after = number(epoch, "val_accuracy"), seconds = number(epoch, "seconds");
         if (!isfinite(after) || !isfinite(seconds)) return NAN;
-        if (after >= share) return clock + (after > before ? seconds * (share - before) / (after - before) : 0);
+        if (after >= share)
+            return clock + (after > before ? seconds * (share - before) / (after - before) : 0);
         before = after;
         clock += seconds;
     }
@@ -52,7 +53,8 @@ double showdown_seconds_to(const json_t *epochs, double share, double chance)
 
 static void measure(struct entry *entry)
 {
-    const json_t *epoch, *layers = json_object_get(json_object_get(entry->run, "network"), "layers");
+    const json_t *epoch,
+        *layers = json_object_get(json_object_get(entry->run, "network"), "layers");
     size_t index, count = json_array_size(entry->epochs), layer_count = json_array_size(layers);
     double seconds = 0, samples = 0;
     double classes = layer_count ? number(json_array_get(layers, layer_count - 1), "outputs") : 10;
@@ -81,13 +83,15 @@ static int read_entry(struct store *store, json_t *run, struct entry *entry, str
     return 0;
 }
 
-static int read_showdown(struct store *store, const char *group, struct showdown *showdown, struct error *error)
+static int read_showdown(struct store *store, const char *group, struct showdown *showdown,
+                         struct error *error)
 {
     const struct run_filter filter = {.showdown = group, .ascending = true, .limit = RUNS_MAX};
     uint64_t total;
     json_t *run;
     size_t index;
-    if (store_showdown_mode(store, group, showdown->mode, error) || store_run_list(store, &filter, &showdown->runs, &total, error))
+    if (store_showdown_mode(store, group, showdown->mode, error) ||
+        store_run_list(store, &filter, &showdown->runs, &total, error))
         return -1;
     json_array_foreach(showdown->runs, index, run) {
         if (read_entry(store, run, &showdown->entries[index], error)) return -1;
@@ -108,12 +112,14 @@ static void showdown_free(struct showdown *showdown)
 static json_t *row_json(const struct entry *entry)
 {
     const json_t *file = json_array_get(json_object_get(entry->run, "files"), 0);
-    json_t *row = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "run", entry->id, "engine", entry->engine, "state", entry->state,
-                            "seconds_per_epoch", js_real(entry->seconds_per_epoch), "samples_per_second", js_real(entry->speed),
-                            "seconds_to_90", js_real(entry->to_90));
+    json_t *row = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "run", entry->id, "engine",
+                            entry->engine, "state", entry->state, "seconds_per_epoch",
+                            js_real(entry->seconds_per_epoch), "samples_per_second",
+                            js_real(entry->speed), "seconds_to_90", js_real(entry->to_90));
     json_object_set(row, "cpu_seconds", json_object_get(entry->run, "cpu_seconds"));
     json_object_set(row, "peak_rss_bytes", json_object_get(entry->run, "peak_rss_bytes"));
-    json_object_set_new(row, "file_bytes", file ? json_incref(json_object_get(file, "bytes")) : json_null());
+    json_object_set_new(row, "file_bytes",
+                        file ? json_incref(json_object_get(file, "bytes")) : json_null());
     json_object_set_new(row, "val_accuracy", js_real(entry->accuracy));
     return row;
 }
@@ -122,7 +128,8 @@ static json_t *row_json(const struct entry *entry)
 static json_t *difference_json(const struct entry *a, const struct entry *b, double *max)
 {
     size_t count = a->points.count < b->points.count ? a->points.count : b->points.count, at = 0;
-    int64_t first_epoch = json_integer_value(json_object_get(json_object_get(a->run, "progress"), "steps_per_epoch"));
+    int64_t first_epoch = json_integer_value(
+        json_object_get(json_object_get(a->run, "progress"), "steps_per_epoch"));
     double most = 0, most_first = 0, bucket = 0;
     size_t width = (count + CURVE_POINTS - 1) / CURVE_POINTS;
     json_t *steps = json_array(), *values = json_array();
@@ -142,8 +149,9 @@ static json_t *difference_json(const struct entry *a, const struct entry *b, dou
     }
     if (count && !(most <= *max)) *max = most;
     snprintf(pair, sizeof pair, "%s/%s", a->engine, b->engine);
-    return json_pack("{s:s, s:o, s:o, s:I, s:I, s:{s:o, s:o}}", "pair", pair, "max", count ? js_real(most) : json_null(),
-                     "max_first_epoch", count ? js_real(most_first) : json_null(), "at_step", (json_int_t)at, "steps",
+    return json_pack("{s:s, s:o, s:o, s:I, s:I, s:{s:o, s:o}}", "pair", pair, "max",
+                     count ? js_real(most) : json_null(), "max_first_epoch",
+                     count ? js_real(most_first) : json_null(), "at_step", (json_int_t)at, "steps",
                      (json_int_t)count, "curve", "step", steps, "value", values);
 }
 
@@ -185,9 +193,12 @@ static size_t rank(const struct showdown *showdown, const struct entry *ranked[R
 /* 238 thousand, 1.29 million: as one would say it. */
 static void write_count(double value, struct buffer *out)
 {
-    if (value >= 1e6) buffer_printf(out, "%.2f million", value / 1e6);
-    else if (value >= 1e4) buffer_printf(out, "%.0f thousand", value / 1e3);
-    else buffer_printf(out, "%.0f", value);
+    if (value >= 1e6)
+        buffer_printf(out, "%.2f million", value / 1e6);
+    else if (value >= 1e4)
+        buffer_printf(out, "%.0f thousand", value / 1e3);
+    else
+        buffer_printf(out, "%.0f", value);
 }
 
 /* 2.4 × 10⁻⁵ */
@@ -203,7 +214,8 @@ static void write_scientific(double value, struct buffer *out)
     char *exponent = strchr(text, 'e');
     *exponent++ = '\0';
     buffer_printf(out, "%s × 10%s", text, *exponent == '-' ? "⁻" : "");
-    for (exponent += 1 + strspn(exponent + 1, "0"); *exponent; exponent++) buffer_append_text(out, raised[*exponent - '0']);
+    for (exponent += 1 + strspn(exponent + 1, "0"); *exponent; exponent++)
+        buffer_append_text(out, raised[*exponent - '0']);
 }
 
 static void write_speeds(const struct entry *const *ranked, size_t count, struct buffer *out)
@@ -212,8 +224,11 @@ static void write_speeds(const struct entry *const *ranked, size_t count, struct
     write_count(ranked[0]->speed, out);
     buffer_append_text(out, " samples a second");
     for (size_t i = 1; i < count; i++)
-        buffer_printf(out, "%s %.2f times as fast as %s", i == 1 ? ":" : i + 1 == count ? " and" : ",", ranked[0]->speed / ranked[i]->speed,
-                      ranked[i]->title);
+        buffer_printf(out, "%s %.2f times as fast as %s",
+                      i == 1           ? ":"
+                      : i + 1 == count ? " and"
+                                       : ",",
+                      ranked[0]->speed / ranked[i]->speed, ranked[i]->title);
     buffer_append_text(out, ". ");
 }
 
@@ -225,8 +240,10 @@ static void write_accuracy(const struct entry *const *ranked, size_t count, stru
         low = fmin(low, ranked[i]->accuracy);
         high = fmax(high, ranked[i]->accuracy);
     }
-    if (high - low < 5e-5) buffer_printf(out, "All reached %.2f %% test accuracy", 100 * high);
-    else buffer_printf(out, "Test accuracy lies between %.2f %% and %.2f %%", 100 * low, 100 * high);
+    if (high - low < 5e-5)
+        buffer_printf(out, "All reached %.2f %% test accuracy", 100 * high);
+    else
+        buffer_printf(out, "Test accuracy lies between %.2f %% and %.2f %%", 100 * low, 100 * high);
 }
 
 static void write_verdict(const struct showdown *showdown, struct buffer *out)
@@ -247,7 +264,8 @@ static void write_verdict(const struct showdown *showdown, struct buffer *out)
     buffer_append_text(out, ". ");
     buffer_append_text(out, strcmp(showdown->mode, "sequence") == 0
                                 ? "They trained one after another, each with the machine to itself."
-                                : "They trained at once and shared the processor: train them in turn to compare speeds.");
+                                : "They trained at once and shared the processor: train them in "
+                                  "turn to compare speeds.");
 }
 
 static const char *state_of(const struct showdown *showdown)
@@ -273,13 +291,17 @@ int showdown_json(struct store *store, const char *group, json_t **out, struct e
     for (size_t i = 0; i < showdown.count && !status; i++) {
         json_array_append_new(rows, row_json(&showdown.entries[i]));
         for (size_t j = i + 1; j < showdown.count; j++)
-            json_array_append_new(differences, difference_json(&showdown.entries[i], &showdown.entries[j], &showdown.max_difference));
+            json_array_append_new(differences,
+                                  difference_json(&showdown.entries[i], &showdown.entries[j],
+                                                  &showdown.max_difference));
     }
     if (!status) {
         const char *state = state_of(&showdown);
         if (strcmp(state, "running") != 0) write_verdict(&showdown, &verdict);
-        *out = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O, s:s?}", "group", group, "mode", showdown.mode, "state", state, "runs",
-                         showdown.runs, "rows", rows, "differences", differences, "verdict", verdict.length ? verdict.data : NULL);
+        *out = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O, s:s?}", "group", group, "mode",
+                         showdown.mode, "state", state, "runs", showdown.runs, "rows", rows,
+                         "differences", differences, "verdict",
+                         verdict.length ? verdict.data : NULL);
         if (!*out) status = error_set_memory(error, "a showdown");
     }
     json_decref(rows);

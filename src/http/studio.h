@@ -1,4 +1,5 @@
-/* What the handlers of this room share: the server, the store, the parts that live as long as they do. */
+/* What the handlers of this room share: the server, the store, the parts that live as long as they
+ * do. */
 #ifndef NNSTUDIO_HTTP_STUDIO_H
 #define NNSTUDIO_HTTP_STUDIO_H
 
@@ -7,13 +8,13 @@
 
 struct studio {
     struct server *server;
-    struct store *store;         /* the loop's own handle */
+    struct store *store; /* the loop's own handle */
     const char *home;
-    const char *data_dir;        /* or NULL */
-    const char *token;           /* or NULL: none is asked for */
-    const char *host;            /* what it was told to listen on */
-    bool loopback;               /* only this machine can reach it */
-    double started;              /* clock_monotonic() */
+    const char *data_dir; /* or NULL */
+    const char *token;    /* or NULL: none is asked for */
+    const char *host;     /* what it was told to listen on */
+    bool loopback;        /* only this machine can reach it */
+    double started;       /* clock_monotonic() */
     struct training *training;
     struct hub *hub;
     struct offload *offload;

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 
-#define TASKS_KEPT 50
+#define TASKS_KEPT  50
 #define RUNNING_MAX 8
 
 enum task_state { TASK_RUNNING, TASK_DONE, TASK_FAILED, TASK_CANCELLED };
@@ -19,10 +19,10 @@ struct task {
     task_fn *work;
     void *context;
     pthread_t thread;
-    struct task *next;      /* newest first */
+    struct task *next; /* newest first */
     bool joined;
-    uint64_t told;          /* the change the stream was told last */
-    pthread_mutex_t mutex;  /* of what follows */
+    uint64_t told;         /* the change the stream was told last */
+    pthread_mutex_t mutex; /* of what follows */
     enum task_state state;
     bool cancelled;
     uint64_t done_bytes, total_bytes, changes;
@@ -33,7 +33,7 @@ struct task {
 struct tasks {
     struct studio *studio;
     struct task *first;
-    unsigned count;         /* ever, for the ids */
+    unsigned count; /* ever, for the ids */
 };
 
 int tasks_create(struct studio *studio, struct tasks **out, struct error *error)
@@ -48,10 +48,11 @@ int tasks_create(struct studio *studio, struct tasks **out, struct error *error)
 static json_t *task_json(struct task *task)
 {
     pthread_mutex_lock(&task->mutex);
-    json_t *value = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s?, s:O?}", "id", task->id, "kind", task->kind, "subject",
-                              task->subject, "title", task->title, "state", state_names[task->state], "done_bytes",
-                              (json_int_t)task->done_bytes, "total_bytes", (json_int_t)task->total_bytes, "text", task->text,
-                              "error", task->error[0] ? task->error : NULL, "result", task->result);
+    json_t *value = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s?, s:O?}", "id", task->id, "kind", task->kind,
+        "subject", task->subject, "title", task->title, "state", state_names[task->state],
+        "done_bytes", (json_int_t)task->done_bytes, "total_bytes", (json_int_t)task->total_bytes,
+        "text", task->text, "error", task->error[0] ? task->error : NULL, "result", task->result);
     pthread_mutex_unlock(&task->mutex);
     return value;
 }
@@ -62,7 +63,9 @@ static void *thread_main(void *context)
     struct error error;
     int status = task->work(task, task->context, &error);
     pthread_mutex_lock(&task->mutex);
-    task->state = !status ? TASK_DONE : error.code == ERROR_INTERRUPTED ? TASK_CANCELLED : TASK_FAILED;
+    task->state = !status                           ? TASK_DONE
+                  : error.code == ERROR_INTERRUPTED ? TASK_CANCELLED
+                                                    : TASK_FAILED;
     if (task->state == TASK_FAILED) snprintf(task->error, sizeof task->error, "%s", error.message);
     task->changes++;
     pthread_mutex_unlock(&task->mutex);
@@ -87,7 +90,8 @@ static void task_free(struct task *task)
 }
 
 /* Whether another task may begin, and the oldest finished ones forgotten. */
-static int make_room(struct tasks *tasks, const char *kind, const char *subject, struct error *error)
+static int make_room(struct tasks *tasks, const char *kind, const char *subject,
+                     struct error *error)
 {
     unsigned running = 0, kept = 0;
     for (struct task **place = &tasks->first; *place;) {
@@ -95,7 +99,8 @@ static int make_room(struct tasks *tasks, const char *kind, const char *subject,
         if (is_running(task)) {
             running++;
             if (strcmp(task->kind, kind) == 0 && strcmp(task->subject, subject) == 0)
-                return error_set(error, ERROR_CONFLICT, "that is under way already: see task %s", task->id);
+                return error_set(error, ERROR_CONFLICT, "that is under way already: see task %s",
+                                 task->id);
         } else if (++kept > TASKS_KEPT) {
             *place = task->next;
             task_free(task);
@@ -103,11 +108,13 @@ static int make_room(struct tasks *tasks, const char *kind, const char *subject,
         }
         place = &task->next;
     }
-    return running < RUNNING_MAX ? 0 : error_set(error, ERROR_UNAVAILABLE, "too many tasks are under way: wait for one to end");
+    return running < RUNNING_MAX ? 0
+                                 : error_set(error, ERROR_UNAVAILABLE,
+                                             "too many tasks are under way: wait for one to end");
 }
 
-int tasks_start(struct tasks *tasks, const char *kind, const char *subject, const char *title, task_fn *work, void *context,
-                char id[16], struct error *error)
+int tasks_start(struct tasks *tasks, const char *kind, const char *subject, const char *title,
+                task_fn *work, void *context, char id[16], struct error *error)
 {
     struct task *task = NULL;
     if (make_room(tasks, kind, subject, error)) goto fail;
@@ -159,7 +166,8 @@ int tasks_cancel(struct tasks *tasks, const char *id, struct error *error)
 json_t *tasks_list(struct tasks *tasks)
 {
     json_t *list = json_array();
-    for (struct task *task = tasks->first; task; task = task->next) json_array_append_new(list, task_json(task));
+    for (struct task *task = tasks->first; task; task = task->next)
+        json_array_append_new(list, task_json(task));
     return list;
 }
 
@@ -194,7 +202,8 @@ void tasks_destroy(struct tasks *tasks)
 {
     struct error ignored;
     if (!tasks) return;
-    for (struct task *task = tasks->first; task; task = task->next) tasks_cancel(tasks, task->id, &ignored);
+    for (struct task *task = tasks->first; task; task = task->next)
+        tasks_cancel(tasks, task->id, &ignored);
     while (tasks->first) {
         struct task *task = tasks->first;
         tasks->first = task->next;

@@ -15,8 +15,8 @@
 struct session {
     struct training *training;
     char run[64];
-    char after[64];             /* starts when that one has ended; "" */
-    struct worker *worker;      /* NULL while queued, and again once it has ended */
+    char after[64];        /* starts when that one has ended; "" */
+    struct worker *worker; /* NULL while queued, and again once it has ended */
     struct watch *watch;
     struct recorder *recorder;
     bool started, ended, broken;
@@ -25,7 +25,7 @@ struct session {
 
 struct training {
     struct studio *studio;
-    struct session *sessions;   /* in the order they came */
+    struct session *sessions; /* in the order they came */
     long parallel_max;
     bool stopping;
 };
@@ -44,7 +44,8 @@ int training_create(struct studio *studio, struct training **out, struct error *
     struct training *training = calloc(1, sizeof *training);
     if (!training) return error_set_memory(error, "the training");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    *training = (struct training){.studio = studio, .parallel_max = cores > PARALLEL_MIN ? cores : PARALLEL_MIN};
+    *training = (struct training){.studio = studio,
+                                  .parallel_max = cores > PARALLEL_MIN ? cores : PARALLEL_MIN};
     *out = training;
     return 0;
 }
@@ -111,7 +112,8 @@ static int start_worker(struct session *session, struct error *error)
         worker_start(job, on_worker_event, session, &session->worker, error))
         return -1;
     recorder_watch(session->recorder, worker_pid(session->worker));
-    session->watch = server_on_readable(session->training->studio->server, worker_fd(session->worker), on_readable, session);
+    session->watch = server_on_readable(session->training->studio->server,
+                                        worker_fd(session->worker), on_readable, session);
     return session->watch ? 0 : error_set_memory(error, "a worker's events");
 }
 
@@ -121,14 +123,17 @@ static void start(struct session *session)
     session->started = true;
     if (!start_worker(session, &error)) return;
     session->ended = true;
-    store_run_set_state(session->training->studio->store, session->run, RUN_FAILED, error.message, &ignored);
+    store_run_set_state(session->training->studio->store, session->run, RUN_FAILED, error.message,
+                        &ignored);
 }
 
 static void start_waiting(struct training *training)
 {
     long busy = 0;
-    for (struct session *session = training->sessions; session; session = session->next) busy += session->started;
-    for (struct session *session = training->sessions; session && !training->stopping; session = session->next) {
+    for (struct session *session = training->sessions; session; session = session->next)
+        busy += session->started;
+    for (struct session *session = training->sessions; session && !training->stopping;
+         session = session->next) {
         if (session->started || busy >= training->parallel_max) continue;
         if (session->after[0] && find(training, session->after)) continue;
         start(session);
@@ -168,25 +173,32 @@ static int drop_queued(struct training *training, struct session *session, struc
     struct session **place = &training->sessions;
     while (*place != session) place = &(*place)->next;
     *place = session->next;
-    int status = store_run_set_state(training->studio->store, session->run, RUN_STOPPED, NULL, error);
+    int status = store_run_set_state(training->studio->store, session->run, RUN_STOPPED, NULL,
+                                     error);
     session_free(session);
     return status;
 }
 
-int training_command(struct training *training, const char *run, enum worker_command command, struct error *error)
+int training_command(struct training *training, const char *run, enum worker_command command,
+                     struct error *error)
 {
     struct run_record record;
     struct session *session = find(training, run);
     if (store_run_get(training->studio->store, run, &record, error)) return -1;
     if (!session || session->ended)
-        return error_set(error, ERROR_CONFLICT, "run %.60s is %s: only a run in training here can be told that", run,
+        return error_set(error, ERROR_CONFLICT,
+                         "run %.60s is %s: only a run in training here can be told that", run,
                          run_state_name(record.state));
     if (!session->started && command == WORKER_STOP) return drop_queued(training, session, error);
-    if (!session->started) return error_set(error, ERROR_CONFLICT, "run %.60s waits in the queue: it can only be stopped", run);
+    if (!session->started)
+        return error_set(error, ERROR_CONFLICT,
+                         "run %.60s waits in the queue: it can only be stopped", run);
     if (record.state == RUN_STOPPING)
         return error_set(error, ERROR_CONFLICT, "run %.60s is stopping already", run);
     if (worker_command(session->worker, command, error)) return -1;
-    return command == WORKER_STOP ? store_run_set_state(training->studio->store, run, RUN_STOPPING, NULL, error) : 0;
+    return command == WORKER_STOP
+               ? store_run_set_state(training->studio->store, run, RUN_STOPPING, NULL, error)
+               : 0;
 }
 
 void training_stop_all(struct training *training)
@@ -195,8 +207,10 @@ void training_stop_all(struct training *training)
     training->stopping = true;
     for (struct session *session = training->sessions, *next; session; session = next) {
         next = session->next;
-        if (!session->started) drop_queued(training, session, &ignored);
-        else if (!session->ended) worker_command(session->worker, WORKER_STOP, &ignored);
+        if (!session->started)
+            drop_queued(training, session, &ignored);
+        else if (!session->ended)
+            worker_command(session->worker, WORKER_STOP, &ignored);
     }
 }
 

@@ -8,11 +8,14 @@
 struct training;
 
 int training_create(struct studio *studio, struct training **out, struct error *error);
-/* Takes a run that is in the store as queued. It starts when a place is free; one `after` another run (NULL: none) not
+/* Takes a run that is in the store as queued. It starts when a place is free; one `after` another
+ * run (NULL: none) not
  * before that one has ended. */
-int training_add(struct training *training, const char *run, const char *after, struct error *error);
+int training_add(struct training *training, const char *run, const char *after,
+                 struct error *error);
 /* ERROR_CONFLICT when the run is not in training here, or in a state that does not allow it. */
-int training_command(struct training *training, const char *run, enum worker_command command, struct error *error);
+int training_command(struct training *training, const char *run, enum worker_command command,
+                     struct error *error);
 /* Writes what workers said, starts what may start. Call it some tens of times a second. */
 void training_tick(struct training *training);
 /* Asks all to stop with a checkpoint; queued ones end at once. */

@@ -36,7 +36,8 @@ static void search_orders(struct search *search, size_t depth)
     }
     for (size_t i = 0; i < search->count; i++) {
         if (search->used[i]) continue;
-        if (depth && !follows(&search->sources[search->order[depth - 1]], &search->sources[i])) continue;
+        if (depth && !follows(&search->sources[search->order[depth - 1]], &search->sources[i]))
+            continue;
         search->used[i] = true;
         search->order[depth] = i;
         search_orders(search, depth + 1);
@@ -65,11 +66,13 @@ int dense_order(struct dense_source *sources, size_t count, struct error *error)
     struct search search = {.sources = sources, .count = count};
     search_orders(&search, 0);
     if (search.found != 1) {
-        const struct named_tensor *first = sources[broken - 1].weight, *next = sources[broken].weight;
-        return error_set(error, ERROR_INPUT,
-                         "the layers do not chain: %s is %s and %s is %s: the studio reads networks "
-                         "whose dense layers follow one another",
-                         first->name, shape_text(2, first->shape, a), next->name, shape_text(2, next->shape, b));
+        const struct named_tensor *first = sources[broken - 1].weight,
+                                  *next = sources[broken].weight;
+        return error_set(
+            error, ERROR_INPUT,
+            "the layers do not chain: %s is %s and %s is %s: the studio reads networks "
+            "whose dense layers follow one another",
+            first->name, shape_text(2, first->shape, a), next->name, shape_text(2, next->shape, b));
     }
     struct dense_source old[NETWORK_MAX_LAYERS];
     memcpy(old, sources, count * sizeof *old);
@@ -82,18 +85,22 @@ static int check_source(const struct dense_source *source, struct error *error)
     char a[64], b[64];
     const struct named_tensor *weight = source->weight, *bias = source->bias;
     if (weight->rank != 2)
-        return error_set(error, ERROR_INPUT,
-                         "the tensor %s has the shape %s, a dense layer's weight has two dimensions: "
-                         "the studio reads networks of dense layers",
-                         weight->name, shape_text(weight->rank, weight->shape, a));
+        return error_set(
+            error, ERROR_INPUT,
+            "the tensor %s has the shape %s, a dense layer's weight has two dimensions: "
+            "the studio reads networks of dense layers",
+            weight->name, shape_text(weight->rank, weight->shape, a));
     for (int d = 0; d < 2; d++)
         if (!weight->shape[d] || weight->shape[d] > NETWORK_MAX_WIDTH)
-            return error_set(error, ERROR_INPUT, "the tensor %s has the shape %s: each side must be 1 to %d",
+            return error_set(error, ERROR_INPUT,
+                             "the tensor %s has the shape %s: each side must be 1 to %d",
                              weight->name, shape_text(2, weight->shape, a), NETWORK_MAX_WIDTH);
     if (bias && (bias->rank != 1 || bias->shape[0] != source_outputs(source)))
-        return error_set(error, ERROR_INPUT,
-                         "the tensor %s has the shape %s, which does not fit %s %s: the file is damaged", bias->name,
-                         shape_text(bias->rank, bias->shape, a), weight->name, shape_text(2, weight->shape, b));
+        return error_set(
+            error, ERROR_INPUT,
+            "the tensor %s has the shape %s, which does not fit %s %s: the file is damaged",
+            bias->name, shape_text(bias->rank, bias->shape, a), weight->name,
+            shape_text(2, weight->shape, b));
     return 0;
 }
 
@@ -103,15 +110,19 @@ static double value_at(const struct named_tensor *tensor, size_t index)
                                           : (double)((const float *)tensor->values)[index];
 }
 
-static void fill_layer(struct parameters *parameters, size_t layer, const struct dense_source *source)
+static void fill_layer(struct parameters *parameters, size_t layer,
+                       const struct dense_source *source)
 {
-    struct tensor *weight = &parameters->tensors[2 * layer], *bias = &parameters->tensors[2 * layer + 1];
+    struct tensor *weight = &parameters->tensors[2 * layer],
+                  *bias = &parameters->tensors[2 * layer + 1];
     size_t outputs = weight->shape[0], inputs = weight->shape[1];
     for (size_t o = 0; o < outputs; o++)
         for (size_t i = 0; i < inputs; i++)
-            tensor_set(parameters, weight, o * inputs + i,
-                       value_at(source->weight, source->transposed ? i * outputs + o : o * inputs + i));
-    for (size_t o = 0; source->bias && o < outputs; o++) tensor_set(parameters, bias, o, value_at(source->bias, o));
+            tensor_set(
+                parameters, weight, o * inputs + i,
+                value_at(source->weight, source->transposed ? i * outputs + o : o * inputs + i));
+    for (size_t o = 0; source->bias && o < outputs; o++)
+        tensor_set(parameters, bias, o, value_at(source->bias, o));
 }
 
 /* The picture's shape: as asked, as noted, a square, a line. */
@@ -134,14 +145,18 @@ static void choose_picture(struct network *network, const struct network *noted,
 }
 
 int model_from_dense(const struct dense_source *sources, size_t count, const json_t *note,
-                     const struct modelfile_options *options, struct model *out, struct error *error)
+                     const struct modelfile_options *options, struct model *out,
+                     struct error *error)
 {
     enum dtype dtype = DTYPE_FLOAT32;
     struct network noted, *network = &out->network;
     struct error unused;
-    if (!count) return error_set(error, ERROR_INPUT, "it holds no dense layer: give a file with trained weights");
+    if (!count)
+        return error_set(error, ERROR_INPUT,
+                         "it holds no dense layer: give a file with trained weights");
     if (count > NETWORK_MAX_LAYERS)
-        return error_set(error, ERROR_INPUT, "it has %zu layers: the most is %d", count, NETWORK_MAX_LAYERS);
+        return error_set(error, ERROR_INPUT, "it has %zu layers: the most is %d", count,
+                         NETWORK_MAX_LAYERS);
     *network = (struct network){.layer_count = (uint32_t)count};
     for (size_t i = 0; i < count; i++) {
         if (check_source(&sources[i], error)) return -1;
@@ -151,12 +166,14 @@ int model_from_dense(const struct dense_source *sources, size_t count, const jso
             .inputs = (uint32_t)source_inputs(&sources[i]),
             .outputs = (uint32_t)source_outputs(&sources[i]),
         };
-        if (sources[i].weight->dtype == DTYPE_FLOAT64 || (sources[i].bias && sources[i].bias->dtype == DTYPE_FLOAT64))
+        if (sources[i].weight->dtype == DTYPE_FLOAT64 ||
+            (sources[i].bias && sources[i].bias->dtype == DTYPE_FLOAT64))
             dtype = DTYPE_FLOAT64;
     }
     bool has_note = note && network_from_json(note, &noted, &unused) == 0;
     choose_picture(network, has_note ? &noted : NULL, options);
-    if (network_check(network, error) || parameters_create(network, dtype, &out->parameters, error)) return -1;
+    if (network_check(network, error) || parameters_create(network, dtype, &out->parameters, error))
+        return -1;
     for (size_t i = 0; i < count; i++) fill_layer(out->parameters, i, &sources[i]);
     out->activation_known = true;
     return 0;
@@ -176,7 +193,9 @@ static size_t common_prefix(const struct state_dict *state)
     size_t skip = 0;
     for (size_t p = 0; p < sizeof prefixes / sizeof *prefixes; p++) {
         size_t length = strlen(prefixes[p]), all = 0;
-        while (all < state->count && strncmp(state->tensors[all].name + skip, prefixes[p], length) == 0) all++;
+        while (all < state->count &&
+               strncmp(state->tensors[all].name + skip, prefixes[p], length) == 0)
+            all++;
         if (!state->count || all < state->count) continue;
         skip += length;
         p = (size_t)-1; /* they may be nested either way round */
@@ -184,51 +203,62 @@ static size_t common_prefix(const struct state_dict *state)
     return skip;
 }
 
-static int gather_tensor(const struct named_tensor *tensor, size_t skip, struct stem *stems, size_t *count,
-                         struct error *error)
+static int gather_tensor(const struct named_tensor *tensor, size_t skip, struct stem *stems,
+                         size_t *count, struct error *error)
 {
     const char *name = tensor->name + skip, *dot = strrchr(name, '.');
     const char *kind = dot ? dot + 1 : name;
     size_t length = dot ? (size_t)(dot - name) : 0, i = 0;
     bool weight = strcmp(kind, "weight") == 0;
     if (!weight && strcmp(kind, "bias") != 0)
-        return error_set(error, ERROR_INPUT,
-                         "the tensor %s is no dense layer's weight or bias: the studio reads networks of "
-                         "dense layers",
-                         tensor->name);
-    while (i < *count && (stems[i].length != length || memcmp(stems[i].text, name, length) != 0)) i++;
+        return error_set(
+            error, ERROR_INPUT,
+            "the tensor %s is no dense layer's weight or bias: the studio reads networks of "
+            "dense layers",
+            tensor->name);
+    while (i < *count && (stems[i].length != length || memcmp(stems[i].text, name, length) != 0))
+        i++;
     if (i == *count) {
         if (i == NETWORK_MAX_LAYERS)
-            return error_set(error, ERROR_INPUT, "it has more than %d layers: the studio takes no more",
+            return error_set(error, ERROR_INPUT,
+                             "it has more than %d layers: the studio takes no more",
                              NETWORK_MAX_LAYERS);
-        stems[(*count)++] = (struct stem){.text = name, .length = length, .source.name = tensor->name};
+        stems[(*count)++] = (struct stem){
+            .text = name, .length = length, .source.name = tensor->name};
     }
     *(weight ? &stems[i].source.weight : &stems[i].source.bias) = tensor;
     return 0;
 }
 
-/* The network that was noted beside the tensors knows the activations; it must describe these very tensors. */
-static int take_note(const json_t *note, struct dense_source *sources, size_t count, struct error *error)
+/* The network that was noted beside the tensors knows the activations; it must describe these very
+ * tensors. */
+static int take_note(const json_t *note, struct dense_source *sources, size_t count,
+                     struct error *error)
 {
     struct network noted;
-    if (network_from_json(note, &noted, error)) return error_prefix(error, "the network noted in the file");
+    if (network_from_json(note, &noted, error))
+        return error_prefix(error, "the network noted in the file");
     bool fits = noted.layer_count == count;
     for (size_t i = 0; fits && i < count; i++) {
         fits = noted.layers[i].inputs == source_inputs(&sources[i]) &&
                noted.layers[i].outputs == source_outputs(&sources[i]);
         sources[i].activation = noted.layers[i].activation;
     }
-    return fits ? 0
-                : error_set(error, ERROR_INPUT,
-                            "the network noted in the file does not fit its tensors: the file is damaged");
+    return fits
+               ? 0
+               : error_set(
+                     error, ERROR_INPUT,
+                     "the network noted in the file does not fit its tensors: the file is damaged");
 }
 
 /* Checks, order and activations of layers whose file tells none. */
-static int arrange(struct dense_source *sources, size_t count, bool ordered, const struct modelfile_options *options,
-                   struct error *error)
+static int arrange(struct dense_source *sources, size_t count, bool ordered,
+                   const struct modelfile_options *options, struct error *error)
 {
     enum activation usual = options ? options->default_activation : ACTIVATION_NONE;
-    if (!count) return error_set(error, ERROR_INPUT, "it holds no dense layer: give a file with trained weights");
+    if (!count)
+        return error_set(error, ERROR_INPUT,
+                         "it holds no dense layer: give a file with trained weights");
     for (size_t i = 0; i < count; i++) {
         if (check_source(&sources[i], error)) return -1;
         sources[i].activation = usual == ACTIVATION_NONE ? ACTIVATION_RELU : usual;
@@ -239,17 +269,20 @@ static int arrange(struct dense_source *sources, size_t count, bool ordered, con
     return 0;
 }
 
-int model_from_layers(struct dense_source *sources, size_t count, bool ordered, const struct modelfile_options *options,
-                      struct model *out, struct error *error)
+int model_from_layers(struct dense_source *sources, size_t count, bool ordered,
+                      const struct modelfile_options *options, struct model *out,
+                      struct error *error)
 {
-    if (arrange(sources, count, ordered, options, error) || model_from_dense(sources, count, NULL, options, out, error))
+    if (arrange(sources, count, ordered, options, error) ||
+        model_from_dense(sources, count, NULL, options, out, error))
         return -1;
     out->activation_known = count == 1;
     return 0;
 }
 
 int model_from_state_dict(const struct state_dict *state, const json_t *note, bool ordered,
-                          const struct modelfile_options *options, struct model *out, struct error *error)
+                          const struct modelfile_options *options, struct model *out,
+                          struct error *error)
 {
     struct stem stems[NETWORK_MAX_LAYERS];
     struct dense_source sources[NETWORK_MAX_LAYERS];
@@ -258,10 +291,11 @@ int model_from_state_dict(const struct state_dict *state, const json_t *note, bo
         if (gather_tensor(&state->tensors[i], skip, stems, &count, error)) return -1;
     for (size_t i = 0; i < count; i++) {
         if (!stems[i].source.weight)
-            return error_set(error, ERROR_INPUT,
-                             "the tensor %s has no weight beside it: the studio reads networks of dense "
-                             "layers",
-                             stems[i].source.name);
+            return error_set(
+                error, ERROR_INPUT,
+                "the tensor %s has no weight beside it: the studio reads networks of dense "
+                "layers",
+                stems[i].source.name);
         sources[i] = stems[i].source;
         sources[i].name = sources[i].weight->name;
     }

@@ -50,10 +50,13 @@ struct answer {
 #endif
 
 #ifdef HAVE_FILTER
-/* Every system call but these fails with EPERM: memory, the answer's write, the end, and what abort() needs. */
+/* Every system call but these fails with EPERM: memory, the answer's write, the end, and what
+ * abort() needs. */
 static void filter_system_calls(void)
 {
-#define ALLOW(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define ALLOW(call)                                        \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), \
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
     struct sock_filter code[] = {
         /* Another machine's numbers (32-bit calls on x86-64) would mean other calls. */
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -81,7 +84,8 @@ static void filter_system_calls(void)
 #undef ALLOW
     struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
     /* Where the kernel has no seccomp the limits still hold. */
-    if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+    if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 #else
 static void filter_system_calls(void)
@@ -108,15 +112,18 @@ static rlim_t memory_in_use(void)
     return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
 }
 
-/* `seconds`: of computing, after which it is an endless loop; `memory`: bytes beyond what is in use. */
+/* `seconds`: of computing, after which it is an endless loop; `memory`: bytes beyond what is in
+ * use. */
 static void confine(rlim_t seconds, rlim_t memory)
 {
     rlim_t used = memory_in_use();
     /* A crash is a crash, whatever handlers this program has. */
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+    static const int fatal[] = {SIGSEGV, SIGBUS,  SIGFPE, SIGILL,  SIGABRT,
+                                SIGXCPU, SIGPIPE, SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (nothing >= 0 && !SANITIZED) dup2(nothing, STDERR_FILENO); /* a crash speaks through the parent, in one line */
+    /* a crash speaks through the parent, in one line */
+    if (nothing >= 0 && !SANITIZED) dup2(nothing, STDERR_FILENO);
     limit(RLIMIT_CPU, seconds);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
@@ -151,14 +158,15 @@ static int receive_all(int pipe, void *bytes, size_t size)
 }
 
 /* The child's whole life. Leaves without cleaning up, which is the kernel's work. */
-_Noreturn static void answer_and_exit(int pipe, confined_reader *read, const char *data, size_t size,
-                                      const struct modelfile_options *options)
+_Noreturn static void answer_and_exit(int pipe, confined_reader *read, const char *data,
+                                      size_t size, const struct modelfile_options *options)
 {
     struct model model = {0};
     struct answer answer;
     char *network = NULL, *metadata = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
-    /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles twice, gzip's gain. */
+    /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles
+     * twice, gzip's gain. */
     confine(2 + (size >> 22), ((rlim_t)512 << 20) + (rlim_t)size * 16);
     answer.status = read(data, size, options, &model, &answer.error);
     if (!answer.status) {
@@ -176,7 +184,8 @@ _Noreturn static void answer_and_exit(int pipe, confined_reader *read, const cha
     answer.metadata_size = strlen(metadata);
     if (!send_all(pipe, &answer, sizeof answer) && !send_all(pipe, network, answer.network_size) &&
         !send_all(pipe, metadata, answer.metadata_size))
-        send_all(pipe, model.parameters->values, model.parameters->value_count * dtype_size(answer.dtype));
+        send_all(pipe, model.parameters->values,
+                 model.parameters->value_count * dtype_size(answer.dtype));
     _exit(0);
 }
 
@@ -185,8 +194,9 @@ static int receive_object(int pipe, size_t size, json_t **out, struct error *err
     if (size > TEXT_MAX) return error_set(error, ERROR_INPUT, "its description is too large");
     char *text = malloc(size + 1);
     if (!text) return error_set_memory(error, "the model");
-    int status = receive_all(pipe, text, size) ? error_set(error, ERROR_INPUT, "the answer is cut short")
-                                               : js_parse_object(text, size, "the answer", out, error);
+    int status = receive_all(pipe, text, size)
+                     ? error_set(error, ERROR_INPUT, "the answer is cut short")
+                     : js_parse_object(text, size, "the answer", out, error);
     free(text);
     return status;
 }
@@ -217,7 +227,8 @@ static int receive(int pipe, struct model *out, struct error *error)
         parameters_create(&out->network, answer.dtype, &out->parameters, error))
         goto out;
     out->activation_known = answer.activation_known;
-    status = receive_all(pipe, out->parameters->values, out->parameters->value_count * dtype_size(answer.dtype))
+    status = receive_all(pipe, out->parameters->values,
+                         out->parameters->value_count * dtype_size(answer.dtype))
                  ? crashed(error)
                  : 0;
 out:
@@ -225,8 +236,8 @@ out:
     return status;
 }
 
-int confined_read(confined_reader *read, const char *data, size_t size, const struct modelfile_options *options,
-                  struct model *out, struct error *error)
+int confined_read(confined_reader *read, const char *data, size_t size,
+                  const struct modelfile_options *options, struct model *out, struct error *error)
 {
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* in a child the fuzzer would see nothing */
     if (size < SIZE_MAX) return read(data, size, options, out, error);

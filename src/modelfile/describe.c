@@ -7,10 +7,11 @@ json_t *model_describe_json(const struct model *model)
 {
     const struct network *network = &model->network;
     return json_pack("{s:s, s:o, s:I, s:s, s:[I,I], s:b, s:O*}", "format", model->format, "layers",
-                     network_layers_to_json(network), "parameters", (json_int_t)network_parameter_count(network),
-                     "dtype", dtype_name(model->parameters->dtype), "input", (json_int_t)network->rows,
-                     (json_int_t)network->columns, "activation_known", (int)model->activation_known, "metadata",
-                     model->metadata);
+                     network_layers_to_json(network), "parameters",
+                     (json_int_t)network_parameter_count(network), "dtype",
+                     dtype_name(model->parameters->dtype), "input", (json_int_t)network->rows,
+                     (json_int_t)network->columns, "activation_known", (int)model->activation_known,
+                     "metadata", model->metadata);
 }
 
 json_t *model_receipt_json(const struct model *model)
@@ -23,8 +24,8 @@ json_t *model_receipt_json(const struct model *model)
         hash_bytes(tensor->values, tensor->count * dtype_size(model->parameters->dtype), digest);
         for (uint32_t d = 0; d < tensor->rank; d++)
             json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
-        json_array_append_new(tensors,
-                              json_pack("{s:s, s:o, s:s}", "name", tensor->name, "shape", shape, "sha256", digest));
+        json_array_append_new(tensors, json_pack("{s:s, s:o, s:s}", "name", tensor->name, "shape",
+                                                 shape, "sha256", digest));
     }
     return tensors;
 }
@@ -32,6 +33,7 @@ json_t *model_receipt_json(const struct model *model)
 bool model_equal(const struct model *a, const struct model *b)
 {
     const struct parameters *x = a->parameters, *y = b->parameters;
-    return network_equal(&a->network, &b->network) && x->dtype == y->dtype && x->value_count == y->value_count &&
+    return network_equal(&a->network, &b->network) && x->dtype == y->dtype &&
+           x->value_count == y->value_count &&
            memcmp(x->values, y->values, x->value_count * dtype_size(x->dtype)) == 0;
 }

@@ -1,6 +1,9 @@
-/* Reading .h5: whole Keras models (attribute model_config, weights under model_weights/), Keras 2's save_weights
- * (attribute layer_names at the root) and Keras 3's .weights.h5 (groups .../vars with data sets 0, 1).
- * keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_lib.py are the formats' source. */
+/* Reading .h5: whole Keras models (attribute model_config, weights under model_weights/), Keras
+ * 2's save_weights
+ * (attribute layer_names at the root) and Keras 3's .weights.h5 (groups .../vars with data sets 0,
+ * 1).
+ * keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_lib.py are the formats'
+ * source. */
 #include "modelfile/h5.h"
 
 #include <stdio.h>
@@ -18,7 +21,8 @@
 /* A model with its optimizer's state. */
 #define FILE_MAX (STATE_DICT_MAX_VALUES * sizeof(double))
 
-/* All tensors of a file and which of them are layers. Sources name tensors by index until all are read, as the state
+/* All tensors of a file and which of them are layers. Sources name tensors by index until all are
+ * read, as the state
  * dict moves while it grows. */
 struct reading {
     hid_t file;
@@ -31,12 +35,13 @@ struct reading {
     } layers[NETWORK_MAX_LAYERS];
 };
 
-static int add_layer(struct reading *reading, hid_t group, const char *kernel, const char *bias, const char *stem,
-                     struct error *error)
+static int add_layer(struct reading *reading, hid_t group, const char *kernel, const char *bias,
+                     const char *stem, struct error *error)
 {
     char name[STATE_DICT_MAX_NAME];
     if (reading->count == NETWORK_MAX_LAYERS)
-        return error_set(error, ERROR_INPUT, "it has more than %d layers with weights: the studio takes no more",
+        return error_set(error, ERROR_INPUT,
+                         "it has more than %d layers with weights: the studio takes no more",
                          NETWORK_MAX_LAYERS);
     snprintf(name, sizeof name, "%.400s/kernel", stem);
     reading->layers[reading->count].weight = reading->state.count;
@@ -58,8 +63,10 @@ static bool is_called(const char *name, const char *kind)
     return strncmp(last, kind, length) == 0 && (!last[length] || last[length] == ':');
 }
 
-/* One layer in Keras 2's form: a group named as the layer, whose attribute weight_names lists data sets below it. */
-static int read_named_layer(struct reading *reading, hid_t weights, const char *layer, struct error *error)
+/* One layer in Keras 2's form: a group named as the layer, whose attribute weight_names lists data
+ * sets below it. */
+static int read_named_layer(struct reading *reading, hid_t weights, const char *layer,
+                            struct error *error)
 {
     int status = -1;
     hid_t group;
@@ -68,7 +75,8 @@ static int read_named_layer(struct reading *reading, hid_t weights, const char *
     struct h5_names names = {0};
     if (h5_group(weights, layer, &group, error)) return -1;
     if (group < 0)
-        return error_set(error, ERROR_INPUT, "the weights of the layer \"%.80s\" are missing: the file is damaged",
+        return error_set(error, ERROR_INPUT,
+                         "the weights of the layer \"%.80s\" are missing: the file is damaged",
                          layer);
     if (h5_attribute_names(group, "weight_names", &names, &found, error)) goto out;
     for (size_t i = 0; i < names.count; i++) {
@@ -77,14 +85,16 @@ static int read_named_layer(struct reading *reading, hid_t weights, const char *
                                                                  : NULL;
         if (!place || *place) {
             error_set(error, ERROR_INPUT,
-                      "the layer \"%.80s\" has the weight \"%.80s\": the studio reads networks of dense layers", layer,
-                      names.items[i]);
+                      "the layer \"%.80s\" has the weight \"%.80s\": the studio reads networks of "
+                      "dense layers",
+                      layer, names.items[i]);
             goto out;
         }
         *place = names.items[i];
     }
     if (names.count && !kernel) {
-        error_set(error, ERROR_INPUT, "the layer \"%.80s\" has no kernel: the file is damaged", layer);
+        error_set(error, ERROR_INPUT, "the layer \"%.80s\" has no kernel: the file is damaged",
+                  layer);
         goto out;
     }
     status = kernel ? add_layer(reading, group, kernel, bias, layer, error) : 0;
@@ -104,34 +114,40 @@ static bool agrees(const struct reading *reading, size_t i, const struct keras_c
 }
 
 /* The dense layers of the configuration, with the weights kept under their names. */
-static int read_whole_model(struct reading *reading, const struct keras_chain *chain, struct error *error)
+static int read_whole_model(struct reading *reading, const struct keras_chain *chain,
+                            struct error *error)
 {
     int status = 0;
     hid_t weights;
     if (h5_group(reading->file, "model_weights", &weights, error)) return -1;
     if (weights < 0)
-        return error_set(error, ERROR_INPUT,
-                         "it holds a configuration but no weights: save it with model.save(\"model.h5\")");
+        return error_set(
+            error, ERROR_INPUT,
+            "it holds a configuration but no weights: save it with model.save(\"model.h5\")");
     for (size_t i = 0; !status && i < chain->count; i++) {
         const char *name = chain->layers[i].name;
         if (!*name || strchr(name, '/'))
             status = error_set(error, ERROR_INPUT, "a layer's name is \"%.80s\": rename it", name);
         if (!status) status = read_named_layer(reading, weights, name, error);
         if (!status && reading->count != i + 1)
-            status = error_set(error, ERROR_INPUT, "the layer \"%.80s\" has no weights: the file is damaged", name);
+            status = error_set(error, ERROR_INPUT,
+                               "the layer \"%.80s\" has no weights: the file is damaged", name);
         if (!status && !agrees(reading, i, chain))
-            status = error_set(
-                error, ERROR_INPUT,
-                "the configuration and the weights of the layer \"%.80s\" do not agree: the file is damaged", name);
+            status = error_set(error, ERROR_INPUT,
+                               "the configuration and the weights of the layer \"%.80s\" do not "
+                               "agree: the file is damaged",
+                               name);
         if (!status) reading->layers[i].activation = chain->layers[i].activation;
     }
     H5Gclose(weights);
     return status;
 }
 
-/* Keras 3's .weights.h5: every group "vars" with a data set 0 is a layer's. What belongs to the optimizer is left out.
+/* Keras 3's .weights.h5: every group "vars" with a data set 0 is a layer's. What belongs to the
+ * optimizer is left out.
  */
-static int read_vars(struct reading *reading, hid_t group, const char *path, int depth, struct error *error)
+static int read_vars(struct reading *reading, hid_t group, const char *path, int depth,
+                     struct error *error)
 {
     struct h5_names names;
     int status = 0;
@@ -150,9 +166,10 @@ static int read_vars(struct reading *reading, hid_t group, const char *path, int
         if (strcmp(names.items[i], "vars") != 0)
             status = read_vars(reading, member, below, depth + 1, error);
         else if (!(status = h5_members(member, &vars, error)) && vars.count > 2)
-            status =
-                error_set(error, ERROR_INPUT, "\"%.80s\" has %zu weights: the studio reads networks of dense layers",
-                          below, vars.count);
+            status = error_set(
+                error, ERROR_INPUT,
+                "\"%.80s\" has %zu weights: the studio reads networks of dense layers", below,
+                vars.count);
         else if (!status && vars.count)
             status = add_layer(reading, member, "0", vars.count == 2 ? "1" : NULL, path, error);
         h5_names_free(&vars);
@@ -172,8 +189,9 @@ static int read_weights_alone(struct reading *reading, bool *ordered, struct err
     h5_names_free(&layers);
     if (!status && !*ordered) status = read_vars(reading, reading->file, "", 0, error);
     if (!status && !reading->count)
-        return error_set(error, ERROR_INPUT,
-                         "it holds no Keras weights: save it in Python with model.save(\"model.h5\")");
+        return error_set(
+            error, ERROR_INPUT,
+            "it holds no Keras weights: save it in Python with model.save(\"model.h5\")");
     return status;
 }
 
@@ -183,7 +201,8 @@ static void make_sources(const struct reading *reading, struct dense_source *sou
         sources[i] = (struct dense_source){
             .name = reading->state.tensors[reading->layers[i].weight].name,
             .weight = &reading->state.tensors[reading->layers[i].weight],
-            .bias = reading->layers[i].has_bias ? &reading->state.tensors[reading->layers[i].bias] : NULL,
+            .bias = reading->layers[i].has_bias ? &reading->state.tensors[reading->layers[i].bias]
+                                                : NULL,
             .transposed = true,
             .activation = reading->layers[i].activation,
         };
@@ -191,7 +210,8 @@ static void make_sources(const struct reading *reading, struct dense_source *sou
 
 /* The configuration, or with weights alone what was told, decides the activations. */
 static int read_layers(struct reading *reading, const json_t *config, const json_t *note,
-                       const struct modelfile_options *options, struct model *out, struct error *error)
+                       const struct modelfile_options *options, struct model *out,
+                       struct error *error)
 {
     struct keras_chain chain = {0};
     struct modelfile_options wanted = options ? *options : (struct modelfile_options){0};
@@ -206,8 +226,9 @@ static int read_layers(struct reading *reading, const json_t *config, const json
             wanted = (struct modelfile_options){.rows = chain.rows, .columns = chain.columns};
         if (model_from_dense(sources, reading->count, note, &wanted, out, error)) return -1;
         if (!chain.ends_in_softmax) return 0;
-        out->metadata = json_pack("{s:s}", "note",
-                                  "the file ends in softmax, which was taken off: the studio's networks end in logits");
+        out->metadata = json_pack(
+            "{s:s}", "note",
+            "the file ends in softmax, which was taken off: the studio's networks end in logits");
         return 0;
     }
     return model_from_layers(sources, reading->count, ordered, options, out, error);
@@ -224,8 +245,8 @@ static int parse_attribute(hid_t file, const char *name, json_t **out, struct er
 }
 
 /* Runs in the confined child. */
-static int read_image(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
-                      struct error *error)
+static int read_image(const char *data, size_t size, const struct modelfile_options *options,
+                      struct model *out, struct error *error)
 {
     struct reading reading = {0};
     json_t *config = NULL, *note = NULL;
@@ -233,9 +254,11 @@ static int read_image(const char *data, size_t size, const struct modelfile_opti
     int status = parse_attribute(reading.file, "model_config", &config, error) ||
                          parse_attribute(reading.file, H5_NOTE_ATTRIBUTE, &note, error)
                      ? -1
-                     : read_layers(&reading, config, json_object_get(note, "network"), options, out, error);
+                     : read_layers(&reading, config, json_object_get(note, "network"), options, out,
+                                   error);
     const json_t *metadata = json_object_get(note, "metadata");
-    if (!status && json_is_object(metadata) && !out->metadata) out->metadata = json_incref((json_t *)metadata);
+    if (!status && json_is_object(metadata) && !out->metadata)
+        out->metadata = json_incref((json_t *)metadata);
     H5Fclose(reading.file);
     json_decref(config);
     json_decref(note);
@@ -243,7 +266,8 @@ static int read_image(const char *data, size_t size, const struct modelfile_opti
     return status;
 }
 
-static int read_model(const char *path, const struct modelfile_options *options, struct model *out, struct error *error)
+static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
+                      struct error *error)
 {
     char *data;
     size_t size;

@@ -22,7 +22,8 @@ void h5_unlock(void)
 
 static int damaged(const char *what, struct error *error)
 {
-    error_set(error, ERROR_INPUT, "\"%.100s\" cannot be read: the file is damaged or cut short", what);
+    error_set(error, ERROR_INPUT, "\"%.100s\" cannot be read: the file is damaged or cut short",
+              what);
     return -1;
 }
 
@@ -32,10 +33,13 @@ int h5_open(const char *data, size_t size, hid_t *out, struct error *error)
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0) return error_set_memory(error, "the model file");
     /* The library copies the bytes; it does not write to them. */
-    if (H5Pset_fapl_core(access, 1 << 16, 0) >= 0 && H5Pset_file_image(access, (void *)(uintptr_t)data, size) >= 0)
+    if (H5Pset_fapl_core(access, 1 << 16, 0) >= 0 &&
+        H5Pset_file_image(access, (void *)(uintptr_t)data, size) >= 0)
         *out = H5Fopen("model.h5", H5F_ACC_RDONLY, access); /* in memory: the name is only a name */
     H5Pclose(access);
-    if (*out < 0) return error_set(error, ERROR_INPUT, "HDF5 cannot open it: the file is damaged or cut short");
+    if (*out < 0)
+        return error_set(error, ERROR_INPUT,
+                         "HDF5 cannot open it: the file is damaged or cut short");
     return 0;
 }
 
@@ -46,9 +50,11 @@ static int open_member(hid_t parent, const char *name, hid_t *out, struct error 
     *out = -1;
     htri_t exists = H5Lexists(parent, name, H5P_DEFAULT);
     if (exists == 0) return 0;
-    if (exists < 0 || H5Lget_info(parent, name, &link, H5P_DEFAULT) < 0) return damaged(name, error);
+    if (exists < 0 || H5Lget_info(parent, name, &link, H5P_DEFAULT) < 0)
+        return damaged(name, error);
     if (link.type != H5L_TYPE_HARD)
-        return error_set(error, ERROR_INPUT, "\"%.100s\" is a link to elsewhere: refused: save the model again, whole",
+        return error_set(error, ERROR_INPUT,
+                         "\"%.100s\" is a link to elsewhere: refused: save the model again, whole",
                          name);
     *out = H5Oopen(parent, name, H5P_DEFAULT);
     return *out < 0 ? damaged(name, error) : 0;
@@ -114,7 +120,8 @@ void h5_names_free(struct h5_names *names)
 static int read_fixed(hid_t attribute, hid_t type, struct h5_names *out, struct error *error)
 {
     size_t room = H5Tget_size(type);
-    if (!room || room > H5_MAX_TEXT || out->count > H5_MAX_TEXT / room) return damaged("an attribute", error);
+    if (!room || room > H5_MAX_TEXT || out->count > H5_MAX_TEXT / room)
+        return damaged("an attribute", error);
     char *block = calloc(out->count, room);
     if (!block) return error_set_memory(error, "an attribute");
     int status = H5Aread(attribute, type, block) < 0 ? damaged("an attribute", error) : 0;
@@ -127,7 +134,8 @@ static int read_fixed(hid_t attribute, hid_t type, struct h5_names *out, struct 
 }
 
 /* The same when they are of any length, kept in the file's heap. */
-static int read_variable(hid_t attribute, hid_t type, hid_t space, struct h5_names *out, struct error *error)
+static int read_variable(hid_t attribute, hid_t type, hid_t space, struct h5_names *out,
+                         struct error *error)
 {
     char **texts = calloc(out->count, sizeof *texts);
     if (!texts) return error_set_memory(error, "an attribute");
@@ -152,7 +160,8 @@ static hid_t memory_type(hid_t stored)
     return H5Tcopy(stored);
 }
 
-int h5_attribute_names(hid_t object, const char *name, struct h5_names *out, bool *found, struct error *error)
+int h5_attribute_names(hid_t object, const char *name, struct h5_names *out, bool *found,
+                       struct error *error)
 {
     int status = -1;
     hid_t attribute = -1, space = -1, stored = -1, type = -1;
@@ -160,8 +169,8 @@ int h5_attribute_names(hid_t object, const char *name, struct h5_names *out, boo
     htri_t exists = H5Aexists(object, name);
     *found = exists > 0;
     if (exists == 0) return 0;
-    if (exists < 0 || (attribute = H5Aopen(object, name, H5P_DEFAULT)) < 0 || (space = H5Aget_space(attribute)) < 0 ||
-        (stored = H5Aget_type(attribute)) < 0) {
+    if (exists < 0 || (attribute = H5Aopen(object, name, H5P_DEFAULT)) < 0 ||
+        (space = H5Aget_space(attribute)) < 0 || (stored = H5Aget_type(attribute)) < 0) {
         damaged(name, error);
         goto out;
     }
@@ -220,11 +229,13 @@ int h5_members(hid_t group, struct h5_names *out, struct error *error)
     out->items = calloc(info.nlinks ? info.nlinks : 1, sizeof *out->items);
     if (!out->items) return error_set_memory(error, "a group");
     for (hsize_t i = 0; i < info.nlinks; i++) {
-        ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, NULL, 0, H5P_DEFAULT);
-        char *name = length >= 0 && length < STATE_DICT_MAX_NAME ? calloc(1, (size_t)length + 1) : NULL;
+        ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, NULL, 0,
+                                            H5P_DEFAULT);
+        char *name = length >= 0 && length < STATE_DICT_MAX_NAME ? calloc(1, (size_t)length + 1)
+                                                                 : NULL;
         if (name) out->items[out->count++] = name;
-        if (!name ||
-            H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, (size_t)length + 1, H5P_DEFAULT) < 0) {
+        if (!name || H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name,
+                                        (size_t)length + 1, H5P_DEFAULT) < 0) {
             h5_names_free(out);
             return damaged("a group", error);
         }
@@ -233,14 +244,16 @@ int h5_members(hid_t group, struct h5_names *out, struct error *error)
     return 0;
 }
 
-/* The data must lie in this file, plainly or behind the library's own filters, and be there at all. */
+/* The data must lie in this file, plainly or behind the library's own filters, and be there at
+ * all. */
 static int check_storage(hid_t dataset, const char *path, size_t count, struct error *error)
 {
     int status = -1;
     hid_t created = H5Dget_create_plist(dataset);
     if (created < 0) return damaged(path, error);
     if (H5Pget_external_count(created) != 0 || H5Pget_layout(created) == H5D_VIRTUAL) {
-        error_set(error, ERROR_INPUT, "\"%.100s\" keeps its data in another file: refused: save the model again, whole",
+        error_set(error, ERROR_INPUT,
+                  "\"%.100s\" keeps its data in another file: refused: save the model again, whole",
                   path);
         goto out;
     }
@@ -248,10 +261,15 @@ static int check_storage(hid_t dataset, const char *path, size_t count, struct e
     for (int i = 0; i < filters; i++) {
         unsigned int flags, settings;
         size_t room = 0;
-        H5Z_filter_t filter = H5Pget_filter2(created, (unsigned int)i, &flags, &room, NULL, 0, NULL, &settings);
-        if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32) continue;
+        H5Z_filter_t filter = H5Pget_filter2(created, (unsigned int)i, &flags, &room, NULL, 0, NULL,
+                                             &settings);
+        if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE ||
+            filter == H5Z_FILTER_FLETCHER32)
+            continue;
         error_set(error, ERROR_INPUT,
-                  "\"%.100s\" is compressed in a way the studio does not know: save it with gzip or plain", path);
+                  "\"%.100s\" is compressed in a way the studio does not know: save it with gzip "
+                  "or plain",
+                  path);
         goto out;
     }
     if (H5Pget_layout(created) == H5D_CHUNKED) {
@@ -266,7 +284,8 @@ static int check_storage(hid_t dataset, const char *path, size_t count, struct e
         }
     }
     if (count && H5Dget_storage_size(dataset) == 0) {
-        error_set(error, ERROR_INPUT, "\"%.100s\" has a shape but no data: the file is damaged", path);
+        error_set(error, ERROR_INPUT, "\"%.100s\" has a shape but no data: the file is damaged",
+                  path);
         goto out;
     }
     status = 0;
@@ -281,28 +300,34 @@ static int read_values(hid_t dataset, hid_t space, const char *path, const char 
     hsize_t extent[STATE_DICT_MAX_RANK];
     size_t shape[STATE_DICT_MAX_RANK], count;
     int rank = H5Sget_simple_extent_ndims(space);
-    if (rank < 0 || rank > STATE_DICT_MAX_RANK || H5Sget_simple_extent_dims(space, extent, NULL) < 0)
+    if (rank < 0 || rank > STATE_DICT_MAX_RANK ||
+        H5Sget_simple_extent_dims(space, extent, NULL) < 0)
         return damaged(path, error);
     for (int d = 0; d < rank; d++) shape[d] = (size_t)extent[d];
     if (shape_count((uint32_t)rank, shape, NETWORK_MAX_PARAMETERS, &count))
-        return error_set(error, ERROR_INPUT,
-                         "\"%.100s\" claims too many values: the file is damaged, or no model for the studio", path);
+        return error_set(
+            error, ERROR_INPUT,
+            "\"%.100s\" claims too many values: the file is damaged, or no model for the studio",
+            path);
     struct named_tensor *tensor;
     if (check_storage(dataset, path, count, error) ||
-        state_dict_add(state, as, wide ? DTYPE_FLOAT64 : DTYPE_FLOAT32, (uint32_t)rank, shape, &tensor, error))
+        state_dict_add(state, as, wide ? DTYPE_FLOAT64 : DTYPE_FLOAT32, (uint32_t)rank, shape,
+                       &tensor, error))
         return -1;
-    if (H5Dread(dataset, wide ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor->values) <
-        0)
+    if (H5Dread(dataset, wide ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                tensor->values) < 0)
         return damaged(path, error);
     return 0;
 }
 
-int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict *state, struct error *error)
+int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict *state,
+               struct error *error)
 {
     int status = -1;
     hid_t dataset, type = -1, space = -1;
     if (open_path(group, path, &dataset, error)) return -1;
-    if (dataset < 0) return error_set(error, ERROR_INPUT, "\"%.100s\" is missing: the file is damaged", path);
+    if (dataset < 0)
+        return error_set(error, ERROR_INPUT, "\"%.100s\" is missing: the file is damaged", path);
     if (H5Iget_type(dataset) != H5I_DATASET) {
         error_set(error, ERROR_INPUT, "\"%.100s\" is no data set: the file is damaged", path);
         goto out;
@@ -314,7 +339,9 @@ int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict 
     size_t size = H5Tget_size(type);
     if (H5Tget_class(type) != H5T_FLOAT || (size != 2 && size != 4 && size != 8))
         error_set(error, ERROR_INPUT,
-                  "\"%.100s\" holds no floating-point numbers the studio knows: save it as float32 or float64", path);
+                  "\"%.100s\" holds no floating-point numbers the studio knows: save it as float32 "
+                  "or float64",
+                  path);
     else
         status = read_values(dataset, space, path, as, size == 8, state, error);
 out:

@@ -1,8 +1,12 @@
-/* Careful access to an HDF5 file from outside: nothing but the file itself is ever opened. Private to this room.
+/* Careful access to an HDF5 file from outside: nothing but the file itself is ever opened. Private
+ * to this room.
  *
- * Links are followed only when they are hard ones (soft and external links, external storage and virtual data sets
- * would reach elsewhere), filters only when they are the library's own; plug-ins are never loaded. For what libhdf5
- * itself gets wrong see confine.h. It is not thread-safe as packaged: hold h5_lock() around all use of it. */
+ * Links are followed only when they are hard ones (soft and external links, external storage and
+ * virtual data sets
+ * would reach elsewhere), filters only when they are the library's own; plug-ins are never loaded.
+ * For what libhdf5
+ * itself gets wrong see confine.h. It is not thread-safe as packaged: hold h5_lock() around all
+ * use of it. */
 #ifndef NNSTUDIO_MODELFILE_H5_FILE_H
 #define NNSTUDIO_MODELFILE_H5_FILE_H
 
@@ -18,7 +22,8 @@ void h5_unlock(void);
 
 /* Opens a file whose bytes are in memory, for reading. Close with H5Fclose(). */
 int h5_open(const char *data, size_t size, hid_t *out, struct error *error);
-/* The group at `path` ("a/b") below `parent`; *out is negative when it is not there. Close with H5Gclose(). */
+/* The group at `path` ("a/b") below `parent`; *out is negative when it is not there. Close with
+ * H5Gclose(). */
 int h5_group(hid_t parent, const char *path, hid_t *out, struct error *error);
 /* Whether the member `name` of a group is worth trying as a group: a data set is not. */
 bool h5_may_be_group(hid_t parent, const char *name);
@@ -30,12 +35,14 @@ struct h5_names {
     char **items; /* owned */
 };
 /* A list-of-texts attribute; `found` false when it is not there. Free with h5_names_free(). */
-int h5_attribute_names(hid_t object, const char *name, struct h5_names *out, bool *found, struct error *error);
+int h5_attribute_names(hid_t object, const char *name, struct h5_names *out, bool *found,
+                       struct error *error);
 /* The names of the links in a group, sorted. */
 int h5_members(hid_t group, struct h5_names *out, struct error *error);
 void h5_names_free(struct h5_names *names);
 
 /* Reads the data set at `path` below `group` into `state` under the name `as`. */
-int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict *state, struct error *error);
+int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict *state,
+               struct error *error);
 
 #endif

@@ -1,4 +1,5 @@
-/* Writing .h5 as Keras's own model.save("model.h5") does, in the words that Keras 2 and 3 both read. The file is made
+/* Writing .h5 as Keras's own model.save("model.h5") does, in the words that Keras 2 and 3 both
+ * read. The file is made
  * in memory, then written in one piece. The same model gives the same bytes. */
 #include <hdf5.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 
 #define KERAS_VERSION "3.0.0" /* of the form, not of a program that ran */
 
-/* A text, or with `count` > 0 a list of texts; of any length, as an attribute of fixed room may not exceed 64 kB. */
+/* A text, or with `count` > 0 a list of texts; of any length, as an attribute of fixed room may
+ * not exceed 64 kB. */
 static int put_attribute(hid_t object, const char *name, const char *const *texts, size_t count)
 {
     hsize_t extent = count;
@@ -41,7 +43,8 @@ static void *transpose(const struct tensor *tensor, enum dtype dtype)
     char *out = calloc(tensor->count, size);
     for (size_t r = 0; out && r < rows; r++)
         for (size_t c = 0; c < columns; c++)
-            memcpy(out + (c * rows + r) * size, (const char *)tensor->values + (r * columns + c) * size, size);
+            memcpy(out + (c * rows + r) * size,
+                   (const char *)tensor->values + (r * columns + c) * size, size);
     return out;
 }
 
@@ -54,12 +57,13 @@ static int put_tensor(hid_t group, const char *name, const struct tensor *tensor
     hid_t space = H5Screate_simple((int)tensor->rank, extent, NULL);
     hid_t create = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(create, 0); /* no clock in the file */
-    hid_t dataset = H5Dcreate2(group, name, dtype == DTYPE_FLOAT64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE, space,
+    hid_t dataset = H5Dcreate2(group, name,
+                               dtype == DTYPE_FLOAT64 ? H5T_IEEE_F64LE : H5T_IEEE_F32LE, space,
                                H5P_DEFAULT, create, H5P_DEFAULT);
     int status = -1;
     if (dataset >= 0) {
-        status = H5Dwrite(dataset, dtype == DTYPE_FLOAT64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
-                          H5P_DEFAULT, kernel ? values : tensor->values) < 0
+        status = H5Dwrite(dataset, dtype == DTYPE_FLOAT64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT,
+                          H5S_ALL, H5S_ALL, H5P_DEFAULT, kernel ? values : tensor->values) < 0
                      ? -1
                      : 0;
         H5Dclose(dataset);
@@ -72,8 +76,8 @@ static int put_tensor(hid_t group, const char *name, const struct tensor *tensor
 
 /* [stage: saving] */
 /* model_weights/fc1, with attribute weight_names, and below it fc1/kernel:0 and fc1/bias:0. */
-static int put_layer(hid_t weights, const char *layer, const struct tensor *weight, const struct tensor *bias,
-                     enum dtype dtype)
+static int put_layer(hid_t weights, const char *layer, const struct tensor *weight,
+                     const struct tensor *bias, enum dtype dtype)
 {
     char kernel_name[48], bias_name[48];
     const char *names[2] = {kernel_name, bias_name};
@@ -82,7 +86,8 @@ static int put_layer(hid_t weights, const char *layer, const struct tensor *weig
     hid_t outer = H5Gcreate2(weights, layer, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     hid_t inner = outer < 0 ? -1 : H5Gcreate2(outer, layer, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     int status = inner < 0 || put_attribute(outer, "weight_names", names, 2) ||
-                         put_tensor(inner, "kernel:0", weight, dtype) || put_tensor(inner, "bias:0", bias, dtype)
+                         put_tensor(inner, "kernel:0", weight, dtype) ||
+                         put_tensor(inner, "bias:0", bias, dtype)
                      ? -1
                      : 0;
     if (inner >= 0) H5Gclose(inner);
@@ -97,8 +102,10 @@ static int put_weights(hid_t file, const struct model *model)
     uint32_t count = model->network.layer_count;
     hid_t weights = H5Gcreate2(file, "model_weights", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (weights < 0) return -1;
-    int status =
-        put_text(weights, "backend", "tensorflow") || put_text(weights, "keras_version", KERAS_VERSION) ? -1 : 0;
+    int status = put_text(weights, "backend", "tensorflow") ||
+                         put_text(weights, "keras_version", KERAS_VERSION)
+                     ? -1
+                     : 0;
     for (uint32_t i = 0; !status && i < count; i++) {
         const struct tensor *tensors = &model->parameters->tensors[2 * i];
         snprintf(names[i], sizeof names[i], "fc%u", i + 1);
@@ -114,10 +121,12 @@ static int put_model(hid_t file, const struct model *model)
 {
     int status = -1;
     json_t *config = keras_chain_write(&model->network, dtype_name(model->parameters->dtype));
-    json_t *note = json_pack("{s:o, s:O*}", "network", network_to_json(&model->network), "metadata", model->metadata);
+    json_t *note = json_pack("{s:o, s:O*}", "network", network_to_json(&model->network), "metadata",
+                             model->metadata);
     char *config_text = js_dump(config), *note_text = js_dump(note);
     if (config_text && note_text && !put_text(file, "backend", "tensorflow") &&
-        !put_text(file, "keras_version", KERAS_VERSION) && !put_text(file, "model_config", config_text) &&
+        !put_text(file, "keras_version", KERAS_VERSION) &&
+        !put_text(file, "model_config", config_text) &&
         !put_text(file, H5_NOTE_ATTRIBUTE, note_text) && !put_weights(file, model))
         status = 0;
     free(config_text);
@@ -152,14 +161,16 @@ int h5_write_model(const char *path, const struct model *model, struct error *er
     h5_lock();
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_core(access, 1 << 20, 0);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access); /* in memory: the name is only a name */
+    /* in memory: the name is only a name */
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     H5Pclose(access);
     if (file >= 0) {
         status = put_model(file, model) || take_image(file, &image, &size) ? -1 : 0;
         H5Fclose(file);
     }
     h5_unlock();
-    if (status) return error_set(error, ERROR_MEMORY, "cannot make the HDF5 file: is memory short?");
+    if (status)
+        return error_set(error, ERROR_MEMORY, "cannot make the HDF5 file: is memory short?");
     status = file_write(path, image, size, error);
     free(image);
     return status;

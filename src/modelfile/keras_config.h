@@ -1,4 +1,5 @@
-/* A Keras model's configuration, as it stands in .h5 files: which dense layers follow one another. Private to this
+/* A Keras model's configuration, as it stands in .h5 files: which dense layers follow one another.
+ * Private to this
  * room. Keras 2 and 3, Sequential and functional models that are a plain chain. */
 #ifndef NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 #define NNSTUDIO_MODELFILE_KERAS_CONFIG_H

@@ -36,7 +36,8 @@ static const struct modelfile_format *format_by_name(const char *path)
         const char *word = modelfile_table[i]->extensions;
         while (*word) {
             size_t size = strcspn(word, " ");
-            if (size == length && strncasecmp(word, extension, size) == 0) return modelfile_table[i];
+            if (size == length && strncasecmp(word, extension, size) == 0)
+                return modelfile_table[i];
             word += size + strspn(word + size, " ");
         }
     }
@@ -58,11 +59,13 @@ static const struct signature signatures[] = {
      "F\xf9 j\xa8P\x19.",
      15, NULL, "is in PyTorch's form from before 1.6: load it in Python and torch.save it again"},
     {"\x80", 1, NULL,
-     "is a bare pickle: save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"},
+     "is a bare pickle: save the weights in Python with torch.save(model.state_dict(), "
+     "\"model.pth\")"},
     {"\x1f\x8b", 2, NULL, "is compressed with gzip: unpack it first"},
 };
 
-static int sniff(const char *path, const unsigned char *head, size_t size, const char **id, struct error *error)
+static int sniff(const char *path, const unsigned char *head, size_t size, const char **id,
+                 struct error *error)
 {
     *id = NULL;
     if (!size) return error_set(error, ERROR_INPUT, "%s is empty: give a model file", path);
@@ -83,21 +86,25 @@ static int sniff(const char *path, const unsigned char *head, size_t size, const
     return 0;
 }
 
-int modelfile_format_for_reading(const char *path, const struct modelfile_format **out, struct error *error)
+int modelfile_format_for_reading(const char *path, const struct modelfile_format **out,
+                                 struct error *error)
 {
     unsigned char head[64];
     const char *id;
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return error_set(error, ERROR_INPUT,
-                         "%s is a folder: name a model file (a SavedModel: save it with model.save(\"model.h5\"))",
+                         "%s is a folder: name a model file (a SavedModel: save it with "
+                         "model.save(\"model.h5\"))",
                          path);
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* opening a pipe would wait for its other end */
+    /* opening a pipe would wait for its other end */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
         return error_set(error, ERROR_INPUT, "%s is no regular file: name a model file", path);
     FILE *file = fopen(path, "rbe");
     if (!file) {
         if (errno == ENOENT)
-            return error_set(error, ERROR_NOT_FOUND, "%s does not exist: name a " KNOWN_FORMATS " file", path);
+            return error_set(error, ERROR_NOT_FOUND,
+                             "%s does not exist: name a " KNOWN_FORMATS " file", path);
         return error_set_errno(error, errno, "cannot read %s", path);
     }
     size_t size = fread(head, 1, sizeof head, file);
@@ -106,20 +113,25 @@ int modelfile_format_for_reading(const char *path, const struct modelfile_format
     if (failed) return error_set_errno(error, failed, "cannot read %s", path);
     if (sniff(path, head, size, &id, error)) return -1;
     *out = id ? modelfile_format_find(id) : format_by_name(path);
-    if (!*out) return error_set(error, ERROR_INPUT, "%s is no model file the studio knows: use " KNOWN_FORMATS, path);
+    if (!*out)
+        return error_set(error, ERROR_INPUT,
+                         "%s is no model file the studio knows: use " KNOWN_FORMATS, path);
     return 0;
 }
 
-int modelfile_format_for_writing(const char *path, const struct modelfile_format **out, struct error *error)
+int modelfile_format_for_writing(const char *path, const struct modelfile_format **out,
+                                 struct error *error)
 {
     *out = format_by_name(path);
     if (!*out)
-        return error_set(error, ERROR_USAGE, "the name %s does not say which format to write: end it in " KNOWN_FORMATS,
+        return error_set(error, ERROR_USAGE,
+                         "the name %s does not say which format to write: end it in " KNOWN_FORMATS,
                          path);
     return 0;
 }
 
-int modelfile_read(const char *path, const struct modelfile_options *options, struct model **out, struct error *error)
+int modelfile_read(const char *path, const struct modelfile_options *options, struct model **out,
+                   struct error *error)
 {
     const struct modelfile_format *format;
     if (modelfile_format_for_reading(path, &format, error)) return -1;

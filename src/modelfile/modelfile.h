@@ -1,4 +1,5 @@
-/* Model files: .pth (PyTorch state dict), .h5 (whole Keras model), .safetensors, .onnx; read and written in C.
+/* Model files: .pth (PyTorch state dict), .h5 (whole Keras model), .safetensors, .onnx; read and
+ * written in C.
  * Nothing that came in a file is ever run. */
 #ifndef NNSTUDIO_MODELFILE_MODELFILE_H
 #define NNSTUDIO_MODELFILE_MODELFILE_H
@@ -12,14 +13,18 @@
 struct model {
     struct network network;
     struct parameters *parameters; /* owned; in the file's dtype */
-    char format[16];               /* of the file it was read from: "pth", "h5", "safetensors", "onnx" */
-    bool activation_known;         /* false when the format tells none (a state dict) and the default was taken */
-    json_t *metadata;              /* owned; string → string, what the studio wrote with it; may be NULL */
+    /* of the file it was read from: "pth", "h5", "safetensors", "onnx" */
+    char format[16];
+    /* false when the format tells none (a state dict) and the default was taken */
+    bool activation_known;
+    /* owned; string → string, what the studio wrote with it; may be NULL */
+    json_t *metadata;
 };
 
 struct modelfile_options {
     enum activation default_activation; /* for formats that know none; ACTIVATION_NONE means relu */
-    uint32_t rows, columns;             /* the picture's shape if known; 0: a square when it fits, else 1 x inputs */
+    /* the picture's shape if known; 0: a square when it fits, else 1 x inputs */
+    uint32_t rows, columns;
 };
 
 /* A format's entry in the table. */
@@ -27,29 +32,37 @@ struct modelfile_format {
     const char *id;         /* "pth" */
     const char *title;      /* "PyTorch state dict" */
     const char *extensions; /* space-separated, first is the usual: "pth pt" */
-    int (*read)(const char *path, const struct modelfile_options *options, struct model *out, struct error *error);
-    int (*write)(const char *path, const struct model *model, struct error *error); /* whole file or nothing */
+    int (*read)(const char *path, const struct modelfile_options *options, struct model *out,
+                struct error *error);
+    /* whole file or nothing */
+    int (*write)(const char *path, const struct model *model, struct error *error);
 };
 extern const struct modelfile_format *const modelfile_table[];
 extern const size_t modelfile_table_count;
 
 /* By content first, then by name; the message lists the formats. */
-int modelfile_format_for_reading(const char *path, const struct modelfile_format **out, struct error *error);
+int modelfile_format_for_reading(const char *path, const struct modelfile_format **out,
+                                 struct error *error);
 /* By the ending of the name. */
-int modelfile_format_for_writing(const char *path, const struct modelfile_format **out, struct error *error);
+int modelfile_format_for_writing(const char *path, const struct modelfile_format **out,
+                                 struct error *error);
 const struct modelfile_format *modelfile_format_find(const char *id);
 
 /* Reads any format; `options` may be NULL. The caller frees with model_destroy(). */
-int modelfile_read(const char *path, const struct modelfile_options *options, struct model **out, struct error *error);
+int modelfile_read(const char *path, const struct modelfile_options *options, struct model **out,
+                   struct error *error);
 /* By the ending of `path`; written to a temporary file, then renamed. */
 int modelfile_write(const char *path, const struct model *model, struct error *error);
 void model_destroy(struct model *model);
 
-/* {"format":"pth","layers":[{"type":"dense","inputs":784,"outputs":128,"activation":"relu"},…],"parameters":101770,
- * "dtype":"float32","input":[28,28],"activation_known":true,"metadata":{…}}; new reference. */
+/* {"format":"pth","layers":[{"type":"dense","inputs":784,"outputs":128,"activation":"relu"},…],
+ * "parameters":101770,"dtype":"float32","input":[28,28],"activation_known":true,"metadata":{…}};
+ * new reference. */
 json_t *model_describe_json(const struct model *model);
-/* One entry a tensor, for comparing files by eye or machine: [{"name":"fc1.weight","shape":[128,784],
- * "sha256":"…"},…], the digest being of the values' bytes, row-major, little-endian. New reference. */
+/* One entry a tensor, for comparing files by eye or machine:
+ * [{"name":"fc1.weight","shape":[128,784],
+ * "sha256":"…"},…], the digest being of the values' bytes, row-major, little-endian. New
+ * reference. */
 json_t *model_receipt_json(const struct model *model);
 /* True when both have the same network, dtype and values to the bit. */
 bool model_equal(const struct model *a, const struct model *b);

@@ -1,4 +1,5 @@
-/* Reading .onnx: a graph that is a plain chain of dense layers, as Gemm or MatMul and Add, with relu, tanh or sigmoid
+/* Reading .onnx: a graph that is a plain chain of dense layers, as Gemm or MatMul and Add, with
+ * relu, tanh or sigmoid
  * between them. https://onnx.ai/onnx/operators says what each node means. */
 #include "modelfile/onnx.h"
 
@@ -14,7 +15,8 @@
 #define FILE_MAX  (NETWORK_MAX_PARAMETERS * sizeof(double) + ((size_t)16 << 20))
 #define NODES_MAX 4096
 
-/* The walk along the chain. Tensors are remembered by their index in `state`, which moves while it grows. */
+/* The walk along the chain. Tensors are remembered by their index in `state`, which moves while it
+ * grows. */
 struct reading {
     const Onnx__GraphProto *graph;
     const char *current; /* the value that the next node must take */
@@ -45,7 +47,8 @@ static const char *node_name(const Onnx__NodeProto *node)
 
 static int refuse(const Onnx__NodeProto *node, const char *why, struct error *error)
 {
-    error_set(error, ERROR_INPUT, "the node \"%.80s\" %s: the studio reads plain chains of dense layers",
+    error_set(error, ERROR_INPUT,
+              "the node \"%.80s\" %s: the studio reads plain chains of dense layers",
               node_name(node), why);
     return -1;
 }
@@ -66,7 +69,8 @@ static const Onnx__TensorProto *find_constant(const struct reading *reading, con
         if (strcmp(word(graph->initializer[i]->name), name) == 0) return graph->initializer[i];
     for (size_t i = 0; i < graph->n_node; i++) {
         const Onnx__NodeProto *node = graph->node[i];
-        if (strcmp(word(node->op_type), "Constant") != 0 || !node->n_output || strcmp(word(node->output[0]), name) != 0)
+        if (strcmp(word(node->op_type), "Constant") != 0 || !node->n_output ||
+            strcmp(word(node->output[0]), name) != 0)
             continue;
         const Onnx__AttributeProto *value = attribute(node, "value");
         return value ? value->t : NULL;
@@ -85,7 +89,8 @@ static const struct {
 };
 
 /* Where the values lie: raw_data, or the list for the type. */
-static int tensor_values(const Onnx__TensorProto *tensor, enum stored_type stored, const void **values, size_t *count)
+static int tensor_values(const Onnx__TensorProto *tensor, enum stored_type stored,
+                         const void **values, size_t *count)
 {
     if (tensor->has_raw_data) {
         *values = tensor->raw_data.data;
@@ -97,41 +102,51 @@ static int tensor_values(const Onnx__TensorProto *tensor, enum stored_type store
     return stored == STORED_FLOAT32 || stored == STORED_FLOAT64 ? 0 : -1;
 }
 
-/* Copies a constant into the state dict; *index is its place there. `flatten`: a bias may come as [1, n]. */
-static int load_constant(struct reading *reading, const Onnx__TensorProto *tensor, bool flatten, size_t *index,
-                         struct error *error)
+/* Copies a constant into the state dict; *index is its place there. `flatten`: a bias may come as
+ * [1, n]. */
+static int load_constant(struct reading *reading, const Onnx__TensorProto *tensor, bool flatten,
+                         size_t *index, struct error *error)
 {
-    size_t shape[STATE_DICT_MAX_RANK], kind = 0, have, known = sizeof data_types / sizeof *data_types;
+    size_t shape[STATE_DICT_MAX_RANK], kind = 0, have,
+                                       known = sizeof data_types / sizeof *data_types;
     const void *values;
     struct named_tensor *out;
     const char *name = word(tensor->name);
     char fallback[32];
-    if (!*name || state_dict_find(&reading->state, name)) { /* shared by two layers, or the value of a Constant node */
+    /* shared by two layers, or the value of a Constant node */
+    if (!*name || state_dict_find(&reading->state, name)) {
         snprintf(fallback, sizeof fallback, "constant %zu", reading->state.count);
         name = fallback;
     }
     if (tensor->n_external_data ||
-        (tensor->has_data_location && tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
-        return error_set(error, ERROR_INPUT,
-                         "the tensor %.80s lies in another file: save the model with its data inside", name);
+        (tensor->has_data_location &&
+         tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
+        return error_set(
+            error, ERROR_INPUT,
+            "the tensor %.80s lies in another file: save the model with its data inside", name);
     while (kind < known && data_types[kind].data_type != tensor->data_type) kind++;
     if (kind == known)
-        return error_set(error, ERROR_INPUT, "the tensor %.80s has the data type %d: save it as float32 or float64",
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %.80s has the data type %d: save it as float32 or float64",
                          name, tensor->data_type);
     size_t rank = 0;
     for (size_t d = 0; d < tensor->n_dims; d++) {
         if (flatten && tensor->n_dims > 1 && tensor->dims[d] == 1) continue;
         if (rank == STATE_DICT_MAX_RANK || tensor->dims[d] < 0)
-            return error_set(error, ERROR_INPUT, "the shape of the tensor %.80s is odd: the file is damaged", name);
+            return error_set(error, ERROR_INPUT,
+                             "the shape of the tensor %.80s is odd: the file is damaged", name);
         shape[rank++] = (size_t)tensor->dims[d];
     }
     enum stored_type stored = data_types[kind].stored;
     *index = reading->state.count;
     if (tensor_values(tensor, stored, &values, &have) ||
         shape_count((uint32_t)rank, shape, NETWORK_MAX_PARAMETERS, &kind) || kind != have)
-        return error_set(error, ERROR_INPUT,
-                         "the shape and the data of the tensor %.80s do not agree: the file is damaged", name);
-    if (state_dict_add(&reading->state, name, stored_type_dtype(stored), (uint32_t)rank, shape, &out, error)) return -1;
+        return error_set(
+            error, ERROR_INPUT,
+            "the shape and the data of the tensor %.80s do not agree: the file is damaged", name);
+    if (state_dict_add(&reading->state, name, stored_type_dtype(stored), (uint32_t)rank, shape,
+                       &out, error))
+        return -1;
     named_tensor_fill(out, 0, stored, values, 1, out->count);
     return 0;
 }
@@ -155,20 +170,22 @@ static bool takes_current(const struct reading *reading, const Onnx__NodeProto *
     return input < node->n_input && strcmp(word(node->input[input]), reading->current) == 0;
 }
 
-static int add_layer(struct reading *reading, const Onnx__NodeProto *node, const char *weight, bool transposed,
-                     struct error *error)
+static int add_layer(struct reading *reading, const Onnx__NodeProto *node, const char *weight,
+                     bool transposed, struct error *error)
 {
     const Onnx__TensorProto *tensor = find_constant(reading, weight);
     if (!tensor) return refuse(node, "multiplies by something that is no constant", error);
     if (reading->ends_in_softmax) return refuse(node, "comes after softmax", error);
     if (reading->count == NETWORK_MAX_LAYERS) return refuse(node, "is one layer too many", error);
-    if (load_constant(reading, tensor, false, &reading->layers[reading->count].weight, error)) return -1;
+    if (load_constant(reading, tensor, false, &reading->layers[reading->count].weight, error))
+        return -1;
     reading->layers[reading->count].transposed = transposed;
     reading->count++;
     return 0;
 }
 
-static int add_bias(struct reading *reading, const Onnx__NodeProto *node, const char *bias, struct error *error)
+static int add_bias(struct reading *reading, const Onnx__NodeProto *node, const char *bias,
+                    struct error *error)
 {
     const Onnx__TensorProto *tensor = find_constant(reading, bias);
     if (!tensor) return refuse(node, "adds something that is no constant", error);
@@ -181,10 +198,11 @@ static int take_gemm(struct reading *reading, const Onnx__NodeProto *node, struc
     if (!takes_current(reading, node, 0) || node->n_input < 2)
         return refuse(node, "does not follow the one before it", error);
     bool has_bias = node->n_input > 2 && *word(node->input[2]);
-    if (attribute_float(node, "alpha", 1) != 1 || (has_bias && attribute_float(node, "beta", 1) != 1) ||
-        attribute_int(node, "transA", 0))
+    if (attribute_float(node, "alpha", 1) != 1 ||
+        (has_bias && attribute_float(node, "beta", 1) != 1) || attribute_int(node, "transA", 0))
         return refuse(node, "is a Gemm with factors or a transposed input", error);
-    if (add_layer(reading, node, word(node->input[1]), !attribute_int(node, "transB", 0), error)) return -1;
+    if (add_layer(reading, node, word(node->input[1]), !attribute_int(node, "transB", 0), error))
+        return -1;
     reading->awaits_bias = !has_bias;
     return has_bias ? add_bias(reading, node, node->input[2], error) : 0;
 }
@@ -203,14 +221,17 @@ static int take_add(struct reading *reading, const Onnx__NodeProto *node, struct
         return refuse(node, "does not follow the one before it", error);
     if (!reading->awaits_bias) return refuse(node, "adds where no bias belongs", error);
     reading->awaits_bias = false;
-    return add_bias(reading, node, word(node->input[takes_current(reading, node, 0) ? 1 : 0]), error);
+    return add_bias(reading, node, word(node->input[takes_current(reading, node, 0) ? 1 : 0]),
+                    error);
 }
 
-static int set_activation(struct reading *reading, const Onnx__NodeProto *node, enum activation activation,
-                          struct error *error)
+static int set_activation(struct reading *reading, const Onnx__NodeProto *node,
+                          enum activation activation, struct error *error)
 {
-    if (!takes_current(reading, node, 0)) return refuse(node, "does not follow the one before it", error);
-    if (!reading->count || reading->layers[reading->count - 1].has_activation || reading->ends_in_softmax)
+    if (!takes_current(reading, node, 0))
+        return refuse(node, "does not follow the one before it", error);
+    if (!reading->count || reading->layers[reading->count - 1].has_activation ||
+        reading->ends_in_softmax)
         return refuse(node, "is an activation without a layer before it", error);
     reading->layers[reading->count - 1].has_activation = true;
     reading->layers[reading->count - 1].activation = activation;
@@ -243,7 +264,9 @@ static int take_softmax(struct reading *reading, const Onnx__NodeProto *node, st
 /* Changes no value at inference, and not their order within a sample. */
 static int take_nothing(struct reading *reading, const Onnx__NodeProto *node, struct error *error)
 {
-    return takes_current(reading, node, 0) ? 0 : refuse(node, "does not follow the one before it", error);
+    return takes_current(reading, node, 0)
+               ? 0
+               : refuse(node, "does not follow the one before it", error);
 }
 
 static int take_flatten(struct reading *reading, const Onnx__NodeProto *node, struct error *error)
@@ -257,9 +280,10 @@ static const struct {
     const char *op_type;
     int (*take)(struct reading *reading, const Onnx__NodeProto *node, struct error *error);
 } operators[] = {
-    {"Gemm", take_gemm},       {"MatMul", take_matmul},   {"Add", take_add},          {"Relu", take_relu},
-    {"Tanh", take_tanh},       {"Sigmoid", take_sigmoid}, {"Softmax", take_softmax},  {"LogSoftmax", take_softmax},
-    {"Flatten", take_flatten}, {"Reshape", take_nothing}, {"Identity", take_nothing}, {"Dropout", take_nothing},
+    {"Gemm", take_gemm},       {"MatMul", take_matmul},      {"Add", take_add},
+    {"Relu", take_relu},       {"Tanh", take_tanh},          {"Sigmoid", take_sigmoid},
+    {"Softmax", take_softmax}, {"LogSoftmax", take_softmax}, {"Flatten", take_flatten},
+    {"Reshape", take_nothing}, {"Identity", take_nothing},   {"Dropout", take_nothing},
 };
 
 static int take_node(struct reading *reading, const Onnx__NodeProto *node, struct error *error)
@@ -267,7 +291,9 @@ static int take_node(struct reading *reading, const Onnx__NodeProto *node, struc
     const char *op_type = word(node->op_type), *domain = word(node->domain);
     if (!*domain && strcmp(op_type, "Constant") == 0) return 0;
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
-        if ((*domain && strcmp(domain, "ai.onnx") != 0) || strcmp(operators[i].op_type, op_type) != 0) continue;
+        if ((*domain && strcmp(domain, "ai.onnx") != 0) ||
+            strcmp(operators[i].op_type, op_type) != 0)
+            continue;
         if (operators[i].take(reading, node, error)) return -1;
         if (!node->n_output || !*word(node->output[0])) return refuse(node, "has no output", error);
         reading->current = node->output[0];
@@ -288,7 +314,8 @@ static const Onnx__ValueInfoProto *find_input(const struct reading *reading, str
     for (size_t i = 0; i < reading->graph->n_input; i++) {
         if (find_constant(reading, word(reading->graph->input[i]->name))) continue;
         if (found) {
-            error_set(error, ERROR_INPUT, "it has more than one input: the studio reads plain chains of dense layers");
+            error_set(error, ERROR_INPUT,
+                      "it has more than one input: the studio reads plain chains of dense layers");
             return NULL;
         }
         found = reading->graph->input[i];
@@ -301,7 +328,8 @@ static const Onnx__ValueInfoProto *find_input(const struct reading *reading, str
 static void note_picture(const Onnx__ValueInfoProto *input, struct modelfile_options *options)
 {
     const Onnx__TypeProto *type = input->type;
-    if (options->rows || !type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !type->tensor_type->shape)
+    if (options->rows || !type || type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ||
+        !type->tensor_type->shape)
         return;
     const Onnx__TensorShapeProto *shape = type->tensor_type->shape;
     if (shape->n_dim != 3 && shape->n_dim != 4) return;
@@ -314,27 +342,30 @@ static void note_picture(const Onnx__ValueInfoProto *input, struct modelfile_opt
     options->columns = (uint32_t)shape->dim[shape->n_dim - 1]->dim_value;
 }
 
-static int read_graph(struct reading *reading, const json_t *note, struct modelfile_options *options, struct model *out,
-                      struct error *error)
+static int read_graph(struct reading *reading, const json_t *note,
+                      struct modelfile_options *options, struct model *out, struct error *error)
 {
     const Onnx__GraphProto *graph = reading->graph;
     struct dense_source sources[NETWORK_MAX_LAYERS];
     const Onnx__ValueInfoProto *input = find_input(reading, error);
     if (!input) return -1;
     if (graph->n_node > NODES_MAX)
-        return error_set(error, ERROR_INPUT, "it has %zu nodes: it is no model for the studio", graph->n_node);
+        return error_set(error, ERROR_INPUT, "it has %zu nodes: it is no model for the studio",
+                         graph->n_node);
     note_picture(input, options);
     reading->current = word(input->name);
     for (size_t i = 0; i < graph->n_node; i++)
         if (take_node(reading, graph->node[i], error)) return -1;
     if (graph->n_output != 1 || strcmp(word(graph->output[0]->name), reading->current) != 0)
         return error_set(error, ERROR_INPUT,
-                         "its output is not what the last node gives: the studio reads plain chains of dense layers");
+                         "its output is not what the last node gives: the studio reads plain "
+                         "chains of dense layers");
     for (size_t i = 0; i < reading->count; i++)
         sources[i] = (struct dense_source){
             .name = reading->state.tensors[reading->layers[i].weight].name,
             .weight = &reading->state.tensors[reading->layers[i].weight],
-            .bias = reading->layers[i].has_bias ? &reading->state.tensors[reading->layers[i].bias] : NULL,
+            .bias = reading->layers[i].has_bias ? &reading->state.tensors[reading->layers[i].bias]
+                                                : NULL,
             .transposed = reading->layers[i].transposed,
             .activation = reading->layers[i].activation,
         };
@@ -348,7 +379,8 @@ static json_t *read_metadata(const Onnx__ModelProto *model, json_t **note)
     json_t *metadata = json_object();
     *note = NULL;
     for (size_t i = 0; i < model->n_metadata_props; i++) {
-        const char *key = word(model->metadata_props[i]->key), *value = word(model->metadata_props[i]->value);
+        const char *key = word(model->metadata_props[i]->key),
+                   *value = word(model->metadata_props[i]->value);
         if (strcmp(key, ONNX_NETWORK_KEY) != 0)
             json_object_set_new(metadata, key, json_string(value));
         else if (!*note && js_parse_object(value, strlen(value), "the network", note, &unused))
@@ -357,19 +389,20 @@ static json_t *read_metadata(const Onnx__ModelProto *model, json_t **note)
     return metadata;
 }
 
-static int read_message(const Onnx__ModelProto *message, const struct modelfile_options *options, struct model *out,
-                        struct error *error)
+static int read_message(const Onnx__ModelProto *message, const struct modelfile_options *options,
+                        struct model *out, struct error *error)
 {
     struct modelfile_options wanted = options ? *options : (struct modelfile_options){0};
     struct reading reading = {.graph = message->graph};
     json_t *note;
-    if (!message->graph) return error_set(error, ERROR_INPUT, "it is no ONNX model, or damaged or cut short");
+    if (!message->graph)
+        return error_set(error, ERROR_INPUT, "it is no ONNX model, or damaged or cut short");
     json_t *metadata = read_metadata(message, &note);
     int status = read_graph(&reading, json_is_object(note) ? note : NULL, &wanted, out, error);
     if (!status && reading.ends_in_softmax)
-        json_object_set_new(
-            metadata, "note",
-            json_string("the file ends in softmax, which was taken off: the studio's networks end in logits"));
+        json_object_set_new(metadata, "note",
+                            json_string("the file ends in softmax, which was taken off: the "
+                                        "studio's networks end in logits"));
     if (status)
         json_decref(metadata);
     else
@@ -379,13 +412,16 @@ static int read_message(const Onnx__ModelProto *message, const struct modelfile_
     return status;
 }
 
-static int read_model(const char *path, const struct modelfile_options *options, struct model *out, struct error *error)
+static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
+                      struct error *error)
 {
     char *data;
     size_t size;
     if (file_read(path, FILE_MAX, &data, &size, error)) return -1;
     int status = onnx_check_wire((const unsigned char *)data, size, error);
-    Onnx__ModelProto *message = status ? NULL : onnx__model_proto__unpack(NULL, size, (const uint8_t *)data);
+    Onnx__ModelProto *message = status
+                                    ? NULL
+                                    : onnx__model_proto__unpack(NULL, size, (const uint8_t *)data);
     free(data);
     if (message)
         status = read_message(message, options, out, error);

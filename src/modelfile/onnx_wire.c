@@ -1,4 +1,5 @@
-/* A walk over protocol buffers as they lie in the file, along protobuf-c's own descriptions of the messages.
+/* A walk over protocol buffers as they lie in the file, along protobuf-c's own descriptions of the
+ * messages.
  * The encoding: https://protobuf.dev/programming-guides/encoding */
 #include "modelfile/onnx.h"
 #include "modelfile/onnx.pb-c.h"
@@ -29,7 +30,8 @@ static int take_varint(const unsigned char **place, const unsigned char *end, ui
 }
 
 /* The length of the value of a field, for the kinds whose length the tag tells. */
-static int value_length(const unsigned char **place, const unsigned char *end, unsigned int wire, uint64_t *length)
+static int value_length(const unsigned char **place, const unsigned char *end, unsigned int wire,
+                        uint64_t *length)
 {
     uint64_t unused;
     *length = wire == 1 ? 8 : wire == 5 ? 4 : 0;
@@ -38,21 +40,23 @@ static int value_length(const unsigned char **place, const unsigned char *end, u
     return wire == 1 || wire == 5 ? 0 : -1;
 }
 
-static int check_message(struct walk *walk, const ProtobufCMessageDescriptor *message, const unsigned char *place,
-                         const unsigned char *end, int depth)
+static int check_message(struct walk *walk, const ProtobufCMessageDescriptor *message,
+                         const unsigned char *place, const unsigned char *end, int depth)
 {
     if (depth > MAX_DEPTH)
-        return error_set(walk->error, ERROR_INPUT, "its messages are nested too deep: the file is damaged");
+        return error_set(walk->error, ERROR_INPUT,
+                         "its messages are nested too deep: the file is damaged");
     while (place < end) {
         uint64_t tag, length;
         if (++walk->fields > MAX_FIELDS)
-            return error_set(walk->error, ERROR_INPUT, "it has more than %d fields: it is no model for the studio",
+            return error_set(walk->error, ERROR_INPUT,
+                             "it has more than %d fields: it is no model for the studio",
                              MAX_FIELDS);
         if (take_varint(&place, end, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3 ||
             value_length(&place, end, tag & 7, &length) || length > (uint64_t)(end - place))
             return damaged(walk);
-        const ProtobufCFieldDescriptor *field =
-            protobuf_c_message_descriptor_get_field(message, (unsigned int)(tag >> 3));
+        const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(
+            message, (unsigned int)(tag >> 3));
         if (field && field->type == PROTOBUF_C_TYPE_MESSAGE && (tag & 7) == 2 &&
             check_message(walk, field->descriptor, place, place + length, depth + 1))
             return -1;

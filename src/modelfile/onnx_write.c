@@ -1,4 +1,5 @@
-/* Writing .onnx: input [N, pixels] → Gemm → activation → … → logits [N, classes], weights as raw data under the names
+/* Writing .onnx: input [N, pixels] → Gemm → activation → … → logits [N, classes], weights as raw
+ * data under the names
  * of the state dict. Operator set 17 and format version 8 are what any runtime since 2022 reads. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 #define NODES_MAX   (2 * NETWORK_MAX_LAYERS)
 #define TENSORS_MAX (2 * NETWORK_MAX_LAYERS)
 
-/* All messages of one model; they point into each other and into the model, so nothing is owned. protobuf-c's fields
+/* All messages of one model; they point into each other and into the model, so nothing is owned.
+ * protobuf-c's fields
  * are not const, but packing only reads. */
 struct writing {
     Onnx__ModelProto model;
@@ -48,7 +50,8 @@ static char *text(const char *constant)
 
 static int32_t data_type(enum dtype dtype)
 {
-    return dtype == DTYPE_FLOAT64 ? ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    return dtype == DTYPE_FLOAT64 ? ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE
+                                  : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
 }
 
 /* The graph's input or output: [N, width]. */
@@ -91,7 +94,8 @@ static void put_tensors(struct writing *writing, const struct parameters *parame
         to->data_type = data_type(parameters->dtype);
         to->name = text(from->name);
         to->has_raw_data = 1;
-        to->raw_data = (ProtobufCBinaryData){from->count * dtype_size(parameters->dtype), from->values};
+        to->raw_data = (ProtobufCBinaryData){from->count * dtype_size(parameters->dtype),
+                                             from->values};
         writing->tensor_list[i] = to;
     }
     writing->graph.initializer = writing->tensor_list;
@@ -99,7 +103,8 @@ static void put_tensors(struct writing *writing, const struct parameters *parame
 }
 
 /* One more node; its name is its output's. */
-static Onnx__NodeProto *put_node(struct writing *writing, const char *op_type, char *input, const char *name)
+static Onnx__NodeProto *put_node(struct writing *writing, const char *op_type, char *input,
+                                 const char *name)
 {
     size_t index = writing->graph.n_node++;
     Onnx__NodeProto *node = &writing->nodes[index];
@@ -117,7 +122,8 @@ static Onnx__NodeProto *put_node(struct writing *writing, const char *op_type, c
     return node;
 }
 
-static void put_nodes(struct writing *writing, const struct network *network, const struct parameters *parameters)
+static void put_nodes(struct writing *writing, const struct network *network,
+                      const struct parameters *parameters)
 {
     char *current = text("input"), name[32];
     onnx__attribute_proto__init(&writing->trans_b);
@@ -129,7 +135,8 @@ static void put_nodes(struct writing *writing, const struct network *network, co
     for (uint32_t i = 0; i < network->layer_count; i++) {
         enum activation activation = network->layers[i].activation;
         snprintf(name, sizeof name, "fc%u", i + 1);
-        Onnx__NodeProto *gemm = put_node(writing, "Gemm", current, i + 1 == network->layer_count ? "logits" : name);
+        Onnx__NodeProto *gemm = put_node(writing, "Gemm", current,
+                                         i + 1 == network->layer_count ? "logits" : name);
         gemm->input[1] = text(parameters->tensors[2 * i].name);
         gemm->input[2] = text(parameters->tensors[2 * i + 1].name);
         gemm->n_input = 3;
@@ -149,7 +156,8 @@ static void put_model(struct writing *writing, const struct model *model)
     onnx__graph_proto__init(&writing->graph);
     onnx__operator_set_id_proto__init(&writing->opset);
     put_edge(&writing->input, "input", network_inputs(&model->network), model->parameters->dtype);
-    put_edge(&writing->output, "logits", network_classes(&model->network), model->parameters->dtype);
+    put_edge(&writing->output, "logits", network_classes(&model->network),
+             model->parameters->dtype);
     put_tensors(writing, model->parameters);
     put_nodes(writing, &model->network, model->parameters);
     writing->graph.name = text("simple_nn");
@@ -182,7 +190,7 @@ static int put_metadata(struct writing *writing, const json_t *metadata, char *n
     onnx__string_string_entry_proto__init(&(*pairs)[count]);
     (*pairs)[count].key = text(ONNX_NETWORK_KEY);
     (*pairs)[count++].value = network;
-    json_object_foreach ((json_t *)metadata, key, value) {
+    json_object_foreach((json_t *)metadata, key, value) {
         if (!json_is_string(value)) continue;
         onnx__string_string_entry_proto__init(&(*pairs)[count]);
         (*pairs)[count].key = text(key);

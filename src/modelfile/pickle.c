@@ -1,4 +1,5 @@
-/* The stack machine. See pickle.h; the instructions are described in Python's Lib/pickletools.py. */
+/* The stack machine. See pickle.h; the instructions are described in Python's Lib/pickletools.py.
+ */
 #include "modelfile/pickle.h"
 
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static bool has_items(const struct pickle_value *value)
     return value->kind == PICKLE_TUPLE || value->kind == PICKLE_LIST || value->kind == PICKLE_DICT;
 }
 
-int pickle_new(struct pickle *pickle, enum pickle_kind kind, struct pickle_value **out, struct error *error)
+int pickle_new(struct pickle *pickle, enum pickle_kind kind, struct pickle_value **out,
+               struct error *error)
 {
     struct pickle_value *value = calloc(1, sizeof *value);
     if (!value) return error_set_memory(error, "the pickle");
@@ -72,7 +74,8 @@ const struct pickle_value *pickle_get(const struct pickle_value *dict, const cha
     const struct pickle_value *found = NULL; /* the last of equal keys, as in Python */
     if (dict->kind != PICKLE_DICT) return NULL;
     for (size_t i = 0; i + 1 < dict->items.count; i += 2)
-        if (dict->items.values[i]->kind == PICKLE_TEXT && strcmp(dict->items.values[i]->text, key) == 0)
+        if (dict->items.values[i]->kind == PICKLE_TEXT &&
+            strcmp(dict->items.values[i]->text, key) == 0)
             found = dict->items.values[i + 1];
     return found;
 }
@@ -126,7 +129,8 @@ static int push(struct pickle *pickle, struct pickle_value *value, struct error 
 
 static int pop(struct pickle *pickle, struct pickle_value **out, struct error *error)
 {
-    if (!pickle->stack.count || pickle->stack.values[pickle->stack.count - 1] == &pickle->mark) return damaged(error);
+    if (!pickle->stack.count || pickle->stack.values[pickle->stack.count - 1] == &pickle->mark)
+        return damaged(error);
     *out = pickle->stack.values[--pickle->stack.count];
     return 0;
 }
@@ -134,10 +138,13 @@ static int pop(struct pickle *pickle, struct pickle_value **out, struct error *e
 static struct pickle_value *top(const struct pickle *pickle)
 {
     size_t count = pickle->stack.count;
-    return count && pickle->stack.values[count - 1] != &pickle->mark ? pickle->stack.values[count - 1] : NULL;
+    return count && pickle->stack.values[count - 1] != &pickle->mark
+               ? pickle->stack.values[count - 1]
+               : NULL;
 }
 
-/* The values above the uppermost mark are values[*first …]; pop_mark() takes them and the mark off. */
+/* The values above the uppermost mark are values[*first …]; pop_mark() takes them and the mark
+ * off. */
 static int find_mark(struct pickle *pickle, size_t *first, struct error *error)
 {
     size_t i = pickle->stack.count;
@@ -207,7 +214,8 @@ static int op_integer(struct pickle *pickle, int width, struct error *error)
 {
     uint64_t number;
     struct pickle_value *value;
-    if (take_number(pickle, (size_t)width, &number, error) || pickle_new(pickle, PICKLE_INTEGER, &value, error))
+    if (take_number(pickle, (size_t)width, &number, error) ||
+        pickle_new(pickle, PICKLE_INTEGER, &value, error))
         return -1;
     value->integer = width == 4 ? (int32_t)number : (int64_t)number;
     return push(pickle, value, error);
@@ -219,7 +227,9 @@ static int op_long(struct pickle *pickle, int width, struct error *error)
     uint64_t length, number = 0;
     const unsigned char *bytes;
     struct pickle_value *value;
-    if (take_number(pickle, (size_t)width, &length, error) || take(pickle, (size_t)length, &bytes, error)) return -1;
+    if (take_number(pickle, (size_t)width, &length, error) ||
+        take(pickle, (size_t)length, &bytes, error))
+        return -1;
     if (length > 8) {
         if (pickle_new(pickle, PICKLE_OPAQUE, &value, error)) return -1;
         return push(pickle, value, error);
@@ -237,13 +247,15 @@ static int op_real(struct pickle *pickle, int extra, struct error *error)
     uint64_t bits;
     struct pickle_value *value;
     (void)extra;
-    if (take_number(pickle, 8, &bits, error) || pickle_new(pickle, PICKLE_REAL, &value, error)) return -1;
+    if (take_number(pickle, 8, &bits, error) || pickle_new(pickle, PICKLE_REAL, &value, error))
+        return -1;
     bits = __builtin_bswap64(bits); /* the one big-endian number there is */
     memcpy(&value->real, &bits, sizeof bits);
     return push(pickle, value, error);
 }
 
-static int push_text(struct pickle *pickle, const unsigned char *bytes, size_t length, struct error *error)
+static int push_text(struct pickle *pickle, const unsigned char *bytes, size_t length,
+                     struct error *error)
 {
     struct pickle_value *value;
     /* A text with a NUL could be cut to look like another; nothing here needs one. */
@@ -262,7 +274,9 @@ static int op_text(struct pickle *pickle, int width, struct error *error)
 {
     uint64_t length;
     const unsigned char *bytes;
-    if (take_number(pickle, (size_t)width, &length, error) || take(pickle, (size_t)length, &bytes, error)) return -1;
+    if (take_number(pickle, (size_t)width, &length, error) ||
+        take(pickle, (size_t)length, &bytes, error))
+        return -1;
     return push_text(pickle, bytes, (size_t)length, error);
 }
 
@@ -271,7 +285,8 @@ static int op_bytes(struct pickle *pickle, int width, struct error *error)
     uint64_t length;
     const unsigned char *bytes;
     struct pickle_value *value;
-    if (take_number(pickle, (size_t)width, &length, error) || take(pickle, (size_t)length, &bytes, error) ||
+    if (take_number(pickle, (size_t)width, &length, error) ||
+        take(pickle, (size_t)length, &bytes, error) ||
         pickle_new(pickle, PICKLE_OPAQUE, &value, error))
         return -1;
     return push(pickle, value, error);
@@ -280,11 +295,14 @@ static int op_bytes(struct pickle *pickle, int width, struct error *error)
 static int op_empty(struct pickle *pickle, int kind, struct error *error)
 {
     struct pickle_value *value;
-    return pickle_new(pickle, (enum pickle_kind)kind, &value, error) ? -1 : push(pickle, value, error);
+    return pickle_new(pickle, (enum pickle_kind)kind, &value, error) ? -1
+                                                                     : push(pickle, value, error);
 }
 
-/* Adds stack values from `first` on to `target` and takes them off, with the mark below them if `marked`. */
-static int add_from(struct pickle *pickle, struct pickle_value *target, size_t first, bool marked, struct error *error)
+/* Adds stack values from `first` on to `target` and takes them off, with the mark below them if
+ * `marked`. */
+static int add_from(struct pickle *pickle, struct pickle_value *target, size_t first, bool marked,
+                    struct error *error)
 {
     for (size_t i = first; i < pickle->stack.count; i++)
         if (items_add(&target->items, pickle->stack.values[i], error)) return -1;
@@ -297,7 +315,9 @@ static int op_collect(struct pickle *pickle, int kind, struct error *error)
 {
     size_t first;
     struct pickle_value *value;
-    if (find_mark(pickle, &first, error) || pickle_new(pickle, (enum pickle_kind)kind, &value, error)) return -1;
+    if (find_mark(pickle, &first, error) ||
+        pickle_new(pickle, (enum pickle_kind)kind, &value, error))
+        return -1;
     if (kind == PICKLE_DICT && (pickle->stack.count - first) % 2) return damaged(error);
     if (add_from(pickle, value, first, true, error)) return -1;
     return push(pickle, value, error);
@@ -322,7 +342,8 @@ static int op_add(struct pickle *pickle, int count, struct error *error)
     if (have < needed || pickle->stack.values[have - needed]->kind != kind) return damaged(error);
     for (size_t i = have - needed; i < have; i++)
         if (pickle->stack.values[i] == &pickle->mark) return damaged(error);
-    return add_from(pickle, pickle->stack.values[have - needed], have - (size_t)count, false, error);
+    return add_from(pickle, pickle->stack.values[have - needed], have - (size_t)count, false,
+                    error);
 }
 
 /* APPENDS, ADDITEMS (1), SETITEMS (2): all above the mark goes into what is below it. */
@@ -331,12 +352,14 @@ static int op_add_all(struct pickle *pickle, int count, struct error *error)
     size_t first;
     enum pickle_kind kind = count == 1 ? PICKLE_LIST : PICKLE_DICT;
     if (find_mark(pickle, &first, error)) return -1;
-    if (first < 2 || pickle->stack.values[first - 2]->kind != kind || (pickle->stack.count - first) % (size_t)count)
+    if (first < 2 || pickle->stack.values[first - 2]->kind != kind ||
+        (pickle->stack.count - first) % (size_t)count)
         return damaged(error);
     return add_from(pickle, pickle->stack.values[first - 2], first, true, error);
 }
 
-static int push_global(struct pickle *pickle, const char *module, const char *name, struct error *error)
+static int push_global(struct pickle *pickle, const char *module, const char *name,
+                       struct error *error)
 {
     struct pickle_value *value;
     const struct pickle_global *global = pickle_global_find(module, name, error);
@@ -345,7 +368,8 @@ static int push_global(struct pickle *pickle, const char *module, const char *na
     return push(pickle, value, error);
 }
 
-/* GLOBAL; INST as well, which calls at once, and which no state dict has, so that its name is told. */
+/* GLOBAL; INST as well, which calls at once, and which no state dict has, so that its name is
+ * told. */
 static int op_global(struct pickle *pickle, int calls, struct error *error)
 {
     char *module = NULL, *name = NULL;
@@ -374,21 +398,24 @@ static int op_call(struct pickle *pickle, int extra, struct error *error)
     if (pop(pickle, &arguments, error) || pop(pickle, &callee, error)) return -1;
     if (callee->kind != PICKLE_GLOBAL || arguments->kind != PICKLE_TUPLE) return damaged(error);
     if (!callee->global->call)
-        return error_set(error, ERROR_INPUT,
-                         "the pickle calls %s.%s: refused, nothing was run: save only the weights, with "
-                         "torch.save(model.state_dict(), \"model.pth\")",
-                         callee->global->module, callee->global->name);
+        return error_set(
+            error, ERROR_INPUT,
+            "the pickle calls %s.%s: refused, nothing was run: save only the weights, with "
+            "torch.save(model.state_dict(), \"model.pth\")",
+            callee->global->module, callee->global->name);
     if (callee->global->call(pickle, arguments, &result, error)) return -1;
     return push(pickle, result, error);
 }
 
-/* BUILD: gives an object its attributes. A state dict has some (_metadata: versions); none matters here. */
+/* BUILD: gives an object its attributes. A state dict has some (_metadata: versions); none matters
+ * here. */
 static int op_build(struct pickle *pickle, int extra, struct error *error)
 {
     struct pickle_value *attributes;
     (void)extra;
     if (pop(pickle, &attributes, error)) return -1;
-    if (!top(pickle) || (top(pickle)->kind != PICKLE_DICT && top(pickle)->kind != PICKLE_OPAQUE)) return damaged(error);
+    if (!top(pickle) || (top(pickle)->kind != PICKLE_DICT && top(pickle)->kind != PICKLE_OPAQUE))
+        return damaged(error);
     return 0;
 }
 
@@ -413,7 +440,8 @@ static int remember(struct pickle *pickle, uint64_t number, struct error *error)
 static int op_put(struct pickle *pickle, int width, struct error *error)
 {
     uint64_t number;
-    return take_number(pickle, (size_t)width, &number, error) ? -1 : remember(pickle, number, error);
+    return take_number(pickle, (size_t)width, &number, error) ? -1
+                                                              : remember(pickle, number, error);
 }
 
 static int op_memoize(struct pickle *pickle, int extra, struct error *error)
@@ -496,13 +524,15 @@ static int run(struct pickle *pickle, struct error *error)
         if (*code == '.') return pop(pickle, &pickle->root, error); /* STOP */
         const struct instruction *instruction = &instructions[*code];
         if (!instruction->run)
-            return error_set(error, ERROR_INPUT,
-                             "the pickle uses the instruction 0x%02x, which no state dict needs: save "
-                             "only the weights, with torch.save(model.state_dict(), \"model.pth\")",
-                             *code);
+            return error_set(
+                error, ERROR_INPUT,
+                "the pickle uses the instruction 0x%02x, which no state dict needs: save "
+                "only the weights, with torch.save(model.state_dict(), \"model.pth\")",
+                *code);
         if (instruction->run(pickle, instruction->extra, error)) return -1;
     }
-    return error_set(error, ERROR_INPUT, "the pickle has more than %d instructions: save only the weights",
+    return error_set(error, ERROR_INPUT,
+                     "the pickle has more than %d instructions: save only the weights",
                      PICKLE_MAX_STEPS);
 }
 

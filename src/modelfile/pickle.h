@@ -1,11 +1,15 @@
 /* A reader of pickles that can build nothing but plain data and tensors. Private to this room.
  *
- * A pickle is a program for a small stack machine (Python's pickletools lists its instructions). This one has the
- * instructions that make numbers, texts, tuples, lists and dicts; where a pickle names a Python object or calls one,
- * the name must be in the short table of pickle_globals.c, whose "calls" only make values of the kinds below. Anything
+ * A pickle is a program for a small stack machine (Python's pickletools lists its instructions).
+ * This one has the
+ * instructions that make numbers, texts, tuples, lists and dicts; where a pickle names a Python
+ * object or calls one,
+ * the name must be in the short table of pickle_globals.c, whose "calls" only make values of the
+ * kinds below. Anything
  * else ends the reading with an error that gives the name. Nothing is ever imported or run.
  *
- * All values belong to the struct pickle and live as long as it does; a value may be reached by several ways, and in a
+ * All values belong to the struct pickle and live as long as it does; a value may be reached by
+ * several ways, and in a
  * hostile file contain itself, so a walk over them must be bounded. */
 #ifndef NNSTUDIO_MODELFILE_PICKLE_H
 #define NNSTUDIO_MODELFILE_PICKLE_H
@@ -29,8 +33,9 @@ enum pickle_kind {
     PICKLE_GLOBAL,
     PICKLE_STORAGE,
     PICKLE_TENSOR,
-    PICKLE_OPAQUE, /* something harmless whose content is of no use here: a device, a dtype, bytes */
-    PICKLE_MARK,   /* only ever on the machine's stack */
+    /* something harmless whose content is of no use here: a device, a dtype, bytes */
+    PICKLE_OPAQUE,
+    PICKLE_MARK, /* only ever on the machine's stack */
 };
 
 struct pickle_value;
@@ -44,7 +49,8 @@ struct pickle_items {
 /* torch's storage: `count` values in the archive's record data/KEY. */
 struct pickle_storage {
     const char *type; /* "FloatStorage" */
-    bool floating;    /* whether `stored` says something; integers and the like are only carried along */
+    /* whether `stored` says something; integers and the like are only carried along */
+    bool floating;
     enum stored_type stored;
     const char *key;
     size_t count;
@@ -86,15 +92,18 @@ const struct pickle_value *pickle_get(const struct pickle_value *dict, const cha
 struct pickle_global {
     const char *module, *name;
     /* What a call of it with `arguments` (a tuple) gives; NULL: it may only be named. */
-    int (*call)(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
-                struct error *error);
+    int (*call)(struct pickle *pickle, const struct pickle_value *arguments,
+                struct pickle_value **out, struct error *error);
 };
 /* NULL, with the name in the message, for all that is not in the table. */
-const struct pickle_global *pickle_global_find(const char *module, const char *name, struct error *error);
-/* The storage that the persistent id `id`, ("storage", torch.FloatStorage, "0", "cpu", 12), means. */
-int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id, struct pickle_value **out,
-                        struct error *error);
+const struct pickle_global *pickle_global_find(const char *module, const char *name,
+                                               struct error *error);
+/* The storage that the persistent id `id`, ("storage", torch.FloatStorage, "0", "cpu", 12), means.
+ */
+int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id,
+                        struct pickle_value **out, struct error *error);
 /* A fresh value, owned by `pickle`. */
-int pickle_new(struct pickle *pickle, enum pickle_kind kind, struct pickle_value **out, struct error *error);
+int pickle_new(struct pickle *pickle, enum pickle_kind kind, struct pickle_value **out,
+               struct error *error);
 
 #endif

@@ -21,32 +21,33 @@ static int read_size(const struct pickle_value *value, size_t *out)
     return 0;
 }
 
-static int call_opaque(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
-                       struct error *error)
+static int call_opaque(struct pickle *pickle, const struct pickle_value *arguments,
+                       struct pickle_value **out, struct error *error)
 {
     (void)arguments;
     return pickle_new(pickle, PICKLE_OPAQUE, out, error);
 }
 
-static int call_set(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
-                    struct error *error)
+static int call_set(struct pickle *pickle, const struct pickle_value *arguments,
+                    struct pickle_value **out, struct error *error)
 {
     (void)arguments;
     return pickle_new(pickle, PICKLE_LIST, out, error);
 }
 
 /* Python 3 writes an OrderedDict as an empty one, then sets its items. */
-static int call_dict(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
-                     struct error *error)
+static int call_dict(struct pickle *pickle, const struct pickle_value *arguments,
+                     struct pickle_value **out, struct error *error)
 {
     if (arguments->items.count)
-        return error_set(error, ERROR_INPUT, "an OrderedDict is made of something odd: the file is damaged");
+        return error_set(error, ERROR_INPUT,
+                         "an OrderedDict is made of something odd: the file is damaged");
     return pickle_new(pickle, PICKLE_DICT, out, error);
 }
 
 /* A Parameter is its tensor. */
-static int call_parameter(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
-                          struct error *error)
+static int call_parameter(struct pickle *pickle, const struct pickle_value *arguments,
+                          struct pickle_value **out, struct error *error)
 {
     (void)pickle;
     if (!is_kind(argument(arguments, 0), PICKLE_TENSOR))
@@ -56,22 +57,25 @@ static int call_parameter(struct pickle *pickle, const struct pickle_value *argu
 }
 
 /* _rebuild_tensor_v2(storage, offset, size, strides, requires_grad, backward_hooks[, metadata]) */
-static int call_tensor(struct pickle *pickle, const struct pickle_value *arguments, struct pickle_value **out,
-                       struct error *error)
+static int call_tensor(struct pickle *pickle, const struct pickle_value *arguments,
+                       struct pickle_value **out, struct error *error)
 {
     const struct pickle_value *storage = argument(arguments, 0), *shape = argument(arguments, 2),
                               *strides = argument(arguments, 3);
     struct pickle_tensor tensor = {0};
     if (!is_kind(storage, PICKLE_STORAGE) || read_size(argument(arguments, 1), &tensor.offset) ||
-        !is_kind(shape, PICKLE_TUPLE) || !is_kind(strides, PICKLE_TUPLE) || shape->items.count != strides->items.count)
+        !is_kind(shape, PICKLE_TUPLE) || !is_kind(strides, PICKLE_TUPLE) ||
+        shape->items.count != strides->items.count)
         return error_set(error, ERROR_INPUT, "a tensor is described wrongly: the file is damaged");
     if (shape->items.count > STATE_DICT_MAX_RANK)
-        return error_set(error, ERROR_INPUT, "a tensor has more than %d dimensions", STATE_DICT_MAX_RANK);
+        return error_set(error, ERROR_INPUT, "a tensor has more than %d dimensions",
+                         STATE_DICT_MAX_RANK);
     tensor.rank = (uint32_t)shape->items.count;
     for (uint32_t d = 0; d < tensor.rank; d++)
         if (read_size(shape->items.values[d], &tensor.shape[d]) ||
             read_size(strides->items.values[d], &tensor.strides[d]))
-            return error_set(error, ERROR_INPUT, "a tensor is described wrongly: the file is damaged");
+            return error_set(error, ERROR_INPUT,
+                             "a tensor is described wrongly: the file is damaged");
     tensor.storage = &storage->storage;
     if (pickle_new(pickle, PICKLE_TENSOR, out, error)) return -1;
     (*out)->tensor = tensor;
@@ -88,7 +92,8 @@ static const struct pickle_global globals[] = {
     {"torch", "device", call_opaque},
     {"builtins", "set", call_set},
     {"__builtin__", "set", call_set},
-    {"_codecs", "encode", call_opaque}, /* how protocol 2 writes bytes: stands for them, encodes nothing */
+    /* how protocol 2 writes bytes: stands for them, encodes nothing */
+    {"_codecs", "encode", call_opaque},
     {"torch", "float32", NULL},
     {"torch", "float64", NULL},
     {"torch", "float16", NULL},
@@ -117,11 +122,13 @@ static void printable(const char *text, char out[80])
     out[i] = '\0';
 }
 
-const struct pickle_global *pickle_global_find(const char *module, const char *name, struct error *error)
+const struct pickle_global *pickle_global_find(const char *module, const char *name,
+                                               struct error *error)
 {
     char shown_module[80], shown_name[80];
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
-        if (strcmp(globals[i].module, module) == 0 && strcmp(globals[i].name, name) == 0) return &globals[i];
+        if (strcmp(globals[i].module, module) == 0 && strcmp(globals[i].name, name) == 0)
+            return &globals[i];
     printable(module, shown_module);
     printable(name, shown_name);
     error_set(error, ERROR_INPUT,
@@ -141,14 +148,16 @@ static const struct {
     {"BFloat16Storage", STORED_BFLOAT16},
 };
 
-int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id, struct pickle_value **out,
-                        struct error *error)
+int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id,
+                        struct pickle_value **out, struct error *error)
 {
-    if (!is_kind(id, PICKLE_TUPLE) || id->items.count < 5 || !is_kind(argument(id, 0), PICKLE_TEXT) ||
-        strcmp(argument(id, 0)->text, "storage") != 0 || !is_kind(argument(id, 1), PICKLE_GLOBAL) ||
+    if (!is_kind(id, PICKLE_TUPLE) || id->items.count < 5 ||
+        !is_kind(argument(id, 0), PICKLE_TEXT) || strcmp(argument(id, 0)->text, "storage") != 0 ||
+        !is_kind(argument(id, 1), PICKLE_GLOBAL) ||
         !strstr(argument(id, 1)->global->name, "Storage") || !is_kind(argument(id, 2), PICKLE_TEXT))
         return error_set(error, ERROR_INPUT, "a storage is described wrongly: the file is damaged");
-    struct pickle_storage storage = {.type = argument(id, 1)->global->name, .key = argument(id, 2)->text};
+    struct pickle_storage storage = {.type = argument(id, 1)->global->name,
+                                     .key = argument(id, 2)->text};
     if (read_size(argument(id, 4), &storage.count))
         return error_set(error, ERROR_INPUT, "a storage has no size: the file is damaged");
     for (size_t i = 0; i < sizeof floating_storages / sizeof *floating_storages; i++) {

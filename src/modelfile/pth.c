@@ -1,4 +1,5 @@
-/* .pth: what torch.save(model.state_dict(), path) writes since PyTorch 1.6. A zip archive of stored records under one
+/* .pth: what torch.save(model.state_dict(), path) writes since PyTorch 1.6. A zip archive of
+ * stored records under one
  * folder: data.pkl (the pickle), data/0 … (the storages' bytes), byteorder, version
  * (torch/serialization.py, caffe2/serialize/inline_container.cc). */
 #include <stdio.h>
@@ -15,7 +16,8 @@
 #define SAVE_AGAIN "save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"
 #define NOTE_MAX   ((size_t)1 << 20)
 #define KEY_MAX    64
-/* What a state dict of the studio may have, with room for a tensor too many to be named in a message. */
+/* What a state dict of the studio may have, with room for a tensor too many to be named in a
+ * message. */
 #define TENSORS_MAX (2 * NETWORK_MAX_LAYERS + 1)
 
 struct archive {
@@ -45,8 +47,10 @@ static int find_folder(struct archive *archive, struct error *error)
         return archive->folder ? 0 : error_set_memory(error, "a name");
     }
     if (zip_name_locate(archive->zip, "model.weights.h5", 0) >= 0)
-        return error_set(error, ERROR_INPUT, "it is a .keras archive: save it in Python with model.save(\"model.h5\")");
-    return error_set(error, ERROR_INPUT, "it is a zip archive without a PyTorch pickle: " SAVE_AGAIN);
+        return error_set(error, ERROR_INPUT,
+                         "it is a .keras archive: save it in Python with model.save(\"model.h5\")");
+    return error_set(error, ERROR_INPUT,
+                     "it is a zip archive without a PyTorch pickle: " SAVE_AGAIN);
 }
 
 static int archive_open(const char *path, struct archive *archive, struct error *error)
@@ -59,7 +63,8 @@ static int archive_open(const char *path, struct archive *archive, struct error 
     if (archive->zip) return find_folder(archive, error);
     zip_error_t problem;
     zip_error_init_with_code(&problem, code);
-    error_set(error, ERROR_INPUT, "the zip archive is damaged or cut short (%s): copy or save it again",
+    error_set(error, ERROR_INPUT,
+              "the zip archive is damaged or cut short (%s): copy or save it again",
               zip_error_strerror(&problem));
     zip_error_fini(&problem);
     return -1;
@@ -75,31 +80,38 @@ static zip_int64_t find_record(const struct archive *archive, const char *name)
     return index;
 }
 
-/* A whole record, malloc'd. Its claimed size must be plausible before memory is had for it; the checksum is checked. */
-static int read_record(const struct archive *archive, const char *name, size_t limit, char **out, size_t *size,
-                       struct error *error)
+/* A whole record, malloc'd. Its claimed size must be plausible before memory is had for it; the
+ * checksum is checked. */
+static int read_record(const struct archive *archive, const char *name, size_t limit, char **out,
+                       size_t *size, struct error *error)
 {
     zip_stat_t info;
     zip_int64_t index = find_record(archive, name);
-    if (index < 0 || zip_stat_index(archive->zip, (zip_uint64_t)index, 0, &info) || !(info.valid & ZIP_STAT_SIZE))
+    if (index < 0 || zip_stat_index(archive->zip, (zip_uint64_t)index, 0, &info) ||
+        !(info.valid & ZIP_STAT_SIZE))
         return error_set(error, ERROR_INPUT, "the record %s is missing: the file is damaged", name);
     bool stored = info.comp_method == ZIP_CM_STORE;
     if (!stored && info.comp_method != ZIP_CM_DEFLATE)
-        return error_set(error, ERROR_INPUT, "the record %s is compressed in a way PyTorch does not use: " SAVE_AGAIN,
+        return error_set(error, ERROR_INPUT,
+                         "the record %s is compressed in a way PyTorch does not use: " SAVE_AGAIN,
                          name);
     /* Deflate shrinks at most about 1:1032. */
-    if (info.size > limit || info.comp_size > archive->file_size || info.size > info.comp_size * (stored ? 1 : 1040))
-        return error_set(error, ERROR_INPUT,
-                         "the record %s claims %llu bytes: the file is damaged, or no model for the studio", name,
-                         (unsigned long long)info.size);
+    if (info.size > limit || info.comp_size > archive->file_size ||
+        info.size > info.comp_size * (stored ? 1 : 1040))
+        return error_set(
+            error, ERROR_INPUT,
+            "the record %s claims %llu bytes: the file is damaged, or no model for the studio",
+            name, (unsigned long long)info.size);
     char extra, *data = malloc((size_t)info.size + 1);
     zip_file_t *file = data ? zip_fopen_index(archive->zip, (zip_uint64_t)index, 0) : NULL;
-    if (!file || zip_fread(file, data, info.size) != (zip_int64_t)info.size || zip_fread(file, &extra, 1) != 0) {
+    if (!file || zip_fread(file, data, info.size) != (zip_int64_t)info.size ||
+        zip_fread(file, &extra, 1) != 0) {
         bool memory = !data;
         if (file) zip_fclose(file);
         free(data);
         if (memory) return error_set_memory(error, "the model file");
-        return error_set(error, ERROR_INPUT, "the record %s cannot be read: the file is damaged", name);
+        return error_set(error, ERROR_INPUT, "the record %s cannot be read: the file is damaged",
+                         name);
     }
     zip_fclose(file);
     data[info.size] = '\0';
@@ -117,7 +129,8 @@ static bool holds_tensors(const struct pickle_value *value)
 }
 
 /* The state dict itself, or where people keep it in a checkpoint. */
-static const struct pickle_value *find_state_dict(const struct pickle_value *root, struct error *error)
+static const struct pickle_value *find_state_dict(const struct pickle_value *root,
+                                                  struct error *error)
 {
     static const char *const keys[] = {"state_dict", "model_state_dict", "model_state", "model",
                                        "net",        "network",          "weights"};
@@ -158,7 +171,8 @@ static void gather(const struct pickle_tensor *from, const char *data, struct na
 {
     size_t index[STATE_DICT_MAX_RANK] = {0}, size = stored_type_size(from->storage->stored);
     uint32_t inner = from->rank ? from->rank - 1 : 0;
-    size_t row = from->rank ? from->shape[inner] : 1, stride = from->rank ? from->strides[inner] : 1;
+    size_t row = from->rank ? from->shape[inner] : 1,
+           stride = from->rank ? from->strides[inner] : 1;
     for (size_t done = 0; done < to->count; done += row) {
         size_t place = from->offset;
         for (uint32_t d = 0; d < inner; d++) place += index[d] * from->strides[d];
@@ -167,47 +181,57 @@ static void gather(const struct pickle_tensor *from, const char *data, struct na
     }
 }
 
-static int load_tensor(const struct archive *archive, const char *name, const struct pickle_tensor *tensor,
-                       struct state_dict *state, struct error *error)
+static int load_tensor(const struct archive *archive, const char *name,
+                       const struct pickle_tensor *tensor, struct state_dict *state,
+                       struct error *error)
 {
     const struct pickle_storage *storage = tensor->storage;
     char record[KEY_MAX + 8], *data;
     size_t size;
     struct named_tensor *to;
     if (!storage->floating)
-        return error_set(error, ERROR_INPUT, "the tensor %.100s is a %s: the studio reads networks of dense layers",
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %.100s is a %s: the studio reads networks of dense layers",
                          name, storage->type);
     if (!within_storage(tensor) || storage->count > NETWORK_MAX_PARAMETERS)
-        return error_set(error, ERROR_INPUT, "the tensor %.100s reaches outside its storage: the file is damaged",
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %.100s reaches outside its storage: the file is damaged",
                          name);
-    if (strlen(storage->key) > KEY_MAX || strspn(storage->key, "0123456789") != strlen(storage->key))
-        return error_set(error, ERROR_INPUT, "the tensor %.100s names no record: the file is damaged", name);
+    if (strlen(storage->key) > KEY_MAX ||
+        strspn(storage->key, "0123456789") != strlen(storage->key))
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %.100s names no record: the file is damaged", name);
     snprintf(record, sizeof record, "data/%s", storage->key);
-    if (read_record(archive, record, NETWORK_MAX_PARAMETERS * sizeof(double), &data, &size, error)) return -1;
+    if (read_record(archive, record, NETWORK_MAX_PARAMETERS * sizeof(double), &data, &size, error))
+        return -1;
     int status = -1;
     if (size != storage->count * stored_type_size(storage->stored))
-        error_set(error, ERROR_INPUT, "the record %s has %zu bytes, the pickle says %zu values: the file is damaged",
+        error_set(error, ERROR_INPUT,
+                  "the record %s has %zu bytes, the pickle says %zu values: the file is damaged",
                   record, size, storage->count);
     else
-        status =
-            state_dict_add(state, name, stored_type_dtype(storage->stored), tensor->rank, tensor->shape, &to, error);
+        status = state_dict_add(state, name, stored_type_dtype(storage->stored), tensor->rank,
+                                tensor->shape, &to, error);
     if (!status) gather(tensor, data, to);
     free(data);
     return status;
 }
 
-/* Entries that are no tensors (versions, counters) are passed over; a module's own extra state cannot matter here. */
-static int load_state_dict(const struct archive *archive, const struct pickle_value *dict, struct state_dict *state,
-                           struct error *error)
+/* Entries that are no tensors (versions, counters) are passed over; a module's own extra state
+ * cannot matter here. */
+static int load_state_dict(const struct archive *archive, const struct pickle_value *dict,
+                           struct state_dict *state, struct error *error)
 {
     for (size_t i = 0; i < dict->items.count; i += 2) {
         const struct pickle_value *name = dict->items.values[i], *value = dict->items.values[i + 1];
         if (value->kind != PICKLE_TENSOR) continue;
-        if (name->kind != PICKLE_TEXT) return error_set(error, ERROR_INPUT, "a tensor has no name: " SAVE_AGAIN);
+        if (name->kind != PICKLE_TEXT)
+            return error_set(error, ERROR_INPUT, "a tensor has no name: " SAVE_AGAIN);
         if (state->count == TENSORS_MAX)
-            return error_set(error, ERROR_INPUT,
-                             "it has more than %d tensors: the studio reads networks of up to %d dense layers",
-                             2 * NETWORK_MAX_LAYERS, NETWORK_MAX_LAYERS);
+            return error_set(
+                error, ERROR_INPUT,
+                "it has more than %d tensors: the studio reads networks of up to %d dense layers",
+                2 * NETWORK_MAX_LAYERS, NETWORK_MAX_LAYERS);
         if (load_tensor(archive, name->text, &value->tensor, state, error)) return -1;
     }
     return 0;
@@ -225,10 +249,13 @@ static int check_records(const struct archive *archive, struct error *error)
     if (read_record(archive, "byteorder", 64, &order, &size, error)) return -1;
     bool little = strncmp(order, "little", 6) == 0;
     free(order);
-    return little ? 0 : error_set(error, ERROR_INPUT, "it was saved on a big-endian machine: save it again on another");
+    return little ? 0
+                  : error_set(error, ERROR_INPUT,
+                              "it was saved on a big-endian machine: save it again on another");
 }
 
-/* What the studio wrote beside the tensors: {"network":{…},"metadata":{…}}. NULL when there is none. */
+/* What the studio wrote beside the tensors: {"network":{…},"metadata":{…}}. NULL when there is
+ * none. */
 static int read_note(const struct archive *archive, json_t **out, struct error *error)
 {
     char *text;
@@ -241,7 +268,8 @@ static int read_note(const struct archive *archive, json_t **out, struct error *
     return status;
 }
 
-static int read_archive(const char *path, struct state_dict *state, json_t **note, struct error *error)
+static int read_archive(const char *path, struct state_dict *state, json_t **note,
+                        struct error *error)
 {
     int status = -1;
     struct archive archive = {0};
@@ -251,7 +279,8 @@ static int read_archive(const char *path, struct state_dict *state, json_t **not
     size_t size;
     if (archive_open(path, &archive, error) || check_records(&archive, error) ||
         read_record(&archive, "data.pkl", PICKLE_MAX_BYTES, &program, &size, error) ||
-        pickle_read(program, size, &pickle, error) || !(dict = find_state_dict(pickle_root(pickle), error)) ||
+        pickle_read(program, size, &pickle, error) ||
+        !(dict = find_state_dict(pickle_root(pickle), error)) ||
         load_state_dict(&archive, dict, state, error) || read_note(&archive, note, error))
         goto out;
     status = 0;
@@ -262,12 +291,15 @@ out:
     return status;
 }
 
-static int read_model(const char *path, const struct modelfile_options *options, struct model *out, struct error *error)
+static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
+                      struct error *error)
 {
     struct state_dict state = {0};
     json_t *note = NULL;
     int status = read_archive(path, &state, &note, error);
-    if (!status) status = model_from_state_dict(&state, json_object_get(note, "network"), true, options, out, error);
+    if (!status)
+        status = model_from_state_dict(&state, json_object_get(note, "network"), true, options, out,
+                                       error);
     if (status)
         error_prefix(error, "%s", path);
     else if (json_is_object(json_object_get(note, "metadata")))

@@ -1,4 +1,5 @@
-/* Writing .pth the way PyTorch does: records stored, each starting at a multiple of 64 bytes, so that
+/* Writing .pth the way PyTorch does: records stored, each starting at a multiple of 64 bytes, so
+ * that
  * torch.load(mmap=True) can use the tensors in place. The same model gives the same bytes. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,8 @@ static void put_sizes(struct buffer *out, const size_t *sizes, uint32_t rank)
 #define ORDERED_DICT "ccollections\nOrderedDict\n)R"
 
 /* torch._utils._rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict()) */
-static void put_tensor(struct buffer *out, const struct tensor *tensor, enum dtype dtype, size_t key)
+static void put_tensor(struct buffer *out, const struct tensor *tensor, enum dtype dtype,
+                       size_t key)
 {
     char name[24];
     size_t strides[2] = {tensor->rank == 2 ? tensor->shape[1] : 1, 1};
@@ -59,7 +61,8 @@ static void put_tensor(struct buffer *out, const struct tensor *tensor, enum dty
     put_text(out, tensor->name);
     buffer_append_text(out, "ctorch._utils\n_rebuild_tensor_v2\n((");
     put_text(out, "storage");
-    buffer_append_text(out, dtype == DTYPE_FLOAT64 ? "ctorch\nDoubleStorage\n" : "ctorch\nFloatStorage\n");
+    buffer_append_text(out, dtype == DTYPE_FLOAT64 ? "ctorch\nDoubleStorage\n"
+                                                   : "ctorch\nFloatStorage\n");
     put_text(out, name);
     put_text(out, "cpu");
     put_integer(out, tensor->count);
@@ -84,13 +87,15 @@ static void put_state_dict(struct buffer *out, const struct parameters *paramete
 
 struct writer {
     zip_t *zip;
-    zip_uint64_t place; /* where the next entry begins; as all are stored, this is known beforehand */
+    /* where the next entry begins; as all are stored, this is known beforehand */
+    zip_uint64_t place;
     struct error *error;
 };
 
 static int zip_failed(zip_error_t *problem, struct error *error)
 {
-    return error_set(error, ERROR_FAILED, "cannot make the zip archive: %s", zip_error_strerror(problem));
+    return error_set(error, ERROR_FAILED, "cannot make the zip archive: %s",
+                     zip_error_strerror(problem));
 }
 
 /* Adds a record without copying its bytes, which must live until the archive is closed. */
@@ -110,8 +115,8 @@ static int add_record(struct writer *writer, const char *name, const void *data,
     }
     if (zip_set_file_compression(writer->zip, (zip_uint64_t)index, ZIP_CM_STORE, 0) ||
         zip_file_set_dostime(writer->zip, (zip_uint64_t)index, 0, DOS_DATE_1980, 0) ||
-        zip_file_extra_field_set(writer->zip, (zip_uint64_t)index, PADDING_FIELD, ZIP_EXTRA_FIELD_NEW, zeros, padding,
-                                 ZIP_FL_LOCAL))
+        zip_file_extra_field_set(writer->zip, (zip_uint64_t)index, PADDING_FIELD,
+                                 ZIP_EXTRA_FIELD_NEW, zeros, padding, ZIP_FL_LOCAL))
         return zip_failed(zip_get_error(writer->zip), writer->error);
     writer->place = bare + padding + size;
     return 0;
@@ -127,20 +132,24 @@ static void serialization_id(const struct parameters *parameters, char out[41])
 }
 
 /* [stage: saving] */
-static int add_records(struct writer *writer, const struct parameters *parameters, const struct buffer *program,
-                       const char *note, const char *id)
+static int add_records(struct writer *writer, const struct parameters *parameters,
+                       const struct buffer *program, const char *note, const char *id)
 {
     char name[32];
     if (add_record(writer, "data.pkl", program->data, program->length) ||
-        add_record(writer, ".format_version", "1", 1) || add_record(writer, ".storage_alignment", "64", 2) ||
+        add_record(writer, ".format_version", "1", 1) ||
+        add_record(writer, ".storage_alignment", "64", 2) ||
         add_record(writer, "byteorder", "little", 6))
         return -1;
     for (size_t i = 0; i < parameters->tensor_count; i++) {
         const struct tensor *tensor = &parameters->tensors[i];
         snprintf(name, sizeof name, "data/%zu", i);
-        if (add_record(writer, name, tensor->values, tensor->count * dtype_size(parameters->dtype))) return -1;
+        if (add_record(writer, name, tensor->values, tensor->count * dtype_size(parameters->dtype)))
+            return -1;
     }
-    if (add_record(writer, PTH_NOTE_RECORD, note, strlen(note)) || add_record(writer, "version", "3\n", 2)) return -1;
+    if (add_record(writer, PTH_NOTE_RECORD, note, strlen(note)) ||
+        add_record(writer, "version", "3\n", 2))
+        return -1;
     return add_record(writer, ".data/serialization_id", id, strlen(id));
 }
 /* [end] */
@@ -151,7 +160,8 @@ static int save(zip_source_t *archive, const char *path, struct error *error)
     zip_stat_t info;
     char *data = NULL;
     int status = -1;
-    if (zip_source_stat(archive, &info) || !(info.valid & ZIP_STAT_SIZE) || zip_source_open(archive))
+    if (zip_source_stat(archive, &info) || !(info.valid & ZIP_STAT_SIZE) ||
+        zip_source_open(archive))
         return zip_failed(zip_source_error(archive), error);
     data = malloc(info.size);
     if (!data)
@@ -165,8 +175,8 @@ static int save(zip_source_t *archive, const char *path, struct error *error)
     return status;
 }
 
-static int write_archive(const char *path, const struct parameters *parameters, const struct buffer *program,
-                         const char *note, struct error *error)
+static int write_archive(const char *path, const struct parameters *parameters,
+                         const struct buffer *program, const char *note, struct error *error)
 {
     char id[41];
     zip_error_t problem;
@@ -204,7 +214,8 @@ int pth_write_model(const char *path, const struct model *model, struct error *e
     struct buffer program;
     buffer_init(&program, 1 << 20);
     put_state_dict(&program, model->parameters);
-    json_t *note = json_pack("{s:o, s:O*}", "network", network_to_json(&model->network), "metadata", model->metadata);
+    json_t *note = json_pack("{s:o, s:O*}", "network", network_to_json(&model->network), "metadata",
+                             model->metadata);
     char *text = note ? js_dump(note) : NULL;
     int status = -1;
     if (!text)

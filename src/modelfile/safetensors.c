@@ -28,21 +28,23 @@ static int check_metadata(const json_t *metadata, struct error *error)
     json_t *value;
     if (metadata && !json_is_object(metadata))
         return error_set(error, ERROR_INPUT, "\"" METADATA_KEY "\" must be an object of strings");
-    json_object_foreach ((json_t *)metadata, key, value)
+    json_object_foreach((json_t *)metadata, key, value)
         if (!json_is_string(value))
             return error_set(error, ERROR_INPUT, "the metadata \"%.80s\" must be a string", key);
     return 0;
 }
 
-/* The header's text, malloc'd, padded with spaces so that the data starts at a multiple of 8 bytes. */
-static int make_header(const struct safetensors_entry *entries, size_t count, const json_t *metadata, char **out,
-                       size_t *size, struct error *error)
+/* The header's text, malloc'd, padded with spaces so that the data starts at a multiple of 8
+ * bytes. */
+static int make_header(const struct safetensors_entry *entries, size_t count,
+                       const json_t *metadata, char **out, size_t *size, struct error *error)
 {
     int status = -1;
     size_t offset = 0;
     char *text = NULL;
     json_t *header = json_object();
-    if (metadata && json_object_size(metadata)) json_object_set(header, METADATA_KEY, (json_t *)metadata);
+    if (metadata && json_object_size(metadata))
+        json_object_set(header, METADATA_KEY, (json_t *)metadata);
     for (size_t i = 0; i < count; i++) {
         size_t values = 1;
         json_t *shape = json_array();
@@ -51,9 +53,11 @@ static int make_header(const struct safetensors_entry *entries, size_t count, co
             values *= entries[i].shape[d];
         }
         size_t end = offset + values * dtype_size(entries[i].dtype);
-        json_t *tensor = json_pack("{s:s, s:o, s:[I,I]}", "dtype", entries[i].dtype == DTYPE_FLOAT64 ? "F64" : "F32",
-                                   "shape", shape, "data_offsets", (json_int_t)offset, (json_int_t)end);
-        CHECK(!json_object_get(header, entries[i].name)); /* two tensors of one name are the caller's mistake */
+        json_t *tensor = json_pack("{s:s, s:o, s:[I,I]}", "dtype",
+                                   entries[i].dtype == DTYPE_FLOAT64 ? "F64" : "F32", "shape",
+                                   shape, "data_offsets", (json_int_t)offset, (json_int_t)end);
+        /* two tensors of one name are the caller's mistake */
+        CHECK(!json_object_get(header, entries[i].name));
         if (json_object_set_new(header, entries[i].name, tensor)) {
             error_set_memory(error, "the file's header");
             goto out;
@@ -78,23 +82,27 @@ out:
     return status;
 }
 
-int safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count, const json_t *metadata,
-                      struct error *error)
+int safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
+                      const json_t *metadata, struct error *error)
 {
     char *header = NULL;
     size_t size;
     struct file_writer writer;
-    if (check_metadata(metadata, error) || make_header(entries, count, metadata, &header, &size, error)) return -1;
+    if (check_metadata(metadata, error) ||
+        make_header(entries, count, metadata, &header, &size, error))
+        return -1;
     if (file_create(path, &writer, error)) {
         free(header);
         return -1;
     }
     uint64_t length = size;
-    bool good = fwrite(&length, sizeof length, 1, writer.stream) == 1 && fwrite(header, 1, size, writer.stream) == size;
+    bool good = fwrite(&length, sizeof length, 1, writer.stream) == 1 &&
+                fwrite(header, 1, size, writer.stream) == size;
     for (size_t i = 0; good && i < count; i++) {
         size_t values = 1;
         for (uint32_t d = 0; d < entries[i].rank; d++) values *= entries[i].shape[d];
-        good = fwrite(entries[i].values, dtype_size(entries[i].dtype), values, writer.stream) == values;
+        good = fwrite(entries[i].values, dtype_size(entries[i].dtype), values, writer.stream) ==
+               values;
     }
     free(header);
     if (!good) {
@@ -128,46 +136,54 @@ static int read_size(const json_t *value, size_t *out)
     return 0;
 }
 
-static int read_span(const char *name, const json_t *value, size_t data_size, struct span *span, struct error *error)
+static int read_span(const char *name, const json_t *value, size_t data_size, struct span *span,
+                     struct error *error)
 {
     const char *dtype = json_string_value(json_object_get(value, "dtype"));
-    const json_t *shape = json_object_get(value, "shape"), *offsets = json_object_get(value, "data_offsets");
+    const json_t *shape = json_object_get(value, "shape"),
+                 *offsets = json_object_get(value, "data_offsets");
     if (!dtype || !json_is_array(shape) || !json_is_array(offsets) || json_array_size(offsets) != 2)
         return error_set(error, ERROR_INPUT, "needs dtype, shape and data_offsets");
     size_t known = sizeof dtypes / sizeof *dtypes, kind = 0;
     while (kind < known && strcmp(dtypes[kind].name, dtype) != 0) kind++;
     if (kind == known)
-        return error_set(error, ERROR_INPUT, "its dtype \"%.20s\" is none the studio knows: save it as F32 or F64",
+        return error_set(error, ERROR_INPUT,
+                         "its dtype \"%.20s\" is none the studio knows: save it as F32 or F64",
                          dtype);
-    *span = (struct span){.name = name, .type = dtypes[kind].type, .rank = (uint32_t)json_array_size(shape)};
+    *span = (struct span){
+        .name = name, .type = dtypes[kind].type, .rank = (uint32_t)json_array_size(shape)};
     if (json_array_size(shape) > STATE_DICT_MAX_RANK)
         return error_set(error, ERROR_INPUT, "it has more than %d dimensions", STATE_DICT_MAX_RANK);
     for (uint32_t d = 0; d < span->rank; d++)
         if (read_size(json_array_get(shape, d), &span->shape[d]))
             return error_set(error, ERROR_INPUT, "its shape holds something other than sizes");
-    if (read_size(json_array_get(offsets, 0), &span->begin) || read_size(json_array_get(offsets, 1), &span->end) ||
-        span->begin > span->end || span->end > data_size)
-        return error_set(error, ERROR_INPUT,
-                         "its data_offsets lie outside the file's %zu bytes of data: the file is cut "
-                         "short or damaged",
-                         data_size);
+    if (read_size(json_array_get(offsets, 0), &span->begin) ||
+        read_size(json_array_get(offsets, 1), &span->end) || span->begin > span->end ||
+        span->end > data_size)
+        return error_set(
+            error, ERROR_INPUT,
+            "its data_offsets lie outside the file's %zu bytes of data: the file is cut "
+            "short or damaged",
+            data_size);
     size_t count;
     if (shape_count(span->rank, span->shape, STATE_DICT_MAX_VALUES, &count) ||
         count * stored_type_size(span->type) != span->end - span->begin)
-        return error_set(error, ERROR_INPUT, "its shape does not agree with its %zu bytes: the file is damaged",
+        return error_set(error, ERROR_INPUT,
+                         "its shape does not agree with its %zu bytes: the file is damaged",
                          span->end - span->begin);
     return 0;
 }
 
 /* All spans of the header, sorted by place, covering the data exactly; malloc'd. */
-static int read_spans(const json_t *header, size_t data_size, struct span **out, size_t *count, struct error *error)
+static int read_spans(const json_t *header, size_t data_size, struct span **out, size_t *count,
+                      struct error *error)
 {
     const char *name;
     json_t *value;
     size_t used = 0, place = 0;
     struct span *spans = calloc(json_object_size(header) + 1, sizeof *spans);
     if (!spans) return error_set_memory(error, "the list of tensors");
-    json_object_foreach ((json_t *)header, name, value) {
+    json_object_foreach((json_t *)header, name, value) {
         if (strcmp(name, METADATA_KEY) == 0) continue;
         if (read_span(name, value, data_size, &spans[used], error)) {
             error_prefix(error, "the tensor \"%.80s\"", name);
@@ -178,14 +194,16 @@ static int read_spans(const json_t *header, size_t data_size, struct span **out,
     qsort(spans, used, sizeof *spans, span_compare);
     for (size_t i = 0; i < used; i++) {
         if (spans[i].begin != place) {
-            error_set(error, ERROR_INPUT, "the data of \"%.80s\" %s: the file is damaged", spans[i].name,
-                      spans[i].begin < place ? "overlaps another tensor's" : "leaves a hole before it");
+            error_set(
+                error, ERROR_INPUT, "the data of \"%.80s\" %s: the file is damaged", spans[i].name,
+                spans[i].begin < place ? "overlaps another tensor's" : "leaves a hole before it");
             goto fail;
         }
         place = spans[i].end;
     }
     if (place != data_size) {
-        error_set(error, ERROR_INPUT, "%zu bytes at the end belong to no tensor: the file is damaged",
+        error_set(error, ERROR_INPUT,
+                  "%zu bytes at the end belong to no tensor: the file is damaged",
                   data_size - place);
         goto fail;
     }
@@ -197,24 +215,28 @@ fail:
     return -1;
 }
 
-static int read_header(const char *data, size_t size, json_t **out, size_t *data_start, struct error *error)
+static int read_header(const char *data, size_t size, json_t **out, size_t *data_start,
+                       struct error *error)
 {
     uint64_t length;
     if (size < sizeof length)
-        return error_set(error, ERROR_INPUT, "the file is shorter than its header: it is cut short");
+        return error_set(error, ERROR_INPUT,
+                         "the file is shorter than its header: it is cut short");
     memcpy(&length, data, sizeof length);
     if (length > SAFETENSORS_MAX_HEADER)
         return error_set(error, ERROR_INPUT, "the header claims %llu bytes: the most is %zu",
                          (unsigned long long)length, SAFETENSORS_MAX_HEADER);
     if (length > size - sizeof length)
-        return error_set(error, ERROR_INPUT,
-                         "the header claims %llu bytes, the file has %zu: it is cut short or damaged",
-                         (unsigned long long)length, size);
+        return error_set(
+            error, ERROR_INPUT,
+            "the header claims %llu bytes, the file has %zu: it is cut short or damaged",
+            (unsigned long long)length, size);
     *data_start = sizeof length + (size_t)length;
     return js_parse_object(data + sizeof length, (size_t)length, "the header", out, error);
 }
 
-static int read_tensors(const char *data, size_t size, struct state_dict *state, json_t **metadata, struct error *error)
+static int read_tensors(const char *data, size_t size, struct state_dict *state, json_t **metadata,
+                        struct error *error)
 {
     int status = -1;
     json_t *header = NULL, *words = NULL;
@@ -226,10 +248,11 @@ static int read_tensors(const char *data, size_t size, struct state_dict *state,
         goto out;
     for (size_t i = 0; i < count; i++) {
         struct named_tensor *tensor;
-        if (state_dict_add(state, spans[i].name, stored_type_dtype(spans[i].type), spans[i].rank, spans[i].shape,
-                           &tensor, error))
+        if (state_dict_add(state, spans[i].name, stored_type_dtype(spans[i].type), spans[i].rank,
+                           spans[i].shape, &tensor, error))
             goto out;
-        named_tensor_fill(tensor, 0, spans[i].type, data + start + spans[i].begin, 1, tensor->count);
+        named_tensor_fill(tensor, 0, spans[i].type, data + start + spans[i].begin, 1,
+                          tensor->count);
     }
     words = json_object_get(header, METADATA_KEY);
     *metadata = words ? json_incref(words) : json_object();
@@ -240,12 +263,14 @@ out:
     return status;
 }
 
-int safetensors_read(const char *path, struct state_dict *state, json_t **metadata, struct error *error)
+int safetensors_read(const char *path, struct state_dict *state, json_t **metadata,
+                     struct error *error)
 {
     char *data;
     size_t size;
     *metadata = NULL;
-    if (file_read(path, STATE_DICT_MAX_VALUES * sizeof(double) + SAFETENSORS_MAX_HEADER, &data, &size, error))
+    if (file_read(path, STATE_DICT_MAX_VALUES * sizeof(double) + SAFETENSORS_MAX_HEADER, &data,
+                  &size, error))
         return -1;
     int status = read_tensors(data, size, state, metadata, error);
     if (status) {
@@ -256,13 +281,16 @@ int safetensors_read(const char *path, struct state_dict *state, json_t **metada
     return status;
 }
 
-static int read_model(const char *path, const struct modelfile_options *options, struct model *out, struct error *error)
+static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
+                      struct error *error)
 {
     struct state_dict state = {0};
     json_t *metadata, *note = NULL;
     if (safetensors_read(path, &state, &metadata, error)) return -1;
     const char *text = json_string_value(json_object_get(metadata, NETWORK_KEY));
-    int status = text ? js_parse_object(text, strlen(text), "the network in the metadata", &note, error) : 0;
+    int status = text ? js_parse_object(text, strlen(text), "the network in the metadata", &note,
+                                        error)
+                      : 0;
     /* The library writes tensors sorted by size and name, so their order says nothing. */
     if (!status) status = model_from_state_dict(&state, note, false, options, out, error);
     if (status) {
@@ -284,8 +312,8 @@ static int write_model(const char *path, const struct model *model, struct error
     const struct parameters *parameters = model->parameters;
     for (size_t i = 0; i < parameters->tensor_count; i++) {
         const struct tensor *tensor = &parameters->tensors[i];
-        entries[i] =
-            (struct safetensors_entry){tensor->name, parameters->dtype, tensor->rank, tensor->shape, tensor->values};
+        entries[i] = (struct safetensors_entry){tensor->name, parameters->dtype, tensor->rank,
+                                                tensor->shape, tensor->values};
     }
     json_t *metadata = model->metadata ? json_copy(model->metadata) : json_object();
     json_t *network = network_to_json(&model->network);

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are little-endian and read in place");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "model files are little-endian and read in place");
 
 static const size_t stored_sizes[] = {
     [STORED_FLOAT16] = 2,
@@ -59,17 +60,20 @@ static int check_name(const char *name, struct error *error)
 {
     size_t length = strlen(name);
     if (!length || length > STATE_DICT_MAX_NAME)
-        return error_set(error, ERROR_INPUT, "a tensor's name has %zu bytes: use 1 to %d", length, STATE_DICT_MAX_NAME);
+        return error_set(error, ERROR_INPUT, "a tensor's name has %zu bytes: use 1 to %d", length,
+                         STATE_DICT_MAX_NAME);
     for (const char *c = name; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return error_set(error, ERROR_INPUT, "a tensor's name holds control characters: rename it");
+            return error_set(error, ERROR_INPUT,
+                             "a tensor's name holds control characters: rename it");
     return 0;
 }
 
 static int grow(struct state_dict *state, struct error *error)
 {
     if (state->count == STATE_DICT_MAX_TENSORS)
-        return error_set(error, ERROR_INPUT, "more than %d tensors: this is no model for the studio",
+        return error_set(error, ERROR_INPUT,
+                         "more than %d tensors: this is no model for the studio",
                          STATE_DICT_MAX_TENSORS);
     if (state->count < state->capacity) return 0;
     size_t capacity = state->capacity ? 2 * state->capacity : 16;
@@ -80,17 +84,19 @@ static int grow(struct state_dict *state, struct error *error)
     return 0;
 }
 
-int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype, uint32_t rank, const size_t *shape,
-                   struct named_tensor **out, struct error *error)
+int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype, uint32_t rank,
+                   const size_t *shape, struct named_tensor **out, struct error *error)
 {
     if (check_name(name, error) || grow(state, error)) return -1;
-    if (state_dict_find(state, name)) return error_set(error, ERROR_INPUT, "the tensor %s is there twice", name);
+    if (state_dict_find(state, name))
+        return error_set(error, ERROR_INPUT, "the tensor %s is there twice", name);
     if (rank > STATE_DICT_MAX_RANK)
-        return error_set(error, ERROR_INPUT, "the tensor %s has %u dimensions: the most is %d", name, rank,
-                         STATE_DICT_MAX_RANK);
+        return error_set(error, ERROR_INPUT, "the tensor %s has %u dimensions: the most is %d",
+                         name, rank, STATE_DICT_MAX_RANK);
     struct named_tensor tensor = {.dtype = dtype, .rank = rank};
     if (shape_count(rank, shape, STATE_DICT_MAX_VALUES - state->value_count, &tensor.count))
-        return error_set(error, ERROR_INPUT, "the tensor %s is too large: the most is %zu values in all", name,
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %s is too large: the most is %zu values in all", name,
                          STATE_DICT_MAX_VALUES);
     if (rank) memcpy(tensor.shape, shape, rank * sizeof *shape);
     tensor.name = strdup(name);
@@ -123,7 +129,8 @@ static float float_from_bits(uint32_t bits)
 /* IEEE 754 binary16 to binary32, exact; subnormals by way of a multiplication with 2^-24. */
 static float float_from_half(uint16_t half)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31, fraction = half & 0x3ff;
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31,
+             fraction = half & 0x3ff;
     if (exponent == 0) {
         float value = (float)fraction * 0x1p-24f;
         return sign ? -value : value;
@@ -132,10 +139,11 @@ static float float_from_half(uint16_t half)
     return float_from_bits(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-void named_tensor_fill(struct named_tensor *tensor, size_t offset, enum stored_type type, const void *source,
-                       size_t stride, size_t count)
+void named_tensor_fill(struct named_tensor *tensor, size_t offset, enum stored_type type,
+                       const void *source, size_t stride, size_t count)
 {
-    CHECK(tensor->dtype == stored_type_dtype(type) && offset <= tensor->count && count <= tensor->count - offset);
+    CHECK(tensor->dtype == stored_type_dtype(type) && offset <= tensor->count &&
+          count <= tensor->count - offset);
     size_t size = stored_type_size(type);
     const char *from = source;
     if (type == STORED_FLOAT32 || type == STORED_FLOAT64) {
@@ -151,6 +159,7 @@ void named_tensor_fill(struct named_tensor *tensor, size_t offset, enum stored_t
     for (size_t i = 0; i < count; i++) {
         uint16_t bits;
         memcpy(&bits, from + i * stride * size, sizeof bits);
-        to[i] = type == STORED_FLOAT16 ? float_from_half(bits) : float_from_bits((uint32_t)bits << 16);
+        to[i] = type == STORED_FLOAT16 ? float_from_half(bits)
+                                       : float_from_bits((uint32_t)bits << 16);
     }
 }

@@ -1,6 +1,7 @@
 /* A state dict: named tensors as some file held them, copied out of it, before they are a model.
  *
- * float16 and bfloat16 become float32 on the way in (exactly); float32 and float64 are kept to the bit. */
+ * float16 and bfloat16 become float32 on the way in (exactly); float32 and float64 are kept to the
+ * bit. */
 #ifndef NNSTUDIO_MODELFILE_STATE_DICT_H
 #define NNSTUDIO_MODELFILE_STATE_DICT_H
 
@@ -37,16 +38,18 @@ struct state_dict {
 };
 
 void state_dict_clear(struct state_dict *state);
-/* Adds a tensor of zeros and returns it in *out (valid until the next call). Refuses a name that is empty, too long,
+/* Adds a tensor of zeros and returns it in *out (valid until the next call). Refuses a name that
+ * is empty, too long,
  * not printable or there already, and sizes over the caps. */
-int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype, uint32_t rank, const size_t *shape,
-                   struct named_tensor **out, struct error *error);
+int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype, uint32_t rank,
+                   const size_t *shape, struct named_tensor **out, struct error *error);
 const struct named_tensor *state_dict_find(const struct state_dict *state, const char *name);
 
-/* Copies `count` stored values, one every `stride` values from `source` (unaligned is fine), to places
+/* Copies `count` stored values, one every `stride` values from `source` (unaligned is fine), to
+ * places
  * `offset`, offset+1, … of the tensor, whose dtype must be stored_type_dtype(type). */
-void named_tensor_fill(struct named_tensor *tensor, size_t offset, enum stored_type type, const void *source,
-                       size_t stride, size_t count);
+void named_tensor_fill(struct named_tensor *tensor, size_t offset, enum stored_type type,
+                       const void *source, size_t stride, size_t count);
 /* "[128, 784]" into `out`, for messages. */
 const char *shape_text(uint32_t rank, const size_t *shape, char out[64]);
 /* The product of `shape` into *count; -1 when it overflows or is over `limit`. */

@@ -21,28 +21,37 @@ int optimizer_init(struct optimizer *optimizer, const char *type_name, struct er
         optimizer->type = OPTIMIZER_ADAM;
         optimizer->learning_rate = 0.001;
     } else {
-        return error_set(error, ERROR_INPUT, "unknown optimizer \"%.40s\": use sgd or adam", type_name);
+        return error_set(error, ERROR_INPUT, "unknown optimizer \"%.40s\": use sgd or adam",
+                         type_name);
     }
     return 0;
 }
 
 int optimizer_check(const struct optimizer *optimizer, struct error *error)
 {
-    if (!isfinite(optimizer->learning_rate) || optimizer->learning_rate <= 0 || optimizer->learning_rate > 1000)
-        return error_set(error, ERROR_INPUT, "the learning rate %g is not usable: give a number above 0, such as 0.01",
+    if (!isfinite(optimizer->learning_rate) || optimizer->learning_rate <= 0 ||
+        optimizer->learning_rate > 1000)
+        return error_set(error, ERROR_INPUT,
+                         "the learning rate %g is not usable: give a number above 0, such as 0.01",
                          optimizer->learning_rate);
     if (!(optimizer->momentum >= 0 && optimizer->momentum < 1))
-        return error_set(error, ERROR_INPUT, "the momentum %g is not usable: give 0 up to, but not including, 1",
+        return error_set(error, ERROR_INPUT,
+                         "the momentum %g is not usable: give 0 up to, but not including, 1",
                          optimizer->momentum);
     if (optimizer->momentum > 0 && optimizer->type != OPTIMIZER_SGD)
         return error_set(error, ERROR_INPUT, "momentum belongs to sgd: leave it out with %s",
                          optimizer_type_name(optimizer->type));
     if (!(optimizer->weight_decay >= 0 && optimizer->weight_decay <= 100))
-        return error_set(error, ERROR_INPUT, "the weight decay %g is not usable: give 0 to 100", optimizer->weight_decay);
-    if (!(optimizer->beta1 >= 0 && optimizer->beta1 < 1) || !(optimizer->beta2 >= 0 && optimizer->beta2 < 1))
-        return error_set(error, ERROR_INPUT, "beta1 and beta2 must be from 0 up to, but not including, 1");
+        return error_set(error, ERROR_INPUT, "the weight decay %g is not usable: give 0 to 100",
+                         optimizer->weight_decay);
+    if (!(optimizer->beta1 >= 0 && optimizer->beta1 < 1) ||
+        !(optimizer->beta2 >= 0 && optimizer->beta2 < 1))
+        return error_set(error, ERROR_INPUT,
+                         "beta1 and beta2 must be from 0 up to, but not including, 1");
     if (!(optimizer->epsilon > 0 && optimizer->epsilon <= 1))
-        return error_set(error, ERROR_INPUT, "epsilon %g is not usable: give a small number above 0", optimizer->epsilon);
+        return error_set(error, ERROR_INPUT,
+                         "epsilon %g is not usable: give a small number above 0",
+                         optimizer->epsilon);
     return 0;
 }
 
@@ -61,9 +70,9 @@ const char *optimizer_slot_name(const struct optimizer *optimizer, uint32_t slot
 
 json_t *optimizer_to_json(const struct optimizer *optimizer)
 {
-    json_t *value = json_pack("{s:s, s:f, s:f, s:f}", "type", optimizer_type_name(optimizer->type), "lr",
-                              optimizer->learning_rate, "momentum", optimizer->momentum, "weight_decay",
-                              optimizer->weight_decay);
+    json_t *value = json_pack("{s:s, s:f, s:f, s:f}", "type", optimizer_type_name(optimizer->type),
+                              "lr", optimizer->learning_rate, "momentum", optimizer->momentum,
+                              "weight_decay", optimizer->weight_decay);
     if (optimizer->type == OPTIMIZER_ADAM) {
         json_object_set_new(value, "beta1", json_real(optimizer->beta1));
         json_object_set_new(value, "beta2", json_real(optimizer->beta2));
@@ -75,7 +84,8 @@ json_t *optimizer_to_json(const struct optimizer *optimizer)
 int optimizer_from_json(const json_t *value, struct optimizer *out, struct error *error)
 {
     const char *type = "sgd";
-    if (!json_is_object(value)) return error_set(error, ERROR_INPUT, "\"optimizer\" must be an object");
+    if (!json_is_object(value))
+        return error_set(error, ERROR_INPUT, "\"optimizer\" must be an object");
     if (js_get_string(value, "type", &type, error) || optimizer_init(out, type, error)) return -1;
     if (js_get_real(value, "lr", -1e300, 1e300, &out->learning_rate, error) ||
         js_get_real(value, "momentum", -1e300, 1e300, &out->momentum, error) ||
@@ -87,8 +97,8 @@ int optimizer_from_json(const json_t *value, struct optimizer *out, struct error
     return optimizer_check(out, error);
 }
 
-int optimizer_state_create(const struct optimizer *optimizer, const struct network *network, enum dtype dtype,
-                           struct optimizer_state **out, struct error *error)
+int optimizer_state_create(const struct optimizer *optimizer, const struct network *network,
+                           enum dtype dtype, struct optimizer_state **out, struct error *error)
 {
     struct optimizer_state *state = calloc(1, sizeof *state);
     if (!state) return error_set_memory(error, "the optimizer's state");

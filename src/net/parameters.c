@@ -19,7 +19,8 @@ int dtype_parse(const char *name, enum dtype *out, struct error *error)
     } else if (strcmp(name, "float64") == 0) {
         *out = DTYPE_FLOAT64;
     } else {
-        return error_set(error, ERROR_INPUT, "unknown dtype \"%.40s\": use float32 or float64", name);
+        return error_set(error, ERROR_INPUT, "unknown dtype \"%.40s\": use float32 or float64",
+                         name);
     }
     return 0;
 }
@@ -29,7 +30,8 @@ size_t dtype_size(enum dtype dtype)
     return dtype == DTYPE_FLOAT64 ? sizeof(double) : sizeof(float);
 }
 
-static void add_tensor(struct parameters *parameters, size_t rows, size_t columns, const char *kind, uint32_t layer)
+static void add_tensor(struct parameters *parameters, size_t rows, size_t columns, const char *kind,
+                       uint32_t layer)
 {
     struct tensor *tensor = &parameters->tensors[parameters->tensor_count++];
     snprintf(tensor->name, sizeof tensor->name, "fc%u.%s", layer + 1, kind);
@@ -40,7 +42,8 @@ static void add_tensor(struct parameters *parameters, size_t rows, size_t column
     parameters->value_count += tensor->count;
 }
 
-int parameters_create(const struct network *network, enum dtype dtype, struct parameters **out, struct error *error)
+int parameters_create(const struct network *network, enum dtype dtype, struct parameters **out,
+                      struct error *error)
 {
     struct parameters *parameters = calloc(1, sizeof *parameters);
     if (!parameters) return error_set_memory(error, "the parameters");
@@ -87,11 +90,12 @@ void tensor_set(struct parameters *parameters, struct tensor *tensor, size_t ind
     }
 }
 
-int parameters_convert(const struct parameters *source, const struct network *network, enum dtype dtype,
-                       struct parameters **out, struct error *error)
+int parameters_convert(const struct parameters *source, const struct network *network,
+                       enum dtype dtype, struct parameters **out, struct error *error)
 {
     if (parameters_create(network, dtype, out, error)) return -1;
-    CHECK((*out)->value_count == source->value_count && (*out)->tensor_count == source->tensor_count);
+    CHECK((*out)->value_count == source->value_count &&
+          (*out)->tensor_count == source->tensor_count);
     for (size_t t = 0; t < source->tensor_count; t++)
         for (size_t i = 0; i < source->tensors[t].count; i++)
             tensor_set(*out, &(*out)->tensors[t], i, tensor_get(source, &source->tensors[t], i));
@@ -124,21 +128,26 @@ int init_scheme_parse(const char *name, enum init_scheme *out, struct error *err
     } else if (strcmp(name, "keras") == 0) {
         *out = INIT_KERAS;
     } else {
-        return error_set(error, ERROR_INPUT, "unknown initial distribution \"%.40s\": use torch or keras", name);
+        return error_set(error, ERROR_INPUT,
+                         "unknown initial distribution \"%.40s\": use torch or keras", name);
     }
     return 0;
 }
 
-static void draw_uniform(struct parameters *parameters, struct tensor *tensor, struct rng *rng, double bound)
+static void draw_uniform(struct parameters *parameters, struct tensor *tensor, struct rng *rng,
+                         double bound)
 {
-    for (size_t i = 0; i < tensor->count; i++) tensor_set(parameters, tensor, i, (float)rng_range(rng, -bound, bound));
+    for (size_t i = 0; i < tensor->count; i++)
+        tensor_set(parameters, tensor, i, (float)rng_range(rng, -bound, bound));
 }
 
-void parameters_draw(struct parameters *parameters, const struct network *network, enum init_scheme scheme, uint64_t seed)
+void parameters_draw(struct parameters *parameters, const struct network *network,
+                     enum init_scheme scheme, uint64_t seed)
 {
     for (uint32_t i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
-        struct tensor *weight = &parameters->tensors[2 * i], *bias = &parameters->tensors[2 * i + 1];
+        struct tensor *weight = &parameters->tensors[2 * i],
+                      *bias = &parameters->tensors[2 * i + 1];
         struct rng rng;
         rng_seed(&rng, seed, RNG_WEIGHTS, i);
         if (scheme == INIT_TORCH) {
@@ -146,7 +155,8 @@ void parameters_draw(struct parameters *parameters, const struct network *networ
             draw_uniform(parameters, weight, &rng, bound);
             draw_uniform(parameters, bias, &rng, bound);
         } else {
-            draw_uniform(parameters, weight, &rng, sqrt(6.0 / ((double)layer->inputs + layer->outputs)));
+            draw_uniform(parameters, weight, &rng,
+                         sqrt(6.0 / ((double)layer->inputs + layer->outputs)));
             draw_uniform(parameters, bias, &rng, 0.0);
         }
     }

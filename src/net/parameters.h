@@ -1,6 +1,7 @@
 /* A network's numbers: one block of memory, cut into named tensors in PyTorch's layout.
  *
- * Layer i (from 1) has "fc{i}.weight" [outputs, inputs] and "fc{i}.bias" [outputs], in that order, row-major. The same
+ * Layer i (from 1) has "fc{i}.weight" [outputs, inputs] and "fc{i}.bias" [outputs], in that order,
+ * row-major. The same
  * shape holds gradients and optimizer state. */
 #ifndef NNSTUDIO_NET_PARAMETERS_H
 #define NNSTUDIO_NET_PARAMETERS_H
@@ -30,11 +31,12 @@ struct parameters {
 };
 
 /* All zero. The caller destroys it; NULL is fine there. */
-int parameters_create(const struct network *network, enum dtype dtype, struct parameters **out, struct error *error);
+int parameters_create(const struct network *network, enum dtype dtype, struct parameters **out,
+                      struct error *error);
 void parameters_destroy(struct parameters *parameters);
 /* A copy of `source` in another or the same dtype. */
-int parameters_convert(const struct parameters *source, const struct network *network, enum dtype dtype,
-                       struct parameters **out, struct error *error);
+int parameters_convert(const struct parameters *source, const struct network *network,
+                       enum dtype dtype, struct parameters **out, struct error *error);
 /* Same dtype and shapes: copies the values. */
 void parameters_copy(struct parameters *destination, const struct parameters *source);
 /* One value of a tensor as a double. */
@@ -43,12 +45,15 @@ void tensor_set(struct parameters *parameters, struct tensor *tensor, size_t ind
 /* True when every value is finite. */
 bool parameters_finite(const struct parameters *parameters);
 
-/* Initial values. Drawn as float32 and widened, so that float32 and float64 runs start from the same numbers.
- *   torch: weight and bias uniform in ±1/sqrt(inputs) (torch.nn.Linear.reset_parameters: kaiming_uniform with a=sqrt(5))
+/* Initial values. Drawn as float32 and widened, so that float32 and float64 runs start from the
+ * same numbers.
+ *   torch: weight and bias uniform in ±1/sqrt(inputs) (torch.nn.Linear.reset_parameters:
+ *   kaiming_uniform with a=sqrt(5))
  *   keras: weight uniform in ±sqrt(6/(inputs+outputs)) (glorot_uniform), bias zero */
 enum init_scheme { INIT_TORCH, INIT_KERAS };
 const char *init_scheme_name(enum init_scheme scheme); /* "torch", "keras" */
 int init_scheme_parse(const char *name, enum init_scheme *out, struct error *error);
-void parameters_draw(struct parameters *parameters, const struct network *network, enum init_scheme scheme, uint64_t seed);
+void parameters_draw(struct parameters *parameters, const struct network *network,
+                     enum init_scheme scheme, uint64_t seed);
 
 #endif

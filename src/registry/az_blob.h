@@ -1,4 +1,5 @@
-/* Azure Blob Storage: put a file, whole or in blocks, and get it back; signed by SAS, account key or bearer token
+/* Azure Blob Storage: put a file, whole or in blocks, and get it back; signed by SAS, account key
+ * or bearer token
  * (REST API, version 2021-08-06). */
 #ifndef NNSTUDIO_REGISTRY_AZ_BLOB_H
 #define NNSTUDIO_REGISTRY_AZ_BLOB_H
@@ -7,13 +8,13 @@
 #include "registry/az_token.h"
 
 #define BLOB_VERSION "2021-08-06"
-#define BLOB_BLOCK ((size_t)4 << 20)
-#define BLOB_WHOLE ((size_t)64 << 20) /* larger files go in blocks */
+#define BLOB_BLOCK   ((size_t)4 << 20)
+#define BLOB_WHOLE   ((size_t)64 << 20) /* larger files go in blocks */
 
 enum blob_signing { BLOB_SAS, BLOB_KEY, BLOB_BEARER };
 
 struct blob_account {
-    char url[512];     /* "https://ACCOUNT.blob.core.windows.net/CONTAINER" */
+    char url[512]; /* "https://ACCOUNT.blob.core.windows.net/CONTAINER" */
     char account[128];
     enum blob_signing signing;
     char secret[4096]; /* SAS without '?', or the base64 key; wiped with blob_account_clear() */
@@ -23,27 +24,36 @@ void blob_account_clear(struct blob_account *account);
 
 struct blob_info {
     bool exists;
-    bool completed;      /* its metadata says upload_status=completed */
+    bool completed; /* its metadata says upload_status=completed */
     int64_t size;
-    char md5[64];        /* base64, or "" */
+    char md5[64]; /* base64, or "" */
 };
 /* HEAD. A blob that is not there is success with exists false. */
-int blob_head(struct web *web, const struct blob_account *account, const char *path, struct blob_info *out, struct error *error);
-/* Uploads `size` bytes as PATH. A blob of the same size and MD5 that is there already is success; another is overwritten when
- * `overwrite`. Large ones go in blocks; blocks that are there already (from a cut upload) are not sent again. */
-int blob_put(struct web *web, const struct blob_account *account, const char *path, const void *data, size_t size, bool overwrite,
-             void (*progress)(void *context, uint64_t done, uint64_t total), void *context, struct error *error);
+int blob_head(struct web *web, const struct blob_account *account, const char *path,
+              struct blob_info *out, struct error *error);
+/* Uploads `size` bytes as PATH. A blob of the same size and MD5 that is there already is success;
+ * another is overwritten when
+ * `overwrite`. Large ones go in blocks; blocks that are there already (from a cut upload) are not
+ * sent again. */
+int blob_put(struct web *web, const struct blob_account *account, const char *path,
+             const void *data, size_t size, bool overwrite,
+             void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+             struct error *error);
 /* Sets metadata upload_status=completed, name, version: the mark that the upload is whole. */
-int blob_mark(struct web *web, const struct blob_account *account, const char *path, const char *name, const char *version,
-              struct error *error);
+int blob_mark(struct web *web, const struct blob_account *account, const char *path,
+              const char *name, const char *version, struct error *error);
 /* Downloads into `file`. */
-int blob_get(struct web *web, const struct blob_account *account, const char *path, FILE *file, struct error *error);
+int blob_get(struct web *web, const struct blob_account *account, const char *path, FILE *file,
+             struct error *error);
 
-/* What Microsoft's v2 client names the folder of an upload by: the SHA-256 of a fixed text and the file's bytes. */
+/* What Microsoft's v2 client names the folder of an upload by: the SHA-256 of a fixed text and the
+ * file's bytes. */
 int az_upload_hash(const void *data, size_t size, char out[HASH_HEX_SIZE], struct error *error);
 
-/* The SharedKey signature of a request (base64 into `out`); `headers` are its lines, `path` is encoded, `query` raw. For tests. */
-int blob_sign(const char *key, const char *account, const char *method, const char *url, size_t body_size,
-              const struct web_headers *headers, char out[64], struct error *error);
+/* The SharedKey signature of a request (base64 into `out`); `headers` are its lines, `path` is
+ * encoded, `query` raw. For tests. */
+int blob_sign(const char *key, const char *account, const char *method, const char *url,
+              size_t body_size, const struct web_headers *headers, char out[64],
+              struct error *error);
 
 #endif

@@ -11,16 +11,21 @@
 
 #define CONFIG_LIMIT ((size_t)64 << 10)
 
-static int copy_part(char *out, size_t size, const char *value, size_t length, const char *file, const char *key, struct error *error)
+static int copy_part(char *out, size_t size, const char *value, size_t length, const char *file,
+                     const char *key, struct error *error)
 {
     if (!length || length >= size)
-        return error_set(error, ERROR_INPUT, "%s: \"%s\" is empty or too long: copy the file from the Azure portal again", file, key);
+        return error_set(
+            error, ERROR_INPUT,
+            "%s: \"%s\" is empty or too long: copy the file from the Azure portal again", file,
+            key);
     snprintf(out, size, "%.*s", (int)length, value);
     return 0;
 }
 
 /* "/subscriptions/S/resourceGroups/R/providers/Microsoft.MachineLearningServices/workspaces/W" */
-static int read_scope(const char *scope, const char *file, struct az_workspace *out, struct error *error)
+static int read_scope(const char *scope, const char *file, struct az_workspace *out,
+                      struct error *error)
 {
     const struct {
         unsigned piece;
@@ -36,19 +41,30 @@ static int read_scope(const char *scope, const char *file, struct az_workspace *
             if (place) place++;
         }
         if (!place)
-            return error_set(error, ERROR_INPUT, "%s: \"Scope\" is not the id of a workspace: copy the file from the Azure portal again", file);
-        if (copy_part(parts[i].place, parts[i].size, place, strcspn(place, "/"), file, "Scope", error)) return -1;
+            return error_set(error, ERROR_INPUT,
+                             "%s: \"Scope\" is not the id of a workspace: copy the file from the "
+                             "Azure portal again",
+                             file);
+        if (copy_part(parts[i].place, parts[i].size, place, strcspn(place, "/"), file, "Scope",
+                      error))
+            return -1;
     }
     return 0;
 }
 
-static int read_key(const json_t *object, const char *key, char *out, size_t size, const char *file, struct error *error)
+static int read_key(const json_t *object, const char *key, char *out, size_t size, const char *file,
+                    struct error *error)
 {
     const json_t *value = json_object_get(object, key);
     if (!value)
-        return error_set(error, ERROR_INPUT, "%s has no \"%s\": it needs subscription_id, resource_group and workspace_name", file, key);
-    if (!json_is_string(value)) return error_set(error, ERROR_INPUT, "%s: \"%s\" must be a string", file, key);
-    return copy_part(out, size, json_string_value(value), strlen(json_string_value(value)), file, key, error);
+        return error_set(
+            error, ERROR_INPUT,
+            "%s has no \"%s\": it needs subscription_id, resource_group and workspace_name", file,
+            key);
+    if (!json_is_string(value))
+        return error_set(error, ERROR_INPUT, "%s: \"%s\" must be a string", file, key);
+    return copy_part(out, size, json_string_value(value), strlen(json_string_value(value)), file,
+                     key, error);
 }
 
 int az_config_read(const char *file, struct az_workspace *out, struct error *error)
@@ -58,7 +74,8 @@ int az_config_read(const char *file, struct az_workspace *out, struct error *err
     json_t *object;
     *out = (struct az_workspace){0};
     if (file_read(file, CONFIG_LIMIT, &text, &size, error)) return -1;
-    size_t skip = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* a byte order mark, as some editors leave */
+    /* a byte order mark, as some editors leave */
+    size_t skip = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     int status = js_parse_object(text + skip, size - skip, file, &object, error);
     free(text);
     if (status) return -1;
@@ -66,9 +83,12 @@ int az_config_read(const char *file, struct az_workspace *out, struct error *err
     if (scope && *scope) {
         status = read_scope(scope, file, out, error);
     } else {
-        status = read_key(object, "subscription_id", out->subscription, sizeof out->subscription, file, error) ||
-                         read_key(object, "resource_group", out->resource_group, sizeof out->resource_group, file, error) ||
-                         read_key(object, "workspace_name", out->name, sizeof out->name, file, error)
+        status = read_key(object, "subscription_id", out->subscription, sizeof out->subscription,
+                          file, error) ||
+                         read_key(object, "resource_group", out->resource_group,
+                                  sizeof out->resource_group, file, error) ||
+                         read_key(object, "workspace_name", out->name, sizeof out->name, file,
+                                  error)
                      ? -1
                      : 0;
     }
@@ -85,8 +105,10 @@ static bool walk_up(const char *start, const char *folder, const char *file, cha
     char place[4096];
     snprintf(place, sizeof place, "%s", start);
     for (;;) {
-        int length = snprintf(out, size, "%s%s%s%s%s", strcmp(place, "/") == 0 ? "" : place, "/", folder, *folder ? "/" : "", file);
-        if (length > 0 && (size_t)length < size && file_exists(out) && !file_is_directory(out)) return true;
+        int length = snprintf(out, size, "%s%s%s%s%s", strcmp(place, "/") == 0 ? "" : place, "/",
+                              folder, *folder ? "/" : "", file);
+        if (length > 0 && (size_t)length < size && file_exists(out) && !file_is_directory(out))
+            return true;
         char *slash = strrchr(place, '/');
         if (!slash || strcmp(place, "/") == 0) return false;
         *(slash == place ? slash + 1 : slash) = '\0';
@@ -98,10 +120,15 @@ int az_config_find(const char *path, struct az_workspace *out, struct error *err
     static const char *const folders[] = {".azureml", "aml_config", ""};
     static const char *const files[] = {"config.json", "project.json"};
     char found[4096];
-    if (path && file_exists(path) && !file_is_directory(path)) return az_config_read(path, out, error);
-    if (path && !file_exists(path)) return error_set(error, ERROR_NOT_FOUND, "%s is not there: name a config.json or its folder", path);
+    if (path && file_exists(path) && !file_is_directory(path))
+        return az_config_read(path, out, error);
+    if (path && !file_exists(path))
+        return error_set(error, ERROR_NOT_FOUND,
+                         "%s is not there: name a config.json or its folder", path);
     char *start = realpath(path ? path : ".", NULL);
-    if (!start) return error_set(error, ERROR_NOT_FOUND, "%s cannot be read: name a config.json", path ? path : "the current folder");
+    if (!start)
+        return error_set(error, ERROR_NOT_FOUND, "%s cannot be read: name a config.json",
+                         path ? path : "the current folder");
     for (size_t d = 0; d < 3; d++) {
         for (size_t f = 0; f < 2; f++) {
             if (!walk_up(start, folders[d], files[f], found, sizeof found)) continue;
@@ -110,7 +137,8 @@ int az_config_find(const char *path, struct az_workspace *out, struct error *err
         }
     }
     error_set(error, ERROR_NOT_FOUND,
-              "no config.json from %s upwards: download it from the workspace's page in the Azure portal, or give --subscription, "
+              "no config.json from %s upwards: download it from the workspace's page in the Azure "
+              "portal, or give --subscription, "
               "--resource-group and --workspace",
               start);
     free(start);
@@ -139,14 +167,20 @@ static bool is_name(const char *text, size_t least, size_t most, const char *ext
 int az_workspace_check(const struct az_workspace *workspace, struct error *error)
 {
     if (!is_guid(workspace->subscription))
-        return error_set(error, ERROR_INPUT, "the subscription id \"%.60s\" is not a GUID such as 00000000-0000-0000-0000-000000000000",
+        return error_set(error, ERROR_INPUT,
+                         "the subscription id \"%.60s\" is not a GUID such as "
+                         "00000000-0000-0000-0000-000000000000",
                          workspace->subscription);
     if (!is_name(workspace->resource_group, 1, 90, "-_.()"))
-        return error_set(error, ERROR_INPUT, "the resource group \"%.60s\" is not a name Azure takes: letters, digits, - _ . ( )",
-                         workspace->resource_group);
+        return error_set(
+            error, ERROR_INPUT,
+            "the resource group \"%.60s\" is not a name Azure takes: letters, digits, - _ . ( )",
+            workspace->resource_group);
     if (!is_name(workspace->name, 3, 33, "-_"))
-        return error_set(error, ERROR_INPUT, "the workspace \"%.60s\" is not a name Azure takes: 3 to 33 letters, digits, - and _",
-                         workspace->name);
+        return error_set(
+            error, ERROR_INPUT,
+            "the workspace \"%.60s\" is not a name Azure takes: 3 to 33 letters, digits, - and _",
+            workspace->name);
     return 0;
 }
 
@@ -154,15 +188,18 @@ int az_model_name_check(const char *name, struct error *error)
 {
     if (is_name(name, 1, 255, "-_")) return 0;
     return error_set(error, ERROR_USAGE,
-                     "Azure takes no model named \"%.60s\": begin with a letter or digit, then letters, digits, - and _ (no dots)", name);
+                     "Azure takes no model named \"%.60s\": begin with a letter or digit, then "
+                     "letters, digits, - and _ (no dots)",
+                     name);
 }
 
 static const struct az_cloud clouds[] = {
-    {"AzureCloud", "https://login.microsoftonline.com", "https://management.azure.com", "core.windows.net", "https://ml.azure.com"},
-    {"AzureUSGovernment", "https://login.microsoftonline.us", "https://management.usgovcloudapi.net", "core.usgovcloudapi.net",
-     "https://ml.azure.us"},
-    {"AzureChinaCloud", "https://login.chinacloudapi.cn", "https://management.chinacloudapi.cn", "core.chinacloudapi.cn",
-     "https://ml.azure.cn"},
+    {"AzureCloud", "https://login.microsoftonline.com", "https://management.azure.com",
+     "core.windows.net", "https://ml.azure.com"},
+    {"AzureUSGovernment", "https://login.microsoftonline.us",
+     "https://management.usgovcloudapi.net", "core.usgovcloudapi.net", "https://ml.azure.us"},
+    {"AzureChinaCloud", "https://login.chinacloudapi.cn", "https://management.chinacloudapi.cn",
+     "core.chinacloudapi.cn", "https://ml.azure.cn"},
 };
 
 static void copy_address(char *out, size_t size, const char *value)
@@ -172,28 +209,37 @@ static void copy_address(char *out, size_t size, const char *value)
     snprintf(out, size, "%.*s", (int)length, value ? value : "");
 }
 
-/* Metadata of a cloud that is not in the table: [{"name","portal","resourceManager","authentication":{…},"suffixes":{…}}]. */
-static int read_metadata(const struct web_answer *answer, const char *name, struct az_cloud *out, struct error *error)
+/* Metadata of a cloud that is not in the table:
+ * [{"name","portal","resourceManager","authentication":{…},"suffixes":{…}}]. */
+static int read_metadata(const struct web_answer *answer, const char *name, struct az_cloud *out,
+                         struct error *error)
 {
-    json_t *list = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0, NULL), *entry;
+    json_t *list = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0,
+                              NULL),
+           *entry;
     size_t i;
     int status = -1;
-    json_array_foreach(list, i, entry)
-    {
+    json_array_foreach(list, i, entry) {
         const char *own = json_string_value(json_object_get(entry, "name"));
         if (!own || strcmp(own, name) != 0) continue;
         snprintf(out->name, sizeof out->name, "%s", own);
-        copy_address(out->arm, sizeof out->arm, json_string_value(json_object_get(entry, "resourceManager")));
-        copy_address(out->portal, sizeof out->portal, json_string_value(json_object_get(entry, "portal")));
+        copy_address(out->arm, sizeof out->arm,
+                     json_string_value(json_object_get(entry, "resourceManager")));
+        copy_address(out->portal, sizeof out->portal,
+                     json_string_value(json_object_get(entry, "portal")));
         copy_address(out->authority, sizeof out->authority,
-                     json_string_value(json_object_get(json_object_get(entry, "authentication"), "loginEndpoint")));
-        copy_address(out->storage_suffix, sizeof out->storage_suffix,
-                     json_string_value(json_object_get(json_object_get(entry, "suffixes"), "storage")));
+                     json_string_value(json_object_get(json_object_get(entry, "authentication"),
+                                                       "loginEndpoint")));
+        copy_address(
+            out->storage_suffix, sizeof out->storage_suffix,
+            json_string_value(json_object_get(json_object_get(entry, "suffixes"), "storage")));
         status = *out->arm && *out->authority && *out->storage_suffix ? 0 : -1;
     }
     json_decref(list);
     if (!status) return 0;
-    return error_set(error, ERROR_INPUT, "asking for the cloud's addresses: ARM_CLOUD_METADATA_URL does not describe \"%.60s\": check AZUREML_CURRENT_CLOUD",
+    return error_set(error, ERROR_INPUT,
+                     "asking for the cloud's addresses: ARM_CLOUD_METADATA_URL does not describe "
+                     "\"%.60s\": check AZUREML_CURRENT_CLOUD",
                      name);
 }
 
@@ -208,15 +254,24 @@ int az_cloud_find(struct web *web, struct az_cloud *out, struct error *error)
         return 0;
     }
     if (!url || !*url)
-        return error_set(error, ERROR_INPUT, "the cloud \"%.60s\" is not known: use AzureCloud, AzureUSGovernment or AzureChinaCloud, or set "
-                         "ARM_CLOUD_METADATA_URL", name);
-    struct web_request request = {.method = "GET", .url = url, .what = "asking for the cloud's addresses"};
+        return error_set(error, ERROR_INPUT,
+                         "the cloud \"%.60s\" is not known: use AzureCloud, AzureUSGovernment or "
+                         "AzureChinaCloud, or set "
+                         "ARM_CLOUD_METADATA_URL",
+                         name);
+    struct web_request request = {
+        .method = "GET", .url = url, .what = "asking for the cloud's addresses"};
     struct web_answer answer;
     int status = web_send(web, &request, &answer, error);
     if (!status && answer.status != 200)
-        status = error_set(error, ERROR_UNAVAILABLE, "asking for the cloud's addresses: HTTP %d: check ARM_CLOUD_METADATA_URL", answer.status);
+        status = error_set(
+            error, ERROR_UNAVAILABLE,
+            "asking for the cloud's addresses: HTTP %d: check ARM_CLOUD_METADATA_URL",
+            answer.status);
     if (!status && web_answer_is_page(&answer))
-        status = error_set(error, ERROR_UNAVAILABLE, "asking for the cloud's addresses: the answer is a web page: is a proxy or a sign-in page in between?");
+        status = error_set(error, ERROR_UNAVAILABLE,
+                           "asking for the cloud's addresses: the answer is a web page: is a proxy "
+                           "or a sign-in page in between?");
     if (!status) status = read_metadata(&answer, name, out, error);
     web_answer_clear(&answer);
     return status;

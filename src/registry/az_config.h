@@ -8,9 +8,12 @@ struct az_workspace {
     char subscription[64], resource_group[128], name[64];
     char found_in[1024]; /* the file, "the command line" or "the environment" */
 };
-/* Finds config.json as Microsoft's clients do: `path` is a file or a folder to start from (NULL: the current folder). From
- * there upwards for .azureml/config.json, then aml_config/config.json, then config.json (and project.json in each): a whole
- * walk to the root per folder name. Both shapes are read: the portal's three keys, and v1's "Scope". */
+/* Finds config.json as Microsoft's clients do: `path` is a file or a folder to start from (NULL:
+ * the current folder). From
+ * there upwards for .azureml/config.json, then aml_config/config.json, then config.json (and
+ * project.json in each): a whole
+ * walk to the root per folder name. Both shapes are read: the portal's three keys, and v1's
+ * "Scope". */
 int az_config_find(const char *path, struct az_workspace *out, struct error *error);
 int az_config_read(const char *file, struct az_workspace *out, struct error *error);
 /* GUID, lengths, characters: before any request. */
@@ -20,10 +23,10 @@ int az_model_name_check(const char *name, struct error *error);
 
 struct az_cloud {
     char name[64];
-    char authority[256];       /* "https://login.microsoftonline.com" */
-    char arm[256];             /* "https://management.azure.com" */
-    char storage_suffix[128];  /* "core.windows.net" */
-    char portal[256];          /* "https://ml.azure.com" */
+    char authority[256];      /* "https://login.microsoftonline.com" */
+    char arm[256];            /* "https://management.azure.com" */
+    char storage_suffix[128]; /* "core.windows.net" */
+    char portal[256];         /* "https://ml.azure.com" */
 };
 /* By $AZUREML_CURRENT_CLOUD from the table, or from the metadata at $ARM_CLOUD_METADATA_URL. */
 int az_cloud_find(struct web *web, struct az_cloud *out, struct error *error);

@@ -1,4 +1,5 @@
-/* Signing in without a person: service principal, workload identity, managed identity, the Azure CLI. */
+/* Signing in without a person: service principal, workload identity, managed identity, the Azure
+ * CLI. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,12 +17,13 @@
 #include "base/js.h"
 #include "registry/az_token_impl.h"
 
-#define IMDS "http://169.254.169.254"
+#define IMDS        "http://169.254.169.254"
 #define CLI_SECONDS 10.0
-#define CLI_LIMIT ((size_t)64 << 10)
+#define CLI_LIMIT   ((size_t)64 << 10)
 
-static int post_client_form(struct az_credential *credential, struct buffer *form, const char *resource, const char *what,
-                            struct az_grant *grant, struct error *error)
+static int post_client_form(struct az_credential *credential, struct buffer *form,
+                            const char *resource, const char *what, struct az_grant *grant,
+                            struct error *error)
 {
     char scope[512];
     json_t *answer = NULL;
@@ -38,33 +40,40 @@ static int post_client_form(struct az_credential *credential, struct buffer *for
     return status;
 }
 
-int az_get_service_principal(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+int az_get_service_principal(struct az_credential *credential, const char *resource,
+                             struct az_grant *grant, struct error *error)
 {
     struct buffer form;
     buffer_init(&form, 65536);
     const char *secret = getenv("AZURE_CLIENT_SECRET");
     az_form(&form, "client_secret", secret ? secret : "");
-    return post_client_form(credential, &form, resource, "signing in as the service principal", grant, error);
+    return post_client_form(credential, &form, resource, "signing in as the service principal",
+                            grant, error);
 }
 
-int az_get_workload(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+int az_get_workload(struct az_credential *credential, const char *resource, struct az_grant *grant,
+                    struct error *error)
 {
     /* Read anew each time: the file is rotated. */
     char *assertion;
     size_t size;
     const char *file = getenv("AZURE_FEDERATED_TOKEN_FILE");
-    if (file_read(file ? file : "", CLI_LIMIT, &assertion, &size, error)) return error_prefix(error, "AZURE_FEDERATED_TOKEN_FILE");
+    if (file_read(file ? file : "", CLI_LIMIT, &assertion, &size, error))
+        return error_prefix(error, "AZURE_FEDERATED_TOKEN_FILE");
     while (size && strchr(" \r\n\t", assertion[size - 1])) assertion[--size] = '\0';
     struct buffer form;
     buffer_init(&form, 131072);
-    az_form(&form, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    az_form(&form, "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     az_form(&form, "client_assertion", assertion + strspn(assertion, " \r\n\t"));
     explicit_bzero(assertion, size);
     free(assertion);
-    return post_client_form(credential, &form, resource, "signing in with the workload identity", grant, error);
+    return post_client_form(credential, &form, resource, "signing in with the workload identity",
+                            grant, error);
 }
 
-/* The three forms of the managed identity's endpoint: App Service, Azure ML's compute, and a machine's identity service. */
+/* The three forms of the managed identity's endpoint: App Service, Azure ML's compute, and a
+ * machine's identity service. */
 struct identity_form {
     const char *endpoint, *api_version;
     const char *client_id; /* the name of its parameter for a user-assigned identity */
@@ -74,16 +83,22 @@ struct identity_form {
 static void find_identity_form(struct identity_form *form, char place[512])
 {
     const char *endpoint = getenv("IDENTITY_ENDPOINT"), *secret = getenv("IDENTITY_HEADER");
-    const char *msi = getenv("MSI_ENDPOINT"), *msi_secret = getenv("MSI_SECRET"), *other = getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST");
+    const char *msi = getenv("MSI_ENDPOINT"), *msi_secret = getenv("MSI_SECRET"),
+               *other = getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST");
     if (endpoint && *endpoint && secret && *secret) {
-        *form = (struct identity_form){.endpoint = endpoint, .api_version = "2019-08-01", .client_id = "client_id"};
+        *form = (struct identity_form){
+            .endpoint = endpoint, .api_version = "2019-08-01", .client_id = "client_id"};
         snprintf(form->header, sizeof form->header, "X-IDENTITY-HEADER: %s", secret);
     } else if (msi && *msi) {
-        *form = (struct identity_form){.endpoint = msi, .api_version = "2017-09-01", .client_id = "clientid"};
+        *form = (struct identity_form){
+            .endpoint = msi, .api_version = "2017-09-01", .client_id = "clientid"};
         snprintf(form->header, sizeof form->header, "secret: %s", msi_secret ? msi_secret : "");
     } else {
         snprintf(place, 512, "%s/metadata/identity/oauth2/token", other && *other ? other : IMDS);
-        *form = (struct identity_form){.endpoint = place, .api_version = "2018-02-01", .client_id = "client_id", .header = "Metadata: true"};
+        *form = (struct identity_form){.endpoint = place,
+                                       .api_version = "2018-02-01",
+                                       .client_id = "client_id",
+                                       .header = "Metadata: true"};
     }
 }
 
@@ -94,8 +109,10 @@ static int identity_headers(void *context, struct web_headers *headers, struct e
     return 0;
 }
 
-/* Off Azure nobody answers at that address: a single short look comes before the request that is tried again. */
-static int ask_identity(struct web *web, struct web_request *request, struct web_answer *answer, struct error *error)
+/* Off Azure nobody answers at that address: a single short look comes before the request that is
+ * tried again. */
+static int ask_identity(struct web *web, struct web_request *request, struct web_answer *answer,
+                        struct error *error)
 {
     struct web_request probe = *request;
     probe.timeout_ms = 1000;
@@ -106,14 +123,16 @@ static int ask_identity(struct web *web, struct web_request *request, struct web
         return web_send(web, request, answer, error);
     }
     for (int tries = 0; (answer->status == 404 || answer->status == 410) && tries < 6; tries++) {
-        double pause = answer->status == 410 ? 12 : web_pause(web, (unsigned)tries); /* 410: being updated, for up to 70 s */
+        /* 410: being updated, for up to 70 s */
+        double pause = answer->status == 410 ? 12 : web_pause(web, (unsigned)tries);
         web_answer_clear(answer);
         if (web_wait(web, pause, error) || web_send(web, request, answer, error)) return -1;
     }
     return 0;
 }
 
-int az_get_managed_identity(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+int az_get_managed_identity(struct az_credential *credential, const char *resource,
+                            struct az_grant *grant, struct error *error)
 {
     static const char what[] = "asking for the managed identity";
     struct identity_form form;
@@ -130,8 +149,13 @@ int az_get_managed_identity(struct az_credential *credential, const char *resour
     struct web_answer answer = {0};
     json_t *object = NULL;
     int status = buffer_check(&url, "the identity's address", error);
-    struct web_request request = {.method = "GET", .url = url.data, .what = what, .link_local = true, .timeout_ms = 5000,
-                                  .prepare = identity_headers, .context = &form};
+    struct web_request request = {.method = "GET",
+                                  .url = url.data,
+                                  .what = what,
+                                  .link_local = true,
+                                  .timeout_ms = 5000,
+                                  .prepare = identity_headers,
+                                  .context = &form};
     if (!status) status = ask_identity(credential->web, &request, &answer, error);
     if (!status) status = web_answer_json(&answer, what, &object, error);
     if (!status) status = az_read_grant(object, answer.status, what, grant, error);
@@ -143,7 +167,8 @@ int az_get_managed_identity(struct az_credential *credential, const char *resour
 }
 
 /* Runs a program without a shell, standard input closed, and takes what it says. */
-static int run_program(char *const *words, char *const *environment, struct buffer *out, struct buffer *complaint, int *exit_status, struct error *error)
+static int run_program(char *const *words, char *const *environment, struct buffer *out,
+                       struct buffer *complaint, int *exit_status, struct error *error)
 {
     int pipes[2][2] = {{-1, -1}, {-1, -1}}, status = -1;
     pid_t pid = 0;
@@ -171,7 +196,9 @@ static int run_program(char *const *words, char *const *environment, struct buff
         struct pollfd fds[2] = {{pipes[0][0], POLLIN, 0}, {pipes[1][0], POLLIN, 0}};
         double left = until - clock_monotonic();
         if (left <= 0 || (poll(fds, 2, (int)(left * 1000) + 1) < 0 && errno != EINTR)) {
-            error_set(error, ERROR_UNAVAILABLE, "%s did not answer within %.0f seconds: try it in a terminal", words[0], CLI_SECONDS);
+            error_set(error, ERROR_UNAVAILABLE,
+                      "%s did not answer within %.0f seconds: try it in a terminal", words[0],
+                      CLI_SECONDS);
             goto out;
         }
         for (int i = 0; i < 2; i++) {
@@ -209,19 +236,25 @@ static double cli_lifetime(const json_t *answer)
     const char *text = json_string_value(json_object_get(answer, "expiresOn"));
     struct tm parts = {.tm_isdst = -1};
     if (json_is_integer(on)) return (double)json_integer_value(on) - (double)time(NULL);
-    if (text && strptime(text, "%Y-%m-%d %H:%M:%S", &parts)) return difftime(mktime(&parts), time(NULL));
+    if (text && strptime(text, "%Y-%m-%d %H:%M:%S", &parts))
+        return difftime(mktime(&parts), time(NULL));
     return 600;
 }
 
-int az_get_cli(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+int az_get_cli(struct az_credential *credential, const char *resource, struct az_grant *grant,
+               struct error *error)
 {
     char resource_word[512], tenant_word[160];
-    char program[] = "az", account[] = "account", get[] = "get-access-token", output[] = "--output", json[] = "json", resource_option[] = "--resource", tenant_option[] = "--tenant";
+    char program[] = "az", account[] = "account", get[] = "get-access-token", output[] = "--output",
+         json[] = "json", resource_option[] = "--resource", tenant_option[] = "--tenant";
     snprintf(resource_word, sizeof resource_word, "%s", resource);
     snprintf(tenant_word, sizeof tenant_word, "%s", credential->tenant);
     bool tenant = strcmp(credential->tenant, "organizations") != 0;
-    char *const words[] = {program,       account, get, output, json, resource_option, resource_word, tenant ? tenant_option : NULL,
-                           tenant_word, NULL};
+    char *const words[] = {program,       account,
+                           get,           output,
+                           json,          resource_option,
+                           resource_word, tenant ? tenant_option : NULL,
+                           tenant_word,   NULL};
     struct buffer out, complaint;
     json_t *answer = NULL;
     int exit_status = -1;
@@ -229,23 +262,32 @@ int az_get_cli(struct az_credential *credential, const char *resource, struct az
     buffer_init(&complaint, CLI_LIMIT);
     static char plain[] = "AZURE_CORE_NO_COLOR=true";
     char **environment = environment_for_child(plain);
-    int status = environment ? run_program(words, environment, &out, &complaint, &exit_status, error) : error_set_memory(error, "the environment");
+    int status = environment
+                     ? run_program(words, environment, &out, &complaint, &exit_status, error)
+                     : error_set_memory(error, "the environment");
     free(environment);
     if (!status && exit_status != 0) {
         const char *text = complaint.data ? complaint.data : "";
         bool signed_out = strstr(text, "az login") && !strstr(text, "AADSTS");
-        status = error_set(error, ERROR_DENIED, signed_out ? "the Azure CLI is not signed in: run `az login`"
-                                                           : "the Azure CLI gave no token: run `az account get-access-token` to see why");
+        status = error_set(
+            error, ERROR_DENIED,
+            signed_out
+                ? "the Azure CLI is not signed in: run `az login`"
+                : "the Azure CLI gave no token: run `az account get-access-token` to see why");
     }
-    if (!status && out.length == 0) status = error_set(error, ERROR_DENIED, "the Azure CLI gave no token: run `az login`");
-    if (!status) status = js_parse_object(out.data, out.length, "the Azure CLI's answer", &answer, error);
+    if (!status && out.length == 0)
+        status = error_set(error, ERROR_DENIED, "the Azure CLI gave no token: run `az login`");
+    if (!status)
+        status = js_parse_object(out.data, out.length, "the Azure CLI's answer", &answer, error);
     if (!status) {
         const char *token = json_string_value(json_object_get(answer, "accessToken"));
         if (token && strlen(token) < sizeof grant->token) {
             snprintf(grant->token, sizeof grant->token, "%s", token);
             grant->expires_in = cli_lifetime(answer);
         } else {
-            status = error_set(error, ERROR_DENIED, "the Azure CLI's answer holds no token: update it, then run `az login`");
+            status = error_set(
+                error, ERROR_DENIED,
+                "the Azure CLI's answer holds no token: update it, then run `az login`");
         }
     }
     json_decref(answer);

@@ -16,7 +16,7 @@
 #include "registry/az_token_impl.h"
 
 #define BROWSER_SECONDS 300.0
-#define REQUEST_LIMIT ((size_t)16 << 10)
+#define REQUEST_LIMIT   ((size_t)16 << 10)
 
 static const char *person_client(const struct az_credential *credential)
 {
@@ -50,19 +50,23 @@ static int explain_device_error(const struct az_grant *grant, struct error *erro
         {"bad_verification_code", "the code was not accepted: start again for a new one"},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(grant->error, known[i].code) == 0) return error_set(error, ERROR_DENIED, "%s", known[i].words);
+        if (strcmp(grant->error, known[i].code) == 0)
+            return error_set(error, ERROR_DENIED, "%s", known[i].words);
     return -1;
 }
 
-/* Asks until the person has signed in. `interval` grows by 5 s with each slow_down (RFC 8628, 3.5). */
-static int poll_device(struct az_credential *credential, const char *device_code, double interval, double expires,
-                       struct az_grant *grant, struct error *error)
+/* Asks until the person has signed in. `interval` grows by 5 s with each slow_down (RFC 8628,
+ * 3.5). */
+static int poll_device(struct az_credential *credential, const char *device_code, double interval,
+                       double expires, struct az_grant *grant, struct error *error)
 {
     static const char what[] = "signing in with the device code";
     double until = clock_monotonic() + expires;
     for (;;) {
         if (web_wait(credential->web, interval, error)) return -1;
-        if (clock_monotonic() > until) return error_set(error, ERROR_DENIED, "the code has expired: start again for a new one");
+        if (clock_monotonic() > until)
+            return error_set(error, ERROR_DENIED,
+                             "the code has expired: start again for a new one");
         struct buffer form;
         json_t *answer = NULL;
         int http = 0;
@@ -88,7 +92,8 @@ static int poll_device(struct az_credential *credential, const char *device_code
     }
 }
 
-int az_get_device_code(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+int az_get_device_code(struct az_credential *credential, const char *resource,
+                       struct az_grant *grant, struct error *error)
 {
     static const char what[] = "asking for a device code";
     char scope[512];
@@ -108,10 +113,13 @@ int az_get_device_code(struct az_credential *credential, const char *resource, s
     if (http != 200 || !user_code || !device_code || !url) {
         status = az_read_grant(answer, http, what, grant, error);
     } else {
-        double expires = seconds_member(answer, "expires_in", 900), interval = seconds_member(answer, "interval", 5);
-        struct az_prompt prompt = {.kind = "device-code", .url = url, .code = user_code, .expires_in = (int)expires};
+        double expires = seconds_member(answer, "expires_in", 900),
+               interval = seconds_member(answer, "interval", 5);
+        struct az_prompt prompt = {
+            .kind = "device-code", .url = url, .code = user_code, .expires_in = (int)expires};
         credential->sign_in.prompt(credential->sign_in.context, &prompt);
-        status = poll_device(credential, device_code, interval > 0 ? interval : 5, expires, grant, error);
+        status = poll_device(credential, device_code, interval > 0 ? interval : 5, expires, grant,
+                             error);
     }
     json_decref(answer);
     return status;
@@ -138,7 +146,8 @@ void az_pkce_challenge(const char *verifier, char out[64])
 static int random_text(char out[64], struct error *error)
 {
     unsigned char bytes[32];
-    if (RAND_bytes(bytes, sizeof bytes) != 1) return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
+    if (RAND_bytes(bytes, sizeof bytes) != 1)
+        return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
     base64url(bytes, sizeof bytes, out);
     return 0;
 }
@@ -148,7 +157,8 @@ static int listen_on_loopback(int *port, struct error *error)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) || listen(fd, 4) || getsockname(fd, (struct sockaddr *)&address, &size)) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) || listen(fd, 4) ||
+        getsockname(fd, (struct sockaddr *)&address, &size)) {
         error_set_errno(error, errno, "cannot listen for the browser's answer");
         if (fd >= 0) close(fd);
         return -1;
@@ -159,16 +169,21 @@ static int listen_on_loopback(int *port, struct error *error)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 bool az_form_member(const char *form, const char *name, char *out, size_t size)
 {
     size_t length = strlen(name);
-    for (const char *place = form; place && *place; place = strchr(place, '&') ? strchr(place, '&') + 1 : NULL) {
+    for (const char *place = form; place && *place;
+         place = strchr(place, '&') ? strchr(place, '&') + 1 : NULL) {
         if (strncmp(place, name, length) != 0 || place[length] != '=') continue;
         size_t used = 0;
-        for (const char *c = place + length + 1; *c && *c != '&' && *c != ' ' && *c != '\r' && *c != '\n' && *c != '#'; c++) {
+        for (const char *c = place + length + 1;
+             *c && *c != '&' && *c != ' ' && *c != '\r' && *c != '\n' && *c != '#'; c++) {
             int value = (unsigned char)*c;
             if (*c == '+') value = ' ';
             if (*c == '%' && hex_digit(c[1]) >= 0 && hex_digit(c[2]) >= 0) {
@@ -187,13 +202,17 @@ bool az_form_member(const char *form, const char *name, char *out, size_t size)
 static void answer_browser(int fd, const char *status, const char *words)
 {
     char text[1024];
-    int length = snprintf(text, sizeof text,
-                          "HTTP/1.1 %s\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
-                          "<!doctype html><meta charset=utf-8><title>Neural Net Studio</title><p>%s</p>\n", status, words);
+    int length = snprintf(
+        text, sizeof text,
+        "HTTP/1.1 %s\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: "
+        "no-store\r\nConnection: close\r\n\r\n"
+        "<!doctype html><meta charset=utf-8><title>Neural Net Studio</title><p>%s</p>\n",
+        status, words);
     if (write(fd, text, (size_t)length) < 0) return; /* the browser has gone: nothing to tell */
 }
 
-/* Reads one request and says what was in it: 1 the code (in `code`), 0 something else, -1 a refusal. */
+/* Reads one request and says what was in it: 1 the code (in `code`), 0 something else, -1 a
+ * refusal. */
 static int take_request(int fd, const char *state, char *code, size_t size, struct error *error)
 {
     struct buffer request;
@@ -205,23 +224,31 @@ static int take_request(int fd, const char *state, char *code, size_t size, stru
         struct pollfd wait = {fd, POLLIN, 0};
         ssize_t got = poll(&wait, 1, 2000) > 0 ? read(fd, block, sizeof block) : 0;
         if (got <= 0 || buffer_append(&request, block, (size_t)got)) break;
-        const char *end = strstr(request.data, "\r\n\r\n"), *length = strcasestr(request.data, "\r\ncontent-length:");
+        const char *end = strstr(request.data, "\r\n\r\n"),
+                   *length = strcasestr(request.data, "\r\ncontent-length:");
         size_t body = length && end && length < end ? strtoul(length + 17, NULL, 10) : 0;
         if (end && (size_t)(request.data + request.length - (end + 4)) >= body) break;
     }
     const char *text = request.data ? request.data : "";
-    const char *form = strncmp(text, "POST ", 5) == 0 ? strstr(text, "\r\n\r\n") : strchr(text, '?');
+    const char *form = strncmp(text, "POST ", 5) == 0 ? strstr(text, "\r\n\r\n")
+                                                      : strchr(text, '?');
     form = form ? form + (*form == '?' ? 1 : 4) : "";
     bool whole_state = az_form_member(form, "state", given, sizeof given);
-    if (az_form_member(form, "error", found, sizeof found) && whole_state && strcmp(given, state) == 0) {
-        result = error_set(error, ERROR_DENIED, "the sign-in was refused (%.80s): start again to sign in", found);
+    if (az_form_member(form, "error", found, sizeof found) && whole_state &&
+        strcmp(given, state) == 0) {
+        result = error_set(error, ERROR_DENIED,
+                           "the sign-in was refused (%.80s): start again to sign in", found);
         answer_browser(fd, "200 OK", "The sign-in was refused. You may close this window.");
     } else if (az_form_member(form, "code", code, size)) {
         if (whole_state && strcmp(given, state) == 0) {
             result = 1;
-            answer_browser(fd, "200 OK", "You are signed in. You may close this window and go back to the studio.");
+            answer_browser(
+                fd, "200 OK",
+                "You are signed in. You may close this window and go back to the studio.");
         } else {
-            result = error_set(error, ERROR_DENIED, "the browser's answer does not belong to this sign-in (wrong state): start again");
+            result = error_set(
+                error, ERROR_DENIED,
+                "the browser's answer does not belong to this sign-in (wrong state): start again");
             answer_browser(fd, "400 Bad Request", "This answer does not belong to the sign-in.");
         }
     } else {
@@ -231,7 +258,8 @@ static int take_request(int fd, const char *state, char *code, size_t size, stru
     return result;
 }
 
-static int wait_for_browser(struct az_credential *credential, int listener, const char *state, char *code, size_t size, struct error *error)
+static int wait_for_browser(struct az_credential *credential, int listener, const char *state,
+                            char *code, size_t size, struct error *error)
 {
     double until = clock_monotonic() + BROWSER_SECONDS;
     while (clock_monotonic() < until) {
@@ -247,8 +275,9 @@ static int wait_for_browser(struct az_credential *credential, int listener, cons
     return error_set(error, ERROR_DENIED, "nobody signed in within five minutes: start again");
 }
 
-static int exchange_code(struct az_credential *credential, const char *code, const char *redirect, const char *verifier,
-                         const char *scope, struct az_grant *grant, struct error *error)
+static int exchange_code(struct az_credential *credential, const char *code, const char *redirect,
+                         const char *verifier, const char *scope, struct az_grant *grant,
+                         struct error *error)
 {
     static const char what[] = "signing in with the browser";
     struct buffer form;
@@ -268,13 +297,16 @@ static int exchange_code(struct az_credential *credential, const char *code, con
     return status;
 }
 
-int az_get_browser(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+int az_get_browser(struct az_credential *credential, const char *resource, struct az_grant *grant,
+                   struct error *error)
 {
-    char verifier[64], challenge[64], state[64], nonce[64], scope[512], redirect[64], code[8192] = "";
+    char verifier[64], challenge[64], state[64], nonce[64], scope[512], redirect[64],
+        code[8192] = "";
     struct buffer url;
     int port = 0, status = -1;
     buffer_init(&url, 8192);
-    if (random_text(verifier, error) || random_text(state, error) || random_text(nonce, error)) return -1;
+    if (random_text(verifier, error) || random_text(state, error) || random_text(nonce, error))
+        return -1;
     int listener = listen_on_loopback(&port, error);
     if (listener < 0) return -1;
     az_pkce_challenge(verifier, challenge);
@@ -291,10 +323,12 @@ int az_get_browser(struct az_credential *credential, const char *resource, struc
     az_form(&form, "code_challenge_method", "S256");
     az_form(&form, "nonce", nonce);
     az_form(&form, "prompt", "select_account");
-    buffer_printf(&url, "%s/%s/oauth2/v2.0/authorize?%s", credential->cloud.authority, credential->tenant, form.data ? form.data : "");
+    buffer_printf(&url, "%s/%s/oauth2/v2.0/authorize?%s", credential->cloud.authority,
+                  credential->tenant, form.data ? form.data : "");
     buffer_free(&form);
     if (buffer_check(&url, "the sign-in address", error)) goto out;
-    struct az_prompt prompt = {.kind = "browser", .url = url.data, .expires_in = (int)BROWSER_SECONDS};
+    struct az_prompt prompt = {
+        .kind = "browser", .url = url.data, .expires_in = (int)BROWSER_SECONDS};
     credential->sign_in.prompt(credential->sign_in.context, &prompt);
     if (wait_for_browser(credential, listener, state, code, sizeof code, error)) goto out;
     status = exchange_code(credential, code, redirect, verifier, scope, grant, error);

@@ -21,17 +21,23 @@ static bool service_principal_available(const struct az_sign_in *sign_in, char *
 {
     (void)sign_in;
     bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") && have("AZURE_CLIENT_SECRET");
-    snprintf(found, size, "%s", there ? "AZURE_CLIENT_ID with a secret in the environment"
-                                      : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET in the environment");
+    snprintf(
+        found, size, "%s",
+        there
+            ? "AZURE_CLIENT_ID with a secret in the environment"
+            : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET in the environment");
     return there;
 }
 
 static bool workload_available(const struct az_sign_in *sign_in, char *found, size_t size)
 {
     (void)sign_in;
-    bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") && have("AZURE_FEDERATED_TOKEN_FILE");
-    snprintf(found, size, "%s", there ? "AZURE_FEDERATED_TOKEN_FILE in the environment"
-                                      : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE in the environment");
+    bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") &&
+                 have("AZURE_FEDERATED_TOKEN_FILE");
+    snprintf(found, size, "%s",
+             there ? "AZURE_FEDERATED_TOKEN_FILE in the environment"
+                   : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE in the "
+                     "environment");
     return there;
 }
 
@@ -39,8 +45,10 @@ static bool managed_available(const struct az_sign_in *sign_in, char *found, siz
 {
     bool variables = have("IDENTITY_ENDPOINT") || have("MSI_ENDPOINT");
     bool chosen = sign_in->method && strcmp(sign_in->method, "managed-identity") == 0;
-    snprintf(found, size, "%s", variables ? "an identity endpoint in the environment"
-                                          : "on an Azure machine: asked when it is chosen (the identity service at 169.254.169.254)");
+    snprintf(found, size, "%s",
+             variables ? "an identity endpoint in the environment"
+                       : "on an Azure machine: asked when it is chosen (the identity service at "
+                         "169.254.169.254)");
     return variables || chosen;
 }
 
@@ -66,7 +74,8 @@ static bool cli_available(const struct az_sign_in *sign_in, char *found, size_t 
 
 static bool person_available(const struct az_sign_in *sign_in, char *found, size_t size)
 {
-    snprintf(found, size, "%s", sign_in->prompt ? "you sign in on Microsoft's page" : "needs a person");
+    snprintf(found, size, "%s",
+             sign_in->prompt ? "you sign in on Microsoft's page" : "needs a person");
     return sign_in->prompt != NULL;
 }
 
@@ -89,7 +98,8 @@ static char *copy_or_null(const char *text)
     return text && *text ? strdup(text) : NULL;
 }
 
-/* A person's sign-in, kept in memory so that one who picks a workspace and then registers signs in once. */
+/* A person's sign-in, kept in memory so that one who picks a workspace and then registers signs in
+ * once. */
 static struct {
     pthread_mutex_t mutex;
     char whose[640], method[32], refresh[TOKEN_MAX]; /* "" when there is none */
@@ -97,7 +107,8 @@ static struct {
 
 static void name_owner(const struct az_credential *credential, char out[640])
 {
-    snprintf(out, 640, "%s %s %s", credential->cloud.authority, credential->tenant, credential->client_id);
+    snprintf(out, 640, "%s %s %s", credential->cloud.authority, credential->tenant,
+             credential->client_id);
 }
 
 static void keep_sign_in(const struct az_credential *credential)
@@ -114,7 +125,8 @@ static void take_kept_sign_in(struct az_credential *credential)
     char whose[640];
     name_owner(credential, whose);
     pthread_mutex_lock(&kept.mutex);
-    if (kept.refresh[0] && credential->sign_in.method && strcmp(kept.method, credential->sign_in.method) == 0 && strcmp(kept.whose, whose) == 0) {
+    if (kept.refresh[0] && credential->sign_in.method &&
+        strcmp(kept.method, credential->sign_in.method) == 0 && strcmp(kept.whose, whose) == 0) {
         memcpy(credential->refresh, kept.refresh, sizeof kept.refresh);
         memcpy(credential->method, kept.method, sizeof kept.method);
     }
@@ -137,32 +149,42 @@ void az_sign_out(void)
     pthread_mutex_unlock(&kept.mutex);
 }
 
-int az_credential_create(struct web *web, const struct az_cloud *cloud, const struct az_sign_in *sign_in,
-                         struct az_credential **out, struct error *error)
+int az_credential_create(struct web *web, const struct az_cloud *cloud,
+                         const struct az_sign_in *sign_in, struct az_credential **out,
+                         struct error *error)
 {
     struct az_credential *credential = calloc(1, sizeof *credential);
     if (!credential) return error_set_memory(error, "the sign-in");
     credential->web = web;
     credential->cloud = *cloud;
     credential->sign_in = *sign_in;
-    credential->sign_in.method = copy_or_null(sign_in->method && strcmp(sign_in->method, "auto") != 0 ? sign_in->method : NULL);
+    credential->sign_in.method = copy_or_null(
+        sign_in->method && strcmp(sign_in->method, "auto") != 0 ? sign_in->method : NULL);
     credential->sign_in.tenant = credential->sign_in.client_id = NULL;
-    const char *tenant = sign_in->tenant && *sign_in->tenant ? sign_in->tenant : getenv("AZURE_TENANT_ID");
-    const char *client = sign_in->client_id && *sign_in->client_id ? sign_in->client_id : getenv("AZURE_CLIENT_ID");
-    snprintf(credential->tenant, sizeof credential->tenant, "%s", tenant && *tenant ? tenant : "organizations");
-    snprintf(credential->client_id, sizeof credential->client_id, "%s", client && *client ? client : "");
+    const char *tenant = sign_in->tenant && *sign_in->tenant ? sign_in->tenant
+                                                             : getenv("AZURE_TENANT_ID");
+    const char *client = sign_in->client_id && *sign_in->client_id ? sign_in->client_id
+                                                                   : getenv("AZURE_CLIENT_ID");
+    snprintf(credential->tenant, sizeof credential->tenant, "%s",
+             tenant && *tenant ? tenant : "organizations");
+    snprintf(credential->client_id, sizeof credential->client_id, "%s",
+             client && *client ? client : "");
     const char *host = getenv("AZURE_AUTHORITY_HOST");
     if (host && *host) {
         size_t length = strlen(host);
         while (length && host[length - 1] == '/') length--;
-        snprintf(credential->cloud.authority, sizeof credential->cloud.authority, "%s%.*s", strstr(host, "://") ? "" : "https://",
-                 (int)length, host);
+        snprintf(credential->cloud.authority, sizeof credential->cloud.authority, "%s%.*s",
+                 strstr(host, "://") ? "" : "https://", (int)length, host);
     }
     bool known = !credential->sign_in.method;
-    for (size_t i = 0; i < az_method_count && !known; i++) known = strcmp(az_methods[i].id, credential->sign_in.method) == 0;
+    for (size_t i = 0; i < az_method_count && !known; i++)
+        known = strcmp(az_methods[i].id, credential->sign_in.method) == 0;
     if (!known) {
-        error_set(error, ERROR_USAGE, "unknown way to sign in \"%.40s\": use auto, service-principal, workload-identity, azure-cli, "
-                  "managed-identity, device-code or browser", credential->sign_in.method);
+        error_set(error, ERROR_USAGE,
+                  "unknown way to sign in \"%.40s\": use auto, service-principal, "
+                  "workload-identity, azure-cli, "
+                  "managed-identity, device-code or browser",
+                  credential->sign_in.method);
         az_credential_destroy(credential);
         return -1;
     }
@@ -199,14 +221,19 @@ static int form_headers(void *context, struct web_headers *headers, struct error
     return 0;
 }
 
-int az_post_form(struct az_credential *credential, const char *path, const struct buffer *form, const char *what, int *http,
-                 json_t **out, struct error *error)
+int az_post_form(struct az_credential *credential, const char *path, const struct buffer *form,
+                 const char *what, int *http, json_t **out, struct error *error)
 {
     char url[1024];
-    snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/%s", credential->cloud.authority, credential->tenant, path);
+    snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/%s", credential->cloud.authority,
+             credential->tenant, path);
     if (buffer_check(form, "the sign-in request", error)) return -1;
-    struct web_request request = {
-        .method = "POST", .url = url, .what = what, .body = form->data, .body_size = form->length, .prepare = form_headers};
+    struct web_request request = {.method = "POST",
+                                  .url = url,
+                                  .what = what,
+                                  .body = form->data,
+                                  .body_size = form->length,
+                                  .prepare = form_headers};
     struct web_answer answer;
     int status = web_send(credential->web, &request, &answer, error);
     if (!status) {
@@ -233,33 +260,42 @@ static int describe_refusal(const json_t *answer, int http, const char *what, st
     if (!code) code = "no reason";
     if (!text) text = "";
     size_t length = strcspn(text, "\r\n");
-    return error_set(error, ERROR_DENIED, "%s: refused with HTTP %d, %.80s%s%.*s%s%s%s", what, http, code, *text ? ": " : "",
-                     (int)(length < 400 ? length : 400), text, trace ? " (trace id " : "", trace ? trace : "", trace ? ")" : "");
+    return error_set(error, ERROR_DENIED, "%s: refused with HTTP %d, %.80s%s%.*s%s%s%s", what, http,
+                     code, *text ? ": " : "", (int)(length < 400 ? length : 400), text,
+                     trace ? " (trace id " : "", trace ? trace : "", trace ? ")" : "");
 }
 
-int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant, struct error *error)
+int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant,
+                  struct error *error)
 {
     const char *token = json_string_value(json_object_get(answer, "access_token"));
     const char *refresh = json_string_value(json_object_get(answer, "refresh_token"));
     const char *code = json_string_value(json_object_get(answer, "error"));
     if (code) snprintf(grant->error, sizeof grant->error, "%s", code);
     if (http != 200 || !token) return describe_refusal(answer, http, what, error);
-    if (strlen(token) >= sizeof grant->token) return error_set(error, ERROR_INPUT, "%s: the token is longer than %d bytes", what, TOKEN_MAX);
+    if (strlen(token) >= sizeof grant->token)
+        return error_set(error, ERROR_INPUT, "%s: the token is longer than %d bytes", what,
+                         TOKEN_MAX);
     snprintf(grant->token, sizeof grant->token, "%s", token);
-    if (refresh && strlen(refresh) < sizeof grant->refresh) snprintf(grant->refresh, sizeof grant->refresh, "%s", refresh);
-    double on = number_of(json_object_get(answer, "expires_on"), 0), now = (double)time(NULL); /* some tell only this */
-    grant->expires_in = number_of(json_object_get(answer, "expires_in"), on > now ? on - now : 3600);
+    if (refresh && strlen(refresh) < sizeof grant->refresh)
+        snprintf(grant->refresh, sizeof grant->refresh, "%s", refresh);
+    /* some tell only this */
+    double on = number_of(json_object_get(answer, "expires_on"), 0), now = (double)time(NULL);
+    grant->expires_in = number_of(json_object_get(answer, "expires_in"),
+                                  on > now ? on - now : 3600);
     return 0;
 }
 
-void az_scope(const struct az_credential *credential, const char *resource, bool person, char out[512])
+void az_scope(const struct az_credential *credential, const char *resource, bool person,
+              char out[512])
 {
     (void)credential;
     snprintf(out, 512, "%s/.default%s", resource, person ? " offline_access openid profile" : "");
 }
 
 /* A person signed in before: their refresh token also serves for other resources. */
-static int get_by_refresh(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+static int get_by_refresh(struct az_credential *credential, const char *resource,
+                          struct az_grant *grant, struct error *error)
 {
     static const char what[] = "renewing the sign-in";
     char scope[512];
@@ -269,7 +305,8 @@ static int get_by_refresh(struct az_credential *credential, const char *resource
     buffer_init(&form, 65536);
     az_scope(credential, resource, true, scope);
     az_form(&form, "grant_type", "refresh_token");
-    az_form(&form, "client_id", credential->client_id[0] ? credential->client_id : AZ_PUBLIC_CLIENT);
+    az_form(&form, "client_id",
+            credential->client_id[0] ? credential->client_id : AZ_PUBLIC_CLIENT);
     az_form(&form, "refresh_token", credential->refresh);
     az_form(&form, "scope", scope);
     int status = az_post_form(credential, "token", &form, what, &http, &answer, error);
@@ -281,7 +318,8 @@ static int get_by_refresh(struct az_credential *credential, const char *resource
 }
 
 /* Asks the ways in order, or the one that was chosen or worked before. */
-static int get_by_chain(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error)
+static int get_by_chain(struct az_credential *credential, const char *resource,
+                        struct az_grant *grant, struct error *error)
 {
     const char *chosen = credential->method[0] ? credential->method : credential->sign_in.method;
     struct buffer tried;
@@ -292,7 +330,8 @@ static int get_by_chain(struct az_credential *credential, const char *resource, 
         if (!az_methods[i].available(&credential->sign_in, found, sizeof found)) {
             if (chosen) {
                 buffer_free(&tried);
-                return error_set(error, ERROR_DENIED, "signing in by %s is not possible here: %s", az_methods[i].title, found);
+                return error_set(error, ERROR_DENIED, "signing in by %s is not possible here: %s",
+                                 az_methods[i].title, found);
             }
             continue;
         }
@@ -306,18 +345,24 @@ static int get_by_chain(struct az_credential *credential, const char *resource, 
             buffer_free(&tried);
             return -1;
         }
-        buffer_printf(&tried, "%s%s: %s", tried.length ? "; " : "", az_methods[i].title, error->message);
+        buffer_printf(&tried, "%s%s: %s", tried.length ? "; " : "", az_methods[i].title,
+                      error->message);
     }
-    error_set(error, ERROR_DENIED, "not signed in to Azure%s%s: set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, run `az login`, or "
-              "choose device-code", tried.length ? ": " : "", tried.length ? tried.data : "");
+    error_set(error, ERROR_DENIED,
+              "not signed in to Azure%s%s: set AZURE_CLIENT_ID, AZURE_TENANT_ID and "
+              "AZURE_CLIENT_SECRET, run `az login`, or "
+              "choose device-code",
+              tried.length ? ": " : "", tried.length ? tried.data : "");
     buffer_free(&tried);
     return -1;
 }
 
-int az_credential_token(struct az_credential *credential, const char *resource, bool fresh, const char **token, struct error *error)
+int az_credential_token(struct az_credential *credential, const char *resource, bool fresh,
+                        const char **token, struct error *error)
 {
     size_t slot = 0;
-    while (slot < credential->cached && strcmp(credential->cache[slot].resource, resource) != 0) slot++;
+    while (slot < credential->cached && strcmp(credential->cache[slot].resource, resource) != 0)
+        slot++;
     if (slot < credential->cached && !fresh && clock_monotonic() < credential->cache[slot].until) {
         *token = credential->cache[slot].token;
         return 0;
@@ -332,9 +377,11 @@ int az_credential_token(struct az_credential *credential, const char *resource, 
         status = get_by_chain(credential, resource, grant, error);
     }
     if (!status) {
-        snprintf(credential->cache[slot].resource, sizeof credential->cache[slot].resource, "%s", resource);
+        snprintf(credential->cache[slot].resource, sizeof credential->cache[slot].resource, "%s",
+                 resource);
         memcpy(credential->cache[slot].token, grant->token, sizeof grant->token);
-        credential->cache[slot].until = clock_monotonic() + fmax(grant->expires_in - RENEW_BEFORE, grant->expires_in / 2);
+        credential->cache[slot].until = clock_monotonic() + fmax(grant->expires_in - RENEW_BEFORE,
+                                                                 grant->expires_in / 2);
         if (grant->refresh[0]) {
             memcpy(credential->refresh, grant->refresh, sizeof grant->refresh);
             keep_sign_in(credential);

@@ -30,20 +30,30 @@ struct az_grant {
 
 /* A form: appends name=value, escaped. */
 void az_form(struct buffer *form, const char *name, const char *value);
-/* Posts a form to {authority}/{tenant}/oauth2/v2.0/PATH; 200 and OAuth errors alike give 0 with the object in *out. */
-int az_post_form(struct az_credential *credential, const char *path, const struct buffer *form, const char *what, int *http,
-                 json_t **out, struct error *error);
-/* Reads a token answer; an OAuth error is put into grant->error and described in *error, and -1 returned. */
-int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant, struct error *error);
+/* Posts a form to {authority}/{tenant}/oauth2/v2.0/PATH; 200 and OAuth errors alike give 0 with
+ * the object in *out. */
+int az_post_form(struct az_credential *credential, const char *path, const struct buffer *form,
+                 const char *what, int *http, json_t **out, struct error *error);
+/* Reads a token answer; an OAuth error is put into grant->error and described in *error, and -1
+ * returned. */
+int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant,
+                  struct error *error);
 /* The scopes for a person's sign-in: "RESOURCE/.default offline_access openid profile". */
-void az_scope(const struct az_credential *credential, const char *resource, bool person, char out[512]);
+void az_scope(const struct az_credential *credential, const char *resource, bool person,
+              char out[512]);
 
 /* The ways. Each fills *grant or describes why not. */
-int az_get_service_principal(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error);
-int az_get_workload(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error);
-int az_get_managed_identity(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error);
-int az_get_cli(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error);
-int az_get_device_code(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error);
-int az_get_browser(struct az_credential *credential, const char *resource, struct az_grant *grant, struct error *error);
+int az_get_service_principal(struct az_credential *credential, const char *resource,
+                             struct az_grant *grant, struct error *error);
+int az_get_workload(struct az_credential *credential, const char *resource, struct az_grant *grant,
+                    struct error *error);
+int az_get_managed_identity(struct az_credential *credential, const char *resource,
+                            struct az_grant *grant, struct error *error);
+int az_get_cli(struct az_credential *credential, const char *resource, struct az_grant *grant,
+               struct error *error);
+int az_get_device_code(struct az_credential *credential, const char *resource,
+                       struct az_grant *grant, struct error *error);
+int az_get_browser(struct az_credential *credential, const char *resource, struct az_grant *grant,
+                   struct error *error);
 
 #endif

@@ -11,8 +11,10 @@ int registry_describe_model(const char *path, json_t **tags, struct error *error
 {
     static const struct {
         const char *format, *framework;
-    } frameworks[] = {{"pth", "pytorch"}, {"h5", "tensorflow"}, {"onnx", "onnx"}, {"safetensors", "native"}};
-    static const char *const kept[] = {"engine", "dataset", "epochs", "accuracy", "val_accuracy", "run", "batch_size", "lr", "seed"};
+    } frameworks[] = {
+        {"pth", "pytorch"}, {"h5", "tensorflow"}, {"onnx", "onnx"}, {"safetensors", "native"}};
+    static const char *const kept[] = {"engine", "dataset",    "epochs", "accuracy", "val_accuracy",
+                                       "run",    "batch_size", "lr",     "seed"};
     struct model *model;
     char sha256[HASH_HEX_SIZE];
     if (modelfile_read(path, NULL, &model, error)) return -1;
@@ -20,14 +22,19 @@ int registry_describe_model(const char *path, json_t **tags, struct error *error
     if (!status) {
         const char *framework = model->format;
         for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
-            if (strcmp(model->format, frameworks[i].format) == 0) framework = frameworks[i].framework;
-        *tags = json_pack("{s:s, s:s, s:o, s:s}", "framework", framework, "format", model->format, "parameters",
-                          json_sprintf("%zu", network_parameter_count(&model->network)), "sha256", sha256);
+            if (strcmp(model->format, frameworks[i].format) == 0)
+                framework = frameworks[i].framework;
+        *tags = json_pack(
+            "{s:s, s:s, s:o, s:s}", "framework", framework, "format", model->format, "parameters",
+            json_sprintf("%zu", network_parameter_count(&model->network)), "sha256", sha256);
         for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
             const json_t *value = json_object_get(model->metadata, kept[i]);
             if (!json_is_string(value)) continue;
             bool figure = strstr(kept[i], "accuracy") != NULL; /* for people: not all its digits */
-            json_object_set_new(*tags, kept[i], figure ? json_sprintf("%.4f", strtod(json_string_value(value), NULL)) : json_incref((json_t *)value));
+            json_object_set_new(*tags, kept[i],
+                                figure
+                                    ? json_sprintf("%.4f", strtod(json_string_value(value), NULL))
+                                    : json_incref((json_t *)value));
         }
     }
     model_destroy(model);

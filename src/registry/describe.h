@@ -6,7 +6,8 @@
 
 #include "base/error.h"
 
-/* *tags (a new reference, string → string): framework, format, parameters, sha256, and what the studio wrote into the file
+/* *tags (a new reference, string → string): framework, format, parameters, sha256, and what the
+ * studio wrote into the file
  * when it was trained: dataset, epochs, accuracy, run. */
 int registry_describe_model(const char *path, json_t **tags, struct error *error);
 

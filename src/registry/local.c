@@ -1,4 +1,5 @@
-/* The target "local": numbered folders in the home, HOME/registry/NAME/VERSION, each with the file and model.json.
+/* The target "local": numbered folders in the home, HOME/registry/NAME/VERSION, each with the file
+ * and model.json.
  * A version appears whole (one rename of its folder) and is never changed. */
 #include <ctype.h>
 #include <dirent.h>
@@ -20,20 +21,27 @@
 #define MAX_VERSION 1000000
 
 enum { STEP_READ, STEP_COPY, STEP_READ_BACK };
-static const char *const step_titles[] = {"Read the file", "Copy it", "Read back what is there", NULL};
+static const char *const step_titles[] = {"Read the file", "Copy it", "Read back what is there",
+                                          NULL};
 
-static int check(const struct registry_options *options, const struct registry_request *request, struct error *error)
+static int check(const struct registry_options *options, const struct registry_request *request,
+                 struct error *error)
 {
     char fallback[128];
     registry_default_name(request, fallback);
-    if (!options->home || !*options->home) return error_set(error, ERROR_USAGE, "no home folder is known: give --home DIR");
+    if (!options->home || !*options->home)
+        return error_set(error, ERROR_USAGE, "no home folder is known: give --home DIR");
     const char *name = request->name && *request->name ? request->name : fallback;
     if (!path_is_plain_name(name))
-        return error_set(error, ERROR_USAGE, "\"%.60s\" is no name for a model: use letters, digits, - _ and .", name);
+        return error_set(error, ERROR_USAGE,
+                         "\"%.60s\" is no name for a model: use letters, digits, - _ and .", name);
     if (request->version && *request->version)
-        return error_set(error, ERROR_USAGE, "local versions are numbered by the studio: leave --version out");
+        return error_set(error, ERROR_USAGE,
+                         "local versions are numbered by the studio: leave --version out");
     if (!path_is_plain_name(path_base(request->model_path)))
-        return error_set(error, ERROR_USAGE, "the file name \"%.80s\" is not usable: use letters, digits, - _ and .", path_base(request->model_path));
+        return error_set(error, ERROR_USAGE,
+                         "the file name \"%.80s\" is not usable: use letters, digits, - _ and .",
+                         path_base(request->model_path));
     return 0;
 }
 
@@ -59,9 +67,11 @@ static unsigned highest_version(const char *folder)
     return most;
 }
 
-static int model_folder(const struct registry_options *options, const char *name, char out[4096], struct error *error)
+static int model_folder(const struct registry_options *options, const char *name, char out[4096],
+                        struct error *error)
 {
-    if (!path_is_plain_name(name)) return error_set(error, ERROR_USAGE, "\"%.60s\" is no name of a model", name);
+    if (!path_is_plain_name(name))
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is no name of a model", name);
     if ((size_t)snprintf(out, 4096, "%s/registry/%s", options->home, name) >= 4096)
         return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
     return 0;
@@ -72,28 +82,37 @@ static int read_version(const char *folder, const char *version, json_t **out, s
     char path[4200];
     snprintf(path, sizeof path, "%s/%s/model.json", folder, version);
     if (!version_number(version) || !file_exists(path))
-        return error_set(error, ERROR_NOT_FOUND, "there is no version %.40s in %s: see `nnstudio registry list`", version, folder);
+        return error_set(error, ERROR_NOT_FOUND,
+                         "there is no version %.40s in %s: see `nnstudio registry list`", version,
+                         folder);
     return js_read_object(path, 1 << 20, out, error);
 }
 
 /* The path of a version's file, checked against its hash. */
-static int checked_file(const char *folder, const char *version, const json_t *model, char out[4400], struct error *error)
+static int checked_file(const char *folder, const char *version, const json_t *model,
+                        char out[4400], struct error *error)
 {
     char hex[HASH_HEX_SIZE];
-    const char *file = json_string_value(json_object_get(model, "file")), *wanted = json_string_value(json_object_get(model, "sha256"));
-    if (!file || !wanted || !path_is_plain_name(file)) return error_set(error, ERROR_INPUT, "%s/%s/model.json is damaged", folder, version);
+    const char *file = json_string_value(json_object_get(model, "file")),
+               *wanted = json_string_value(json_object_get(model, "sha256"));
+    if (!file || !wanted || !path_is_plain_name(file))
+        return error_set(error, ERROR_INPUT, "%s/%s/model.json is damaged", folder, version);
     snprintf(out, 4400, "%s/%s/%s", folder, version, file);
     if (hash_file(out, hex, NULL, error)) return -1;
     if (strcmp(hex, wanted) == 0) return 0;
-    return error_set(error, ERROR_INPUT, "%s was changed after it was registered: its SHA-256 is %s, not %s", out, hex, wanted);
+    return error_set(error, ERROR_INPUT,
+                     "%s was changed after it was registered: its SHA-256 is %s, not %s", out, hex,
+                     wanted);
 }
 
-/* Waits until this process alone writes into the model's folder, and removes what one that was killed in mid-writing left.
+/* Waits until this process alone writes into the model's folder, and removes what one that was
+ * killed in mid-writing left.
  * Closing *lock lets go, also when the process dies. */
 static int take_folder(const char *folder, int *lock, struct error *error)
 {
     *lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*lock < 0 || flock(*lock, LOCK_EX)) return error_set_errno(error, errno, "cannot open %s", folder);
+    if (*lock < 0 || flock(*lock, LOCK_EX))
+        return error_set_errno(error, errno, "cannot open %s", folder);
     DIR *directory = opendir(folder);
     struct dirent *entry;
     while (directory && (entry = readdir(directory))) {
@@ -107,9 +126,11 @@ static int take_folder(const char *folder, int *lock, struct error *error)
     return 0;
 }
 
-/* Writes the version's folder under a temporary name, then gives it the first number that is free. */
-static int write_version(const char *folder, const struct registry_request *request, const char *name, const char *attempt, const char *data,
-                         size_t size, char version[16], struct error *error)
+/* Writes the version's folder under a temporary name, then gives it the first number that is free.
+ */
+static int write_version(const char *folder, const struct registry_request *request,
+                         const char *name, const char *attempt, const char *data, size_t size,
+                         char version[16], struct error *error)
 {
     char part[4200], path[4400], id[256], sha256[HASH_HEX_SIZE];
     const char *file = path_base(request->model_path);
@@ -123,13 +144,16 @@ static int write_version(const char *folder, const struct registry_request *requ
         char final[4200];
         snprintf(version, 16, "%u", number);
         snprintf(id, sizeof id, "%s:%u", name, number);
-        json_t *model = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s?, s:O?}", "target", "local", "name", name, "version", version,
-                                  "id", id, "file", file, "sha256", sha256, "attempt", attempt, "bytes", (json_int_t)size, "created_at",
-                                  (json_int_t)clock_wall_ms(), "description", request->description, "tags", request->tags);
+        json_t *model = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s?, s:O?}",
+                                  "target", "local", "name", name, "version", version, "id", id,
+                                  "file", file, "sha256", sha256, "attempt", attempt, "bytes",
+                                  (json_int_t)size, "created_at", (json_int_t)clock_wall_ms(),
+                                  "description", request->description, "tags", request->tags);
         char *text = model ? json_dumps(model, JSON_INDENT(2)) : NULL;
         json_decref(model);
         snprintf(path, sizeof path, "%s/model.json", part);
-        int written = text ? file_write(path, text, strlen(text), error) : error_set_memory(error, "model.json");
+        int written = text ? file_write(path, text, strlen(text), error)
+                           : error_set_memory(error, "model.json");
         free(text);
         if (written) goto out;
         snprintf(final, sizeof final, "%s/%u", folder, number);
@@ -175,10 +199,11 @@ static void add_place(json_t *model, const char *folder, const char *file)
     json_object_set_new(model, "link", json_null());
 }
 
-static int publish(const struct registry_options *options, const struct registry_request *request, const struct registry_watch *watch,
-                   json_t **out, struct error *error)
+static int publish(const struct registry_options *options, const struct registry_request *request,
+                   const struct registry_watch *watch, json_t **out, struct error *error)
 {
-    char folder[4096], fallback[128], key[512], sha256[HASH_HEX_SIZE], version[16] = "", file[4400], attempt[64];
+    char folder[4096], fallback[128], key[512], sha256[HASH_HEX_SIZE], version[16] = "", file[4400],
+                                                                       attempt[64];
     struct progress progress = {0};
     char *data = NULL;
     size_t size;
@@ -186,7 +211,9 @@ static int publish(const struct registry_options *options, const struct registry
     if (check(options, request, error)) return -1;
     registry_default_name(request, fallback);
     const char *name = request->name && *request->name ? request->name : fallback;
-    if (model_folder(options, name, folder, error) || file_read(request->model_path, MODEL_LIMIT, &data, &size, error)) goto out;
+    if (model_folder(options, name, folder, error) ||
+        file_read(request->model_path, MODEL_LIMIT, &data, &size, error))
+        goto out;
     hash_bytes(data, size, sha256);
     snprintf(key, sizeof key, "local %s %s", name, sha256);
     if (progress_begin(&progress, watch, step_titles, request->journal, key, error)) goto out;
@@ -195,7 +222,8 @@ static int publish(const struct registry_options *options, const struct registry
     if (progress_attempt(&progress, attempt, error)) goto out;
     if (file_make_directories(folder, error) || take_folder(folder, &lock, error)) goto out;
     find_attempt(folder, attempt, version);
-    if (!version[0] && write_version(folder, request, name, attempt, data, size, version, error)) goto out;
+    if (!version[0] && write_version(folder, request, name, attempt, data, size, version, error))
+        goto out;
     progress_step(&progress, STEP_READ_BACK);
     if (read_version(folder, version, out, error)) goto out;
     status = checked_file(folder, version, *out, file, error);
@@ -214,12 +242,14 @@ out:
 
 static json_t *describe(const struct registry_options *options)
 {
-    return json_pack("{s:b, s:o, s:[], s:n}", "ready", 1, "place", json_sprintf("%s/registry", options->home ? options->home : ""), "sign_in",
+    return json_pack("{s:b, s:o, s:[], s:n}", "ready", 1, "place",
+                     json_sprintf("%s/registry", options->home ? options->home : ""), "sign_in",
                      "problem");
 }
 
 /* Appends a model's versions, newest first, at most `most`. */
-static int list_versions(const struct registry_options *options, const char *name, unsigned most, json_t *rows, struct error *error)
+static int list_versions(const struct registry_options *options, const char *name, unsigned most,
+                         json_t *rows, struct error *error)
 {
     char folder[4096], version[16];
     if (model_folder(options, name, folder, error)) return -1;
@@ -240,7 +270,8 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
+static int list(const struct registry_options *options, const char *name, json_t **out,
+                struct error *error)
 {
     char registry[4096];
     struct dirent **entries = NULL;
@@ -249,7 +280,8 @@ static int list(const struct registry_options *options, const char *name, json_t
     snprintf(registry, sizeof registry, "%s/registry", options->home);
     int count = name ? 0 : scandir(registry, &entries, NULL, compare_names);
     for (int i = 0; i < count; i++) {
-        if (path_is_plain_name(entries[i]->d_name) && !status) status = list_versions(options, entries[i]->d_name, 1, rows, error);
+        if (path_is_plain_name(entries[i]->d_name) && !status)
+            status = list_versions(options, entries[i]->d_name, 1, rows, error);
         free(entries[i]);
     }
     free(entries);
@@ -262,12 +294,14 @@ static int list(const struct registry_options *options, const char *name, json_t
 }
 
 /* The version asked for, or the highest. */
-static int find(const struct registry_options *options, const char *name, const char *version, char folder[4096], char chosen[16],
-                struct error *error)
+static int find(const struct registry_options *options, const char *name, const char *version,
+                char folder[4096], char chosen[16], struct error *error)
 {
     if (model_folder(options, name, folder, error)) return -1;
     unsigned highest = highest_version(folder);
-    if (!highest) return error_set(error, ERROR_NOT_FOUND, "no model %s is registered locally: see `nnstudio registry list`", name);
+    if (!highest)
+        return error_set(error, ERROR_NOT_FOUND,
+                         "no model %s is registered locally: see `nnstudio registry list`", name);
     if (version && *version) {
         snprintf(chosen, 16, "%.15s", version);
     } else {
@@ -276,10 +310,13 @@ static int find(const struct registry_options *options, const char *name, const 
     return 0;
 }
 
-static int show(const struct registry_options *options, const char *name, const char *version, json_t **out, struct error *error)
+static int show(const struct registry_options *options, const char *name, const char *version,
+                json_t **out, struct error *error)
 {
     char folder[4096], chosen[16], file[4400];
-    if (find(options, name, version, folder, chosen, error) || read_version(folder, chosen, out, error)) return -1;
+    if (find(options, name, version, folder, chosen, error) ||
+        read_version(folder, chosen, out, error))
+        return -1;
     if (checked_file(folder, chosen, *out, file, error)) {
         json_decref(*out);
         *out = NULL; /* the caller may let go of it, too */
@@ -289,17 +326,21 @@ static int show(const struct registry_options *options, const char *name, const 
     return 0;
 }
 
-static int pull(const struct registry_options *options, const char *name, const char *version, const char *directory, char **path,
-                struct error *error)
+static int pull(const struct registry_options *options, const char *name, const char *version,
+                const char *directory, char **path, struct error *error)
 {
     char folder[4096], chosen[16], file[4400];
     json_t *model;
     char *data = NULL;
     size_t size;
-    if (find(options, name, version, folder, chosen, error) || read_version(folder, chosen, &model, error)) return -1;
+    if (find(options, name, version, folder, chosen, error) ||
+        read_version(folder, chosen, &model, error))
+        return -1;
     int status = checked_file(folder, chosen, model, file, error);
     json_decref(model);
-    if (status || file_read(file, MODEL_LIMIT, &data, &size, error) || file_make_directories(directory, error)) return -1;
+    if (status || file_read(file, MODEL_LIMIT, &data, &size, error) ||
+        file_make_directories(directory, error))
+        return -1;
     *path = path_join(directory, path_base(file));
     status = *path ? file_write(*path, data, size, error) : error_set_memory(error, "a path");
     free(data);

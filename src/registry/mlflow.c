@@ -1,4 +1,5 @@
-/* The target "mlflow": a tracking server. A run with parameters and metric history, the model's folder as its artifact,
+/* The target "mlflow": a tracking server. A run with parameters and metric history, the model's
+ * folder as its artifact,
  * and a version of a registered model that points at it (MLflow REST API 2.0). */
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,28 @@
 #include "registry/mlflow_server.h"
 #include "registry/targets.h"
 
-#define MODEL_LIMIT ((size_t)2 << 30)
+#define MODEL_LIMIT    ((size_t)2 << 30)
 #define METRICS_A_CALL 1000
-#define EXPERIMENT "nnstudio"
+#define EXPERIMENT     "nnstudio"
 
-enum { STEP_EXPERIMENT, STEP_RUN, STEP_LOG, STEP_UPLOAD, STEP_FINISH, STEP_MODEL, STEP_VERSION, STEP_READ_BACK };
-static const char *const step_titles[] = {"Find the experiment", "Start a run",        "Log settings and metrics", "Upload the model's folder",
-                                          "Finish the run",      "Register the model", "Register the version",     "Read back what is there",
+enum {
+    STEP_EXPERIMENT,
+    STEP_RUN,
+    STEP_LOG,
+    STEP_UPLOAD,
+    STEP_FINISH,
+    STEP_MODEL,
+    STEP_VERSION,
+    STEP_READ_BACK
+};
+static const char *const step_titles[] = {"Find the experiment",
+                                          "Start a run",
+                                          "Log settings and metrics",
+                                          "Upload the model's folder",
+                                          "Finish the run",
+                                          "Register the model",
+                                          "Register the version",
+                                          "Read back what is there",
                                           NULL};
 
 static const char *text_at(const json_t *object, const char *outer, const char *inner)
@@ -27,23 +43,30 @@ static const char *text_at(const json_t *object, const char *outer, const char *
     return text ? text : "";
 }
 
-static int find_experiment(struct mlflow_server *server, const char *name, char id[64], struct error *error)
+static int find_experiment(struct mlflow_server *server, const char *name, char id[64],
+                           struct error *error)
 {
     struct buffer path;
     json_t *answer = NULL;
     buffer_init(&path, 1024);
     buffer_append_text(&path, "experiments/get-by-name?experiment_name=");
     web_escape(&path, name, "");
-    int status = mlflow_call(server, "GET", path.data, NULL, "RESOURCE_DOES_NOT_EXIST", "asking for the experiment", &answer, error);
+    int status = mlflow_call(server, "GET", path.data, NULL, "RESOURCE_DOES_NOT_EXIST",
+                             "asking for the experiment", &answer, error);
     if (!status && !answer) {
-        status = mlflow_call(server, "POST", "experiments/create", json_pack("{s:s}", "name", name), "RESOURCE_ALREADY_EXISTS",
-                      "making the experiment", &answer, error);
-        if (!status && !answer) status = mlflow_call(server, "GET", path.data, NULL, NULL, "asking for the experiment", &answer, error);
+        status = mlflow_call(server, "POST", "experiments/create", json_pack("{s:s}", "name", name),
+                             "RESOURCE_ALREADY_EXISTS", "making the experiment", &answer, error);
+        if (!status && !answer)
+            status = mlflow_call(server, "GET", path.data, NULL, NULL, "asking for the experiment",
+                                 &answer, error);
     }
     if (!status) {
         const char *own = json_string_value(json_object_get(answer, "experiment_id"));
         snprintf(id, 64, "%s", own ? own : text_at(answer, "experiment", "experiment_id"));
-        if (!*id) status = error_set(error, ERROR_UNAVAILABLE, "the server did not say the experiment's id: is this an MLflow server?");
+        if (!*id)
+            status = error_set(
+                error, ERROR_UNAVAILABLE,
+                "the server did not say the experiment's id: is this an MLflow server?");
     }
     json_decref(answer);
     buffer_free(&path);
@@ -68,10 +91,10 @@ static json_t *tag_list(const struct publication *own)
     json_t *list = json_array();
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)own->request->tags, key, value)
-    {
+    json_object_foreach((json_t *)own->request->tags, key, value) {
         bool own_hash = strcmp(key, "sha256") == 0; /* once only: the server wants keys unique */
-        if (json_is_string(value) && !own_hash) json_array_append_new(list, json_pack("{s:s, s:O}", "key", key, "value", value));
+        if (json_is_string(value) && !own_hash)
+            json_array_append_new(list, json_pack("{s:s, s:O}", "key", key, "value", value));
     }
     json_array_append_new(list, json_pack("{s:s, s:s}", "key", "sha256", "value", own->sha256));
     return list;
@@ -80,11 +103,13 @@ static json_t *tag_list(const struct publication *own)
 static int take_run(struct publication *own, const json_t *run, struct error *error)
 {
     const json_t *info = json_object_get(run, "info");
-    const char *id = json_string_value(json_object_get(info, "run_id")), *artifacts = json_string_value(json_object_get(info, "artifact_uri"));
+    const char *id = json_string_value(json_object_get(info, "run_id")),
+               *artifacts = json_string_value(json_object_get(info, "artifact_uri"));
     snprintf(own->run_id, sizeof own->run_id, "%s", id ? id : "");
     snprintf(own->artifact_uri, sizeof own->artifact_uri, "%s", artifacts ? artifacts : "");
     if (path_is_plain_name(own->run_id)) return 0;
-    return error_set(error, ERROR_INPUT, "the server did not say the run's id: is this an MLflow server?");
+    return error_set(error, ERROR_INPUT,
+                     "the server did not say the run's id: is this an MLflow server?");
 }
 
 /* The run that a cut try of this registration made. */
@@ -92,8 +117,11 @@ static int find_run(struct publication *own, bool *found, struct error *error)
 {
     json_t *answer = NULL;
     json_t *body = json_pack("{s:[s], s:o, s:i}", "experiment_ids", own->experiment, "filter",
-                             json_sprintf("tags.`nnstudio.attempt` = '%s'", own->attempt), "max_results", 1);
-    if (mlflow_call(&own->server, "POST", "runs/search", body, NULL, "looking for the run", &answer, error)) return -1;
+                             json_sprintf("tags.`nnstudio.attempt` = '%s'", own->attempt),
+                             "max_results", 1);
+    if (mlflow_call(&own->server, "POST", "runs/search", body, NULL, "looking for the run", &answer,
+                    error))
+        return -1;
     const json_t *run = json_array_get(json_object_get(answer, "runs"), 0);
     *found = run != NULL;
     int status = run ? take_run(own, run, error) : 0;
@@ -104,18 +132,24 @@ static int find_run(struct publication *own, bool *found, struct error *error)
 static int create_run(struct publication *own, struct error *error)
 {
     json_t *answer = NULL, *tags = tag_list(own);
-    json_array_append_new(tags, json_pack("{s:s, s:s}", "key", "nnstudio.attempt", "value", own->attempt));
-    json_array_append_new(tags, json_pack("{s:s, s:s}", "key", "mlflow.source.name", "value", "nnstudio"));
-    json_t *body = json_pack("{s:s, s:s, s:I, s:o}", "experiment_id", own->experiment, "run_name", own->name, "start_time",
-                             (json_int_t)clock_wall_ms(), "tags", tags);
-    if (mlflow_call(&own->server, "POST", "runs/create", body, NULL, "starting a run", &answer, error)) return -1;
+    json_array_append_new(
+        tags, json_pack("{s:s, s:s}", "key", "nnstudio.attempt", "value", own->attempt));
+    json_array_append_new(
+        tags, json_pack("{s:s, s:s}", "key", "mlflow.source.name", "value", "nnstudio"));
+    json_t *body = json_pack("{s:s, s:s, s:I, s:o}", "experiment_id", own->experiment, "run_name",
+                             own->name, "start_time", (json_int_t)clock_wall_ms(), "tags", tags);
+    if (mlflow_call(&own->server, "POST", "runs/create", body, NULL, "starting a run", &answer,
+                    error))
+        return -1;
     int status = take_run(own, json_object_get(answer, "run"), error);
     json_decref(answer);
     return status;
 }
 
-/* Making something is not asked for twice blindly: an answer that was lost may hide that it was made. */
-static int make_once(struct publication *own, bool look_first, int (*find)(struct publication *, bool *, struct error *),
+/* Making something is not asked for twice blindly: an answer that was lost may hide that it was
+ * made. */
+static int make_once(struct publication *own, bool look_first,
+                     int (*find)(struct publication *, bool *, struct error *),
                      int (*make)(struct publication *, struct error *), struct error *error)
 {
     for (unsigned attempt = 0;; attempt++) {
@@ -140,11 +174,14 @@ static int start_run(struct publication *own, struct error *error)
 
 static int send_batch(struct publication *own, json_t *metrics, json_t *params, struct error *error)
 {
-    return mlflow_call(&own->server, "POST", "runs/log-batch", json_pack("{s:s, s:o, s:o}", "run_id", own->run_id, "metrics", metrics, "params", params),
-                NULL, "logging settings and metrics", NULL, error);
+    return mlflow_call(
+        &own->server, "POST", "runs/log-batch",
+        json_pack("{s:s, s:o, s:o}", "run_id", own->run_id, "metrics", metrics, "params", params),
+        NULL, "logging settings and metrics", NULL, error);
 }
 
-/* A setting as a person would write it: a string as it is, a number in the fewest digits that read back the same. malloc'd. */
+/* A setting as a person would write it: a string as it is, a number in the fewest digits that read
+ * back the same. malloc'd. */
 static char *setting_text(const json_t *value)
 {
     char text[JS_SHORTEST_SIZE];
@@ -161,23 +198,25 @@ static int log_run(struct publication *own, struct error *error)
     json_t *params = json_array(), *metrics = json_array(), *value, *epoch;
     const char *key;
     size_t i;
-    /* When each epoch ended, by the run itself: a second try logs the same points, not new ones beside them. */
+    /* When each epoch ended, by the run itself: a second try logs the same points, not new ones
+     * beside them. */
     double at = (double)json_integer_value(json_object_get(own->request->run, "started_at"));
-    json_object_foreach(json_object_get(own->request->run, "settings"), key, value)
-    {
+    json_object_foreach(json_object_get(own->request->run, "settings"), key, value) {
         char *text = setting_text(value);
-        if (text && *text && json_array_size(params) < 100) json_array_append_new(params, json_pack("{s:s, s:s}", "key", key, "value", text));
+        if (text && *text && json_array_size(params) < 100)
+            json_array_append_new(params, json_pack("{s:s, s:s}", "key", key, "value", text));
         free(text);
     }
     int status = send_batch(own, json_array(), params, error);
-    json_array_foreach(json_object_get(own->request->run, "epochs"), i, epoch)
-    {
+    json_array_foreach(json_object_get(own->request->run, "epochs"), i, epoch) {
         at += 1000 * json_number_value(json_object_get(epoch, "seconds"));
         for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
             const json_t *figure = json_object_get(epoch, figures[f]);
             if (!json_is_number(figure)) continue;
-            json_array_append_new(metrics, json_pack("{s:s, s:f, s:I, s:O}", "key", figures[f], "value", json_number_value(figure), "timestamp",
-                                                     (json_int_t)at, "step", json_object_get(epoch, "epoch")));
+            json_array_append_new(metrics,
+                                  json_pack("{s:s, s:f, s:I, s:O}", "key", figures[f], "value",
+                                            json_number_value(figure), "timestamp", (json_int_t)at,
+                                            "step", json_object_get(epoch, "epoch")));
         }
         if (!status && json_array_size(metrics) + 4 > METRICS_A_CALL) {
             status = send_batch(own, metrics, json_array(), error);
@@ -192,13 +231,17 @@ static int log_run(struct publication *own, struct error *error)
     return status ? -1 : progress_note(&own->progress, "logged", "yes", error);
 }
 
-static int upload_one(struct publication *own, const char *file, const void *data, size_t size, bool tell, struct error *error)
+static int upload_one(struct publication *own, const char *file, const void *data, size_t size,
+                      bool tell, struct error *error)
 {
     static const char proxied[] = "mlflow-artifacts:";
     struct buffer url;
     if (strncmp(own->artifact_uri, proxied, strlen(proxied)) != 0)
-        return error_set(error, ERROR_UNAVAILABLE, "the server keeps artifacts at %.120s and leaves their upload to clients: start it with "
-                         "--artifacts-destination", own->artifact_uri);
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the server keeps artifacts at %.120s and leaves their upload to clients: "
+                         "start it with "
+                         "--artifacts-destination",
+                         own->artifact_uri);
     const char *path = own->artifact_uri + strlen(proxied);
     if (strncmp(path, "//", 2) == 0) path = strchr(path + 2, '/') ? strchr(path + 2, '/') : "";
     buffer_init(&url, 4096);
@@ -206,12 +249,21 @@ static int upload_one(struct publication *own, const char *file, const void *dat
     web_escape(&url, path, "/");
     buffer_append_text(&url, "/model/");
     web_escape(&url, file, "/");
-    struct web_request request = {.method = "PUT", .url = url.data, .what = "uploading the model's folder", .body = data, .body_size = size,
-                                  .prepare = mlflow_file_headers, .context = &own->server, .progress = tell ? progress_bytes : NULL,
+    struct web_request request = {.method = "PUT",
+                                  .url = url.data,
+                                  .what = "uploading the model's folder",
+                                  .body = data,
+                                  .body_size = size,
+                                  .prepare = mlflow_file_headers,
+                                  .context = &own->server,
+                                  .progress = tell ? progress_bytes : NULL,
                                   .progress_context = &own->progress};
     struct web_answer answer = {0};
-    int status = buffer_check(&url, "the artifact's address", error) ? -1 : web_send(own->server.web, &request, &answer, error);
-    if (!status && (answer.status != 200 || web_answer_is_page(&answer))) status = mlflow_refusal(&answer, request.what, error);
+    int status = buffer_check(&url, "the artifact's address", error)
+                     ? -1
+                     : web_send(own->server.web, &request, &answer, error);
+    if (!status && (answer.status != 200 || web_answer_is_page(&answer)))
+        status = mlflow_refusal(&answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;
@@ -229,7 +281,8 @@ static int upload_folder(struct publication *own, struct error *error)
     int status = upload_one(own, file, own->data, own->size, true, error);
     /* MLmodel is what makes it a model: it goes last. */
     for (size_t i = folder.count; i-- > 0 && !status;)
-        status = upload_one(own, folder.files[i].path, folder.files[i].text.data, folder.files[i].text.length, false, error);
+        status = upload_one(own, folder.files[i].path, folder.files[i].text.data,
+                            folder.files[i].text.length, false, error);
     mlflow_folder_clear(&folder);
     return status ? -1 : progress_note(&own->progress, "uploaded", "yes", error);
 }
@@ -237,14 +290,16 @@ static int upload_folder(struct publication *own, struct error *error)
 static int finish_run(struct publication *own, struct error *error)
 {
     return mlflow_call(&own->server, "POST", "runs/update",
-                json_pack("{s:s, s:s, s:I}", "run_id", own->run_id, "status", "FINISHED", "end_time", (json_int_t)clock_wall_ms()), NULL,
-                "finishing the run", NULL, error);
+                       json_pack("{s:s, s:s, s:I}", "run_id", own->run_id, "status", "FINISHED",
+                                 "end_time", (json_int_t)clock_wall_ms()),
+                       NULL, "finishing the run", NULL, error);
 }
 
 static int register_model(struct publication *own, struct error *error)
 {
-    return mlflow_call(&own->server, "POST", "registered-models/create", json_pack("{s:s}", "name", own->name), "RESOURCE_ALREADY_EXISTS",
-                "registering the model", NULL, error);
+    return mlflow_call(&own->server, "POST", "registered-models/create",
+                       json_pack("{s:s}", "name", own->name), "RESOURCE_ALREADY_EXISTS",
+                       "registering the model", NULL, error);
 }
 
 /* A version that an interrupted try made already is found by its run. */
@@ -254,11 +309,14 @@ static int find_version_of_run(struct publication *own, bool *found, struct erro
     json_t *answer = NULL, *entry;
     size_t i;
     snprintf(path, sizeof path, "model-versions/search?filter=run_id%%3D%%27%s%%27", own->run_id);
-    if (mlflow_call(&own->server, "GET", path, NULL, NULL, "looking for the version", &answer, error)) return -1;
-    json_array_foreach(json_object_get(answer, "model_versions"), i, entry)
-    {
-        const char *name = json_string_value(json_object_get(entry, "name")), *version = json_string_value(json_object_get(entry, "version"));
-        if (name && version && strcmp(name, own->name) == 0) snprintf(own->version, sizeof own->version, "%s", version);
+    if (mlflow_call(&own->server, "GET", path, NULL, NULL, "looking for the version", &answer,
+                    error))
+        return -1;
+    json_array_foreach(json_object_get(answer, "model_versions"), i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "name")),
+                   *version = json_string_value(json_object_get(entry, "version"));
+        if (name && version && strcmp(name, own->name) == 0)
+            snprintf(own->version, sizeof own->version, "%s", version);
     }
     json_decref(answer);
     *found = own->version[0] != '\0';
@@ -270,9 +328,13 @@ static int create_version(struct publication *own, struct error *error)
     char source[640];
     json_t *answer = NULL;
     snprintf(source, sizeof source, "%s/model", own->artifact_uri);
-    json_t *body = json_pack("{s:s, s:s, s:s, s:o}", "name", own->name, "source", source, "run_id", own->run_id, "tags", tag_list(own));
-    if (own->request->description) json_object_set_new(body, "description", json_string(own->request->description));
-    if (mlflow_call(&own->server, "POST", "model-versions/create", body, NULL, "registering the version", &answer, error)) return -1;
+    json_t *body = json_pack("{s:s, s:s, s:s, s:o}", "name", own->name, "source", source, "run_id",
+                             own->run_id, "tags", tag_list(own));
+    if (own->request->description)
+        json_object_set_new(body, "description", json_string(own->request->description));
+    if (mlflow_call(&own->server, "POST", "model-versions/create", body, NULL,
+                    "registering the version", &answer, error))
+        return -1;
     snprintf(own->version, sizeof own->version, "%s", text_at(answer, "model_version", "version"));
     json_decref(answer);
     return 0;
@@ -282,7 +344,8 @@ static int register_version(struct publication *own, struct error *error)
 {
     if (make_once(own, true, find_version_of_run, create_version, error)) return -1;
     if (path_is_plain_name(own->version)) return 0;
-    return error_set(error, ERROR_UNAVAILABLE, "the server did not say the version: is this an MLflow server?");
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "the server did not say the version: is this an MLflow server?");
 }
 
 /* A model version as the studio tells it. */
@@ -290,33 +353,39 @@ static json_t *version_to_json(const struct mlflow_server *server, const json_t 
 {
     json_t *tags = json_object(), *tag;
     size_t i;
-    json_array_foreach(json_object_get(version, "tags"), i, tag)
-    {
+    json_array_foreach(json_object_get(version, "tags"), i, tag) {
         const char *key = json_string_value(json_object_get(tag, "key"));
         if (key) json_object_set(tags, key, json_object_get(tag, "value"));
     }
-    const char *name = json_string_value(json_object_get(version, "name")), *number = json_string_value(json_object_get(version, "version"));
+    const char *name = json_string_value(json_object_get(version, "name")),
+               *number = json_string_value(json_object_get(version, "version"));
     const json_t *created = json_object_get(version, "creation_timestamp");
     if (!name) name = "";
     if (!number) number = "";
-    return json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s?, s:I, s:s, s:o, s:O, s:s?, s:o}", "target", "mlflow", "name", name, "version", number, "id",
-                     json_sprintf("models:/%s/%s", name, number), "uri", json_string_value(json_object_get(version, "source")), "sha256",
-                     json_string_value(json_object_get(tags, "sha256")), "created_at",
-                     json_is_string(created) ? (json_int_t)strtoll(json_string_value(created), NULL, 10) : json_integer_value(created), "place",
-                     server->uri, "link", json_sprintf("%s/#/models/%s/versions/%s", server->uri, name, number), "run_id",
-                     json_object_get(version, "run_id") ? json_object_get(version, "run_id") : json_null(), "status",
-                     json_string_value(json_object_get(version, "status")), "tags", tags);
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:s?, s:s?, s:I, s:s, s:o, s:O, s:s?, s:o}", "target", "mlflow",
+        "name", name, "version", number, "id", json_sprintf("models:/%s/%s", name, number), "uri",
+        json_string_value(json_object_get(version, "source")), "sha256",
+        json_string_value(json_object_get(tags, "sha256")), "created_at",
+        json_is_string(created) ? (json_int_t)strtoll(json_string_value(created), NULL, 10)
+                                : json_integer_value(created),
+        "place", server->uri, "link",
+        json_sprintf("%s/#/models/%s/versions/%s", server->uri, name, number), "run_id",
+        json_object_get(version, "run_id") ? json_object_get(version, "run_id") : json_null(),
+        "status", json_string_value(json_object_get(version, "status")), "tags", tags);
 }
 
 /* A search for a model's versions, the newest first. */
 static void append_filter(struct buffer *path, const char *name)
 {
-    buffer_append_text(path, "model-versions/search?order_by=version_number%20DESC&filter=name%3D%27");
+    buffer_append_text(path,
+                       "model-versions/search?order_by=version_number%20DESC&filter=name%3D%27");
     web_escape(path, name, "");
     buffer_append_text(path, "%27");
 }
 
-static int get_version(struct mlflow_server *server, const char *name, const char *version, json_t **out, struct error *error)
+static int get_version(struct mlflow_server *server, const char *name, const char *version,
+                       json_t **out, struct error *error)
 {
     struct buffer path;
     json_t *answer = NULL;
@@ -330,7 +399,11 @@ static int get_version(struct mlflow_server *server, const char *name, const cha
         append_filter(&path, name);
         buffer_append_text(&path, "&max_results=1");
     }
-    int status = buffer_check(&path, "the address", error) || mlflow_call(server, "GET", path.data, NULL, NULL, "reading back the version", &answer, error) ? -1 : 0;
+    int status = buffer_check(&path, "the address", error) ||
+                         mlflow_call(server, "GET", path.data, NULL, NULL,
+                                     "reading back the version", &answer, error)
+                     ? -1
+                     : 0;
     buffer_free(&path);
     if (status) return -1;
     const json_t *found = json_object_get(answer, "model_version");
@@ -338,27 +411,30 @@ static int get_version(struct mlflow_server *server, const char *name, const cha
     if (found) {
         *out = version_to_json(server, found);
     } else {
-        status = error_set(error, ERROR_NOT_FOUND, "no model %s is registered at %s", name, server->uri);
+        status = error_set(error, ERROR_NOT_FOUND, "no model %s is registered at %s", name,
+                           server->uri);
     }
     json_decref(answer);
     return status;
 }
 
 /* The size of the model's file as the server has it; *size is -1 when it is not listed. */
-static int stored_size(struct mlflow_server *server, const char *run_id, const char *file, int64_t *size, struct error *error)
+static int stored_size(struct mlflow_server *server, const char *run_id, const char *file,
+                       int64_t *size, struct error *error)
 {
     char path[512];
     json_t *answer = NULL, *entry;
     size_t i;
     *size = -1;
     snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
-    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, error)) return -1;
-    json_array_foreach(json_object_get(answer, "files"), i, entry)
-    {
+    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, error))
+        return -1;
+    json_array_foreach(json_object_get(answer, "files"), i, entry) {
         const char *own = json_string_value(json_object_get(entry, "path"));
         const json_t *bytes = json_object_get(entry, "file_size");
         if (own && strcmp(path_base(own), file) == 0)
-            *size = json_is_string(bytes) ? strtoll(json_string_value(bytes), NULL, 10) : json_integer_value(bytes);
+            *size = json_is_string(bytes) ? strtoll(json_string_value(bytes), NULL, 10)
+                                          : json_integer_value(bytes);
     }
     json_decref(answer);
     return 0;
@@ -368,9 +444,14 @@ static int read_back(struct publication *own, json_t **out, struct error *error)
 {
     int64_t size;
     if (get_version(&own->server, own->name, own->version, out, error)) return -1;
-    int status = stored_size(&own->server, own->run_id, path_base(own->request->model_path), &size, error);
-    if (!status && size != (int64_t)own->size && !progress_note(&own->progress, "uploaded", "no", error)) /* the next try sends it anew */
-        status = error_set(error, ERROR_FAILED, "reading back the file: the server holds %lld bytes, not the %zu that were sent: register it again",
+    int status = stored_size(&own->server, own->run_id, path_base(own->request->model_path), &size,
+                             error);
+    /* the next try sends it anew */
+    if (!status && size != (int64_t)own->size &&
+        !progress_note(&own->progress, "uploaded", "no", error))
+        status = error_set(error, ERROR_FAILED,
+                           "reading back the file: the server holds %lld bytes, not the %zu that "
+                           "were sent: register it again",
                            (long long)size, own->size);
     if (status) {
         json_decref(*out);
@@ -385,21 +466,28 @@ static int read_back(struct publication *own, json_t **out, struct error *error)
 static int check_name(const char *name, struct error *error)
 {
     if (!strpbrk(name, "/:'") && strlen(name) < sizeof(((struct publication *)0)->name)) return 0;
-    return error_set(error, ERROR_USAGE, "MLflow takes no model named \"%.60s\": leave out / : and ', and be short", name);
+    return error_set(error, ERROR_USAGE,
+                     "MLflow takes no model named \"%.60s\": leave out / : and ', and be short",
+                     name);
 }
 
-static int check(const struct registry_options *options, const struct registry_request *request, struct error *error)
+static int check(const struct registry_options *options, const struct registry_request *request,
+                 struct error *error)
 {
     char uri[512];
     if (request->name && check_name(request->name, error)) return -1;
-    if (request->version && *request->version) return error_set(error, ERROR_USAGE, "MLflow numbers versions itself: leave --version out");
+    if (request->version && *request->version)
+        return error_set(error, ERROR_USAGE, "MLflow numbers versions itself: leave --version out");
     return mlflow_tracking_uri(options, uri, error);
 }
 
 static int run_steps(struct publication *own, json_t **out, struct error *error)
 {
-    static int (*const steps[])(struct publication *, struct error *) = {start_run, log_run, upload_folder, finish_run, register_model, register_version};
-    const char *experiment = own->options->experiment && *own->options->experiment ? own->options->experiment : EXPERIMENT;
+    static int (*const steps[])(struct publication *, struct error *) = {
+        start_run, log_run, upload_folder, finish_run, register_model, register_version};
+    const char *experiment = own->options->experiment && *own->options->experiment
+                                 ? own->options->experiment
+                                 : EXPERIMENT;
     progress_step(&own->progress, STEP_EXPERIMENT);
     if (find_experiment(&own->server, experiment, own->experiment, error)) return -1;
     for (unsigned i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -410,23 +498,26 @@ static int run_steps(struct publication *own, json_t **out, struct error *error)
     return read_back(own, out, error);
 }
 
-static int publish(const struct registry_options *options, const struct registry_request *request, const struct registry_watch *watch,
-                   json_t **out, struct error *error)
+static int publish(const struct registry_options *options, const struct registry_request *request,
+                   const struct registry_watch *watch, json_t **out, struct error *error)
 {
     struct publication own = {.request = request, .options = options};
     char key[1024], fallback[128];
     int status = -1;
     if (check(options, request, error)) return -1;
     registry_default_name(request, fallback);
-    snprintf(own.name, sizeof own.name, "%s", request->name && *request->name ? request->name : fallback);
-    if (modelfile_read(request->model_path, NULL, &own.model, error) || file_read(request->model_path, MODEL_LIMIT, &own.data, &own.size, error) ||
+    snprintf(own.name, sizeof own.name, "%s",
+             request->name && *request->name ? request->name : fallback);
+    if (modelfile_read(request->model_path, NULL, &own.model, error) ||
+        file_read(request->model_path, MODEL_LIMIT, &own.data, &own.size, error) ||
         mlflow_open(options, &own.server, error))
         goto out;
     hash_bytes(own.data, own.size, own.sha256);
     snprintf(key, sizeof key, "mlflow %s %s %s", own.server.uri, own.name, own.sha256);
     if (progress_begin(&own.progress, watch, step_titles, request->journal, key, error)) goto out;
     status = run_steps(&own, out, error);
-    if (status && error->code != ERROR_INTERRUPTED) error_prefix(error, "step %u of %u", own.progress.step + 1, own.progress.steps);
+    if (status && error->code != ERROR_INTERRUPTED)
+        error_prefix(error, "step %u of %u", own.progress.step + 1, own.progress.steps);
 out:
     progress_end(&own.progress);
     mlflow_close(&own.server);
@@ -442,7 +533,8 @@ static json_t *describe(const struct registry_options *options)
     const char *set = getenv("MLFLOW_TRACKING_URI");
     bool ready = mlflow_tracking_uri(options, uri, &error) == 0;
     bool wrong = !ready && ((options->tracking_uri && *options->tracking_uri) || (set && *set));
-    return json_pack("{s:b, s:s?, s:[], s:s?}", "ready", (int)ready, "place", ready ? uri : NULL, "sign_in", "problem", wrong ? error.message : NULL);
+    return json_pack("{s:b, s:s?, s:[], s:s?}", "ready", (int)ready, "place", ready ? uri : NULL,
+                     "sign_in", "problem", wrong ? error.message : NULL);
 }
 
 /* The newest of a model's versions: the answer has one for each stage. */
@@ -451,8 +543,7 @@ static const json_t *newest_version(const json_t *model)
     const json_t *entry, *newest = NULL;
     long long most = -1;
     size_t i;
-    json_array_foreach(json_object_get(model, "latest_versions"), i, entry)
-    {
+    json_array_foreach(json_object_get(model, "latest_versions"), i, entry) {
         const char *text = json_string_value(json_object_get(entry, "version"));
         long long number = text ? strtoll(text, NULL, 10) : 0;
         if (number <= most) continue;
@@ -462,7 +553,8 @@ static const json_t *newest_version(const json_t *model)
     return newest;
 }
 
-static int list(const struct registry_options *options, const char *name, json_t **out, struct error *error)
+static int list(const struct registry_options *options, const char *name, json_t **out,
+                struct error *error)
 {
     struct mlflow_server server;
     struct buffer path;
@@ -477,12 +569,13 @@ static int list(const struct registry_options *options, const char *name, json_t
         buffer_append_text(&path, "registered-models/search?max_results=1000");
     }
     int status = buffer_check(&path, "the address", error) ||
-                         mlflow_call(&server, "GET", path.data, NULL, NULL, "asking for what is registered", &answer, error)
+                         mlflow_call(&server, "GET", path.data, NULL, NULL,
+                                     "asking for what is registered", &answer, error)
                      ? -1
                      : 0;
     if (!status) *out = json_array();
-    json_array_foreach(json_object_get(answer, name ? "model_versions" : "registered_models"), i, entry)
-    {
+    json_array_foreach(json_object_get(answer, name ? "model_versions" : "registered_models"), i,
+                       entry) {
         const json_t *version = name ? entry : newest_version(entry);
         if (!status && version) json_array_append_new(*out, version_to_json(&server, version));
     }
@@ -492,7 +585,8 @@ static int list(const struct registry_options *options, const char *name, json_t
     return status;
 }
 
-static int show(const struct registry_options *options, const char *name, const char *version, json_t **out, struct error *error)
+static int show(const struct registry_options *options, const char *name, const char *version,
+                json_t **out, struct error *error)
 {
     struct mlflow_server server;
     if (check_name(name, error) || mlflow_open(options, &server, error)) return -1;
@@ -502,46 +596,62 @@ static int show(const struct registry_options *options, const char *name, const 
 }
 
 /* The one model file below the version's data folder, as the server's list has it. */
-static int find_file(struct mlflow_server *server, const char *run_id, char out[160], struct error *error)
+static int find_file(struct mlflow_server *server, const char *run_id, char out[160],
+                     struct error *error)
 {
     char path[512];
     json_t *answer = NULL, *entry;
     size_t i;
     *out = '\0';
     snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
-    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, error)) return -1;
-    json_array_foreach(json_object_get(answer, "files"), i, entry)
-    {
+    if (mlflow_call(server, "GET", path, NULL, NULL, "listing the files", &answer, error))
+        return -1;
+    json_array_foreach(json_object_get(answer, "files"), i, entry) {
         const char *own = json_string_value(json_object_get(entry, "path"));
-        if (own && path_is_plain_name(path_base(own)) && modelfile_format_find(path_extension(own))) snprintf(out, 160, "%s", path_base(own));
+        if (own && path_is_plain_name(path_base(own)) && modelfile_format_find(path_extension(own)))
+            snprintf(out, 160, "%s", path_base(own));
     }
     json_decref(answer);
-    return *out ? 0 : error_set(error, ERROR_NOT_FOUND, "the version's folder holds no model file that the studio knows: download it with mlflow");
+    return *out ? 0
+                : error_set(error, ERROR_NOT_FOUND,
+                            "the version's folder holds no model file that the studio knows: "
+                            "download it with mlflow");
 }
 
-static int download(struct mlflow_server *server, const char *source, const char *file, FILE *to, struct error *error)
+static int download(struct mlflow_server *server, const char *source, const char *file, FILE *to,
+                    struct error *error)
 {
     static const char proxied[] = "mlflow-artifacts:";
     struct buffer url;
     if (strncmp(source, proxied, strlen(proxied)) != 0)
-        return error_set(error, ERROR_UNAVAILABLE, "the model lies at %.160s, outside the server: download it with mlflow", source);
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the model lies at %.160s, outside the server: download it with mlflow",
+                         source);
     const char *path = source + strlen(proxied);
     if (strncmp(path, "//", 2) == 0) path = strchr(path + 2, '/') ? strchr(path + 2, '/') : "";
     buffer_init(&url, 4096);
     buffer_printf(&url, "%s/api/2.0/mlflow-artifacts/artifacts", server->uri);
     web_escape(&url, path, "/");
     buffer_printf(&url, "/data/%s", file);
-    struct web_request request = {.method = "GET", .url = url.data, .what = "downloading the file", .prepare = mlflow_json_headers, .context = server, .save_to = to};
+    struct web_request request = {.method = "GET",
+                                  .url = url.data,
+                                  .what = "downloading the file",
+                                  .prepare = mlflow_json_headers,
+                                  .context = server,
+                                  .save_to = to};
     struct web_answer answer = {0};
-    int status = buffer_check(&url, "the address", error) ? -1 : web_send(server->web, &request, &answer, error);
-    if (!status && (answer.status != 200 || web_answer_is_page(&answer))) status = mlflow_refusal(&answer, request.what, error);
+    int status = buffer_check(&url, "the address", error)
+                     ? -1
+                     : web_send(server->web, &request, &answer, error);
+    if (!status && (answer.status != 200 || web_answer_is_page(&answer)))
+        status = mlflow_refusal(&answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;
 }
 
-static int pull(const struct registry_options *options, const char *name, const char *version, const char *directory, char **out,
-                struct error *error)
+static int pull(const struct registry_options *options, const char *name, const char *version,
+                const char *directory, char **out, struct error *error)
 {
     struct mlflow_server server;
     struct file_writer writer = {0};
@@ -550,23 +660,29 @@ static int pull(const struct registry_options *options, const char *name, const 
     int status = -1;
     if (check_name(name, error) || mlflow_open(options, &server, error)) return -1;
     if (get_version(&server, name, version, &found, error)) goto out;
-    const char *run_id = json_string_value(json_object_get(found, "run_id")), *source = json_string_value(json_object_get(found, "uri"));
+    const char *run_id = json_string_value(json_object_get(found, "run_id")),
+               *source = json_string_value(json_object_get(found, "uri"));
     const char *wanted = json_string_value(json_object_get(found, "sha256"));
     if (!run_id || !source || !path_is_plain_name(run_id)) {
         error_set(error, ERROR_UNAVAILABLE, "this version names no run: download it with mlflow");
         goto out;
     }
-    if (find_file(&server, run_id, file, error) || file_make_directories(directory, error)) goto out;
+    if (find_file(&server, run_id, file, error) || file_make_directories(directory, error))
+        goto out;
     path = path_join(directory, file);
     if (!path) {
         error_set_memory(error, "a path");
         goto out;
     }
-    if (file_create(path, &writer, error) || download(&server, source, file, writer.stream, error)) goto out;
+    if (file_create(path, &writer, error) || download(&server, source, file, writer.stream, error))
+        goto out;
     fflush(writer.stream);
     if (hash_file(writer.temporary, hex, NULL, error)) goto out;
     if (wanted && strcmp(hex, wanted) != 0) {
-        error_set(error, ERROR_INPUT, "the downloaded file's SHA-256 is %s, but %s was registered: it was changed, do not use it", hex, wanted);
+        error_set(error, ERROR_INPUT,
+                  "the downloaded file's SHA-256 is %s, but %s was registered: it was changed, do "
+                  "not use it",
+                  hex, wanted);
         goto out;
     }
     status = file_commit(&writer, error);

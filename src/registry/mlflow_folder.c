@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-#define TEXT_LIMIT ((size_t)256 << 10)
+#define TEXT_LIMIT     ((size_t)256 << 10)
 #define MLFLOW_VERSION "2.22.0" /* the oldest whose form of MLmodel this is; newer ones read it */
 
 static struct buffer *add_file(struct mlflow_folder *folder, const char *path)
@@ -28,10 +28,12 @@ static const char torch_loader[] =
     "        self.net = nn.Sequential()\n"
     "        for i, (inputs, outputs, activation) in enumerate(LAYERS, 1):\n"
     "            layer = nn.Linear(inputs, outputs, dtype=state[f\"fc{i}.weight\"].dtype)\n"
-    "            layer.load_state_dict({\"weight\": state[f\"fc{i}.weight\"], \"bias\": state[f\"fc{i}.bias\"]})\n"
+    "            layer.load_state_dict({\"weight\": state[f\"fc{i}.weight\"], \"bias\": "
+    "state[f\"fc{i}.bias\"]})\n"
     "            self.net.append(layer)\n"
     "            if activation:\n"
-    "                self.net.append({\"relu\": nn.ReLU, \"tanh\": nn.Tanh, \"sigmoid\": nn.Sigmoid}[activation]())\n"
+    "                self.net.append({\"relu\": nn.ReLU, \"tanh\": nn.Tanh, \"sigmoid\": "
+    "nn.Sigmoid}[activation]())\n"
     "        self.net.eval()\n"
     "\n"
     "    def logits(self, x):\n"
@@ -71,15 +73,18 @@ static const char numpy_loader[] =
     "            data = file.read()\n"
     "        types = {\"F32\": \"<f4\", \"F64\": \"<f8\"}\n"
     "        self.tensors = {\n"
-    "            name: np.frombuffer(data[slice(*t[\"data_offsets\"])], types[t[\"dtype\"]]).reshape(t[\"shape\"])\n"
+    "            name: np.frombuffer(data[slice(*t[\"data_offsets\"])], "
+    "types[t[\"dtype\"]]).reshape(t[\"shape\"])\n"
     "            for name, t in header.items()\n"
     "            if name != \"__metadata__\"\n"
     "        }\n"
     "\n"
     "    def logits(self, x):\n"
-    "        bend = {\"relu\": lambda z: np.maximum(z, 0), \"tanh\": np.tanh, \"sigmoid\": lambda z: 1 / (1 + np.exp(-z)), None: lambda z: z}\n"
+    "        bend = {\"relu\": lambda z: np.maximum(z, 0), \"tanh\": np.tanh, \"sigmoid\": lambda "
+    "z: 1 / (1 + np.exp(-z)), None: lambda z: z}\n"
     "        for i, (_, _, activation) in enumerate(LAYERS, 1):\n"
-    "            x = bend[activation](x @ self.tensors[f\"fc{i}.weight\"].T + self.tensors[f\"fc{i}.bias\"])\n"
+    "            x = bend[activation](x @ self.tensors[f\"fc{i}.weight\"].T + "
+    "self.tensors[f\"fc{i}.bias\"])\n"
     "        return x\n";
 
 /* What belongs to each format: its loader and what pip must bring. */
@@ -92,26 +97,32 @@ static const struct {
     {"safetensors", numpy_loader, "numpy\n"},
 };
 
-static void write_loader(const struct model *model, const char *loader, const char *file, struct buffer *out)
+static void write_loader(const struct model *model, const char *loader, const char *file,
+                         struct buffer *out)
 {
-    buffer_append_text(out, "\"\"\"Loads the network for MLflow. Made by Neural Net Studio.\"\"\"\n\nfrom pathlib import Path\n\nimport numpy as np\n");
+    buffer_append_text(out, "\"\"\"Loads the network for MLflow. Made by Neural Net "
+                            "Studio.\"\"\"\n\nfrom pathlib import Path\n\nimport numpy as np\n");
     buffer_append_text(out, loader);
-    buffer_append_text(out, "\n    def predict(self, x, params=None):\n"
-                            "        x = np.asarray(x, dtype=np.float32).reshape(-1, LAYERS[0][0])\n"
-                            "        return self.logits(x)\n"
-                            "\n\n# inputs, outputs, activation\nLAYERS = [\n");
+    buffer_append_text(out,
+                       "\n    def predict(self, x, params=None):\n"
+                       "        x = np.asarray(x, dtype=np.float32).reshape(-1, LAYERS[0][0])\n"
+                       "        return self.logits(x)\n"
+                       "\n\n# inputs, outputs, activation\nLAYERS = [\n");
     for (uint32_t i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
         if (layer->activation == ACTIVATION_NONE) {
             buffer_printf(out, "    (%u, %u, None),\n", layer->inputs, layer->outputs);
         } else {
-            buffer_printf(out, "    (%u, %u, \"%s\"),\n", layer->inputs, layer->outputs, activation_name(layer->activation));
+            buffer_printf(out, "    (%u, %u, \"%s\"),\n", layer->inputs, layer->outputs,
+                          activation_name(layer->activation));
         }
     }
-    buffer_printf(out, "]\n\n\ndef _load_pyfunc(path):\n    return Model(str(Path(path) / \"%s\"))\n", file);
+    buffer_printf(
+        out, "]\n\n\ndef _load_pyfunc(path):\n    return Model(str(Path(path) / \"%s\"))\n", file);
 }
 
-static void write_mlmodel(const struct model *model, const char *run_id, const char *loader, struct buffer *out)
+static void write_mlmodel(const struct model *model, const char *run_id, const char *loader,
+                          struct buffer *out)
 {
     unsigned char id[16] = {0};
     char time[32];
@@ -128,22 +139,32 @@ static void write_mlmodel(const struct model *model, const char *run_id, const c
                             "      conda: conda.yaml\n"
                             "      virtualenv: python_env.yaml\n"
                             "    loader_module: ");
-    buffer_printf(out, "%s\n    python_version: 3.11.0\nmlflow_version: " MLFLOW_VERSION "\nmodel_uuid: ", loader);
+    buffer_printf(
+        out,
+        "%s\n    python_version: 3.11.0\nmlflow_version: " MLFLOW_VERSION "\nmodel_uuid: ", loader);
     for (size_t i = 0; i < sizeof id; i++) buffer_printf(out, "%02x", id[i]);
-    buffer_printf(out, "\nrun_id: %s\nsignature:\n"
-                       "  inputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"float32\", \"shape\": [-1, %u]}}]'\n"
-                       "  outputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"%s\", \"shape\": [-1, %u]}}]'\n"
-                       "utc_time_created: '%s'\n",
-                  run_id, network_inputs(&model->network), dtype_name(model->parameters->dtype), network_classes(&model->network), time);
+    buffer_printf(out,
+                  "\nrun_id: %s\nsignature:\n"
+                  "  inputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"float32\", "
+                  "\"shape\": [-1, %u]}}]'\n"
+                  "  outputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"%s\", "
+                  "\"shape\": [-1, %u]}}]'\n"
+                  "utc_time_created: '%s'\n",
+                  run_id, network_inputs(&model->network), dtype_name(model->parameters->dtype),
+                  network_classes(&model->network), time);
 }
 
-int mlflow_folder_make(const struct model *model, const char *file, const char *run_id, struct mlflow_folder *out, struct error *error)
+int mlflow_folder_make(const struct model *model, const char *file, const char *run_id,
+                       struct mlflow_folder *out, struct error *error)
 {
     size_t kind = 0;
     *out = (struct mlflow_folder){0};
-    while (kind < sizeof kinds / sizeof kinds[0] && strcmp(kinds[kind].format, model->format) != 0) kind++;
+    while (kind < sizeof kinds / sizeof kinds[0] && strcmp(kinds[kind].format, model->format) != 0)
+        kind++;
     if (kind == sizeof kinds / sizeof kinds[0])
-        return error_set(error, ERROR_INPUT, "a %s file cannot be registered with MLflow: convert it to .pth or .h5", model->format);
+        return error_set(error, ERROR_INPUT,
+                         "a %s file cannot be registered with MLflow: convert it to .pth or .h5",
+                         model->format);
     /* Python keeps a module by its name: two models loaded in one process need two names. */
     char loader[64], loader_path[80];
     snprintf(loader, sizeof loader, "nnstudio_loader_%.32s", run_id);
@@ -151,9 +172,12 @@ int mlflow_folder_make(const struct model *model, const char *file, const char *
     write_mlmodel(model, run_id, loader, add_file(out, "MLmodel"));
     write_loader(model, kinds[kind].loader, file, add_file(out, loader_path));
     buffer_append_text(add_file(out, "requirements.txt"), kinds[kind].requirements);
-    buffer_append_text(add_file(out, "python_env.yaml"), "python: 3.11.0\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n");
+    buffer_append_text(
+        add_file(out, "python_env.yaml"),
+        "python: 3.11.0\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n");
     buffer_append_text(add_file(out, "conda.yaml"),
-                       "name: mlflow-env\nchannels:\n- conda-forge\ndependencies:\n- python=3.11\n- pip\n- pip:\n  - -r requirements.txt\n");
+                       "name: mlflow-env\nchannels:\n- conda-forge\ndependencies:\n- "
+                       "python=3.11\n- pip\n- pip:\n  - -r requirements.txt\n");
     for (size_t i = 0; i < out->count; i++) {
         if (!buffer_check(&out->files[i].text, out->files[i].path, error)) continue;
         mlflow_folder_clear(out);

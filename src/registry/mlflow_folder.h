@@ -16,9 +16,12 @@ struct mlflow_folder {
     struct mlflow_file files[MLFLOW_FILES];
     size_t count;
 };
-/* All files but the model's own, whose place is data/FILE. The loader builds the network from `model` and loads the file
- * with the framework it belongs to; predict() gives logits [N, classes] for [N, inputs] pixels in 0 … 1. */
-int mlflow_folder_make(const struct model *model, const char *file, const char *run_id, struct mlflow_folder *out, struct error *error);
+/* All files but the model's own, whose place is data/FILE. The loader builds the network from
+ * `model` and loads the file
+ * with the framework it belongs to; predict() gives logits [N, classes] for [N, inputs] pixels in
+ * 0 … 1. */
+int mlflow_folder_make(const struct model *model, const char *file, const char *run_id,
+                       struct mlflow_folder *out, struct error *error);
 void mlflow_folder_clear(struct mlflow_folder *folder);
 
 #endif

@@ -4,8 +4,9 @@
 
 #include "registry/targets.h"
 
-int progress_begin(struct progress *progress, const struct registry_watch *watch, const char *const *titles, const json_t *journal,
-                   const char *key, struct error *error)
+int progress_begin(struct progress *progress, const struct registry_watch *watch,
+                   const char *const *titles, const json_t *journal, const char *key,
+                   struct error *error)
 {
     *progress = (struct progress){.watch = watch, .titles = titles};
     while (titles[progress->steps]) progress->steps++;
@@ -26,13 +27,17 @@ void progress_bytes(void *context, uint64_t done, uint64_t total)
 {
     struct progress *progress = context;
     if (progress->watch && progress->watch->on_step)
-        progress->watch->on_step(progress->watch->context, progress->step, progress->steps, progress->titles[progress->step], done, total);
+        progress->watch->on_step(progress->watch->context, progress->step, progress->steps,
+                                 progress->titles[progress->step], done, total);
 }
 
-int progress_note(struct progress *progress, const char *key, const char *value, struct error *error)
+int progress_note(struct progress *progress, const char *key, const char *value,
+                  struct error *error)
 {
-    if (json_object_set_new(progress->journal, key, json_string(value))) return error_set_memory(error, "the journal");
-    if (progress->watch && progress->watch->on_journal) progress->watch->on_journal(progress->watch->context, progress->journal);
+    if (json_object_set_new(progress->journal, key, json_string(value)))
+        return error_set_memory(error, "the journal");
+    if (progress->watch && progress->watch->on_journal)
+        progress->watch->on_journal(progress->watch->context, progress->journal);
     return 0;
 }
 
@@ -49,7 +54,8 @@ int progress_attempt(struct progress *progress, char out[64], struct error *erro
         snprintf(out, 64, "%s", noted);
         return 0;
     }
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
+    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+        return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
     for (size_t i = 0; i < sizeof bytes; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
     return progress_note(progress, "attempt", out, error);
 }

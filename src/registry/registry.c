@@ -20,17 +20,24 @@ int registry_target_need(const char *id, const struct registry_target **out, str
         *out = registry_targets[i];
         return 0;
     }
-    return error_set(error, ERROR_USAGE, "unknown target \"%.40s\": use local, azure or mlflow", id);
+    return error_set(error, ERROR_USAGE, "unknown target \"%.40s\": use local, azure or mlflow",
+                     id);
 }
 
 void registry_default_name(const struct registry_request *request, char out[128])
 {
     static const struct {
         const char *extension, *prefix;
-    } prefixes[] = {{"pth", "pytorch"}, {"pt", "pytorch"}, {"h5", "tensorflow"}, {"keras", "tensorflow"}, {"onnx", "onnx"}};
-    const char *prefix = "native", *set = json_string_value(json_object_get(request->tags, "dataset"));
+    } prefixes[] = {{"pth", "pytorch"},
+                    {"pt", "pytorch"},
+                    {"h5", "tensorflow"},
+                    {"keras", "tensorflow"},
+                    {"onnx", "onnx"}};
+    const char *prefix = "native",
+               *set = json_string_value(json_object_get(request->tags, "dataset"));
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strcmp(path_extension(request->model_path), prefixes[i].extension) == 0) prefix = prefixes[i].prefix;
+        if (strcmp(path_extension(request->model_path), prefixes[i].extension) == 0)
+            prefix = prefixes[i].prefix;
     snprintf(out, 128, "%s_%.100s", prefix, set && *set ? path_base(set) : "mnist");
     for (char *c = out; *c; c++)
         if (!isalnum((unsigned char)*c)) *c = '_';

@@ -13,15 +13,20 @@ struct progress {
     unsigned step, steps;
     json_t *journal; /* owned */
 };
-/* `journal` (borrowed, may be NULL) is copied when its "key" equals `key`: what must be the same for going on. */
-int progress_begin(struct progress *progress, const struct registry_watch *watch, const char *const *titles, const json_t *journal,
-                   const char *key, struct error *error);
+/* `journal` (borrowed, may be NULL) is copied when its "key" equals `key`: what must be the same
+ * for going on. */
+int progress_begin(struct progress *progress, const struct registry_watch *watch,
+                   const char *const *titles, const json_t *journal, const char *key,
+                   struct error *error);
 void progress_step(struct progress *progress, unsigned step);
 void progress_bytes(void *progress, uint64_t done, uint64_t total);
 /* Notes a text under `key` and hands the journal out. */
-int progress_note(struct progress *progress, const char *key, const char *value, struct error *error);
-const char *progress_noted(const struct progress *progress, const char *key); /* NULL when there is none */
-/* A mark that is this registration's own, noted before anything is made, so that what a cut try made is found again. */
+int progress_note(struct progress *progress, const char *key, const char *value,
+                  struct error *error);
+/* NULL when there is none */
+const char *progress_noted(const struct progress *progress, const char *key);
+/* A mark that is this registration's own, noted before anything is made, so that what a cut try
+ * made is found again. */
 int progress_attempt(struct progress *progress, char out[64], struct error *error);
 void progress_end(struct progress *progress);
 

@@ -16,12 +16,12 @@
 #include "base/js.h"
 
 #define CONNECT_SECONDS 10L
-#define LONGEST_WAIT 60.0
+#define LONGEST_WAIT    60.0
 
 struct web {
     CURL *curl;
     struct web_options options;
-    char *ca_file; /* owned, or NULL */
+    char *ca_file;      /* owned, or NULL */
     long stall_seconds; /* without a byte: the connection is given up */
 };
 
@@ -33,7 +33,8 @@ static double from_environment(const char *name, double otherwise)
     return value > 0 && value < 3600 ? value : otherwise;
 }
 
-/* Tokens and keys are in memory from now on. The limit keeps core files away, the flag also cores that are piped to a
+/* Tokens and keys are in memory from now on. The limit keeps core files away, the flag also cores
+ * that are piped to a
  * program (core(5): those heed no limit), and other processes of the same user. */
 static void leave_no_core(void)
 {
@@ -47,7 +48,8 @@ int web_create(const struct web_options *options, struct web **out, struct error
     struct web *web = calloc(1, sizeof *web);
     if (!web) return error_set_memory(error, "a connection");
     web->options = *options;
-    if (web->options.retry_base <= 0) web->options.retry_base = from_environment("NNSTUDIO_RETRY_BASE", 0.8);
+    if (web->options.retry_base <= 0)
+        web->options.retry_base = from_environment("NNSTUDIO_RETRY_BASE", 0.8);
     web->stall_seconds = (long)from_environment("NNSTUDIO_STALL_SECONDS", 60);
     const char *file = options->ca_file;
     if (!file || !*file) file = getenv("NNSTUDIO_CA_FILE");
@@ -79,7 +81,9 @@ int web_wait(struct web *web, double seconds, struct error *error)
 {
     double until = clock_monotonic() + seconds;
     for (;;) {
-        if (web_cancelled(web)) return error_set(error, ERROR_INTERRUPTED, "stopped: nothing was left half-done; start again to go on");
+        if (web_cancelled(web))
+            return error_set(error, ERROR_INTERRUPTED,
+                             "stopped: nothing was left half-done; start again to go on");
         double left = until - clock_monotonic();
         if (left <= 0) return 0;
         usleep((useconds_t)(fmin(left, 0.1) * 1e6));
@@ -161,7 +165,8 @@ bool web_is_loopback(const char *url)
     char host[256];
     host_of(url, host, sizeof host);
     size_t length = strlen(host);
-    return strcmp(host, "127.0.0.1") == 0 || strcmp(host, "::1") == 0 || strcasecmp(host, "localhost") == 0 ||
+    return strcmp(host, "127.0.0.1") == 0 || strcmp(host, "::1") == 0 ||
+           strcasecmp(host, "localhost") == 0 ||
            (length > 10 && strcasecmp(host + length - 10, ".localhost") == 0);
 }
 
@@ -171,10 +176,13 @@ static int check_url(const struct web_request *request, struct error *error)
     char host[256];
     host_of(request->url, host, sizeof host);
     if (strncmp(request->url, "http://", 7) == 0 &&
-        (web_is_loopback(request->url) || (request->link_local && strncmp(host, "169.254.", 8) == 0)))
+        (web_is_loopback(request->url) ||
+         (request->link_local && strncmp(host, "169.254.", 8) == 0)))
         return 0;
-    return error_set(error, ERROR_INPUT, "%s: %s is not https: secrets go over TLS only, plain http only to this machine",
-                     request->what, web_public_url(request->url));
+    return error_set(
+        error, ERROR_INPUT,
+        "%s: %s is not https: secrets go over TLS only, plain http only to this machine",
+        request->what, web_public_url(request->url));
 }
 
 /* What curl's callbacks share about one try. */
@@ -230,7 +238,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
     while (value < end && isspace((unsigned char)*value)) value++;
     while (end > value && isspace((unsigned char)end[-1])) end--;
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-        if (strlen(wanted[i].name) == (size_t)(colon - data) && strncasecmp(data, wanted[i].name, (size_t)(colon - data)) == 0)
+        if (strlen(wanted[i].name) == (size_t)(colon - data) &&
+            strncasecmp(data, wanted[i].name, (size_t)(colon - data)) == 0)
             snprintf(wanted[i].place, wanted[i].size, "%.*s", (int)(end - value), value);
     return bytes;
 }
@@ -245,7 +254,8 @@ static size_t on_upload(char *data, size_t size, size_t count, void *context)
     return room;
 }
 
-static int on_progress(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+static int on_progress(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
 {
     (void)down_total;
     (void)down;
@@ -253,7 +263,8 @@ static int on_progress(void *context, curl_off_t down_total, curl_off_t down, cu
     struct attempt *attempt = context;
     if (attempt->request->progress && up > attempt->told) {
         attempt->told = up;
-        attempt->request->progress(attempt->request->progress_context, (uint64_t)up, attempt->request->body_size);
+        attempt->request->progress(attempt->request->progress_context, (uint64_t)up,
+                                   attempt->request->body_size);
     }
     return web_cancelled(attempt->web);
 }
@@ -270,7 +281,8 @@ static void set_options(struct web *web, struct attempt *attempt, struct curl_sl
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, web->stall_seconds);
-    /* On a connection that was used before and has died, curl sends a request twice by itself: not one that counts. */
+    /* On a connection that was used before and has died, curl sends a request twice by itself: not
+     * one that counts. */
     curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, request->tries == 1 ? 1L : 0L);
     if (request->timeout_ms) curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
@@ -283,7 +295,8 @@ static void set_options(struct web *web, struct attempt *attempt, struct curl_sl
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, attempt);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     if (web->ca_file) curl_easy_setopt(curl, CURLOPT_CAINFO, web->ca_file);
-    if (request->link_local || web_is_loopback(request->url)) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    if (request->link_local || web_is_loopback(request->url))
+        curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     if (strcmp(request->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     } else if (request->body && strcmp(request->method, "PUT") == 0) {
@@ -300,8 +313,10 @@ static void set_options(struct web *web, struct attempt *attempt, struct curl_sl
     }
 }
 
-/* One try. 0: there is an answer; 1: the connection failed in a way that may pass (message set); -1: final. */
-static int try_once(struct web *web, const struct web_request *request, struct web_answer *answer, struct error *error)
+/* One try. 0: there is an answer; 1: the connection failed in a way that may pass (message set);
+ * -1: final. */
+static int try_once(struct web *web, const struct web_request *request, struct web_answer *answer,
+                    struct error *error)
 {
     struct attempt attempt = {.web = web, .request = request, .answer = answer};
     struct web_headers headers = {0};
@@ -310,7 +325,9 @@ static int try_once(struct web *web, const struct web_request *request, struct w
     if (request->prepare && request->prepare(request->context, &headers, error)) goto out;
     web_header(&headers, "Expect:");
     if (headers.failed) {
-        error_set(error, ERROR_INPUT, "%s: a header could not be made: is there a line break in a name or tag?", request->what);
+        error_set(error, ERROR_INPUT,
+                  "%s: a header could not be made: is there a line break in a name or tag?",
+                  request->what);
         goto out;
     }
     for (size_t i = 0; i < headers.count; i++) {
@@ -332,19 +349,27 @@ static int try_once(struct web *web, const struct web_request *request, struct w
     if (code == CURLE_OK) {
         status = 0;
     } else if (code == CURLE_ABORTED_BY_CALLBACK) {
-        error_set(error, ERROR_INTERRUPTED, "stopped while %s: start again to go on", request->what);
+        error_set(error, ERROR_INTERRUPTED, "stopped while %s: start again to go on",
+                  request->what);
     } else if (attempt.too_large) {
-        error_set(error, ERROR_INPUT, "%s: the answer is larger than %zu bytes: is this the right address?", request->what,
-                  answer->body.limit);
+        error_set(error, ERROR_INPUT,
+                  "%s: the answer is larger than %zu bytes: is this the right address?",
+                  request->what, answer->body.limit);
     } else if (attempt.unwritable) {
-        error_set(error, ERROR_IO, "%s: the file cannot be written: is the disk full?", request->what);
+        error_set(error, ERROR_IO, "%s: the file cannot be written: is the disk full?",
+                  request->what);
     } else {
-        error_set(error, ERROR_UNAVAILABLE, "%s: no answer from %s (%s): check the address and the network, then try again",
+        error_set(error, ERROR_UNAVAILABLE,
+                  "%s: no answer from %s (%s): check the address and the network, then try again",
                   request->what, web_public_url(request->url), curl_easy_strerror(code));
-        status = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_URL_MALFORMAT ? -1 : 1;
+        status = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+                         code == CURLE_URL_MALFORMAT
+                     ? -1
+                     : 1;
     }
 out:
-    for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
+    for (struct curl_slist *item = list; item; item = item->next)
+        explicit_bzero(item->data, strlen(item->data));
     curl_slist_free_all(list);
     web_headers_clear(&headers);
     return status;
@@ -352,7 +377,8 @@ out:
 
 static bool passes(int status)
 {
-    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 ||
+           status == 504;
 }
 
 double web_pause(const struct web *web, unsigned attempt)
@@ -379,20 +405,24 @@ bool web_retry_after(const char *text, int64_t now, double *seconds)
 static double wait_before(const struct web *web, const struct web_answer *answer, unsigned attempt)
 {
     double seconds;
-    if (isdigit((unsigned char)answer->retry_after_ms[0])) return fmin(strtod(answer->retry_after_ms, NULL) / 1000, LONGEST_WAIT);
+    if (isdigit((unsigned char)answer->retry_after_ms[0]))
+        return fmin(strtod(answer->retry_after_ms, NULL) / 1000, LONGEST_WAIT);
     if (web_retry_after(answer->retry_after, time(NULL), &seconds)) return seconds;
     return web_pause(web, attempt);
 }
 
-int web_send(struct web *web, const struct web_request *request, struct web_answer *answer, struct error *error)
+int web_send(struct web *web, const struct web_request *request, struct web_answer *answer,
+             struct error *error)
 {
     unsigned tries = request->tries ? request->tries : WEB_TRIES;
     *answer = (struct web_answer){0};
     if (check_url(request, error)) return -1;
     for (unsigned attempt = 0;; attempt++) {
         web_answer_clear(answer);
-        buffer_init(&answer->body, request->answer_limit ? request->answer_limit : WEB_ANSWER_LIMIT);
-        if (request->save_to && attempt && (fseek(request->save_to, 0, SEEK_SET) || ftruncate(fileno(request->save_to), 0)))
+        buffer_init(&answer->body,
+                    request->answer_limit ? request->answer_limit : WEB_ANSWER_LIMIT);
+        if (request->save_to && attempt &&
+            (fseek(request->save_to, 0, SEEK_SET) || ftruncate(fileno(request->save_to), 0)))
             return error_set(error, ERROR_IO, "%s: the file cannot be written anew", request->what);
         int status = try_once(web, request, answer, error);
         if (status < 0) return -1;
@@ -407,11 +437,14 @@ bool web_answer_is_page(const struct web_answer *answer)
     return strcasestr(answer->content_type, "text/html") != NULL;
 }
 
-int web_answer_json(const struct web_answer *answer, const char *what, json_t **out, struct error *error)
+int web_answer_json(const struct web_answer *answer, const char *what, json_t **out,
+                    struct error *error)
 {
     struct error inner;
     const char *text = answer->body.data ? answer->body.data : "";
     if (js_parse_object(text, answer->body.length, "the answer", out, &inner) == 0) return 0;
-    return error_set(error, ERROR_UNAVAILABLE, "%s: HTTP %d with an answer that is not JSON%s: is a proxy or a sign-in page in between?",
-                     what, answer->status, web_answer_is_page(answer) ? " but a web page" : "");
+    return error_set(
+        error, ERROR_UNAVAILABLE,
+        "%s: HTTP %d with an answer that is not JSON%s: is a proxy or a sign-in page in between?",
+        what, answer->status, web_answer_is_page(answer) ? " but a web page" : "");
 }

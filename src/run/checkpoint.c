@@ -10,8 +10,8 @@
 
 #define CHECKPOINT_FORMAT "nnstudio-checkpoint-1"
 /* A block of weights, and one for each slot. */
-#define MAX_BLOCKS (1 + OPTIMIZER_MAX_SLOTS)
-#define MAX_ENTRIES (MAX_BLOCKS * 2 * NETWORK_MAX_LAYERS)
+#define MAX_BLOCKS      (1 + OPTIMIZER_MAX_SLOTS)
+#define MAX_ENTRIES     (MAX_BLOCKS * 2 * NETWORK_MAX_LAYERS)
 #define ENTRY_NAME_SIZE 80
 
 /* "fc1.weight" for the weights (no slot name), "momentum/fc1.weight" for a slot. */
@@ -20,7 +20,8 @@ static void entry_name(char out[ENTRY_NAME_SIZE], const char *slot, const struct
     snprintf(out, ENTRY_NAME_SIZE, "%s%s%s", slot ? slot : "", slot ? "/" : "", tensor->name);
 }
 
-/* The blocks of numbers of a checkpoint with the slot each belongs to (NULL: the weights themselves). */
+/* The blocks of numbers of a checkpoint with the slot each belongs to (NULL: the weights
+ * themselves). */
 struct block {
     const char *slot;
     struct parameters *values;
@@ -31,20 +32,22 @@ static size_t list_blocks(const struct checkpoint *checkpoint, struct block bloc
     size_t count = 0;
     blocks[count++] = (struct block){NULL, checkpoint->parameters};
     for (uint32_t i = 0; i < checkpoint->optimizer_state->slot_count; i++)
-        blocks[count++] = (struct block){optimizer_slot_name(&checkpoint->job.optimizer, i), checkpoint->optimizer_state->slots[i]};
+        blocks[count++] = (struct block){optimizer_slot_name(&checkpoint->job.optimizer, i),
+                                         checkpoint->optimizer_state->slots[i]};
     return count;
 }
 
 static json_t *position_to_json(const struct fit_position *position, uint64_t optimizer_steps)
 {
-    return json_pack("{s:I, s:I, s:I, s:f, s:I, s:f, s:I}", "epoch", (json_int_t)position->epoch, "step",
-                     (json_int_t)position->step, "global_step", (json_int_t)position->global_step, "loss_sum",
-                     position->loss_sum, "correct", (json_int_t)position->correct, "train_seconds", position->train_seconds,
+    return json_pack("{s:I, s:I, s:I, s:f, s:I, s:f, s:I}", "epoch", (json_int_t)position->epoch,
+                     "step", (json_int_t)position->step, "global_step",
+                     (json_int_t)position->global_step, "loss_sum", position->loss_sum, "correct",
+                     (json_int_t)position->correct, "train_seconds", position->train_seconds,
                      "optimizer_steps", (json_int_t)optimizer_steps);
 }
 
-static int position_from_json(const json_t *value, struct fit_position *position, uint64_t *optimizer_steps,
-                              struct error *error)
+static int position_from_json(const json_t *value, struct fit_position *position,
+                              uint64_t *optimizer_steps, struct error *error)
 {
     int64_t step = 0, global_step = 0, correct = 0, steps = 0;
     if (js_get_u32(value, "epoch", 0, UINT32_MAX, &position->epoch, error) ||
@@ -62,7 +65,8 @@ static int position_from_json(const json_t *value, struct fit_position *position
     return 0;
 }
 
-/* Safetensors' metadata maps strings to strings, so objects go in as text. Takes the reference of `value`. */
+/* Safetensors' metadata maps strings to strings, so objects go in as text. Takes the reference of
+ * `value`. */
 static void set_object(json_t *metadata, const char *key, json_t *value)
 {
     char *text = js_dump(value);
@@ -93,32 +97,38 @@ int checkpoint_write(const char *path, const struct checkpoint *checkpoint, stru
         const struct parameters *values = blocks[b].values;
         for (size_t t = 0; t < values->tensor_count; t++, count++) {
             entry_name(names[count], blocks[b].slot, &values->tensors[t]);
-            entries[count] = (struct safetensors_entry){names[count], values->dtype, values->tensors[t].rank,
-                                                        values->tensors[t].shape, values->tensors[t].values};
+            entries[count] = (struct safetensors_entry){
+                names[count], values->dtype, values->tensors[t].rank, values->tensors[t].shape,
+                values->tensors[t].values};
         }
     }
     json_t *metadata = json_pack("{s:s}", "format", CHECKPOINT_FORMAT);
     if (!metadata) return error_set_memory(error, "a checkpoint");
     set_object(metadata, "job", job_to_json(&checkpoint->job));
     set_object(metadata, "network", network_to_json(&checkpoint->network));
-    set_object(metadata, "position", position_to_json(&checkpoint->position, checkpoint->optimizer_state->steps));
+    set_object(metadata, "position",
+               position_to_json(&checkpoint->position, checkpoint->optimizer_state->steps));
     int status = safetensors_write(path, entries, count, metadata, error);
     json_decref(metadata);
     return status;
 }
 
-static int read_metadata(const json_t *metadata, struct checkpoint *out, uint64_t *optimizer_steps, struct error *error)
+static int read_metadata(const json_t *metadata, struct checkpoint *out, uint64_t *optimizer_steps,
+                         struct error *error)
 {
     json_t *job = NULL, *network = NULL, *position = NULL;
     const char *format;
     int status = -1;
-    if (js_need_string(metadata, "format", &format, error) || strcmp(format, CHECKPOINT_FORMAT) != 0) {
-        error_set(error, ERROR_INPUT, "it is not a checkpoint of this studio: name a run of `nnstudio runs list`");
+    if (js_need_string(metadata, "format", &format, error) ||
+        strcmp(format, CHECKPOINT_FORMAT) != 0) {
+        error_set(error, ERROR_INPUT,
+                  "it is not a checkpoint of this studio: name a run of `nnstudio runs list`");
         goto out;
     }
     job_init(&out->job);
     if (get_object(metadata, "job", &job, error) || job_from_json(job, &out->job, error) ||
-        get_object(metadata, "network", &network, error) || network_from_json(network, &out->network, error) ||
+        get_object(metadata, "network", &network, error) ||
+        network_from_json(network, &out->network, error) ||
         get_object(metadata, "position", &position, error) ||
         position_from_json(position, &out->position, optimizer_steps, error))
         goto out;
@@ -130,7 +140,8 @@ out:
     return status;
 }
 
-static int read_block(const struct state_dict *state, const struct block *block, struct error *error)
+static int read_block(const struct state_dict *state, const struct block *block,
+                      struct error *error)
 {
     for (size_t t = 0; t < block->values->tensor_count; t++) {
         struct tensor *tensor = &block->values->tensors[t];
@@ -138,9 +149,12 @@ static int read_block(const struct state_dict *state, const struct block *block,
         entry_name(name, block->slot, tensor);
         const struct named_tensor *found = state_dict_find(state, name);
         if (!found) return error_set(error, ERROR_INPUT, "the tensor %s is missing", name);
-        if (found->dtype != block->values->dtype || found->rank != tensor->rank || found->count != tensor->count ||
+        if (found->dtype != block->values->dtype || found->rank != tensor->rank ||
+            found->count != tensor->count ||
             memcmp(found->shape, tensor->shape, tensor->rank * sizeof tensor->shape[0]) != 0)
-            return error_set(error, ERROR_INPUT, "the tensor %s has another shape or dtype than the job asks for", name);
+            return error_set(error, ERROR_INPUT,
+                             "the tensor %s has another shape or dtype than the job asks for",
+                             name);
         memcpy(tensor->values, found->values, tensor->count * dtype_size(found->dtype));
     }
     return 0;
@@ -157,11 +171,13 @@ int checkpoint_read(const char *path, struct checkpoint *out, struct error *erro
     int status = read_metadata(metadata, out, &optimizer_steps, error);
     if (!status) status = parameters_create(&out->network, out->job.dtype, &out->parameters, error);
     if (!status)
-        status = optimizer_state_create(&out->job.optimizer, &out->network, out->job.dtype, &out->optimizer_state, error);
+        status = optimizer_state_create(&out->job.optimizer, &out->network, out->job.dtype,
+                                        &out->optimizer_state, error);
     if (!status) {
         out->optimizer_state->steps = optimizer_steps;
         size_t count = list_blocks(out, blocks);
-        for (size_t b = 0; b < count && !status; b++) status = read_block(&state, &blocks[b], error);
+        for (size_t b = 0; b < count && !status; b++)
+            status = read_block(&state, &blocks[b], error);
     }
     if (status) {
         error_prefix(error, "%s", path);

@@ -1,5 +1,7 @@
-/* A run's state between two steps, as a .safetensors file that belongs to no engine: the weights ("fc1.weight"), the
- * optimizer's slots ("exp_avg/fc1.weight"), and in the metadata the job, the network and the position. */
+/* A run's state between two steps, as a .safetensors file that belongs to no engine: the weights
+ * ("fc1.weight"), the
+ * optimizer's slots ("exp_avg/fc1.weight"), and in the metadata the job, the network and the
+ * position. */
 #ifndef NNSTUDIO_RUN_CHECKPOINT_H
 #define NNSTUDIO_RUN_CHECKPOINT_H
 
@@ -11,7 +13,7 @@ struct checkpoint {
     struct job job;
     struct network network;
     struct fit_position position;
-    struct parameters *parameters;          /* owned; in the job's dtype */
+    struct parameters *parameters;           /* owned; in the job's dtype */
     struct optimizer_state *optimizer_state; /* owned */
 };
 

@@ -11,7 +11,8 @@
 
 #define INPUT_LIMIT ((size_t)1 << 20)
 
-/* A signal handler may do little more than write a byte; it may run on any thread, a framework's included. */
+/* A signal handler may do little more than write a byte; it may run on any thread, a framework's
+ * included. */
 static int signal_pipe[2] = {-1, -1};
 
 static void on_signal(int number)
@@ -25,7 +26,8 @@ static void on_signal(int number)
 
 void control_init(struct control *control)
 {
-    *control = (struct control){.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    *control = (struct control){.mutex = PTHREAD_MUTEX_INITIALIZER,
+                                .changed = PTHREAD_COND_INITIALIZER};
     buffer_init(&control->input, INPUT_LIMIT);
 }
 
@@ -47,11 +49,13 @@ static char *line_end(const struct control *control)
     return control->input.length ? memchr(control->input.data, '\n', control->input.length) : NULL;
 }
 
-int control_read_line(struct control *control, const char **line, size_t *length, struct error *error)
+int control_read_line(struct control *control, const char **line, size_t *length,
+                      struct error *error)
 {
     char *end;
     while (!(end = line_end(control)))
-        if (read_more(control) <= 0) return error_set(error, ERROR_INPUT, "no job came: give one as a line of JSON");
+        if (read_more(control) <= 0)
+            return error_set(error, ERROR_INPUT, "no job came: give one as a line of JSON");
     *line = control->input.data;
     *length = (size_t)(end - control->input.data);
     return 0;
@@ -73,7 +77,8 @@ static void obey(struct control *control, const char *line, size_t length)
     json_t *value;
     const char *command;
     struct error error;
-    if (js_parse_object(line, length, "a command", &value, &error)) return; /* the supervisor never sends such */
+    /* the supervisor never sends such */
+    if (js_parse_object(line, length, "a command", &value, &error)) return;
     if (!js_need_string(value, "command", &command, &error)) {
         if (strcmp(command, "stop") == 0) ask(control, true, false);
         if (strcmp(command, "pause") == 0) ask(control, false, true);
@@ -85,7 +90,8 @@ static void obey(struct control *control, const char *line, size_t length)
 static void *listen_thread(void *argument)
 {
     struct control *control = argument;
-    struct pollfd sources[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = signal_pipe[0], .events = POLLIN}};
+    struct pollfd sources[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                                {.fd = signal_pipe[0], .events = POLLIN}};
     for (;;) {
         char *end;
         while ((end = line_end(control))) {
@@ -110,7 +116,8 @@ static void *listen_thread(void *argument)
 int control_listen(struct control *control, size_t used, struct error *error)
 {
     buffer_consume(&control->input, used);
-    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK)) return error_set_errno(error, errno, "cannot make a pipe");
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK))
+        return error_set_errno(error, errno, "cannot make a pipe");
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -148,7 +155,8 @@ enum control_state control_state(struct control *control)
 enum control_state control_wait(struct control *control)
 {
     pthread_mutex_lock(&control->mutex);
-    while (state_of(control) == CONTROL_PAUSE) pthread_cond_wait(&control->changed, &control->mutex);
+    while (state_of(control) == CONTROL_PAUSE)
+        pthread_cond_wait(&control->changed, &control->mutex);
     enum control_state state = state_of(control);
     pthread_mutex_unlock(&control->mutex);
     return state;

@@ -22,7 +22,8 @@ void events_free(struct events *events)
     close(events->fd);
 }
 
-/* A reader that is slow makes the worker wait; one that is gone is remembered, and the end of standard input will stop
+/* A reader that is slow makes the worker wait; one that is gone is remembered, and the end of
+ * standard input will stop
  * the run. */
 static void write_whole(struct events *events, const char *bytes, size_t count)
 {
@@ -52,13 +53,15 @@ void events_send(struct events *events, json_t *event)
     free(text);
 }
 
-void events_send_steps(struct events *events, const char *engine, uint64_t first_step, double seconds, const double *losses,
-                       size_t count)
+void events_send_steps(struct events *events, const char *engine, uint64_t first_step,
+                       double seconds, const double *losses, size_t count)
 {
     pthread_mutex_lock(&events->mutex);
     buffer_clear(&events->line);
-    buffer_printf(&events->line, "{\"event\":\"step\",\"engine\":\"%s\",\"first_step\":%llu,\"seconds\":%.9g,\"loss\":[",
-                  engine, (unsigned long long)first_step, seconds);
+    buffer_printf(
+        &events->line,
+        "{\"event\":\"step\",\"engine\":\"%s\",\"first_step\":%llu,\"seconds\":%.9g,\"loss\":[",
+        engine, (unsigned long long)first_step, seconds);
     for (size_t i = 0; i < count; i++) {
         char number[32]; /* formatted once: buffer_printf() would measure first */
         int length = snprintf(number, sizeof number, i ? ",%.17g" : "%.17g", losses[i]);
@@ -69,8 +72,9 @@ void events_send_steps(struct events *events, const char *engine, uint64_t first
     pthread_mutex_unlock(&events->mutex);
 }
 
-void events_send_error(struct events *events, const char *run, const char *engine, const struct error *error)
+void events_send_error(struct events *events, const char *run, const char *engine,
+                       const struct error *error)
 {
-    events_send(events, json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", run, "engine", engine, "message",
-                                  error->message));
+    events_send(events, json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", run, "engine",
+                                  engine, "message", error->message));
 }

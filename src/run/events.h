@@ -1,4 +1,5 @@
-/* What a worker says: one JSON object a line on a descriptor of its own. For the run room only; the events are described
+/* What a worker says: one JSON object a line on a descriptor of its own. For the run room only;
+ * the events are described
  * in docs/internals/run.md. */
 #ifndef NNSTUDIO_RUN_EVENTS_H
 #define NNSTUDIO_RUN_EVENTS_H
@@ -12,10 +13,10 @@
 #include "base/error.h"
 
 struct events {
-    int fd;                 /* blocking */
-    pthread_mutex_t mutex;  /* the control thread speaks too */
+    int fd;                /* blocking */
+    pthread_mutex_t mutex; /* the control thread speaks too */
     struct buffer line;
-    bool lost;              /* nobody reads any more */
+    bool lost; /* nobody reads any more */
 };
 
 /* Takes `fd`. */
@@ -23,10 +24,12 @@ void events_init(struct events *events, int fd);
 void events_free(struct events *events);
 /* Sends the object and takes its reference; NULL (memory was out) is skipped. */
 void events_send(struct events *events, json_t *event);
-/* {"event":"step","engine":…,"first_step":…,"seconds":…,"loss":[…]}, made without building a tree: it comes often.
+/* {"event":"step","engine":…,"first_step":…,"seconds":…,"loss":[…]}, made without building a tree:
+ * it comes often.
  * `seconds`: training in this epoch, up to the last of these steps. */
-void events_send_steps(struct events *events, const char *engine, uint64_t first_step, double seconds, const double *losses,
-                       size_t count);
-void events_send_error(struct events *events, const char *run, const char *engine, const struct error *error);
+void events_send_steps(struct events *events, const char *engine, uint64_t first_step,
+                       double seconds, const double *losses, size_t count);
+void events_send_error(struct events *events, const char *run, const char *engine,
+                       const struct error *error);
 
 #endif

@@ -21,8 +21,10 @@ static const struct package {
     const char *engine, *requirement, *note;
 } packages[] = {
     {"torch", "torch==2.13.0",
-     "PyTorch 2.13.0: about 200 MB to fetch, 750 MB on disk (several gigabytes where the package index has only the CUDA build)"},
-    {"tensorflow", "tensorflow-cpu==2.21.0", "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
+     "PyTorch 2.13.0: about 200 MB to fetch, 750 MB on disk (several gigabytes where the package "
+     "index has only the CUDA build)"},
+    {"tensorflow", "tensorflow-cpu==2.21.0",
+     "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
 };
 #define PACKAGE_COUNT (sizeof packages / sizeof packages[0])
 
@@ -33,14 +35,15 @@ struct install {
     char *venv, *python;                     /* FOLDER/.venv and its interpreter */
     const char *requirements[PACKAGE_COUNT]; /* from the table */
     size_t count;
-    bool makes_venv;                         /* there was none */
-    bool fetching;                           /* pip runs; before, the venv is made */
-    bool too_old;                            /* this pip does not know "raw", by which it would tell its progress */
+    bool makes_venv; /* there was none */
+    bool fetching;   /* pip runs; before, the venv is made */
+    /* this pip does not know "raw", by which it would tell its progress */
+    bool too_old;
     bool ended;
     pid_t pid;
     int output; /* -1 when closed */
     struct buffer line;
-    struct error error; /* code ERROR_NONE when all went well */
+    struct error error;  /* code ERROR_NONE when all went well */
     char complaint[512]; /* the last line that said "ERROR" */
 };
 
@@ -73,11 +76,14 @@ static int launch(struct install *install, char *const argv[], struct error *err
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                              POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     char **environment = environment_for_child(NULL);
-    int number = environment ? posix_spawnp(&install->pid, argv[0], &actions, &attributes, argv, environment) : ENOMEM;
+    int number = environment ? posix_spawnp(&install->pid, argv[0], &actions, &attributes, argv,
+                                            environment)
+                             : ENOMEM;
     free(environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
@@ -86,8 +92,11 @@ static int launch(struct install *install, char *const argv[], struct error *err
         close(ends[0]);
         install->pid = 0;
         if (number == ENOENT)
-            return error_set(error, ERROR_UNAVAILABLE, "%s is not here: install Python 3 (Debian, Ubuntu: apt install python3 "
-                             "python3-venv)", argv[0]);
+            return error_set(
+                error, ERROR_UNAVAILABLE,
+                "%s is not here: install Python 3 (Debian, Ubuntu: apt install python3 "
+                "python3-venv)",
+                argv[0]);
         return error_set_errno(error, number, "cannot start %s", argv[0]);
     }
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
@@ -105,21 +114,29 @@ static int make_venv(struct install *install, struct error *error)
 static int fetch(struct install *install, struct error *error)
 {
     char raw[] = "raw", off[] = "off";
-    char *argv[16 + PACKAGE_COUNT] = {install->python, (char[]){"-m"}, (char[]){"pip"}, (char[]){"install"},
-                                      (char[]){"--disable-pip-version-check"}, (char[]){"--no-input"},
-                                      (char[]){"--progress-bar"}, install->on_progress ? raw : off};
+    char *argv[16 + PACKAGE_COUNT] = {install->python,
+                                      (char[]){"-m"},
+                                      (char[]){"pip"},
+                                      (char[]){"install"},
+                                      (char[]){"--disable-pip-version-check"},
+                                      (char[]){"--no-input"},
+                                      (char[]){"--progress-bar"},
+                                      install->on_progress ? raw : off};
     size_t used = 8;
-    for (size_t i = 0; i < install->count; i++) argv[used++] = (char *)(uintptr_t)install->requirements[i];
+    for (size_t i = 0; i < install->count; i++)
+        argv[used++] = (char *)(uintptr_t)install->requirements[i];
     install->fetching = true;
     return launch(install, argv, error);
 }
 
-int install_start(const char *folder, const char *const *engines, size_t count, install_line_fn *on_line,
-                  install_progress_fn *on_progress, void *context, struct install **out, struct error *error)
+int install_start(const char *folder, const char *const *engines, size_t count,
+                  install_line_fn *on_line, install_progress_fn *on_progress, void *context,
+                  struct install **out, struct error *error)
 {
     struct install *install = calloc(1, sizeof *install);
     if (!install) return error_set_memory(error, "the installation");
-    *install = (struct install){.on_line = on_line, .on_progress = on_progress, .context = context, .output = -1};
+    *install = (struct install){
+        .on_line = on_line, .on_progress = on_progress, .context = context, .output = -1};
     buffer_init(&install->line, 1 << 20);
     install->venv = path_join(folder, ".venv");
     install->python = install->venv ? path_join(install->venv, "bin/python") : NULL;
@@ -130,7 +147,9 @@ int install_start(const char *folder, const char *const *engines, size_t count, 
     for (size_t i = 0; i < count; i++) {
         const struct package *package = find_package(engines[i]);
         if (!package || install->count == PACKAGE_COUNT) {
-            error_set(error, ERROR_USAGE, "nothing is to be installed for \"%.40s\": use torch or tensorflow", engines[i]);
+            error_set(error, ERROR_USAGE,
+                      "nothing is to be installed for \"%.40s\": use torch or tensorflow",
+                      engines[i]);
             goto fail;
         }
         install->requirements[install->count++] = package->requirement;
@@ -159,9 +178,11 @@ static void take_line(struct install *install, const char *line)
     }
     if (install->on_progress && strstr(line, "--progress-bar")) install->too_old = true;
     const char *complaint = strstr(line, "ERROR:");
-    if (complaint) snprintf(install->complaint, sizeof install->complaint, "%s", complaint + strlen("ERROR:"));
+    if (complaint)
+        snprintf(install->complaint, sizeof install->complaint, "%s", complaint + strlen("ERROR:"));
     if (strstr(line, "ensurepip is not"))
-        snprintf(install->complaint, sizeof install->complaint, " Python's venv module is incomplete: apt install python3-venv");
+        snprintf(install->complaint, sizeof install->complaint,
+                 " Python's venv module is incomplete: apt install python3-venv");
     if (*line) install->on_line(install->context, line);
 }
 
@@ -191,7 +212,8 @@ static void finish_step(struct install *install)
         install->complaint[0] = '\0';
         if (fetch(install, &install->error) == 0) return;
     } else if (status) {
-        error_set(&install->error, ERROR_FAILED, "%s failed:%s", install->fetching ? "pip" : "making .venv",
+        error_set(&install->error, ERROR_FAILED, "%s failed:%s",
+                  install->fetching ? "pip" : "making .venv",
                   install->complaint[0] ? install->complaint : " see the lines above");
     } else {
         install->makes_venv = false; /* it is complete now */

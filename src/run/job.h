@@ -13,43 +13,47 @@
 #define JOB_PATH_MAX 4096
 
 struct job {
-    char run[64];           /* id of the run: "20261124-142233-torch-9f3a"; names its folder */
+    char run[64]; /* id of the run: "20261124-142233-torch-9f3a"; names its folder */
     char engine[32];
     char dataset[JOB_PATH_MAX];
     char data_dir[JOB_PATH_MAX]; /* "" when not given */
     char home[JOB_PATH_MAX];
-    char run_dir[JOB_PATH_MAX];  /* HOME/runs/RUN: job.json, checkpoint.safetensors */
-    char out_dir[JOB_PATH_MAX];  /* where the model file goes: OUT/NAME.pth */
-    char name[100];              /* "simple_nn" */
-    char from[JOB_PATH_MAX];     /* model file with the starting weights, or "" */
-    char resume[JOB_PATH_MAX];   /* checkpoint to go on from, or "" */
-    char device[32];             /* "cpu" */
+    char run_dir[JOB_PATH_MAX]; /* HOME/runs/RUN: job.json, checkpoint.safetensors */
+    char out_dir[JOB_PATH_MAX]; /* where the model file goes: OUT/NAME.pth */
+    char name[100];             /* "simple_nn" */
+    char from[JOB_PATH_MAX];    /* model file with the starting weights, or "" */
+    char resume[JOB_PATH_MAX];  /* checkpoint to go on from, or "" */
+    char device[32];            /* "cpu" */
     uint32_t hidden[NETWORK_MAX_LAYERS];
     uint32_t hidden_count;
     enum activation activation;
     struct optimizer optimizer;
     enum dtype dtype;
     enum init_scheme init;
-    uint32_t epochs;             /* in all, counting those before a resume */
+    uint32_t epochs; /* in all, counting those before a resume */
     uint32_t batch_size;
-    uint32_t threads;            /* 0: what is usually fastest for the engine (job_default_threads) */
-    uint32_t limit;              /* 0: all samples */
-    uint64_t seed;               /* at most INT64_MAX, JSON's largest */
+    /* 0: what is usually fastest for the engine (job_default_threads) */
+    uint32_t threads;
+    uint32_t limit; /* 0: all samples */
+    uint64_t seed;  /* at most INT64_MAX, JSON's largest */
 };
 
-/* The defaults of cli.md: 784-128-10, relu, sgd 0.01, 5 epochs, batch 32, seed 0, synthetic digits, native. */
+/* The defaults of cli.md: 784-128-10, relu, sgd 0.01, 5 epochs, batch 32, seed 0, synthetic
+ * digits, native. */
 void job_init(struct job *job);
 /* Everything in range, one clear message otherwise. */
 int job_check(const struct job *job, struct error *error);
 json_t *job_to_json(const struct job *job); /* new reference */
-/* Members that are absent keep the value *job has (so call job_init first). Unknown members are an error that names
+/* Members that are absent keep the value *job has (so call job_init first). Unknown members are an
+ * error that names
  * them. */
 int job_from_json(const json_t *value, struct job *job, struct error *error);
 /* A fresh id for a run, unique on this machine. */
 void job_make_id(const char *engine, char out[64]);
 /* Sets home, run_dir (from run, which must be set) and makes neither. */
 int job_set_home(struct job *job, const char *home, struct error *error);
-/* The number of threads that is usually fastest at small batches, with what else the machine is doing. The numbers an
+/* The number of threads that is usually fastest at small batches, with what else the machine is
+ * doing. The numbers an
  * engine computes do not depend on it. */
 uint32_t job_default_threads(const char *engine);
 /* "128,64" into hidden and hidden_count; "" or "none" for no hidden layer. */

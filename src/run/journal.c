@@ -62,10 +62,12 @@ void journal_close(struct journal *journal)
     *journal = (struct journal){-1, -1};
 }
 
-void journal_add_losses(const struct journal *journal, uint64_t first_step, const double *losses, size_t count)
+void journal_add_losses(const struct journal *journal, uint64_t first_step, const double *losses,
+                        size_t count)
 {
     if (journal->losses < 0 || !count) return;
-    ssize_t ignored = pwrite(journal->losses, losses, count * sizeof *losses, (off_t)(first_step * sizeof *losses));
+    ssize_t ignored = pwrite(journal->losses, losses, count * sizeof *losses,
+                             (off_t)(first_step * sizeof *losses));
     (void)ignored;
 }
 
@@ -74,7 +76,8 @@ void journal_add_epoch(const struct journal *journal, const json_t *event)
     write_line(journal->epochs, event);
 }
 
-int journal_read_losses(const char *run_dir, uint64_t from, uint64_t to, double **losses, size_t *count, struct error *error)
+int journal_read_losses(const char *run_dir, uint64_t from, uint64_t to, double **losses,
+                        size_t *count, struct error *error)
 {
     struct stat info;
     int fd = open_at(run_dir, "losses.f64", O_RDONLY);
@@ -85,7 +88,8 @@ int journal_read_losses(const char *run_dir, uint64_t from, uint64_t to, double 
     if (end > to) end = to;
     if (end > from) *losses = malloc((size_t)(end - from) * sizeof **losses);
     if (*losses) {
-        ssize_t got = pread(fd, *losses, (size_t)(end - from) * sizeof **losses, (off_t)(from * sizeof **losses));
+        ssize_t got = pread(fd, *losses, (size_t)(end - from) * sizeof **losses,
+                            (off_t)(from * sizeof **losses));
         if (got > 0) *count = (size_t)got / sizeof **losses;
     }
     close(fd);
@@ -100,9 +104,13 @@ json_t *journal_read_epochs(const char *run_dir, uint64_t step)
     struct error ignored;
     json_t *list = path ? json_array() : NULL, *event;
     if (list && file_exists(path) && !file_read(path, EPOCHS_MAX, &text, &length, &ignored)) {
-        for (const char *end; (end = memchr(text + used, '\n', length - used)); used = (size_t)(end - text) + 1) {
-            if (js_parse_object(text + used, (size_t)(end - text) - used, "an epoch", &event, &ignored)) continue;
-            if (json_integer_value(json_object_get(event, "global_step")) <= (json_int_t)step) json_array_append(list, event);
+        for (const char *end; (end = memchr(text + used, '\n', length - used));
+             used = (size_t)(end - text) + 1) {
+            if (js_parse_object(text + used, (size_t)(end - text) - used, "an epoch", &event,
+                                &ignored))
+                continue;
+            if (json_integer_value(json_object_get(event, "global_step")) <= (json_int_t)step)
+                json_array_append(list, event);
             json_decref(event);
         }
     }

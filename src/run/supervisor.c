@@ -29,11 +29,11 @@ struct worker {
     struct job job;
     worker_event_fn *on_event;
     void *context;
-    pid_t pid;      /* 0 once reaped */
-    int input;      /* commands; -1 when closed */
-    int output;     /* events, non-blocking; -1 when closed */
-    bool ended;     /* "end" or "error" was handed on */
-    bool broken;    /* it said something that is no event */
+    pid_t pid;   /* 0 once reaped */
+    int input;   /* commands; -1 when closed */
+    int output;  /* events, non-blocking; -1 when closed */
+    bool ended;  /* "end" or "error" was handed on */
+    bool broken; /* it said something that is no event */
     struct buffer line;
 };
 
@@ -54,7 +54,8 @@ static int open_log(const struct job *job)
     return fd >= 0 ? fd : open("/dev/null", O_WRONLY | O_CLOEXEC);
 }
 
-/* The child gets its own process group: a Ctrl-C in the terminal is for us, and we tell the workers. */
+/* The child gets its own process group: a Ctrl-C in the terminal is for us, and we tell the
+ * workers. */
 static int spawn(pid_t *pid, int input, int output, int log, struct error *error)
 {
     posix_spawn_file_actions_t actions;
@@ -71,11 +72,14 @@ static int spawn(pid_t *pid, int input, int output, int log, struct error *error
     posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                              POSIX_SPAWN_SETSIGDEF);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     char **environment = environment_for_child(NULL);
-    int number = environment ? posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, environment) : ENOMEM;
+    int number = environment
+                     ? posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv, environment)
+                     : ENOMEM;
     free(environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
@@ -94,7 +98,8 @@ static int send_line(struct worker *worker, json_t *value, struct error *error)
     while (done < 0 && errno == EINTR);
     free(text);
     if (done == (ssize_t)length + 1) return 0;
-    return error_set(error, ERROR_CONFLICT, "the worker of %s does not listen any more", worker->job.engine);
+    return error_set(error, ERROR_CONFLICT, "the worker of %s does not listen any more",
+                     worker->job.engine);
 }
 
 static void close_end(int *fd)
@@ -103,12 +108,14 @@ static void close_end(int *fd)
     *fd = -1;
 }
 
-int worker_start(const struct job *job, worker_event_fn *on_event, void *context, struct worker **out, struct error *error)
+int worker_start(const struct job *job, worker_event_fn *on_event, void *context,
+                 struct worker **out, struct error *error)
 {
     int input[2] = {-1, -1}, output[2] = {-1, -1}, log = -1, status = -1;
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker) return error_set_memory(error, "a worker");
-    *worker = (struct worker){.job = *job, .on_event = on_event, .context = context, .input = -1, .output = -1};
+    *worker = (struct worker){
+        .job = *job, .on_event = on_event, .context = context, .input = -1, .output = -1};
     buffer_init(&worker->line, LINE_LIMIT);
     if (pipe2(input, O_CLOEXEC) || pipe2(output, O_CLOEXEC)) {
         error_set_errno(error, errno, "cannot make a pipe to a worker");
@@ -119,7 +126,8 @@ int worker_start(const struct job *job, worker_event_fn *on_event, void *context
     worker->input = input[1];
     worker->output = output[0];
     input[1] = output[0] = -1;
-    fcntl(worker->output, F_SETPIPE_SZ, 1 << 20); /* room for a busy reader; the default does as well */
+    /* room for a busy reader; the default does as well */
+    fcntl(worker->output, F_SETPIPE_SZ, 1 << 20);
     fcntl(worker->output, F_SETFL, O_NONBLOCK);
     fcntl(worker->input, F_SETFL, O_NONBLOCK);
     if (send_line(worker, job_to_json(job), error)) goto out;
@@ -162,7 +170,8 @@ static void take_lines(struct worker *worker)
 {
     char *start = worker->line.data, *end;
     size_t used = 0;
-    while (worker->line.length > used && (end = memchr(start + used, '\n', worker->line.length - used))) {
+    while (worker->line.length > used &&
+           (end = memchr(start + used, '\n', worker->line.length - used))) {
         json_t *event;
         struct error error;
         size_t length = (size_t)(end - start) - used;
@@ -185,7 +194,8 @@ static void last_words(const struct job *job, char *out, size_t size)
     struct error ignored;
     out[0] = '\0';
     if (path && !file_read(path, (size_t)64 << 20, &text, &length, &ignored)) {
-        while (length && (text[length - 1] == '\n' || text[length - 1] == ' ')) text[--length] = '\0';
+        while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
+            text[--length] = '\0';
         const char *line = strrchr(text, '\n');
         snprintf(out, size, "%s", line ? line + 1 : text);
     }
@@ -200,17 +210,20 @@ static void explain_death(const struct worker *worker, int status, struct error 
     last_words(&worker->job, words, sizeof words);
     if (WIFSIGNALED(status)) {
         int number = WTERMSIG(status);
-        error_set(error, ERROR_FAILED, "the worker of %s was killed by signal %d (%s)%s", worker->job.engine, number,
-                  strsignal(number), number == SIGKILL ? ": out of memory, or ended from outside?" : "");
+        error_set(error, ERROR_FAILED, "the worker of %s was killed by signal %d (%s)%s",
+                  worker->job.engine, number, strsignal(number),
+                  number == SIGKILL ? ": out of memory, or ended from outside?" : "");
     } else if (worker->broken) {
-        error_set(error, ERROR_FAILED, "the worker of %s said something that is no event", worker->job.engine);
+        error_set(error, ERROR_FAILED, "the worker of %s said something that is no event",
+                  worker->job.engine);
     } else {
-        error_set(error, ERROR_FAILED, "the worker of %s ended with status %d before its run did", worker->job.engine,
-                  WEXITSTATUS(status));
+        error_set(error, ERROR_FAILED, "the worker of %s ended with status %d before its run did",
+                  worker->job.engine, WEXITSTATUS(status));
     }
     if (words[0]) {
         size_t used = strlen(error->message);
-        snprintf(error->message + used, sizeof error->message - used, "; its last words: %s", words);
+        snprintf(error->message + used, sizeof error->message - used, "; its last words: %s",
+                 words);
     }
 }
 
@@ -242,8 +255,8 @@ static void bury(struct worker *worker)
     free(checkpoint);
     struct error error;
     explain_death(worker, status, &error);
-    json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", worker->job.run, "engine", worker->job.engine,
-                              "message", error.message);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", worker->job.run,
+                              "engine", worker->job.engine, "message", error.message);
     if (event) hand_on(worker, event);
     json_decref(event);
 }
@@ -276,7 +289,8 @@ int worker_read(struct worker *worker)
 
 int worker_command(struct worker *worker, enum worker_command command, struct error *error)
 {
-    static const char *const words[] = {[WORKER_PAUSE] = "pause", [WORKER_RESUME] = "resume", [WORKER_STOP] = "stop"};
+    static const char *const words[] = {
+        [WORKER_PAUSE] = "pause", [WORKER_RESUME] = "resume", [WORKER_STOP] = "stop"};
     return send_line(worker, json_pack("{s:s}", "command", words[command]), error);
 }
 

@@ -9,38 +9,48 @@
 #include "modelfile/safetensors.h"
 #include "train/fit.h"
 
-#define TRACE_MAX_VALUES ((size_t)1 << 25) /* 256 MiB of doubles: past that the microscope is the wrong tool */
+/* 256 MiB of doubles: past that the microscope is the wrong tool */
+#define TRACE_MAX_VALUES ((size_t)1 << 25)
 
 struct trace {
     struct state_dict tensors;
     struct error *error;
 };
 
-static int keep_tensor(void *context, const char *name, const size_t *shape, uint32_t rank, const double *values)
+static int keep_tensor(void *context, const char *name, const size_t *shape, uint32_t rank,
+                       const double *values)
 {
     struct trace *trace = context;
     struct named_tensor *tensor;
-    if (state_dict_add(&trace->tensors, name, DTYPE_FLOAT64, rank, shape, &tensor, trace->error)) return -1;
+    if (state_dict_add(&trace->tensors, name, DTYPE_FLOAT64, rank, shape, &tensor, trace->error))
+        return -1;
     if (trace->tensors.value_count > TRACE_MAX_VALUES)
-        return error_set(trace->error, ERROR_INPUT, "the network is too large to be looked at step by step: use smaller layers");
+        return error_set(
+            trace->error, ERROR_INPUT,
+            "the network is too large to be looked at step by step: use smaller layers");
     memcpy(tensor->values, values, tensor->count * sizeof *values);
     return 0;
 }
 
-static int set_weights(struct engine *engine, const struct job *job, const struct network *network, struct error *error)
+static int set_weights(struct engine *engine, const struct job *job, const struct network *network,
+                       struct error *error)
 {
     struct parameters *parameters = NULL;
     struct model *model = NULL;
     int status = -1;
     if (job->from[0]) {
-        struct modelfile_options options = {
-            .default_activation = job->activation, .rows = network->rows, .columns = network->columns};
+        struct modelfile_options options = {.default_activation = job->activation,
+                                            .rows = network->rows,
+                                            .columns = network->columns};
         if (modelfile_read(job->from, &options, &model, error)) goto out;
         if (!network_equal(&model->network, network)) {
-            error_set(error, ERROR_INPUT, "%s holds another network: choose the settings it was trained with", job->from);
+            error_set(error, ERROR_INPUT,
+                      "%s holds another network: choose the settings it was trained with",
+                      job->from);
             goto out;
         }
-        if (parameters_convert(model->parameters, network, job->dtype, &parameters, error)) goto out;
+        if (parameters_convert(model->parameters, network, job->dtype, &parameters, error))
+            goto out;
     } else {
         if (parameters_create(network, job->dtype, &parameters, error)) goto out;
         parameters_draw(parameters, network, job->init, job->seed);
@@ -52,11 +62,13 @@ out:
     return status;
 }
 
-static int write_trace(const struct trace *trace, const struct engine_ops *ops, const struct dataset *dataset,
-                       const uint32_t *indices, size_t count, const char *path, struct error *error)
+static int write_trace(const struct trace *trace, const struct engine_ops *ops,
+                       const struct dataset *dataset, const uint32_t *indices, size_t count,
+                       const char *path, struct error *error)
 {
     struct engine_probe probe;
-    struct safetensors_entry *entries = calloc(trace->tensors.count ? trace->tensors.count : 1, sizeof *entries);
+    struct safetensors_entry *entries = calloc(trace->tensors.count ? trace->tensors.count : 1,
+                                               sizeof *entries);
     json_t *metadata = json_object(), *samples = json_array(), *labels = json_array();
     int status = -1;
     ops->probe(&probe);
@@ -64,7 +76,8 @@ static int write_trace(const struct trace *trace, const struct engine_ops *ops, 
         json_array_append_new(samples, json_integer(indices[i]));
         json_array_append_new(labels, json_integer(dataset->train.labels[indices[i]]));
     }
-    char *samples_text = json_dumps(samples, JSON_COMPACT), *labels_text = json_dumps(labels, JSON_COMPACT);
+    char *samples_text = json_dumps(samples, JSON_COMPACT),
+         *labels_text = json_dumps(labels, JSON_COMPACT);
     if (!entries || !samples_text || !labels_text) {
         error_set_memory(error, "the trace");
         goto out;
@@ -75,8 +88,11 @@ static int write_trace(const struct trace *trace, const struct engine_ops *ops, 
     json_object_set_new(metadata, "labels", json_string(labels_text));
     for (size_t i = 0; i < trace->tensors.count; i++) {
         const struct named_tensor *tensor = &trace->tensors.tensors[i];
-        entries[i] = (struct safetensors_entry){
-            .name = tensor->name, .dtype = tensor->dtype, .rank = tensor->rank, .shape = tensor->shape, .values = tensor->values};
+        entries[i] = (struct safetensors_entry){.name = tensor->name,
+                                                .dtype = tensor->dtype,
+                                                .rank = tensor->rank,
+                                                .shape = tensor->shape,
+                                                .values = tensor->values};
     }
     status = safetensors_write(path, entries, trace->tensors.count, metadata, error);
 out:
@@ -97,13 +113,19 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
     uint32_t *order = NULL;
     const struct engine_ops *ops;
     int status = -1;
-    struct dataset_options where = {.data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = job->limit};
-    if (job_check(job, error) || engine_need(job->engine, &ops, error) || dataset_open(job->dataset, &where, &dataset, error))
+    struct dataset_options where = {.data_dir = job->data_dir[0] ? job->data_dir : NULL,
+                                    .home = job->home,
+                                    .limit = job->limit};
+    if (job_check(job, error) || engine_need(job->engine, &ops, error) ||
+        dataset_open(job->dataset, &where, &dataset, error))
         goto out;
-    struct engine_config config = {
-        .dtype = job->dtype, .optimizer = job->optimizer, .batch_size = job->batch_size, .threads = 1, .device = job->device};
-    if (network_build(&config.network, dataset->rows, dataset->columns, job->hidden, job->hidden_count, job->activation,
-                      dataset->classes, error))
+    struct engine_config config = {.dtype = job->dtype,
+                                   .optimizer = job->optimizer,
+                                   .batch_size = job->batch_size,
+                                   .threads = 1,
+                                   .device = job->device};
+    if (network_build(&config.network, dataset->rows, dataset->columns, job->hidden,
+                      job->hidden_count, job->activation, dataset->classes, error))
         goto out;
     size_t first = (size_t)batch * job->batch_size, count = job->batch_size;
     if (first >= dataset->train.count) {

@@ -33,9 +33,10 @@ struct session {
     struct engine_probe probe;
     struct dataset *dataset;
     struct engine *engine;
-    struct checkpoint now;  /* the job, and the state as of the last snapshot; position is always up to date */
-    uint64_t saved_step;    /* global step of the last checkpoint written; UINT64_MAX: none */
-    struct fit_epoch last;  /* the last epoch that ended in this process; epoch 0: none */
+    /* the job, and the state as of the last snapshot; position is always up to date */
+    struct checkpoint now;
+    uint64_t saved_step;   /* global step of the last checkpoint written; UINT64_MAX: none */
+    struct fit_epoch last; /* the last epoch that ended in this process; epoch 0: none */
     uint32_t threads;
     struct journal journal; /* of every loss and epoch, beside the events */
     bool failed;            /* a callback failed, with `error` */
@@ -60,8 +61,9 @@ static int save_checkpoint(struct session *session, struct error *error)
     if (!status) {
         session->saved_step = position->global_step;
         events_send(&session->events,
-                    json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "event", "checkpoint", "engine", session->ops->id, "path",
-                              path, "epoch", (json_int_t)position->epoch, "step", (json_int_t)position->step, "global_step",
+                    json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "event", "checkpoint", "engine",
+                              session->ops->id, "path", path, "epoch", (json_int_t)position->epoch,
+                              "step", (json_int_t)position->step, "global_step",
                               (json_int_t)position->global_step));
     }
     free(path);
@@ -70,8 +72,8 @@ static int save_checkpoint(struct session *session, struct error *error)
 
 static void send_state(struct session *session, const char *state)
 {
-    events_send(&session->events,
-                json_pack("{s:s, s:s, s:s}", "event", "state", "engine", session->ops->id, "state", state));
+    events_send(&session->events, json_pack("{s:s, s:s, s:s}", "event", "state", "engine",
+                                            session->ops->id, "state", state));
 }
 
 static enum fit_request give_up(struct session *session)
@@ -80,7 +82,8 @@ static enum fit_request give_up(struct session *session)
     return FIT_STOP;
 }
 
-/* Looks whether somebody wants something. A paused run has its checkpoint on disk: the machine may be switched off. */
+/* Looks whether somebody wants something. A paused run has its checkpoint on disk: the machine may
+ * be switched off. */
 static enum fit_request heed(struct session *session)
 {
     enum control_state state = control_state(&session->control);
@@ -93,20 +96,23 @@ static enum fit_request heed(struct session *session)
     return state == CONTROL_STOP ? FIT_STOP : FIT_GO_ON;
 }
 
-static enum fit_request on_steps(void *context, const struct fit_position *position, uint64_t first_step,
-                                 const double *losses, size_t count)
+static enum fit_request on_steps(void *context, const struct fit_position *position,
+                                 uint64_t first_step, const double *losses, size_t count)
 {
     struct session *session = context;
     journal_add_losses(&session->journal, first_step, losses, count);
-    events_send_steps(&session->events, session->ops->id, first_step, position->train_seconds, losses, count);
+    events_send_steps(&session->events, session->ops->id, first_step, position->train_seconds,
+                      losses, count);
     return heed(session);
 }
 
-static enum fit_request on_epoch_end(void *context, const struct fit_position *position, const struct fit_epoch *epoch)
+static enum fit_request on_epoch_end(void *context, const struct fit_position *position,
+                                     const struct fit_epoch *epoch)
 {
     struct session *session = context;
     session->last = *epoch;
-    json_t *event = json_pack("{s:s, s:s, s:I}", "event", "epoch", "engine", session->ops->id, "epoch", (json_int_t)epoch->epoch);
+    json_t *event = json_pack("{s:s, s:s, s:I}", "event", "epoch", "engine", session->ops->id,
+                              "epoch", (json_int_t)epoch->epoch);
     json_object_set_new(event, "loss", js_real(epoch->loss));
     json_object_set_new(event, "accuracy", js_real(epoch->accuracy));
     json_object_set_new(event, "val_loss", js_real(epoch->val_loss));
@@ -124,7 +130,8 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
 static int claim_run_dir(struct session *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    if (!job->run[0] || !job->run_dir[0]) return error_set(error, ERROR_INPUT, "the job names no run and no folder for it");
+    if (!job->run[0] || !job->run_dir[0])
+        return error_set(error, ERROR_INPUT, "the job names no run and no folder for it");
     if (file_make_directories(job->run_dir, error)) return -1;
     char *lock = path_join(job->run_dir, "lock"), *kept = path_join(job->run_dir, "job.json");
     char *checkpoint = checkpoint_path(job), *text = NULL;
@@ -135,17 +142,20 @@ static int claim_run_dir(struct session *session, struct error *error)
         error_set_memory(error, "the job");
         goto out;
     }
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644); /* stays open: the lock lasts as long as the process */
+    /* stays open: the lock lasts as long as the process */
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
         error_set_errno(error, errno, "cannot write %s", lock);
         goto out;
     }
     /* The worker before may have said its last word and not be gone yet. */
     double patience = clock_monotonic() + LOCK_SECONDS;
-    while ((status = flock(fd, LOCK_EX | LOCK_NB)) && clock_monotonic() < patience) poll(NULL, 0, 5);
+    while ((status = flock(fd, LOCK_EX | LOCK_NB)) && clock_monotonic() < patience)
+        poll(NULL, 0, 5);
     if (status) {
         close(fd);
-        error_set(error, ERROR_CONFLICT, "the run %s is being trained already: wait for it, or stop it first", job->run);
+        error_set(error, ERROR_CONFLICT,
+                  "the run %s is being trained already: wait for it, or stop it first", job->run);
         goto out;
     }
     file_remove_unfinished(checkpoint);
@@ -168,17 +178,22 @@ static int open_dataset(struct session *session, struct error *error)
         .limit = job->limit,
     };
     if (dataset_open(job->dataset, &options, &session->dataset, error)) return -1;
-    if (!session->dataset->train.count) return error_set(error, ERROR_INPUT, "the data set has no training samples");
+    if (!session->dataset->train.count)
+        return error_set(error, ERROR_INPUT, "the data set has no training samples");
     return 0;
 }
 
-static int network_must_fit(const struct network *network, const struct dataset *dataset, const char *source,
-                            struct error *error)
+static int network_must_fit(const struct network *network, const struct dataset *dataset,
+                            const char *source, struct error *error)
 {
-    if (network_inputs(network) == dataset->rows * dataset->columns && network_classes(network) == dataset->classes) return 0;
-    return error_set(error, ERROR_INPUT, "%s takes %u inputs and has %u classes, but %s has %u and %u: use the data it was made for",
-                     source, network_inputs(network), network_classes(network), dataset->title,
-                     dataset->rows * dataset->columns, dataset->classes);
+    if (network_inputs(network) == dataset->rows * dataset->columns &&
+        network_classes(network) == dataset->classes)
+        return 0;
+    return error_set(
+        error, ERROR_INPUT,
+        "%s takes %u inputs and has %u classes, but %s has %u and %u: use the data it was made for",
+        source, network_inputs(network), network_classes(network), dataset->title,
+        dataset->rows * dataset->columns, dataset->classes);
 }
 
 /* The weights a run starts with: from a model file, or drawn. */
@@ -194,15 +209,18 @@ static int make_start(struct session *session, struct error *error)
         if (modelfile_read(job->from, &options, &model, error)) return -1;
         now->network = model->network;
         if (network_must_fit(&now->network, dataset, job->from, error)) goto out;
-        if (parameters_convert(model->parameters, &now->network, job->dtype, &now->parameters, error)) goto out;
+        if (parameters_convert(model->parameters, &now->network, job->dtype, &now->parameters,
+                               error))
+            goto out;
     } else {
-        if (network_build(&now->network, dataset->rows, dataset->columns, job->hidden, job->hidden_count, job->activation,
-                          dataset->classes, error) ||
+        if (network_build(&now->network, dataset->rows, dataset->columns, job->hidden,
+                          job->hidden_count, job->activation, dataset->classes, error) ||
             parameters_create(&now->network, job->dtype, &now->parameters, error))
             goto out;
         parameters_draw(now->parameters, &now->network, job->init, job->seed);
     }
-    status = optimizer_state_create(&job->optimizer, &now->network, job->dtype, &now->optimizer_state, error);
+    status = optimizer_state_create(&job->optimizer, &now->network, job->dtype,
+                                    &now->optimizer_state, error);
 out:
     model_destroy(model);
     return status;
@@ -211,15 +229,18 @@ out:
 /* What would make the rest of the run another run than the one that was begun. */
 static int must_match(const struct job *job, const struct job *begun, struct error *error)
 {
-    const char *differs = job->seed != begun->seed                                             ? "seed"
-                          : job->batch_size != begun->batch_size                               ? "batch size"
-                          : job->limit != begun->limit                                         ? "limit"
-                          : job->dtype != begun->dtype                                         ? "dtype"
-                          : job->optimizer.type != begun->optimizer.type                       ? "optimizer"
-                          : optimizer_slot_count(&job->optimizer) != optimizer_slot_count(&begun->optimizer) ? "momentum"
-                                                                                               : NULL;
+    const char *differs = job->seed != begun->seed                       ? "seed"
+                          : job->batch_size != begun->batch_size         ? "batch size"
+                          : job->limit != begun->limit                   ? "limit"
+                          : job->dtype != begun->dtype                   ? "dtype"
+                          : job->optimizer.type != begun->optimizer.type ? "optimizer"
+                          : optimizer_slot_count(&job->optimizer) !=
+                                  optimizer_slot_count(&begun->optimizer)
+                              ? "momentum"
+                              : NULL;
     if (!differs) return 0;
-    return error_set(error, ERROR_INPUT, "a run is continued with the %s it began with: leave that as it was", differs);
+    return error_set(error, ERROR_INPUT,
+                     "a run is continued with the %s it began with: leave that as it was", differs);
 }
 
 static int read_start(struct session *session, struct error *error)
@@ -227,7 +248,8 @@ static int read_start(struct session *session, struct error *error)
     struct checkpoint begun;
     struct job job = session->now.job;
     if (checkpoint_read(job.resume, &begun, error)) return -1;
-    if (must_match(&job, &begun.job, error) || network_must_fit(&begun.network, session->dataset, job.resume, error)) {
+    if (must_match(&job, &begun.job, error) ||
+        network_must_fit(&begun.network, session->dataset, job.resume, error)) {
         checkpoint_clear(&begun);
         return -1;
     }
@@ -249,7 +271,8 @@ static int open_engine(struct session *session, struct error *error)
     };
     const struct engine_ops *ops = session->ops;
     ops->probe(&session->probe);
-    if (!session->probe.found) return error_set(error, ERROR_UNAVAILABLE, "%s", session->probe.missing);
+    if (!session->probe.found)
+        return error_set(error, ERROR_UNAVAILABLE, "%s", session->probe.missing);
     if (ops->open(&config, &session->engine, error)) return -1;
     if (ops->attach(session->engine, &session->dataset->train, error) ||
         ops->set_parameters(session->engine, now->parameters, error) ||
@@ -263,20 +286,25 @@ static void send_start(struct session *session)
     const struct job *job = &session->now.job;
     const struct fit_position *position = &session->now.position;
     const struct dataset *dataset = session->dataset;
-    json_t *event = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "event", "start", "run", job->run, "engine",
-        session->ops->id, "engine_version", session->probe.version, "dataset", dataset->name, "samples",
-        (json_int_t)dataset->train.count, "parameters", (json_int_t)network_parameter_count(&session->now.network), "epochs",
-        (json_int_t)job->epochs, "batch_size", (json_int_t)job->batch_size, "lr", job->optimizer.learning_rate, "seed",
-        (json_int_t)job->seed, "threads", (json_int_t)session->threads);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I}",
+                              "event", "start", "run", job->run, "engine", session->ops->id,
+                              "engine_version", session->probe.version, "dataset", dataset->name,
+                              "samples", (json_int_t)dataset->train.count, "parameters",
+                              (json_int_t)network_parameter_count(&session->now.network), "epochs",
+                              (json_int_t)job->epochs, "batch_size", (json_int_t)job->batch_size,
+                              "lr", job->optimizer.learning_rate, "seed", (json_int_t)job->seed,
+                              "threads", (json_int_t)session->threads);
     json_t *more = json_pack(
-        "{s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "engine_title", session->ops->title, "engine_detail",
-        session->probe.detail, "dataset_title", dataset->title, "test_samples", (json_int_t)dataset->test.count, "synthetic",
+        "{s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "engine_title",
+        session->ops->title, "engine_detail", session->probe.detail, "dataset_title",
+        dataset->title, "test_samples", (json_int_t)dataset->test.count, "synthetic",
         (int)dataset->synthetic, "steps_per_epoch",
-        (json_int_t)fit_steps_per_epoch(dataset->train.count, job->batch_size), "epoch", (json_int_t)position->epoch, "step",
-        (json_int_t)position->step, "global_step", (json_int_t)position->global_step, "dtype", dtype_name(job->dtype),
-        "optimizer", optimizer_to_json(&job->optimizer), "network", network_to_json(&session->now.network));
-    json_object_set_new(more, "seconds", js_real(position->train_seconds)); /* of an epoch that was begun before */
+        (json_int_t)fit_steps_per_epoch(dataset->train.count, job->batch_size), "epoch",
+        (json_int_t)position->epoch, "step", (json_int_t)position->step, "global_step",
+        (json_int_t)position->global_step, "dtype", dtype_name(job->dtype), "optimizer",
+        optimizer_to_json(&job->optimizer), "network", network_to_json(&session->now.network));
+    /* of an epoch that was begun before */
+    json_object_set_new(more, "seconds", js_real(position->train_seconds));
     json_object_update_missing(event, more);
     json_decref(more);
     events_send(&session->events, event);
@@ -289,7 +317,8 @@ static int prepare(struct session *session, struct error *error)
     if (claim_run_dir(session, error) || open_dataset(session, error)) return -1;
     if (job->resume[0] ? read_start(session, error) : make_start(session, error)) return -1;
     if (session->now.position.epoch >= job->epochs)
-        return error_set(error, ERROR_INPUT, "the run has done its %u epochs: give more with --epochs",
+        return error_set(error, ERROR_INPUT,
+                         "the run has done its %u epochs: give more with --epochs",
                          session->now.position.epoch);
     return open_engine(session, error);
 }
@@ -297,8 +326,9 @@ static int prepare(struct session *session, struct error *error)
 static json_t *model_metadata(const struct session *session)
 {
     const struct job *job = &session->now.job;
-    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "studio", NNSTUDIO_VERSION, "run", job->run, "engine",
-                                 session->ops->id, "engine_version", session->probe.version, "dataset", session->dataset->name);
+    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "studio", NNSTUDIO_VERSION, "run",
+                                 job->run, "engine", session->ops->id, "engine_version",
+                                 session->probe.version, "dataset", session->dataset->name);
     const struct {
         const char *key;
         double value;
@@ -315,10 +345,13 @@ static json_t *model_metadata(const struct session *session)
 }
 
 /* OUT/NAME.pth and so on; *path is the caller's. */
-static int write_model(struct session *session, char **path, char sha256[HASH_HEX_SIZE], uint64_t *bytes, struct error *error)
+static int write_model(struct session *session, char **path, char sha256[HASH_HEX_SIZE],
+                       uint64_t *bytes, struct error *error)
 {
     const struct job *job = &session->now.job;
-    struct model model = {.network = session->now.network, .parameters = session->now.parameters, .activation_known = true};
+    struct model model = {.network = session->now.network,
+                          .parameters = session->now.parameters,
+                          .activation_known = true};
     if (file_make_directories(job->out_dir, error) || take_snapshot(session, error)) return -1;
     char name[128];
     snprintf(name, sizeof name, "%s.%s", job->name, session->ops->model_format);
@@ -333,8 +366,8 @@ static int write_model(struct session *session, char **path, char sha256[HASH_HE
 
 static json_t *end_event(const struct session *session, const char *state)
 {
-    json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "end", "run", session->now.job.run, "engine",
-                              session->now.job.engine, "state", state);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "end", "run", session->now.job.run,
+                              "engine", session->now.job.engine, "state", state);
     json_object_set_new(event, "seconds", js_real(clock_monotonic() - session->started));
     json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
     json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
@@ -351,7 +384,8 @@ static int finish(struct session *session, struct error *error)
         free(path);
         return -1;
     }
-    json_t *event = end_event(session, position->epoch >= session->now.job.epochs ? "finished" : "stopped");
+    json_t *event = end_event(session,
+                              position->epoch >= session->now.job.epochs ? "finished" : "stopped");
     json_object_set_new(event, "model", json_string(path));
     json_object_set_new(event, "sha256", json_string(sha256));
     json_object_set_new(event, "bytes", json_integer((json_int_t)bytes));
@@ -370,15 +404,18 @@ static int finish(struct session *session, struct error *error)
 static int train(struct session *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    const struct fit_config config = {.epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
+    const struct fit_config config = {
+        .epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
     const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
-    if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error)) return -1;
+    if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))
+        return -1;
     if (!session->failed) return 0;
     *error = session->error;
     return -1;
 }
 
-/* On the control thread: the main thread may be deep in a framework's loading, so the process ends here. */
+/* On the control thread: the main thread may be deep in a framework's loading, so the process ends
+ * here. */
 static void stop_early(void *context)
 {
     struct session *session = context;
@@ -418,7 +455,8 @@ void worker_main(void)
     struct error error;
     session.started = clock_monotonic();
     session.saved_step = UINT64_MAX;
-    /* Frameworks print to standard output when they please; the events get a descriptor nobody else knows. */
+    /* Frameworks print to standard output when they please; the events get a descriptor nobody
+     * else knows. */
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) _exit(1);
     events_init(&session.events, fd);
@@ -431,6 +469,7 @@ void worker_main(void)
         events_send_error(&session.events, session.now.job.run, session.now.job.engine, &error);
         status = 1;
     }
-    /* No destructors: the frameworks' own now and then crash or hang, and everything of ours is on disk. */
+    /* No destructors: the frameworks' own now and then crash or hang, and everything of ours is on
+     * disk. */
     _exit(status);
 }

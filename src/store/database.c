@@ -18,21 +18,28 @@ int store_fail(struct store *store, struct error *error, const char *doing)
     const char *mend = "";
     if (code == SQLITE_FULL) mend = ": free some space on the disk";
     if (code == SQLITE_BUSY) mend = ": another nnstudio is holding it; try again";
-    if (code == SQLITE_READONLY) mend = ": the folder or the file may not be written; mend its rights or use another --home";
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) mend = ": move the file away, or use another --home";
-    return error_set(error, ERROR_IO, "cannot %s the data base %s/studio.db: %s%s", doing, store->home,
-                     sqlite3_errmsg(store->db), mend);
+    if (code == SQLITE_READONLY)
+        mend = ": the folder or the file may not be written; mend its rights or use another --home";
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+        mend = ": move the file away, or use another --home";
+    return error_set(error, ERROR_IO, "cannot %s the data base %s/studio.db: %s%s", doing,
+                     store->home, sqlite3_errmsg(store->db), mend);
 }
 
 static int set_up(struct store *store, const char *path, struct error *error)
 {
-    static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-                                  "PRAGMA cache_size=-8000; PRAGMA wal_autocheckpoint=1000;"
-                                  "PRAGMA journal_size_limit=16777216;";
-    if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return store->db ? store_fail(store, error, "open") : error_set_memory(error, "the data base");
+    static const char pragmas[] =
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
+        "PRAGMA cache_size=-8000; PRAGMA wal_autocheckpoint=1000;"
+        "PRAGMA journal_size_limit=16777216;";
+    if (sqlite3_open_v2(path, &store->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK)
+        return store->db ? store_fail(store, error, "open")
+                         : error_set_memory(error, "the data base");
     sqlite3_busy_timeout(store->db, BUSY_MS);
-    if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) return store_fail(store, error, "open");
+    if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
+        return store_fail(store, error, "open");
     return store_migrate(store, path, error);
 }
 
@@ -52,8 +59,10 @@ int store_open(const char *home, struct store **out, struct error *error)
     status = set_up(store, path, error);
 out:
     free(path);
-    if (status) store_close(store);
-    else *out = store;
+    if (status)
+        store_close(store);
+    else
+        *out = store;
     return status;
 }
 
@@ -119,20 +128,23 @@ static int bind(sqlite3_stmt *statement, const char *types, va_list arguments)
             code = sqlite3_bind_int64(statement, index, va_arg(arguments, int64_t));
         } else if (*types == 'd') {
             double value = va_arg(arguments, double);
-            code = isfinite(value) ? sqlite3_bind_double(statement, index, value) : sqlite3_bind_null(statement, index);
+            code = isfinite(value) ? sqlite3_bind_double(statement, index, value)
+                                   : sqlite3_bind_null(statement, index);
         } else if (*types == 's') {
-            code = sqlite3_bind_text(statement, index, va_arg(arguments, const char *), -1, SQLITE_STATIC);
+            code = sqlite3_bind_text(statement, index, va_arg(arguments, const char *), -1,
+                                     SQLITE_STATIC);
         } else {
             CHECK(*types == 'b');
             const void *bytes = va_arg(arguments, const void *);
-            code = sqlite3_bind_blob64(statement, index, bytes, va_arg(arguments, size_t), SQLITE_STATIC);
+            code = sqlite3_bind_blob64(statement, index, bytes, va_arg(arguments, size_t),
+                                       SQLITE_STATIC);
         }
     }
     return code;
 }
 
-static int start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error, const char *types,
-                 va_list arguments)
+static int start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error,
+                 const char *types, va_list arguments)
 {
     *out = NULL;
     if (prepare(store, sql, out, error)) return -1;
@@ -144,7 +156,8 @@ static int start(struct store *store, const char *sql, sqlite3_stmt **out, struc
     return -1;
 }
 
-int query_start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error, const char *types, ...)
+int query_start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error,
+                const char *types, ...)
 {
     va_list arguments;
     va_start(arguments, types);
@@ -181,7 +194,8 @@ int query_run(struct store *store, const char *sql, struct error *error, const c
     return status < 0 ? -1 : 0;
 }
 
-int query_integer(struct store *store, const char *sql, int64_t *out, struct error *error, const char *types, ...)
+int query_integer(struct store *store, const char *sql, int64_t *out, struct error *error,
+                  const char *types, ...)
 {
     sqlite3_stmt *statement;
     va_list arguments;
@@ -190,7 +204,8 @@ int query_integer(struct store *store, const char *sql, int64_t *out, struct err
     va_end(arguments);
     if (status) return -1;
     status = query_step(store, statement, error);
-    if (status == 1 && sqlite3_column_type(statement, 0) != SQLITE_NULL) *out = sqlite3_column_int64(statement, 0);
+    if (status == 1 && sqlite3_column_type(statement, 0) != SQLITE_NULL)
+        *out = sqlite3_column_int64(statement, 0);
     query_end(statement);
     return status < 0 ? -1 : 0;
 }
@@ -203,18 +218,23 @@ const char *column_text(sqlite3_stmt *statement, int column)
 
 json_t *column_real_json(sqlite3_stmt *statement, int column)
 {
-    return sqlite3_column_type(statement, column) == SQLITE_NULL ? json_null() : js_real(sqlite3_column_double(statement, column));
+    return sqlite3_column_type(statement, column) == SQLITE_NULL
+               ? json_null()
+               : js_real(sqlite3_column_double(statement, column));
 }
 
 json_t *column_integer_json(sqlite3_stmt *statement, int column)
 {
-    return sqlite3_column_type(statement, column) == SQLITE_NULL ? json_null()
-                                                                 : json_integer(sqlite3_column_int64(statement, column));
+    return sqlite3_column_type(statement, column) == SQLITE_NULL
+               ? json_null()
+               : json_integer(sqlite3_column_int64(statement, column));
 }
 
 json_t *column_text_json(sqlite3_stmt *statement, int column)
 {
-    return sqlite3_column_type(statement, column) == SQLITE_NULL ? json_null() : json_string(column_text(statement, column));
+    return sqlite3_column_type(statement, column) == SQLITE_NULL
+               ? json_null()
+               : json_string(column_text(statement, column));
 }
 
 json_t *column_parsed_json(sqlite3_stmt *statement, int column)

@@ -21,9 +21,12 @@ struct store {
     int depth; /* of nested store_begin() */
 };
 
-/* Binds by `types`, one letter an argument: 'i' int64_t, 'd' double (nan and infinities become NULL), 's' const char *
- * (NULL is NULL), 'b' a blob: const void * and size_t. Text and blobs must stay until query_end(). */
-int query_start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error, const char *types, ...);
+/* Binds by `types`, one letter an argument: 'i' int64_t, 'd' double (nan and infinities become
+ * NULL), 's' const char *
+ * (NULL is NULL), 'b' a blob: const void * and size_t. Text and blobs must stay until query_end().
+ */
+int query_start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error,
+                const char *types, ...);
 /* 1: a row is there, 0: no more, -1: failed. */
 int query_step(struct store *store, sqlite3_stmt *statement, struct error *error);
 /* Ends what query_start() began; NULL is fine. */
@@ -31,7 +34,8 @@ void query_end(sqlite3_stmt *statement);
 /* A statement without rows, all in one. */
 int query_run(struct store *store, const char *sql, struct error *error, const char *types, ...);
 /* One integer of the first row; *out stays as it is when there is none. */
-int query_integer(struct store *store, const char *sql, int64_t *out, struct error *error, const char *types, ...);
+int query_integer(struct store *store, const char *sql, int64_t *out, struct error *error,
+                  const char *types, ...);
 
 int store_fail(struct store *store, struct error *error, const char *doing);
 

@@ -1,4 +1,5 @@
-/* The data base's form, as a list of steps: step i brings version i to version i + 1. Steps that were released are never
+/* The data base's form, as a list of steps: step i brings version i to version i + 1. Steps that
+ * were released are never
  * changed, only followed by new ones. */
 #include <string.h>
 
@@ -16,10 +17,10 @@ static const char *const migrations[] = {
     "  engine_version TEXT NOT NULL DEFAULT '',"
     "  state TEXT NOT NULL,"
     "  error TEXT,"
-    "  settings TEXT NOT NULL,"                       /* JSON, the shape of api.md */
-    "  network TEXT NOT NULL DEFAULT 'null',"         /* JSON */
+    "  settings TEXT NOT NULL,"               /* JSON, the shape of api.md */
+    "  network TEXT NOT NULL DEFAULT 'null'," /* JSON */
     "  parameters INTEGER,"
-    "  tags TEXT NOT NULL DEFAULT '[]',"              /* JSON */
+    "  tags TEXT NOT NULL DEFAULT '[]'," /* JSON */
     "  notes TEXT NOT NULL DEFAULT '',"
     "  showdown TEXT,"
     "  out_dir TEXT NOT NULL DEFAULT '',"
@@ -27,36 +28,39 @@ static const char *const migrations[] = {
     "  created_at INTEGER NOT NULL,"
     "  started_at INTEGER,"
     "  ended_at INTEGER,"
-    "  epoch INTEGER NOT NULL DEFAULT 0,"             /* epochs finished */
+    "  epoch INTEGER NOT NULL DEFAULT 0," /* epochs finished */
     "  epochs INTEGER NOT NULL,"
     "  steps_per_epoch INTEGER NOT NULL DEFAULT 0,"
-    "  global_step INTEGER NOT NULL DEFAULT 0,"       /* steps finished */
-    "  seconds REAL NOT NULL DEFAULT 0,"              /* of training alone, all segments */
+    "  global_step INTEGER NOT NULL DEFAULT 0," /* steps finished */
+    "  seconds REAL NOT NULL DEFAULT 0,"        /* of training alone, all segments */
     "  samples_per_second REAL,"
     "  loss REAL, accuracy REAL, val_loss REAL, val_accuracy REAL,"
     "  cpu_seconds REAL, rss_bytes INTEGER, peak_rss_bytes INTEGER,"
-    "  owner TEXT,"                                   /* the process that trains it: see owner.c; NULL: nobody */
-    "  owner_kind TEXT,"                              /* 'server' or 'terminal' */
-    "  checkpoint INTEGER NOT NULL DEFAULT 0,"        /* 1: one is on disk */
+    /* the process that trains it: see owner.c; NULL: nobody */
+    "  owner TEXT,"
+    "  owner_kind TEXT,"                       /* 'server' or 'terminal' */
+    "  checkpoint INTEGER NOT NULL DEFAULT 0," /* 1: one is on disk */
     "  deleted_at INTEGER"
     ");"
     "CREATE INDEX runs_created ON runs(created_at);"
     "CREATE INDEX runs_showdown ON runs(showdown) WHERE showdown IS NOT NULL;"
     "CREATE TABLE segments ("
     "  run INTEGER NOT NULL REFERENCES runs(key) ON DELETE CASCADE,"
-    "  first_step INTEGER NOT NULL, engine TEXT NOT NULL, engine_version TEXT NOT NULL, started_at INTEGER NOT NULL,"
+    "  first_step INTEGER NOT NULL, engine TEXT NOT NULL, engine_version TEXT NOT NULL, started_at "
+    "INTEGER NOT NULL,"
     "  PRIMARY KEY (run, first_step)"
     ") WITHOUT ROWID;"
     "CREATE TABLE points ("
     "  run INTEGER NOT NULL REFERENCES runs(key) ON DELETE CASCADE,"
     "  first_step INTEGER NOT NULL, count INTEGER NOT NULL,"
-    "  seconds REAL NOT NULL,"                        /* training time at the last of them */
-    "  losses BLOB NOT NULL,"                         /* count float64, this machine's byte order */
+    "  seconds REAL NOT NULL," /* training time at the last of them */
+    "  losses BLOB NOT NULL,"  /* count float64, this machine's byte order */
     "  PRIMARY KEY (run, first_step)"
     ");"
     "CREATE TABLE epochs ("
     "  run INTEGER NOT NULL REFERENCES runs(key) ON DELETE CASCADE,"
-    "  epoch INTEGER NOT NULL, engine TEXT NOT NULL, loss REAL, accuracy REAL, val_loss REAL, val_accuracy REAL,"
+    "  epoch INTEGER NOT NULL, engine TEXT NOT NULL, loss REAL, accuracy REAL, val_loss REAL, "
+    "val_accuracy REAL,"
     "  seconds REAL, samples_per_second REAL, global_step INTEGER NOT NULL,"
     "  PRIMARY KEY (run, epoch)"
     ") WITHOUT ROWID;"
@@ -68,29 +72,33 @@ static const char *const migrations[] = {
     "CREATE INDEX logs_run ON logs(run);"
     "CREATE TABLE files ("
     "  run INTEGER NOT NULL REFERENCES runs(key) ON DELETE CASCADE,"
-    "  name TEXT NOT NULL, format TEXT NOT NULL, path TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,"
+    "  name TEXT NOT NULL, format TEXT NOT NULL, path TEXT NOT NULL, bytes INTEGER NOT NULL, "
+    "sha256 TEXT NOT NULL,"
     "  PRIMARY KEY (run, name)"
     ") WITHOUT ROWID;"
     "CREATE TABLE events ("
-    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"         /* the id on the wire: never used twice */
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT," /* the id on the wire: never used twice */
     "  kind TEXT NOT NULL, run TEXT, first INTEGER, count INTEGER, data TEXT"
     ");"
     "CREATE TABLE evaluations ("
     "  run INTEGER PRIMARY KEY REFERENCES runs(key) ON DELETE CASCADE,"
-    "  sha256 TEXT NOT NULL, result TEXT NOT NULL"    /* of the file it was computed from; JSON */
+    "  sha256 TEXT NOT NULL, result TEXT NOT NULL" /* of the file it was computed from; JSON */
     ");"
     "CREATE TABLE showdowns (id TEXT PRIMARY KEY, mode TEXT NOT NULL, created_at INTEGER NOT NULL);"
     "CREATE TABLE preferences (key TEXT PRIMARY KEY, value TEXT NOT NULL);"
     "CREATE TABLE registrations ("
-    "  id INTEGER PRIMARY KEY, run TEXT, target TEXT NOT NULL, name TEXT NOT NULL, version TEXT, uri TEXT, sha256 TEXT,"
-    "  created_at INTEGER NOT NULL, state TEXT NOT NULL, steps TEXT NOT NULL DEFAULT '[]', data TEXT NOT NULL DEFAULT '{}'"
+    "  id INTEGER PRIMARY KEY, run TEXT, target TEXT NOT NULL, name TEXT NOT NULL, version TEXT, "
+    "uri TEXT, sha256 TEXT,"
+    "  created_at INTEGER NOT NULL, state TEXT NOT NULL, steps TEXT NOT NULL DEFAULT '[]', data "
+    "TEXT NOT NULL DEFAULT '{}'"
     ");",
     /* 2: a run that changed hands has a file of each engine; only the newest is its model. */
     "ALTER TABLE files ADD COLUMN written_at INTEGER NOT NULL DEFAULT 0;",
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 
-static int read_version(struct store *store, int64_t *version, int64_t *application, struct error *error)
+static int read_version(struct store *store, int64_t *version, int64_t *application,
+                        struct error *error)
 {
     *version = *application = 0;
     return query_integer(store, "PRAGMA user_version", version, error, "") ||
@@ -99,13 +107,16 @@ static int read_version(struct store *store, int64_t *version, int64_t *applicat
                : 0;
 }
 
-static int check_version(int64_t version, int64_t application, const char *path, struct error *error)
+static int check_version(int64_t version, int64_t application, const char *path,
+                         struct error *error)
 {
     if (version > 0 && application != APPLICATION_ID)
-        return error_set(error, ERROR_CONFLICT, "%s is not a data base of the studio: use another --home", path);
+        return error_set(error, ERROR_CONFLICT,
+                         "%s is not a data base of the studio: use another --home", path);
     if (version > NEWEST)
         return error_set(error, ERROR_CONFLICT,
-                         "the data base %s is from a newer nnstudio (form %lld, this one knows %lld): update nnstudio or use "
+                         "the data base %s is from a newer nnstudio (form %lld, this one knows "
+                         "%lld): update nnstudio or use "
                          "another --home",
                          path, (long long)version, (long long)NEWEST);
     return 0;
@@ -114,14 +125,19 @@ static int check_version(int64_t version, int64_t application, const char *path,
 int store_migrate(struct store *store, const char *path, struct error *error)
 {
     int64_t version, application;
-    if (read_version(store, &version, &application, error) || check_version(version, application, path, error)) return -1;
+    if (read_version(store, &version, &application, error) ||
+        check_version(version, application, path, error))
+        return -1;
     if (version == NEWEST) return 0;
     /* Another process may be doing the same: look again once we alone may write. */
     if (store_begin(store, error)) return -1;
-    if (read_version(store, &version, &application, error) || check_version(version, application, path, error)) goto fail;
+    if (read_version(store, &version, &application, error) ||
+        check_version(version, application, path, error))
+        goto fail;
     for (int64_t i = version; i < NEWEST; i++) {
         char mark[80];
-        snprintf(mark, sizeof mark, "PRAGMA user_version=%lld; PRAGMA application_id=%d", (long long)i + 1, APPLICATION_ID);
+        snprintf(mark, sizeof mark, "PRAGMA user_version=%lld; PRAGMA application_id=%d",
+                 (long long)i + 1, APPLICATION_ID);
         if (sqlite3_exec(store->db, migrations[i], NULL, NULL, NULL) != SQLITE_OK ||
             sqlite3_exec(store->db, mark, NULL, NULL, NULL) != SQLITE_OK) {
             store_fail(store, error, "bring up to date");

@@ -1,4 +1,5 @@
-/* Which process looks after a run: a word that a later process, with the same process id perhaps, cannot be taken for. */
+/* Which process looks after a run: a word that a later process, with the same process id perhaps,
+ * cannot be taken for. */
 #ifndef NNSTUDIO_STORE_OWNER_H
 #define NNSTUDIO_STORE_OWNER_H
 

@@ -1,20 +1,24 @@
-/* The loss curve: rows of consecutive steps as blobs of float64, and its reduction to what a screen can show. */
+/* The loss curve: rows of consecutive steps as blobs of float64, and its reduction to what a
+ * screen can show. */
 #include "store/points.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A row longer than this is cut, so that reading a stretch never fetches much more than the stretch. */
+/* A row longer than this is cut, so that reading a stretch never fetches much more than the
+ * stretch. */
 #define ROW_STEPS 8192
 
-int points_append(struct store *store, int64_t run, int64_t first_step, const double *losses, size_t count, double seconds,
-                  struct error *error)
+int points_append(struct store *store, int64_t run, int64_t first_step, const double *losses,
+                  size_t count, double seconds, struct error *error)
 {
     for (size_t done = 0; done < count;) {
         size_t part = count - done < ROW_STEPS ? count - done : ROW_STEPS;
-        if (query_run(store, "INSERT OR REPLACE INTO points (run, first_step, count, seconds, losses) VALUES (?,?,?,?,?)", error,
-                      "iiidb", run, first_step + (int64_t)done, (int64_t)part, seconds, (const void *)(losses + done),
-                      part * sizeof *losses))
+        if (query_run(store,
+                      "INSERT OR REPLACE INTO points (run, first_step, count, seconds, losses) "
+                      "VALUES (?,?,?,?,?)",
+                      error, "iiidb", run, first_step + (int64_t)done, (int64_t)part, seconds,
+                      (const void *)(losses + done), part * sizeof *losses))
             return -1;
         done += part;
     }
@@ -23,20 +27,26 @@ int points_append(struct store *store, int64_t run, int64_t first_step, const do
 
 int points_truncate(struct store *store, int64_t run, int64_t from, struct error *error)
 {
-    if (query_run(store, "DELETE FROM points WHERE run=? AND first_step>=?", error, "ii", run, from)) return -1;
-    return query_run(store,
-                     "UPDATE points SET losses=substr(losses, 1, 8*(?2-first_step)), count=?2-first_step"
-                     " WHERE run=?1 AND first_step<?2 AND first_step+count>?2",
-                     error, "ii", run, from);
+    if (query_run(store, "DELETE FROM points WHERE run=? AND first_step>=?", error, "ii", run,
+                  from))
+        return -1;
+    return query_run(
+        store,
+        "UPDATE points SET losses=substr(losses, 1, 8*(?2-first_step)), count=?2-first_step"
+        " WHERE run=?1 AND first_step<?2 AND first_step+count>?2",
+        error, "ii", run, from);
 }
 
-int points_end(struct store *store, int64_t run, int64_t *steps, double *seconds, struct error *error)
+int points_end(struct store *store, int64_t run, int64_t *steps, double *seconds,
+               struct error *error)
 {
     sqlite3_stmt *row;
     *steps = 0;
     *seconds = 0;
-    if (query_start(store, "SELECT first_step+count, seconds FROM points WHERE run=? ORDER BY first_step DESC LIMIT 1", &row, error,
-                    "i", run))
+    if (query_start(store,
+                    "SELECT first_step+count, seconds FROM points WHERE run=? ORDER BY first_step "
+                    "DESC LIMIT 1",
+                    &row, error, "i", run))
         return -1;
     int status = query_step(store, row, error);
     if (status == 1) {
@@ -56,11 +66,11 @@ struct sample {
 /* Takes the steps one by one and keeps the least and the greatest of each bucket. */
 struct reduction {
     struct points *out;
-    uint64_t bucket;        /* the one being filled */
+    uint64_t bucket; /* the one being filled */
     bool filled;
     struct sample low, high;
     double sum;
-    uint64_t taken;         /* steps in `sum` */
+    uint64_t taken; /* steps in `sum` */
 };
 
 static void put(struct points *out, const struct sample *sample, double mean)
@@ -104,7 +114,8 @@ static void take(struct reduction *reduction, const struct sample *sample)
     if (sample->loss > reduction->high.loss) reduction->high = *sample;
 }
 
-/* One row of the table. Times between two rows are interpolated: `before` is the time at the end of the row before. */
+/* One row of the table. Times between two rows are interpolated: `before` is the time at the end
+ * of the row before. */
 static void take_row(struct reduction *reduction, sqlite3_stmt *row, double before)
 {
     const struct points *out = reduction->out;
@@ -128,8 +139,10 @@ static int read_rows(struct store *store, int64_t key, struct points *out, struc
     double before = 0;
     /* Begins one row early, for the time at which the first row of the stretch began. */
     if (query_start(store,
-                    "SELECT first_step, seconds, losses FROM points WHERE run=?1 AND first_step<=?3 AND first_step >="
-                    " coalesce((SELECT min(first_step) FROM (SELECT first_step FROM points WHERE run=?1 AND first_step<=?2"
+                    "SELECT first_step, seconds, losses FROM points WHERE run=?1 AND "
+                    "first_step<=?3 AND first_step >="
+                    " coalesce((SELECT min(first_step) FROM (SELECT first_step FROM points WHERE "
+                    "run=?1 AND first_step<=?2"
                     " ORDER BY first_step DESC LIMIT 2)), 0) ORDER BY first_step",
                     &row, error, "iii", key, (int64_t)out->from, (int64_t)out->to))
         return -1;
@@ -143,13 +156,14 @@ static int read_rows(struct store *store, int64_t key, struct points *out, struc
     return status;
 }
 
-int store_points(struct store *store, const char *run, uint64_t from, uint64_t to, size_t max, struct points *out,
-                 struct error *error)
+int store_points(struct store *store, const char *run, uint64_t from, uint64_t to, size_t max,
+                 struct points *out, struct error *error)
 {
     int64_t key, steps;
     double seconds;
     *out = (struct points){.from = from, .stride = 1};
-    if (store_run_key(store, run, &key, error) || points_end(store, key, &steps, &seconds, error)) return -1;
+    if (store_run_key(store, run, &key, error) || points_end(store, key, &steps, &seconds, error))
+        return -1;
     out->total = (uint64_t)steps;
     if (out->total == 0 || from >= out->total || to < from) {
         out->to = from;
@@ -167,8 +181,9 @@ int store_points(struct store *store, const char *run, uint64_t from, uint64_t t
     out->loss = calloc(room, sizeof *out->loss);
     out->mean = calloc(room, sizeof *out->mean);
     out->seconds = calloc(room, sizeof *out->seconds);
-    int status = out->step && out->loss && out->mean && out->seconds ? read_rows(store, key, out, error)
-                                                                    : error_set_memory(error, "a curve");
+    int status = out->step && out->loss && out->mean && out->seconds
+                     ? read_rows(store, key, out, error)
+                     : error_set_memory(error, "a curve");
     if (status) points_free(out);
     return status;
 }

@@ -5,10 +5,11 @@
 #include "store/database.h"
 
 /* Adds `count` losses of consecutive steps; `seconds` is the training time at the last. */
-int points_append(struct store *store, int64_t run, int64_t first_step, const double *losses, size_t count, double seconds,
-                  struct error *error);
+int points_append(struct store *store, int64_t run, int64_t first_step, const double *losses,
+                  size_t count, double seconds, struct error *error);
 /* Forgets step `from` and all after it. */
 int points_truncate(struct store *store, int64_t run, int64_t from, struct error *error);
 /* Number of steps kept and the training time at the last; both 0 when there is none. */
-int points_end(struct store *store, int64_t run, int64_t *steps, double *seconds, struct error *error);
+int points_end(struct store *store, int64_t run, int64_t *steps, double *seconds,
+               struct error *error);
 #endif

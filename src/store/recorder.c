@@ -25,24 +25,26 @@ struct recorder {
     int64_t key;
     char engine[32];
     pid_t worker;
-    json_t *waiting;            /* events not yet written */
+    json_t *waiting; /* events not yet written */
     int64_t batch_size;
-    double last_progress;       /* clock of the last "run" event */
-    bool changed;               /* something but progress changed since */
-    bool ended;                 /* its speed is that of the whole, no longer of the moment */
+    double last_progress; /* clock of the last "run" event */
+    bool changed;         /* something but progress changed since */
+    bool ended;           /* its speed is that of the whole, no longer of the moment */
     /* Steps of the batch being written, consecutive. */
     double *losses;
     size_t loss_count, loss_room;
     int64_t first_step;
-    /* Training time: of epochs that ended, and at the last step. A worker says the time within the epoch with its
+    /* Training time: of epochs that ended, and at the last step. A worker says the time within the
+     * epoch with its
      * steps; for one that does not, the clock between its events is taken. */
     double seconds_before, seconds;
-    double clock;               /* of the last step event; 0 while paused or not begun */
-    double speed_seconds;       /* for samples/s: where the last reckoning began */
+    double clock;         /* of the last step event; 0 while paused or not begun */
+    double speed_seconds; /* for samples/s: where the last reckoning began */
     int64_t speed_step;
 };
 
-int recorder_create(struct store *store, const char *run, struct recorder **out, struct error *error)
+int recorder_create(struct store *store, const char *run, struct recorder **out,
+                    struct error *error)
 {
     struct recorder *recorder = calloc(1, sizeof *recorder);
     if (!recorder) return error_set_memory(error, "a recorder");
@@ -73,19 +75,26 @@ void recorder_destroy(struct recorder *recorder)
 int recorder_event(struct recorder *recorder, const json_t *event, struct error *error)
 {
     if (json_array_size(recorder->waiting) >= WAITING_MAX)
-        return error_set(error, ERROR_IO, "run %s says more than can be written: is the disk full?", recorder->run);
-    return json_array_append(recorder->waiting, (json_t *)(uintptr_t)event) ? error_set_memory(error, "an event") : 0;
+        return error_set(error, ERROR_IO, "run %s says more than can be written: is the disk full?",
+                         recorder->run);
+    return json_array_append(recorder->waiting, (json_t *)(uintptr_t)event)
+               ? error_set_memory(error, "an event")
+               : 0;
 }
 
 /* --- the log: what a person would want to be told later --- */
 
-int store_add_log(struct store *store, int64_t key, const char *run, const char *text, struct error *error)
+int store_add_log(struct store *store, int64_t key, const char *run, const char *text,
+                  struct error *error)
 {
-    if (query_run(store, "INSERT INTO logs (run, at, text) VALUES (?,?,?)", error, "iis", key, clock_wall_ms(), text)) return -1;
+    if (query_run(store, "INSERT INTO logs (run, at, text) VALUES (?,?,?)", error, "iis", key,
+                  clock_wall_ms(), text))
+        return -1;
     return store_add_event(store, "log", run, sqlite3_last_insert_rowid(store->db), 0, NULL, error);
 }
 
-__attribute__((format(printf, 3, 4))) static int say(struct recorder *r, struct error *error, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int say(struct recorder *r, struct error *error,
+                                                     const char *format, ...)
 {
     char text[600];
     va_list arguments;
@@ -106,9 +115,11 @@ static int say_start(struct recorder *r, const json_t *event, int64_t first, str
     long long threads = json_integer_value(json_object_get(event, "threads"));
     char from[64] = "";
     if (first) snprintf(from, sizeof from, ", from step %lld", (long long)first);
-    return say(r, error, "%s %s (%s), %lld thread%s, %s: %lld samples of %s%s", text_member(event, "engine_title"),
-               text_member(event, "engine_version"), text_member(event, "engine_detail"), threads, threads == 1 ? "" : "s",
-               text_member(event, "dtype"), (long long)json_integer_value(json_object_get(event, "samples")),
+    return say(r, error, "%s %s (%s), %lld thread%s, %s: %lld samples of %s%s",
+               text_member(event, "engine_title"), text_member(event, "engine_version"),
+               text_member(event, "engine_detail"), threads, threads == 1 ? "" : "s",
+               text_member(event, "dtype"),
+               (long long)json_integer_value(json_object_get(event, "samples")),
                text_member(event, "dataset_title"), from);
 }
 
@@ -118,11 +129,13 @@ static int write_steps(struct recorder *r, struct error *error)
 {
     if (!r->loss_count) return 0;
     int64_t end = r->first_step + (int64_t)r->loss_count;
-    if (points_append(r->store, r->key, r->first_step, r->losses, r->loss_count, r->seconds, error) ||
-        store_add_event(r->store, "steps", r->run, r->first_step, (int64_t)r->loss_count, r->engine, error))
+    if (points_append(r->store, r->key, r->first_step, r->losses, r->loss_count, r->seconds,
+                      error) ||
+        store_add_event(r->store, "steps", r->run, r->first_step, (int64_t)r->loss_count, r->engine,
+                        error))
         return -1;
-    int status = query_run(r->store, "UPDATE runs SET global_step=?, seconds=?, loss=? WHERE key=?", error, "iddi", end, r->seconds,
-                           r->losses[r->loss_count - 1], r->key);
+    int status = query_run(r->store, "UPDATE runs SET global_step=?, seconds=?, loss=? WHERE key=?",
+                           error, "iddi", end, r->seconds, r->losses[r->loss_count - 1], r->key);
     r->loss_count = 0;
     return status;
 }
@@ -142,8 +155,10 @@ static void reckon_time(struct recorder *r, const json_t *event)
 {
     const json_t *said = json_object_get(event, "seconds");
     double now = clock_monotonic();
-    if (json_is_number(said)) r->seconds = r->seconds_before + json_number_value(said);
-    else if (r->clock > 0) r->seconds += now - r->clock;
+    if (json_is_number(said))
+        r->seconds = r->seconds_before + json_number_value(said);
+    else if (r->clock > 0)
+        r->seconds += now - r->clock;
     r->clock = now;
 }
 
@@ -152,7 +167,8 @@ static int on_step(struct recorder *r, const json_t *event, struct error *error)
     const json_t *list = json_object_get(event, "loss"), *value;
     int64_t first = json_integer_value(json_object_get(event, "first_step"));
     size_t index;
-    if (r->loss_count && first != r->first_step + (int64_t)r->loss_count && write_steps(r, error)) return -1;
+    if (r->loss_count && first != r->first_step + (int64_t)r->loss_count && write_steps(r, error))
+        return -1;
     if (room_for(r, json_array_size(list), error)) return -1;
     if (!r->loss_count) r->first_step = first;
     json_array_foreach(list, index, value)
@@ -161,10 +177,12 @@ static int on_step(struct recorder *r, const json_t *event, struct error *error)
     return 0;
 }
 
-/* A run that goes on from a checkpoint goes on from its step: what was shown beyond it is trained again. */
+/* A run that goes on from a checkpoint goes on from its step: what was shown beyond it is trained
+ * again. */
 static int on_start(struct recorder *r, const json_t *event, struct error *error)
 {
-    int64_t first = json_integer_value(json_object_get(event, "global_step")), steps, now = clock_wall_ms();
+    int64_t first = json_integer_value(json_object_get(event, "global_step")), steps,
+            now = clock_wall_ms();
     int64_t per_epoch = json_integer_value(json_object_get(event, "steps_per_epoch"));
     const char *engine = json_string_value(json_object_get(event, "engine"));
     const char *version = json_string_value(json_object_get(event, "engine_version"));
@@ -173,22 +191,30 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     r->ended = false;
     snprintf(r->engine, sizeof r->engine, "%s", engine ? engine : "");
     int status = points_truncate(r->store, r->key, first, error) ||
-                 query_run(r->store, "DELETE FROM epochs WHERE run=? AND global_step>?", error, "ii", r->key, first) ||
+                 query_run(r->store, "DELETE FROM epochs WHERE run=? AND global_step>?", error,
+                           "ii", r->key, first) ||
                  store_recover(r->store, r->key, r->run, first, error) ||
                  points_end(r->store, r->key, &steps, &r->seconds, error) ||
-                 query_run(r->store, "DELETE FROM segments WHERE run=? AND first_step>=?", error, "ii", r->key, first) ||
-                 query_run(r->store, "INSERT INTO segments (run, first_step, engine, engine_version, started_at) VALUES (?,?,?,?,?)",
+                 query_run(r->store, "DELETE FROM segments WHERE run=? AND first_step>=?", error,
+                           "ii", r->key, first) ||
+                 query_run(r->store,
+                           "INSERT INTO segments (run, first_step, engine, engine_version, "
+                           "started_at) VALUES (?,?,?,?,?)",
                            error, "iissi", r->key, first, r->engine, version ? version : "", now) ||
                  query_run(r->store,
-                           "UPDATE runs SET state='running', engine=?, engine_version=?, network=coalesce(?,network), parameters=?,"
-                           " steps_per_epoch=?, global_step=?, started_at=coalesce(started_at,?), ended_at=NULL, error=NULL"
+                           "UPDATE runs SET state='running', engine=?, engine_version=?, "
+                           "network=coalesce(?,network), parameters=?,"
+                           " steps_per_epoch=?, global_step=?, started_at=coalesce(started_at,?), "
+                           "ended_at=NULL, error=NULL"
                            " WHERE key=?",
                            error, "sssiiiii", r->engine, version ? version : "", network,
-                           (int64_t)json_integer_value(json_object_get(event, "parameters")), per_epoch, first, now, r->key);
+                           (int64_t)json_integer_value(json_object_get(event, "parameters")),
+                           per_epoch, first, now, r->key);
     free(network);
     /* The worker counts from the beginning of its epoch, of which a resumed run has done a part. */
     const json_t *begun = json_object_get(event, "seconds");
-    r->seconds_before = fmax(0, r->seconds - (json_is_number(begun) ? json_number_value(begun) : 0));
+    r->seconds_before = fmax(0,
+                             r->seconds - (json_is_number(begun) ? json_number_value(begun) : 0));
     r->clock = clock_monotonic();
     r->speed_step = first;
     r->speed_seconds = r->seconds;
@@ -202,15 +228,19 @@ static double real_member(const json_t *event, const char *key)
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
-int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event, struct error *error)
+int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,
+                    struct error *error)
 {
-    return query_run(store,
-                     "INSERT OR REPLACE INTO epochs (run, epoch, engine, loss, accuracy, val_loss, val_accuracy, seconds,"
-                     " samples_per_second, global_step) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                     error, "iisddddddi", key, (int64_t)json_integer_value(json_object_get(event, "epoch")), engine ? engine : "",
-                     real_member(event, "loss"), real_member(event, "accuracy"), real_member(event, "val_loss"),
-                     real_member(event, "val_accuracy"), real_member(event, "seconds"), real_member(event, "samples_per_second"),
-                     (int64_t)json_integer_value(json_object_get(event, "global_step")));
+    return query_run(
+        store,
+        "INSERT OR REPLACE INTO epochs (run, epoch, engine, loss, accuracy, val_loss, "
+        "val_accuracy, seconds,"
+        " samples_per_second, global_step) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        error, "iisddddddi", key, (int64_t)json_integer_value(json_object_get(event, "epoch")),
+        engine ? engine : "", real_member(event, "loss"), real_member(event, "accuracy"),
+        real_member(event, "val_loss"), real_member(event, "val_accuracy"),
+        real_member(event, "seconds"), real_member(event, "samples_per_second"),
+        (int64_t)json_integer_value(json_object_get(event, "global_step")));
 }
 
 static int on_epoch(struct recorder *r, const json_t *event, struct error *error)
@@ -221,8 +251,10 @@ static int on_epoch(struct recorder *r, const json_t *event, struct error *error
         query_run(r->store,
                   "UPDATE runs SET epoch=?, loss=?, accuracy=?, val_loss=?, val_accuracy=?,"
                   " samples_per_second=coalesce(?,samples_per_second) WHERE key=?",
-                  error, "idddddi", epoch, real_member(event, "loss"), real_member(event, "accuracy"),
-                  real_member(event, "val_loss"), real_member(event, "val_accuracy"), real_member(event, "samples_per_second"), r->key) ||
+                  error, "idddddi", epoch, real_member(event, "loss"),
+                  real_member(event, "accuracy"), real_member(event, "val_loss"),
+                  real_member(event, "val_accuracy"), real_member(event, "samples_per_second"),
+                  r->key) ||
         store_add_event(r->store, "epoch", r->run, epoch, 0, NULL, error))
         return -1;
     if (isfinite(seconds)) r->seconds = r->seconds_before + seconds;
@@ -251,11 +283,13 @@ static int on_state(struct recorder *r, const json_t *event, struct error *error
     r->clock = 0;
     if (!state || (strcmp(state, "paused") != 0 && strcmp(state, "running") != 0)) return 0;
     r->changed = true;
-    if (query_run(r->store, "UPDATE runs SET state=? WHERE key=?", error, "si", state, r->key)) return -1;
+    if (query_run(r->store, "UPDATE runs SET state=? WHERE key=?", error, "si", state, r->key))
+        return -1;
     return say(r, error, strcmp(state, "paused") == 0 ? "paused, a checkpoint is kept" : "resumed");
 }
 
-/* The model the run wrote. A file that was already there under that name is replaced, on disk as here. */
+/* The model the run wrote. A file that was already there under that name is replaced, on disk as
+ * here. */
 static int add_file(struct recorder *r, const json_t *event, const char *path, struct error *error)
 {
     char sha256[HASH_HEX_SIZE];
@@ -268,20 +302,27 @@ static int add_file(struct recorder *r, const json_t *event, const char *path, s
         return -1;
     }
     char *absolute = realpath(path, NULL);
-    int status = query_run(r->store, "INSERT OR REPLACE INTO files (run, name, format, path, bytes, sha256, written_at) VALUES (?,?,?,?,?,?,?)",
-                           error, "isssisi", r->key, path_base(path), path_extension(path), absolute ? absolute : path,
-                           (int64_t)bytes, sha256, clock_wall_ms());
+    int status = query_run(r->store,
+                           "INSERT OR REPLACE INTO files (run, name, format, path, bytes, sha256, "
+                           "written_at) VALUES (?,?,?,?,?,?,?)",
+                           error, "isssisi", r->key, path_base(path), path_extension(path),
+                           absolute ? absolute : path, (int64_t)bytes, sha256, clock_wall_ms());
     free(absolute);
-    return status ? -1 : say(r, error, "wrote %s, %.1f kB, SHA-256 %.12s…", path_base(path), (double)bytes / 1000, sha256);
+    return status ? -1
+                  : say(r, error, "wrote %s, %.1f kB, SHA-256 %.12s…", path_base(path),
+                        (double)bytes / 1000, sha256);
 }
 
-/* Samples a second over all epochs, for the time while nothing trains; as it was when no epoch was completed. */
+/* Samples a second over all epochs, for the time while nothing trains; as it was when no epoch was
+ * completed. */
 static int write_mean_speed(struct recorder *r, struct error *error)
 {
-    return query_run(r->store,
-                     "UPDATE runs SET samples_per_second=coalesce((SELECT sum(samples_per_second*seconds)/sum(seconds) FROM epochs"
-                     " WHERE run=?1 AND seconds>0 AND samples_per_second>0), samples_per_second) WHERE key=?1",
-                     error, "i", r->key);
+    return query_run(
+        r->store,
+        "UPDATE runs SET samples_per_second=coalesce((SELECT "
+        "sum(samples_per_second*seconds)/sum(seconds) FROM epochs"
+        " WHERE run=?1 AND seconds>0 AND samples_per_second>0), samples_per_second) WHERE key=?1",
+        error, "i", r->key);
 }
 
 static int on_end(struct recorder *r, const json_t *event, struct error *error)
@@ -296,11 +337,12 @@ static int on_end(struct recorder *r, const json_t *event, struct error *error)
     r->changed = true;
     r->worker = 0;
     r->ended = true;
-    return query_run(r->store,
-                     "UPDATE runs SET state=?, ended_at=?, owner=NULL, cpu_seconds=coalesce(?,cpu_seconds),"
-                     " peak_rss_bytes=coalesce(?,peak_rss_bytes), rss_bytes=NULL WHERE key=?",
-                     error, "siddi", finished ? "finished" : "stopped", clock_wall_ms(), real_member(event, "cpu_seconds"),
-                     real_member(event, "peak_rss_bytes"), r->key);
+    return query_run(
+        r->store,
+        "UPDATE runs SET state=?, ended_at=?, owner=NULL, cpu_seconds=coalesce(?,cpu_seconds),"
+        " peak_rss_bytes=coalesce(?,peak_rss_bytes), rss_bytes=NULL WHERE key=?",
+        error, "siddi", finished ? "finished" : "stopped", clock_wall_ms(),
+        real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"), r->key);
 }
 
 static int on_error(struct recorder *r, const json_t *event, struct error *error)
@@ -309,8 +351,11 @@ static int on_error(struct recorder *r, const json_t *event, struct error *error
     r->changed = true;
     r->worker = 0;
     r->ended = true;
-    return query_run(r->store, "UPDATE runs SET state='failed', error=?, ended_at=?, owner=NULL, rss_bytes=NULL WHERE key=?", error,
-                     "sii", message ? message : "the worker failed and did not say why", clock_wall_ms(), r->key);
+    return query_run(r->store,
+                     "UPDATE runs SET state='failed', error=?, ended_at=?, owner=NULL, "
+                     "rss_bytes=NULL WHERE key=?",
+                     error, "sii", message ? message : "the worker failed and did not say why",
+                     clock_wall_ms(), r->key);
 }
 
 static const struct {
@@ -327,7 +372,8 @@ static int apply(struct recorder *r, const json_t *event, struct error *error)
     if (!kind) return 0;
     if (strcmp(kind, "step") == 0) return on_step(r, event, error);
     for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++)
-        if (strcmp(kind, handlers[i].kind) == 0) return write_steps(r, error) || handlers[i].apply(r, event, error) ? -1 : 0;
+        if (strcmp(kind, handlers[i].kind) == 0)
+            return write_steps(r, error) || handlers[i].apply(r, event, error) ? -1 : 0;
     return 0; /* a newer worker may say more */
 }
 
@@ -342,25 +388,31 @@ static int write_usage(struct recorder *r, struct error *error)
     char line[1024];
     const char *place = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
     fclose(file);
-    if (!place || sscanf(place + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %*u %llu",
+    if (!place || sscanf(place + 1,
+                         " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d "
+                         "%*d %*d %*u %*u %llu",
                          &user, &system, &pages) != 3)
         return 0;
     int64_t bytes = (int64_t)pages * sysconf(_SC_PAGESIZE);
     return query_run(r->store,
-                     "UPDATE runs SET cpu_seconds=?1, rss_bytes=?2, peak_rss_bytes=max(?2, coalesce(peak_rss_bytes,0)) WHERE key=?3",
-                     error, "dii", (double)(user + system) / (double)sysconf(_SC_CLK_TCK), bytes, r->key);
+                     "UPDATE runs SET cpu_seconds=?1, rss_bytes=?2, peak_rss_bytes=max(?2, "
+                     "coalesce(peak_rss_bytes,0)) WHERE key=?3",
+                     error, "dii", (double)(user + system) / (double)sysconf(_SC_CLK_TCK), bytes,
+                     r->key);
 }
 
 /* Samples a second over the time since the last "run" event. */
 static int write_speed(struct recorder *r, struct error *error)
 {
     int64_t step = 0;
-    if (query_integer(r->store, "SELECT global_step FROM runs WHERE key=?", &step, error, "i", r->key)) return -1;
+    if (query_integer(r->store, "SELECT global_step FROM runs WHERE key=?", &step, error, "i",
+                      r->key))
+        return -1;
     double spent = r->seconds - r->speed_seconds;
     int status = 0;
     if (step > r->speed_step && spent > 0.05) {
-        status = query_run(r->store, "UPDATE runs SET samples_per_second=? WHERE key=?", error, "di",
-                           (double)((step - r->speed_step) * r->batch_size) / spent, r->key);
+        status = query_run(r->store, "UPDATE runs SET samples_per_second=? WHERE key=?", error,
+                           "di", (double)((step - r->speed_step) * r->batch_size) / spent, r->key);
         r->speed_step = step;
         r->speed_seconds = r->seconds;
     }
@@ -390,8 +442,10 @@ int recorder_flush(struct recorder *recorder, struct error *error)
     struct recorder before = *recorder;
     if (store_begin(recorder->store, error)) return -1;
     int status = write_all(recorder, error);
-    if (!status) status = store_commit(recorder->store, error);
-    else store_rollback(recorder->store);
+    if (!status)
+        status = store_commit(recorder->store, error);
+    else
+        store_rollback(recorder->store);
     if (!status) {
         json_array_clear(recorder->waiting);
         return 0;

@@ -16,8 +16,9 @@
 #include "store/points.h"
 #include "store/runs.h"
 
-static const char *const state_names[RUN_STATE_COUNT] = {"queued",   "starting", "running", "paused",     "stopping",
-                                                         "finished", "stopped",  "failed",  "interrupted"};
+static const char *const state_names[RUN_STATE_COUNT] = {"queued",  "starting", "running",
+                                                         "paused",  "stopping", "finished",
+                                                         "stopped", "failed",   "interrupted"};
 
 const char *run_state_name(enum run_state state)
 {
@@ -42,7 +43,8 @@ bool run_state_is_live(enum run_state state)
 
 static int not_found(const char *run, struct error *error)
 {
-    return error_set(error, ERROR_NOT_FOUND, "there is no run \"%.60s\": see nnstudio runs list", run);
+    return error_set(error, ERROR_NOT_FOUND, "there is no run \"%.60s\": see nnstudio runs list",
+                     run);
 }
 
 int store_run_key(struct store *store, const char *run, int64_t *key, struct error *error)
@@ -52,15 +54,15 @@ int store_run_key(struct store *store, const char *run, int64_t *key, struct err
     return *key ? 0 : not_found(run, error);
 }
 
-int store_add_event(struct store *store, const char *kind, const char *run, int64_t first, int64_t count, const char *data,
-                    struct error *error)
+int store_add_event(struct store *store, const char *kind, const char *run, int64_t first,
+                    int64_t count, const char *data, struct error *error)
 {
-    return query_run(store, "INSERT INTO events (kind, run, first, count, data) VALUES (?,?,?,?,?)", error, "ssiis", kind, run,
-                     first, count, data);
+    return query_run(store, "INSERT INTO events (kind, run, first, count, data) VALUES (?,?,?,?,?)",
+                     error, "ssiis", kind, run, first, count, data);
 }
 
-int store_run_create(struct store *store, const struct job *job, const char *showdown, const json_t *tags, bool by_terminal,
-                     struct error *error)
+int store_run_create(struct store *store, const struct job *job, const char *showdown,
+                     const json_t *tags, bool by_terminal, struct error *error)
 {
     char owner[OWNER_SIZE];
     owner_self(owner);
@@ -69,14 +71,18 @@ int store_run_create(struct store *store, const struct job *job, const char *sho
     int status = text && tag_text ? store_begin(store, error) : error_set_memory(error, "a run");
     if (status) goto out;
     status = query_run(store,
-                       "INSERT INTO runs (id, name, engine, state, settings, tags, showdown, out_dir, data_dir, created_at,"
+                       "INSERT INTO runs (id, name, engine, state, settings, tags, showdown, "
+                       "out_dir, data_dir, created_at,"
                        " epochs, owner, owner_kind) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                       error, "sssssssssiiss", job->run, job->name, job->engine, state_names[RUN_QUEUED], text, tag_text,
-                       showdown, job->out_dir, job->data_dir, clock_wall_ms(), (int64_t)job->epochs, owner,
+                       error, "sssssssssiiss", job->run, job->name, job->engine,
+                       state_names[RUN_QUEUED], text, tag_text, showdown, job->out_dir,
+                       job->data_dir, clock_wall_ms(), (int64_t)job->epochs, owner,
                        by_terminal ? "terminal" : "server") ||
              store_add_event(store, "run", job->run, 0, 0, NULL, error);
-    if (status) store_rollback(store);
-    else status = store_commit(store, error);
+    if (status)
+        store_rollback(store);
+    else
+        status = store_commit(store, error);
 out:
     json_decref(settings);
     free(text);
@@ -86,12 +92,14 @@ out:
 
 static int copy_text(char *out, size_t size, const char *text, struct error *error)
 {
-    if (strlen(text) >= size) return error_set(error, ERROR_INPUT, "a text in the data base is too long");
+    if (strlen(text) >= size)
+        return error_set(error, ERROR_INPUT, "a text in the data base is too long");
     memcpy(out, text, strlen(text) + 1);
     return 0;
 }
 
-static int fill_job(struct store *store, sqlite3_stmt *row, const char *run, struct job *job, struct error *error)
+static int fill_job(struct store *store, sqlite3_stmt *row, const char *run, struct job *job,
+                    struct error *error)
 {
     json_t *settings = column_parsed_json(row, 0);
     int status = settings_to_job(settings, job, error);
@@ -104,7 +112,8 @@ static int fill_job(struct store *store, sqlite3_stmt *row, const char *run, str
         copy_text(job->home, sizeof job->home, store->home, error))
         return -1;
     job->epochs = (uint32_t)sqlite3_column_int64(row, 5);
-    if ((size_t)snprintf(job->run_dir, sizeof job->run_dir, "%s/runs/%s", store->home, run) >= sizeof job->run_dir)
+    if ((size_t)snprintf(job->run_dir, sizeof job->run_dir, "%s/runs/%s", store->home, run) >=
+        sizeof job->run_dir)
         return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
     return 0;
 }
@@ -113,7 +122,8 @@ int store_run_get(struct store *store, const char *run, struct run_record *out, 
 {
     sqlite3_stmt *row;
     if (query_start(store,
-                    "SELECT settings, engine, name, out_dir, data_dir, epochs, state, owner, owner_kind, checkpoint, deleted_at,"
+                    "SELECT settings, engine, name, out_dir, data_dir, epochs, state, owner, "
+                    "owner_kind, checkpoint, deleted_at,"
                     " global_step FROM runs WHERE id=?",
                     &row, error, "s", run))
         return -1;
@@ -136,23 +146,26 @@ int store_run_get(struct store *store, const char *run, struct run_record *out, 
     return status ? -1 : 0;
 }
 
-int store_run_set_state(struct store *store, const char *run, enum run_state state, const char *message, struct error *error)
+int store_run_set_state(struct store *store, const char *run, enum run_state state,
+                        const char *message, struct error *error)
 {
     int64_t now = clock_wall_ms();
     if (store_begin(store, error)) return -1;
     int status = query_run(store,
-                           "UPDATE runs SET state=?1, error=?2, started_at=CASE WHEN ?1='starting' AND started_at IS NULL THEN ?3"
+                           "UPDATE runs SET state=?1, error=?2, started_at=CASE WHEN ?1='starting' "
+                           "AND started_at IS NULL THEN ?3"
                            " ELSE started_at END, ended_at=CASE WHEN ?4 THEN NULL ELSE ?3 END,"
                            " owner=CASE WHEN ?4 THEN owner ELSE NULL END WHERE id=?5",
-                           error, "ssiis", state_names[state], message, now, (int64_t)run_state_is_live(state), run) ||
+                           error, "ssiis", state_names[state], message, now,
+                           (int64_t)run_state_is_live(state), run) ||
                  store_add_event(store, "run", run, 0, 0, NULL, error);
     if (!status) return store_commit(store, error);
     store_rollback(store);
     return -1;
 }
 
-int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags, const char *notes,
-                   struct error *error)
+int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags,
+                   const char *notes, struct error *error)
 {
     int64_t key;
     char *tag_text = tags ? js_dump(tags) : NULL;
@@ -160,21 +173,27 @@ int store_run_edit(struct store *store, const char *run, const char *name, const
     int status = store_begin(store, error);
     if (status) goto out;
     status = store_run_key(store, run, &key, error) ||
-             query_run(store, "UPDATE runs SET name=coalesce(?,name), tags=coalesce(?,tags), notes=coalesce(?,notes) WHERE key=?",
+             query_run(store,
+                       "UPDATE runs SET name=coalesce(?,name), tags=coalesce(?,tags), "
+                       "notes=coalesce(?,notes) WHERE key=?",
                        error, "sssi", name, tag_text, notes, key) ||
              store_add_event(store, "run", run, 0, 0, NULL, error);
-    if (status) store_rollback(store);
-    else status = store_commit(store, error);
+    if (status)
+        store_rollback(store);
+    else
+        status = store_commit(store, error);
 out:
     free(tag_text);
     return status ? -1 : 0;
 }
 
-/* The worker holds a lock in the run's folder as long as it lives: one whose supervisor died writes a checkpoint first. */
+/* The worker holds a lock in the run's folder as long as it lives: one whose supervisor died
+ * writes a checkpoint first. */
 static bool has_worker(struct store *store, const char *run)
 {
     char path[JOB_PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/lock", store->home, run) >= sizeof path) return false;
+    if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/lock", store->home, run) >= sizeof path)
+        return false;
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return false;
     bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0;
@@ -187,16 +206,20 @@ static int check_unowned(struct store *store, int64_t key, const char *run, stru
 {
     sqlite3_stmt *row;
     bool owned = false;
-    if (query_start(store, "SELECT owner FROM runs WHERE key=? AND owner IS NOT NULL", &row, error, "i", key)) return -1;
+    if (query_start(store, "SELECT owner FROM runs WHERE key=? AND owner IS NOT NULL", &row, error,
+                    "i", key))
+        return -1;
     int status = query_step(store, row, error);
     if (status == 1) owned = owner_alive(column_text(row, 0)) || has_worker(store, run);
     query_end(row);
     if (status < 0) return -1;
-    return owned ? error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run) : 0;
+    return owned
+               ? error_set(error, ERROR_CONFLICT, "run %.60s is being trained: stop it first", run)
+               : 0;
 }
 
-int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, bool by_terminal,
-                    struct error *error)
+int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs,
+                    bool by_terminal, struct error *error)
 {
     char owner[OWNER_SIZE];
     int64_t key;
@@ -204,9 +227,11 @@ int store_run_claim(struct store *store, const char *run, const char *engine, ui
     if (store_begin(store, error)) return -1;
     int status = store_run_key(store, run, &key, error) || check_unowned(store, key, run, error) ||
                  query_run(store,
-                           "UPDATE runs SET state='queued', error=NULL, ended_at=NULL, engine=?, epochs=?, owner=?,"
+                           "UPDATE runs SET state='queued', error=NULL, ended_at=NULL, engine=?, "
+                           "epochs=?, owner=?,"
                            " owner_kind=? WHERE key=?",
-                           error, "sissi", engine, (int64_t)epochs, owner, by_terminal ? "terminal" : "server", key) ||
+                           error, "sissi", engine, (int64_t)epochs, owner,
+                           by_terminal ? "terminal" : "server", key) ||
                  store_add_event(store, "run", run, 0, 0, NULL, error);
     if (!status) return store_commit(store, error);
     store_rollback(store);
@@ -218,7 +243,8 @@ static int remove_folder(struct store *store, const char *run, struct error *err
 {
     char *path = NULL;
     if (!path_is_plain_name(run)) return 0;
-    if (asprintf(&path, "%s/runs/%s", store->home, run) < 0) return error_set_memory(error, "a path");
+    if (asprintf(&path, "%s/runs/%s", store->home, run) < 0)
+        return error_set_memory(error, "a path");
     int status = file_remove_tree(path, error);
     free(path);
     return status;
@@ -229,10 +255,12 @@ int store_run_delete(struct store *store, const char *run, bool forever, struct 
     struct run_record record;
     if (store_run_get(store, run, &record, error)) return -1;
     if (run_state_is_live(record.state))
-        return error_set(error, ERROR_CONFLICT, "run %.60s is %s: stop it first", run, run_state_name(record.state));
+        return error_set(error, ERROR_CONFLICT, "run %.60s is %s: stop it first", run,
+                         run_state_name(record.state));
     if (store_begin(store, error)) return -1;
     int status = forever ? query_run(store, "DELETE FROM runs WHERE id=?", error, "s", run)
-                         : query_run(store, "UPDATE runs SET deleted_at=? WHERE id=?", error, "is", clock_wall_ms(), run);
+                         : query_run(store, "UPDATE runs SET deleted_at=? WHERE id=?", error, "is",
+                                     clock_wall_ms(), run);
     if (!status) status = store_add_event(store, "removed", run, 0, 0, NULL, error);
     if (status) {
         store_rollback(store);
@@ -254,24 +282,30 @@ int store_run_restore(struct store *store, const char *run, struct error *error)
     return -1;
 }
 
-/* Hands each id of a query's first column to `each`, after the query has ended, so that `each` may write. */
+/* Hands each id of a query's first column to `each`, after the query has ended, so that `each` may
+ * write. */
 static int for_each_id(struct store *store, const char *sql, int64_t argument,
-                       int (*each)(struct store *, const char *, struct error *), uint32_t *count, struct error *error)
+                       int (*each)(struct store *, const char *, struct error *), uint32_t *count,
+                       struct error *error)
 {
     sqlite3_stmt *row;
     json_t *ids = json_array(), *id;
     size_t index;
     *count = 0;
-    int status = ids ? query_start(store, sql, &row, error, "i", argument) : error_set_memory(error, "a list of runs");
+    int status = ids ? query_start(store, sql, &row, error, "i", argument)
+                     : error_set_memory(error, "a list of runs");
     if (!status) {
-        while ((status = query_step(store, row, error)) == 1) json_array_append_new(ids, json_string(column_text(row, 0)));
+        while ((status = query_step(store, row, error)) == 1)
+            json_array_append_new(ids, json_string(column_text(row, 0)));
         query_end(row);
     }
     json_array_foreach(ids, index, id) {
         if (status) break;
         int done = each(store, json_string_value(id), error);
-        if (done < 0) status = -1;
-        else *count += (uint32_t)done;
+        if (done < 0)
+            status = -1;
+        else
+            *count += (uint32_t)done;
     }
     json_decref(ids);
     return status;
@@ -287,8 +321,11 @@ static int purge_one(struct store *store, const char *run, struct error *error)
 int store_purge(struct store *store, int64_t before_ms, struct error *error)
 {
     uint32_t count;
-    if (for_each_id(store, "SELECT id FROM runs WHERE deleted_at < ?", before_ms, purge_one, &count, error)) return -1;
-    return query_run(store, "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", error, "i", (int64_t)EVENTS_KEPT);
+    if (for_each_id(store, "SELECT id FROM runs WHERE deleted_at < ?", before_ms, purge_one, &count,
+                    error))
+        return -1;
+    return query_run(store, "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?",
+                     error, "i", (int64_t)EVENTS_KEPT);
 }
 
 /* Its last words may not have reached the data base; the disk knows. */
@@ -297,13 +334,15 @@ static int read_remains(struct store *store, const char *run, struct error *erro
     char path[JOB_PATH_MAX];
     int64_t key, steps;
     double seconds;
-    bool checkpoint = (size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", store->home, run) < sizeof path &&
+    bool checkpoint = (size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors",
+                                       store->home, run) < sizeof path &&
                       file_exists(path);
-    if (store_run_key(store, run, &key, error) || store_recover(store, key, run, INT64_MAX, error) ||
+    if (store_run_key(store, run, &key, error) ||
+        store_recover(store, key, run, INT64_MAX, error) ||
         points_end(store, key, &steps, &seconds, error))
         return -1;
-    return query_run(store, "UPDATE runs SET checkpoint=?, global_step=?, seconds=? WHERE key=?", error, "iidi", (int64_t)checkpoint,
-                     steps, seconds, key);
+    return query_run(store, "UPDATE runs SET checkpoint=?, global_step=?, seconds=? WHERE key=?",
+                     error, "iidi", (int64_t)checkpoint, steps, seconds, key);
 }
 
 static int interrupt_if_dead(struct store *store, const char *run, struct error *error)
@@ -318,7 +357,8 @@ static int interrupt_if_dead(struct store *store, const char *run, struct error 
     if (!dead) return 0;
     if (store_begin(store, error)) return -1;
     if (read_remains(store, run, error) ||
-        store_run_set_state(store, run, RUN_INTERRUPTED, "the process that trained it ended before the run did", error)) {
+        store_run_set_state(store, run, RUN_INTERRUPTED,
+                            "the process that trained it ended before the run did", error)) {
         store_rollback(store);
         return -1;
     }
@@ -327,27 +367,35 @@ static int interrupt_if_dead(struct store *store, const char *run, struct error 
 
 int store_mark_interrupted(struct store *store, uint32_t *count, struct error *error)
 {
-    return for_each_id(store, "SELECT id FROM runs WHERE owner IS NOT NULL AND key > ?", 0, interrupt_if_dead, count, error);
+    return for_each_id(store, "SELECT id FROM runs WHERE owner IS NOT NULL AND key > ?", 0,
+                       interrupt_if_dead, count, error);
 }
 
-/* A file outside the home may have been replaced by a later run of the same name: then it is not this run's any more. */
-static int check_file(struct store *store, const char *run, const char *path, const char *sha256, struct error *error)
+/* A file outside the home may have been replaced by a later run of the same name: then it is not
+ * this run's any more. */
+static int check_file(struct store *store, const char *run, const char *path, const char *sha256,
+                      struct error *error)
 {
     char found[HASH_HEX_SIZE];
     size_t length = strlen(store->home);
     if (strncmp(path, store->home, length) == 0 && path[length] == '/') return 0;
     if (!hash_file(path, found, NULL, error) && strcmp(found, sha256) == 0) return 0;
-    return error_set(error, ERROR_CONFLICT, "the model file of run %.60s is not there any more: a later run replaced it, or it was "
-                     "moved", run);
+    return error_set(
+        error, ERROR_CONFLICT,
+        "the model file of run %.60s is not there any more: a later run replaced it, or it was "
+        "moved",
+        run);
 }
 
 /* The path and digest of the only row, checked. */
-static int take_file(struct store *store, sqlite3_stmt *row, const char *run, char **path, char sha256[65], struct error *error)
+static int take_file(struct store *store, sqlite3_stmt *row, const char *run, char **path,
+                     char sha256[65], struct error *error)
 {
     int status = query_step(store, row, error);
     if (status == 1) {
         *path = strdup(column_text(row, 0));
-        status = *path ? copy_text(sha256, 65, column_text(row, 1), error) : error_set_memory(error, "a path");
+        status = *path ? copy_text(sha256, 65, column_text(row, 1), error)
+                       : error_set_memory(error, "a path");
         if (!status) status = check_file(store, run, *path, sha256, error);
         if (!status) status = 1;
     }
@@ -358,30 +406,39 @@ static int take_file(struct store *store, sqlite3_stmt *row, const char *run, ch
     return status;
 }
 
-int store_file_path(struct store *store, const char *run, const char *name, char **path, struct error *error)
+int store_file_path(struct store *store, const char *run, const char *name, char **path,
+                    struct error *error)
 {
     sqlite3_stmt *row;
     char sha256[65];
     *path = NULL;
-    if (query_start(store, "SELECT path, sha256 FROM files JOIN runs ON key=run WHERE id=? AND files.name=?", &row, error, "ss", run,
-                    name))
+    if (query_start(
+            store,
+            "SELECT path, sha256 FROM files JOIN runs ON key=run WHERE id=? AND files.name=?", &row,
+            error, "ss", run, name))
         return -1;
     int status = take_file(store, row, run, path, sha256, error);
-    if (status == 0) status = error_set(error, ERROR_NOT_FOUND, "run %.60s has no file \"%.60s\"", run, name);
+    if (status == 0)
+        status = error_set(error, ERROR_NOT_FOUND, "run %.60s has no file \"%.60s\"", run, name);
     return status < 0 ? -1 : 0;
 }
 
-int store_model_file(struct store *store, const char *run, char **path, char sha256[65], struct error *error)
+int store_model_file(struct store *store, const char *run, char **path, char sha256[65],
+                     struct error *error)
 {
     sqlite3_stmt *row;
     int64_t key;
     *path = NULL;
     if (store_run_key(store, run, &key, error) ||
-        query_start(store, "SELECT path, sha256 FROM files WHERE run=? ORDER BY written_at DESC, name LIMIT 1", &row,
-                    error, "i", key))
+        query_start(
+            store,
+            "SELECT path, sha256 FROM files WHERE run=? ORDER BY written_at DESC, name LIMIT 1",
+            &row, error, "i", key))
         return -1;
     int status = take_file(store, row, run, path, sha256, error);
-    if (status == 0) status = error_set(error, ERROR_CONFLICT, "run %.60s has no model file yet: let it finish or stop it", run);
+    if (status == 0)
+        status = error_set(error, ERROR_CONFLICT,
+                           "run %.60s has no model file yet: let it finish or stop it", run);
     return status < 0 ? -1 : 0;
 }
 
@@ -394,7 +451,8 @@ int store_run_interrupt_owner(struct store *store, const char *run, struct error
     if (status == 1 && owner_alive(column_text(row, 0))) pid = owner_pid(column_text(row, 0));
     query_end(row);
     if (status < 0) return -1;
-    if (!pid || kill(pid, SIGTERM)) return error_set(error, ERROR_CONFLICT, "the process that trains run %.60s is gone", run);
+    if (!pid || kill(pid, SIGTERM))
+        return error_set(error, ERROR_CONFLICT, "the process that trains run %.60s is gone", run);
     return 0;
 }
 
@@ -403,7 +461,8 @@ int store_newest_model(struct store *store, const char *engine, char run[64], st
     sqlite3_stmt *row;
     run[0] = '\0';
     if (query_start(store,
-                    "SELECT id FROM runs WHERE engine=? AND deleted_at IS NULL AND EXISTS (SELECT 1 FROM files WHERE run=key)"
+                    "SELECT id FROM runs WHERE engine=? AND deleted_at IS NULL AND EXISTS (SELECT "
+                    "1 FROM files WHERE run=key)"
                     " ORDER BY created_at DESC, key DESC LIMIT 1",
                     &row, error, "s", engine))
         return -1;

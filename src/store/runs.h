@@ -5,13 +5,17 @@
 #include "store/database.h"
 
 /* Adds an event to the stream; `data` may be NULL. */
-int store_add_event(struct store *store, const char *kind, const char *run, int64_t first, int64_t count, const char *data,
-                    struct error *error);
+int store_add_event(struct store *store, const char *kind, const char *run, int64_t first,
+                    int64_t count, const char *data, struct error *error);
 /* Adds a line to a run's log, and its event. */
-int store_add_log(struct store *store, int64_t key, const char *run, const char *text, struct error *error);
+int store_add_log(struct store *store, int64_t key, const char *run, const char *text,
+                  struct error *error);
 /* Keeps an epoch by what its event says; one that is there is replaced. */
-int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event, struct error *error);
-/* Adds the steps below `to` that only the run's journal has, and the epochs that ended within the steps kept. */
-int store_recover(struct store *store, int64_t key, const char *run, int64_t to, struct error *error);
+int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,
+                    struct error *error);
+/* Adds the steps below `to` that only the run's journal has, and the epochs that ended within the
+ * steps kept. */
+int store_recover(struct store *store, int64_t key, const char *run, int64_t to,
+                  struct error *error);
 
 #endif

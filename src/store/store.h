@@ -1,7 +1,10 @@
-/* The studio's memory: runs with their points, epochs, logs and files, the events of the stream, preferences,
- * registrations. One SQLite data base, HOME/studio.db, in WAL mode; several processes may have it open at once.
+/* The studio's memory: runs with their points, epochs, logs and files, the events of the stream,
+ * preferences,
+ * registrations. One SQLite data base, HOME/studio.db, in WAL mode; several processes may have it
+ * open at once.
  *
- * A handle is used by one thread at a time. JSON that is returned is a new reference and has the shapes of
+ * A handle is used by one thread at a time. JSON that is returned is a new reference and has the
+ * shapes of
  * docs/internals/api.md. Times are milliseconds since 1970 UTC. */
 #ifndef NNSTUDIO_STORE_STORE_H
 #define NNSTUDIO_STORE_STORE_H
@@ -15,7 +18,8 @@
 
 struct store;
 
-/* Makes the home and the data base when they are not there, brings an older one up to date. Refused with a clear line:
+/* Makes the home and the data base when they are not there, brings an older one up to date.
+ * Refused with a clear line:
  * a home that cannot be written, a data base from a newer version. */
 int store_open(const char *home, struct store **out, struct error *error);
 void store_close(struct store *store); /* NULL is fine */
@@ -26,11 +30,18 @@ int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store); /* everything since the outermost store_begin() */
 
-/* --- runs ------------------------------------------------------------------------------------------------------- */
+/* --- runs ------------------------------------------------------------------------------------- */
 
 enum run_state {
-    RUN_QUEUED, RUN_STARTING, RUN_RUNNING, RUN_PAUSED, RUN_STOPPING, /* the living ones */
-    RUN_FINISHED, RUN_STOPPED, RUN_FAILED, RUN_INTERRUPTED,
+    RUN_QUEUED,
+    RUN_STARTING,
+    RUN_RUNNING,
+    RUN_PAUSED,
+    RUN_STOPPING, /* the living ones */
+    RUN_FINISHED,
+    RUN_STOPPED,
+    RUN_FAILED,
+    RUN_INTERRUPTED,
     RUN_STATE_COUNT,
 };
 const char *run_state_name(enum run_state state);
@@ -40,47 +51,55 @@ bool run_state_is_live(enum run_state state);
 /* What the program decides by; everything else about a run is JSON for people. */
 struct run_record {
     enum run_state state;
-    bool owned;         /* some process trains it, or it waits in that process's queue */
-    bool by_terminal;   /* that process is a terminal's `nnstudio train` */
-    pid_t owner_pid;    /* 0 when not owned */
-    bool checkpoint;    /* one is on disk */
+    bool owned;       /* some process trains it, or it waits in that process's queue */
+    bool by_terminal; /* that process is a terminal's `nnstudio train` */
+    pid_t owner_pid;  /* 0 when not owned */
+    bool checkpoint;  /* one is on disk */
     bool deleted;
     uint64_t global_step; /* points kept */
-    struct job job;     /* as it was last started; resume is empty */
+    struct job job;       /* as it was last started; resume is empty */
 };
 
-/* Settings, as people know them, from a job and back. settings_to_job() starts from job_init(), takes only the members
+/* Settings, as people know them, from a job and back. settings_to_job() starts from job_init(),
+ * takes only the members
  * of api.md and names any other; it sets no paths but dataset and from. */
 json_t *settings_from_job(const struct job *job);
 int settings_to_job(const json_t *settings, struct job *job, struct error *error);
 
-/* Adds a run in state queued, owned by this process. `showdown` may be NULL; `tags` is an array or NULL. */
-int store_run_create(struct store *store, const struct job *job, const char *showdown, const json_t *tags, bool by_terminal,
-                     struct error *error);
-int store_run_get(struct store *store, const char *run, struct run_record *out, struct error *error);
+/* Adds a run in state queued, owned by this process. `showdown` may be NULL; `tags` is an array or
+ * NULL. */
+int store_run_create(struct store *store, const struct job *job, const char *showdown,
+                     const json_t *tags, bool by_terminal, struct error *error);
+int store_run_get(struct store *store, const char *run, struct run_record *out,
+                  struct error *error);
 /* Run; with `full`, its epochs and the last 200 log lines as well. */
-int store_run_json(struct store *store, const char *run, bool full, json_t **out, struct error *error);
+int store_run_json(struct store *store, const char *run, bool full, json_t **out,
+                   struct error *error);
 int store_run_epochs(struct store *store, const char *run, json_t **out, struct error *error);
 
 struct run_filter {
-    const char *text;   /* in id, name, notes, tags, data set; NULL: any */
+    const char *text;                            /* in id, name, notes, tags, data set; NULL: any */
     const char *state, *engine, *tag, *showdown; /* NULL: any */
-    const char *sort;   /* "created_at", "name", "engine", "state", "val_accuracy", "seconds"; NULL: created_at */
+    /* "created_at", "name", "engine", "state", "val_accuracy", "seconds"; NULL: created_at */
+    const char *sort;
     bool ascending;
-    bool deleted;       /* the deleted ones instead */
+    bool deleted;           /* the deleted ones instead */
     uint32_t limit, offset; /* limit 0: no limit */
 };
-int store_run_list(struct store *store, const struct run_filter *filter, json_t **runs, uint64_t *total, struct error *error);
+int store_run_list(struct store *store, const struct run_filter *filter, json_t **runs,
+                   uint64_t *total, struct error *error);
 
 /* Each writes the change and its event. */
-int store_run_set_state(struct store *store, const char *run, enum run_state state, const char *message, struct error *error);
+int store_run_set_state(struct store *store, const char *run, enum run_state state,
+                        const char *message, struct error *error);
 /* NULL leaves a value as it is. */
-int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags, const char *notes,
-                   struct error *error);
-/* Takes an ended run for this process, to go on with `engine` until `epochs`: state queued. ERROR_CONFLICT when it is
+int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags,
+                   const char *notes, struct error *error);
+/* Takes an ended run for this process, to go on with `engine` until `epochs`: state queued.
+ * ERROR_CONFLICT when it is
  * being trained. */
-int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs, bool by_terminal,
-                    struct error *error);
+int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs,
+                    bool by_terminal, struct error *error);
 /* Deleting hides a run; store_purge() or `forever` removes it with its folder in the home. */
 int store_run_delete(struct store *store, const char *run, bool forever, struct error *error);
 int store_run_restore(struct store *store, const char *run, struct error *error);
@@ -94,9 +113,11 @@ int store_mark_interrupted(struct store *store, uint32_t *count, struct error *e
 int store_run_interrupt_owner(struct store *store, const char *run, struct error *error);
 
 /* The path of a file of a run, malloc'd. */
-int store_file_path(struct store *store, const char *run, const char *name, char **path, struct error *error);
+int store_file_path(struct store *store, const char *run, const char *name, char **path,
+                    struct error *error);
 /* The file to compute with: safetensors before others. Also its SHA-256. */
-int store_model_file(struct store *store, const char *run, char **path, char sha256[65], struct error *error);
+int store_model_file(struct store *store, const char *run, char **path, char sha256[65],
+                     struct error *error);
 
 /* The newest run of an engine that has a model file and is not deleted; "" when there is none. */
 int store_newest_model(struct store *store, const char *engine, char run[64], struct error *error);
@@ -104,58 +125,74 @@ int store_newest_model(struct store *store, const char *engine, char run[64], st
 int store_showdown_create(struct store *store, const char *mode, char id[32], struct error *error);
 int store_showdown_mode(struct store *store, const char *id, char mode[16], struct error *error);
 
-/* --- points ----------------------------------------------------------------------------------------------------- */
+/* --- points ----------------------------------------------------------------------------------- */
 
 /* A stretch of a run's loss curve. */
 struct points {
-    uint64_t total;         /* points the run has in all */
-    uint64_t from, to;      /* the stretch that was asked for, both included, cut to what is there */
-    uint64_t stride;        /* steps a bucket; 1: every point is there */
+    uint64_t total; /* points the run has in all */
+    /* the stretch that was asked for, both included, cut to what is there */
+    uint64_t from, to;
+    uint64_t stride; /* steps a bucket; 1: every point is there */
     size_t count;
-    uint64_t *step;         /* [count], ascending */
-    double *loss;           /* [count] */
-    double *mean;           /* [count] mean loss of the point's bucket */
-    double *seconds;        /* [count] training time at that step */
+    uint64_t *step;  /* [count], ascending */
+    double *loss;    /* [count] */
+    double *mean;    /* [count] mean loss of the point's bucket */
+    double *seconds; /* [count] training time at that step */
 };
-/* At most `max` points (≥ 2): all when they fit, else the least and the greatest of each bucket of `stride` steps.
+/* At most `max` points (≥ 2): all when they fit, else the least and the greatest of each bucket of
+ * `stride` steps.
  * `to` UINT64_MAX means the end; max 0 means no limit. The caller frees with points_free(). */
-int store_points(struct store *store, const char *run, uint64_t from, uint64_t to, size_t max, struct points *out,
-                 struct error *error);
+int store_points(struct store *store, const char *run, uint64_t from, uint64_t to, size_t max,
+                 struct points *out, struct error *error);
 void points_free(struct points *points);
 
-/* --- the stream ------------------------------------------------------------------------------------------------- */
+/* --- the stream ------------------------------------------------------------------------------- */
 
 /* One event, as it lies in the data base: what it is about, not what it says. */
 struct store_event {
     int64_t id;
-    char kind[12];           /* "run", "steps", "epoch", "log", "task", "removed" */
-    char run[64];            /* "" for a task */
-    int64_t first, count;    /* steps: first step and count; epoch: its number; log: its id */
-    const char *data;        /* task: its JSON; steps: the engine; else "" */
+    char kind[12];        /* "run", "steps", "epoch", "log", "task", "removed" */
+    char run[64];         /* "" for a task */
+    int64_t first, count; /* steps: first step and count; epoch: its number; log: its id */
+    const char *data;     /* task: its JSON; steps: the engine; else "" */
 };
 int store_last_event(struct store *store, int64_t *id, struct error *error);
-int store_first_event(struct store *store, int64_t *id, struct error *error); /* last + 1 when there is none */
+/* last + 1 when there is none */
+int store_first_event(struct store *store, int64_t *id, struct error *error);
 typedef int store_event_fn(void *context, const struct store_event *event, struct error *error);
-int store_events(struct store *store, int64_t after, int64_t until, store_event_fn *each, void *context, struct error *error);
+int store_events(struct store *store, int64_t after, int64_t until, store_event_fn *each,
+                 void *context, struct error *error);
 int store_add_task_event(struct store *store, const json_t *task, struct error *error);
 /* The rows that events point at, as the stream's data. *out is NULL when they are gone. */
-int store_epoch_json(struct store *store, const char *run, int64_t epoch, json_t **out, struct error *error);
-int store_log_json(struct store *store, const char *run, int64_t id, json_t **out, struct error *error);
+int store_epoch_json(struct store *store, const char *run, int64_t epoch, json_t **out,
+                     struct error *error);
+int store_log_json(struct store *store, const char *run, int64_t id, json_t **out,
+                   struct error *error);
 
-/* --- small things ----------------------------------------------------------------------------------------------- */
+/* --- small things
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* A whole JSON value by name; *out is NULL when there is none. */
 int store_preference_get(struct store *store, const char *key, json_t **out, struct error *error);
-int store_preference_set(struct store *store, const char *key, const json_t *value, struct error *error);
+int store_preference_set(struct store *store, const char *key, const json_t *value,
+                         struct error *error);
 /* What was computed for a run's file; *out is NULL when nothing was, or for another content. */
-int store_evaluation_get(struct store *store, const char *run, const char *sha256, json_t **out, struct error *error);
-int store_evaluation_set(struct store *store, const char *run, const char *sha256, const json_t *result, struct error *error);
+int store_evaluation_get(struct store *store, const char *run, const char *sha256, json_t **out,
+                         struct error *error);
+int store_evaluation_set(struct store *store, const char *run, const char *sha256,
+                         const json_t *result, struct error *error);
 
-/* A registration is {"id","run","target","name","version","uri","sha256","created_at","state","steps":[…],"data":{…}}. */
-int store_registration_add(struct store *store, const json_t *registration, int64_t *id, struct error *error);
+/* A registration is
+ * {"id","run","target","name","version","uri","sha256","created_at","state",
+ * "steps":[…],"data":{…}}. */
+int store_registration_add(struct store *store, const json_t *registration, int64_t *id,
+                           struct error *error);
 /* Members that are absent stay as they are. */
-int store_registration_update(struct store *store, int64_t id, const json_t *changes, struct error *error);
+int store_registration_update(struct store *store, int64_t id, const json_t *changes,
+                              struct error *error);
 /* Newest first; `run` NULL: all; id 0: all. */
-int store_registration_list(struct store *store, const char *run, int64_t id, json_t **out, struct error *error);
+int store_registration_list(struct store *store, const char *run, int64_t id, json_t **out,
+                            struct error *error);
 
 #endif

@@ -1,4 +1,5 @@
-/* The events of the stream. An event says what changed; what it looks like now is read when it is sent. */
+/* The events of the stream. An event says what changed; what it looks like now is read when it is
+ * sent. */
 #include <string.h>
 #include <stdlib.h>
 
@@ -8,7 +9,8 @@
 int store_last_event(struct store *store, int64_t *id, struct error *error)
 {
     *id = 0;
-    return query_integer(store, "SELECT seq FROM sqlite_sequence WHERE name='events'", id, error, "");
+    return query_integer(store, "SELECT seq FROM sqlite_sequence WHERE name='events'", id, error,
+                         "");
 }
 
 int store_first_event(struct store *store, int64_t *id, struct error *error)
@@ -19,11 +21,14 @@ int store_first_event(struct store *store, int64_t *id, struct error *error)
     return query_integer(store, "SELECT min(id) FROM events", id, error, "");
 }
 
-int store_events(struct store *store, int64_t after, int64_t until, store_event_fn *each, void *context, struct error *error)
+int store_events(struct store *store, int64_t after, int64_t until, store_event_fn *each,
+                 void *context, struct error *error)
 {
     sqlite3_stmt *row;
-    if (query_start(store, "SELECT id, kind, run, first, count, data FROM events WHERE id>? AND id<=? ORDER BY id", &row, error,
-                    "ii", after, until))
+    if (query_start(
+            store,
+            "SELECT id, kind, run, first, count, data FROM events WHERE id>? AND id<=? ORDER BY id",
+            &row, error, "ii", after, until))
         return -1;
     int status;
     while ((status = query_step(store, row, error)) == 1) {
@@ -51,7 +56,8 @@ int store_add_task_event(struct store *store, const json_t *task, struct error *
     return status;
 }
 
-int store_epoch_json(struct store *store, const char *run, int64_t epoch, json_t **out, struct error *error)
+int store_epoch_json(struct store *store, const char *run, int64_t epoch, json_t **out,
+                     struct error *error)
 {
     json_t *all, *row;
     size_t index;
@@ -67,15 +73,16 @@ int store_epoch_json(struct store *store, const char *run, int64_t epoch, json_t
     return 0;
 }
 
-int store_log_json(struct store *store, const char *run, int64_t id, json_t **out, struct error *error)
+int store_log_json(struct store *store, const char *run, int64_t id, json_t **out,
+                   struct error *error)
 {
     sqlite3_stmt *row;
     *out = NULL;
     if (query_start(store, "SELECT at, text FROM logs WHERE id=?", &row, error, "i", id)) return -1;
     int status = query_step(store, row, error);
     if (status == 1)
-        *out = json_pack("{s:s, s:I, s:s}", "run", run, "at", (json_int_t)sqlite3_column_int64(row, 0), "text",
-                         column_text(row, 1));
+        *out = json_pack("{s:s, s:I, s:s}", "run", run, "at",
+                         (json_int_t)sqlite3_column_int64(row, 0), "text", column_text(row, 1));
     query_end(row);
     return status < 0 ? -1 : 0;
 }

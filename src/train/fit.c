@@ -32,7 +32,8 @@ struct fit_run {
     bool stopped;
 };
 
-/* Aims at chunks that take one event's interval. The growth is bounded because the first call of a framework is slow and
+/* Aims at chunks that take one event's interval. The growth is bounded because the first call of a
+ * framework is slow and
  * a single measurement noisy; a chunk never changes the numbers, only how often they are told. */
 static void adapt_chunk(struct fit_run *run, uint64_t steps, double seconds)
 {
@@ -46,9 +47,10 @@ static void adapt_chunk(struct fit_run *run, uint64_t steps, double seconds)
 static int diverged(const struct fit_run *run, double loss, struct error *error)
 {
     const struct fit_position *position = run->position;
-    return error_set(error, ERROR_FAILED, "the loss became %s at step %llu (epoch %u): try a smaller learning rate",
-                     isnan(loss) ? "not a number" : "infinite", (unsigned long long)position->global_step + 1,
-                     position->epoch + 1);
+    return error_set(error, ERROR_FAILED,
+                     "the loss became %s at step %llu (epoch %u): try a smaller learning rate",
+                     isnan(loss) ? "not a number" : "infinite",
+                     (unsigned long long)position->global_step + 1, position->epoch + 1);
 }
 
 /* Some consecutive steps in one call of the engine, then the news. */
@@ -62,7 +64,9 @@ static int train_chunk(struct fit_run *run, struct error *error)
     if (count > run->dataset->train.count - first) count = run->dataset->train.count - first;
 
     double start = clock_monotonic();
-    if (run->engine->ops->train(run->engine, run->order + first, count, run->losses, run->correct, error)) return -1;
+    if (run->engine->ops->train(run->engine, run->order + first, count, run->losses, run->correct,
+                                error))
+        return -1;
     double seconds = clock_monotonic() - start;
     adapt_chunk(run, steps, seconds);
 
@@ -76,7 +80,8 @@ static int train_chunk(struct fit_run *run, struct error *error)
         position->global_step++;
     }
     if (good && run->callbacks->on_steps &&
-        run->callbacks->on_steps(run->callbacks->context, position, before, run->losses, (size_t)good) == FIT_STOP)
+        run->callbacks->on_steps(run->callbacks->context, position, before, run->losses,
+                                 (size_t)good) == FIT_STOP)
         run->stopped = true;
     return good < steps ? diverged(run, run->losses[good], error) : 0;
 }
@@ -86,8 +91,8 @@ static int finish_epoch(struct fit_run *run, struct error *error)
     struct fit_position *position = run->position;
     const struct dataset *dataset = run->dataset;
     struct metrics test;
-    if (evaluate_split(run->engine, dataset->classes, &dataset->test, (size_t)dataset->rows * dataset->columns, NULL, &test,
-                       error))
+    if (evaluate_split(run->engine, dataset->classes, &dataset->test,
+                       (size_t)dataset->rows * dataset->columns, NULL, &test, error))
         return -1;
     double samples = (double)dataset->train.count;
     struct fit_epoch epoch = {
@@ -113,7 +118,8 @@ static int fit_one_epoch(struct fit_run *run, struct error *error)
     run->position->train_seconds += clock_monotonic() - start;
     while (run->position->step < run->steps_per_epoch && !run->stopped)
         if (train_chunk(run, error)) return -1;
-    /* A stop asked for with the epoch's last step still gets the epoch's end: nothing of it is left to resume. */
+    /* A stop asked for with the epoch's last step still gets the epoch's end: nothing of it is
+     * left to resume. */
     return run->position->step == run->steps_per_epoch ? finish_epoch(run, error) : 0;
 }
 
@@ -145,8 +151,10 @@ int fit(struct engine *engine, const struct dataset *dataset, const struct fit_c
         goto out;
     }
     if (position->step > run.steps_per_epoch) {
-        error_set(error, ERROR_INPUT, "the checkpoint stands at step %llu of an epoch of %llu: was it made with other data?",
-                  (unsigned long long)position->step, (unsigned long long)run.steps_per_epoch);
+        error_set(
+            error, ERROR_INPUT,
+            "the checkpoint stands at step %llu of an epoch of %llu: was it made with other data?",
+            (unsigned long long)position->step, (unsigned long long)run.steps_per_epoch);
         goto out;
     }
     while (position->epoch < config->epochs && !run.stopped)

@@ -7,34 +7,40 @@
 #include "engine/engine.h"
 
 struct metrics {
-    double loss;              /* mean cross-entropy from logits, natural logarithm */
-    double accuracy;          /* 0 … 1 */
+    double loss;     /* mean cross-entropy from logits, natural logarithm */
+    double accuracy; /* 0 … 1 */
     size_t samples;
-    uint32_t *confusion;      /* [classes, classes], row: true class; NULL when not asked for; owned by the caller */
+    /* [classes, classes], row: true class; NULL when not asked for; owned by the caller */
+    uint32_t *confusion;
 };
 
-/* Loss and accuracy of `split` by the engine's forward(); with `confusion` (classes² zeroed counters) if not NULL. */
-int evaluate_split(struct engine *engine, uint32_t classes, const struct split *split, size_t pixels_per_sample,
-                   uint32_t *confusion, struct metrics *out, struct error *error);
+/* Loss and accuracy of `split` by the engine's forward(); with `confusion` (classes² zeroed
+ * counters) if not NULL. */
+int evaluate_split(struct engine *engine, uint32_t classes, const struct split *split,
+                   size_t pixels_per_sample, uint32_t *confusion, struct metrics *out,
+                   struct error *error);
 /* From logits already there. Stable log-sum-exp; the first of equal logits wins. */
-void metrics_add(struct metrics *metrics, const double *logits, size_t count, uint32_t classes, const uint8_t *labels);
+void metrics_add(struct metrics *metrics, const double *logits, size_t count, uint32_t classes,
+                 const uint8_t *labels);
 
-/* The order of epoch `epoch` (from 0): a permutation of 0 … count-1 that depends on seed and epoch alone. */
+/* The order of epoch `epoch` (from 0): a permutation of 0 … count-1 that depends on seed and epoch
+ * alone. */
 void fit_order(uint64_t seed, uint32_t epoch, uint32_t *out, size_t count);
 
 /* Where a run stands between two steps. */
 struct fit_position {
-    uint32_t epoch;        /* epochs finished */
-    uint64_t step;         /* steps finished within the current epoch */
-    uint64_t global_step;  /* steps finished in all */
-    double loss_sum;       /* of the current epoch's steps so far */
-    uint64_t correct;      /* of the current epoch's samples so far */
-    double train_seconds;  /* of the current epoch so far, training alone */
+    uint32_t epoch;       /* epochs finished */
+    uint64_t step;        /* steps finished within the current epoch */
+    uint64_t global_step; /* steps finished in all */
+    double loss_sum;      /* of the current epoch's steps so far */
+    uint64_t correct;     /* of the current epoch's samples so far */
+    double train_seconds; /* of the current epoch so far, training alone */
 };
 
 struct fit_epoch {
     uint32_t epoch; /* from 1 */
-    double loss, accuracy;         /* mean over the epoch's steps; share of training samples right before each update */
+    /* mean over the epoch's steps; share of training samples right before each update */
+    double loss, accuracy;
     double val_loss, val_accuracy; /* on the test split, after the epoch */
     double seconds;                /* training alone */
     double samples_per_second;
@@ -42,12 +48,16 @@ struct fit_epoch {
 
 enum fit_request { FIT_GO_ON, FIT_STOP };
 
-/* Callbacks, as Keras names them. Any may be NULL. Returning FIT_STOP ends the run at that point, cleanly. */
+/* Callbacks, as Keras names them. Any may be NULL. Returning FIT_STOP ends the run at that point,
+ * cleanly. */
 struct fit_callbacks {
     void *context;
-    enum fit_request (*on_steps)(void *context, const struct fit_position *position, uint64_t first_step,
-                                 const double *losses, size_t count); /* a few tens of times a second */
-    enum fit_request (*on_epoch_end)(void *context, const struct fit_position *position, const struct fit_epoch *epoch);
+    enum fit_request (*on_steps)(void *context, const struct fit_position *position,
+                                 uint64_t first_step,
+                                 /* a few tens of times a second */
+                                 const double *losses, size_t count);
+    enum fit_request (*on_epoch_end)(void *context, const struct fit_position *position,
+                                     const struct fit_epoch *epoch);
 };
 
 struct fit_config {
@@ -60,7 +70,8 @@ struct fit_config {
 /* Steps an epoch has; the last batch may be short. */
 uint64_t fit_steps_per_epoch(size_t samples, uint32_t batch_size);
 
-/* Trains from *position until config->epochs or a FIT_STOP; *position is kept up to date. A loss that is not finite ends
+/* Trains from *position until config->epochs or a FIT_STOP; *position is kept up to date. A loss
+ * that is not finite ends
  * the run with an error that names the step. */
 int fit(struct engine *engine, const struct dataset *dataset, const struct fit_config *config,
         struct fit_position *position, const struct fit_callbacks *callbacks, struct error *error);

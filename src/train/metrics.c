@@ -7,7 +7,8 @@
 /* Pictures a forward() call: enough to keep a framework busy, little enough to cost no memory. */
 #define EVALUATION_BATCH 1000
 
-void metrics_add(struct metrics *metrics, const double *logits, size_t count, uint32_t classes, const uint8_t *labels)
+void metrics_add(struct metrics *metrics, const double *logits, size_t count, uint32_t classes,
+                 const uint8_t *labels)
 {
     double loss = 0, right = 0;
     for (size_t i = 0; i < count; i++) {
@@ -28,8 +29,9 @@ void metrics_add(struct metrics *metrics, const double *logits, size_t count, ui
     metrics->samples = total;
 }
 
-int evaluate_split(struct engine *engine, uint32_t classes, const struct split *split, size_t pixels_per_sample,
-                   uint32_t *confusion, struct metrics *out, struct error *error)
+int evaluate_split(struct engine *engine, uint32_t classes, const struct split *split,
+                   size_t pixels_per_sample, uint32_t *confusion, struct metrics *out,
+                   struct error *error)
 {
     *out = (struct metrics){.confusion = confusion};
     double *logits = malloc(sizeof *logits * EVALUATION_BATCH * classes);
@@ -37,7 +39,8 @@ int evaluate_split(struct engine *engine, uint32_t classes, const struct split *
     int status = 0;
     for (size_t i = 0; i < split->count && !status; i += EVALUATION_BATCH) {
         size_t count = split->count - i < EVALUATION_BATCH ? split->count - i : EVALUATION_BATCH;
-        status = engine->ops->forward(engine, split->pixels + i * pixels_per_sample, count, logits, error);
+        status = engine->ops->forward(engine, split->pixels + i * pixels_per_sample, count, logits,
+                                      error);
         if (!status) metrics_add(out, logits, count, classes, split->labels + i);
     }
     free(logits);

@@ -2,8 +2,9 @@
 
 #include <math.h>
 
-int predictor_open(const char *path, const struct modelfile_options *options, const struct engine_ops *ops,
-                   uint32_t threads, struct predictor *out, struct error *error)
+int predictor_open(const char *path, const struct modelfile_options *options,
+                   const struct engine_ops *ops, uint32_t threads, struct predictor *out,
+                   struct error *error)
 {
     *out = (struct predictor){0};
     struct engine_probe probe;
@@ -16,7 +17,8 @@ int predictor_open(const char *path, const struct modelfile_options *options, co
         .batch_size = 32,
         .threads = threads,
     };
-    if (optimizer_init(&config.optimizer, "sgd", error) || ops->open(&config, &out->engine, error) ||
+    if (optimizer_init(&config.optimizer, "sgd", error) ||
+        ops->open(&config, &out->engine, error) ||
         ops->set_parameters(out->engine, out->model->parameters, error)) {
         predictor_close(out);
         return -1;
@@ -26,16 +28,18 @@ int predictor_open(const char *path, const struct modelfile_options *options, co
     return 0;
 }
 
-int predictor_predict(struct predictor *predictor, const uint8_t *pixels, double *probabilities, uint32_t *best,
-                      struct error *error)
+int predictor_predict(struct predictor *predictor, const uint8_t *pixels, double *probabilities,
+                      uint32_t *best, struct error *error)
 {
     /* The logits come first, in the same place. */
-    if (predictor->engine->ops->forward(predictor->engine, pixels, 1, probabilities, error)) return -1;
+    if (predictor->engine->ops->forward(predictor->engine, pixels, 1, probabilities, error))
+        return -1;
     *best = 0;
     for (uint32_t c = 1; c < predictor->classes; c++)
         if (probabilities[c] > probabilities[*best]) *best = c;
     double sum = 0, most = probabilities[*best];
-    for (uint32_t c = 0; c < predictor->classes; c++) sum += probabilities[c] = exp(probabilities[c] - most);
+    for (uint32_t c = 0; c < predictor->classes; c++)
+        sum += probabilities[c] = exp(probabilities[c] - most);
     for (uint32_t c = 0; c < predictor->classes; c++) probabilities[c] /= sum;
     return 0;
 }

@@ -1,4 +1,5 @@
-/* libFuzzer's entry: fuzzes the reader that NNSTUDIO_FUZZ_TARGET names. scripts/fuzz builds and runs it. */
+/* libFuzzer's entry: fuzzes the reader that NNSTUDIO_FUZZ_TARGET names. scripts/fuzz builds and
+ * runs it. */
 #include <stdio.h>
 #include <stdlib.h>
 

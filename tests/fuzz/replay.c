@@ -1,4 +1,5 @@
-/* Gives every file of tests/fuzz/corpus to its reader: seeds, and what the fuzzer once broke one with. */
+/* Gives every file of tests/fuzz/corpus to its reader: seeds, and what the fuzzer once broke one
+ * with. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -70,7 +70,8 @@ static void add_record(zip_t *archive, const char *name, const void *bytes, size
     CHECK(source && zip_file_add(archive, name, source, 0) >= 0);
 }
 
-/* The bytes as the pickle within a .pth whose checksums are right: past them a mutation of the file itself never gets. */
+/* The bytes as the pickle within a .pth whose checksums are right: past them a mutation of the
+ * file itself never gets. */
 static void read_pickle(const uint8_t *bytes, size_t size, const char *path)
 {
     static const float values[64];
@@ -94,8 +95,10 @@ static void read_keras_config(const uint8_t *bytes, size_t size, const char *pat
         check_refusal(&error);
         return;
     }
-    if (keras_chain_read(config, &chain, &error)) check_refusal(&error);
-    else CHECK(chain.count <= NETWORK_MAX_LAYERS);
+    if (keras_chain_read(config, &chain, &error))
+        check_refusal(&error);
+    else
+        CHECK(chain.count <= NETWORK_MAX_LAYERS);
     json_decref(config);
 }
 
@@ -119,8 +122,10 @@ static void read_labels(const uint8_t *bytes, size_t size, const char *path)
     (void)size;
     struct error error = {0};
     struct idx_labels labels;
-    if (idx_read_labels(path, &labels, &error)) check_refusal(&error);
-    else free(labels.labels);
+    if (idx_read_labels(path, &labels, &error))
+        check_refusal(&error);
+    else
+        free(labels.labels);
 }
 
 static void check_split(const struct dataset *dataset, const struct split *split)
@@ -178,8 +183,10 @@ static void read_job(const uint8_t *bytes, size_t size, const char *path)
         check_refusal(&error);
         return;
     }
-    if (job_from_json(value, &job, &error) || job_check(&job, &error)) check_refusal(&error);
-    else json_decref(job_to_json(&job));
+    if (job_from_json(value, &job, &error) || job_check(&job, &error))
+        check_refusal(&error);
+    else
+        json_decref(job_to_json(&job));
     json_decref(value);
 }
 
@@ -206,7 +213,8 @@ const struct fuzz_target *fuzz_target_find(const char *name)
     return NULL;
 }
 
-/* The file of this process: in memory where there is such a place, as millions of inputs go through it. */
+/* The file of this process: in memory where there is such a place, as millions of inputs go
+ * through it. */
 static const char *make_path(const char *ending)
 {
     static char path[64];

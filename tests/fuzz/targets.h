@@ -1,5 +1,7 @@
-/* The readers of what comes from outside, each as a function of bytes: for the fuzzer (driver.c) and for the replay of
- * what it found (replay.c). Whatever the bytes, a reader ends with a value that holds together or with one line. */
+/* The readers of what comes from outside, each as a function of bytes: for the fuzzer (driver.c)
+ * and for the replay of
+ * what it found (replay.c). Whatever the bytes, a reader ends with a value that holds together or
+ * with one line. */
 #ifndef NNSTUDIO_TESTS_FUZZ_TARGETS_H
 #define NNSTUDIO_TESTS_FUZZ_TARGETS_H
 
@@ -7,8 +9,9 @@
 #include <stdint.h>
 
 struct fuzz_target {
-    const char *name;   /* also of its folder below corpus/ */
-    const char *ending; /* of the file that the bytes are put into; NULL: the reader takes them as they are */
+    const char *name; /* also of its folder below corpus/ */
+    /* of the file that the bytes are put into; NULL: the reader takes them as they are */
+    const char *ending;
     void (*read)(const uint8_t *bytes, size_t size, const char *path);
 };
 extern const struct fuzz_target fuzz_targets[];

@@ -171,9 +171,13 @@ static void children_inherit_no_secret(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buffer_refuses_to_pass_its_cap), cmocka_unit_test(error_prefix_keeps_the_message),
-        cmocka_unit_test(json_members_are_checked),       cmocka_unit_test(random_numbers_are_reproducible),
-        cmocka_unit_test(children_inherit_no_secret),     cmocka_unit_test(files_are_whole_or_absent),      cmocka_unit_test(plain_names_hold_no_path),
+        cmocka_unit_test(buffer_refuses_to_pass_its_cap),
+        cmocka_unit_test(error_prefix_keeps_the_message),
+        cmocka_unit_test(json_members_are_checked),
+        cmocka_unit_test(random_numbers_are_reproducible),
+        cmocka_unit_test(children_inherit_no_secret),
+        cmocka_unit_test(files_are_whole_or_absent),
+        cmocka_unit_test(plain_names_hold_no_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

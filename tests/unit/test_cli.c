@@ -1,4 +1,5 @@
-/* cli/: the option parser. What commands print is tested from outside, in tests/python/test_train_cli.py. */
+/* cli/: the option parser. What commands print is tested from outside, in
+ * tests/python/test_train_cli.py. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,23 +21,30 @@ struct values {
     struct cli_list list;
 };
 
-static const struct command command = {.name = "try", .usage = "WORD [options]", .arguments_min = 1, .arguments_max = 2};
+static const struct command command = {
+    .name = "try", .usage = "WORD [options]", .arguments_min = 1, .arguments_max = 2};
 
-#define PARSE(values, arguments, ...) parse(values, arguments, (const char *[]){"try", __VA_ARGS__, NULL})
+#define PARSE(values, arguments, ...) \
+    parse(values, arguments, (const char *[]){"try", __VA_ARGS__, NULL})
 
 static int parse(struct values *values, struct cli_arguments *arguments, const char **words)
 {
     *values = (struct values){.text = "default", .small = 7};
     const struct cli_option options[] = {
-        {"flag", OPTION_FLAG, &values->flag, NULL, ""},    {"text", OPTION_TEXT, &values->text, "T", ""},
-        {"small", OPTION_U32, &values->small, "N", ""},    {"large", OPTION_U64, &values->large, "N", ""},
-        {"real", OPTION_REAL, &values->real, "R", ""},     {"list", OPTION_LIST, &values->list, "L", ""},
+        {"flag", OPTION_FLAG, &values->flag, NULL, ""},
+        {"text", OPTION_TEXT, &values->text, "T", ""},
+        {"small", OPTION_U32, &values->small, "N", ""},
+        {"large", OPTION_U64, &values->large, "N", ""},
+        {"real", OPTION_REAL, &values->real, "R", ""},
+        {"list", OPTION_LIST, &values->list, "L", ""},
         {0},
     };
     int count = 0;
     while (words[count]) count++;
     int status = cli_parse(&command, options, count, (char **)(uintptr_t)words, arguments);
-    if (status == CLI_GO_ON) assert_true(cli_given(arguments, options, "text") == (strcmp(values->text, "default") != 0));
+    if (status == CLI_GO_ON)
+        assert_true(cli_given(arguments, options, "text") ==
+                    (strcmp(values->text, "default") != 0));
     return status;
 }
 
@@ -45,8 +53,10 @@ static void every_type_is_read(void **state)
     (void)state;
     struct values values;
     struct cli_arguments arguments;
-    assert_int_equal(PARSE(&values, &arguments, "a", "--flag", "--text=x=y", "--small", "4294967295", "--large",
-                           "18446744073709551615", "--real", "-1.5e-3", "--list", "1", "--list=2", "b"), CLI_GO_ON);
+    assert_int_equal(PARSE(&values, &arguments, "a", "--flag", "--text=x=y", "--small",
+                           "4294967295", "--large", "18446744073709551615", "--real", "-1.5e-3",
+                           "--list", "1", "--list=2", "b"),
+                     CLI_GO_ON);
     assert_true(values.flag);
     assert_string_equal(values.text, "x=y");
     assert_int_equal(values.small, UINT32_MAX);
@@ -85,7 +95,8 @@ static void mistakes_are_usage_errors(void **state)
     assert_int_equal(PARSE(&values, &arguments, "a", "--small", " 1"), EXIT_USAGE);
     assert_int_equal(PARSE(&values, &arguments, "a", "--small", "1x"), EXIT_USAGE);
     assert_int_equal(PARSE(&values, &arguments, "a", "--small", ""), EXIT_USAGE);
-    assert_int_equal(PARSE(&values, &arguments, "a", "--large", "18446744073709551616"), EXIT_USAGE);
+    assert_int_equal(PARSE(&values, &arguments, "a", "--large", "18446744073709551616"),
+                     EXIT_USAGE);
     assert_int_equal(PARSE(&values, &arguments, "a", "--real", "1,5"), EXIT_USAGE);
     assert_int_equal(PARSE(&values, &arguments, "a", "--flag=1"), EXIT_USAGE);
     assert_int_equal(PARSE(&values, &arguments, "a", "--text"), EXIT_USAGE);
@@ -120,10 +131,12 @@ static void errors_become_exit_statuses(void **state)
 
 int main(void)
 {
+    /* clang-format off */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_is_read),         cmocka_unit_test(what_is_not_given_stays),
         cmocka_unit_test(mistakes_are_usage_errors),  cmocka_unit_test(a_near_name_is_suggested),
         cmocka_unit_test(errors_become_exit_statuses),
     };
+    /* clang-format on */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

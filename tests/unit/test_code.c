@@ -63,7 +63,8 @@ static void python_follows_the_settings(void **state)
     assert_non_null(strstr(torch, "self.fc2 = nn.Linear(128, 64)"));
     assert_non_null(strstr(torch, "nn.Tanh()"));
     assert_non_null(strstr(torch, "lr=1e-05, momentum=0.9)"));
-    assert_non_null(strstr(keras, "keras.layers.Dense(64, activation=\"tanh\", name=\"fc2\", **torch_init(128)),"));
+    assert_non_null(strstr(
+        keras, "keras.layers.Dense(64, activation=\"tanh\", name=\"fc2\", **torch_init(128)),"));
     free(torch);
     free(keras);
 }
@@ -88,7 +89,8 @@ static void the_shown_c_is_the_built_c(void **state)
         size_t size;
         assert_int_equal(file_read(path, 1 << 20, &source, &size, &error), 0);
         const char *place = source;
-        for (unsigned line = 1; line < code_extracts[i].first_line; line++) place = strchr(place, '\n') + 1;
+        for (unsigned line = 1; line < code_extracts[i].first_line; line++)
+            place = strchr(place, '\n') + 1;
         for (const char *const *line = code_extracts[i].lines; *line; line++) {
             assert_memory_equal(place, *line, strlen(*line));
             place += strlen(*line);
@@ -112,7 +114,8 @@ static void both_engines_show_their_c(void **state)
         assert_int_equal(code_voice_need(engines[i], "c", &voice, &error), 0);
         for (int stage = CODE_DATA; stage <= CODE_LOOP; stage++) {
             struct code_text text;
-            assert_int_equal(code_stage_text(voice, (enum code_stage)stage, &subject, &text, &error), 0);
+            assert_int_equal(
+                code_stage_text(voice, (enum code_stage)stage, &subject, &text, &error), 0);
             assert_true(text.count > 2);
             code_text_free(&text);
         }
@@ -145,13 +148,15 @@ static void each_lonely_idea_has_a_reason(void **state)
         job.init = variant & 1 ? INIT_KERAS : INIT_TORCH;
         job.optimizer.weight_decay = variant & 2 ? 0.1 : 0;
         for (size_t i = 0; i < code_voice_count * code_voice_count; i++) {
-            const struct code_voice *left = code_voices[i / code_voice_count], *right = code_voices[i % code_voice_count];
+            const struct code_voice *left = code_voices[i / code_voice_count],
+                                    *right = code_voices[i % code_voice_count];
             json_t *value = code_compare(left, right, &subject), *idea;
             const char *name;
             assert_non_null(value);
-            json_object_foreach(json_object_get(value, "ideas"), name, idea)
-            {
-                if (json_is_null(json_object_get(idea, "only")) || json_is_string(json_object_get(idea, "why"))) continue;
+            json_object_foreach(json_object_get(value, "ideas"), name, idea) {
+                if (json_is_null(json_object_get(idea, "only")) ||
+                    json_is_string(json_object_get(idea, "why")))
+                    continue;
                 fail_msg("%s of %s and %s: no reason why one lacks it", name, left->id, right->id);
             }
             json_decref(value);

@@ -30,8 +30,8 @@ static char *real_data(void)
     return path;
 }
 
-static void check_split(const struct split *split, size_t count, double mean, double std, const uint8_t *labels,
-                        const uint32_t *per_class)
+static void check_split(const struct split *split, size_t count, double mean, double std,
+                        const uint8_t *labels, const uint32_t *per_class)
 {
     assert_int_equal(split->count, count);
     assert_memory_equal(split->labels, labels, 10);
@@ -65,15 +65,18 @@ static void mnist_is_the_real_one(void **state)
     assert_int_equal(mnist->classes, 10);
     assert_int_equal(mnist->rows, 28);
     assert_int_equal(mnist->columns, 28);
-    check_split(&mnist->train, 60000, 0.1306605, 0.3081078, (const uint8_t[]){5, 0, 4, 1, 9, 2, 1, 3, 1, 4},
+    check_split(&mnist->train, 60000, 0.1306605, 0.3081078,
+                (const uint8_t[]){5, 0, 4, 1, 9, 2, 1, 3, 1, 4},
                 (const uint32_t[]){5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949});
-    check_split(&mnist->test, 10000, 0.1325146, 0.3104802, (const uint8_t[]){7, 2, 1, 0, 4, 1, 4, 9, 5, 9},
+    check_split(&mnist->test, 10000, 0.1325146, 0.3104802,
+                (const uint8_t[]){7, 2, 1, 0, 4, 1, 4, 9, 5, 9},
                 (const uint32_t[]){980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009});
     dataset_close(mnist);
     free(folder);
 }
 
-/* A digit of MNIST shown large comes back as MNIST has it: cut out, scaled and centred in the same way. */
+/* A digit of MNIST shown large comes back as MNIST has it: cut out, scaled and centred in the same
+ * way. */
 static void normalising_is_mnists_own(void **state)
 {
     (void)state;
@@ -89,7 +92,8 @@ static void normalising_is_mnists_own(void **state)
         const uint8_t *digit = mnist->test.pixels + i * 784;
         memset(large, 255, SIDE * SIDE);
         for (int y = 0; y < 280; y++)
-            for (int x = 0; x < 280; x++) large[(y + 7) * SIDE + x + 11] = (uint8_t)(255 - digit[y / 10 * 28 + x / 10]);
+            for (int x = 0; x < 280; x++)
+                large[(y + 7) * SIDE + x + 11] = (uint8_t)(255 - digit[y / 10 * 28 + x / 10]);
         assert_int_equal(picture_normalise(large, SIDE, SIDE, 28, 28, out, &error), 0);
         double product = 0, a = 0, b = 0;
         for (int p = 0; p < 784; p++) {
@@ -105,7 +109,8 @@ static void normalising_is_mnists_own(void **state)
     free(folder);
 }
 
-/* Every pixel value at every place within a block, whatever the vector width: exactly the table's values. */
+/* Every pixel value at every place within a block, whatever the vector width: exactly the table's
+ * values. */
 static void pixels_become_fractions(void **state)
 {
     (void)state;
@@ -141,7 +146,8 @@ static void digits_depend_on_seed_and_index_alone(void **state)
 {
     (void)state;
     enum { COUNT = 1500, IMAGE = DIGITS_SIDE * DIGITS_SIDE };
-    uint8_t *one = malloc(COUNT * IMAGE), *many = malloc(COUNT * IMAGE), labels[COUNT], again[COUNT];
+    uint8_t *one = malloc(COUNT * IMAGE), *many = malloc(COUNT * IMAGE), labels[COUNT],
+            again[COUNT];
     digits_draw(5, 100, COUNT, 1, one, labels);
     digits_draw(5, 100, COUNT, 7, many, again);
     assert_memory_equal(one, many, COUNT * IMAGE);
@@ -154,7 +160,8 @@ static void digits_depend_on_seed_and_index_alone(void **state)
     free(many);
 }
 
-/* What MNIST's pictures are by construction: empty edges, full ink somewhere, mass in the middle. */
+/* What MNIST's pictures are by construction: empty edges, full ink somewhere, mass in the middle.
+ */
 static void digits_are_made_like_mnist(void **state)
 {
     (void)state;
@@ -176,7 +183,8 @@ static void digits_are_made_like_mnist(void **state)
             x += image[p] * (p % 28 + 0.5);
             y += image[p] * (p / 28 + 0.5);
             if (image[p] > darkest) darkest = image[p];
-            if (p / 28 == 0 || p / 28 == 27 || p % 28 == 0 || p % 28 == 27) assert_int_equal(image[p], 0);
+            if (p / 28 == 0 || p / 28 == 27 || p % 28 == 0 || p % 28 == 27)
+                assert_int_equal(image[p], 0);
         }
         assert_true(darkest > 200);
         assert_true(x / mass > 10 && x / mass < 18 && y / mass > 10 && y / mass < 18);
@@ -192,9 +200,12 @@ static void digits_are_made_like_mnist(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mnist_is_the_real_one),      cmocka_unit_test(normalising_is_mnists_own),
-        cmocka_unit_test(pixels_become_fractions),    cmocka_unit_test(digits_depend_on_seed_and_index_alone),
-        cmocka_unit_test(digits_are_made_like_mnist), cmocka_unit_test(unknown_names_are_refused),
+        cmocka_unit_test(mnist_is_the_real_one),
+        cmocka_unit_test(normalising_is_mnists_own),
+        cmocka_unit_test(pixels_become_fractions),
+        cmocka_unit_test(digits_depend_on_seed_and_index_alone),
+        cmocka_unit_test(digits_are_made_like_mnist),
+        cmocka_unit_test(unknown_names_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,14 +54,16 @@ static void answer(int client, const char *request)
     }
     size_t count = SIZE - from, sent = count;
     if (!strcmp(behaviour, "missing")) {
-        const char *text = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        const char *text =
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         send_all(client, text, strlen(text));
         return;
     }
     if (!strcmp(behaviour, "breaking") && sent > SIZE / 3) sent = SIZE / 3;
     if (!strcmp(behaviour, "long")) count = sent = SIZE + 1 - from;
     snprintf(head, sizeof head,
-             "HTTP/1.1 %s\r\nContent-Length: %zu\r\nContent-Range: bytes %zu-%d/%d\r\nConnection: close\r\n\r\n",
+             "HTTP/1.1 %s\r\nContent-Length: %zu\r\nContent-Range: bytes %zu-%d/%d\r\nConnection: "
+             "close\r\n\r\n",
              from ? "206 Partial Content" : "200 OK", count, from, SIZE - 1, SIZE);
     send_all(client, head, strlen(head));
     uint8_t *bytes = malloc(SIZE + 1);
@@ -102,8 +104,11 @@ static int start_server(void **state)
     for (size_t i = 0; i < SIZE; i++) content[i] = (uint8_t)(i * i >> 7);
     setenv("no_proxy", "127.0.0.1", 1);
     server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (server.listener < 0 || bind(server.listener, (struct sockaddr *)&address, length)) return -1;
-    if (listen(server.listener, 8) || getsockname(server.listener, (struct sockaddr *)&address, &length)) return -1;
+    if (server.listener < 0 || bind(server.listener, (struct sockaddr *)&address, length))
+        return -1;
+    if (listen(server.listener, 8) ||
+        getsockname(server.listener, (struct sockaddr *)&address, &length))
+        return -1;
     server.port = ntohs(address.sin_port);
     return pthread_create(&server.thread, NULL, serve, NULL);
 }
@@ -140,8 +145,10 @@ static struct fetch_set make_set(const char *first, const char *second)
 {
     hash_bytes(content, SIZE, right_hash);
     snprintf(mirrors[0], sizeof mirrors[0], "http://127.0.0.1:%d/%s/", server.port, first);
-    if (second) snprintf(mirrors[1], sizeof mirrors[1], "http://127.0.0.1:%d/%s/", server.port, second);
-    return (struct fetch_set){"own", {mirrors[0], second ? mirrors[1] : NULL}, {{"file.gz", SIZE, right_hash}}};
+    if (second)
+        snprintf(mirrors[1], sizeof mirrors[1], "http://127.0.0.1:%d/%s/", server.port, second);
+    return (struct fetch_set){
+        "own", {mirrors[0], second ? mirrors[1] : NULL}, {{"file.gz", SIZE, right_hash}}};
 }
 
 static void expect_file(bool there)

@@ -63,8 +63,10 @@ static size_t put32(uint8_t *out, uint32_t value)
     return 4;
 }
 
-/* An images file of `count` pictures rows x columns, pixel = its index modulo 251; returns its size. */
-static size_t make_images(uint8_t *out, uint32_t magic, uint32_t count, uint32_t rows, uint32_t columns)
+/* An images file of `count` pictures rows x columns, pixel = its index modulo 251; returns its
+ * size. */
+static size_t make_images(uint8_t *out, uint32_t magic, uint32_t count, uint32_t rows,
+                          uint32_t columns)
 {
     size_t size = put32(out, magic);
     size += put32(out + size, count);
@@ -84,7 +86,10 @@ static size_t make_labels(uint8_t *out, uint32_t magic, uint32_t count)
 
 static size_t compress_gzip(const uint8_t *bytes, size_t count, uint8_t *out, size_t room)
 {
-    z_stream stream = {.next_in = (Bytef *)bytes, .avail_in = (uInt)count, .next_out = out, .avail_out = (uInt)room};
+    z_stream stream = {.next_in = (Bytef *)bytes,
+                       .avail_in = (uInt)count,
+                       .next_out = out,
+                       .avail_out = (uInt)room};
     assert_int_equal(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
     assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
     deflateEnd(&stream);
@@ -117,7 +122,8 @@ static struct dataset *open_good(const char *name, uint32_t limit)
     return dataset;
 }
 
-/* Opening must fail with every one of the words (up to a NULL) in the message, which must be one line. */
+/* Opening must fail with every one of the words (up to a NULL) in the message, which must be one
+ * line. */
 static void expect_refusal(const char *name, ...)
 {
     struct error error = {0};
@@ -128,7 +134,8 @@ static void expect_refusal(const char *name, ...)
     va_list words;
     va_start(words, name);
     for (const char *word; (word = va_arg(words, const char *));) {
-        if (!strstr(error.message, word)) print_message("\"%s\" lacks \"%s\"\n", error.message, word);
+        if (!strstr(error.message, word))
+            print_message("\"%s\" lacks \"%s\"\n", error.message, word);
         assert_non_null(strstr(error.message, word));
     }
     va_end(words);
@@ -367,7 +374,8 @@ static void picture_folders_become_classes(void **state)
     assert_string_equal(dataset->class_names[1], "dog");
     assert_int_equal(dataset->train.count, 24);
     assert_int_equal(dataset->test.count, 4);
-    assert_int_equal(dataset->train.pixels[64 * 5], 102); /* cat 0, dog 0, cat 1, dog 1, cat 2, dog 2 */
+    /* cat 0, dog 0, cat 1, dog 1, cat 2, dog 2 */
+    assert_int_equal(dataset->train.pixels[64 * 5], 102);
     assert_int_equal(dataset->test.pixels[0], 12);
     dataset_close(dataset);
     write_picture("pets/dog/14.png", 1, 9);

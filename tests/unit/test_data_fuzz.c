@@ -1,4 +1,5 @@
-/* data/: thousands of spoiled files must be refused or read, never crash (the sanitizer build watches) and never leave
+/* data/: thousands of spoiled files must be refused or read, never crash (the sanitizer build
+ * watches) and never leave
  * more than one line of message. Mutations are the same every time. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -132,7 +133,8 @@ static void spoiled_idx_files(void **state)
     uint8_t good[ROOM], packed[ROOM];
     size_t length = make_idx(good);
     fuzz(good, length, 1, read_images);
-    z_stream stream = {.next_in = good, .avail_in = (uInt)length, .next_out = packed, .avail_out = ROOM};
+    z_stream stream = {
+        .next_in = good, .avail_in = (uInt)length, .next_out = packed, .avail_out = ROOM};
     assert_int_equal(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
     assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
     deflateEnd(&stream);
@@ -144,7 +146,8 @@ static void spoiled_idx_files(void **state)
 static void spoiled_csv_files(void **state)
 {
     (void)state;
-    static const char text[] = "label,p1,p2,p3,p4\n0,1,2,3,4\n1,255,0,\"7\",12.0\r\n2,9,9,9,9\n1,0,0,0,0\n";
+    static const char text[] =
+        "label,p1,p2,p3,p4\n0,1,2,3,4\n1,255,0,\"7\",12.0\r\n2,9,9,9,9\n1,0,0,0,0\n";
     fuzz((const uint8_t *)text, sizeof text - 1, 4, read_csv);
 }
 

@@ -44,7 +44,8 @@ static void a_large_picture_comes_back_small(void **state)
         memset(large, 240, WIDTH * HEIGHT);
         for (int y = 0; y < 280; y++)
             for (int x = 0; x < 280; x++)
-                large[(y + 40) * WIDTH + x + 110] = (uint8_t)(240 - digit[y / 10 * 28 + x / 10] * 200 / 255);
+                large[(y + 40) * WIDTH + x + 110] = (uint8_t)(240 - digit[y / 10 * 28 + x / 10] *
+                                                                        200 / 255);
         assert_int_equal(picture_normalise(large, WIDTH, HEIGHT, 28, 28, out, &error), 0);
         double product = 0, a = 0, b = 0, mass = 0, mass_x = 0, mass_y = 0;
         for (int i = 0; i < 784; i++) {
@@ -55,7 +56,8 @@ static void a_large_picture_comes_back_small(void **state)
             mass_x += out[i] * (i % 28 + 0.5);
             mass_y += out[i] * (i / 28 + 0.5);
         }
-        likeness += product / sqrt(a * b) / 20; /* cosine; both may be shifted by less than a pixel */
+        /* cosine; both may be shifted by less than a pixel */
+        likeness += product / sqrt(a * b) / 20;
         assert_true(fabs(mass_x / mass - 14.5) <= 0.5 && fabs(mass_y / mass - 14.5) <= 0.5);
     }
     assert_true(likeness > 0.85);
@@ -97,9 +99,11 @@ static void png_files_of_all_colours_are_grey(void **state)
     assert_int_equal(picture.height, 2);
     assert_memory_equal(picture.grey, grey, 6);
     picture_free(&picture);
-    /* Red, half white and black ink on nothing: the ink is dark on the whole, so nothing becomes white. */
+    /* Red, half white and black ink on nothing: the ink is dark on the whole, so nothing becomes
+     * white. */
     const uint8_t rgba[16] = {255, 0, 0, 255, 255, 255, 255, 128, 0, 0, 0, 255, 9, 9, 9, 0};
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = 4, .height = 1, .format = PNG_FORMAT_RGBA};
+    png_image image = {
+        .version = PNG_IMAGE_VERSION, .width = 4, .height = 1, .format = PNG_FORMAT_RGBA};
     assert_true(png_image_write_to_file(&image, path, 0, rgba, 0, NULL));
     assert_int_equal(picture_read_png(path, &picture, &error), 0);
     assert_memory_equal(picture.grey, ((uint8_t[]){76, 255, 0, 255}), 4);
@@ -129,7 +133,8 @@ static void figures_about_a_split(void **state)
     assert_true(fabs(stats.std * 255 - sqrt(11354.6875)) < 1e-9);
     float means[6];
     assert_int_equal(stats_mean_pictures(&dataset, &split, means, &error), 0);
-    assert_true(means[0] == 0 && means[1] == 0 && means[2] == (float)(275.0 / 3) && means[3] == (float)(295.0 / 3));
+    assert_true(means[0] == 0 && means[1] == 0 && means[2] == (float)(275.0 / 3) &&
+                means[3] == (float)(295.0 / 3));
     assert_true(means[4] == 0 && means[5] == 0);
 }
 

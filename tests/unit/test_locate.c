@@ -13,11 +13,12 @@
 #include "base/file.h"
 #include "engine/locate.h"
 
-/* A name no real environment has, so that whatever is installed on the machine cannot get in the way. */
-#define LIBRARY "nnstudio_probe/lib/libprobe.so.1"
+/* A name no real environment has, so that whatever is installed on the machine cannot get in the
+ * way. */
+#define LIBRARY  "nnstudio_probe/lib/libprobe.so.1"
 #define VARIABLE "NNSTUDIO_PROBE_LIB"
 
-static char root[256];  /* a temporary folder, the current one during each test */
+static char root[256]; /* a temporary folder, the current one during each test */
 static char start[4096];
 static char found[4096];
 

@@ -1,4 +1,5 @@
-/* modelfile/: every format gives back what was written, to the bit; damage is refused with one line. */
+/* modelfile/: every format gives back what was written, to the bit; damage is refused with one
+ * line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,13 +43,16 @@ static struct model make_model(enum dtype dtype, enum activation activation)
 {
     struct model model = {0};
     struct error error;
-    assert_int_equal(network_build(&model.network, 4, 6, (uint32_t[]){7, 5}, 2, activation, 3, &error), 0);
+    assert_int_equal(
+        network_build(&model.network, 4, 6, (uint32_t[]){7, 5}, 2, activation, 3, &error), 0);
     assert_int_equal(parameters_create(&model.network, dtype, &model.parameters, &error), 0);
     parameters_draw(model.parameters, &model.network, INIT_TORCH, 11);
     /* Values that a detour through decimal or another width would spoil. */
-    tensor_set(model.parameters, &model.parameters->tensors[0], 0, dtype == DTYPE_FLOAT64 ? 0.1 : (double)0.1f);
+    tensor_set(model.parameters, &model.parameters->tensors[0], 0,
+               dtype == DTYPE_FLOAT64 ? 0.1 : (double)0.1f);
     tensor_set(model.parameters, &model.parameters->tensors[1], 1, -0.0);
-    tensor_set(model.parameters, &model.parameters->tensors[2], 2, dtype == DTYPE_FLOAT64 ? 5e-324 : 1e-45);
+    tensor_set(model.parameters, &model.parameters->tensors[2], 2,
+               dtype == DTYPE_FLOAT64 ? 5e-324 : 1e-45);
     model.metadata = json_pack("{s:s}", "dataset", "mnist");
     return model;
 }
@@ -75,16 +79,20 @@ static void every_format_gives_back_every_bit(void **state)
     for (size_t f = 0; f < modelfile_table_count; f++) {
         for (int dtype = DTYPE_FLOAT32; dtype <= DTYPE_FLOAT64; dtype++) {
             for (int activation = ACTIVATION_RELU; activation < ACTIVATION_COUNT; activation++) {
-                struct model model = make_model((enum dtype)dtype, (enum activation)activation), *again = NULL;
+                struct model model = make_model((enum dtype)dtype, (enum activation)activation),
+                             *again = NULL;
                 char name[64];
-                snprintf(name, sizeof name, "model.%.*s", (int)strcspn(modelfile_table[f]->extensions, " "),
+                snprintf(name, sizeof name, "model.%.*s",
+                         (int)strcspn(modelfile_table[f]->extensions, " "),
                          modelfile_table[f]->extensions);
-                if (modelfile_write(in_folder(name), &model, &error) || modelfile_read(path, NULL, &again, &error))
+                if (modelfile_write(in_folder(name), &model, &error) ||
+                    modelfile_read(path, NULL, &again, &error))
                     fail_msg("%s: %s", name, error.message);
                 assert_same_model(&model, again);
                 assert_string_equal(again->format, modelfile_table[f]->id);
                 assert_true(again->activation_known);
-                assert_string_equal(json_string_value(json_object_get(again->metadata, "dataset")), "mnist");
+                assert_string_equal(json_string_value(json_object_get(again->metadata, "dataset")),
+                                    "mnist");
                 assert_int_equal(json_object_size(again->metadata), 1);
                 free_model(&model);
                 model_destroy(again);
@@ -105,7 +113,8 @@ static void assert_refused(const char *file, const char *words)
     assert_null(strchr(error.message, '\n'));
 }
 
-static void write_safetensors(const char *name, const char *header, size_t claimed, size_t data_size)
+static void write_safetensors(const char *name, const char *header, size_t claimed,
+                              size_t data_size)
 {
     struct buffer buffer;
     struct error error;
@@ -131,21 +140,29 @@ static void lying_safetensors_are_refused(void **state)
         {"{}        ", 9999, 0, "cut short"},
         {"{\"a.weight\":", 0, 0, "not valid JSON"},
         {"{\"a.weight\":1}", 0, 0, "needs dtype"},
-        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 0, 12, "lie outside"},
-        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,12]}}", 0, 12, "does not agree"},
-        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[4,20]}}", 0, 20, "leaves a hole"},
-        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 0, 20, "belong to no tensor"},
+        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 0, 12,
+         "lie outside"},
+        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,12]}}", 0, 12,
+         "does not agree"},
+        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[4,20]}}", 0, 20,
+         "leaves a hole"},
+        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 0, 20,
+         "belong to no tensor"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
          "\"a.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[12,20]}}",
          0, 20, "overlaps"},
-        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, 0,
-         "does not agree"},
-        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[-2,2],\"data_offsets\":[0,16]}}", 0, 16, "other than sizes"},
-        {"{\"a.weight\":{\"dtype\":\"I64\",\"shape\":[2,1],\"data_offsets\":[0,16]}}", 0, 16, "I64"},
+        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]"
+         "}}",
+         0, 0, "does not agree"},
+        {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[-2,2],\"data_offsets\":[0,16]}}", 0, 16,
+         "other than sizes"},
+        {"{\"a.weight\":{\"dtype\":\"I64\",\"shape\":[2,1],\"data_offsets\":[0,16]}}", 0, 16,
+         "I64"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
          "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}",
          0, 16, "duplicate"},
-        {"{\"conv.weight\":{\"dtype\":\"F32\",\"shape\":[2,2,1],\"data_offsets\":[0,16]}}", 0, 16, "conv.weight"},
+        {"{\"conv.weight\":{\"dtype\":\"F32\",\"shape\":[2,2,1],\"data_offsets\":[0,16]}}", 0, 16,
+         "conv.weight"},
         {"{\"scale\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 0, 16, "scale"},
         {"{\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
          "\"a.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[16,20]}}",
@@ -154,7 +171,8 @@ static void lying_safetensors_are_refused(void **state)
         {"{}", 0, 0, "no dense layer"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        write_safetensors("lying.safetensors", cases[i].header, cases[i].claimed, cases[i].data_size);
+        write_safetensors("lying.safetensors", cases[i].header, cases[i].claimed,
+                          cases[i].data_size);
         assert_refused(path, cases[i].words);
     }
 }
@@ -185,7 +203,8 @@ static void layers_are_put_in_the_order_that_chains(void **state)
         {"module.fc2.weight", DTYPE_FLOAT32, 2, (size_t[]){3, 3}, values},
     };
     struct modelfile_options options = {.default_activation = ACTIVATION_TANH};
-    assert_int_equal(safetensors_write(in_folder("order.safetensors"), numbered, 2, NULL, &error), 0);
+    assert_int_equal(safetensors_write(in_folder("order.safetensors"), numbered, 2, NULL, &error),
+                     0);
     assert_int_equal(modelfile_read(path, &options, &model, &error), 0);
     assert_true(tensor_get(model->parameters, &model->parameters->tensors[0], 0) == 7);
     assert_int_equal(model->network.layers[0].activation, ACTIVATION_TANH);
@@ -212,7 +231,8 @@ static void half_precision_is_widened_exactly(void **state)
     buffer_append(&buffer, &length, sizeof length);
     buffer_append(&buffer, header, sizeof header - 1);
     buffer_append(&buffer, halves, sizeof halves);
-    assert_int_equal(file_write(in_folder("half.safetensors"), buffer.data, buffer.length, &error), 0);
+    assert_int_equal(file_write(in_folder("half.safetensors"), buffer.data, buffer.length, &error),
+                     0);
     buffer_free(&buffer);
     struct state_dict dict = {0};
     json_t *metadata;

@@ -40,11 +40,12 @@ static void clear(struct model *model)
     json_decref(model->metadata);
 }
 
-static int read_well(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
-                     struct error *error)
+static int read_well(const char *data, size_t size, const struct modelfile_options *options,
+                     struct model *out, struct error *error)
 {
     (void)options;
-    if (size != 4 || memcmp(data, "data", 4) != 0) return error_set(error, ERROR_INPUT, "the data did not arrive");
+    if (size != 4 || memcmp(data, "data", 4) != 0)
+        return error_set(error, ERROR_INPUT, "the data did not arrive");
     if (network_build(&out->network, 2, 3, (uint32_t[]){4}, 1, ACTIVATION_TANH, 2, error) ||
         parameters_create(&out->network, DTYPE_FLOAT64, &out->parameters, error))
         return -1;
@@ -68,29 +69,29 @@ static void a_model_comes_back_whole(void **state)
     clear(&there);
 }
 
-static int read_badly(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
-                      struct error *error)
+static int read_badly(const char *data, size_t size, const struct modelfile_options *options,
+                      struct model *out, struct error *error)
 {
     (void)data, (void)size, (void)options, (void)out;
     return error_set(error, ERROR_INPUT, "it is damaged: mend it");
 }
 
-static int crash(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
-                 struct error *error)
+static int crash(const char *data, size_t size, const struct modelfile_options *options,
+                 struct model *out, struct error *error)
 {
     (void)data, (void)size, (void)options, (void)out, (void)error;
     abort();
 }
 
-static int leave(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
-                 struct error *error)
+static int leave(const char *data, size_t size, const struct modelfile_options *options,
+                 struct model *out, struct error *error)
 {
     (void)data, (void)size, (void)options, (void)out, (void)error;
     _exit(0);
 }
 
-static int loop(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
-                struct error *error)
+static int loop(const char *data, size_t size, const struct modelfile_options *options,
+                struct model *out, struct error *error)
 {
     (void)data, (void)size, (void)options, (void)out, (void)error;
     volatile unsigned int i = 1;
@@ -112,17 +113,18 @@ static void trouble_there_is_an_error_here(void **state)
     }
 }
 
-static int try_everything(const char *data, size_t size, const struct modelfile_options *options, struct model *out,
-                          struct error *error)
+static int try_everything(const char *data, size_t size, const struct modelfile_options *options,
+                          struct model *out, struct error *error)
 {
     (void)data, (void)size, (void)options, (void)out;
-    bool opened = open("/dev/null", O_RDONLY) >= 0, connected = socket(AF_UNIX, SOCK_STREAM, 0) >= 0;
+    bool opened = open("/dev/null", O_RDONLY) >= 0,
+         connected = socket(AF_UNIX, SOCK_STREAM, 0) >= 0;
     pid_t child = fork();
     if (child == 0) _exit(0);
     char *volatile much = malloc((size_t)3 << 30);
     execl("/bin/true", "true", (char *)NULL);
-    return error_set(error, ERROR_INPUT, "opened %d connected %d split %d got %d", opened, connected, child > 0,
-                     much != NULL);
+    return error_set(error, ERROR_INPUT, "opened %d connected %d split %d got %d", opened,
+                     connected, child > 0, much != NULL);
 }
 
 static void it_can_do_nothing_else(void **state)

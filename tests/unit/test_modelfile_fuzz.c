@@ -1,5 +1,7 @@
-/* Damage at random: whatever a model file holds, reading it ends with a model or one line, and never with a crash, a
- * hang or memory for the asking. Fixed seeds, so that a failure can be looked at again; meant to run under the
+/* Damage at random: whatever a model file holds, reading it ends with a model or one line, and
+ * never with a crash, a
+ * hang or memory for the asking. Fixed seeds, so that a failure can be looked at again; meant to
+ * run under the
  * sanitizers as well. A longer run: NNSTUDIO_FUZZ_ROUNDS=100000 test_modelfile_fuzz. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,16 +45,20 @@ static void make_file(const struct modelfile_format *format, char **data, size_t
 {
     struct model model = {0};
     struct error error = {0};
-    assert_int_equal(network_build(&model.network, 2, 2, (uint32_t[]){3}, 1, ACTIVATION_RELU, 2, &error), 0);
-    assert_int_equal(parameters_create(&model.network, DTYPE_FLOAT32, &model.parameters, &error), 0);
+    assert_int_equal(
+        network_build(&model.network, 2, 2, (uint32_t[]){3}, 1, ACTIVATION_RELU, 2, &error), 0);
+    assert_int_equal(parameters_create(&model.network, DTYPE_FLOAT32, &model.parameters, &error),
+                     0);
     parameters_draw(model.parameters, &model.network, INIT_TORCH, 1);
-    snprintf(path, sizeof path, "%s/model.%.*s", folder, (int)strcspn(format->extensions, " "), format->extensions);
+    snprintf(path, sizeof path, "%s/model.%.*s", folder, (int)strcspn(format->extensions, " "),
+             format->extensions);
     assert_int_equal(format->write(path, &model, &error), 0);
     assert_int_equal(file_read(path, 1 << 20, data, size, &error), 0);
     parameters_destroy(model.parameters);
 }
 
-static const unsigned char telling[] = {0x00, 0x01, 0x7f, 0x80, 0xff, '(', '.', 'R', 'c', '{', '"', 0x0a};
+static const unsigned char telling[] = {0x00, 0x01, 0x7f, 0x80, 0xff, '(',
+                                        '.',  'R',  'c',  '{',  '"',  0x0a};
 
 /* One to eight changes: a bit, a byte, a run of telling bytes, a piece moved, the end cut off. */
 static size_t damage(struct rng *rng, char *data, size_t size)
@@ -112,14 +118,16 @@ static void fuzz(const struct modelfile_format *format, uint64_t seed)
         assert_non_null(model);
         if (format->read(path, NULL, model, &error) == 0) {
             assert_int_equal(network_check(&model->network, &error), 0);
-            assert_int_equal(model->parameters->value_count, network_parameter_count(&model->network));
+            assert_int_equal(model->parameters->value_count,
+                             network_parameter_count(&model->network));
             read_fine++;
         } else {
             assert_true(error.message[0] && !strchr(error.message, '\n'));
         }
         model_destroy(model);
     }
-    /* Damage that always shows at once would mean that little but the front door was tried; weights may be changed
+    /* Damage that always shows at once would mean that little but the front door was tried;
+     * weights may be changed
      * unnoticed, save where a checksum guards them. */
     if (strcmp(format->id, "pth") != 0) assert_true(read_fine > 0);
     free(original);

@@ -1,4 +1,5 @@
-/* engine/native: every kind of processor, number type and optimizer against a network written out plainly here. */
+/* engine/native: every kind of processor, number type and optimizer against a network written out
+ * plainly here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,25 +32,34 @@ static double *tensor_of(struct parameters *p, size_t layer, size_t part)
 static double activation(enum activation type, double z)
 {
     switch (type) {
-    case ACTIVATION_RELU: return z > 0 ? z : 0;
-    case ACTIVATION_TANH: return tanh(z);
-    case ACTIVATION_SIGMOID: return 1 / (1 + exp(-z));
-    default: return z;
+    case ACTIVATION_RELU:
+        return z > 0 ? z : 0;
+    case ACTIVATION_TANH:
+        return tanh(z);
+    case ACTIVATION_SIGMOID:
+        return 1 / (1 + exp(-z));
+    default:
+        return z;
     }
 }
 
 static double slope(enum activation type, double a)
 {
     switch (type) {
-    case ACTIVATION_RELU: return a > 0 ? 1 : 0;
-    case ACTIVATION_TANH: return 1 - a * a;
-    case ACTIVATION_SIGMOID: return a * (1 - a);
-    default: return 1;
+    case ACTIVATION_RELU:
+        return a > 0 ? 1 : 0;
+    case ACTIVATION_TANH:
+        return 1 - a * a;
+    case ACTIVATION_SIGMOID:
+        return a * (1 - a);
+    default:
+        return 1;
     }
 }
 
 /* Fills outputs[0] with the input and outputs[n] with layer n's; returns the sample's loss. */
-static double reference_forward(struct reference *r, const uint8_t *pixels, size_t label, double **outputs)
+static double reference_forward(struct reference *r, const uint8_t *pixels, size_t label,
+                                double **outputs)
 {
     const struct network *net = &r->network;
     for (size_t i = 0; i < network_inputs(net); i++) outputs[0][i] = pixels[i] / 255.0;
@@ -88,7 +98,8 @@ static void reference_backward(struct reference *r, size_t label, double scale, 
             }
         }
         if (n == 0) break;
-        for (size_t i = 0; i < layer->inputs; i++) delta[i] = below[i] * slope(net->layers[n - 1].activation, outputs[n][i]);
+        for (size_t i = 0; i < layer->inputs; i++)
+            delta[i] = below[i] * slope(net->layers[n - 1].activation, outputs[n][i]);
     }
 }
 
@@ -99,10 +110,12 @@ static void reference_update(struct reference *r)
     for (size_t i = 0; i < r->values->value_count; i++) {
         double d = g[i] + o->weight_decay * w[i];
         if (o->type == OPTIMIZER_ADAM) {
-            double *m = (double *)r->state->slots[0]->values + i, *v = (double *)r->state->slots[1]->values + i;
+            double *m = (double *)r->state->slots[0]->values + i,
+                   *v = (double *)r->state->slots[1]->values + i;
             *m = o->beta1 * *m + (1 - o->beta1) * d;
             *v = o->beta2 * *v + (1 - o->beta2) * d * d;
-            w[i] -= o->learning_rate / (1 - pow(o->beta1, t)) * *m / (sqrt(*v) / sqrt(1 - pow(o->beta2, t)) + o->epsilon);
+            w[i] -= o->learning_rate / (1 - pow(o->beta1, t)) * *m /
+                    (sqrt(*v) / sqrt(1 - pow(o->beta2, t)) + o->epsilon);
         } else {
             if (o->momentum > 0) {
                 double *v = (double *)r->state->slots[0]->values + i;
@@ -114,7 +127,8 @@ static void reference_update(struct reference *r)
 }
 
 /* One step over order[0 … count); returns the mean loss. */
-static double reference_step(struct reference *r, const struct split *split, const uint32_t *order, size_t count)
+static double reference_step(struct reference *r, const struct split *split, const uint32_t *order,
+                             size_t count)
 {
     const struct network *net = &r->network;
     double *outputs[NETWORK_MAX_LAYERS + 1], loss = 0;
@@ -124,7 +138,8 @@ static double reference_step(struct reference *r, const struct split *split, con
     }
     memset(r->gradient->values, 0, r->gradient->value_count * sizeof(double));
     for (size_t s = 0; s < count; s++) {
-        loss += reference_forward(r, split->pixels + order[s] * network_inputs(net), split->labels[order[s]], outputs);
+        loss += reference_forward(r, split->pixels + order[s] * network_inputs(net),
+                                  split->labels[order[s]], outputs);
         reference_backward(r, split->labels[order[s]], 1.0 / (double)count, outputs);
     }
     reference_update(r);
@@ -164,7 +179,12 @@ static const struct optimizer optimizers[] = {
     {SGD, .learning_rate = 0.1, .weight_decay = 0.01},
     {SGD, .learning_rate = 0.05, .momentum = 0.9, .weight_decay = 0.001},
     {.type = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
-    {.type = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = 0.01},
+    {.type = OPTIMIZER_ADAM,
+     .learning_rate = 0.01,
+     .beta1 = 0.8,
+     .beta2 = 0.99,
+     .epsilon = 1e-6,
+     .weight_decay = 0.01},
 };
 #define OPTIMIZER_COUNT (sizeof optimizers / sizeof optimizers[0])
 
@@ -179,7 +199,9 @@ static void fixture_open(struct fixture *f, const struct setting *s)
 {
     struct error error;
     struct rng rng;
-    assert_int_equal(network_build(&f->network, s->rows, s->columns, s->hidden, s->depth, s->activation, s->classes, &error), 0);
+    assert_int_equal(network_build(&f->network, s->rows, s->columns, s->hidden, s->depth,
+                                   s->activation, s->classes, &error),
+                     0);
     size_t inputs = network_inputs(&f->network);
     f->split.count = s->samples;
     f->split.pixels = calloc(s->samples, inputs);
@@ -190,7 +212,8 @@ static void fixture_open(struct fixture *f, const struct setting *s)
     for (size_t i = 0; i < s->samples * inputs; i++)
         if (rng_uniform(&rng) < s->share) f->split.pixels[i] = (uint8_t)(1 + rng_below(&rng, 255));
     memset(f->split.pixels, 0, inputs); /* one picture is blank */
-    for (size_t i = 0; i < s->samples; i++) f->split.labels[i] = (uint8_t)rng_below(&rng, s->classes);
+    for (size_t i = 0; i < s->samples; i++)
+        f->split.labels[i] = (uint8_t)rng_below(&rng, s->classes);
     rng_permutation(&rng, f->order, s->samples);
     assert_int_equal(parameters_create(&f->network, DTYPE_FLOAT64, &f->initial, &error), 0);
     parameters_draw(f->initial, &f->network, INIT_TORCH, 11);
@@ -204,14 +227,17 @@ static void fixture_close(struct fixture *f)
     parameters_destroy(f->initial);
 }
 
-static struct engine *engine_for(const struct fixture *f, const struct optimizer *optimizer, enum dtype dtype, uint32_t batch,
-                                 uint32_t threads)
+static struct engine *engine_for(const struct fixture *f, const struct optimizer *optimizer,
+                                 enum dtype dtype, uint32_t batch, uint32_t threads)
 {
     struct error error = {0};
     struct engine *engine;
     struct parameters *start;
-    struct engine_config config = {
-        .network = f->network, .dtype = dtype, .optimizer = *optimizer, .batch_size = batch, .threads = threads};
+    struct engine_config config = {.network = f->network,
+                                   .dtype = dtype,
+                                   .optimizer = *optimizer,
+                                   .batch_size = batch,
+                                   .threads = threads};
     if (engine_native.open(&config, &engine, &error)) fail_msg("%s", error.message);
     assert_int_equal(engine->ops->attach(engine, &f->split, &error), 0);
     assert_int_equal(parameters_convert(f->initial, &f->network, dtype, &start, &error), 0);
@@ -220,7 +246,8 @@ static struct engine *engine_for(const struct fixture *f, const struct optimizer
     return engine;
 }
 
-static struct parameters *parameters_of(struct engine *engine, const struct fixture *f, enum dtype dtype)
+static struct parameters *parameters_of(struct engine *engine, const struct fixture *f,
+                                        enum dtype dtype)
 {
     struct error error;
     struct parameters *out;
@@ -239,16 +266,18 @@ static void same_bits(const struct parameters *a, const struct parameters *b)
 
 #define EPOCHS 2
 
-static void compare_with_reference(const struct setting *s, const struct optimizer *optimizer, enum dtype dtype,
-                                   const char *kind)
+static void compare_with_reference(const struct setting *s, const struct optimizer *optimizer,
+                                   enum dtype dtype, const char *kind)
 {
     struct error error = {0};
     struct fixture f;
     fixture_open(&f, s);
     struct reference r = {.network = f.network, .optimizer = *optimizer};
-    assert_int_equal(parameters_convert(f.initial, &f.network, DTYPE_FLOAT64, &r.values, &error), 0);
+    assert_int_equal(parameters_convert(f.initial, &f.network, DTYPE_FLOAT64, &r.values, &error),
+                     0);
     assert_int_equal(parameters_create(&f.network, DTYPE_FLOAT64, &r.gradient, &error), 0);
-    assert_int_equal(optimizer_state_create(optimizer, &f.network, DTYPE_FLOAT64, &r.state, &error), 0);
+    assert_int_equal(optimizer_state_create(optimizer, &f.network, DTYPE_FLOAT64, &r.state, &error),
+                     0);
     setenv("NNSTUDIO_NATIVE_CPU", kind, 1);
     struct engine *engine = engine_for(&f, optimizer, dtype, s->batch, 2);
     double bound = dtype == DTYPE_FLOAT64 ? 1e-12 : 2e-4;
@@ -260,19 +289,22 @@ static void compare_with_reference(const struct setting *s, const struct optimiz
             size_t count = s->samples - done < s->batch ? s->samples - done : s->batch;
             double expected = reference_step(&r, &f.split, f.order + done, count);
             if (!(fabs(losses[step] - expected) <= bound))
-                fail_msg("%s, %s, %s, %s: loss of step %zu is %.15g, not %.15g", s->label, kind, dtype_name(dtype),
-                         optimizer_type_name(optimizer->type), step, losses[step], expected);
+                fail_msg("%s, %s, %s, %s: loss of step %zu is %.15g, not %.15g", s->label, kind,
+                         dtype_name(dtype), optimizer_type_name(optimizer->type), step,
+                         losses[step], expected);
         }
     }
     free(losses);
     struct parameters *result = parameters_of(engine, &f, dtype);
-    /* Adam divides by the root of what may be rounding alone, so float32 weights may part by a step's size. */
+    /* Adam divides by the root of what may be rounding alone, so float32 weights may part by a
+     * step's size. */
     if (dtype == DTYPE_FLOAT64 || optimizer->type == OPTIMIZER_SGD)
         for (size_t i = 0; i < result->value_count; i++) {
-            double value = dtype == DTYPE_FLOAT64 ? ((double *)result->values)[i] : (double)((float *)result->values)[i];
+            double value = dtype == DTYPE_FLOAT64 ? ((double *)result->values)[i]
+                                                  : (double)((float *)result->values)[i];
             if (!(fabs(value - ((double *)r.values->values)[i]) <= bound * 10))
-                fail_msg("%s, %s, %s: parameter %zu is %.15g, not %.15g", s->label, kind, dtype_name(dtype), i, value,
-                         ((double *)r.values->values)[i]);
+                fail_msg("%s, %s, %s: parameter %zu is %.15g, not %.15g", s->label, kind,
+                         dtype_name(dtype), i, value, ((double *)r.values->values)[i]);
         }
     parameters_destroy(result);
     engine->ops->close(engine);
@@ -289,7 +321,8 @@ static void training_agrees_with_the_reference(void **state)
         for (size_t i = 0; i < SETTING_COUNT; i++)
             for (size_t o = 0; o < OPTIMIZER_COUNT; o++)
                 for (int dtype = DTYPE_FLOAT32; dtype <= DTYPE_FLOAT64; dtype++)
-                    compare_with_reference(&settings[i], &optimizers[o], (enum dtype)dtype, kinds[k]);
+                    compare_with_reference(&settings[i], &optimizers[o], (enum dtype)dtype,
+                                           kinds[k]);
     unsetenv("NNSTUDIO_NATIVE_CPU");
 }
 
@@ -304,12 +337,15 @@ static void results_do_not_depend_on_the_threads(void **state)
             struct parameters *first = NULL;
             double losses[2][64];
             for (uint32_t threads = 1; threads <= 5; threads += 2) {
-                struct engine *engine = engine_for(&f, &optimizers[2], (enum dtype)dtype, settings[i].batch, threads);
+                struct engine *engine = engine_for(&f, &optimizers[2], (enum dtype)dtype,
+                                                   settings[i].batch, threads);
                 size_t which = first != NULL;
                 memset(losses[which], 0, sizeof losses[which]);
                 /* Often enough that the engine also tries with half of its workers. */
                 for (int epoch = 0; epoch < 12; epoch++)
-                    assert_int_equal(engine->ops->train(engine, f.order, settings[i].samples, losses[which], NULL, &error), 0);
+                    assert_int_equal(engine->ops->train(engine, f.order, settings[i].samples,
+                                                        losses[which], NULL, &error),
+                                     0);
                 struct parameters *result = parameters_of(engine, &f, (enum dtype)dtype);
                 engine->ops->close(engine);
                 if (!first) {
@@ -339,7 +375,8 @@ static void a_resumed_run_gives_the_same_bits(void **state)
             double whole[16] = {0}, halves[16] = {0};
             size_t half = 2 * s->batch;
             struct engine *engine = engine_for(&f, &optimizers[o], dtype, s->batch, 2);
-            assert_int_equal(engine->ops->train(engine, f.order, s->samples, whole, NULL, &error), 0);
+            assert_int_equal(engine->ops->train(engine, f.order, s->samples, whole, NULL, &error),
+                             0);
             struct parameters *expected = parameters_of(engine, &f, dtype);
             engine->ops->close(engine);
 
@@ -347,7 +384,8 @@ static void a_resumed_run_gives_the_same_bits(void **state)
             assert_int_equal(engine->ops->train(engine, f.order, half, halves, NULL, &error), 0);
             struct parameters *middle = parameters_of(engine, &f, dtype);
             struct optimizer_state *slots;
-            assert_int_equal(optimizer_state_create(&optimizers[o], &f.network, dtype, &slots, &error), 0);
+            assert_int_equal(
+                optimizer_state_create(&optimizers[o], &f.network, dtype, &slots, &error), 0);
             assert_int_equal(engine->ops->get_optimizer_state(engine, slots, &error), 0);
             assert_int_equal(slots->steps, 2);
             engine->ops->close(engine);
@@ -355,7 +393,9 @@ static void a_resumed_run_gives_the_same_bits(void **state)
             engine = engine_for(&f, &optimizers[o], dtype, s->batch, 1);
             assert_int_equal(engine->ops->set_parameters(engine, middle, &error), 0);
             assert_int_equal(engine->ops->set_optimizer_state(engine, slots, &error), 0);
-            assert_int_equal(engine->ops->train(engine, f.order + half, s->samples - half, halves + 2, NULL, &error), 0);
+            assert_int_equal(engine->ops->train(engine, f.order + half, s->samples - half,
+                                                halves + 2, NULL, &error),
+                             0);
             struct parameters *result = parameters_of(engine, &f, dtype);
             assert_memory_equal(whole, halves, sizeof whole);
             same_bits(expected, result);
@@ -378,7 +418,8 @@ struct collected {
     size_t count;
 };
 
-static int collect(void *context, const char *name, const size_t *shape, uint32_t rank, const double *values)
+static int collect(void *context, const char *name, const size_t *shape, uint32_t rank,
+                   const double *values)
 {
     struct collected *c = context;
     size_t size = 1;
@@ -401,13 +442,15 @@ static const double *collected_get(const struct collected *c, const char *name, 
     return NULL;
 }
 
-static double mean_loss(struct engine *engine, const struct fixture *f, const uint32_t *order, size_t count)
+static double mean_loss(struct engine *engine, const struct fixture *f, const uint32_t *order,
+                        size_t count)
 {
     struct error error;
     size_t inputs = network_inputs(&f->network), classes = network_classes(&f->network);
     uint8_t *pixels = calloc(count, inputs);
     double *logits = calloc(count * classes, sizeof *logits), total = 0;
-    for (size_t s = 0; s < count; s++) memcpy(pixels + s * inputs, f->split.pixels + order[s] * inputs, inputs);
+    for (size_t s = 0; s < count; s++)
+        memcpy(pixels + s * inputs, f->split.pixels + order[s] * inputs, inputs);
     assert_int_equal(engine->ops->forward(engine, pixels, count, logits, &error), 0);
     for (size_t s = 0; s < count; s++) {
         double sum = 0;
@@ -419,7 +462,8 @@ static double mean_loss(struct engine *engine, const struct fixture *f, const ui
     return total / (double)count;
 }
 
-/* The slope of the loss along every parameter, by central differences of forward(), is the trace's gradient. */
+/* The slope of the loss along every parameter, by central differences of forward(), is the trace's
+ * gradient. */
 static void gradients_agree_with_finite_differences(void **state)
 {
     (void)state;
@@ -433,7 +477,8 @@ static void gradients_agree_with_finite_differences(void **state)
         struct collected c = {.network = &f.network};
         assert_int_equal(engine->ops->trace(engine, f.order, count, collect, &c, &error), 0);
         struct parameters *values;
-        assert_int_equal(parameters_convert(f.initial, &f.network, DTYPE_FLOAT64, &values, &error), 0);
+        assert_int_equal(parameters_convert(f.initial, &f.network, DTYPE_FLOAT64, &values, &error),
+                         0);
         struct rng rng;
         rng_seed(&rng, 1, RNG_TEST, i);
         for (size_t t = 0; t < values->tensor_count; t++) {
@@ -454,8 +499,8 @@ static void gradients_agree_with_finite_differences(void **state)
                 double slope_here = (above - mean_loss(engine, &f, f.order, count)) / (2 * h);
                 w[at] = kept;
                 if (!(fabs(slope_here - gradient[at]) < 1e-7 + 1e-5 * fabs(slope_here)))
-                    fail_msg("%s: d(loss)/d(%s[%zu]) is %.10g, not %.10g", s->label, values->tensors[t].name, at,
-                             gradient[at], slope_here);
+                    fail_msg("%s: d(loss)/d(%s[%zu]) is %.10g, not %.10g", s->label,
+                             values->tensors[t].name, at, gradient[at], slope_here);
             }
         }
         for (size_t k = 0; k < c.count; k++) free(c.values[k]);
@@ -484,7 +529,8 @@ static void a_traced_step_is_a_step(void **state)
             assert_int_equal(plain->ops->train(plain, f.order, count, &loss[0], NULL, &error), 0);
             assert_int_equal(traced->ops->train(traced, f.order, count, &loss[1], NULL, &error), 0);
             assert_true(loss[0] == loss[1]);
-            struct parameters *a = parameters_of(plain, &f, DTYPE_FLOAT32), *b = parameters_of(traced, &f, DTYPE_FLOAT32);
+            struct parameters *a = parameters_of(plain, &f, DTYPE_FLOAT32),
+                              *b = parameters_of(traced, &f, DTYPE_FLOAT32);
             same_bits(a, b);
             assert_int_equal(c.count, 1 + 2 * s->depth + 3 + 4 * f.network.layer_count);
             assert_string_equal(c.names[0], "input");
@@ -511,7 +557,8 @@ static void bad_requests_are_refused(void **state)
     struct fixture f;
     struct engine *engine;
     fixture_open(&f, &settings[2]);
-    struct engine_config config = {.network = f.network, .optimizer = optimizers[0], .batch_size = 0, .threads = 1};
+    struct engine_config config = {
+        .network = f.network, .optimizer = optimizers[0], .batch_size = 0, .threads = 1};
     assert_int_equal(engine_native.open(&config, &engine, &error), -1);
     config.batch_size = 4;
     config.threads = 0;

@@ -8,7 +8,8 @@
 
 #include "engine/native/pace.h"
 
-/* Runs `segments` on a machine where `workers` workers need seconds_of[workers] a sample; returns how many used `wanted`. */
+/* Runs `segments` on a machine where `workers` workers need seconds_of[workers] a sample; returns
+ * how many used `wanted`. */
 static int run(struct pace *pace, const double *seconds_of, int segments, uint32_t wanted)
 {
     int hits = 0;
@@ -41,8 +42,10 @@ static void fewer_take_over_when_the_machine_is_busy_and_more_when_it_is_free_ag
     assert_true(run(&pace, quiet, 2000, 4) > 1200);
 }
 
-/* Training is called for so many samples at a time, a few at first; what is left at the end of a call is a short piece.
- * The very first one finds cold caches, and for a short one two workers are dear: one of them has to be woken. */
+/* Training is called for so many samples at a time, a few at first; what is left at the end of a
+ * call is a short piece.
+ * The very first one finds cold caches, and for a short one two workers are dear: one of them has
+ * to be woken. */
 static double share_of_two_workers(size_t samples_a_call)
 {
     struct pace pace;
@@ -52,7 +55,10 @@ static double share_of_two_workers(size_t samples_a_call)
         for (size_t left = call < 5 ? (size_t)32 << 2 * call : samples_a_call; left > 0;) {
             uint32_t workers = pace_workers(&pace);
             size_t samples = pace_samples(&pace) < left ? pace_samples(&pace) : left;
-            double each = workers == 2 ? 1.05e-6 : 1.33e-6, extra = all == 0 ? 0.001 : workers == 2 && samples < 1000 ? 0.0003 : 0;
+            double each = workers == 2 ? 1.05e-6 : 1.33e-6, extra = all == 0 ? 0.001
+                                                                    : workers == 2 && samples < 1000
+                                                                        ? 0.0003
+                                                                        : 0;
             pace_report(&pace, each * (double)samples + extra, samples);
             if (workers == 2) hits += samples;
             all += samples;
@@ -65,7 +71,8 @@ static double share_of_two_workers(size_t samples_a_call)
 static void short_pieces_decide_nothing(void **state)
 {
     (void)state;
-    for (size_t whole = 2; whole < 12; whole++) assert_true(share_of_two_workers(whole * 6016 + 96) > 0.8);
+    for (size_t whole = 2; whole < 12; whole++)
+        assert_true(share_of_two_workers(whole * 6016 + 96) > 0.8);
 }
 
 /* Short calls only: the choice is still made, by several of them together. */

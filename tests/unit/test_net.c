@@ -15,7 +15,8 @@ static struct network seed_network(void)
 {
     struct network network;
     struct error error;
-    assert_int_equal(network_build(&network, 28, 28, (uint32_t[]){128}, 1, ACTIVATION_RELU, 10, &error), 0);
+    assert_int_equal(
+        network_build(&network, 28, 28, (uint32_t[]){128}, 1, ACTIVATION_RELU, 10, &error), 0);
     return network;
 }
 
@@ -56,7 +57,8 @@ static void drawn_weights_are_the_same_in_both_dtypes(void **state)
         double bound = scheme == INIT_TORCH ? 1.0 / 28 : 0.0811107106;
         double most = 0;
         for (size_t i = 0; i < single->tensors[0].count; i++) {
-            double a = tensor_get(single, &single->tensors[0], i), b = tensor_get(twice, &twice->tensors[0], i);
+            double a = tensor_get(single, &single->tensors[0], i),
+                   b = tensor_get(twice, &twice->tensors[0], i);
             assert_true(a == b);
             if (a > most) most = a;
         }

@@ -1,4 +1,5 @@
-/* Registration's pieces that have published or recorded values: hashes, signatures, addresses, config.json, names; and the
+/* Registration's pieces that have published or recorded values: hashes, signatures, addresses,
+ * config.json, names; and the
  * local target with what happens when it is cut or its file is changed. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,7 +49,8 @@ static void test_upload_hash(void **state)
 }
 
 /* The key that every Azurite has, from its documentation. */
-#define AZURITE_KEY "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+#define AZURITE_KEY \
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 #define DATE "x-ms-date: Thu, 01 Jan 2026 00:00:00 GMT"
 
 static void test_shared_key(void **state)
@@ -60,22 +62,30 @@ static void test_shared_key(void **state)
         const char *signature;
     } known[] = {
         {"https://devstoreaccount1.blob.core.localhost/cont/a.pth",
-         {"x-ms-version: 2021-08-06", DATE, "x-ms-blob-type: BlockBlob", "Content-Type: application/octet-stream",
+         {"x-ms-version: 2021-08-06", DATE, "x-ms-blob-type: BlockBlob",
+          "Content-Type: application/octet-stream",
           "Content-MD5: XUFAKrxLKna5cZ2REBfFkg==", "If-None-Match: *"},
-         5, "1r1hGyaO+rHSyOz8OlPGESBPRodnHTOLIDj5STnr+Kg="},
+         5,
+         "1r1hGyaO+rHSyOz8OlPGESBPRodnHTOLIDj5STnr+Kg="},
         {"http://127.0.0.1:10000/devstoreaccount1/cont/a.pth",
-         {"x-ms-version: 2021-08-06", DATE, "x-ms-blob-type: BlockBlob", "Content-Type: application/octet-stream",
+         {"x-ms-version: 2021-08-06", DATE, "x-ms-blob-type: BlockBlob",
+          "Content-Type: application/octet-stream",
           "Content-MD5: XUFAKrxLKna5cZ2REBfFkg==", "If-None-Match: *"},
-         5, "r48E0VjEDoVumOJ0oPNBy88xj32U5cp9oNENfvqsyFs="},
+         5,
+         "r48E0VjEDoVumOJ0oPNBy88xj32U5cp9oNENfvqsyFs="},
         {"https://devstoreaccount1.blob.core.localhost/cont/a.pth?comp=metadata",
-         {"x-ms-version: 2021-08-06", DATE, "x-ms-meta-upload_status: completed", "x-ms-meta-name: m", "x-ms-meta-version: 1"},
-         0, "7OXrAPUgSgwnHSITFqh016aMic8m2Q+ou7fkwPyOFJg="},
+         {"x-ms-version: 2021-08-06", DATE, "x-ms-meta-upload_status: completed",
+          "x-ms-meta-name: m", "x-ms-meta-version: 1"},
+         0,
+         "7OXrAPUgSgwnHSITFqh016aMic8m2Q+ou7fkwPyOFJg="},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         struct web_headers headers = {0};
         char signature[64];
         for (size_t h = 0; known[i].lines[h]; h++) web_header(&headers, "%s", known[i].lines[h]);
-        assert_int_equal(blob_sign(AZURITE_KEY, "devstoreaccount1", "PUT", known[i].url, known[i].size, &headers, signature, &error), 0);
+        assert_int_equal(blob_sign(AZURITE_KEY, "devstoreaccount1", "PUT", known[i].url,
+                                   known[i].size, &headers, signature, &error),
+                         0);
         assert_string_equal(signature, known[i].signature);
         web_headers_clear(&headers);
     }
@@ -83,14 +93,17 @@ static void test_shared_key(void **state)
     char signature[64];
     static const char *const bad[] = {"", "abc", "not base64 at all!!!", "====", NULL};
     for (const char *const *key = bad; *key; key++)
-        assert_int_equal(blob_sign(*key, "a", "PUT", "https://a.blob.core.localhost/c/b", 0, &none, signature, &error), -1);
+        assert_int_equal(blob_sign(*key, "a", "PUT", "https://a.blob.core.localhost/c/b", 0, &none,
+                                   signature, &error),
+                         -1);
 }
 
 static void test_pkce_and_forms(void **state)
 {
     (void)state;
     char challenge[64], value[32];
-    az_pkce_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", challenge); /* RFC 7636, appendix B */
+    /* RFC 7636, appendix B */
+    az_pkce_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", challenge);
     assert_string_equal(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     assert_true(az_form_member("code=a%2Fb+c&state=x HTTP/1.1", "code", value, sizeof value));
     assert_string_equal(value, "a/b c");
@@ -99,8 +112,10 @@ static void test_pkce_and_forms(void **state)
     assert_true(az_form_member("code=", "code", value, sizeof value));
     assert_string_equal(value, "");
     assert_false(az_form_member("xcode=a", "code", value, sizeof value));
-    assert_false(az_form_member("code=123456789012345678901234567890123", "code", value, sizeof value));
-    assert_true(az_form_member("code=%4", "code", value, sizeof value)); /* a cut escape stays as it is */
+    assert_false(
+        az_form_member("code=123456789012345678901234567890123", "code", value, sizeof value));
+    /* a cut escape stays as it is */
+    assert_true(az_form_member("code=%4", "code", value, sizeof value));
     assert_string_equal(value, "%4");
 }
 
@@ -111,33 +126,49 @@ static void test_retry_after(void **state)
         const char *text;
         bool known;
         double seconds;
+        /* clang-format off */
     } cases[] = {
         {"0", true, 0},      {"7", true, 7},          {"2.5", true, 2.5},   {"100000", true, 60},
         {"", false, 0},      {"soon", false, 0},      {"7 seconds", false, 0}, {"nan", false, 0},
         {"-3", false, 0},    {"1e300", true, 60},     {"Thu, 01 Jan 2026 00:00:07 GMT", true, 7},
         {"Thu, 01 Jan 2026 01:00:00 GMT", true, 60}, {"Wed, 31 Dec 2025 23:00:00 GMT", true, 0},
     };
+    /* clang-format on */
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         double seconds = -1;
         bool known = web_retry_after(cases[i].text, 1767225600, &seconds);
-        if (known != cases[i].known || (known && seconds != cases[i].seconds)) fail_msg("\"%s\" gives %d %g", cases[i].text, known, seconds);
+        if (known != cases[i].known || (known && seconds != cases[i].seconds))
+            fail_msg("\"%s\" gives %d %g", cases[i].text, known, seconds);
     }
 }
 
 static void test_addresses(void **state)
 {
     (void)state;
-    static const char *const here[] = {"http://127.0.0.1", "http://127.0.0.1:5000/x", "http://[::1]:5000", "http://localhost?a",
-                                       "http://LOCALHOST:1", "http://a.b.localhost:10000/c", NULL};
-    static const char *const elsewhere[] = {"http://example.com", "http://127.0.0.1.example.com", "http://127.0.0.1@example.com",
-                                            "http://127.0.0.1:80@example.com/", "http://localhost.example", "http://.localhost.de",
-                                            "http://10.0.0.1#127.0.0.1", "http://mylocalhost", "http://127.0.0.1\\@example.com", NULL};
+    static const char *const here[] = {"http://127.0.0.1",
+                                       "http://127.0.0.1:5000/x",
+                                       "http://[::1]:5000",
+                                       "http://localhost?a",
+                                       "http://LOCALHOST:1",
+                                       "http://a.b.localhost:10000/c",
+                                       NULL};
+    static const char *const elsewhere[] = {"http://example.com",
+                                            "http://127.0.0.1.example.com",
+                                            "http://127.0.0.1@example.com",
+                                            "http://127.0.0.1:80@example.com/",
+                                            "http://localhost.example",
+                                            "http://.localhost.de",
+                                            "http://10.0.0.1#127.0.0.1",
+                                            "http://mylocalhost",
+                                            "http://127.0.0.1\\@example.com",
+                                            NULL};
     for (const char *const *url = here; *url; url++)
         if (!web_is_loopback(*url)) fail_msg("%s is this machine", *url);
     for (const char *const *url = elsewhere; *url; url++)
         if (web_is_loopback(*url)) fail_msg("%s is another machine", *url);
     assert_string_equal(web_public_url("https://a.example/b?sig=secret"), "https://a.example/b");
-    assert_string_equal(web_public_url("https://user:secret@a.example/b?sig=secret#x"), "https://a.example/b");
+    assert_string_equal(web_public_url("https://user:secret@a.example/b?sig=secret#x"),
+                        "https://a.example/b");
     assert_string_equal(web_public_url("https://a.example/b@c"), "https://a.example/b@c");
 }
 
@@ -148,7 +179,8 @@ static void test_plain_http_is_refused_before_it_is_sent(void **state)
     struct web_answer answer;
     const struct web_options options = {0};
     assert_int_equal(web_create(&options, &web, &error), 0);
-    static const char *const refused[] = {"http://example.com/a", "ftp://127.0.0.1/a", "file:///etc/passwd", "http://169.254.169.254/a", NULL};
+    static const char *const refused[] = {"http://example.com/a", "ftp://127.0.0.1/a",
+                                          "file:///etc/passwd", "http://169.254.169.254/a", NULL};
     for (const char *const *url = refused; *url; url++) {
         const struct web_request request = {.method = "GET", .url = *url, .what = "testing"};
         assert_int_equal(web_send(web, &request, &answer, &error), -1);
@@ -178,8 +210,10 @@ static void test_model_names(void **state)
     longest[255] = '\0';
     static const char *const good[] = {"a", "pytorch_mnist", "0-_", NULL};
     static const char *const bad[] = {"", "has.dots", "-a", "_a", "a b", "a/b", "ä", "a\n", NULL};
-    for (const char *const *name = good; *name; name++) assert_int_equal(az_model_name_check(*name, &error), 0);
-    for (const char *const *name = bad; *name; name++) assert_int_equal(az_model_name_check(*name, &error), -1);
+    for (const char *const *name = good; *name; name++)
+        assert_int_equal(az_model_name_check(*name, &error), 0);
+    for (const char *const *name = bad; *name; name++)
+        assert_int_equal(az_model_name_check(*name, &error), -1);
     assert_int_equal(az_model_name_check(longest, &error), 0);
     longest[255] = 'a', longest[256] = '\0';
     assert_int_equal(az_model_name_check(longest, &error), -1);
@@ -198,7 +232,8 @@ static void test_default_names(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char name[128];
-        json_t *tags = cases[i].dataset ? json_pack("{s:s}", "dataset", cases[i].dataset) : json_object();
+        json_t *tags = cases[i].dataset ? json_pack("{s:s}", "dataset", cases[i].dataset)
+                                        : json_object();
         const struct registry_request request = {.model_path = cases[i].file, .tags = tags};
         registry_default_name(&request, name);
         assert_string_equal(name, cases[i].name);
@@ -210,7 +245,9 @@ static void test_tracking_addresses(void **state)
 {
     (void)state;
     char uri[512];
-    static const char *const bad[] = {"http://example.com:5000", "sqlite:///m.db", "http://user:secret@127.0.0.1:5000", "https://a.example/?token=secret", NULL};
+    static const char *const bad[] = {"http://example.com:5000", "sqlite:///m.db",
+                                      "http://user:secret@127.0.0.1:5000",
+                                      "https://a.example/?token=secret", NULL};
     for (const char *const *address = bad; *address; address++) {
         const struct registry_options options = {.tracking_uri = *address};
         assert_int_equal(mlflow_tracking_uri(&options, uri, &error), -1);
@@ -224,14 +261,18 @@ static void test_tracking_addresses(void **state)
 /* --- config.json --- */
 
 #define GUID "00000000-0000-0000-0000-000000000001"
-#define PORTAL(name) "{\"subscription_id\":\"" GUID "\",\"resource_group\":\"rg\",\"workspace_name\":\"" name "\"}"
-#define SCOPE "/subscriptions/" GUID "/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/w1s"
+#define PORTAL(name) \
+    "{\"subscription_id\":\"" GUID "\",\"resource_group\":\"rg\",\"workspace_name\":\"" name "\"}"
+#define SCOPE              \
+    "/subscriptions/" GUID \
+    "/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/w1s"
 
 static void put(const char *path, const char *text)
 {
     char full[512];
     snprintf(full, sizeof full, "%s/%s", place, path);
-    for (char *slash = strchr(full + strlen(place) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(full + strlen(place) + 1, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         mkdir(full, 0755);
         *slash = '/';
@@ -248,13 +289,21 @@ static void test_config_contents(void **state)
         {PORTAL("w1s"), "w1s", NULL},
         {"\xef\xbb\xbf" PORTAL("w1s"), "w1s", NULL},
         {"{\"Id\":null,\"Scope\":\"" SCOPE "\"}", "w1s", NULL},
-        {"{\"Scope\":\"\",\"subscription_id\":\"" GUID "\",\"resource_group\":\"rg\",\"workspace_name\":\"abc\",\"more\":[1]}", "abc", NULL},
+        {"{\"Scope\":\"\",\"subscription_id\":\"" GUID
+         "\",\"resource_group\":\"rg\",\"workspace_name\":\"abc\",\"more\":[1]}",
+         "abc", NULL},
         {"{\"subscription_id\":\"" GUID "\",\"resource_group\":\"rg\"}", NULL, "workspace_name"},
-        {"{\"subscription_id\":\"" GUID "\",\"resource_group\":5,\"workspace_name\":\"abc\"}", NULL, "must be a string"},
-        {"{\"subscription_id\":\"" GUID "\",\"resource_group\":null,\"workspace_name\":\"abc\"}", NULL, "must be a string"},
-        {"{\"subscription_id\":\"\",\"resource_group\":\"rg\",\"workspace_name\":\"abc\"}", NULL, "empty"},
-        {"{\"subscription_id\":\"mine\",\"resource_group\":\"rg\",\"workspace_name\":\"abc\"}", NULL, "GUID"},
-        {"{\"subscription_id\":\"" GUID "\",\"resource_group\":\"rg\",\"workspace_name\":\"a/../b\"}", NULL, "not a name"},
+        {"{\"subscription_id\":\"" GUID "\",\"resource_group\":5,\"workspace_name\":\"abc\"}", NULL,
+         "must be a string"},
+        {"{\"subscription_id\":\"" GUID "\",\"resource_group\":null,\"workspace_name\":\"abc\"}",
+         NULL, "must be a string"},
+        {"{\"subscription_id\":\"\",\"resource_group\":\"rg\",\"workspace_name\":\"abc\"}", NULL,
+         "empty"},
+        {"{\"subscription_id\":\"mine\",\"resource_group\":\"rg\",\"workspace_name\":\"abc\"}",
+         NULL, "GUID"},
+        {"{\"subscription_id\":\"" GUID
+         "\",\"resource_group\":\"rg\",\"workspace_name\":\"a/../b\"}",
+         NULL, "not a name"},
         {"{\"Scope\":\"/subscriptions/" GUID "\"}", NULL, "Scope"},
         {"[1]", NULL, "object"},
         {"{\"a\":1,\n \"b\": nonsense}", NULL, "line 2"},
@@ -266,10 +315,12 @@ static void test_config_contents(void **state)
         put("config.json", cases[i].text);
         snprintf(path, sizeof path, "%s/config.json", place);
         int status = az_config_find(path, &found, &error);
-        if (status != (cases[i].name ? 0 : -1)) fail_msg("case %zu: %d %s", i, status, error.message);
+        if (status != (cases[i].name ? 0 : -1))
+            fail_msg("case %zu: %d %s", i, status, error.message);
         if (!status) assert_string_equal(found.name, cases[i].name);
         if (!status) assert_string_equal(found.found_in, path);
-        if (status && !strstr(error.message, cases[i].words)) fail_msg("case %zu: \"%s\" does not say \"%s\"", i, error.message, cases[i].words);
+        if (status && !strstr(error.message, cases[i].words))
+            fail_msg("case %zu: \"%s\" does not say \"%s\"", i, error.message, cases[i].words);
     }
 }
 
@@ -285,12 +336,16 @@ static void test_config_search(void **state)
     assert_non_null(strstr(error.message, "no config.json"));
     static const struct {
         const char *path, *name; /* written one after another, each wins over those before */
-    } files[] = {{"a/project.json", "pro"},           {"a/config.json", "far"},       {"a/b/config.json", "near"},
-                 {"aml_config/project.json", "amlp"}, {"a/aml_config/config.json", "aml"}, {".azureml/config.json", "top"},
+    } files[] = {{"a/project.json", "pro"},           {"a/config.json", "far"},
+                 {"a/b/config.json", "near"},         {"aml_config/project.json", "amlp"},
+                 {"a/aml_config/config.json", "aml"}, {".azureml/config.json", "top"},
                  {"a/.azureml/config.json", "dot"}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char text[256];
-        snprintf(text, sizeof text, "{\"subscription_id\":\"" GUID "\",\"resource_group\":\"rg\",\"workspace_name\":\"%s\"}", files[i].name);
+        snprintf(text, sizeof text,
+                 "{\"subscription_id\":\"" GUID
+                 "\",\"resource_group\":\"rg\",\"workspace_name\":\"%s\"}",
+                 files[i].name);
         put(files[i].path, text);
         assert_int_equal(az_config_find(start, &found, &error), 0);
         assert_string_equal(found.name, files[i].name);
@@ -333,16 +388,22 @@ static void test_clouds(void **state)
     static const struct {
         const char *name, *authority, *arm, *suffix;
     } clouds[] = {
-        {NULL, "https://login.microsoftonline.com", "https://management.azure.com", "core.windows.net"},
-        {"AzureCloud", "https://login.microsoftonline.com", "https://management.azure.com", "core.windows.net"},
-        {"AzureUSGovernment", "https://login.microsoftonline.us", "https://management.usgovcloudapi.net", "core.usgovcloudapi.net"},
-        {"AzureChinaCloud", "https://login.chinacloudapi.cn", "https://management.chinacloudapi.cn", "core.chinacloudapi.cn"},
+        {NULL, "https://login.microsoftonline.com", "https://management.azure.com",
+         "core.windows.net"},
+        {"AzureCloud", "https://login.microsoftonline.com", "https://management.azure.com",
+         "core.windows.net"},
+        {"AzureUSGovernment", "https://login.microsoftonline.us",
+         "https://management.usgovcloudapi.net", "core.usgovcloudapi.net"},
+        {"AzureChinaCloud", "https://login.chinacloudapi.cn", "https://management.chinacloudapi.cn",
+         "core.chinacloudapi.cn"},
     };
     struct az_cloud found;
     unsetenv("ARM_CLOUD_METADATA_URL");
     for (size_t i = 0; i < sizeof clouds / sizeof clouds[0]; i++) {
-        if (clouds[i].name) setenv("AZUREML_CURRENT_CLOUD", clouds[i].name, 1);
-        else unsetenv("AZUREML_CURRENT_CLOUD");
+        if (clouds[i].name)
+            setenv("AZUREML_CURRENT_CLOUD", clouds[i].name, 1);
+        else
+            unsetenv("AZUREML_CURRENT_CLOUD");
         assert_int_equal(az_cloud_find(NULL, &found, &error), 0);
         assert_string_equal(found.authority, clouds[i].authority);
         assert_string_equal(found.arm, clouds[i].arm);
@@ -383,7 +444,8 @@ static void make_model(const char *text)
 static json_t *publish(const json_t *journal)
 {
     const struct registry_options options = {.home = home};
-    const struct registry_request request = {.model_path = model_file, .name = "m", .journal = journal};
+    const struct registry_request request = {
+        .model_path = model_file, .name = "m", .journal = journal};
     const struct registry_watch watch = {.on_journal = keep_journal};
     json_t *made = NULL;
     assert_int_equal(local_target()->publish(&options, &request, &watch, &made, &error), 0);
@@ -405,13 +467,15 @@ static void test_local_versions(void **state)
     make_model("the weights");
     assert_version(publish(NULL), "1");
     assert_version(publish(NULL), "2"); /* the same file again is a new version */
-    assert_version(publish(kept_journal), "2"); /* what was cut after it was written is found, not made twice */
+    /* what was cut after it was written is found, not made twice */
+    assert_version(publish(kept_journal), "2");
     assert_int_equal(local_target()->list(&options, "m", &rows, &error), 0);
     assert_int_equal(json_array_size(rows), 2);
     json_decref(rows);
     assert_int_equal(local_target()->list(&options, NULL, &rows, &error), 0);
     assert_int_equal(json_array_size(rows), 1);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "version")), "2");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 0), "version")),
+                        "2");
     json_decref(rows);
     snprintf(back, sizeof back, "%s/back", place);
     assert_int_equal(local_target()->pull(&options, "m", NULL, back, &path, &error), 0);

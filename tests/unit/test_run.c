@@ -58,7 +58,8 @@ static void refuse(const char *text, const char *message)
     assert_non_null(value);
     job_init(&job);
     assert_int_equal(job_from_json(value, &job, &error), -1);
-    if (!strstr(error.message, message)) fail_msg("\"%s\" does not say \"%s\"", error.message, message);
+    if (!strstr(error.message, message))
+        fail_msg("\"%s\" does not say \"%s\"", error.message, message);
     json_decref(value);
 }
 
@@ -100,13 +101,19 @@ static struct job small_job(const char *run)
 static void a_checkpoint_survives_the_disk(void **state)
 {
     (void)state;
-    struct checkpoint checkpoint = {.job = small_job("kept"), .position = {1, 3, 19, 0.1, 77, 0.25}}, again;
+    struct checkpoint checkpoint = {.job = small_job("kept"),
+                                    .position = {1, 3, 19, 0.1, 77, 0.25}},
+                      again;
     struct error error;
-    assert_int_equal(network_build(&checkpoint.network, 28, 28, checkpoint.job.hidden, 1, ACTIVATION_RELU, 10, &error), 0);
+    assert_int_equal(network_build(&checkpoint.network, 28, 28, checkpoint.job.hidden, 1,
+                                   ACTIVATION_RELU, 10, &error),
+                     0);
     assert_int_equal(optimizer_init(&checkpoint.job.optimizer, "adam", &error), 0);
-    assert_int_equal(parameters_create(&checkpoint.network, DTYPE_FLOAT32, &checkpoint.parameters, &error), 0);
-    assert_int_equal(optimizer_state_create(&checkpoint.job.optimizer, &checkpoint.network, DTYPE_FLOAT32,
-                                            &checkpoint.optimizer_state, &error), 0);
+    assert_int_equal(
+        parameters_create(&checkpoint.network, DTYPE_FLOAT32, &checkpoint.parameters, &error), 0);
+    assert_int_equal(optimizer_state_create(&checkpoint.job.optimizer, &checkpoint.network,
+                                            DTYPE_FLOAT32, &checkpoint.optimizer_state, &error),
+                     0);
     parameters_draw(checkpoint.parameters, &checkpoint.network, INIT_TORCH, 1);
     parameters_draw(checkpoint.optimizer_state->slots[0], &checkpoint.network, INIT_KERAS, 2);
     parameters_draw(checkpoint.optimizer_state->slots[1], &checkpoint.network, INIT_TORCH, 3);
@@ -120,7 +127,8 @@ static void a_checkpoint_survives_the_disk(void **state)
     size_t bytes = checkpoint.parameters->value_count * sizeof(float);
     assert_memory_equal(again.parameters->values, checkpoint.parameters->values, bytes);
     for (int i = 0; i < 2; i++)
-        assert_memory_equal(again.optimizer_state->slots[i]->values, checkpoint.optimizer_state->slots[i]->values, bytes);
+        assert_memory_equal(again.optimizer_state->slots[i]->values,
+                            checkpoint.optimizer_state->slots[i]->values, bytes);
     assert_string_equal(again.job.run, "kept");
     checkpoint_clear(&again);
 
@@ -157,12 +165,15 @@ static void listen(void *context, struct worker *worker, const json_t *event)
     struct error error;
     const char *kind = text_of(event, "event");
     size_t used = strlen(story->kinds);
-    if (strcmp(kind, "step") != 0) snprintf(story->kinds + used, sizeof story->kinds - used, "%s ", kind);
+    if (strcmp(kind, "step") != 0)
+        snprintf(story->kinds + used, sizeof story->kinds - used, "%s ", kind);
     if (strcmp(kind, "step") == 0) {
         story->steps++;
         if (story->steps == story->kill_after) kill(worker_pid(worker), SIGKILL);
-        if (story->steps == story->stop_after) assert_int_equal(worker_command(worker, WORKER_STOP, &error), 0);
-        if (story->steps == story->pause_after) assert_int_equal(worker_command(worker, WORKER_PAUSE, &error), 0);
+        if (story->steps == story->stop_after)
+            assert_int_equal(worker_command(worker, WORKER_STOP, &error), 0);
+        if (story->steps == story->pause_after)
+            assert_int_equal(worker_command(worker, WORKER_PAUSE, &error), 0);
     } else if (strcmp(kind, "state") == 0) {
         if (strcmp(text_of(event, "state"), "paused") == 0)
             assert_int_equal(worker_command(worker, WORKER_RESUME, &error), 0);
@@ -322,11 +333,16 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "worker") == 0) worker_main();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_job_survives_json),             cmocka_unit_test(a_bad_job_is_refused_by_name),
-        cmocka_unit_test(a_checkpoint_survives_the_disk),  cmocka_unit_test(a_worker_trains_and_writes_its_files),
-        cmocka_unit_test(a_killed_worker_is_told_as_such), cmocka_unit_test(a_stopped_worker_keeps_its_place),
-        cmocka_unit_test(a_paused_worker_goes_on),         cmocka_unit_test(two_workers_never_share_a_run),
-        cmocka_unit_test(a_bad_data_set_ends_in_an_error), cmocka_unit_test(a_run_is_not_resumed_as_another),
+        cmocka_unit_test(a_job_survives_json),
+        cmocka_unit_test(a_bad_job_is_refused_by_name),
+        cmocka_unit_test(a_checkpoint_survives_the_disk),
+        cmocka_unit_test(a_worker_trains_and_writes_its_files),
+        cmocka_unit_test(a_killed_worker_is_told_as_such),
+        cmocka_unit_test(a_stopped_worker_keeps_its_place),
+        cmocka_unit_test(a_paused_worker_goes_on),
+        cmocka_unit_test(two_workers_never_share_a_run),
+        cmocka_unit_test(a_bad_data_set_ends_in_an_error),
+        cmocka_unit_test(a_run_is_not_resumed_as_another),
     };
     return cmocka_run_group_tests(tests, make_home, remove_home);
 }

@@ -82,11 +82,15 @@ static void test_a_run_is_recorded(void **state)
     json_t *run;
     add_run(store, "r1");
     assert_int_equal(recorder_create(store, "r1", &recorder, &error), 0);
-    tell(recorder, json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i}", "event", "start", "engine", "native", "engine_version", "1",
-                             "steps_per_epoch", 3, "batch_size", 32, "global_step", 0, "parameters", 7));
-    tell(recorder, json_pack("{s:s, s:i, s:f, s:[f,f]}", "event", "step", "first_step", 0, "seconds", 0.5, "loss", 2.5, 1.5));
-    tell(recorder, json_pack("{s:s, s:i, s:f, s:[f]}", "event", "step", "first_step", 2, "seconds", 0.75, "loss", 0.1));
-    tell(recorder, json_pack("{s:s, s:i, s:f, s:f, s:f}", "event", "epoch", "epoch", 1, "loss", 1.0, "val_accuracy", 0.9, "seconds", 0.75));
+    tell(recorder, json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i}", "event", "start", "engine",
+                             "native", "engine_version", "1", "steps_per_epoch", 3, "batch_size",
+                             32, "global_step", 0, "parameters", 7));
+    tell(recorder, json_pack("{s:s, s:i, s:f, s:[f,f]}", "event", "step", "first_step", 0,
+                             "seconds", 0.5, "loss", 2.5, 1.5));
+    tell(recorder, json_pack("{s:s, s:i, s:f, s:[f]}", "event", "step", "first_step", 2, "seconds",
+                             0.75, "loss", 0.1));
+    tell(recorder, json_pack("{s:s, s:i, s:f, s:f, s:f}", "event", "epoch", "epoch", 1, "loss", 1.0,
+                             "val_accuracy", 0.9, "seconds", 0.75));
     assert_int_equal(recorder_flush(recorder, &error), 0);
     assert_int_equal(store_points(store, "r1", 0, UINT64_MAX, 0, &points, &error), 0);
     assert_int_equal(points.count, 3);
@@ -99,11 +103,13 @@ static void test_a_run_is_recorded(void **state)
     assert_int_equal(store_run_json(store, "r1", true, &run, &error), 0);
     assert_string_equal(json_string_value(json_object_get(run, "state")), "finished");
     assert_int_equal(json_array_size(json_object_get(run, "epochs")), 1);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(run, "progress"), "global_step")), 3);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(run, "progress"), "global_step")), 3);
     json_decref(run);
 }
 
-/* Losses of steps 0 … count-1 in rows of uneven length, one very low and one very high among them. */
+/* Losses of steps 0 … count-1 in rows of uneven length, one very low and one very high among them.
+ */
 static int64_t fill(struct store *store, const char *run, size_t count)
 {
     int64_t key;
@@ -114,7 +120,9 @@ static int64_t fill(struct store *store, const char *run, size_t count)
     losses[count / 2] = 50;
     for (size_t done = 0, part = 1; done < count; done += part, part = part * 7 % 501 + 1) {
         if (part > count - done) part = count - done;
-        assert_int_equal(points_append(store, key, (int64_t)done, losses + done, part, (double)(done + part) / 1000, &error), 0);
+        assert_int_equal(points_append(store, key, (int64_t)done, losses + done, part,
+                                       (double)(done + part) / 1000, &error),
+                         0);
     }
     free(losses);
     return key;
@@ -132,13 +140,16 @@ static void test_reduction_keeps_extremes_and_order(void **state)
     for (size_t i = 0; i < points.count; i++) {
         low = fmin(low, points.loss[i]);
         high = fmax(high, points.loss[i]);
-        if (i) assert_true(points.step[i] > points.step[i - 1] && points.seconds[i] >= points.seconds[i - 1]);
+        if (i)
+            assert_true(points.step[i] > points.step[i - 1] &&
+                        points.seconds[i] >= points.seconds[i - 1]);
         assert_true(fabs(points.seconds[i] - (double)(points.step[i] + 1) / 1000) < 1e-9);
     }
     assert_true(low == -5 && high == 50);
     points_free(&points);
     assert_int_equal(store_points(store, "r1", 5000, 5009, 100, &points, &error), 0);
-    assert_true(points.count == 10 && points.stride == 1 && points.step[0] == 5000 && points.step[9] == 5009);
+    assert_true(points.count == 10 && points.stride == 1 && points.step[0] == 5000 &&
+                points.step[9] == 5009);
     points_free(&points);
     assert_int_equal(store_points(store, "r1", 20000, UINT64_MAX, 100, &points, &error), 0);
     assert_true(points.count == 0 && points.total == 10007);
@@ -154,7 +165,8 @@ static void test_truncation_cuts_within_a_row(void **state)
     assert_int_equal(points_truncate(store, key, 333, &error), 0);
     assert_int_equal(store_points(store, "r1", 0, UINT64_MAX, 0, &points, &error), 0);
     assert_int_equal(points.total, 333);
-    for (size_t i = 0; i < points.count; i++) assert_true(points.step[i] == i && points.loss[i] == 1 + sin((double)i));
+    for (size_t i = 0; i < points.count; i++)
+        assert_true(points.step[i] == i && points.loss[i] == 1 + sin((double)i));
     points_free(&points);
 }
 
@@ -173,8 +185,9 @@ static void test_the_journal_fills_the_gap(void **state)
     journal_open(&journal, folder, 0);
     journal_add_losses(&journal, 0, losses, 5);
     for (int epoch = 1; epoch <= 2; epoch++) {
-        json_t *event = json_pack("{s:s, s:s, s:i, s:f, s:f, s:i}", "event", "epoch", "engine", "torch", "epoch", epoch, "loss", 0.5,
-                                  "val_accuracy", 0.25 * epoch, "global_step", 2 * epoch);
+        json_t *event = json_pack("{s:s, s:s, s:i, s:f, s:f, s:i}", "event", "epoch", "engine",
+                                  "torch", "epoch", epoch, "loss", 0.5, "val_accuracy",
+                                  0.25 * epoch, "global_step", 2 * epoch);
         journal_add_epoch(&journal, event);
         json_decref(event);
     }
@@ -185,7 +198,8 @@ static void test_the_journal_fills_the_gap(void **state)
     json_t *run;
     assert_int_equal(store_run_json(store, "r1", true, &run, &error), 0);
     assert_int_equal(json_array_size(json_object_get(run, "epochs")), 1);
-    assert_true(json_real_value(json_object_get(json_object_get(run, "last"), "val_accuracy")) == 0.25);
+    assert_true(json_real_value(json_object_get(json_object_get(run, "last"), "val_accuracy")) ==
+                0.25);
     json_decref(run);
     assert_int_equal(store_recover(store, key, "r1", INT64_MAX, &error), 0);
     assert_int_equal(store_points(store, "r1", 0, UINT64_MAX, 0, &points, &error), 0);
@@ -195,7 +209,8 @@ static void test_the_journal_fills_the_gap(void **state)
     assert_int_equal(store_run_json(store, "r1", true, &run, &error), 0);
     const json_t *last = json_array_get(json_object_get(run, "epochs"), 1);
     assert_string_equal(json_string_value(json_object_get(last, "engine")), "torch");
-    assert_true(json_real_value(json_object_get(json_object_get(run, "last"), "val_accuracy")) == 0.5);
+    assert_true(json_real_value(json_object_get(json_object_get(run, "last"), "val_accuracy")) ==
+                0.5);
     json_decref(run);
 }
 
@@ -300,7 +315,8 @@ static void test_two_handles_see_each_other(void **state)
     assert_true(after == before + 1);
     assert_int_equal(store_events(other, before, after, count_events, &count, &error), 0);
     assert_int_equal(count, 1);
-    assert_int_equal(store_run_claim(other, "r1", "native", 5, false, &error), -1); /* this process lives */
+    /* this process lives */
+    assert_int_equal(store_run_claim(other, "r1", "native", 5, false, &error), -1);
     store_close(other);
 }
 
@@ -331,7 +347,8 @@ static void test_a_failed_write_changes_nothing(void **state)
     struct points points;
     add_run(store, "r1");
     assert_int_equal(recorder_create(store, "r1", &recorder, &error), 0);
-    tell(recorder, json_pack("{s:s, s:i, s:[f,f]}", "event", "step", "first_step", 0, "loss", 2.5, 1.5));
+    tell(recorder,
+         json_pack("{s:s, s:i, s:[f,f]}", "event", "step", "first_step", 0, "loss", 2.5, 1.5));
     assert_int_equal(sqlite3_exec(store->db, "PRAGMA query_only=1", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(recorder_flush(recorder, &error), -1);
     assert_int_equal(sqlite3_exec(store->db, "PRAGMA query_only=0", NULL, NULL, NULL), SQLITE_OK);
@@ -346,8 +363,10 @@ static void test_registrations_are_kept(void **state)
 {
     struct store *store = *state;
     int64_t id;
-    json_t *list, *entry = json_pack("{s:s, s:s, s:s}", "run", "r1", "target", "local", "name", "pytorch_mnist");
-    json_t *change = json_pack("{s:s, s:s, s:[s]}", "state", "done", "version", "3", "steps", "upload");
+    json_t *list, *entry = json_pack("{s:s, s:s, s:s}", "run", "r1", "target", "local", "name",
+                                     "pytorch_mnist");
+    json_t *change = json_pack("{s:s, s:s, s:[s]}", "state", "done", "version", "3", "steps",
+                               "upload");
     assert_int_equal(store_registration_add(store, entry, &id, &error), 0);
     assert_int_equal(store_registration_update(store, id, change, &error), 0);
     assert_int_equal(store_registration_list(store, "r1", 0, &list, &error), 0);
@@ -368,7 +387,8 @@ int main(void)
         WITH_STORE(test_a_run_is_recorded),
         WITH_STORE(test_reduction_keeps_extremes_and_order),
         WITH_STORE(test_truncation_cuts_within_a_row),
-        WITH_STORE(test_the_journal_fills_the_gap), WITH_STORE(test_the_journal_forgets_what_is_trained_again),
+        WITH_STORE(test_the_journal_fills_the_gap),
+        WITH_STORE(test_the_journal_forgets_what_is_trained_again),
         WITH_STORE(test_lists_filter_and_sort),
         WITH_STORE(test_deletion_can_be_undone_until_purged),
         WITH_STORE(test_two_handles_see_each_other),

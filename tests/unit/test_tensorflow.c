@@ -1,4 +1,5 @@
-/* engine/tensorflow/: TensorFlow's graph against a plain C reference in double precision. Skipped where TensorFlow is
+/* engine/tensorflow/: TensorFlow's graph against a plain C reference in double precision. Skipped
+ * where TensorFlow is
  * not installed. */
 #include <dlfcn.h>
 #include <math.h>
@@ -28,7 +29,16 @@
 #define SANITIZED 0
 #endif
 
-enum { ROWS = 4, COLUMNS = 5, INPUTS = ROWS * COLUMNS, CLASSES = 5, SAMPLES = 23, BATCH = 8, STEPS = 3, MAX_WIDTH = 32 };
+enum {
+    ROWS = 4,
+    COLUMNS = 5,
+    INPUTS = ROWS * COLUMNS,
+    CLASSES = 5,
+    SAMPLES = 23,
+    BATCH = 8,
+    STEPS = 3,
+    MAX_WIDTH = 32
+};
 
 static uint8_t pixels[SAMPLES * INPUTS], labels[SAMPLES];
 static const struct split samples = {.count = SAMPLES, .pixels = pixels, .labels = labels};
@@ -37,7 +47,8 @@ static void draw_samples(void)
 {
     struct rng rng;
     rng_seed(&rng, 11, RNG_TEST, 0);
-    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = rng_below(&rng, 3) ? (uint8_t)rng_below(&rng, 256) : 0;
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = rng_below(&rng, 3) ? (uint8_t)rng_below(&rng, 256) : 0;
     for (size_t i = 0; i < sizeof labels; i++) labels[i] = (uint8_t)rng_below(&rng, CLASSES);
 }
 
@@ -77,7 +88,8 @@ static void reference_forward(struct reference *r, const uint8_t *picture, doubl
         const struct layer *layer = &r->config.network.layers[l];
         for (size_t o = 0; o < layer->outputs; o++) {
             double z = values(r->parameters, 2 * l + 1)[o];
-            for (size_t i = 0; i < layer->inputs; i++) z += values(r->parameters, 2 * l)[o * layer->inputs + i] * a[l][i];
+            for (size_t i = 0; i < layer->inputs; i++)
+                z += values(r->parameters, 2 * l)[o * layer->inputs + i] * a[l][i];
             a[l + 1][o] = activate(layer->activation, z);
         }
     }
@@ -94,7 +106,8 @@ static double softmax(double *logits, size_t label)
     return loss + log(sum);
 }
 
-static double reference_sample(struct reference *r, uint32_t sample, size_t batch, uint32_t *correct)
+static double reference_sample(struct reference *r, uint32_t sample, size_t batch,
+                               uint32_t *correct)
 {
     const struct network *network = &r->config.network;
     double a[NETWORK_MAX_LAYERS + 1][MAX_WIDTH], d[MAX_WIDTH], below[MAX_WIDTH];
@@ -116,7 +129,8 @@ static double reference_sample(struct reference *r, uint32_t sample, size_t batc
                 below[i] += d[o] * values(r->parameters, 2 * l)[o * layer->inputs + i];
             }
         }
-        for (size_t i = 0; l > 0 && i < layer->inputs; i++) d[i] = below[i] * slope(network->layers[l - 1].activation, a[l][i]);
+        for (size_t i = 0; l > 0 && i < layer->inputs; i++)
+            d[i] = below[i] * slope(network->layers[l - 1].activation, a[l][i]);
     }
     return loss;
 }
@@ -132,7 +146,8 @@ static void reference_update(struct reference *r)
             double *m = r->state->slots[0]->values, *v = r->state->slots[1]->values;
             m[i] = o->beta1 * m[i] + (1 - o->beta1) * g;
             v[i] = o->beta2 * v[i] + (1 - o->beta2) * g * g;
-            w[i] -= o->learning_rate / (1 - pow(o->beta1, n)) * m[i] / (sqrt(v[i]) / sqrt(1 - pow(o->beta2, n)) + o->epsilon);
+            w[i] -= o->learning_rate / (1 - pow(o->beta1, n)) * m[i] /
+                    (sqrt(v[i]) / sqrt(1 - pow(o->beta2, n)) + o->epsilon);
         } else if (o->momentum > 0) {
             double *v = r->state->slots[0]->values;
             v[i] = o->momentum * v[i] + g;
@@ -143,7 +158,8 @@ static void reference_update(struct reference *r)
     }
 }
 
-static double reference_step(struct reference *r, const uint32_t *order, size_t count, uint32_t *correct)
+static double reference_step(struct reference *r, const uint32_t *order, size_t count,
+                             uint32_t *correct)
 {
     double loss = 0;
     *correct = 0;
@@ -165,18 +181,21 @@ static void reference_free(struct reference *r)
 static const struct engine_ops *ops;
 
 /* A network 20 → hidden → 5 with drawn parameters, in the reference and in TensorFlow. */
-static struct engine *start(struct reference *r, enum activation activation, uint32_t hidden_count, enum dtype dtype,
-                            const struct optimizer *optimizer)
+static struct engine *start(struct reference *r, enum activation activation, uint32_t hidden_count,
+                            enum dtype dtype, const struct optimizer *optimizer)
 {
     struct error error;
     struct engine *engine;
-    *r = (struct reference){.config = {.dtype = dtype, .optimizer = *optimizer, .batch_size = BATCH, .threads = 1}};
+    *r = (struct reference){
+        .config = {.dtype = dtype, .optimizer = *optimizer, .batch_size = BATCH, .threads = 1}};
     const struct network *network = &r->config.network;
-    assert_int_equal(network_build(&r->config.network, ROWS, COLUMNS, (uint32_t[]){9, 7, 6}, hidden_count, activation,
-                                   CLASSES, &error), 0);
+    assert_int_equal(network_build(&r->config.network, ROWS, COLUMNS, (uint32_t[]){9, 7, 6},
+                                   hidden_count, activation, CLASSES, &error),
+                     0);
     assert_int_equal(parameters_create(network, DTYPE_FLOAT64, &r->parameters, &error), 0);
     assert_int_equal(parameters_create(network, DTYPE_FLOAT64, &r->gradients, &error), 0);
-    assert_int_equal(optimizer_state_create(optimizer, network, DTYPE_FLOAT64, &r->state, &error), 0);
+    assert_int_equal(optimizer_state_create(optimizer, network, DTYPE_FLOAT64, &r->state, &error),
+                     0);
     parameters_draw(r->parameters, network, INIT_TORCH, 5);
     if (ops->open(&r->config, &engine, &error)) fail_msg("%s", error.message);
     struct parameters *own;
@@ -193,12 +212,14 @@ static void assert_near(double got, double expected, double tolerance, const cha
         fail_msg("%s is %.17g, expected %.17g (off by %.3g)", what, got, expected, got - expected);
 }
 
-static void assert_parameters_near(struct parameters *got, struct parameters *expected, double tolerance, const char *what)
+static void assert_parameters_near(struct parameters *got, struct parameters *expected,
+                                   double tolerance, const char *what)
 {
     assert_int_equal(got->value_count, expected->value_count);
     for (size_t t = 0; t < got->tensor_count; t++)
         for (size_t i = 0; i < got->tensors[t].count; i++)
-            assert_near(tensor_get(got, &got->tensors[t], i), tensor_get(expected, &expected->tensors[t], i), tolerance, what);
+            assert_near(tensor_get(got, &got->tensors[t], i),
+                        tensor_get(expected, &expected->tensors[t], i), tolerance, what);
 }
 
 static void assert_same_state(struct engine *engine, struct reference *r, double tolerance)
@@ -207,19 +228,23 @@ static void assert_same_state(struct engine *engine, struct reference *r, double
     struct parameters *own;
     struct optimizer_state *state;
     assert_int_equal(parameters_create(&r->config.network, r->config.dtype, &own, &error), 0);
-    assert_int_equal(optimizer_state_create(&r->config.optimizer, &r->config.network, r->config.dtype, &state, &error), 0);
+    assert_int_equal(optimizer_state_create(&r->config.optimizer, &r->config.network,
+                                            r->config.dtype, &state, &error),
+                     0);
     assert_int_equal(ops->get_parameters(engine, own, &error), 0);
     assert_int_equal(ops->get_optimizer_state(engine, state, &error), 0);
     assert_parameters_near(own, r->parameters, tolerance, "a parameter");
     assert_int_equal(state->steps, r->state->steps);
     for (uint32_t s = 0; s < state->slot_count; s++)
-        assert_parameters_near(state->slots[s], r->state->slots[s], tolerance, "the optimizer's state");
+        assert_parameters_near(state->slots[s], r->state->slots[s], tolerance,
+                               "the optimizer's state");
     parameters_destroy(own);
     optimizer_state_destroy(state);
 }
 
 /* `epochs` passes over the samples, three steps each, the last of them short. */
-static void assert_same_training(struct engine *engine, struct reference *r, int epochs, double tolerance)
+static void assert_same_training(struct engine *engine, struct reference *r, int epochs,
+                                 double tolerance)
 {
     struct error error;
     struct rng rng;
@@ -228,10 +253,12 @@ static void assert_same_training(struct engine *engine, struct reference *r, int
     rng_seed(&rng, 8, RNG_ORDER, 0);
     for (int epoch = 0; epoch < epochs; epoch++) {
         rng_permutation(&rng, order, SAMPLES);
-        if (ops->train(engine, order, SAMPLES, losses, epoch % 2 ? NULL : correct, &error)) fail_msg("%s", error.message);
+        if (ops->train(engine, order, SAMPLES, losses, epoch % 2 ? NULL : correct, &error))
+            fail_msg("%s", error.message);
         for (size_t s = 0; s < STEPS; s++) {
             size_t count = s + 1 < STEPS ? BATCH : SAMPLES - (STEPS - 1) * BATCH;
-            assert_near(losses[s], reference_step(r, order + s * BATCH, count, &expected_correct), tolerance, "a loss");
+            assert_near(losses[s], reference_step(r, order + s * BATCH, count, &expected_correct),
+                        tolerance, "a loss");
             if (epoch % 2 == 0) assert_int_equal(correct[s], expected_correct);
         }
     }
@@ -240,17 +267,32 @@ static void assert_same_training(struct engine *engine, struct reference *r, int
 
 static const struct optimizer optimizers[] = {
     {.type = OPTIMIZER_SGD, .learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
-    {.type = OPTIMIZER_SGD, .learning_rate = 0.1, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
-    {.type = OPTIMIZER_SGD, .learning_rate = 0.1, .momentum = 0.5, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.999,
+    {.type = OPTIMIZER_SGD,
+     .learning_rate = 0.1,
+     .momentum = 0.9,
+     .beta1 = 0.9,
+     .beta2 = 0.999,
+     .epsilon = 1e-8},
+    {.type = OPTIMIZER_SGD,
+     .learning_rate = 0.1,
+     .momentum = 0.5,
+     .weight_decay = 0.01,
+     .beta1 = 0.9,
+     .beta2 = 0.999,
      .epsilon = 1e-8},
     {.type = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
     /* An epsilon that matters, so that its place in the formula does. */
-    {.type = OPTIMIZER_ADAM, .learning_rate = 0.01, .weight_decay = 0.05, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3},
+    {.type = OPTIMIZER_ADAM,
+     .learning_rate = 0.01,
+     .weight_decay = 0.05,
+     .beta1 = 0.8,
+     .beta2 = 0.95,
+     .epsilon = 1e-3},
 };
 enum { OPTIMIZERS = sizeof optimizers / sizeof *optimizers };
 
-#define NEEDS_TENSORFLOW()                                                                                             \
-    (void)state;                                                                                                       \
+#define NEEDS_TENSORFLOW() \
+    (void)state;           \
     if (!ops) skip()
 
 static void training_equals_the_reference_to_1e12(void **state)
@@ -300,7 +342,8 @@ static void a_new_learning_rate_holds_from_the_next_step(void **state)
         struct engine *engine = start(&r, ACTIVATION_RELU, 1, DTYPE_FLOAT64, &optimizers[o]);
         assert_same_training(engine, &r, 1, 1e-12);
         r.config.optimizer.learning_rate /= 7;
-        assert_int_equal(ops->set_learning_rate(engine, r.config.optimizer.learning_rate, &error), 0);
+        assert_int_equal(ops->set_learning_rate(engine, r.config.optimizer.learning_rate, &error),
+                         0);
         assert_same_training(engine, &r, 1, 1e-12);
         ops->close(engine);
         reference_free(&r);
@@ -336,7 +379,8 @@ static void forward_gives_the_logits(void **state)
     assert_int_equal(ops->forward(engine, pixels, SAMPLES, logits, &error), 0);
     for (size_t i = 0; i < SAMPLES; i++) {
         reference_forward(&r, pixels + i * INPUTS, a);
-        for (size_t c = 0; c < CLASSES; c++) assert_near(logits[i * CLASSES + c], a[3][c], 1e-13, "a logit");
+        for (size_t c = 0; c < CLASSES; c++)
+            assert_near(logits[i * CLASSES + c], a[3][c], 1e-13, "a logit");
     }
     ops->close(engine);
     reference_free(&r);
@@ -372,7 +416,8 @@ struct traced {
     double *values[TRACED_MAX];
 };
 
-static int collect(void *context, const char *name, const size_t *shape, uint32_t rank, const double *tensor)
+static int collect(void *context, const char *name, const size_t *shape, uint32_t rank,
+                   const double *tensor)
 {
     struct traced *traced = context;
     size_t size = 1;
@@ -404,10 +449,26 @@ static void traced_free(struct traced *traced)
 static void a_trace_shows_the_real_step_in_order(void **state)
 {
     NEEDS_TENSORFLOW();
-    static const char *const names[] = {
-        "input", "z1", "a1", "z2", "a2", "logits", "probabilities", "loss", "grad/fc1.weight", "grad/fc1.bias",
-        "grad/fc2.weight", "grad/fc2.bias", "grad/fc3.weight", "grad/fc3.bias", "new/fc1.weight", "new/fc1.bias",
-        "new/fc2.weight", "new/fc2.bias", "new/fc3.weight", "new/fc3.bias"};
+    static const char *const names[] = {"input",
+                                        "z1",
+                                        "a1",
+                                        "z2",
+                                        "a2",
+                                        "logits",
+                                        "probabilities",
+                                        "loss",
+                                        "grad/fc1.weight",
+                                        "grad/fc1.bias",
+                                        "grad/fc2.weight",
+                                        "grad/fc2.bias",
+                                        "grad/fc3.weight",
+                                        "grad/fc3.bias",
+                                        "new/fc1.weight",
+                                        "new/fc1.bias",
+                                        "new/fc2.weight",
+                                        "new/fc2.bias",
+                                        "new/fc3.weight",
+                                        "new/fc3.bias"};
     const uint32_t order[] = {4, 2, 17};
     struct error error;
     struct reference r;
@@ -420,23 +481,30 @@ static void a_trace_shows_the_real_step_in_order(void **state)
 
     double a[NETWORK_MAX_LAYERS + 1][MAX_WIDTH];
     reference_forward(&r, pixels + 2 * INPUTS, a); /* the second sample of the batch */
-    for (size_t i = 0; i < INPUTS; i++) assert_true(find(&traced, "input", 3 * INPUTS)[INPUTS + i] == a[0][i]);
-    for (size_t i = 0; i < 9; i++) assert_near(find(&traced, "z1", 27)[9 + i], atanh(a[1][i]), 1e-12, "z1");
-    for (size_t i = 0; i < 7; i++) assert_near(find(&traced, "a2", 21)[7 + i], a[2][i], 1e-12, "a2");
-    for (size_t i = 0; i < CLASSES; i++) assert_near(find(&traced, "logits", 15)[CLASSES + i], a[3][i], 1e-12, "logits");
+    for (size_t i = 0; i < INPUTS; i++)
+        assert_true(find(&traced, "input", 3 * INPUTS)[INPUTS + i] == a[0][i]);
+    for (size_t i = 0; i < 9; i++)
+        assert_near(find(&traced, "z1", 27)[9 + i], atanh(a[1][i]), 1e-12, "z1");
+    for (size_t i = 0; i < 7; i++)
+        assert_near(find(&traced, "a2", 21)[7 + i], a[2][i], 1e-12, "a2");
+    for (size_t i = 0; i < CLASSES; i++)
+        assert_near(find(&traced, "logits", 15)[CLASSES + i], a[3][i], 1e-12, "logits");
     softmax(a[3], 0);
     for (size_t i = 0; i < CLASSES; i++)
-        assert_near(find(&traced, "probabilities", 15)[CLASSES + i], a[3][i], 1e-12, "probabilities");
+        assert_near(find(&traced, "probabilities", 15)[CLASSES + i], a[3][i], 1e-12,
+                    "probabilities");
     assert_near(*find(&traced, "loss", 1), reference_step(&r, order, 3, &correct), 1e-12, "loss");
     for (size_t t = 0; t < r.gradients->tensor_count; t++) {
         char name[64];
         const struct tensor *tensor = &r.gradients->tensors[t];
         snprintf(name, sizeof name, "grad/%s", tensor->name);
         for (size_t i = 0; i < tensor->count; i++)
-            assert_near(find(&traced, name, tensor->count)[i], values(r.gradients, t)[i], 1e-12, name);
+            assert_near(find(&traced, name, tensor->count)[i], values(r.gradients, t)[i], 1e-12,
+                        name);
         snprintf(name, sizeof name, "new/%s", tensor->name);
         for (size_t i = 0; i < tensor->count; i++)
-            assert_near(find(&traced, name, tensor->count)[i], values(r.parameters, t)[i], 1e-12, name);
+            assert_near(find(&traced, name, tensor->count)[i], values(r.parameters, t)[i], 1e-12,
+                        name);
     }
     assert_same_state(engine, &r, 1e-12);
     traced_free(&traced);
@@ -445,7 +513,8 @@ static void a_trace_shows_the_real_step_in_order(void **state)
 }
 
 /* The mean loss over `order`, from the engine's own logits, with one value of one tensor set. */
-static double loss_with(struct engine *engine, struct reference *r, size_t tensor, size_t index, double value)
+static double loss_with(struct engine *engine, struct reference *r, size_t tensor, size_t index,
+                        double value)
 {
     struct error error;
     double logits[CLASSES], loss = 0, kept = values(r->parameters, tensor)[index];
@@ -468,7 +537,8 @@ static void gradients_equal_finite_differences(void **state)
         struct error error;
         struct reference r;
         struct traced traced = {0};
-        struct engine *engine = start(&r, (enum activation)activation, 1, DTYPE_FLOAT64, &optimizers[0]);
+        struct engine *engine = start(&r, (enum activation)activation, 1, DTYPE_FLOAT64,
+                                      &optimizers[0]);
         assert_int_equal(ops->trace(engine, order, BATCH, collect, &traced, &error), 0);
         for (size_t t = 0; t < r.parameters->tensor_count; t++) {
             char name[64];
@@ -477,7 +547,8 @@ static void gradients_equal_finite_differences(void **state)
             const double *gradient = find(&traced, name, tensor->count), h = 1e-6;
             for (size_t i = 0; i < tensor->count; i += 1 + tensor->count / 7) {
                 double w = values(r.parameters, t)[i];
-                double difference = loss_with(engine, &r, t, i, w + h) - loss_with(engine, &r, t, i, w - h);
+                double difference = loss_with(engine, &r, t, i, w + h) -
+                                    loss_with(engine, &r, t, i, w - h);
                 assert_near(gradient[i], difference / (2 * h), 1e-7, name);
             }
         }
@@ -527,7 +598,8 @@ static void what_cannot_be_opened_is_one_clear_line(void **state)
     assert_int_equal(setenv("NNSTUDIO_TENSORFLOW_LIB", other.dli_fname, 1), 0);
     r.config.device = NULL;
     assert_int_equal(ops->open(&r.config, &none, &error), -1);
-    assert_non_null(strstr(error.message, "has no function TF_Version: install TensorFlow 2.10 or newer"));
+    assert_non_null(
+        strstr(error.message, "has no function TF_Version: install TensorFlow 2.10 or newer"));
     assert_int_equal(setenv("NNSTUDIO_TENSORFLOW_LIB", __FILE__, 1), 0);
     assert_int_equal(ops->open(&r.config, &none, &error), -1);
     assert_null(strchr(error.message, '\n'));
@@ -538,7 +610,8 @@ static void what_cannot_be_opened_is_one_clear_line(void **state)
 static void memory_does_not_grow_with_calls(void **state)
 {
     NEEDS_TENSORFLOW();
-    if (SANITIZED) skip(); /* the sanitizer keeps freed memory for a while, and finds leaks itself */
+    /* the sanitizer keeps freed memory for a while, and finds leaks itself */
+    if (SANITIZED) skip();
     struct error error;
     struct reference r;
     struct engine *engine = start(&r, ACTIVATION_RELU, 1, DTYPE_FLOAT32, &optimizers[3]);
@@ -583,7 +656,8 @@ int main(void)
         cmocka_unit_test(gradients_equal_finite_differences),
         cmocka_unit_test(what_tensorflow_refuses_is_one_clear_line),
         cmocka_unit_test(memory_does_not_grow_with_calls),
-        cmocka_unit_test(what_cannot_be_opened_is_one_clear_line), /* the last: it changes the environment */
+        /* the last: it changes the environment */
+        cmocka_unit_test(what_cannot_be_opened_is_one_clear_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* engine/torch against a plain C reference in double: losses, gradients, optimizers, state, errors. What needs PyTorch
+/* engine/torch against a plain C reference in double: losses, gradients, optimizers, state,
+ * errors. What needs PyTorch
  * itself is skipped where it is not installed. */
 #include <dlfcn.h>
 #include <math.h>
@@ -25,7 +26,15 @@
 #endif
 #endif
 
-enum { ROWS = 6, COLUMNS = 7, INPUTS = ROWS * COLUMNS, CLASSES = 5, SAMPLES = 70, BATCH = 16, MAX_WIDTH = 64 };
+enum {
+    ROWS = 6,
+    COLUMNS = 7,
+    INPUTS = ROWS * COLUMNS,
+    CLASSES = 5,
+    SAMPLES = 70,
+    BATCH = 16,
+    MAX_WIDTH = 64
+};
 #define STEPS ((SAMPLES + BATCH - 1) / BATCH) /* the last batch has 6 samples */
 
 static uint8_t pixels[SAMPLES * INPUTS], labels[SAMPLES];
@@ -36,12 +45,13 @@ static void draw_samples(void)
 {
     struct rng rng;
     rng_seed(&rng, 7, RNG_TEST, 0);
-    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = rng_below(&rng, 3) ? 0 : (uint8_t)rng_below(&rng, 256);
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = rng_below(&rng, 3) ? 0 : (uint8_t)rng_below(&rng, 256);
     for (size_t i = 0; i < SAMPLES; i++) labels[i] = (uint8_t)rng_below(&rng, CLASSES);
     rng_permutation(&rng, order, SAMPLES);
 }
 
-/* ---- the reference --------------------------------------------------------------------------------------------- */
+/* ---- the reference --------------------------------------------------------------------------- */
 
 struct reference {
     struct network network;
@@ -60,10 +70,14 @@ static double *values_of(struct parameters *parameters, uint32_t layer, bool bia
 static double activate(enum activation activation, double z)
 {
     switch (activation) {
-    case ACTIVATION_RELU: return z > 0 ? z : 0;
-    case ACTIVATION_TANH: return tanh(z);
-    case ACTIVATION_SIGMOID: return 1 / (1 + exp(-z));
-    default: return z;
+    case ACTIVATION_RELU:
+        return z > 0 ? z : 0;
+    case ACTIVATION_TANH:
+        return tanh(z);
+    case ACTIVATION_SIGMOID:
+        return 1 / (1 + exp(-z));
+    default:
+        return z;
     }
 }
 
@@ -71,14 +85,19 @@ static double activate(enum activation activation, double z)
 static double slope(enum activation activation, double a)
 {
     switch (activation) {
-    case ACTIVATION_RELU: return a > 0;
-    case ACTIVATION_TANH: return 1 - a * a;
-    case ACTIVATION_SIGMOID: return a * (1 - a);
-    default: return 1;
+    case ACTIVATION_RELU:
+        return a > 0;
+    case ACTIVATION_TANH:
+        return 1 - a * a;
+    case ACTIVATION_SIGMOID:
+        return a * (1 - a);
+    default:
+        return 1;
     }
 }
 
-static void reference_logits(struct reference *r, const uint8_t *picture, double a[NETWORK_MAX_LAYERS + 1][MAX_WIDTH])
+static void reference_logits(struct reference *r, const uint8_t *picture,
+                             double a[NETWORK_MAX_LAYERS + 1][MAX_WIDTH])
 {
     for (size_t i = 0; i < INPUTS; i++) a[0][i] = picture[i] / 255.0;
     for (uint32_t l = 0; l < r->network.layer_count; l++) {
@@ -106,7 +125,8 @@ static void reference_sample(struct reference *r, uint32_t sample, double share)
     for (uint32_t k = 0; k < CLASSES; k++) sum += exp(logits[k] - most);
     r->loss += share * (log(sum) + most - logits[labels[sample]]);
     r->correct += best == labels[sample];
-    for (uint32_t k = 0; k < CLASSES; k++) delta[k] = share * (exp(logits[k] - most) / sum - (k == labels[sample]));
+    for (uint32_t k = 0; k < CLASSES; k++)
+        delta[k] = share * (exp(logits[k] - most) / sum - (k == labels[sample]));
     for (uint32_t l = last; l-- > 0;) {
         const struct layer *layer = &r->network.layers[l];
         const double *w = values_of(r->weights, l, false);
@@ -120,7 +140,8 @@ static void reference_sample(struct reference *r, uint32_t sample, double share)
             }
         }
         if (l == 0) break;
-        for (uint32_t i = 0; i < layer->inputs; i++) delta[i] = below[i] * slope(r->network.layers[l - 1].activation, a[l][i]);
+        for (uint32_t i = 0; i < layer->inputs; i++)
+            delta[i] = below[i] * slope(r->network.layers[l - 1].activation, a[l][i]);
     }
 }
 
@@ -158,7 +179,7 @@ static void reference_step(struct reference *r, const uint32_t *batch, size_t co
     reference_update(r);
 }
 
-/* ---- one trial: an engine and a reference that begin with the same numbers -------------------------------------- */
+/* ---- one trial: an engine and a reference that begin with the same numbers ------------------- */
 
 struct trial {
     struct engine_config config;
@@ -174,12 +195,15 @@ static void succeed(struct trial *t, int result)
     if (result) fail_msg("%s", t->error.message);
 }
 
-static struct engine_config make_config(enum activation activation, uint32_t depth, const char *optimizer)
+static struct engine_config make_config(enum activation activation, uint32_t depth,
+                                        const char *optimizer)
 {
     struct engine_config config = {.dtype = DTYPE_FLOAT64, .batch_size = BATCH, .threads = 1};
     struct error error;
     const uint32_t hidden[] = {12, 9, 11};
-    assert_int_equal(network_build(&config.network, ROWS, COLUMNS, hidden, depth, activation, CLASSES, &error), 0);
+    assert_int_equal(
+        network_build(&config.network, ROWS, COLUMNS, hidden, depth, activation, CLASSES, &error),
+        0);
     assert_int_equal(optimizer_init(&config.optimizer, optimizer, &error), 0);
     config.optimizer.learning_rate = strcmp(optimizer, "sgd") == 0 ? 0.1 : 0.003;
     return config;
@@ -195,7 +219,8 @@ static void trial_open(struct trial *t, struct engine_config config)
     for (size_t i = 0; i < 4; i++)
         succeed(t, parameters_create(&config.network, DTYPE_FLOAT64, blocks[i], &t->error));
     parameters_draw(r->weights, &config.network, INIT_TORCH, 42);
-    succeed(t, parameters_convert(r->weights, &config.network, config.dtype, &t->weights, &t->error));
+    succeed(t,
+            parameters_convert(r->weights, &config.network, config.dtype, &t->weights, &t->error));
     succeed(t, t->ops->open(&config, &t->engine, &t->error));
     succeed(t, t->ops->attach(t->engine, &split, &t->error));
     succeed(t, t->ops->set_parameters(t->engine, t->weights, &t->error));
@@ -204,14 +229,15 @@ static void trial_open(struct trial *t, struct engine_config config)
 static void trial_close(struct trial *t)
 {
     t->ops->close(t->engine);
-    struct parameters *blocks[] = {t->reference.weights, t->reference.gradients, t->reference.slots[0],
-                                   t->reference.slots[1], t->weights};
+    struct parameters *blocks[] = {t->reference.weights, t->reference.gradients,
+                                   t->reference.slots[0], t->reference.slots[1], t->weights};
     for (size_t i = 0; i < 5; i++) parameters_destroy(blocks[i]);
 }
 
 static void assert_close(double a, double b, double tolerance, const char *what)
 {
-    if (!(fabs(a - b) <= tolerance)) fail_msg("%s: %.17g and %.17g differ by %.3g", what, a, b, fabs(a - b));
+    if (!(fabs(a - b) <= tolerance))
+        fail_msg("%s: %.17g and %.17g differ by %.3g", what, a, b, fabs(a - b));
 }
 
 static void assert_weights_close(struct trial *t, double tolerance)
@@ -220,23 +246,26 @@ static void assert_weights_close(struct trial *t, double tolerance)
     for (size_t k = 0; k < t->weights->tensor_count; k++)
         for (size_t i = 0; i < t->weights->tensors[k].count; i++)
             assert_close(tensor_get(t->weights, &t->weights->tensors[k], i),
-                         tensor_get(t->reference.weights, &t->reference.weights->tensors[k], i), tolerance,
-                         t->weights->tensors[k].name);
+                         tensor_get(t->reference.weights, &t->reference.weights->tensors[k], i),
+                         tolerance, t->weights->tensors[k].name);
 }
 
-/* Velocities, or means and squares: each where the studio keeps it, however PyTorch's tensors lie. */
+/* Velocities, or means and squares: each where the studio keeps it, however PyTorch's tensors lie.
+ */
 static void assert_state_close(struct trial *t, double tolerance)
 {
     struct optimizer_state *state;
-    succeed(t, optimizer_state_create(&t->config.optimizer, &t->config.network, t->config.dtype, &state, &t->error));
+    succeed(t, optimizer_state_create(&t->config.optimizer, &t->config.network, t->config.dtype,
+                                      &state, &t->error));
     succeed(t, t->ops->get_optimizer_state(t->engine, state, &t->error));
     assert_int_equal(state->steps, t->reference.steps);
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
         for (size_t k = 0; k < state->slots[slot]->tensor_count; k++)
             for (size_t i = 0; i < state->slots[slot]->tensors[k].count; i++)
-                assert_close(tensor_get(state->slots[slot], &state->slots[slot]->tensors[k], i),
-                             tensor_get(t->reference.slots[slot], &t->reference.slots[slot]->tensors[k], i), tolerance,
-                             "the optimizer's state");
+                assert_close(
+                    tensor_get(state->slots[slot], &state->slots[slot]->tensors[k], i),
+                    tensor_get(t->reference.slots[slot], &t->reference.slots[slot]->tensors[k], i),
+                    tolerance, "the optimizer's state");
     optimizer_state_destroy(state);
 }
 
@@ -273,12 +302,14 @@ static void point_at(const char *path)
 
 static void restore(void)
 {
-    if (chosen) setenv("NNSTUDIO_TORCH_LIB", chosen, 1);
-    else unsetenv("NNSTUDIO_TORCH_LIB");
+    if (chosen)
+        setenv("NNSTUDIO_TORCH_LIB", chosen, 1);
+    else
+        unsetenv("NNSTUDIO_TORCH_LIB");
     free(chosen);
 }
 
-/* ---- tests ----------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void need_torch(void)
 {
@@ -336,7 +367,8 @@ static void a_library_without_the_stable_abi_is_refused(void **state)
 static void probe_tells_version_and_build(void **state)
 {
     (void)state;
-    static const char *const files[] = {"torch/lib/libtorch_cpu.so", "torch-2.9.1+cu128.dist-info/METADATA"};
+    static const char *const files[] = {"torch/lib/libtorch_cpu.so",
+                                        "torch-2.9.1+cu128.dist-info/METADATA"};
     char root[] = "/tmp/nnstudio-torch-XXXXXX", path[256];
     struct error error;
     struct engine_probe probe;
@@ -385,7 +417,8 @@ static void sgd_matches_the_reference(void **state)
 {
     (void)state;
     need_torch();
-    for (enum activation activation = ACTIVATION_RELU; activation < ACTIVATION_COUNT; activation++) {
+    for (enum activation activation = ACTIVATION_RELU; activation < ACTIVATION_COUNT;
+         activation++) {
         struct engine_config config = make_config(activation, 2, "sgd");
         compare_training(config, 1e-12);
         config.optimizer.weight_decay = 0.01;
@@ -412,7 +445,8 @@ static void any_depth_trains(void **state)
 {
     (void)state;
     need_torch();
-    for (uint32_t depth = 0; depth <= 3; depth++) compare_training(make_config(ACTIVATION_RELU, depth, "sgd"), 1e-12);
+    for (uint32_t depth = 0; depth <= 3; depth++)
+        compare_training(make_config(ACTIVATION_RELU, depth, "sgd"), 1e-12);
 }
 
 /* Matrices of one row or one column, of which strides alone do not say how they lie. */
@@ -425,13 +459,16 @@ static void the_narrowest_networks_train(void **state)
         struct engine_config config = make_config(ACTIVATION_TANH, 1, optimizers[i % 2]);
         const uint32_t hidden[] = {1, 7};
         struct error error;
-        assert_int_equal(network_build(&config.network, ROWS, COLUMNS, hidden, i < 2 ? 1 : 2, ACTIVATION_TANH, CLASSES, &error), 0);
+        assert_int_equal(network_build(&config.network, ROWS, COLUMNS, hidden, i < 2 ? 1 : 2,
+                                       ACTIVATION_TANH, CLASSES, &error),
+                         0);
         config.optimizer.momentum = i % 2 == 0 ? 0.9 : 0;
         compare_training(config, 1e-12);
     }
 }
 
-/* Pictures of one pixel: the first weight is a column. The reference has no such pictures; the native engine does. */
+/* Pictures of one pixel: the first weight is a column. The reference has no such pictures; the
+ * native engine does. */
 static void pictures_of_one_pixel_train(void **state)
 {
     (void)state;
@@ -446,7 +483,8 @@ static void pictures_of_one_pixel_train(void **state)
         struct parameters *start;
         struct error error;
         config.optimizer.momentum = 0.9;
-        assert_int_equal(network_build(&config.network, 1, 1, hidden, 1, ACTIVATION_TANH, CLASSES, &error), 0);
+        assert_int_equal(
+            network_build(&config.network, 1, 1, hidden, 1, ACTIVATION_TANH, CLASSES, &error), 0);
         assert_int_equal(parameters_create(&config.network, DTYPE_FLOAT64, &start, &error), 0);
         parameters_draw(start, &config.network, INIT_TORCH, 5);
         assert_int_equal(ops->open(&config, &engine, &error), 0);
@@ -456,7 +494,8 @@ static void pictures_of_one_pixel_train(void **state)
         ops->close(engine);
         parameters_destroy(start);
     }
-    for (size_t step = 0; step < STEPS; step++) assert_close(losses[0][step], losses[1][step], 1e-12, "loss");
+    for (size_t step = 0; step < STEPS; step++)
+        assert_close(losses[0][step], losses[1][step], 1e-12, "loss");
 }
 
 static void float32_is_near_the_reference(void **state)
@@ -519,12 +558,16 @@ static void a_run_goes_on_from_its_saved_state(void **state)
         struct optimizer_state *saved;
         double losses[2][STEPS], ignored[STEPS];
         trial_open(&whole, config);
-        succeed(&whole, whole.ops->train(whole.engine, order, SAMPLES, ignored, NULL, &whole.error));
-        succeed(&whole, whole.ops->train(whole.engine, order, SAMPLES, losses[0], NULL, &whole.error));
+        succeed(&whole,
+                whole.ops->train(whole.engine, order, SAMPLES, ignored, NULL, &whole.error));
+        succeed(&whole,
+                whole.ops->train(whole.engine, order, SAMPLES, losses[0], NULL, &whole.error));
 
         trial_open(&first, config);
-        succeed(&first, optimizer_state_create(&config.optimizer, &config.network, config.dtype, &saved, &first.error));
-        succeed(&first, first.ops->train(first.engine, order, SAMPLES, ignored, NULL, &first.error));
+        succeed(&first, optimizer_state_create(&config.optimizer, &config.network, config.dtype,
+                                               &saved, &first.error));
+        succeed(&first,
+                first.ops->train(first.engine, order, SAMPLES, ignored, NULL, &first.error));
         succeed(&first, first.ops->get_parameters(first.engine, first.weights, &first.error));
         succeed(&first, first.ops->get_optimizer_state(first.engine, saved, &first.error));
         assert_int_equal(saved->steps, STEPS);
@@ -532,7 +575,8 @@ static void a_run_goes_on_from_its_saved_state(void **state)
         trial_open(&second, config);
         succeed(&second, second.ops->set_parameters(second.engine, first.weights, &second.error));
         succeed(&second, second.ops->set_optimizer_state(second.engine, saved, &second.error));
-        succeed(&second, second.ops->train(second.engine, order, SAMPLES, losses[1], NULL, &second.error));
+        succeed(&second,
+                second.ops->train(second.engine, order, SAMPLES, losses[1], NULL, &second.error));
         assert_memory_equal(losses[0], losses[1], sizeof losses[0]);
         trial_close(&whole);
         trial_close(&first);
@@ -548,14 +592,16 @@ static void forward_matches_the_reference_over_many_pictures(void **state)
     enum { MANY = 300 }; /* more than the engine takes at a time */
     static uint8_t pictures[MANY * INPUTS];
     static double logits[MANY * CLASSES];
-    for (size_t i = 0; i < MANY; i++) memcpy(pictures + i * INPUTS, pixels + i % SAMPLES * INPUTS, INPUTS);
+    for (size_t i = 0; i < MANY; i++)
+        memcpy(pictures + i * INPUTS, pixels + i % SAMPLES * INPUTS, INPUTS);
     struct trial t;
     trial_open(&t, make_config(ACTIVATION_TANH, 2, "sgd"));
     succeed(&t, t.ops->forward(t.engine, pictures, MANY, logits, &t.error));
     for (size_t i = 0; i < MANY; i++) {
         double a[NETWORK_MAX_LAYERS + 1][MAX_WIDTH];
         reference_logits(&t.reference, pictures + i * INPUTS, a);
-        for (size_t k = 0; k < CLASSES; k++) assert_close(logits[i * CLASSES + k], a[3][k], 1e-13, "logit");
+        for (size_t k = 0; k < CLASSES; k++)
+            assert_close(logits[i * CLASSES + k], a[3][k], 1e-13, "logit");
     }
     trial_close(&t);
 }
@@ -567,7 +613,8 @@ struct seen {
     double *values[32];
 };
 
-static int collect(void *context, const char *name, const size_t *shape, uint32_t rank, const double *values)
+static int collect(void *context, const char *name, const size_t *shape, uint32_t rank,
+                   const double *values)
 {
     struct seen *seen = context;
     size_t size = rank == 2 ? shape[0] * shape[1] : shape[0];
@@ -584,9 +631,20 @@ static void a_traced_step_shows_real_values(void **state)
 {
     (void)state;
     need_torch();
-    static const char *const names[] = {"input", "z1", "a1", "logits", "probabilities", "loss",
-                                        "grad/fc1.weight", "grad/fc1.bias", "grad/fc2.weight", "grad/fc2.bias",
-                                        "new/fc1.weight", "new/fc1.bias", "new/fc2.weight", "new/fc2.bias"};
+    static const char *const names[] = {"input",
+                                        "z1",
+                                        "a1",
+                                        "logits",
+                                        "probabilities",
+                                        "loss",
+                                        "grad/fc1.weight",
+                                        "grad/fc1.bias",
+                                        "grad/fc2.weight",
+                                        "grad/fc2.bias",
+                                        "new/fc1.weight",
+                                        "new/fc1.bias",
+                                        "new/fc2.weight",
+                                        "new/fc2.bias"};
     enum { LOSS = 5, FIRST_GRADIENT = 6, FIRST_NEW = 10, ALL = 14 };
     struct engine_config config = make_config(ACTIVATION_RELU, 1, "sgd");
     config.optimizer.weight_decay = 0.1; /* must not show in the gradients */
@@ -598,25 +656,29 @@ static void a_traced_step_shows_real_values(void **state)
     for (size_t i = 0; i < ALL; i++) assert_string_equal(seen.names[i], names[i]);
     assert_int_equal(seen.shapes[1][0], 5);
     assert_int_equal(seen.shapes[1][1], 12);
-    for (size_t i = 0; i < 5 * 12; i++) assert_close(seen.values[2][i], fmax(seen.values[1][i], 0), 0, "a1");
+    for (size_t i = 0; i < 5 * 12; i++)
+        assert_close(seen.values[2][i], fmax(seen.values[1][i], 0), 0, "a1");
 
     reference_gradient(&t.reference, order, 5);
     assert_close(seen.values[LOSS][0], t.reference.loss, 1e-13, "loss");
     for (size_t k = 0; k < 4; k++)
         for (size_t i = 0; i < t.weights->tensors[k].count; i++)
-            assert_close(seen.values[FIRST_GRADIENT + k][i], ((double *)t.reference.gradients->tensors[k].values)[i], 1e-13,
+            assert_close(seen.values[FIRST_GRADIENT + k][i],
+                         ((double *)t.reference.gradients->tensors[k].values)[i], 1e-13,
                          names[FIRST_GRADIENT + k]);
     reference_update(&t.reference);
     for (size_t k = 0; k < 4; k++)
         for (size_t i = 0; i < t.weights->tensors[k].count; i++)
-            assert_close(seen.values[FIRST_NEW + k][i], ((double *)t.reference.weights->tensors[k].values)[i], 1e-13,
+            assert_close(seen.values[FIRST_NEW + k][i],
+                         ((double *)t.reference.weights->tensors[k].values)[i], 1e-13,
                          names[FIRST_NEW + k]);
     assert_weights_close(&t, 1e-13);
     for (size_t i = 0; i < ALL; i++) free(seen.values[i]);
     trial_close(&t);
 }
 
-static int refuse(void *context, const char *name, const size_t *shape, uint32_t rank, const double *values)
+static int refuse(void *context, const char *name, const size_t *shape, uint32_t rank,
+                  const double *values)
 {
     (void)name, (void)shape, (void)rank, (void)values;
     ++*(int *)context;
@@ -662,7 +724,8 @@ static double loss_of(struct trial *t)
     return t->reference.loss;
 }
 
-/* The reference itself is held against finite differences, so that engine and reference cannot share a mistake. */
+/* The reference itself is held against finite differences, so that engine and reference cannot
+ * share a mistake. */
 static void the_reference_gradient_is_the_slope_of_its_loss(void **state)
 {
     (void)state;
@@ -692,7 +755,8 @@ static void memory_does_not_grow_with_steps(void **state)
     (void)state;
     need_torch();
 #ifdef SANITIZED
-    print_message("skipped: the sanitizer itself keeps freed memory, and looks for leaks in its own way\n");
+    print_message(
+        "skipped: the sanitizer itself keeps freed memory, and looks for leaks in its own way\n");
     skip();
 #endif
     struct trial t;

@@ -12,15 +12,17 @@
 #include "train/fit.h"
 
 #define SAMPLES 1000
-#define BATCH 32
-#define STEPS 32 /* an epoch; the last batch has 8 samples */
-#define EPOCHS 3
+#define BATCH   32
+#define STEPS   32 /* an epoch; the last batch has 8 samples */
+#define EPOCHS  3
 
 static struct dataset *open_digits(void)
 {
     struct dataset *dataset;
     struct error error;
-    assert_int_equal(dataset_open("synthetic", &(struct dataset_options){.limit = SAMPLES}, &dataset, &error), 0);
+    assert_int_equal(
+        dataset_open("synthetic", &(struct dataset_options){.limit = SAMPLES}, &dataset, &error),
+        0);
     assert_int_equal(dataset->train.count, SAMPLES);
     return dataset;
 }
@@ -40,20 +42,28 @@ struct bench {
     struct fit_epoch last;
 };
 
-static void bench_open(struct bench *bench, struct dataset *dataset, const char *optimizer, double learning_rate)
+static void bench_open(struct bench *bench, struct dataset *dataset, const char *optimizer,
+                       double learning_rate)
 {
     struct error error;
     *bench = (struct bench){.dataset = dataset};
-    assert_int_equal(network_build(&bench->network, 28, 28, (uint32_t[]){16}, 1, ACTIVATION_RELU, 10, &error), 0);
+    assert_int_equal(
+        network_build(&bench->network, 28, 28, (uint32_t[]){16}, 1, ACTIVATION_RELU, 10, &error),
+        0);
     assert_int_equal(optimizer_init(&bench->optimizer, optimizer, &error), 0);
     bench->optimizer.learning_rate = learning_rate;
-    const struct engine_config config = {bench->network, DTYPE_FLOAT32, bench->optimizer, BATCH, 1, "cpu"};
+    const struct engine_config config = {bench->network, DTYPE_FLOAT32, bench->optimizer, BATCH, 1,
+                                         "cpu"};
     assert_int_equal(engine_find("native")->open(&config, &bench->engine, &error), 0);
     assert_int_equal(bench->engine->ops->attach(bench->engine, &dataset->train, &error), 0);
-    assert_int_equal(parameters_create(&bench->network, DTYPE_FLOAT32, &bench->parameters, &error), 0);
-    assert_int_equal(optimizer_state_create(&bench->optimizer, &bench->network, DTYPE_FLOAT32, &bench->state, &error), 0);
+    assert_int_equal(parameters_create(&bench->network, DTYPE_FLOAT32, &bench->parameters, &error),
+                     0);
+    assert_int_equal(optimizer_state_create(&bench->optimizer, &bench->network, DTYPE_FLOAT32,
+                                            &bench->state, &error),
+                     0);
     parameters_draw(bench->parameters, &bench->network, INIT_TORCH, 7);
-    assert_int_equal(bench->engine->ops->set_parameters(bench->engine, bench->parameters, &error), 0);
+    assert_int_equal(bench->engine->ops->set_parameters(bench->engine, bench->parameters, &error),
+                     0);
 }
 
 static void bench_close(struct bench *bench)
@@ -63,8 +73,8 @@ static void bench_close(struct bench *bench)
     optimizer_state_destroy(bench->state);
 }
 
-static enum fit_request on_steps(void *context, const struct fit_position *position, uint64_t first_step,
-                                 const double *losses, size_t count)
+static enum fit_request on_steps(void *context, const struct fit_position *position,
+                                 uint64_t first_step, const double *losses, size_t count)
 {
     struct bench *bench = context;
     assert_int_equal(first_step + count, position->global_step);
@@ -75,7 +85,8 @@ static enum fit_request on_steps(void *context, const struct fit_position *posit
     return bench->stop_at && position->global_step >= bench->stop_at ? FIT_STOP : FIT_GO_ON;
 }
 
-static enum fit_request on_epoch_end(void *context, const struct fit_position *position, const struct fit_epoch *epoch)
+static enum fit_request on_epoch_end(void *context, const struct fit_position *position,
+                                     const struct fit_epoch *epoch)
 {
     struct bench *bench = context;
     assert_int_equal(position->epoch, epoch->epoch);
@@ -90,8 +101,10 @@ static int bench_fit(struct bench *bench, double events_per_second, struct error
     const struct fit_config config = {EPOCHS, BATCH, 5, events_per_second};
     const struct fit_callbacks callbacks = {bench, on_steps, on_epoch_end};
     if (fit(bench->engine, bench->dataset, &config, &bench->position, &callbacks, error)) return -1;
-    assert_int_equal(bench->engine->ops->get_parameters(bench->engine, bench->parameters, error), 0);
-    assert_int_equal(bench->engine->ops->get_optimizer_state(bench->engine, bench->state, error), 0);
+    assert_int_equal(bench->engine->ops->get_parameters(bench->engine, bench->parameters, error),
+                     0);
+    assert_int_equal(bench->engine->ops->get_optimizer_state(bench->engine, bench->state, error),
+                     0);
     return 0;
 }
 
@@ -113,7 +126,8 @@ static void the_order_is_a_permutation_of_seed_and_epoch(void **state)
     assert_memory_not_equal(first, other, sizeof first);
     fit_order(4, 1, other, SAMPLES);
     assert_memory_not_equal(first, other, sizeof first);
-    /* Known values: the order is part of what a seed means, on every machine and in every version. */
+    /* Known values: the order is part of what a seed means, on every machine and in every version.
+     */
     fit_order(0, 0, first, 8);
     const uint32_t known[] = {6, 7, 2, 0, 3, 1, 5, 4};
     assert_memory_equal(first, known, sizeof known);
@@ -127,8 +141,8 @@ static void chunks_change_no_number(void **state)
     struct error error;
     bench_open(&small, dataset, "adam", 0.001);
     bench_open(&large, dataset, "adam", 0.001);
-    assert_int_equal(bench_fit(&small, 1e12, &error), 0);  /* a step a call */
-    assert_int_equal(bench_fit(&large, 1e-9, &error), 0);  /* as many as there are */
+    assert_int_equal(bench_fit(&small, 1e12, &error), 0); /* a step a call */
+    assert_int_equal(bench_fit(&large, 1e-9, &error), 0); /* as many as there are */
     assert_int_equal(small.calls, STEPS * EPOCHS);
     assert_true(large.calls < small.calls);
     assert_int_equal(large.loss_count, STEPS * EPOCHS);
@@ -143,7 +157,8 @@ static void chunks_change_no_number(void **state)
     dataset_close(dataset);
 }
 
-/* The heart of resuming: stop in mid-epoch, carry the state to a fresh engine, and get the same bits. */
+/* The heart of resuming: stop in mid-epoch, carry the state to a fresh engine, and get the same
+ * bits. */
 static void a_stopped_run_goes_on_with_the_same_bits(void **state)
 {
     (void)state;
@@ -160,8 +175,10 @@ static void a_stopped_run_goes_on_with_the_same_bits(void **state)
     assert_int_equal(first.position.epoch, 1);
     assert_int_equal(first.position.step, 13);
     second.position = first.position;
-    assert_int_equal(second.engine->ops->set_parameters(second.engine, first.parameters, &error), 0);
-    assert_int_equal(second.engine->ops->set_optimizer_state(second.engine, first.state, &error), 0);
+    assert_int_equal(second.engine->ops->set_parameters(second.engine, first.parameters, &error),
+                     0);
+    assert_int_equal(second.engine->ops->set_optimizer_state(second.engine, first.state, &error),
+                     0);
     assert_int_equal(bench_fit(&second, 1e12, &error), 0);
 
     assert_int_equal(first.loss_count + second.loss_count, STEPS * EPOCHS);
@@ -224,9 +241,12 @@ static void metrics_hold_at_any_scale(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_order_is_a_permutation_of_seed_and_epoch), cmocka_unit_test(chunks_change_no_number),
-        cmocka_unit_test(a_stopped_run_goes_on_with_the_same_bits),     cmocka_unit_test(a_diverging_run_names_the_step),
-        cmocka_unit_test(a_position_of_other_data_is_refused),          cmocka_unit_test(metrics_hold_at_any_scale),
+        cmocka_unit_test(the_order_is_a_permutation_of_seed_and_epoch),
+        cmocka_unit_test(chunks_change_no_number),
+        cmocka_unit_test(a_stopped_run_goes_on_with_the_same_bits),
+        cmocka_unit_test(a_diverging_run_names_the_step),
+        cmocka_unit_test(a_position_of_other_data_is_refused),
+        cmocka_unit_test(metrics_hold_at_any_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

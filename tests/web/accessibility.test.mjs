@@ -19,17 +19,35 @@ after(async () => {
     await studio?.remove();
 });
 
-for (const [colorScheme, width] of [['light', 1280], ['dark', 1280], ['light', 390]]) {
+for (const [colorScheme, width] of [
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 390],
+]) {
     test(`no serious violation, ${colorScheme}, ${width} wide`, { skip }, async (t) => {
-        const page = await openPage(browser, studio, { colorScheme, viewport: { width, height: 900 } });
+        const page = await openPage(browser, studio, {
+            colorScheme,
+            viewport: { width, height: 900 },
+        });
         for (const [name, address] of Object.entries(tabs)) {
             await t.test(name, async () => {
                 await visit(page, studio, name, address);
                 await page.evaluate(axe);
-                const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+                const { violations } = await page.evaluate(() =>
+                    globalThis.axe.run(document, { resultTypes: ['violations'] }),
+                );
                 const serious = violations
                     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-                    .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html.slice(0, 160)} ${node.any[0]?.message ?? ''}`).join(' | ')}`);
+                    .map(
+                        ({ id, nodes }) =>
+                            `${id}: ${nodes
+                                .slice(0, 3)
+                                .map(
+                                    (node) =>
+                                        `${node.html.slice(0, 160)} ${node.any[0]?.message ?? ''}`,
+                                )
+                                .join(' | ')}`,
+                    );
                 assert.deepEqual(serious, []);
             });
         }

@@ -13,7 +13,9 @@ let skip = whySkip || (!existsSync(PYTHON) && 'there is no Python for the tests'
 let rig, studio, browser, run;
 
 async function startRig() {
-    rig = spawn(PYTHON, [join(ROOT, 'tests/registry/rig.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    rig = spawn(PYTHON, [join(ROOT, 'tests/registry/rig.py')], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+    });
     for await (const line of createInterface({ input: rig.stdout })) return JSON.parse(line);
     return { missing: 'the stand-in for Azure did not start' };
 }
@@ -25,12 +27,16 @@ before(async () => {
         skip = cloud.missing;
         return;
     }
-    for (const name of Object.keys(process.env)) if (/^(AZURE|AZUREML|ARM|IDENTITY|MSI|MLFLOW)_/.test(name)) delete process.env[name];
+    for (const name of Object.keys(process.env))
+        if (/^(AZURE|AZUREML|ARM|IDENTITY|MSI|MLFLOW)_/.test(name)) delete process.env[name];
     Object.assign(process.env, cloud.environment);
     studio = await Studio.create();
     await mkdir(join(studio.home, '.azureml'), { recursive: true });
     await writeFile(join(studio.home, '.azureml/config.json'), cloud.config);
-    run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'synthetic', limit: 640, epochs: 1 } });
+    run = await studio.post('/api/runs', {
+        engine: 'native',
+        settings: { dataset: 'synthetic', limit: 640, epochs: 1 },
+    });
     await studio.until(run.id, 'finished');
     browser = await openBrowser();
 });
@@ -53,12 +59,21 @@ test('both models are registered through the page by device code', async (t) => 
     await registerThroughPage(page, 'pth', 'pytorch_mnist');
     await page.locator('.device-code').waitFor();
     assert.equal(await page.locator('.device-code').textContent(), 'GTHK3QXW9');
-    assert.equal(await page.getByRole('link', { name: 'https://microsoft.com/devicelogin' }).count(), 1);
+    assert.equal(
+        await page.getByRole('link', { name: 'https://microsoft.com/devicelogin' }).count(),
+        1,
+    );
     const folder = await screenshotFolder();
     await page.screenshot({ path: join(folder, 'azure-sign-in.png'), fullPage: true });
     await page.locator('.registration .read-back').waitFor();
-    assert.match(await page.locator('.read-back').textContent(), /pytorch_mnist.*1.*models\/pytorch_mnist\/versions\/1/s);
-    assert.match(await page.locator('.register-steps').textContent(), /Find the workspace.*Upload the file.*Read back/s);
+    assert.match(
+        await page.locator('.read-back').textContent(),
+        /pytorch_mnist.*1.*models\/pytorch_mnist\/versions\/1/s,
+    );
+    assert.match(
+        await page.locator('.register-steps').textContent(),
+        /Find the workspace.*Upload the file.*Read back/s,
+    );
 
     // The person has signed in: the second model asks for no code.
     await registerThroughPage(page, 'h5', 'tensorflow_mnist');
@@ -70,12 +85,19 @@ test('both models are registered through the page by device code', async (t) => 
     for (const row of registrations) {
         assert.equal(row.state, 'finished');
         assert.equal(row.version, '1');
-        const there = await studio.get(`/api/registry/models/azure/${row.name}/latest?sign_in=device-code`);
+        const there = await studio.get(
+            `/api/registry/models/azure/${row.name}/latest?sign_in=device-code`,
+        );
         assert.equal(there.sha256, row.sha256);
         assert.equal(there.tags.run, run.id);
     }
     const answer = await studio.post('/api/predict', {
-        target: 'azure', name: 'tensorflow_mnist', sign_in: 'device-code', width: 28, height: 28, pixels: Buffer.alloc(784, 9).toString('base64'),
+        target: 'azure',
+        name: 'tensorflow_mnist',
+        sign_in: 'device-code',
+        width: 28,
+        height: 28,
+        pixels: Buffer.alloc(784, 9).toString('base64'),
     });
     assert.equal(answer.probabilities.length, 10);
     assert.deepEqual(page.troubles, []);
@@ -88,17 +110,29 @@ test('a workspace is picked from a list, and the tab fits every screen', async (
     await page.goto(`${studio.address}/azure?run=${run.id}&sign_in=device-code`);
     await page.getByText('First find a workspace in step 3.').waitFor();
     await page.getByRole('button', { name: 'Pick from a list' }).click();
-    await page.getByLabel('Workspace', { exact: true }).selectOption({ label: 'ws1, rg1, westeurope' });
+    await page
+        .getByLabel('Workspace', { exact: true })
+        .selectOption({ label: 'ws1, rg1, westeurope' });
     await page.getByRole('button', { name: 'Register in Azure ML' }).waitFor();
     await page.getByText('Found in').waitFor();
     const folder = await screenshotFolder();
     for (const colorScheme of ['light', 'dark'])
-        for (const [width, height] of [[390, 844], [1280, 800], [1920, 1080]]) {
+        for (const [width, height] of [
+            [390, 844],
+            [1280, 800],
+            [1920, 1080],
+        ]) {
             await page.emulateMedia({ colorScheme });
             await page.setViewportSize({ width, height });
             await page.waitForTimeout(200);
-            assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `wider than ${width}`);
-            await page.screenshot({ path: join(folder, `azure-registered-${width}-${colorScheme}.png`), fullPage: true });
+            assert.ok(
+                await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+                `wider than ${width}`,
+            );
+            await page.screenshot({
+                path: join(folder, `azure-registered-${width}-${colorScheme}.png`),
+                fullPage: true,
+            });
         }
     assert.deepEqual(page.troubles, []);
 });

@@ -5,29 +5,52 @@ import { after, before, test } from 'node:test';
 import { foundEngines, openBrowser, openPage, Studio, whySkip } from './support.mjs';
 
 const skip = whySkip;
-const STAGES = ['The batch', 'Hidden layers', 'Logits', 'Probabilities and loss', 'Gradients', 'New weights'];
+const STAGES = [
+    'The batch',
+    'Hidden layers',
+    'Logits',
+    'Probabilities and loss',
+    'Gradients',
+    'New weights',
+];
 let studio, browser, page, engines, run;
 
 before(async () => {
     if (skip) return;
     studio = await Studio.create();
     engines = await foundEngines(studio);
-    run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'synthetic', limit: 640, epochs: 1, hidden: [16] }, name: 'small' });
+    run = await studio.post('/api/runs', {
+        engine: 'native',
+        settings: { dataset: 'synthetic', limit: 640, epochs: 1, hidden: [16] },
+        name: 'small',
+    });
     await studio.until(run.id, 'finished');
     browser = await openBrowser();
     page = await openPage(browser, studio);
-    await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: studio.address });
+    await page
+        .context()
+        .grantPermissions(['clipboard-read', 'clipboard-write'], { origin: studio.address });
 });
 after(async () => {
     await browser?.close();
     await studio?.remove();
 });
 
-const side = (stage, which, where = page) => where.locator(`#${stage} .side`).nth(which === 'left' ? 0 : 1);
+const side = (stage, which, where = page) =>
+    where.locator(`#${stage} .side`).nth(which === 'left' ? 0 : 1);
 /** Waits until the page's text of a place has the words. */
 const waitForText = (selector, words) =>
-    page.waitForFunction(([where, wanted]) => [...document.querySelectorAll(where)].some((one) => one.textContent.includes(wanted)), [selector, words]);
-const program = async (voice, more = '') => (await fetch(`${studio.address}/api/code/program?voice=${voice}&dataset=synthetic&epochs=3&lr=0.05&hidden=64,32&limit=320${more}`)).text();
+    page.waitForFunction(
+        ([where, wanted]) =>
+            [...document.querySelectorAll(where)].some((one) => one.textContent.includes(wanted)),
+        [selector, words],
+    );
+const program = async (voice, more = '') =>
+    (
+        await fetch(
+            `${studio.address}/api/code/program?voice=${voice}&dataset=synthetic&epochs=3&lr=0.05&hidden=64,32&limit=320${more}`,
+        )
+    ).text();
 const download = async (click) => {
     const [file] = await Promise.all([page.waitForEvent('download'), click()]);
     return [file.suggestedFilename(), await readFile(await file.path())];
@@ -50,7 +73,10 @@ test('shows six stages in two voices and follows the settings', { skip }, async 
     await waitForText('#loop .side', 'range(3)');
     await waitForText('#data .side', '[:320]');
     await page.locator('.settings-strip > summary').click();
-    assert.match(await page.locator('.settings-strip > summary').textContent(), /784 → 64 → 32 → 10.*sgd 0\.05.*3 epochs/);
+    assert.match(
+        await page.locator('.settings-strip > summary').textContent(),
+        /784 → 64 → 32 → 10.*sgd 0\.05.*3 epochs/,
+    );
 });
 
 test('a half-typed number does not empty the page', { skip }, async () => {
@@ -65,41 +91,68 @@ test('a half-typed number does not empty the page', { skip }, async () => {
 test('joins an idea across and says what has no counterpart', { skip }, async () => {
     const join = page.locator('#network').getByRole('button', { name: 'a dense layer' });
     await join.hover();
-    for (const which of ['left', 'right']) assert.match(await side('network', which).locator('[data-lit]').first().textContent(), /nn\.Linear|logits/);
+    for (const which of ['left', 'right'])
+        assert.match(
+            await side('network', which).locator('[data-lit]').first().textContent(),
+            /nn\.Linear|logits/,
+        );
     await page.locator('h1').hover();
     await page.waitForFunction(() => !document.querySelector('.code-stage [data-lit]'));
     await side('network', 'left').getByText('nn.Linear(32, 10)').hover();
     await waitForText('#network .side:nth-child(2) [data-lit]', 'Dense(10');
     await join.focus(); // by keyboard, too
     assert.equal(await join.getAttribute('aria-pressed'), 'true');
-    assert.match(await page.locator('#step .alone-words').first().textContent(), /Only in PyTorch.*clearing the gradients: Keras computes fresh gradients/);
-    assert.match(await page.locator('#step .alone-words').nth(1).textContent(), /Only in TensorFlow.*the callback/);
+    assert.match(
+        await page.locator('#step .alone-words').first().textContent(),
+        /Only in PyTorch.*clearing the gradients: Keras computes fresh gradients/,
+    );
+    assert.match(
+        await page.locator('#step .alone-words').nth(1).textContent(),
+        /Only in TensorFlow.*the callback/,
+    );
 });
 
 test('copies a program whole', { skip }, async () => {
     const head = page.locator('.voice-head').first();
     await head.getByRole('button', { name: 'Copy' }).click();
     await head.getByRole('button', { name: 'Copied' }).waitFor();
-    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await program('torch.python'));
+    assert.equal(
+        await page.evaluate(() => navigator.clipboard.readText()),
+        await program('torch.python'),
+    );
     await page.locator('.take-away').getByRole('button', { name: 'Copy' }).click();
     await page.locator('.take-away').getByRole('button', { name: 'Copied' }).waitFor();
     const commands = await page.evaluate(() => navigator.clipboard.readText());
-    assert.match(commands, /nnstudio data export synthetic --out data\nnnstudio code torch --dataset synthetic --epochs 3 --lr 0\.05.* --out model\.py\npython model\.py --data-dir data/);
+    assert.match(
+        commands,
+        /nnstudio data export synthetic --out data\nnnstudio code torch --dataset synthetic --epochs 3 --lr 0\.05.* --out model\.py\npython model\.py --data-dir data/,
+    );
 });
 
 test('downloads programs, notebooks, requirements and the bundle of a run', { skip }, async () => {
     const heads = page.locator('.voice-head');
-    for (const [i, voice, file] of [[0, 'torch.python', 'model.py'], [1, 'tensorflow.python', 'model_tf.py']]) {
-        const [name, content] = await download(() => heads.nth(i).getByRole('link', { name: file }).click());
+    for (const [i, voice, file] of [
+        [0, 'torch.python', 'model.py'],
+        [1, 'tensorflow.python', 'model_tf.py'],
+    ]) {
+        const [name, content] = await download(() =>
+            heads.nth(i).getByRole('link', { name: file }).click(),
+        );
         assert.equal(name, file);
         assert.equal(content.toString(), await program(voice));
-        const [notebook, cells] = await download(() => heads.nth(i).getByRole('link', { name: 'Notebook' }).click());
+        const [notebook, cells] = await download(() =>
+            heads.nth(i).getByRole('link', { name: 'Notebook' }).click(),
+        );
         assert.equal(notebook, file.replace('.py', '.ipynb'));
         assert.equal(JSON.parse(cells).cells.length, 12);
     }
-    const [, needed] = await download(() => page.getByRole('link', { name: 'requirements.txt' }).click());
+    const [, needed] = await download(() =>
+        page.getByRole('link', { name: 'requirements.txt' }).click(),
+    );
     assert.match(needed.toString(), /torch.*tensorflow/s);
-    const [zip, bytes] = await download(() => page.getByRole('link', { name: 'Download the bundle' }).click());
+    const [zip, bytes] = await download(() =>
+        page.getByRole('link', { name: 'Download the bundle' }).click(),
+    );
     assert.equal(zip, `${run.id}.zip`);
     for (const entry of ['README.md', 'small.onnx', 'order.npy']) assert.ok(bytes.includes(entry));
 });
@@ -112,7 +165,11 @@ test('shows the C that runs; the address holds the voices', { skip }, async () =
     await page.reload();
     await waitForText('#step .side', 'torch_zero_grad(model);');
     await waitForText('#loop .side', 'graph_while');
-    assert.equal(await page.getByRole('link', { name: 'Notebook' }).count(), 0, 'a notebook holds Python');
+    assert.equal(
+        await page.getByRole('link', { name: 'Notebook' }).count(),
+        0,
+        'a notebook holds Python',
+    );
     await page.getByLabel('Left voice').selectOption('torch.python');
     await page.getByLabel('Right voice').selectOption('tensorflow.python');
 });
@@ -120,18 +177,34 @@ test('shows the C that runs; the address holds the voices', { skip }, async () =
 /** What the microscope shows now. */
 const shown = async () => {
     assert.ok((await page.locator('.tensor').count()) > 0);
-    const blank = await page.locator('.tensor canvas').evaluateAll((all) =>
-        all.filter((canvas) => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size < 3).length);
+    const blank = await page
+        .locator('.tensor canvas')
+        .evaluateAll(
+            (all) =>
+                all.filter(
+                    (canvas) =>
+                        new Set(
+                            canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+                                .data,
+                        ).size < 3,
+                ).length,
+        );
     return {
         title: await page.locator('.seen h2').first().textContent(),
         tensors: await page.locator('.tensor h3 code').allTextContents(),
-        lit: await page.locator('.stage-code .side').evaluateAll((sides) => sides.map((one) => one.querySelectorAll('[data-lit]').length)),
+        lit: await page
+            .locator('.stage-code .side')
+            .evaluateAll((sides) => sides.map((one) => one.querySelectorAll('[data-lit]').length)),
         engines: await page.locator('.tensor').first().locator('tbody tr').count(),
         words: await page.locator('.difference-words').allTextContents(),
         blank,
     };
 };
-const waitForStage = (name) => page.waitForFunction((title) => document.querySelector('.walk [aria-current]')?.textContent.includes(title), name);
+const waitForStage = (name) =>
+    page.waitForFunction(
+        (title) => document.querySelector('.walk [aria-current]')?.textContent.includes(title),
+        name,
+    );
 
 test('walks through every stage of one real step, forward and back', { skip }, async () => {
     await page.getByRole('radio', { name: 'Step microscope' }).click();
@@ -145,14 +218,30 @@ test('walks through every stage of one real step, forward and back', { skip }, a
         assert.equal(now.title, name);
         assert.equal(now.engines, engines.length);
         assert.equal(now.blank, 0, `${name}: an empty picture`);
-        assert.ok(now.lit.every((count) => count > 0), `${name}: lines lit on both sides, not ${now.lit}`);
-        if (engines.length > 1) for (const words of now.words) assert.match(words, /at most .* × 10⁻|Exactly equal/);
-        assert.equal(await page.getByRole('button', { name: 'Next →' }).isDisabled(), i === STAGES.length - 1);
+        assert.ok(
+            now.lit.every((count) => count > 0),
+            `${name}: lines lit on both sides, not ${now.lit}`,
+        );
+        if (engines.length > 1)
+            for (const words of now.words) assert.match(words, /at most .* × 10⁻|Exactly equal/);
+        assert.equal(
+            await page.getByRole('button', { name: 'Next →' }).isDisabled(),
+            i === STAGES.length - 1,
+        );
         if (i < STAGES.length - 1) await page.getByRole('button', { name: 'Next →' }).click();
     }
-    for (const part of ['fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias', 'fc3.weight', 'fc3.bias'])
-        for (const kind of ['grad/', 'new/']) assert.ok(seen.includes(kind + part), `${kind}${part} of ${seen}`);
-    for (const name of ['input', 'z1', 'a1', 'z2', 'a2', 'logits', 'probabilities', 'loss']) assert.ok(seen.includes(name), `${name} of ${seen}`);
+    for (const part of [
+        'fc1.weight',
+        'fc1.bias',
+        'fc2.weight',
+        'fc2.bias',
+        'fc3.weight',
+        'fc3.bias',
+    ])
+        for (const kind of ['grad/', 'new/'])
+            assert.ok(seen.includes(kind + part), `${kind}${part} of ${seen}`);
+    for (const name of ['input', 'z1', 'a1', 'z2', 'a2', 'logits', 'probabilities', 'loss'])
+        assert.ok(seen.includes(name), `${name} of ${seen}`);
     await page.locator('#main').focus();
     for (let i = 1; i < STAGES.length; i++) await page.keyboard.press('ArrowLeft'); // as fast as a held key
     await waitForStage(STAGES[0]);
@@ -176,7 +265,9 @@ test('a refresh and a link come back to the same stage of the same step', { skip
     assert.deepEqual((await shown()).tensors, before);
     assert.equal(await page.getByLabel('Batch', { exact: true }).inputValue(), '3');
     // Without an engine, from trained weights, by a link alone.
-    await page.goto(`${studio.address}/code?view=step&at=batch&weights=${run.id}&without=tensorflow,torch`);
+    await page.goto(
+        `${studio.address}/code?view=step&at=batch&weights=${run.id}&without=tensorflow,torch`,
+    );
     await page.locator('.walk').waitFor({ timeout: 60_000 });
     assert.equal((await shown()).engines, 1);
     assert.equal(await page.getByLabel('Weights', { exact: true }).inputValue(), run.id);
@@ -187,7 +278,9 @@ test('the code of a stage is one click away', { skip }, async () => {
     await page.locator('.walk').waitFor({ timeout: 60_000 });
     await page.getByRole('link', { name: 'All of it' }).click();
     await page.locator('#step').waitFor();
-    await page.waitForFunction(() => Math.abs(document.querySelector('#step').getBoundingClientRect().top) < 200);
+    await page.waitForFunction(
+        () => Math.abs(document.querySelector('#step').getBoundingClientRect().top) < 200,
+    );
 });
 
 test('an engine that fails is named, the others are shown', { skip }, async () => {
@@ -202,4 +295,6 @@ test('an engine that fails is named, the others are shown', { skip }, async () =
     await page.unroute('**/api/microscope');
 });
 
-test('no script error, refused style or foreign request on the way', { skip }, () => assert.deepEqual(page.troubles, []));
+test('no script error, refused style or foreign request on the way', { skip }, () =>
+    assert.deepEqual(page.troubles, []),
+);

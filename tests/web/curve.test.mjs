@@ -7,21 +7,29 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { PAGE_PACKAGES, ROOT } from './support.mjs';
 
-const skip = !existsSync(join(ROOT, 'web/node_modules/esbuild')) && "the page's packages are not installed";
+const skip =
+    !existsSync(join(ROOT, 'web/node_modules/esbuild')) && "the page's packages are not installed";
 let Curve, CURVE_CAPACITY, folder;
 
 before(async () => {
     if (skip) return;
     folder = await mkdtemp(join(tmpdir(), 'nnstudio-curve-'));
     const outfile = join(folder, 'curve.mjs');
-    await PAGE_PACKAGES('esbuild').build({ entryPoints: [join(ROOT, 'web/src/lib/curve.ts')], bundle: true, format: 'esm', outfile });
+    await PAGE_PACKAGES('esbuild').build({
+        entryPoints: [join(ROOT, 'web/src/lib/curve.ts')],
+        bundle: true,
+        format: 'esm',
+        outfile,
+    });
     ({ Curve, CURVE_CAPACITY } = await import(outfile));
 });
 after(() => folder && rm(folder, { recursive: true }));
 
-const losses = (from, count) => Array.from({ length: count }, (_, i) => 2 / (1 + (from + i) / 50) + 0.1 * Math.sin(from + i));
+const losses = (from, count) =>
+    Array.from({ length: count }, (_, i) => 2 / (1 + (from + i) / 50) + 0.1 * Math.sin(from + i));
 function feed(curve, count, batch = 97) {
-    for (let at = 0; at < count; at += batch) assert.equal(curve.append(at, losses(at, Math.min(batch, count - at)), at / 1000), true);
+    for (let at = 0; at < count; at += batch)
+        assert.equal(curve.append(at, losses(at, Math.min(batch, count - at)), at / 1000), true);
 }
 
 test('keeps each step while they fit', { skip }, () => {
@@ -37,7 +45,8 @@ test('a million steps keep the spikes, the order and the end, in bounded room', 
     const all = losses(0, 1_000_000);
     all[123_456] = 99;
     all[777_777] = -5;
-    for (let at = 0; at < all.length; at += 1000) curve.append(at, all.slice(at, at + 1000), at / 1e4);
+    for (let at = 0; at < all.length; at += 1000)
+        curve.append(at, all.slice(at, at + 1000), at / 1e4);
     const n = curve.length;
     assert.ok(n <= CURVE_CAPACITY + 2 && n > CURVE_CAPACITY / 4, `${n} points`);
     const points = [...curve.loss.subarray(0, n)];
@@ -70,7 +79,19 @@ test('the smoothing is a debiased moving average, the same in pieces or at once'
 
 test('a decimated answer of the server is taken as it is, means included', { skip }, () => {
     const curve = new Curve();
-    curve.replace({ from: 0, to: 7, total: 8, stride: 4, step: [1, 3, 4, 6], loss: [1, 3, 0, 4], mean: [2, 2, 2, 2], seconds: [0.1, 0.3, 0.4, 0.6] }, 4);
+    curve.replace(
+        {
+            from: 0,
+            to: 7,
+            total: 8,
+            stride: 4,
+            step: [1, 3, 4, 6],
+            loss: [1, 3, 0, 4],
+            mean: [2, 2, 2, 2],
+            seconds: [0.1, 0.3, 0.4, 0.6],
+        },
+        4,
+    );
     assert.equal(curve.next, 8);
     assert.deepEqual([...curve.smoothed(0.5).subarray(0, 4)], [2, 2, 2, 2]);
     assert.deepEqual([...curve.epoch.subarray(0, 4)], [0.25, 0.75, 1, 1.5]);

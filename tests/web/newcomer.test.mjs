@@ -19,10 +19,17 @@ after(async () => {
     await studio?.remove();
 });
 
-const labels = () => page.locator('.sample').evaluateAll((all) => all.map((one) => one.getAttribute('aria-label')));
+const labels = () =>
+    page.locator('.sample').evaluateAll((all) => all.map((one) => one.getAttribute('aria-label')));
 const status = (where = page) => where.locator('.status .badge').first();
-const legendStep = async (where = page) => Number((await where.locator('.legend-value').first().textContent()).replace(/^step ([\d,]+).*/s, '$1').replaceAll(',', '')) || 0;
-const waitForState = (state, where = page) => where.locator(`.status .badge[data-state="${state}"]`).waitFor({ timeout: 60_000 });
+const legendStep = async (where = page) =>
+    Number(
+        (await where.locator('.legend-value').first().textContent())
+            .replace(/^step ([\d,]+).*/s, '$1')
+            .replaceAll(',', ''),
+    ) || 0;
+const waitForState = (state, where = page) =>
+    where.locator(`.status .badge[data-state="${state}"]`).waitFor({ timeout: 60_000 });
 const shownRun = () => new URL(page.url()).searchParams.get('run');
 
 async function waitForStep(step, where = page) {
@@ -44,15 +51,26 @@ async function waitForInk(property, least = 20) {
 
 /** How many pixels of the plot have the colour of the style sheet's property. */
 const inked = (property) =>
-    page.locator('.plot canvas').first().evaluate((canvas, name) => {
-        const colour = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-        const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-        let count = 0;
-        for (let i = 0; i < data.length; i += 4)
-            if (data[i + 3] > 200 && Math.abs(data[i] - r) < 12 && Math.abs(data[i + 1] - g) < 12 && Math.abs(data[i + 2] - b) < 12) count++;
-        return count;
-    }, property);
+    page
+        .locator('.plot canvas')
+        .first()
+        .evaluate((canvas, name) => {
+            const colour = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+            const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+            const { data } = canvas
+                .getContext('2d')
+                .getImageData(0, 0, canvas.width, canvas.height);
+            let count = 0;
+            for (let i = 0; i < data.length; i += 4)
+                if (
+                    data[i + 3] > 200 &&
+                    Math.abs(data[i] - r) < 12 &&
+                    Math.abs(data[i + 1] - g) < 12 &&
+                    Math.abs(data[i + 2] - b) < 12
+                )
+                    count++;
+            return count;
+        }, property);
 
 test('opens the page and shuffles samples', { skip }, async () => {
     await page.goto(`${studio.address}/`);
@@ -60,7 +78,10 @@ test('opens the page and shuffles samples', { skip }, async () => {
     await page.locator('.sample').first().waitFor();
     const first = await labels();
     await page.getByRole('button', { name: 'Shuffle again' }).click();
-    await page.waitForFunction((old) => document.querySelector('.sample')?.getAttribute('aria-label') !== old, first[0]);
+    await page.waitForFunction(
+        (old) => document.querySelector('.sample')?.getAttribute('aria-label') !== old,
+        first[0],
+    );
     const second = await labels();
     assert.equal(second.length, first.length);
     assert.notDeepEqual(second, first);
@@ -81,43 +102,57 @@ test('opens a sample large and reads its values', { skip }, async () => {
 
 test('filters by class', { skip }, async () => {
     await page.getByLabel('Class', { exact: true }).selectOption('7');
-    await page.waitForFunction(() => [...document.querySelectorAll('.sample')].every((one) => one.getAttribute('aria-label').endsWith(', 7')));
+    await page.waitForFunction(() =>
+        [...document.querySelectorAll('.sample')].every((one) =>
+            one.getAttribute('aria-label').endsWith(', 7'),
+        ),
+    );
 });
 
-for (const [engine, tab, colour] of [['torch', 'PyTorch Lab', '--torch'], ['tensorflow', 'TensorFlow Lab', '--tensorflow']]) {
-    test(`trains in the ${tab}, reloads in mid-training, stops from a second tab, resumes`, { skip }, async (t) => {
-        if (!engines.includes(engine)) return t.skip(`${engine} is not installed`);
-        await page.getByRole('link', { name: tab }).click();
-        await page.getByLabel('Data set').selectOption('mnist');
-        await page.getByLabel('Epochs', { exact: true }).fill(String(EPOCHS));
-        await page.getByRole('button', { name: 'Start training' }).click();
-        await waitForState('running');
-        await waitForStep(200);
-        const before = await legendStep();
+for (const [engine, tab, colour] of [
+    ['torch', 'PyTorch Lab', '--torch'],
+    ['tensorflow', 'TensorFlow Lab', '--tensorflow'],
+]) {
+    test(
+        `trains in the ${tab}, reloads in mid-training, stops from a second tab, resumes`,
+        { skip },
+        async (t) => {
+            if (!engines.includes(engine)) return t.skip(`${engine} is not installed`);
+            await page.getByRole('link', { name: tab }).click();
+            await page.getByLabel('Data set').selectOption('mnist');
+            await page.getByLabel('Epochs', { exact: true }).fill(String(EPOCHS));
+            await page.getByRole('button', { name: 'Start training' }).click();
+            await waitForState('running');
+            await waitForStep(200);
+            const before = await legendStep();
 
-        await page.reload();
-        await waitForStep(before);
-        await waitForInk(colour);
+            await page.reload();
+            await waitForStep(before);
+            await waitForInk(colour);
 
-        const second = await page.context().newPage();
-        await second.goto(page.url());
-        await waitForStep(before, second);
-        await second.getByRole('button', { name: 'Stop', exact: true }).click();
-        await Promise.all([waitForState('stopped'), waitForState('stopped', second)]);
-        await second.close();
+            const second = await page.context().newPage();
+            await second.goto(page.url());
+            await waitForStep(before, second);
+            await second.getByRole('button', { name: 'Stop', exact: true }).click();
+            await Promise.all([waitForState('stopped'), waitForState('stopped', second)]);
+            await second.close();
 
-        const stopped = await studio.get(`/api/runs/${shownRun()}`);
-        const { total } = await studio.get(`/api/runs/${shownRun()}/points`);
-        assert.ok(total >= before, 'no point that was shown is lost');
-        await page.getByRole('button', { name: 'Resume from its checkpoint' }).click();
-        await waitForState('running');
-        await waitForState('finished');
-        const finished = await studio.get(`/api/runs/${stopped.id}`);
-        assert.equal(finished.epochs.length, EPOCHS);
-        assert.ok(finished.last.val_accuracy > 0.9);
-        assert.equal((await studio.get(`/api/runs/${stopped.id}/points`)).total, finished.progress.total_steps);
-        await page.locator('.files strong').first().waitFor();
-    });
+            const stopped = await studio.get(`/api/runs/${shownRun()}`);
+            const { total } = await studio.get(`/api/runs/${shownRun()}/points`);
+            assert.ok(total >= before, 'no point that was shown is lost');
+            await page.getByRole('button', { name: 'Resume from its checkpoint' }).click();
+            await waitForState('running');
+            await waitForState('finished');
+            const finished = await studio.get(`/api/runs/${stopped.id}`);
+            assert.equal(finished.epochs.length, EPOCHS);
+            assert.ok(finished.last.val_accuracy > 0.9);
+            assert.equal(
+                (await studio.get(`/api/runs/${stopped.id}/points`)).total,
+                finished.progress.total_steps,
+            );
+            await page.locator('.files strong').first().waitFor();
+        },
+    );
 }
 
 test('pauses and goes on by the space bar', { skip }, async (t) => {
@@ -136,7 +171,11 @@ test('pauses and goes on by the space bar', { skip }, async (t) => {
 });
 
 test('continues with another engine, and the curve changes colour', { skip }, async () => {
-    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'mnist', epochs: 2 }, name: 'handed-on' });
+    const run = await studio.post('/api/runs', {
+        engine: 'native',
+        settings: { dataset: 'mnist', epochs: 2 },
+        name: 'handed-on',
+    });
     await studio.until(run.id, 'finished');
     const next = engines.find((engine) => engine !== 'native');
     if (!next) return;
@@ -158,7 +197,10 @@ test('reads the verdict of a showdown', { skip }, async () => {
     await page.locator('.verdict p').waitFor({ timeout: 120_000 });
     assert.match(await page.locator('.verdict p').textContent(), /machine/i);
     assert.equal(await page.locator('.measured tbody tr').count(), engines.length);
-    assert.equal(await page.locator('.racers .badge[data-state="finished"]').count(), engines.length);
+    assert.equal(
+        await page.locator('.racers .badge[data-state="finished"]').count(),
+        engines.length,
+    );
     for (const engine of engines) await waitForInk(`--${engine}`); // also where curves coincide
     await page.locator('.differences li').first().waitFor();
 });
@@ -167,7 +209,8 @@ test('draws a digit and gets an answer from every engine', { skip }, async () =>
     const pad = page.locator('.draw-pad canvas');
     await pad.scrollIntoViewIfNeeded();
     const box = await pad.boundingBox();
-    const at = (x, y) => page.mouse.move(box.x + x * box.width, box.y + y * box.height, { steps: 6 });
+    const at = (x, y) =>
+        page.mouse.move(box.x + x * box.width, box.y + y * box.height, { steps: 6 });
     await at(0.5, 0.2);
     await page.mouse.down();
     await at(0.5, 0.8);
@@ -184,9 +227,15 @@ test('deletes a run and takes that back', { skip }, async () => {
     const before = await page.locator('table.runs tbody tr').count();
     await page.locator('table.runs tbody input').first().check();
     await page.getByRole('button', { name: 'Delete' }).click();
-    await page.waitForFunction((count) => document.querySelectorAll('table.runs tbody tr').length === count, before - 1);
+    await page.waitForFunction(
+        (count) => document.querySelectorAll('table.runs tbody tr').length === count,
+        before - 1,
+    );
     await page.getByRole('button', { name: 'Undo' }).click();
-    await page.waitForFunction((count) => document.querySelectorAll('table.runs tbody tr').length === count, before);
+    await page.waitForFunction(
+        (count) => document.querySelectorAll('table.runs tbody tr').length === count,
+        before,
+    );
 });
 
 test('overlays and compares runs, renames and tags one', { skip }, async () => {
@@ -216,7 +265,11 @@ test('shows what a finished run learned', { skip }, async () => {
 });
 
 test('survives a server that is killed and started again', { skip }, async () => {
-    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'mnist', epochs: 400 }, name: 'cut-off' });
+    const run = await studio.post('/api/runs', {
+        engine: 'native',
+        settings: { dataset: 'mnist', epochs: 400 },
+        name: 'cut-off',
+    });
     await page.goto(`${studio.address}/runs/${run.id}`);
     await waitForStep(1000);
     const seen = await legendStep();
@@ -232,7 +285,9 @@ test('survives a server that is killed and started again', { skip }, async () =>
     await waitForState('running');
     await page.getByRole('button', { name: 'Stop', exact: true }).click();
     await waitForState('stopped');
-    page.troubles = page.troubles.filter((line) => !/ERR_|Failed to load resource|EventSource/.test(line)); // while it was away
+    page.troubles = page.troubles.filter(
+        (line) => !/ERR_|Failed to load resource|EventSource/.test(line),
+    ); // while it was away
 });
 
 test('says what its keys are', { skip }, async () => {
@@ -244,4 +299,6 @@ test('says what its keys are', { skip }, async () => {
     await page.getByRole('heading', { level: 1, name: 'System' }).waitFor();
 });
 
-test('no script error, refused style or foreign request on the way', { skip }, () => assert.deepEqual(page.troubles, []));
+test('no script error, refused style or foreign request on the way', { skip }, () =>
+    assert.deepEqual(page.troubles, []),
+);

@@ -25,21 +25,33 @@ after(async () => {
 for (const [width, height] of Object.entries(SCREENS))
     for (const colorScheme of ['light', 'dark'])
         test(`${width} wide, ${colorScheme}`, { skip }, async () => {
-            const page = await openPage(browser, studio, { colorScheme, viewport: { width: Number(width), height } });
+            const page = await openPage(browser, studio, {
+                colorScheme,
+                viewport: { width: Number(width), height },
+            });
             const wide = [];
             for (const [name, address] of Object.entries(tabs)) {
                 await visit(page, studio, name, address);
-                if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) wide.push(name);
-                await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: name !== 'sample' });
+                if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth))
+                    wide.push(name);
+                await page.screenshot({
+                    path: join(folder, `${name}-${width}-${colorScheme}.png`),
+                    fullPage: name !== 'sample',
+                });
                 if (process.env.UPDATE && width === '1280' && PICTURES.includes(name)) {
                     await page.setViewportSize({ width: 1280, height: 1180 });
                     await page.waitForTimeout(400); // plots follow the size
-                    await page.screenshot({ path: join(ROOT, `docs/pictures/${name}-${colorScheme}.png`) });
+                    await page.screenshot({
+                        path: join(ROOT, `docs/pictures/${name}-${colorScheme}.png`),
+                    });
                     await page.setViewportSize({ width: 1280, height });
                 }
             }
             await page.context().close();
             assert.deepEqual(wide, [], 'wider than the screen');
             // The tab of a run that is not there is told so by the server.
-            assert.deepEqual(page.troubles.filter((line) => !/status of 404/.test(line)), []);
+            assert.deepEqual(
+                page.troubles.filter((line) => !/status of 404/.test(line)),
+                [],
+            );
         });

@@ -17,7 +17,8 @@ export const PAGE_PACKAGES = createRequire(join(ROOT, 'web/package.json'));
 export const whySkip =
     (!existsSync(BINARY) && 'the studio is not built') ||
     (!existsSync(CHROMIUM) && 'there is no Chromium') ||
-    (!existsSync(join(ROOT, 'web/node_modules/playwright-core')) && "the page's packages are not installed");
+    (!existsSync(join(ROOT, 'web/node_modules/playwright-core')) &&
+        "the page's packages are not installed");
 export const hasMnist = existsSync(join(DATA, 'mnist'));
 
 async function freePort() {
@@ -45,12 +46,23 @@ export class Studio {
 
     async start() {
         this.output = '';
-        this.process = spawn(BINARY, ['serve', '--port', String(this.port), '--home', this.home], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
-        for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (text) => (this.output += text));
+        this.process = spawn(BINARY, ['serve', '--port', String(this.port), '--home', this.home], {
+            cwd: ROOT,
+            stdio: ['ignore', 'pipe', 'pipe'],
+        });
+        for (const stream of [this.process.stdout, this.process.stderr])
+            stream.on('data', (text) => (this.output += text));
         this.ended = new Promise((done) => this.process.on('exit', done));
         for (let i = 0; i < 200; i++) {
-            if (this.process.exitCode !== null) throw new Error(`the studio ended at once: ${this.output}`);
-            if (await fetch(`${this.address}/api/system`).then((answer) => answer.ok, () => false)) return;
+            if (this.process.exitCode !== null)
+                throw new Error(`the studio ended at once: ${this.output}`);
+            if (
+                await fetch(`${this.address}/api/system`).then(
+                    (answer) => answer.ok,
+                    () => false,
+                )
+            )
+                return;
             await new Promise((done) => setTimeout(done, 50));
         }
         throw new Error(`the studio does not answer: ${this.output}`);
@@ -78,7 +90,11 @@ export class Studio {
     }
 
     async post(path, body = {}) {
-        const answer = await fetch(this.address + path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+        const answer = await fetch(this.address + path, {
+            method: 'POST',
+            headers: { 'Content-Type': 'application/json' },
+            body: JSON.stringify(body),
+        });
         if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
         return answer.json();
     }
@@ -98,21 +114,37 @@ export async function openBrowser() {
     const { chromium } = PAGE_PACKAGES('playwright-core');
     return chromium.launch({
         executablePath: CHROMIUM,
-        args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+        args: [
+            '--no-sandbox',
+            '--disable-gpu',
+            '--disable-quic',
+            '--no-first-run',
+            '--disable-background-networking',
+            '--disable-component-update',
+            '--disable-sync',
+        ],
     });
 }
 
 /** A page that remembers what a person must never see: script errors, refused styles, failed calls, foreign addresses. */
 export async function openPage(browser, studio, options = {}) {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true, ...options });
+    const context = await browser.newContext({
+        viewport: { width: 1280, height: 800 },
+        acceptDownloads: true,
+        ...options,
+    });
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
     page.troubles = [];
     page.on('pageerror', (error) => page.troubles.push(`error: ${error.stack}`));
-    page.on('console', (message) => message.type() === 'error' && page.troubles.push(`console: ${message.text()}`));
+    page.on(
+        'console',
+        (message) => message.type() === 'error' && page.troubles.push(`console: ${message.text()}`),
+    );
     page.on('request', (request) => {
         const url = new URL(request.url());
-        if (/^https?:$/.test(url.protocol) && url.origin !== studio.address) page.troubles.push(`request to ${url.origin}`);
+        if (/^https?:$/.test(url.protocol) && url.origin !== studio.address)
+            page.troubles.push(`request to ${url.origin}`);
     });
     followRequests(page);
     return page;
@@ -122,23 +154,28 @@ export async function openPage(browser, studio, options = {}) {
 function followRequests(page) {
     const open = new Set();
     let changed = Date.now();
-    const follow = (event, change) => page.on(event, (request) => {
-        if (request.resourceType() !== 'fetch' || request.url().endsWith('/api/events')) return; // the stream never ends
-        change(request);
-        changed = Date.now();
-    });
+    const follow = (event, change) =>
+        page.on(event, (request) => {
+            if (request.resourceType() !== 'fetch' || request.url().endsWith('/api/events')) return; // the stream never ends
+            change(request);
+            changed = Date.now();
+        });
     follow('request', (request) => open.add(request));
     follow('requestfinished', (request) => open.delete(request));
     follow('requestfailed', (request) => open.delete(request));
     page.settled = async () => {
-        for (let i = 0; i < 400 && (open.size > 0 || Date.now() - changed < 200); i++) await page.waitForTimeout(50);
-        if (open.size > 0) throw new Error(`never answered: ${[...open].map((request) => request.url())}`);
+        for (let i = 0; i < 400 && (open.size > 0 || Date.now() - changed < 200); i++)
+            await page.waitForTimeout(50);
+        if (open.size > 0)
+            throw new Error(`never answered: ${[...open].map((request) => request.url())}`);
     };
 }
 
 /** Engines that are really there, so that a machine without the frameworks still tests the page. */
 export async function foundEngines(studio) {
-    return (await studio.get('/api/system')).engines.filter((engine) => engine.found).map((engine) => engine.id);
+    return (await studio.get('/api/system')).engines
+        .filter((engine) => engine.found)
+        .map((engine) => engine.id);
 }
 
 export async function screenshotFolder() {
@@ -146,4 +183,3 @@ export async function screenshotFolder() {
     await mkdir(folder, { recursive: true });
     return folder;
 }
-

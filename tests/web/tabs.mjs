@@ -5,8 +5,18 @@ export async function studioWithRuns() {
     const studio = await Studio.create();
     const engines = await foundEngines(studio);
     const dataset = hasMnist ? 'mnist' : 'synthetic';
-    const showdown = await studio.post('/api/showdowns', { engines, settings: { dataset, epochs: 3 }, mode: 'parallel', name: 'simple_nn' });
-    const wide = await studio.post('/api/runs', { engine: 'native', settings: { dataset, epochs: 4, hidden: [256, 64], lr: 0.05 }, name: 'wide-net', tags: ['lecture'] });
+    const showdown = await studio.post('/api/showdowns', {
+        engines,
+        settings: { dataset, epochs: 3 },
+        mode: 'parallel',
+        name: 'simple_nn',
+    });
+    const wide = await studio.post('/api/runs', {
+        engine: 'native',
+        settings: { dataset, epochs: 4, hidden: [256, 64], lr: 0.05 },
+        name: 'wide-net',
+        tags: ['lecture'],
+    });
     for (const run of [...showdown.runs, wide]) await studio.until(run.id, 'finished');
     const handed = engines.find((engine) => engine !== 'native');
     if (handed) {

@@ -22,20 +22,31 @@ test('script, compressed, is at most 100 kB', { skip }, async (t) => {
     const sizes = [];
     page.on('response', (response) => {
         if (!new URL(response.url()).pathname.endsWith('.js')) return;
-        sizes.push(response.request().sizes().then((size) => (script += size.responseBodySize)));
+        sizes.push(
+            response
+                .request()
+                .sizes()
+                .then((size) => (script += size.responseBodySize)),
+        );
     });
     await page.goto(`${studio.address}/`);
     await page.locator('.sample').first().waitFor();
     await Promise.all(sizes);
-    const stream = await fetch(`${studio.address}/assets/stream.js`, { headers: { 'Accept-Encoding': 'gzip' } });
+    const stream = await fetch(`${studio.address}/assets/stream.js`, {
+        headers: { 'Accept-Encoding': 'gzip' },
+    });
     script += Number(stream.headers.get('content-length'));
     t.diagnostic(`${script} bytes of script over the wire`);
     assert.ok(script > 1000 && script <= 100_000, `${script} bytes`);
-    const [{ duration, first }] = await page.evaluate(() => [{
-        duration: performance.getEntriesByType('navigation')[0].loadEventEnd,
-        first: performance.getEntriesByName('first-contentful-paint')[0]?.startTime,
-    }]);
-    t.diagnostic(`first view after ${first?.toFixed(0)} ms, loaded after ${duration.toFixed(0)} ms`);
+    const [{ duration, first }] = await page.evaluate(() => [
+        {
+            duration: performance.getEntriesByType('navigation')[0].loadEventEnd,
+            first: performance.getEntriesByName('first-contentful-paint')[0]?.startTime,
+        },
+    ]);
+    t.diagnostic(
+        `first view after ${first?.toFixed(0)} ms, loaded after ${duration.toFixed(0)} ms`,
+    );
 });
 
 test('several tabs of a browser share one event stream', { skip }, async () => {
@@ -47,7 +58,11 @@ test('several tabs of a browser share one event stream', { skip }, async () => {
         await page.locator('.connection[data-state="live"]').waitFor({ timeout: 20_000 });
         pages.push(page);
     }
-    const run = await studio.post('/api/runs', { engine: 'native', settings: { dataset: 'synthetic', epochs: 1, limit: 2000 }, name: 'seen-by-all' });
+    const run = await studio.post('/api/runs', {
+        engine: 'native',
+        settings: { dataset: 'synthetic', epochs: 1, limit: 2000 },
+        name: 'seen-by-all',
+    });
     for (const page of pages) {
         await page.getByRole('link', { name: 'Runs', exact: true }).click();
         await page.locator(`a[href="/runs/${run.id}"]`).waitFor();

@@ -6,7 +6,8 @@
 
 extern const struct native_kernels native_portable_f32, native_portable_f64;
 #if defined(__x86_64__)
-extern const struct native_kernels native_avx2_f32, native_avx2_f64, native_avx512_f32, native_avx512_f64;
+extern const struct native_kernels native_avx2_f32, native_avx2_f64, native_avx512_f32,
+    native_avx512_f64;
 
 static int has_avx2(void)
 {

@@ -23,9 +23,11 @@ static size_t padded(const struct native_model *model, size_t count)
     return (count + line - 1) / line * line;
 }
 
-void native_model_columns(const struct native_model *model, size_t width, uint32_t part, size_t *from, size_t *to)
+void native_model_columns(const struct native_model *model, size_t width, uint32_t part,
+                          size_t *from, size_t *to)
 {
-    size_t line = NATIVE_LINE / model->kernels->size, lines = width / line, threads = team_threads(model->team);
+    size_t line = NATIVE_LINE / model->kernels->size, lines = width / line,
+           threads = team_threads(model->team);
     *from = lines * part / threads * line;
     *to = lines * (part + 1) / threads * line;
 }
@@ -34,7 +36,8 @@ static bool create_scratch(struct native_model *model)
 {
     bool failed = false;
     size_t quads = model->first_rows / QUAD, width = model->layers[0].output_width;
-    if (model->batch_size > BLOCK_ROWS) model->kept = numbers(model, model->first_rows * width, &failed);
+    if (model->batch_size > BLOCK_ROWS)
+        model->kept = numbers(model, model->first_rows * width, &failed);
     for (uint32_t i = 0; i < team_threads(model->team); i++) {
         struct block *block = &model->blocks[i];
         block->entries = malloc(quads * BLOCK_ROWS * sizeof *block->entries);
@@ -44,7 +47,8 @@ static bool create_scratch(struct native_model *model)
     return failed;
 }
 
-int native_model_create(const struct engine_config *config, struct team *team, struct native_model **out, struct error *error)
+int native_model_create(const struct engine_config *config, struct team *team,
+                        struct native_model **out, struct error *error)
 {
     struct native_model *model = calloc(1, sizeof *model);
     if (!model) return error_set_memory(error, "the network");
@@ -66,15 +70,18 @@ int native_model_create(const struct engine_config *config, struct team *team, s
         layer->activation = from->activation;
         layer->input_width = padded(model, from->inputs);
         layer->output_width = padded(model, from->outputs);
-        layer->unit_rows = ((size_t)from->outputs + NATIVE_COLUMNS - 1) / NATIVE_COLUMNS * NATIVE_COLUMNS;
-        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->unit_rows * layer->input_width;
+        layer->unit_rows = ((size_t)from->outputs + NATIVE_COLUMNS - 1) / NATIVE_COLUMNS *
+                           NATIVE_COLUMNS;
+        size_t weights = i == 0 ? model->first_rows * layer->output_width
+                                : layer->unit_rows * layer->input_width;
         for (uint32_t set = 0; set < 1 + optimizer_slot_count(&model->optimizer); set++) {
             layer->weight[set] = numbers(model, weights, &failed);
             layer->bias[set] = numbers(model, layer->output_width, &failed);
         }
     }
     pace_init(&model->pace, team_threads(team));
-    model->table = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32() : preprocess_table_f64();
+    model->table = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32()
+                                                  : preprocess_table_f64();
     if (!model->blocks || create_scratch(model)) failed = true;
     if (failed) {
         native_model_destroy(model);
@@ -131,7 +138,8 @@ int native_model_reserve(struct native_model *model, size_t rows, struct error *
     model->correct = calloc(rows, sizeof *model->correct);
     if (failed || !model->losses || !model->correct) {
         free_rows(model);
-        return error_set(error, ERROR_MEMORY, "no memory for batches of %zu: use a smaller batch size", rows);
+        return error_set(error, ERROR_MEMORY,
+                         "no memory for batches of %zu: use a smaller batch size", rows);
     }
     model->rows = rows;
     return 0;
@@ -142,7 +150,8 @@ int native_model_trace_begin(struct native_model *model, struct error *error)
     bool failed = false;
     for (uint32_t i = 0; i < model->layer_count; i++) {
         struct native_layer *layer = &model->layers[i];
-        size_t weights = i == 0 ? model->first_rows * layer->output_width : layer->unit_rows * layer->input_width;
+        size_t weights = i == 0 ? model->first_rows * layer->output_width
+                                : layer->unit_rows * layer->input_width;
         layer->before = numbers(model, model->rows * layer->output_width, &failed);
         layer->weight_gradient = numbers(model, weights, &failed);
         layer->bias_gradient = numbers(model, layer->output_width, &failed);
@@ -184,10 +193,13 @@ static size_t weight_at(const struct native_model *model, uint32_t layer, size_t
 }
 
 /* Copies one number of the kernels' size. */
-static void move(const struct native_model *model, void *destination, size_t to, const void *source, size_t from)
+static void move(const struct native_model *model, void *destination, size_t to, const void *source,
+                 size_t from)
 {
-    if (model->kernels->size == sizeof(float)) ((float *)destination)[to] = ((const float *)source)[from];
-    else ((double *)destination)[to] = ((const double *)source)[from];
+    if (model->kernels->size == sizeof(float))
+        ((float *)destination)[to] = ((const float *)source)[from];
+    else
+        ((double *)destination)[to] = ((const double *)source)[from];
 }
 
 void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set)
@@ -200,12 +212,13 @@ void native_model_import(struct native_model *model, const struct parameters *so
             for (size_t i = 0; i < layer->inputs; i++)
                 move(model, layer->weight[set], at + i * step, weight, j * layer->inputs + i);
         }
-        memcpy(layer->bias[set], source->tensors[2 * n + 1].values, layer->outputs * model->kernels->size);
+        memcpy(layer->bias[set], source->tensors[2 * n + 1].values,
+               layer->outputs * model->kernels->size);
     }
 }
 
-void native_model_export_layer(const struct native_model *model, uint32_t n, const void *weight, const void *bias,
-                               void *weight_out, void *bias_out)
+void native_model_export_layer(const struct native_model *model, uint32_t n, const void *weight,
+                               const void *bias, void *weight_out, void *bias_out)
 {
     const struct native_layer *layer = &model->layers[n];
     for (size_t j = 0; j < layer->outputs; j++) {
@@ -216,9 +229,11 @@ void native_model_export_layer(const struct native_model *model, uint32_t n, con
     memcpy(bias_out, bias, layer->outputs * model->kernels->size);
 }
 
-void native_model_export(const struct native_model *model, struct parameters *destination, uint32_t set)
+void native_model_export(const struct native_model *model, struct parameters *destination,
+                         uint32_t set)
 {
     for (uint32_t n = 0; n < model->layer_count; n++)
-        native_model_export_layer(model, n, model->layers[n].weight[set], model->layers[n].bias[set],
-                           destination->tensors[2 * n].values, destination->tensors[2 * n + 1].values);
+        native_model_export_layer(model, n, model->layers[n].weight[set],
+                                  model->layers[n].bias[set], destination->tensors[2 * n].values,
+                                  destination->tensors[2 * n + 1].values);
 }

@@ -12,38 +12,45 @@
 
 #define NATIVE_SETS (1 + OPTIMIZER_MAX_SLOTS) /* the values, then the optimizer's slots */
 
-/* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units, one row a pixel, cut into
- * panels: a part's columns go into panels of kernels->panel columns, the last one narrower. Weight i → j of the panel
- * of columns [from, to) lies at rows · from + i · (to − from) + (j − from), where rows counts the pixels of whole
+/* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units,
+ * one row a pixel, cut into
+ * panels: a part's columns go into panels of kernels->panel columns, the last one narrower. Weight
+ * i → j of the panel
+ * of columns [from, to) lies at rows · from + i · (to − from) + (j − from), where rows counts the
+ * pixels of whole
  * quads. All other layers are as in net/parameters.h, rows padded. */
 struct native_layer {
     uint32_t inputs, outputs;
     size_t input_width, output_width;
-    size_t unit_rows; /* outputs, in whole NATIVE_COLUMNS: the rows of every weight but the first layer's */
+    /* outputs, in whole NATIVE_COLUMNS: the rows of every weight but the first layer's */
+    size_t unit_rows;
     enum activation activation;
     void *weight[NATIVE_SETS], *bias[NATIVE_SETS];
     void *weight_gradient, *bias_gradient; /* NULL except in a traced step */
-    void *output;  /* [rows, output_width]: after the activation; the last layer's are the logits */
-    void *delta;   /* [rows, output_width]: the loss's derivative by what goes into the activation */
-    void *before;  /* [rows, output_width]: before the activation; NULL except in a traced step */
+    void *output; /* [rows, output_width]: after the activation; the last layer's are the logits */
+    /* [rows, output_width]: the loss's derivative by what goes into the activation */
+    void *delta;
+    void *before; /* [rows, output_width]: before the activation; NULL except in a traced step */
 };
 
 struct native_model {
     const struct native_kernels *kernels;
     struct team *team;
-    struct pace pace;  /* how many of the team train */
+    struct pace pace; /* how many of the team train */
     uint32_t layer_count;
     struct native_layer layers[NETWORK_MAX_LAYERS];
     struct optimizer optimizer;
-    uint64_t steps;    /* taken so far */
+    uint64_t steps; /* taken so far */
     size_t batch_size;
-    size_t first_rows; /* the first layer's inputs, in whole quads */
-    size_t rows;       /* what the layers' outputs have room for */
-    const void *table; /* [256]: a pixel's value */
-    double *losses;    /* [rows] */
-    uint8_t *correct;  /* [rows] */
+    size_t first_rows;    /* the first layer's inputs, in whole quads */
+    size_t rows;          /* what the layers' outputs have room for */
+    const void *table;    /* [256]: a pixel's value */
+    double *losses;       /* [rows] */
+    uint8_t *correct;     /* [rows] */
     struct block *blocks; /* one a thread */
-    void *kept;        /* the first layer's gradient so far, for batches of several blocks; laid out as its weights; or NULL */
+    /* the first layer's gradient so far, for batches of several blocks; laid out as its weights;
+     * or NULL */
+    void *kept;
 };
 
 /* Samples as the steps take them. */
@@ -52,7 +59,8 @@ struct native_data {
     const struct samples *lists;
 };
 
-int native_model_create(const struct engine_config *config, struct team *team, struct native_model **out, struct error *error);
+int native_model_create(const struct engine_config *config, struct team *team,
+                        struct native_model **out, struct error *error);
 /* NULL is fine. */
 void native_model_destroy(struct native_model *model);
 /* Room for `rows` samples at a time in the layers' outputs. */
@@ -63,19 +71,22 @@ void native_model_trace_end(struct native_model *model);
 
 /* Between the studio's layout and this one; `set` 0 the values, else 1 + slot. */
 void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set);
-void native_model_export(const struct native_model *model, struct parameters *destination, uint32_t set);
+void native_model_export(const struct native_model *model, struct parameters *destination,
+                         uint32_t set);
 /* The same for two matrices given apart: gradients. */
-void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight, const void *bias,
-                               void *weight_out, void *bias_out);
+void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight,
+                               const void *bias, void *weight_out, void *bias_out);
 
 /* Steps over order[0 … count): as engine.h's train. */
-void native_model_train(struct native_model *model, const struct native_data *data, const uint32_t *order, size_t count,
-                 double *losses, uint32_t *correct);
-/* The last layer's output for samples [0, count), count at most model->rows; softmax instead of logits if asked. */
+void native_model_train(struct native_model *model, const struct native_data *data,
+                        const uint32_t *order, size_t count, double *losses, uint32_t *correct);
+/* The last layer's output for samples [0, count), count at most model->rows; softmax instead of
+ * logits if asked. */
 void native_model_forward(struct native_model *model, const struct native_data *data, size_t count);
 
 /* The columns of a padded width that are part `part` of as many as the team has threads. */
-void native_model_columns(const struct native_model *model, size_t width, uint32_t part, size_t *from, size_t *to);
+void native_model_columns(const struct native_model *model, size_t width, uint32_t part,
+                          size_t *from, size_t *to);
 /* The end of the panel that begins at column `from` of a part's columns, which end at `end`. */
 void native_model_panel(const struct native_model *model, size_t end, size_t from, size_t *to);
 

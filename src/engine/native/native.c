@@ -42,16 +42,20 @@ static void native_close(struct engine *engine)
 static int native_open(const struct engine_config *config, struct engine **out, struct error *error)
 {
     if (config->device && strcmp(config->device, "cpu") != 0)
-        return error_set(error, ERROR_UNAVAILABLE, "the native engine has no device \"%.40s\": use cpu", config->device);
-    if (config->batch_size < 1) return error_set(error, ERROR_USAGE, "the batch size is 0: give 1 or more");
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the native engine has no device \"%.40s\": use cpu", config->device);
+    if (config->batch_size < 1)
+        return error_set(error, ERROR_USAGE, "the batch size is 0: give 1 or more");
     if (config->threads < 1 || config->threads > TEAM_MAX_THREADS)
-        return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d", config->threads,
-                         TEAM_MAX_THREADS);
+        return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d",
+                         config->threads, TEAM_MAX_THREADS);
     if (config->network.layers[0].inputs > SAMPLES_MAX_INPUTS)
-        return error_set(error, ERROR_INPUT,
-                         "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
-                         config->network.layers[0].inputs, SAMPLES_MAX_INPUTS);
-    if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error)) return -1;
+        return error_set(
+            error, ERROR_INPUT,
+            "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
+            config->network.layers[0].inputs, SAMPLES_MAX_INPUTS);
+    if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error))
+        return -1;
     struct native *native = calloc(1, sizeof *native);
     if (!native) return error_set_memory(error, "the engine");
     native->base.ops = &engine_native;
@@ -68,29 +72,35 @@ static int native_open(const struct engine_config *config, struct engine **out, 
 static int native_attach(struct engine *engine, const struct split *split, struct error *error)
 {
     struct native *native = native_of(engine);
-    size_t inputs = network_inputs(&native->config.network), classes = network_classes(&native->config.network);
+    size_t inputs = network_inputs(&native->config.network),
+           classes = network_classes(&native->config.network);
     for (size_t s = 0; s < split->count; s++)
         if (split->labels[s] >= classes)
             return error_set(error, ERROR_INPUT,
-                             "sample %zu has label %u but the network has %zu classes: make the last layer wider", s,
-                             split->labels[s], classes);
+                             "sample %zu has label %u but the network has %zu classes: make the "
+                             "last layer wider",
+                             s, split->labels[s], classes);
     samples_free(&native->lists);
-    size_t rows = split->count < native->config.batch_size ? split->count : native->config.batch_size;
+    size_t rows = split->count < native->config.batch_size ? split->count
+                                                           : native->config.batch_size;
     if (native_model_reserve(native->model, rows, error)) return -1;
     native->split = split;
     return samples_create(&native->lists, split->pixels, split->count, inputs, native->team, error);
 }
 
-static int check_shape(const struct native *native, const struct parameters *parameters, struct error *error)
+static int check_shape(const struct native *native, const struct parameters *parameters,
+                       struct error *error)
 {
     if (parameters->dtype != native->config.dtype ||
         parameters->value_count != network_parameter_count(&native->config.network))
-        return error_set(error, ERROR_INPUT, "the parameters are not of this network and %s: convert them first",
+        return error_set(error, ERROR_INPUT,
+                         "the parameters are not of this network and %s: convert them first",
                          dtype_name(native->config.dtype));
     return 0;
 }
 
-static int native_set_parameters(struct engine *engine, const struct parameters *parameters, struct error *error)
+static int native_set_parameters(struct engine *engine, const struct parameters *parameters,
+                                 struct error *error)
 {
     struct native *native = native_of(engine);
     if (check_shape(native, parameters, error)) return -1;
@@ -98,7 +108,8 @@ static int native_set_parameters(struct engine *engine, const struct parameters 
     return 0;
 }
 
-static int native_get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
+static int native_get_parameters(struct engine *engine, struct parameters *parameters,
+                                 struct error *error)
 {
     struct native *native = native_of(engine);
     if (check_shape(native, parameters, error)) return -1;
@@ -106,30 +117,36 @@ static int native_get_parameters(struct engine *engine, struct parameters *param
     return 0;
 }
 
-static int check_state(const struct native *native, const struct optimizer_state *state, struct error *error)
+static int check_state(const struct native *native, const struct optimizer_state *state,
+                       struct error *error)
 {
     if (state->slot_count != optimizer_slot_count(&native->config.optimizer))
-        return error_set(error, ERROR_INPUT, "the optimizer state is of another optimizer: it has %u slots, not %u",
+        return error_set(error, ERROR_INPUT,
+                         "the optimizer state is of another optimizer: it has %u slots, not %u",
                          state->slot_count, optimizer_slot_count(&native->config.optimizer));
     for (uint32_t i = 0; i < state->slot_count; i++)
         if (check_shape(native, state->slots[i], error)) return -1;
     return 0;
 }
 
-static int native_set_optimizer_state(struct engine *engine, const struct optimizer_state *state, struct error *error)
+static int native_set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
+                                      struct error *error)
 {
     struct native *native = native_of(engine);
     if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++) native_model_import(native->model, state->slots[i], 1 + i);
+    for (uint32_t i = 0; i < state->slot_count; i++)
+        native_model_import(native->model, state->slots[i], 1 + i);
     native->model->steps = state->steps;
     return 0;
 }
 
-static int native_get_optimizer_state(struct engine *engine, struct optimizer_state *state, struct error *error)
+static int native_get_optimizer_state(struct engine *engine, struct optimizer_state *state,
+                                      struct error *error)
 {
     struct native *native = native_of(engine);
     if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++) native_model_export(native->model, state->slots[i], 1 + i);
+    for (uint32_t i = 0; i < state->slot_count; i++)
+        native_model_export(native->model, state->slots[i], 1 + i);
     state->steps = native->model->steps;
     return 0;
 }
@@ -139,15 +156,17 @@ static struct native_data training_data(const struct native *native)
     return (struct native_data){native->split->labels, &native->lists};
 }
 
-static int check_order(const struct native *native, const uint32_t *order, size_t count, struct error *error)
+static int check_order(const struct native *native, const uint32_t *order, size_t count,
+                       struct error *error)
 {
-    if (!native->split) return error_set(error, ERROR_USAGE, "no samples are attached: attach a data set first");
+    if (!native->split)
+        return error_set(error, ERROR_USAGE, "no samples are attached: attach a data set first");
     for (size_t i = 0; i < count; i++) CHECK(order[i] < native->split->count);
     return 0;
 }
 
-static int native_train(struct engine *engine, const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                        struct error *error)
+static int native_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                        uint32_t *correct, struct error *error)
 {
     struct native *native = native_of(engine);
     if (check_order(native, order, count, error)) return -1;
@@ -157,19 +176,23 @@ static int native_train(struct engine *engine, const uint32_t *order, size_t cou
 }
 
 /* `rows` rows of a padded matrix as doubles without the padding. */
-static void widen(const struct native_model *model, const void *values, size_t stride, size_t rows, size_t columns, double *out)
+static void widen(const struct native_model *model, const void *values, size_t stride, size_t rows,
+                  size_t columns, double *out)
 {
     for (size_t m = 0; m < rows; m++)
         for (size_t c = 0; c < columns; c++)
-            out[m * columns + c] = model->kernels->size == sizeof(float) ? (double)((const float *)values)[m * stride + c]
-                                                                         : ((const double *)values)[m * stride + c];
+            out[m * columns + c] = model->kernels->size == sizeof(float)
+                                       ? (double)((const float *)values)[m * stride + c]
+                                       : ((const double *)values)[m * stride + c];
 }
 
-static int native_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits, struct error *error)
+static int native_forward(struct engine *engine, const uint8_t *pixels, size_t count,
+                          double *logits, struct error *error)
 {
     struct native *native = native_of(engine);
     struct native_model *model = native->model;
-    size_t inputs = network_inputs(&native->config.network), classes = network_classes(&native->config.network);
+    size_t inputs = network_inputs(&native->config.network),
+           classes = network_classes(&native->config.network);
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     size_t most = count < FORWARD_ROWS ? count : FORWARD_ROWS;
     if (native_model_reserve(model, most, error)) return -1;
@@ -177,7 +200,8 @@ static int native_forward(struct engine *engine, const uint8_t *pixels, size_t c
         size_t rows = count - done < most ? count - done : most;
         struct samples lists = {0};
         struct native_data data = {NULL, &lists};
-        if (samples_create(&lists, pixels + done * inputs, rows, inputs, native->team, error)) return -1;
+        if (samples_create(&lists, pixels + done * inputs, rows, inputs, native->team, error))
+            return -1;
         native_model_forward(model, &data, rows);
         widen(model, last->output, last->output_width, rows, classes, logits + done * classes);
         samples_free(&lists);
@@ -195,7 +219,8 @@ struct trace {
     size_t rows;
 };
 
-static int emit_rows(struct trace *trace, const char *name, const void *values, size_t stride, size_t columns)
+static int emit_rows(struct trace *trace, const char *name, const void *values, size_t stride,
+                     size_t columns)
 {
     widen(trace->native->model, values, stride, trace->rows, columns, trace->values);
     return trace->emit(trace->context, name, (size_t[]){trace->rows, columns}, 2, trace->values);
@@ -213,7 +238,8 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
             widen(model, model->table, 0, 1, 256, trace->values + trace->rows * inputs);
             trace->values[m * inputs + i] = trace->values[trace->rows * inputs + pixel];
         }
-    if (trace->emit(trace->context, "input", (size_t[]){trace->rows, inputs}, 2, trace->values)) return -1;
+    if (trace->emit(trace->context, "input", (size_t[]){trace->rows, inputs}, 2, trace->values))
+        return -1;
     for (uint32_t n = 0; n + 1 < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
         snprintf(name, sizeof name, "z%u", n + 1);
@@ -224,9 +250,10 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     if (emit_rows(trace, "logits", last->output, last->output_width, last->outputs)) return -1;
     struct native_matrix logits = {last->output, last->output_width};
-    model->kernels->softmax(&logits, native->split->labels, order, trace->rows, last->outputs, 0, last->delta,
-                            last->output_width, model->losses, model->correct);
-    if (emit_rows(trace, "probabilities", last->delta, last->output_width, last->outputs)) return -1;
+    model->kernels->softmax(&logits, native->split->labels, order, trace->rows, last->outputs, 0,
+                            last->delta, last->output_width, model->losses, model->correct);
+    if (emit_rows(trace, "probabilities", last->delta, last->output_width, last->outputs))
+        return -1;
     return trace->emit(trace->context, "loss", (size_t[]){1}, 1, &loss);
 }
 
@@ -238,12 +265,14 @@ static int emit_parameters(struct trace *trace, const char *prefix, bool gradien
     struct parameters *parameters;
     struct error error;
     int result = -1;
-    if (parameters_create(&native->config.network, native->config.dtype, &parameters, &error)) return -1;
+    if (parameters_create(&native->config.network, native->config.dtype, &parameters, &error))
+        return -1;
     for (uint32_t n = 0; n < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
         native_model_export_layer(model, n, gradients ? layer->weight_gradient : layer->weight[0],
-                           gradients ? layer->bias_gradient : layer->bias[0], parameters->tensors[2 * n].values,
-                           parameters->tensors[2 * n + 1].values);
+                                  gradients ? layer->bias_gradient : layer->bias[0],
+                                  parameters->tensors[2 * n].values,
+                                  parameters->tensors[2 * n + 1].values);
     }
     for (size_t i = 0; i < parameters->tensor_count; i++) {
         const struct tensor *tensor = &parameters->tensors[i];
@@ -270,8 +299,8 @@ static size_t largest_tensor(const struct native *native, size_t rows)
     return most;
 }
 
-static int native_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-                        struct error *error)
+static int native_trace(struct engine *engine, const uint32_t *order, size_t count,
+                        engine_trace_fn *emit, void *context, struct error *error)
 {
     struct native *native = native_of(engine);
     struct native_model *model = native->model;
@@ -279,13 +308,17 @@ static int native_trace(struct engine *engine, const uint32_t *order, size_t cou
     double loss;
     if (check_order(native, order, count, error)) return -1;
     if (count < 1 || count > native->config.batch_size)
-        return error_set(error, ERROR_USAGE, "a traced step takes 1 to %u samples", native->config.batch_size);
-    struct trace trace = {native, emit, context, malloc(largest_tensor(native, count) * sizeof(double)), count};
+        return error_set(error, ERROR_USAGE, "a traced step takes 1 to %u samples",
+                         native->config.batch_size);
+    struct trace trace = {native, emit, context,
+                          malloc(largest_tensor(native, count) * sizeof(double)), count};
     if (!trace.values) return error_set_memory(error, "the traced step");
-    if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error)) goto out;
+    if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error))
+        goto out;
     struct native_data data = training_data(native);
     native_model_train(model, &data, order, count, &loss, NULL);
-    if (emit_forward(&trace, order, loss) || emit_parameters(&trace, "grad/", true) || emit_parameters(&trace, "new/", false)) {
+    if (emit_forward(&trace, order, loss) || emit_parameters(&trace, "grad/", true) ||
+        emit_parameters(&trace, "new/", false)) {
         error_set(error, ERROR_FAILED, "the traced step could not be passed on");
         goto out;
     }
@@ -296,7 +329,8 @@ out:
     return result;
 }
 
-static int native_set_learning_rate(struct engine *engine, double learning_rate, struct error *error)
+static int native_set_learning_rate(struct engine *engine, double learning_rate,
+                                    struct error *error)
 {
     struct native *native = native_of(engine);
     struct optimizer optimizer = native->config.optimizer;

@@ -1,8 +1,11 @@
 /* How many workers to use, by trying.
  *
- * Two workers that meet twice a step lose more than they win while another program wants a core: the one that still runs
- * waits for the one that does not. Results do not depend on the number of workers, so training may change it at any
- * step: it runs in segments of some milliseconds, compares paces, and now and then tries half or twice as many. */
+ * Two workers that meet twice a step lose more than they win while another program wants a core:
+ * the one that still runs
+ * waits for the one that does not. Results do not depend on the number of workers, so training may
+ * change it at any
+ * step: it runs in segments of some milliseconds, compares paces, and now and then tries half or
+ * twice as many. */
 #ifndef NNSTUDIO_ENGINE_NATIVE_PACE_H
 #define NNSTUDIO_ENGINE_NATIVE_PACE_H
 
@@ -14,13 +17,14 @@
 
 struct pace {
     uint32_t threads;
-    uint32_t levels;               /* level i uses threads >> i workers */
-    uint32_t level, trial;         /* the one in use; the one being tried */
-    double seconds[PACE_LEVELS];   /* a sample, lately; 0: not known */
-    double reference;              /* the usual pace at the last trial */
-    uint32_t wait, interval;       /* segments until the next trial; between trials */
+    uint32_t levels;             /* level i uses threads >> i workers */
+    uint32_t level, trial;       /* the one in use; the one being tried */
+    double seconds[PACE_LEVELS]; /* a sample, lately; 0: not known */
+    double reference;            /* the usual pace at the last trial */
+    uint32_t wait, interval;     /* segments until the next trial; between trials */
     bool trying, upwards;
-    double pending_seconds;        /* of segments not yet judged: each was too short to say anything */
+    /* of segments not yet judged: each was too short to say anything */
+    double pending_seconds;
     size_t pending_samples;
 };
 

@@ -5,9 +5,9 @@
 
 #include "base/large.h"
 
-#define STAGE 256 /* quads looked at between two copies */
-#define FETCH_LIST 6   /* samples ahead whose lists are asked for */
-#define FETCH_START 12 /* and whose place is */
+#define STAGE       256 /* quads looked at between two copies */
+#define FETCH_LIST  6   /* samples ahead whose lists are asked for */
+#define FETCH_START 12  /* and whose place is */
 
 struct work {
     struct samples *samples;
@@ -25,7 +25,8 @@ static void part_of(const struct work *work, uint32_t worker, size_t *from, size
 /* The first pixel in the lowest place, on any machine. */
 static inline uint32_t quad_at(const uint8_t *pixels)
 {
-    return (uint32_t)pixels[0] | (uint32_t)pixels[1] << 8 | (uint32_t)pixels[2] << 16 | (uint32_t)pixels[3] << 24;
+    return (uint32_t)pixels[0] | (uint32_t)pixels[1] << 8 | (uint32_t)pixels[2] << 16 |
+           (uint32_t)pixels[3] << 24;
 }
 
 static uint32_t last_quad(const uint8_t *pixels, size_t inputs)
@@ -52,7 +53,8 @@ static void count_quads(void *context, uint32_t worker)
     }
 }
 
-/* Every quad is written to the stage, but the place to write moves on only past those that count: no branch to guess. */
+/* Every quad is written to the stage, but the place to write moves on only past those that count:
+ * no branch to guess. */
 static void list_quads(const struct work *work, size_t sample)
 {
     const uint8_t *pixels = work->pixels + sample * work->inputs;
@@ -87,8 +89,8 @@ static void fill_lists(void *context, uint32_t worker)
     for (size_t s = from; s < to; s++) list_quads(work, s);
 }
 
-int samples_create(struct samples *samples, const uint8_t *pixels, size_t count, size_t inputs, struct team *team,
-                   struct error *error)
+int samples_create(struct samples *samples, const uint8_t *pixels, size_t count, size_t inputs,
+                   struct team *team, struct error *error)
 {
     CHECK(inputs <= SAMPLES_MAX_INPUTS);
     *samples = (struct samples){
@@ -125,18 +127,20 @@ static void fetch(const struct samples *samples, size_t sample)
     for (size_t k = from; k < to; k += 16) __builtin_prefetch(&samples->value[k]);
 }
 
-void samples_sort(const struct samples *samples, const uint32_t *order, size_t first, size_t rows, size_t known,
-                  struct block *block)
+void samples_sort(const struct samples *samples, const uint32_t *order, size_t first, size_t rows,
+                  size_t known, struct block *block)
 {
     CHECK(rows <= BLOCK_ROWS);
     memset(block->counts, 0, samples->quads * sizeof *block->counts);
     for (size_t row = 0; row < rows; row++) {
         size_t sample = order ? order[row] : first + row;
-        if (order && row + FETCH_START < known) __builtin_prefetch(&samples->start[order[row + FETCH_START]]);
+        if (order && row + FETCH_START < known)
+            __builtin_prefetch(&samples->start[order[row + FETCH_START]]);
         if (order && row + FETCH_LIST < known) fetch(samples, order[row + FETCH_LIST]);
         for (size_t k = samples->start[sample]; k < samples->start[sample + 1]; k++) {
             size_t quad = samples->index[k];
-            block->entries[quad * BLOCK_ROWS + block->counts[quad]++] = (uint64_t)row << 32 | samples->value[k];
+            block->entries[quad * BLOCK_ROWS + block->counts[quad]++] = (uint64_t)row << 32 |
+                                                                        samples->value[k];
         }
     }
 }

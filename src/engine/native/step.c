@@ -1,9 +1,12 @@
 /* The phases of a training step, as every worker runs them.
  *
- * Every layer's units are cut into parts, one a thread; a worker owns one part, or several when fewer workers than
+ * Every layer's units are cut into parts, one a thread; a worker owns one part, or several when
+ * fewer workers than
  * threads are at it. It alone computes its units in the first layer, and it alone changes
- * the weights into them (first layer) or out of them (all others). Samples are shared out only between the first
- * layer and the loss. So a network of L layers needs L barriers a step (two for L = 1), and every number is
+ * the weights into them (first layer) or out of them (all others). Samples are shared out only
+ * between the first
+ * layer and the loss. So a network of L layers needs L barriers a step (two for L = 1), and every
+ * number is
  * computed in one order whatever the number of workers. */
 #include <math.h>
 #include <string.h>
@@ -34,7 +37,8 @@ struct batch {
     struct native_sparse block; /* the last one sorted */
 };
 
-typedef void panel_fn(const struct batch *batch, const struct native_target *weight, size_t from, size_t row, size_t next);
+typedef void panel_fn(const struct batch *batch, const struct native_target *weight, size_t from,
+                      size_t row, size_t next);
 
 static void meet(const struct batch *batch)
 {
@@ -47,7 +51,8 @@ static void *at(const struct native_model *model, void *numbers, size_t index)
 }
 
 /* A parameter matrix from number `from` on. */
-static struct native_target target_of(const struct native_model *model, void *const sets[NATIVE_SETS], void *gradient, size_t from,
+static struct native_target target_of(const struct native_model *model,
+                                      void *const sets[NATIVE_SETS], void *gradient, size_t from,
                                       size_t stride, size_t columns)
 {
     return (struct native_target){
@@ -63,21 +68,23 @@ static struct native_target panel_of(const struct batch *batch, size_t from, siz
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    return target_of(model, layer->weight, layer->weight_gradient, model->first_rows * from, to - from, to - from);
+    return target_of(model, layer->weight, layer->weight_gradient, model->first_rows * from,
+                     to - from, to - from);
 }
 
 /* Keeps what goes into the activation when it is asked for, then applies it. */
-static void activate(const struct batch *batch, const struct native_layer *layer, size_t row, size_t rows, size_t from,
-                     size_t to)
+static void activate(const struct batch *batch, const struct native_layer *layer, size_t row,
+                     size_t rows, size_t from, size_t to)
 {
     const struct native_model *model = batch->model;
     size_t stride = layer->output_width;
     if (layer->before)
         for (size_t m = row; m < row + rows; m++)
-            memcpy(at(model, layer->before, m * stride + from), at(model, layer->output, m * stride + from),
-                   (to - from) * model->kernels->size);
+            memcpy(at(model, layer->before, m * stride + from),
+                   at(model, layer->output, m * stride + from), (to - from) * model->kernels->size);
     size_t valid = (to < layer->outputs ? to : layer->outputs) - from;
-    model->kernels->activate(layer->activation, at(model, layer->output, row * stride + from), stride, rows, valid);
+    model->kernels->activate(layer->activation, at(model, layer->output, row * stride + from),
+                             stride, rows, valid);
 }
 
 static void rows_of(const struct batch *batch, size_t *from, size_t *to)
@@ -94,7 +101,8 @@ static void columns_of(const struct batch *batch, size_t width, size_t *from, si
     native_model_columns(batch->model, width, batch->parts_end - 1, &unused, to);
 }
 
-/* Calls visit for every panel of the first layer in this worker's parts; blocks outside, panels inside. */
+/* Calls visit for every panel of the first layer in this worker's parts; blocks outside, panels
+ * inside. */
 static void each_panel(struct batch *batch, size_t row, size_t next, panel_fn *visit)
 {
     const struct native_model *model = batch->model;
@@ -115,8 +123,10 @@ static void sort_block(struct batch *batch, size_t from, size_t to)
     struct native_model *model = batch->model;
     struct block *block = &model->blocks[batch->worker];
     const struct samples *lists = batch->data->lists;
-    samples_sort(lists, batch->order ? batch->order + from : NULL, from, to - from, batch->known - from, block);
-    batch->block = (struct native_sparse){block->counts, block->entries, lists->quads, to - from, model->table};
+    samples_sort(lists, batch->order ? batch->order + from : NULL, from, to - from,
+                 batch->known - from, block);
+    batch->block = (struct native_sparse){block->counts, block->entries, lists->quads, to - from,
+                                          model->table};
 }
 
 static size_t block_end(const struct batch *batch, size_t from)
@@ -124,13 +134,15 @@ static size_t block_end(const struct batch *batch, size_t from)
     return batch->rows - from < BLOCK_ROWS ? batch->rows : from + BLOCK_ROWS;
 }
 
-static void forward_panel(const struct batch *batch, const struct native_target *weight, size_t from, size_t row, size_t next)
+static void forward_panel(const struct batch *batch, const struct native_target *weight,
+                          size_t from, size_t row, size_t next)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
     (void)next;
     model->kernels->sparse_forward(&batch->block, weight, at(model, layer->bias[0], from),
-                                   at(model, layer->output, row * layer->output_width + from), layer->output_width);
+                                   at(model, layer->output, row * layer->output_width + from),
+                                   layer->output_width);
 }
 
 static void forward_first(struct batch *batch)
@@ -155,10 +167,12 @@ static void forward_rest(const struct batch *batch)
     rows_of(batch, &from, &to);
     for (uint32_t n = 1; n < model->layer_count && from < to; n++) {
         const struct native_layer *layer = &model->layers[n], *below = &model->layers[n - 1];
-        struct native_matrix input = {at(model, below->output, from * below->output_width), below->output_width};
+        struct native_matrix input = {at(model, below->output, from * below->output_width),
+                                      below->output_width};
         struct native_matrix weight = {layer->weight[0], layer->input_width};
-        model->kernels->multiply_transposed(&input, &weight, layer->bias[0], to - from, layer->input_width, layer->unit_rows,
-                                            at(model, layer->output, from * layer->output_width), layer->output_width);
+        model->kernels->multiply_transposed(
+            &input, &weight, layer->bias[0], to - from, layer->input_width, layer->unit_rows,
+            at(model, layer->output, from * layer->output_width), layer->output_width);
         activate(batch, layer, from, to - from, 0, layer->output_width);
     }
 }
@@ -169,13 +183,16 @@ static void loss(const struct batch *batch)
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     size_t from, to;
     rows_of(batch, &from, &to);
-    struct native_matrix logits = {at(model, last->output, from * last->output_width), last->output_width};
-    model->kernels->softmax(&logits, batch->data->labels, batch->order + from, to - from, last->outputs,
-                            1.0 / (double)batch->rows, at(model, last->delta, from * last->output_width),
-                            last->output_width, model->losses + from, model->correct + from);
+    struct native_matrix logits = {at(model, last->output, from * last->output_width),
+                                   last->output_width};
+    model->kernels->softmax(&logits, batch->data->labels, batch->order + from, to - from,
+                            last->outputs, 1.0 / (double)batch->rows,
+                            at(model, last->delta, from * last->output_width), last->output_width,
+                            model->losses + from, model->correct + from);
 }
 
-/* Layer n's update, n ≥ 1, and the delta of the layer below, for the columns this worker owns there. */
+/* Layer n's update, n ≥ 1, and the delta of the layer below, for the columns this worker owns
+ * there. */
 static void backward_layer(const struct batch *batch, uint32_t n)
 {
     const struct native_model *model = batch->model;
@@ -184,26 +201,33 @@ static void backward_layer(const struct batch *batch, uint32_t n)
     struct native_matrix delta = {layer->delta, layer->output_width};
     size_t from, to;
     if (batch->worker == 0) {
-        struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, 0, 0, layer->output_width);
+        struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, 0, 0,
+                                              layer->output_width);
         kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
     }
     columns_of(batch, layer->input_width, &from, &to);
     if (from == to) return;
-    struct native_target weight = target_of(model, layer->weight, layer->weight_gradient, from, layer->input_width, to - from);
+    struct native_target weight = target_of(model, layer->weight, layer->weight_gradient, from,
+                                            layer->input_width, to - from);
     struct native_matrix values = {weight.values, weight.stride};
     struct native_matrix output = {at(model, below->output, from), below->output_width};
     void *out = at(model, below->delta, from);
-    kernels->multiply(&delta, &values, batch->rows, layer->outputs, to - from, out, below->output_width);
-    kernels->activate_backward(below->activation, &output, batch->rows, to - from, out, below->output_width);
+    kernels->multiply(&delta, &values, batch->rows, layer->outputs, to - from, out,
+                      below->output_width);
+    kernels->activate_backward(below->activation, &output, batch->rows, to - from, out,
+                               below->output_width);
     kernels->multiply_update(&delta, &output, layer->outputs, batch->rows, &weight, &batch->update);
 }
 
-static void backward_panel(const struct batch *batch, const struct native_target *weight, size_t from, size_t row, size_t next)
+static void backward_panel(const struct batch *batch, const struct native_target *weight,
+                           size_t from, size_t row, size_t next)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    struct native_matrix delta = {at(model, layer->delta, row * layer->output_width + from), layer->output_width};
-    model->kernels->sparse_backward(&batch->block, &delta, at(model, model->kept, model->first_rows * from), row == 0,
+    struct native_matrix delta = {at(model, layer->delta, row * layer->output_width + from),
+                                  layer->output_width};
+    model->kernels->sparse_backward(&batch->block, &delta,
+                                    at(model, model->kept, model->first_rows * from), row == 0,
                                     next == batch->rows, weight, &batch->update);
 }
 
@@ -214,12 +238,14 @@ static void backward_first(struct batch *batch)
     size_t from, to;
     columns_of(batch, layer->output_width, &from, &to);
     if (from == to) return;
-    struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, from, 0, to - from);
+    struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, from, 0,
+                                          to - from);
     struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
     model->kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
     for (size_t row = 0, next; row < batch->rows; row = next) {
         next = block_end(batch, row);
-        if (batch->rows > BLOCK_ROWS) sort_block(batch, row, next); /* a single block is left from the forward pass */
+        /* a single block is left from the forward pass */
+        if (batch->rows > BLOCK_ROWS) sort_block(batch, row, next);
         each_panel(batch, row, next, backward_panel);
     }
 }
@@ -234,7 +260,8 @@ static void backward(struct batch *batch)
     backward_first(batch);
 }
 
-/* The samples' losses and hits, in their order; only the first worker, after the barrier that follows the loss. */
+/* The samples' losses and hits, in their order; only the first worker, after the barrier that
+ * follows the loss. */
 static void report(const struct batch *batch, double *mean, uint32_t *correct)
 {
     const struct native_model *model = batch->model;
@@ -295,13 +322,14 @@ static void run_steps(void *context, uint32_t worker)
         forward_rest(&batch);
         loss(&batch);
         meet(&batch);
-        if (worker == 0) report(&batch, &job->losses[step], job->correct ? &job->correct[step] : NULL);
+        if (worker == 0)
+            report(&batch, &job->losses[step], job->correct ? &job->correct[step] : NULL);
         backward(&batch);
     }
 }
 
-void native_model_train(struct native_model *model, const struct native_data *data, const uint32_t *order, size_t count,
-                        double *losses, uint32_t *correct)
+void native_model_train(struct native_model *model, const struct native_data *data,
+                        const uint32_t *order, size_t count, double *losses, uint32_t *correct)
 {
     size_t batch = model->batch_size;
     while (count > 0) {
@@ -332,7 +360,8 @@ static void run_forward(void *context, uint32_t worker)
 
 void native_model_forward(struct native_model *model, const struct native_data *data, size_t count)
 {
-    struct job job = {.model = model, .data = data, .count = count, .workers = team_threads(model->team)};
+    struct job job = {
+        .model = model, .data = data, .count = count, .workers = team_threads(model->team)};
     CHECK(count <= model->rows);
     team_run(model->team, job.workers, run_forward, &job);
 }

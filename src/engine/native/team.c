@@ -15,7 +15,8 @@
 /* About 20 µs: some steps' worth of waiting before a worker gives its core away. */
 #define SPIN_LIMIT 1000
 
-/* The barrier's words lie on cache lines of their own: workers write one while others watch the other. */
+/* The barrier's words lie on cache lines of their own: workers write one while others watch the
+ * other. */
 struct team {
     uint32_t threads;
     uint32_t started;
@@ -96,7 +97,8 @@ static void *member_main(void *argument)
     uint64_t seen = 0;
     pthread_mutex_lock(&team->lock);
     for (;;) {
-        while (team->job_number == seen && !team->stopping) pthread_cond_wait(&team->wake, &team->lock);
+        while (team->job_number == seen && !team->stopping)
+            pthread_cond_wait(&team->wake, &team->lock);
         if (team->stopping) break;
         seen = team->job_number;
         if (member->worker >= team->workers) continue;

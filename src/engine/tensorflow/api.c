@@ -9,17 +9,21 @@
 
 static struct tf_api api;
 
-/* What TensorFlow reads from the environment while its library is being loaded. A person's own setting wins. */
+/* What TensorFlow reads from the environment while its library is being loaded. A person's own
+ * setting wins. */
 static void set_environment(void)
 {
     static const char *const settings[][2] = {
-        {"TF_CPP_MIN_LOG_LEVEL", "3"},  /* its greetings and hints are no words of ours */
-        {"TF_ENABLE_ONEDNN_OPTS", "0"}, /* slower at such batch sizes: docs/internals/tensorflow.md */
+        {"TF_CPP_MIN_LOG_LEVEL", "3"}, /* its greetings and hints are no words of ours */
+        /* slower at such batch sizes: docs/internals/tensorflow.md */
+        {"TF_ENABLE_ONEDNN_OPTS", "0"},
     };
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) setenv(settings[i][0], settings[i][1], 0);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        setenv(settings[i][0], settings[i][1], 0);
 }
 
-/* Loading walks through 250 MB of symbol tables that are not needed again. They are clean pages of the file: given back,
+/* Loading walks through 250 MB of symbol tables that are not needed again. They are clean pages of
+ * the file: given back,
  * those that are needed come again by themselves, and the process is 100 MB smaller. */
 static int give_back_pages(struct dl_phdr_info *object, size_t size, void *context)
 {
@@ -30,7 +34,8 @@ static int give_back_pages(struct dl_phdr_info *object, size_t size, void *conte
         const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
         if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W)) continue;
         const uintptr_t start = (object->dlpi_addr + segment->p_vaddr) & ~(page - 1);
-        madvise((void *)start, object->dlpi_addr + segment->p_vaddr + segment->p_memsz - start, MADV_DONTNEED);
+        madvise((void *)start, object->dlpi_addr + segment->p_vaddr + segment->p_memsz - start,
+                MADV_DONTNEED);
     }
     return 0;
 }
@@ -46,16 +51,19 @@ int tf_api_load(const char *library, const struct tf_api **out, struct error *er
 #undef TF_NAME
     };
     set_environment();
-    /* Local, so that TensorFlow's protobuf, abseil and oneDNN never meet another library's. Never closed: its static
+    /* Local, so that TensorFlow's protobuf, abseil and oneDNN never meet another library's. Never
+     * closed: its static
      * objects and threads do not survive that. */
     void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
     if (!handle)
-        return error_set(error, ERROR_UNAVAILABLE, "TensorFlow cannot be loaded: %.400s: install it anew", dlerror());
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "TensorFlow cannot be loaded: %.400s: install it anew", dlerror());
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         void *function = dlsym(handle, functions[i].name);
         if (!function)
-            return error_set(error, ERROR_UNAVAILABLE, "%.400s has no function %s: install TensorFlow 2.10 or newer",
-                             library, functions[i].name);
+            return error_set(error, ERROR_UNAVAILABLE,
+                             "%.400s has no function %s: install TensorFlow 2.10 or newer", library,
+                             functions[i].name);
         memcpy((char *)&api + functions[i].offset, &function, sizeof function);
     }
     dl_iterate_phdr(give_back_pages, NULL);
@@ -63,7 +71,8 @@ int tf_api_load(const char *library, const struct tf_api **out, struct error *er
     return 0;
 }
 
-int tf_api_check(const struct tf_api *tf, const TF_Status *status, const char *what, struct error *error)
+int tf_api_check(const struct tf_api *tf, const TF_Status *status, const char *what,
+                 struct error *error)
 {
     if (tf->GetCode(status) == TF_OK) return 0;
     const char *message = tf->Message(status);

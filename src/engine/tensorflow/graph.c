@@ -31,7 +31,8 @@ int graph_check(const struct graph *graph, struct error *error)
 /* Keeps the first failure; true when all is well. */
 static bool note(struct graph *graph, const char *what)
 {
-    if (!graph->failed && tf_api_check(graph->tf, graph->status, what, &graph->error)) graph->failed = true;
+    if (!graph->failed && tf_api_check(graph->tf, graph->status, what, &graph->error))
+        graph->failed = true;
     return !graph->failed;
 }
 
@@ -48,8 +49,8 @@ static TF_Output finish(struct graph *graph, TF_OperationDescription *descriptio
     return note(graph, type) ? (TF_Output){operation, 0} : (TF_Output){0};
 }
 
-TF_Output graph_op(struct graph *graph, const char *type, const TF_Output *inputs, size_t input_count,
-                   const char *attribute, TF_DataType data_type)
+TF_Output graph_op(struct graph *graph, const char *type, const TF_Output *inputs,
+                   size_t input_count, const char *attribute, TF_DataType data_type)
 {
     if (graph->failed) return (TF_Output){0};
     TF_OperationDescription *description = begin(graph, type);
@@ -68,7 +69,8 @@ TF_Output graph_placeholder(struct graph *graph, TF_DataType type)
     return graph_op(graph, "Placeholder", NULL, 0, "dtype", type);
 }
 
-static TF_Output constant(struct graph *graph, TF_DataType type, int rank, const void *value, size_t bytes)
+static TF_Output constant(struct graph *graph, TF_DataType type, int rank, const void *value,
+                          size_t bytes)
 {
     if (graph->failed) return (TF_Output){0};
     const struct tf_api *tf = graph->tf;
@@ -104,7 +106,8 @@ TF_Output graph_real(struct graph *graph, TF_DataType type, double value)
                              : constant(graph, type, 0, &narrow, sizeof narrow);
 }
 
-TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type, const int64_t *dims, int rank)
+TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type,
+                         const int64_t *dims, int rank)
 {
     if (graph->failed) return (TF_Output){0};
     TF_OperationDescription *description = begin(graph, "VarHandleOp");
@@ -119,7 +122,8 @@ TF_Output graph_read(struct graph *graph, TF_Output variable, TF_DataType type)
     return graph_op(graph, "ReadVariableOp", &variable, 1, "dtype", type);
 }
 
-TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType type, TF_Operation *after)
+TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType type,
+                           TF_Operation *after)
 {
     if (graph->failed) return (TF_Output){0};
     TF_OperationDescription *description = begin(graph, "ReadVariableOp");
@@ -129,21 +133,23 @@ TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType 
     return finish(graph, description, "ReadVariableOp");
 }
 
-void graph_gradients(struct graph *graph, TF_Output y, TF_Output dy, const TF_Output *x, size_t count, TF_Output *gradients)
+void graph_gradients(struct graph *graph, TF_Output y, TF_Output dy, const TF_Output *x,
+                     size_t count, TF_Output *gradients)
 {
     if (graph->failed) return;
-    graph->tf->AddGradients(graph->handle, &y, 1, (TF_Output *)x, (int)count, &dy, graph->status, gradients);
+    graph->tf->AddGradients(graph->handle, &y, 1, (TF_Output *)x, (int)count, &dy, graph->status,
+                            gradients);
     note(graph, "AddGradients");
 }
 
-void graph_become_function(struct graph *body, const char *name, const TF_Output *inputs, size_t input_count,
-                           const TF_Output *outputs, size_t output_count, TF_Operation *const *effects,
-                           size_t effect_count)
+void graph_become_function(struct graph *body, const char *name, const TF_Output *inputs,
+                           size_t input_count, const TF_Output *outputs, size_t output_count,
+                           TF_Operation *const *effects, size_t effect_count)
 {
     if (body->failed) return;
     body->function = body->tf->GraphToFunctionWithControlOutputs(
-        body->handle, name, 0, -1, NULL, (int)input_count, inputs, (int)output_count, outputs, NULL, (int)effect_count,
-        (const TF_Operation *const *)effects, NULL, NULL, NULL, body->status);
+        body->handle, name, 0, -1, NULL, (int)input_count, inputs, (int)output_count, outputs, NULL,
+        (int)effect_count, (const TF_Operation *const *)effects, NULL, NULL, NULL, body->status);
     note(body, name);
 }
 
@@ -165,8 +171,9 @@ void graph_add_function(struct graph *graph, graph_define_fn *define, const void
     graph_free(&body);
 }
 
-TF_Output graph_while(struct graph *graph, const char *condition, const char *body, const TF_Output *state,
-                      size_t state_count, TF_Operation *const *after, size_t after_count)
+TF_Output graph_while(struct graph *graph, const char *condition, const char *body,
+                      const TF_Output *state, size_t state_count, TF_Operation *const *after,
+                      size_t after_count)
 {
     if (graph->failed) return (TF_Output){0};
     const struct tf_api *tf = graph->tf;
@@ -175,6 +182,7 @@ TF_Output graph_while(struct graph *graph, const char *condition, const char *bo
     for (size_t i = 0; i < after_count; i++) tf->AddControlInput(description, after[i]);
     tf->SetAttrFuncName(description, "cond", condition, strlen(condition));
     tf->SetAttrFuncName(description, "body", body, strlen(body));
-    tf->SetAttrInt(description, "parallel_iterations", 1); /* each step needs the weights of the one before */
+    /* each step needs the weights of the one before */
+    tf->SetAttrInt(description, "parallel_iterations", 1);
     return finish(graph, description, "While");
 }

@@ -1,6 +1,7 @@
 /* Building a TensorFlow graph from C in the words of TensorFlow: op(g, "MatMul", x, w).
  *
- * A graph remembers the first thing that went wrong and does nothing from then on, so that a network can be written
+ * A graph remembers the first thing that went wrong and does nothing from then on, so that a
+ * network can be written
  * down without a check a line; graph_check() at the end tells. */
 #ifndef NNSTUDIO_ENGINE_TENSORFLOW_GRAPH_H
 #define NNSTUDIO_ENGINE_TENSORFLOW_GRAPH_H
@@ -13,7 +14,7 @@ struct graph {
     const struct tf_api *tf;
     TF_Graph *handle;
     TF_Status *status;
-    unsigned serial; /* makes operation names differ */
+    unsigned serial;       /* makes operation names differ */
     TF_Function *function; /* what graph_become_function() made */
     bool failed;
     struct error error; /* the first failure */
@@ -25,41 +26,49 @@ void graph_free(struct graph *graph);
 int graph_check(const struct graph *graph, struct error *error);
 
 /* An operation whose attributes all follow from its inputs; its first output. */
-#define op(graph, type, ...)                                                                                          \
-    graph_op(graph, type, (TF_Output[]){__VA_ARGS__}, sizeof((TF_Output[]){__VA_ARGS__}) / sizeof(TF_Output), NULL, 0)
+#define op(graph, type, ...)                          \
+    graph_op(graph, type, (TF_Output[]){__VA_ARGS__}, \
+             sizeof((TF_Output[]){__VA_ARGS__}) / sizeof(TF_Output), NULL, 0)
 /* One that needs a data type told: op_typed(g, "Cast", "DstT", TF_FLOAT, x). */
-#define op_typed(graph, type, attribute, data_type, ...)                                                              \
-    graph_op(graph, type, (TF_Output[]){__VA_ARGS__}, sizeof((TF_Output[]){__VA_ARGS__}) / sizeof(TF_Output),         \
-             attribute, data_type)
+#define op_typed(graph, type, attribute, data_type, ...) \
+    graph_op(graph, type, (TF_Output[]){__VA_ARGS__},    \
+             sizeof((TF_Output[]){__VA_ARGS__}) / sizeof(TF_Output), attribute, data_type)
 
-TF_Output graph_op(struct graph *graph, const char *type, const TF_Output *inputs, size_t input_count,
-                   const char *attribute, TF_DataType data_type);
+TF_Output graph_op(struct graph *graph, const char *type, const TF_Output *inputs,
+                   size_t input_count, const char *attribute, TF_DataType data_type);
 /* Another output of the same operation. */
 TF_Output graph_output(TF_Output of, int index);
 
 /* A value that is fed at each run. */
 TF_Output graph_placeholder(struct graph *graph, TF_DataType type);
-TF_Output graph_int(struct graph *graph, int32_t value);              /* constant [] */
-TF_Output graph_int_vector(struct graph *graph, int32_t value);       /* constant [1] */
-TF_Output graph_real(struct graph *graph, TF_DataType type, double value); /* constant [] of TF_FLOAT or TF_DOUBLE */
+TF_Output graph_int(struct graph *graph, int32_t value);        /* constant [] */
+TF_Output graph_int_vector(struct graph *graph, int32_t value); /* constant [1] */
+/* constant [] of TF_FLOAT or TF_DOUBLE */
+TF_Output graph_real(struct graph *graph, TF_DataType type, double value);
 /* The handle of the session's variable of that name; a dimension -1 may be any. */
-TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type, const int64_t *dims, int rank);
+TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type,
+                         const int64_t *dims, int rank);
 TF_Output graph_read(struct graph *graph, TF_Output variable, TF_DataType type);
 /* The same, but only once `after` has run. */
-TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType type, TF_Operation *after);
+TF_Output graph_read_after(struct graph *graph, TF_Output variable, TF_DataType type,
+                           TF_Operation *after);
 
 /* gradients[i] = d(loss)/d(x[i]), given d(loss)/dy: TensorFlow's own automatic differentiation. */
-void graph_gradients(struct graph *graph, TF_Output y, TF_Output dy, const TF_Output *x, size_t count, TF_Output *gradients);
+void graph_gradients(struct graph *graph, TF_Output y, TF_Output dy, const TF_Output *x,
+                     size_t count, TF_Output *gradients);
 
-/* Adds a function to a graph: `define` writes its body into a graph of its own and ends with graph_become_function(). */
+/* Adds a function to a graph: `define` writes its body into a graph of its own and ends with
+ * graph_become_function(). */
 typedef void graph_define_fn(struct graph *body, const void *context);
 void graph_add_function(struct graph *graph, graph_define_fn *define, const void *context);
 /* `inputs` are placeholders; `effects` run although no output needs them. */
-void graph_become_function(struct graph *body, const char *name, const TF_Output *inputs, size_t input_count,
-                           const TF_Output *outputs, size_t output_count, TF_Operation *const *effects,
-                           size_t effect_count);
-/* while (condition(state)) state = body(state), once every one of `after` has run; the first output. */
-TF_Output graph_while(struct graph *graph, const char *condition, const char *body, const TF_Output *state,
-                      size_t state_count, TF_Operation *const *after, size_t after_count);
+void graph_become_function(struct graph *body, const char *name, const TF_Output *inputs,
+                           size_t input_count, const TF_Output *outputs, size_t output_count,
+                           TF_Operation *const *effects, size_t effect_count);
+/* while (condition(state)) state = body(state), once every one of `after` has run; the first
+ * output. */
+TF_Output graph_while(struct graph *graph, const char *condition, const char *body,
+                      const TF_Output *state, size_t state_count, TF_Operation *const *after,
+                      size_t after_count);
 
 #endif

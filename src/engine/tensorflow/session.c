@@ -2,20 +2,24 @@
 
 #include <string.h>
 
-/* A ConfigProto, written by hand as protocol-buffer bytes (tensorflow/core/protobuf/config.proto, rewriter_config.proto). */
+/* A ConfigProto, written by hand as protocol-buffer bytes (tensorflow/core/protobuf/config.proto,
+ * rewriter_config.proto). */
 static size_t write_config(uint8_t *out, uint32_t threads)
 {
     static const uint8_t start[] = {
-        /* graph_options { rewrite_options { disable_meta_optimizer: true } }: the graph is run as it is written. The
-         * rewriter would turn x / 255 into a product that differs in the last bit, and costs memory and start-up time. */
+        /* graph_options { rewrite_options { disable_meta_optimizer: true } }: the graph is run as
+         * it is written. The
+         * rewriter would turn x / 255 into a product that differs in the last bit, and costs
+         * memory and start-up time. */
         0x52, 5, 0x52, 3, 0x98, 0x01, 1,
         /* device_count { "GPU": 0 } */
         0x0a, 7, 0x0a, 3, 'G', 'P', 'U', 0x10, 0,
-        /* inter_op_parallelism_threads: -1: operations run on the calling thread, as a step is one chain of small ones. */
+        /* inter_op_parallelism_threads: -1: operations run on the calling thread, as a step is one
+         * chain of small ones. */
         0x28, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
         /* experimental { executor_type }: one that keeps no queues for other threads. */
-        0x82, 0x01, 0x1a, 0x1a, 0x18, 'S', 'I', 'N', 'G', 'L', 'E', '_', 'T', 'H', 'R', 'E', 'A', 'D', 'E', 'D', '_', 'E', 'X',
-        'E', 'C', 'U', 'T', 'O', 'R',
+        0x82, 0x01, 0x1a, 0x1a, 0x18, 'S', 'I', 'N', 'G', 'L', 'E', '_', 'T', 'H', 'R', 'E', 'A',
+        'D', 'E', 'D', '_', 'E', 'X', 'E', 'C', 'U', 'T', 'O', 'R',
         /* intra_op_parallelism_threads: … */
         0x10};
     memcpy(out, start, sizeof start);
@@ -23,7 +27,8 @@ static size_t write_config(uint8_t *out, uint32_t threads)
     return sizeof start + 1;
 }
 
-int session_open(struct session *session, const struct graph *graph, uint32_t threads, struct error *error)
+int session_open(struct session *session, const struct graph *graph, uint32_t threads,
+                 struct error *error)
 {
     const struct tf_api *tf = graph->tf;
     uint8_t config[128];
@@ -35,7 +40,8 @@ int session_open(struct session *session, const struct graph *graph, uint32_t th
         goto out;
     }
     tf->SetConfig(options, config, write_config(config, threads), session->status);
-    if (tf_api_check(tf, session->status, "TensorFlow refuses the session's settings", error)) goto out;
+    if (tf_api_check(tf, session->status, "TensorFlow refuses the session's settings", error))
+        goto out;
     session->handle = tf->NewSession(graph->handle, options, session->status);
     if (tf_api_check(tf, session->status, "TensorFlow cannot open a session", error)) goto out;
     result = 0;
@@ -69,9 +75,11 @@ static void keep_memory(void *data, size_t bytes, void *argument)
     (void)data, (void)bytes, (void)argument;
 }
 
-TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank, const void *data)
+TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank,
+                         const void *data)
 {
-    return tf->NewTensor(type, dims, rank, (void *)data, tensor_bytes(type, dims, rank), keep_memory, NULL);
+    return tf->NewTensor(type, dims, rank, (void *)data, tensor_bytes(type, dims, rank),
+                         keep_memory, NULL);
 }
 
 TF_Tensor *tensor_create(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank)
@@ -97,7 +105,8 @@ void run_feed(struct run *run, TF_Output where, TF_Tensor *value)
     run->fed[run->feed_count++] = value;
 }
 
-static void feed_scalar(struct run *run, TF_Output where, TF_DataType type, const void *value, size_t bytes)
+static void feed_scalar(struct run *run, TF_Output where, TF_DataType type, const void *value,
+                        size_t bytes)
 {
     TF_Tensor *tensor = tensor_create(run->session->tf, type, NULL, 0);
     if (tensor) memcpy(run->session->tf->TensorData(tensor), value, bytes);
@@ -132,8 +141,9 @@ int run_go(struct run *run, const char *what, struct error *error)
 {
     const struct tf_api *tf = run->session->tf;
     if (run->failed) return error_set_memory(error, what);
-    tf->SessionRun(run->session->handle, NULL, run->feeds, run->fed, run->feed_count, run->fetches, run->fetched,
-                   run->fetch_count, run->targets, run->target_count, NULL, run->session->status);
+    tf->SessionRun(run->session->handle, NULL, run->feeds, run->fed, run->feed_count, run->fetches,
+                   run->fetched, run->fetch_count, run->targets, run->target_count, NULL,
+                   run->session->status);
     return tf_api_check(tf, run->session->status, what, error);
 }
 

@@ -11,17 +11,21 @@ struct session {
 };
 
 /* `graph` must be complete, and outlive the session. */
-int session_open(struct session *session, const struct graph *graph, uint32_t threads, struct error *error);
+int session_open(struct session *session, const struct graph *graph, uint32_t threads,
+                 struct error *error);
 void session_close(struct session *session);
 
-/* A tensor over the caller's memory, which must stay as it is while TensorFlow may read it. No copy if `data` is
+/* A tensor over the caller's memory, which must stay as it is while TensorFlow may read it. No
+ * copy if `data` is
  * aligned to 64 bytes. NULL when memory is out. */
-TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank, const void *data);
+TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank,
+                         const void *data);
 /* One with memory of its own, not filled. */
 TF_Tensor *tensor_create(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank);
 
 #define RUN_MAX 160
-/* One run: what goes in, what comes out, what must happen. Begin with run_init(), end with run_free(). */
+/* One run: what goes in, what comes out, what must happen. Begin with run_init(), end with
+ * run_free(). */
 struct run {
     struct session *session;
     TF_Output feeds[RUN_MAX], fetches[RUN_MAX];

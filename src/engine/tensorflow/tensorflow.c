@@ -1,4 +1,5 @@
-/* TensorFlow behind the studio's interface: the graph of training.c is built once, here it is fed and run. */
+/* TensorFlow behind the studio's interface: the graph of training.c is built once, here it is fed
+ * and run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,8 @@ struct tensorflow_engine {
     const struct tf_api *tf;
     struct training training;
     struct session session;
-    struct run run; /* reused by every call */
-    uint64_t steps; /* taken so far */
+    struct run run;      /* reused by every call */
+    uint64_t steps;      /* taken so far */
     size_t sample_count; /* attached */
 };
 
@@ -28,22 +29,27 @@ static struct tensorflow_engine *self(struct engine *engine)
 static bool is_too_old(const char *version)
 {
     int major, minor;
-    return sscanf(version, "%d.%d", &major, &minor) == 2 && (major < 2 || (major == 2 && minor < 10));
+    return sscanf(version, "%d.%d", &major, &minor) == 2 &&
+           (major < 2 || (major == 2 && minor < 10));
 }
 
 static void probe(struct engine_probe *out)
 {
     *out = (struct engine_probe){0};
-    if (engine_locate("tensorflow/libtensorflow_cc.so.2", "NNSTUDIO_TENSORFLOW_LIB", out->path, sizeof out->path)) {
+    if (engine_locate("tensorflow/libtensorflow_cc.so.2", "NNSTUDIO_TENSORFLOW_LIB", out->path,
+                      sizeof out->path)) {
         snprintf(out->missing, sizeof out->missing,
-                 "TensorFlow is not installed: run `nnstudio engines install tensorflow`, `pip install tensorflow-cpu`, "
+                 "TensorFlow is not installed: run `nnstudio engines install tensorflow`, `pip "
+                 "install tensorflow-cpu`, "
                  "or set NNSTUDIO_TENSORFLOW_LIB to libtensorflow_cc.so.2");
         return;
     }
     engine_package_version(out->path, "tensorflow", out->version, sizeof out->version);
     if (is_too_old(out->version)) {
         snprintf(out->missing, sizeof out->missing,
-                 "TensorFlow %s is too old: version 2.10 or newer is needed (pip install --upgrade tensorflow-cpu)", out->version);
+                 "TensorFlow %s is too old: version 2.10 or newer is needed (pip install --upgrade "
+                 "tensorflow-cpu)",
+                 out->version);
         return;
     }
     out->found = true;
@@ -56,11 +62,13 @@ static void transpose(const void *from, void *to, size_t rows, size_t columns, s
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++)
-            memcpy((char *)to + (c * rows + r) * value_size, (const char *)from + (r * columns + c) * value_size, value_size);
+            memcpy((char *)to + (c * rows + r) * value_size,
+                   (const char *)from + (r * columns + c) * value_size, value_size);
 }
 
 /* The studio keeps weights as [outputs, inputs], TensorFlow as [inputs, outputs]. */
-static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *e, const struct tensor *tensor)
+static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *e,
+                                        const struct tensor *tensor)
 {
     const size_t value_size = dtype_size(e->config.dtype);
     const int rank = (int)tensor->rank;
@@ -76,7 +84,8 @@ static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *e, const
     return value;
 }
 
-static void parameter_from_tensor(const struct tensorflow_engine *e, const TF_Tensor *value, struct tensor *tensor)
+static void parameter_from_tensor(const struct tensorflow_engine *e, const TF_Tensor *value,
+                                  struct tensor *tensor)
 {
     const size_t value_size = dtype_size(e->config.dtype);
     const void *data = e->tf->TensorData(value);
@@ -89,13 +98,15 @@ static void parameter_from_tensor(const struct tensorflow_engine *e, const TF_Te
 }
 
 /* `group` 0: the network's parameters; 1 and 2: the optimizer's slots. */
-static int set_group(struct tensorflow_engine *e, size_t group, const struct parameters *parameters, struct error *error)
+static int set_group(struct tensorflow_engine *e, size_t group, const struct parameters *parameters,
+                     struct error *error)
 {
     const struct training *t = &e->training;
     CHECK(parameters->dtype == e->config.dtype && parameters->tensor_count == t->parameter_count);
     run_init(&e->run, &e->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        run_feed(&e->run, t->values[group][p].fed, tensor_from_parameter(e, &parameters->tensors[p]));
+        run_feed(&e->run, t->values[group][p].fed,
+                 tensor_from_parameter(e, &parameters->tensors[p]));
         run_target(&e->run, t->values[group][p].assign);
     }
     int result = run_go(&e->run, "giving TensorFlow the parameters", error);
@@ -103,7 +114,8 @@ static int set_group(struct tensorflow_engine *e, size_t group, const struct par
     return result;
 }
 
-static int get_group(struct tensorflow_engine *e, size_t group, struct parameters *parameters, struct error *error)
+static int get_group(struct tensorflow_engine *e, size_t group, struct parameters *parameters,
+                     struct error *error)
 {
     const struct training *t = &e->training;
     CHECK(parameters->dtype == e->config.dtype && parameters->tensor_count == t->parameter_count);
@@ -116,7 +128,8 @@ static int get_group(struct tensorflow_engine *e, size_t group, struct parameter
     return result;
 }
 
-static int set_parameters(struct engine *engine, const struct parameters *parameters, struct error *error)
+static int set_parameters(struct engine *engine, const struct parameters *parameters,
+                          struct error *error)
 {
     return set_group(self(engine), 0, parameters, error);
 }
@@ -126,7 +139,8 @@ static int get_parameters(struct engine *engine, struct parameters *parameters, 
     return get_group(self(engine), 0, parameters, error);
 }
 
-static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state, struct error *error)
+static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
+                               struct error *error)
 {
     struct tensorflow_engine *e = self(engine);
     CHECK(1 + state->slot_count == e->training.group_count);
@@ -136,7 +150,8 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
     return 0;
 }
 
-static int get_optimizer_state(struct engine *engine, struct optimizer_state *state, struct error *error)
+static int get_optimizer_state(struct engine *engine, struct optimizer_state *state,
+                               struct error *error)
 {
     struct tensorflow_engine *e = self(engine);
     CHECK(1 + state->slot_count == e->training.group_count);
@@ -171,7 +186,8 @@ static int open_engine(const struct engine_config *config, struct engine **out, 
     struct engine_probe found;
     const struct tf_api *tf;
     if (config->device && strcmp(config->device, "cpu") != 0)
-        return error_set(error, ERROR_UNAVAILABLE, "TensorFlow offers no device \"%.40s\" here: use cpu", config->device);
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "TensorFlow offers no device \"%.40s\" here: use cpu", config->device);
     probe(&found);
     if (!found.found) return error_set(error, ERROR_UNAVAILABLE, "%s", found.missing);
     if (tf_api_load(found.path, &tf, error)) return -1;
@@ -185,7 +201,8 @@ static int open_engine(const struct engine_config *config, struct engine **out, 
         free(e);
         return -1;
     }
-    if (session_open(&e->session, &e->training.graph, config->threads, error) || set_zero(e, error)) {
+    if (session_open(&e->session, &e->training.graph, config->threads, error) ||
+        set_zero(e, error)) {
         close_engine((struct engine *)e);
         return -1;
     }
@@ -216,7 +233,8 @@ static int attach(struct engine *engine, const struct split *split, struct error
 }
 
 /* An order as TensorFlow takes it, without a copy if it lies well. */
-static TF_Tensor *tensor_from_order(const struct tensorflow_engine *e, const uint32_t *order, size_t count)
+static TF_Tensor *tensor_from_order(const struct tensorflow_engine *e, const uint32_t *order,
+                                    size_t count)
 {
     CHECK(count <= INT32_MAX);
     for (size_t i = 0; i < count; i++) CHECK(order[i] < e->sample_count);
@@ -225,11 +243,12 @@ static TF_Tensor *tensor_from_order(const struct tensorflow_engine *e, const uin
 
 static double read_real(const struct tensorflow_engine *e, const void *values, size_t index)
 {
-    return e->training.real == TF_DOUBLE ? ((const double *)values)[index] : (double)((const float *)values)[index];
+    return e->training.real == TF_DOUBLE ? ((const double *)values)[index]
+                                         : (double)((const float *)values)[index];
 }
 
-static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                 struct error *error)
+static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                 uint32_t *correct, struct error *error)
 {
     struct tensorflow_engine *e = self(engine);
     const struct training *t = &e->training;
@@ -253,7 +272,8 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
     return result;
 }
 
-static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits, struct error *error)
+static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
+                   struct error *error)
 {
     struct tensorflow_engine *e = self(engine);
     const struct training *t = &e->training;
@@ -271,7 +291,8 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     return result;
 }
 
-/* A tensor of a traced step: its name, where the run puts it, its shape for people (a weight is turned to theirs). */
+/* A tensor of a traced step: its name, where the run puts it, its shape for people (a weight is
+ * turned to theirs). */
 struct shown {
     char name[48];
     int fetch;
@@ -280,7 +301,8 @@ struct shown {
     bool is_weight;
 };
 
-static void show(struct shown *shown, struct run *run, TF_Output what, uint32_t rank, size_t rows, size_t columns)
+static void show(struct shown *shown, struct run *run, TF_Output what, uint32_t rank, size_t rows,
+                 size_t columns)
 {
     shown->fetch = run_fetch(run, what);
     shown->rank = rank;
@@ -313,20 +335,23 @@ static size_t list_traced(struct tensorflow_engine *e, size_t batch, struct show
 }
 
 /* The parameters' gradients ("grad") or, from the variables, their values ("new"). */
-static size_t list_parameters(struct tensorflow_engine *e, const char *prefix, const TF_Output *outputs, struct shown *shown)
+static size_t list_parameters(struct tensorflow_engine *e, const char *prefix,
+                              const TF_Output *outputs, struct shown *shown)
 {
     for (size_t p = 0; p < e->training.parameter_count; p++) {
         const struct layer *layer = &e->config.network.layers[p / 2];
         const bool is_weight = p % 2 == 0;
-        snprintf(shown[p].name, sizeof shown->name, "%s/fc%zu.%s", prefix, p / 2 + 1, is_weight ? "weight" : "bias");
-        show(&shown[p], &e->run, outputs[p], is_weight ? 2 : 1, layer->outputs, is_weight ? layer->inputs : 0);
+        snprintf(shown[p].name, sizeof shown->name, "%s/fc%zu.%s", prefix, p / 2 + 1,
+                 is_weight ? "weight" : "bias");
+        show(&shown[p], &e->run, outputs[p], is_weight ? 2 : 1, layer->outputs,
+             is_weight ? layer->inputs : 0);
         shown[p].is_weight = is_weight;
     }
     return e->training.parameter_count;
 }
 
-static int emit_one(const struct tensorflow_engine *e, const struct shown *shown, engine_trace_fn *emit, void *context,
-                    struct error *error)
+static int emit_one(const struct tensorflow_engine *e, const struct shown *shown,
+                    engine_trace_fn *emit, void *context, struct error *error)
 {
     const void *values = e->tf->TensorData(e->run.fetched[shown->fetch]);
     const size_t rows = shown->shape[0], columns = shown->rank == 2 ? shown->shape[1] : 1;
@@ -334,24 +359,26 @@ static int emit_one(const struct tensorflow_engine *e, const struct shown *shown
     if (!wide) return error_set_memory(error, "the trace");
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++)
-            wide[r * columns + c] = read_real(e, values, shown->is_weight ? c * rows + r : r * columns + c);
+            wide[r * columns + c] = read_real(e, values,
+                                              shown->is_weight ? c * rows + r : r * columns + c);
     int result = emit(context, shown->name, shown->shape, shown->rank, wide);
     free(wide);
     return result ? error_set(error, ERROR_FAILED, "the trace was ended at %s", shown->name) : 0;
 }
 
-static int emit_run(struct tensorflow_engine *e, const struct shown *shown, size_t count, unsigned steps,
-                    engine_trace_fn *emit, void *context, struct error *error)
+static int emit_run(struct tensorflow_engine *e, const struct shown *shown, size_t count,
+                    unsigned steps, engine_trace_fn *emit, void *context, struct error *error)
 {
     int result = run_go(&e->run, "tracing a step of TensorFlow", error);
     if (result == 0) e->steps += steps;
-    for (size_t i = 0; result == 0 && i < count; i++) result = emit_one(e, &shown[i], emit, context, error);
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = emit_one(e, &shown[i], emit, context, error);
     run_free(&e->run);
     return result;
 }
 
-static int trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-                 struct error *error)
+static int trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
+                 void *context, struct error *error)
 {
     struct tensorflow_engine *e = self(engine);
     const struct training *t = &e->training;

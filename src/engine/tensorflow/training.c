@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* TensorFlow's variables are named places: a handle of the same name is the same variable, in the graph and in the
+/* TensorFlow's variables are named places: a handle of the same name is the same variable, in the
+ * graph and in the
  * functions that its loop calls. */
 static void declare_variables(const struct training *t, struct graph *g, struct variables *v)
 {
@@ -28,7 +29,8 @@ static void declare_variables(const struct training *t, struct graph *g, struct 
 
 static struct access define_access(struct graph *g, TF_Output variable, TF_DataType type)
 {
-    struct access access = {.fed = graph_placeholder(g, type), .read = graph_read(g, variable, type)};
+    struct access access = {.fed = graph_placeholder(g, type),
+                            .read = graph_read(g, variable, type)};
     access.assign = op(g, "AssignVariableOp", variable, access.fed).oper;
     return access;
 }
@@ -37,11 +39,13 @@ static struct access define_access(struct graph *g, TF_Output variable, TF_DataT
 /* A pixel p becomes p / 255. */
 static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixels)
 {
-    return op(g, "RealDiv", op_typed(g, "Cast", "DstT", t->real, pixels), graph_real(g, t->real, 255));
+    return op(g, "RealDiv", op_typed(g, "Cast", "DstT", t->real, pixels),
+              graph_real(g, t->real, 255));
 }
 
 /* The pictures and labels of one batch, picked by their row numbers. */
-static void gather_batch(const struct training *t, struct graph *g, const struct variables *v, TF_Output rows, struct step *step)
+static void gather_batch(const struct training *t, struct graph *g, const struct variables *v,
+                         TF_Output rows, struct step *step)
 {
     step->input = scale(t, g, op_typed(g, "ResourceGather", "dtype", TF_UINT8, v->images, rows));
     step->labels = op_typed(g, "ResourceGather", "dtype", TF_INT32, v->labels, rows);
@@ -57,7 +61,8 @@ static TF_Output activate(struct graph *g, enum activation activation, TF_Output
 }
 
 /* Each layer: activation(x · weight + bias). Returns the logits. */
-static TF_Output apply_network(const struct training *t, struct graph *g, const struct variables *v, struct step *step)
+static TF_Output apply_network(const struct training *t, struct graph *g, const struct variables *v,
+                               struct step *step)
 {
     const struct network *network = &t->config->network;
     TF_Output x = step->input;
@@ -72,7 +77,8 @@ static TF_Output apply_network(const struct training *t, struct graph *g, const 
 /* [end] */
 
 /* [stage: loss and optimizer] */
-/* The mean cross-entropy of the batch, how many of its samples are classified rightly, and, through TensorFlow's
+/* The mean cross-entropy of the batch, how many of its samples are classified rightly, and,
+ * through TensorFlow's
  * automatic differentiation, the gradient of every parameter. */
 static void measure(const struct training *t, struct graph *g, TF_Output logits, struct step *step)
 {
@@ -83,27 +89,32 @@ static void measure(const struct training *t, struct graph *g, TF_Output logits,
     TF_Output right = op_typed(g, "Cast", "DstT", TF_INT32, op(g, "Equal", answer, step->labels));
     step->correct = op(g, "Sum", right, graph_int(g, 0));
 
-    /* The entropy's second output is its own gradient by the logits; the mean divides it by the batch's size. */
+    /* The entropy's second output is its own gradient by the logits; the mean divides it by the
+     * batch's size. */
     TF_Output batch = op_typed(g, "Cast", "DstT", t->real, op(g, "Size", step->labels));
     TF_Output gradient = op(g, "RealDiv", graph_output(entropy, 1), batch);
     graph_gradients(g, logits, gradient, step->weights, t->parameter_count, step->gradients);
 }
 
-/* Adam's scalars for a step. PyTorch's formula in TensorFlow's terms (net/optimizer.h): both bias corrections go into
- * the learning rate, and epsilon is scaled by sqrt(1 - beta2^n), Adam's "epsilon hat". In double for either dtype. */
-static void adam_scalars(const struct training *t, struct graph *g, TF_Output n, TF_Output *learning_rate, TF_Output *epsilon)
+/* Adam's scalars for a step. PyTorch's formula in TensorFlow's terms (net/optimizer.h): both bias
+ * corrections go into
+ * the learning rate, and epsilon is scaled by sqrt(1 - beta2^n), Adam's "epsilon hat". In double
+ * for either dtype. */
+static void adam_scalars(const struct training *t, struct graph *g, TF_Output n,
+                         TF_Output *learning_rate, TF_Output *epsilon)
 {
     const struct optimizer *o = &t->config->optimizer;
     TF_Output one = graph_real(g, TF_DOUBLE, 1);
     TF_Output first = op(g, "Sub", one, op(g, "Pow", graph_real(g, TF_DOUBLE, o->beta1), n));
-    TF_Output second = op(g, "Sqrt", op(g, "Sub", one, op(g, "Pow", graph_real(g, TF_DOUBLE, o->beta2), n)));
+    TF_Output second = op(g, "Sqrt",
+                          op(g, "Sub", one, op(g, "Pow", graph_real(g, TF_DOUBLE, o->beta2), n)));
     *learning_rate = op(g, "Mul", *learning_rate, op(g, "RealDiv", second, first));
     *epsilon = op(g, "Mul", graph_real(g, TF_DOUBLE, o->epsilon), second);
 }
 
 /* Every parameter moves against its gradient; `n` is the step's number, counted from 1. */
-static void update(const struct training *t, struct graph *g, const struct variables *v, TF_Output learning_rate,
-                   TF_Output n, struct step *step)
+static void update(const struct training *t, struct graph *g, const struct variables *v,
+                   TF_Output learning_rate, TF_Output n, struct step *step)
 {
     const struct optimizer *o = &t->config->optimizer;
     const TF_DataType real = t->real;
@@ -116,13 +127,16 @@ static void update(const struct training *t, struct graph *g, const struct varia
     for (size_t p = 0; p < t->parameter_count; p++) {
         TF_Output w = v->values[0][p], gradient = step->gradients[p], done;
         if (o->weight_decay > 0)
-            gradient = op(g, "AddV2", gradient, op(g, "Mul", graph_real(g, real, o->weight_decay), step->weights[p]));
+            gradient = op(g, "AddV2", gradient,
+                          op(g, "Mul", graph_real(g, real, o->weight_decay), step->weights[p]));
         if (o->type == OPTIMIZER_ADAM) {
             TF_Output zero = graph_real(g, real, 0);
             done = op(g, "ResourceApplyAdam", w, v->values[1][p], v->values[2][p], zero, zero, rate,
-                      graph_real(g, real, o->beta1), graph_real(g, real, o->beta2), epsilon, gradient);
+                      graph_real(g, real, o->beta1), graph_real(g, real, o->beta2), epsilon,
+                      gradient);
         } else if (o->momentum > 0) {
-            done = op(g, "ResourceApplyMomentum", w, v->values[1][p], rate, gradient, graph_real(g, real, o->momentum));
+            done = op(g, "ResourceApplyMomentum", w, v->values[1][p], rate, gradient,
+                      graph_real(g, real, o->momentum));
         } else {
             done = op(g, "ResourceApplyGradientDescent", w, rate, gradient);
         }
@@ -132,8 +146,8 @@ static void update(const struct training *t, struct graph *g, const struct varia
 /* [end] */
 
 /* [stage: one step] */
-static void training_step(const struct training *t, struct graph *g, const struct variables *v, TF_Output rows,
-                          TF_Output learning_rate, TF_Output n, struct step *step)
+static void training_step(const struct training *t, struct graph *g, const struct variables *v,
+                          TF_Output rows, TF_Output learning_rate, TF_Output n, struct step *step)
 {
     gather_batch(t, g, v, rows, step);
     TF_Output logits = apply_network(t, g, v, step);
@@ -148,7 +162,8 @@ enum { STEP, POSITION, STEPS, ORDER, LEARNING_RATE, STEPS_BEFORE, STATE };
 
 static void declare_state(struct graph *g, TF_Output state[STATE])
 {
-    static const TF_DataType types[STATE] = {TF_INT32, TF_INT32, TF_INT32, TF_INT32, TF_DOUBLE, TF_DOUBLE};
+    static const TF_DataType types[STATE] = {TF_INT32, TF_INT32,  TF_INT32,
+                                             TF_INT32, TF_DOUBLE, TF_DOUBLE};
     for (int i = 0; i < STATE; i++) state[i] = graph_placeholder(g, types[i]);
 }
 
@@ -162,7 +177,8 @@ static void define_condition(struct graph *g, const void *context)
     graph_become_function(g, "more_steps", state, STATE, &more, 1, NULL, 0);
 }
 
-/* One batch: the next rows of the order, a training step over them, its loss and count written down. */
+/* One batch: the next rows of the order, a training step over them, its loss and count written
+ * down. */
 static void define_body(struct graph *g, const void *context)
 {
     const struct training *t = context;
@@ -175,16 +191,22 @@ static void define_body(struct graph *g, const void *context)
     next[STEP] = op(g, "AddV2", state[STEP], graph_int(g, 1));
     next[POSITION] = op(g, "AddV2", state[POSITION], graph_int(g, (int32_t)t->config->batch_size));
 
-    /* order[position : position + batch]; as in Python, a slice ends with the list: the last batch may be short. */
-    TF_Output rows = op(g, "StridedSlice", state[ORDER], state[POSITION], next[POSITION], graph_int_vector(g, 1));
-    TF_Output n = op(g, "AddV2", state[STEPS_BEFORE], op_typed(g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
+    /* order[position : position + batch]; as in Python, a slice ends with the list: the last batch
+     * may be short. */
+    TF_Output rows = op(g, "StridedSlice", state[ORDER], state[POSITION], next[POSITION],
+                        graph_int_vector(g, 1));
+    TF_Output n = op(g, "AddV2", state[STEPS_BEFORE],
+                     op_typed(g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
     training_step(t, g, &v, rows, state[LEARNING_RATE], n, &step);
 
     TF_Operation *effects[MAX_PARAMETERS + 2];
     memcpy(effects, step.updates, sizeof step.updates);
-    effects[t->parameter_count] = op(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
-    effects[t->parameter_count + 1] = op(g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
-    graph_become_function(g, "train_batch", state, STATE, next, STATE, effects, t->parameter_count + 2);
+    effects[t->parameter_count] =
+        op(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
+    effects[t->parameter_count + 1] =
+        op(g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
+    graph_become_function(g, "train_batch", state, STATE, next, STATE, effects,
+                          t->parameter_count + 2);
 }
 
 /* However many steps, one run of the session: the loop is part of the graph. */
@@ -196,10 +218,14 @@ static void build_loop(struct training *t)
 
     TF_Output length = op(g, "Reshape", t->steps, graph_int_vector(g, 1));
     TF_Operation *cleared[] = {
-        op(g, "AssignVariableOp", t->variables.losses, op(g, "Fill", length, graph_real(g, t->real, 0))).oper,
-        op(g, "AssignVariableOp", t->variables.correct, op(g, "Fill", length, graph_int(g, 0))).oper,
+        op(g, "AssignVariableOp", t->variables.losses,
+           op(g, "Fill", length, graph_real(g, t->real, 0)))
+            .oper,
+        op(g, "AssignVariableOp", t->variables.correct, op(g, "Fill", length, graph_int(g, 0)))
+            .oper,
     };
-    TF_Output state[STATE] = {graph_int(g, 0), graph_int_vector(g, 0), t->steps, t->order, t->learning_rate, t->steps_before};
+    TF_Output state[STATE] = {graph_int(g, 0), graph_int_vector(g, 0), t->steps,
+                              t->order,        t->learning_rate,       t->steps_before};
     TF_Output loop = graph_while(g, "more_steps", "train_batch", state, STATE, cleared, 2);
     t->losses = graph_read_after(g, t->variables.losses, t->real, loop.oper);
     t->correct = graph_read_after(g, t->variables.correct, TF_INT32, loop.oper);
@@ -218,8 +244,8 @@ static void build_trace_and_forward(struct training *t)
     t->logits = apply_network(t, g, &t->variables, &asked);
 }
 
-int training_build(struct training *training, const struct tf_api *tf, const struct engine_config *config,
-                   struct error *error)
+int training_build(struct training *training, const struct tf_api *tf,
+                   const struct engine_config *config, struct error *error)
 {
     struct training *t = training;
     *t = (struct training){.config = config,

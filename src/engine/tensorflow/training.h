@@ -1,4 +1,5 @@
-/* A network's training as TensorFlow sees it: a graph that is written down once and then only run. training.c is what
+/* A network's training as TensorFlow sees it: a graph that is written down once and then only run.
+ * training.c is what
  * the Code Diff shows as this engine's code. */
 #ifndef NNSTUDIO_ENGINE_TENSORFLOW_TRAINING_H
 #define NNSTUDIO_ENGINE_TENSORFLOW_TRAINING_H
@@ -7,7 +8,7 @@
 #include "engine/tensorflow/graph.h"
 
 #define MAX_PARAMETERS (2 * NETWORK_MAX_LAYERS)
-#define MAX_GROUPS (1 + OPTIMIZER_MAX_SLOTS)
+#define MAX_GROUPS     (1 + OPTIMIZER_MAX_SLOTS)
 
 /* Handles of TensorFlow's variables: what outlives a run. */
 struct variables {
@@ -15,7 +16,8 @@ struct variables {
     TF_Output labels;  /* int32 [samples] */
     TF_Output losses;  /* real [steps of the run] */
     TF_Output correct; /* int32 [steps of the run] */
-    /* Group 0, the parameters: weight of layer 1 [inputs, outputs], its bias [outputs], weight of layer 2 …
+    /* Group 0, the parameters: weight of layer 1 [inputs, outputs], its bias [outputs], weight of
+     * layer 2 …
      * Groups 1 and 2: the optimizer's slots, in the same shapes. */
     TF_Output values[MAX_GROUPS][MAX_PARAMETERS];
 };
@@ -27,7 +29,8 @@ struct access {
     TF_Output read;       /* fetch this to get it */
 };
 
-/* Every tensor of one step, for whoever wants to look. z[i] and a[i]: layer i before and after its activation. */
+/* Every tensor of one step, for whoever wants to look. z[i] and a[i]: layer i before and after its
+ * activation. */
 struct step {
     TF_Output input, labels, z[NETWORK_MAX_LAYERS], a[NETWORK_MAX_LAYERS];
     TF_Output weights[MAX_PARAMETERS]; /* the parameters as read */
@@ -44,10 +47,10 @@ struct training {
     struct variables variables;
     struct access images, labels, values[MAX_GROUPS][MAX_PARAMETERS];
 
-    TF_Output order;         /* fed: int32 [samples of the run] */
-    TF_Output steps;         /* fed: int32 [], how many steps */
-    TF_Output steps_before;  /* fed: double [], how many were taken in earlier runs */
-    TF_Output learning_rate; /* fed: double [] */
+    TF_Output order;           /* fed: int32 [samples of the run] */
+    TF_Output steps;           /* fed: int32 [], how many steps */
+    TF_Output steps_before;    /* fed: double [], how many were taken in earlier runs */
+    TF_Output learning_rate;   /* fed: double [] */
     TF_Output losses, correct; /* fetched from a training run */
 
     struct step step; /* one step over `order` as the batch, for traces */
@@ -58,8 +61,8 @@ struct training {
 };
 
 /* Writes the whole graph down. `config` must outlive the training. */
-int training_build(struct training *training, const struct tf_api *tf, const struct engine_config *config,
-                   struct error *error);
+int training_build(struct training *training, const struct tf_api *tf,
+                   const struct engine_config *config, struct error *error);
 void training_free(struct training *training);
 
 #endif

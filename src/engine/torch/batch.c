@@ -4,7 +4,8 @@
 
 #include "data/preprocess.h"
 
-int torch_batch_create(struct torch_batch *batch, size_t capacity, size_t inputs, bool float64, struct error *error)
+int torch_batch_create(struct torch_batch *batch, size_t capacity, size_t inputs, bool float64,
+                       struct error *error)
 {
     *batch = (struct torch_batch){.capacity = capacity, .inputs = inputs, .float64 = float64};
     size_t bytes = capacity * inputs * (float64 ? sizeof(double) : sizeof(float));
@@ -22,7 +23,8 @@ void torch_batch_destroy(struct torch_batch *batch)
     *batch = (struct torch_batch){0};
 }
 
-static void convert(const struct torch_batch *batch, const uint8_t *pixels, size_t first, size_t count)
+static void convert(const struct torch_batch *batch, const uint8_t *pixels, size_t first,
+                    size_t count)
 {
     size_t values = count * batch->inputs;
     if (batch->float64) {
@@ -32,7 +34,8 @@ static void convert(const struct torch_batch *batch, const uint8_t *pixels, size
     }
 }
 
-/* Samples come in a random order from a set larger than the caches: the memory is asked for a few samples ahead. */
+/* Samples come in a random order from a set larger than the caches: the memory is asked for a few
+ * samples ahead. */
 #define AHEAD 4
 
 static void prefetch(const struct torch_batch *batch, const struct split *split, uint32_t sample)
@@ -41,7 +44,8 @@ static void prefetch(const struct torch_batch *batch, const struct split *split,
     for (size_t i = 0; i < batch->inputs; i += 64) __builtin_prefetch(pixels + i);
 }
 
-void torch_batch_gather(struct torch_batch *batch, const struct split *split, const uint32_t *order, size_t count)
+void torch_batch_gather(struct torch_batch *batch, const struct split *split, const uint32_t *order,
+                        size_t count)
 {
     CHECK(count <= batch->capacity);
     for (size_t i = 0; i < count && i < AHEAD; i++) prefetch(batch, split, order[i]);
@@ -77,7 +81,8 @@ static size_t largest_f64(const double *values, size_t count)
     return best;
 }
 
-uint32_t torch_batch_count_correct(const struct torch_batch *batch, const void *logits, size_t classes)
+uint32_t torch_batch_count_correct(const struct torch_batch *batch, const void *logits,
+                                   size_t classes)
 {
     uint32_t correct = 0;
     for (size_t i = 0; i < batch->count; i++) {

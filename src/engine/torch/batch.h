@@ -1,4 +1,5 @@
-/* A batch in memory: pictures and labels gathered from the data set into buffers that are used again and again. */
+/* A batch in memory: pictures and labels gathered from the data set into buffers that are used
+ * again and again. */
 #ifndef NNSTUDIO_ENGINE_TORCH_BATCH_H
 #define NNSTUDIO_ENGINE_TORCH_BATCH_H
 
@@ -17,13 +18,17 @@ struct torch_batch {
     int64_t *labels;         /* [count]; owned */
 };
 
-int torch_batch_create(struct torch_batch *batch, size_t capacity, size_t inputs, bool float64, struct error *error);
+int torch_batch_create(struct torch_batch *batch, size_t capacity, size_t inputs, bool float64,
+                       struct error *error);
 void torch_batch_destroy(struct torch_batch *batch); /* a zeroed one is fine */
 /* The samples order[0 … count) of the split, with their labels. */
-void torch_batch_gather(struct torch_batch *batch, const struct split *split, const uint32_t *order, size_t count);
+void torch_batch_gather(struct torch_batch *batch, const struct split *split, const uint32_t *order,
+                        size_t count);
 /* `count` pictures that stand one after another; no labels. */
 void torch_batch_fill(struct torch_batch *batch, const uint8_t *pixels, size_t count);
-/* How many rows of logits[count, classes] are largest at the sample's label; of equal logits the first counts. */
-uint32_t torch_batch_count_correct(const struct torch_batch *batch, const void *logits, size_t classes);
+/* How many rows of logits[count, classes] are largest at the sample's label; of equal logits the
+ * first counts. */
+uint32_t torch_batch_count_correct(const struct torch_batch *batch, const void *logits,
+                                   size_t classes);
 
 #endif

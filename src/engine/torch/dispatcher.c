@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A stack's word for each kind of argument (torch/csrc/stable/stableivalue_conversions.h). A tensor or a list in the
+/* A stack's word for each kind of argument (torch/csrc/stable/stableivalue_conversions.h). A
+ * tensor or a list in the
  * stack is consumed by the call, so one that is kept goes in as a new reference. */
 typedef uint64_t value;
 #define NONE ((value)0)
@@ -25,9 +26,11 @@ static void fail(struct torch_session *session, const char *what)
 {
     if (session->failed) return;
     session->failed = true;
-    const char *text = session->library->last_error ? session->library->last_error() : "see its words on standard error";
+    const char *text = session->library->last_error ? session->library->last_error()
+                                                    : "see its words on standard error";
     int line = (int)strcspn(text, "\n"); /* the first line says it; what follows is a trace */
-    error_set(&session->error, ERROR_FAILED, "PyTorch failed in %s%s%.*s", what, line ? ": " : "", line, text);
+    error_set(&session->error, ERROR_FAILED, "PyTorch failed in %s%s%.*s", what, line ? ": " : "",
+              line, text);
 }
 
 /* Every library call passes here: `status` is its result. */
@@ -40,7 +43,8 @@ static bool succeed(struct torch_session *session, int32_t status, const char *w
 static value from_tensor(struct torch_session *session, torch_tensor tensor)
 {
     torch_tensor reference = NULL;
-    if (!session->failed) succeed(session, session->library->new_handle(tensor, &reference), "a tensor reference");
+    if (!session->failed)
+        succeed(session, session->library->new_handle(tensor, &reference), "a tensor reference");
     return (value)(uintptr_t)reference;
 }
 
@@ -59,16 +63,19 @@ static value from_optional(struct torch_session *session, value content)
 static value from_tensors(struct torch_session *session, const torch_tensor *tensors, size_t count)
 {
     torch_list list = NULL;
-    if (session->failed || !succeed(session, session->library->list_new(count, &list), "a list")) return NONE;
+    if (session->failed || !succeed(session, session->library->list_new(count, &list), "a list"))
+        return NONE;
     for (size_t i = 0; i < count; i++)
-        succeed(session, session->library->list_push(list, from_tensor(session, tensors[i])), "a list");
+        succeed(session, session->library->list_push(list, from_tensor(session, tensors[i])),
+                "a list");
     return (value)(uintptr_t)list;
 }
 
 static bool call(struct torch_session *session, const char *op, const char *overload, value *stack)
 {
     if (session->failed) return false;
-    return succeed(session, session->library->call(op, overload, stack, session->library->version), op);
+    return succeed(session, session->library->call(op, overload, stack, session->library->version),
+                   op);
 }
 
 /* Takes a new handle over as a temporary. */
@@ -78,14 +85,15 @@ static torch_tensor keep_temporary(struct torch_session *session, torch_tensor t
     return session->temporaries[session->temporary_count++] = tensor;
 }
 
-static torch_tensor call_for_tensor(struct torch_session *session, const char *op, const char *overload, value *stack)
+static torch_tensor call_for_tensor(struct torch_session *session, const char *op,
+                                    const char *overload, value *stack)
 {
     if (!call(session, op, overload, stack)) return NULL;
     return keep_temporary(session, (torch_tensor)(uintptr_t)stack[0]);
 }
 
-int torch_session_open(struct torch_session *session, const struct torch_library *library, bool float64,
-                       const char *device, struct error *error)
+int torch_session_open(struct torch_session *session, const struct torch_library *library,
+                       bool float64, const char *device, struct error *error)
 {
     *session = (struct torch_session){.library = library, .float64 = float64};
     session->dtype = float64 ? library->dtype_float64() : library->dtype_float32();
@@ -123,10 +131,11 @@ void torch_release(struct torch_session *session, torch_tensor tensor)
 
 void torch_release_temporaries(struct torch_session *session)
 {
-    while (session->temporary_count) torch_release(session, session->temporaries[--session->temporary_count]);
+    while (session->temporary_count)
+        torch_release(session, session->temporaries[--session->temporary_count]);
 }
 
-/* ---- tensors --------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 struct shape {
     int64_t rank, sizes[2], strides[2];
@@ -135,31 +144,38 @@ struct shape {
 static struct shape shape_of(size_t rows, size_t columns)
 {
     if (!columns) return (struct shape){.rank = 1, .sizes = {(int64_t)rows}, .strides = {1}};
-    return (struct shape){.rank = 2, .sizes = {(int64_t)rows, (int64_t)columns}, .strides = {(int64_t)columns, 1}};
+    return (struct shape){
+        .rank = 2, .sizes = {(int64_t)rows, (int64_t)columns}, .strides = {(int64_t)columns, 1}};
 }
 
-static torch_tensor view(struct torch_session *session, void *values, struct shape shape, int32_t dtype)
+static torch_tensor view(struct torch_session *session, void *values, struct shape shape,
+                         int32_t dtype)
 {
     torch_tensor tensor = NULL;
     if (session->failed) return NULL;
-    int32_t status = session->library->from_blob(values, shape.rank, shape.sizes, shape.strides, 0, dtype,
-                                                 session->library->device_type_cpu(), -1, &tensor);
-    return succeed(session, status, "a tensor over memory") ? keep_temporary(session, tensor) : NULL;
+    int32_t status = session->library->from_blob(values, shape.rank, shape.sizes, shape.strides, 0,
+                                                 dtype, session->library->device_type_cpu(), -1,
+                                                 &tensor);
+    return succeed(session, status, "a tensor over memory") ? keep_temporary(session, tensor)
+                                                            : NULL;
 }
 
 static torch_tensor empty(struct torch_session *session, struct shape shape, int32_t dtype)
 {
     torch_tensor tensor = NULL;
     if (session->failed) return NULL;
-    int32_t status = session->library->empty_strided(shape.rank, shape.sizes, shape.strides, dtype, session->device_type,
-                                                     session->device_index, &tensor);
+    int32_t status = session->library->empty_strided(shape.rank, shape.sizes, shape.strides, dtype,
+                                                     session->device_type, session->device_index,
+                                                     &tensor);
     return succeed(session, status, "a new tensor") ? tensor : NULL;
 }
 
-torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns, enum torch_layout layout)
+torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns,
+                             enum torch_layout layout)
 {
     struct shape shape = shape_of(rows, columns);
-    if (columns && layout == TORCH_BY_COLUMNS) shape.strides[0] = 1, shape.strides[1] = (int64_t)rows;
+    if (columns && layout == TORCH_BY_COLUMNS)
+        shape.strides[0] = 1, shape.strides[1] = (int64_t)rows;
     torch_tensor tensor = empty(session, shape, session->dtype);
     if (tensor && succeed(session, session->library->zero(tensor), "zeros"))
         succeed(session, session->library->set_requires_grad(tensor, true), "requires_grad_");
@@ -176,7 +192,8 @@ torch_tensor torch_view_int64(struct torch_session *session, int64_t *values, si
     return view(session, values, shape_of(rows, 0), session->library->dtype_int64());
 }
 
-static torch_tensor to_device(struct torch_session *session, torch_tensor tensor, struct shape shape, int32_t dtype)
+static torch_tensor to_device(struct torch_session *session, torch_tensor tensor,
+                              struct shape shape, int32_t dtype)
 {
     if (session->failed || session->device_index < 0) return tensor;
     torch_tensor there = empty(session, shape, dtype);
@@ -185,7 +202,8 @@ static torch_tensor to_device(struct torch_session *session, torch_tensor tensor
     return keep_temporary(session, there);
 }
 
-torch_tensor torch_to_device(struct torch_session *session, torch_tensor tensor, size_t rows, size_t columns)
+torch_tensor torch_to_device(struct torch_session *session, torch_tensor tensor, size_t rows,
+                             size_t columns)
 {
     return to_device(session, tensor, shape_of(rows, columns), session->dtype);
 }
@@ -203,15 +221,19 @@ void torch_copy(struct torch_session *session, torch_tensor destination, torch_t
     session->library->set_grad_mode(session->grad_enabled);
 }
 
-void torch_read(struct torch_session *session, torch_tensor tensor, void *values, size_t rows, size_t columns)
+void torch_read(struct torch_session *session, torch_tensor tensor, void *values, size_t rows,
+                size_t columns)
 {
     torch_copy(session, torch_view(session, values, rows, columns), tensor);
 }
 
-void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *values, size_t rows, size_t columns)
+void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *values, size_t rows,
+                    size_t columns)
 {
     /* copy_ converts from the tensor's own dtype and device. */
-    torch_copy(session, view(session, values, shape_of(rows, columns), session->library->dtype_float64()), tensor);
+    torch_copy(session,
+               view(session, values, shape_of(rows, columns), session->library->dtype_float64()),
+               tensor);
 }
 
 double torch_item(struct torch_session *session, torch_tensor scalar)
@@ -227,9 +249,10 @@ double torch_item(struct torch_session *session, torch_tensor scalar)
     return (double)narrow;
 }
 
-/* ---- operators ------------------------------------------------------------------------------------------------- */
+/* ---- operators ------------------------------------------------------------------------------- */
 
-torch_tensor torch_linear(struct torch_session *session, torch_tensor input, torch_tensor weight, torch_tensor bias)
+torch_tensor torch_linear(struct torch_session *session, torch_tensor input, torch_tensor weight,
+                          torch_tensor bias)
 {
     if (session->failed) return NULL;
     value stack[] = {from_tensor(session, input), from_tensor(session, weight),
@@ -247,7 +270,8 @@ torch_tensor torch_apply(struct torch_session *session, const char *op, torch_te
 torch_tensor torch_zeros_like(struct torch_session *session, torch_tensor tensor)
 {
     if (session->failed) return NULL;
-    value stack[] = {from_tensor(session, tensor), NONE, NONE, NONE, NONE, NONE}; /* dtype, layout, device, … : its own */
+    /* dtype, layout, device, … : its own */
+    value stack[] = {from_tensor(session, tensor), NONE, NONE, NONE, NONE, NONE};
     return call(session, "aten::zeros_like", "", stack) ? (torch_tensor)(uintptr_t)stack[0] : NULL;
 }
 
@@ -257,15 +281,16 @@ torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits)
     return call_for_tensor(session, "aten::softmax", "int", stack);
 }
 
-torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits, torch_tensor labels)
+torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits,
+                                 torch_tensor labels)
 {
     enum { REDUCTION_MEAN = 1, IGNORE_INDEX = -100 };
-    value stack[] = {from_tensor(session, logits), from_tensor(session, labels), NONE, from_int(REDUCTION_MEAN),
-                     from_int(IGNORE_INDEX), from_double(0.0)};
+    value stack[] = {from_tensor(session, logits), from_tensor(session, labels), NONE,
+                     from_int(REDUCTION_MEAN),     from_int(IGNORE_INDEX),       from_double(0.0)};
     return call_for_tensor(session, "aten::cross_entropy_loss", "", stack);
 }
 
-/* ---- autograd -------------------------------------------------------------------------------------------------- */
+/* ---- autograd -------------------------------------------------------------------------------- */
 
 void torch_enable_grad(struct torch_session *session, bool enabled)
 {
@@ -276,7 +301,8 @@ void torch_enable_grad(struct torch_session *session, bool enabled)
 void torch_backward(struct torch_session *session, torch_tensor loss)
 {
     /* inputs []: every leaf; gradient None: 1; retain_graph None; create_graph False */
-    value stack[] = {from_tensor(session, loss), from_tensors(session, NULL, 0), NONE, NONE, from_int(false)};
+    value stack[] = {from_tensor(session, loss), from_tensors(session, NULL, 0), NONE, NONE,
+                     from_int(false)};
     call(session, "aten::_backward", "", stack);
 }
 
@@ -290,30 +316,38 @@ torch_tensor torch_grad(struct torch_session *session, torch_tensor parameter)
 void torch_clear_grad(struct torch_session *session, torch_tensor parameter)
 {
     if (session->failed) return;
-    succeed(session, session->library->assign(session->undefined, torch_grad(session, parameter)), "zero_grad");
+    succeed(session, session->library->assign(session->undefined, torch_grad(session, parameter)),
+            "zero_grad");
 }
 
-/* ---- optimizers ------------------------------------------------------------------------------------------------ */
+/* ---- optimizers
+ * ------------------------------------------------------------------------------------------------
+ */
 
-/* The fused kernels go through memory in order, and copy what does not lie so. They compute every element by itself, so a
+/* The fused kernels go through memory in order, and copy what does not lie so. They compute every
+ * element by itself, so a
  * matrix that lies by columns is shown to them transposed: a view, in order. */
 static bool lies_by_columns(struct torch_session *session, torch_tensor tensor)
 {
     int64_t rank = 0, step_down = 0, step_right = 0;
-    if (session->failed || !succeed(session, session->library->rank(tensor, &rank), "a tensor's rank") || rank != 2) return false;
+    if (session->failed ||
+        !succeed(session, session->library->rank(tensor, &rank), "a tensor's rank") || rank != 2)
+        return false;
     succeed(session, session->library->stride(tensor, 0, &step_down), "a tensor's stride");
     succeed(session, session->library->stride(tensor, 1, &step_right), "a tensor's stride");
     return step_down == 1 && step_right > 1;
 }
 
-/* What one call of a fused kernel works on: a matrix's gradient and state lie as it does (autograd sees to the former). */
+/* What one call of a fused kernel works on: a matrix's gradient and state lie as it does (autograd
+ * sees to the former). */
 struct update {
     bool recording; /* what autograd did before */
     size_t count;
     bool transposed[TORCH_MAX_PARAMETERS];
 };
 
-static value from_matching(struct torch_session *session, const struct update *update, const torch_tensor *tensors)
+static value from_matching(struct torch_session *session, const struct update *update,
+                           const torch_tensor *tensors)
 {
     torch_tensor list[TORCH_MAX_PARAMETERS];
     for (size_t i = 0; i < update->count; i++)
@@ -321,7 +355,8 @@ static value from_matching(struct torch_session *session, const struct update *u
     return from_tensors(session, list, update->count);
 }
 
-static value from_gradients(struct torch_session *session, const struct update *update, const torch_tensor *parameters)
+static value from_gradients(struct torch_session *session, const struct update *update,
+                            const torch_tensor *parameters)
 {
     torch_tensor gradients[TORCH_MAX_PARAMETERS];
     for (size_t i = 0; i < update->count; i++) gradients[i] = torch_grad(session, parameters[i]);
@@ -329,15 +364,18 @@ static value from_gradients(struct torch_session *session, const struct update *
 }
 
 /* Parameters are changed in place: under no_grad, from here to update_end(). */
-static struct update update_begin(struct torch_session *session, const torch_tensor *parameters, size_t count)
+static struct update update_begin(struct torch_session *session, const torch_tensor *parameters,
+                                  size_t count)
 {
     struct update update = {.recording = session->grad_enabled, .count = count};
     torch_enable_grad(session, false);
-    for (size_t i = 0; i < count; i++) update.transposed[i] = lies_by_columns(session, parameters[i]);
+    for (size_t i = 0; i < count; i++)
+        update.transposed[i] = lies_by_columns(session, parameters[i]);
     return update;
 }
 
-static void update_end(struct torch_session *session, const struct update *update, const char *op, value *stack)
+static void update_end(struct torch_session *session, const struct update *update, const char *op,
+                       value *stack)
 {
     call(session, op, "", stack);
     torch_enable_grad(session, update->recording);
@@ -351,7 +389,8 @@ void torch_sgd(struct torch_session *session, const struct optimizer *optimizer,
     value stack[] = {
         from_matching(session, &update, parameters),
         from_gradients(session, &update, parameters),
-        optimizer->momentum != 0 ? from_matching(session, &update, velocities) : from_tensors(session, NULL, 0),
+        optimizer->momentum != 0 ? from_matching(session, &update, velocities)
+                                 : from_tensors(session, NULL, 0),
         from_double(optimizer->weight_decay),
         from_double(optimizer->momentum),
         from_double(optimizer->learning_rate),
@@ -380,7 +419,8 @@ static value from_step(struct torch_session *session, uint64_t step, size_t coun
 }
 
 void torch_adam(struct torch_session *session, const struct optimizer *optimizer, size_t count,
-                const torch_tensor *parameters, const torch_tensor *means, const torch_tensor *squares, uint64_t step)
+                const torch_tensor *parameters, const torch_tensor *means,
+                const torch_tensor *squares, uint64_t step)
 {
     if (session->failed) return;
     struct update update = update_begin(session, parameters, count);

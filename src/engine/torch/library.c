@@ -13,6 +13,7 @@ static const struct symbol {
     const char *name;
     size_t offset; /* of the pointer within struct torch_library */
     bool optional;
+    /* clang-format off */
 } symbols[] = {
 #define NEEDED(member, symbol) {symbol, offsetof(struct torch_library, member), false}
 #define OPTIONAL(member, symbol) {symbol, offsetof(struct torch_library, member), true}
@@ -46,14 +47,17 @@ static const struct symbol {
 #undef NEEDED
 #undef OPTIONAL
 };
+/* clang-format on */
 
-static int find_symbols(void *handle, const char *path, struct torch_library *library, struct error *error)
+static int find_symbols(void *handle, const char *path, struct torch_library *library,
+                        struct error *error)
 {
     for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
         void *address = dlsym(handle, symbols[i].name);
         if (!address && !symbols[i].optional)
             return error_set(error, ERROR_UNAVAILABLE,
-                             "PyTorch at %s lacks %s: versions %d.%d to 2.13 are known to work (pip install torch==2.13.0)",
+                             "PyTorch at %s lacks %s: versions %d.%d to 2.13 are known to work "
+                             "(pip install torch==2.13.0)",
                              path, symbols[i].name, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
         memcpy((char *)library + symbols[i].offset, &address, sizeof address);
     }
@@ -61,8 +65,9 @@ static int find_symbols(void *handle, const char *path, struct torch_library *li
     uint64_t oldest = (uint64_t)TORCH_OLDEST_MAJOR << 56 | (uint64_t)TORCH_OLDEST_MINOR << 48;
     if (library->version < oldest)
         return error_set(error, ERROR_UNAVAILABLE,
-                         "PyTorch at %s is too old: version %d.%d or newer is needed (pip install --upgrade torch)", path,
-                         TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
+                         "PyTorch at %s is too old: version %d.%d or newer is needed (pip install "
+                         "--upgrade torch)",
+                         path, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
     return 0;
 }
 
@@ -91,8 +96,8 @@ static int open_cuda(const char *cpu_path, struct error *error)
     return open_library(path, error) ? 0 : -1;
 }
 
-int torch_library_load(const char *path, bool cuda, uint32_t threads, const struct torch_library **out,
-                       struct error *error)
+int torch_library_load(const char *path, bool cuda, uint32_t threads,
+                       const struct torch_library **out, struct error *error)
 {
     static struct torch_library library;
     static bool loaded, cuda_loaded;
@@ -100,7 +105,8 @@ int torch_library_load(const char *path, bool cuda, uint32_t threads, const stru
         if (set_threads(threads, error)) return -1;
         void *handle = open_library(path, error);
         if (!handle) return -1;
-        if (find_symbols(handle, path, &library, error)) return -1; /* stays mapped: unloading a PyTorch is not safe */
+        /* stays mapped: unloading a PyTorch is not safe */
+        if (find_symbols(handle, path, &library, error)) return -1;
         loaded = true;
     }
     if (cuda && !cuda_loaded) {

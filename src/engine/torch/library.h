@@ -1,7 +1,10 @@
-/* libtorch, loaded at run time through its stable C ABI: the few functions used, found in one table.
+/* libtorch, loaded at run time through its stable C ABI: the few functions used, found in one
+ * table.
  *
- * Declared as in torch/csrc/stable/c/shim.h and torch/csrc/inductor/aoti_torch/c/shim.h of the PyTorch wheel, whose
- * names and meaning PyTorch keeps from 2.10 on. Every function that returns int32_t returns 0 for success. */
+ * Declared as in torch/csrc/stable/c/shim.h and torch/csrc/inductor/aoti_torch/c/shim.h of the
+ * PyTorch wheel, whose
+ * names and meaning PyTorch keeps from 2.10 on. Every function that returns int32_t returns 0 for
+ * success. */
 #ifndef NNSTUDIO_ENGINE_TORCH_LIBRARY_H
 #define NNSTUDIO_ENGINE_TORCH_LIBRARY_H
 
@@ -13,8 +16,9 @@
 #define TORCH_OLDEST_MAJOR 2
 #define TORCH_OLDEST_MINOR 10
 
-typedef struct at_tensor *torch_tensor; /* AtenTensorHandle: an at::Tensor on the heap, one counted reference */
-typedef struct at_list *torch_list;     /* StableListHandle */
+/* AtenTensorHandle: an at::Tensor on the heap, one counted reference */
+typedef struct at_tensor *torch_tensor;
+typedef struct at_list *torch_list; /* StableListHandle */
 
 struct torch_library {
     uint64_t (*abi_version)(void);
@@ -24,14 +28,18 @@ struct torch_library {
     int32_t (*device_type_cpu)(void);
     int32_t (*device_type_cuda)(void);
 
-    int32_t (*from_blob)(void *data, int64_t rank, const int64_t *sizes, const int64_t *strides, int64_t offset,
-                         int32_t dtype, int32_t device_type, int32_t device_index, torch_tensor *out);
-    int32_t (*empty_strided)(int64_t rank, const int64_t *sizes, const int64_t *strides, int32_t dtype,
-                             int32_t device_type, int32_t device_index, torch_tensor *out);
+    int32_t (*from_blob)(void *data, int64_t rank, const int64_t *sizes, const int64_t *strides,
+                         int64_t offset, int32_t dtype, int32_t device_type, int32_t device_index,
+                         torch_tensor *out);
+    int32_t (*empty_strided)(int64_t rank, const int64_t *sizes, const int64_t *strides,
+                             int32_t dtype, int32_t device_type, int32_t device_index,
+                             torch_tensor *out);
     int32_t (*new_undefined)(torch_tensor *out);
-    int32_t (*new_handle)(torch_tensor tensor, torch_tensor *out); /* another reference to the same tensor */
+    /* another reference to the same tensor */
+    int32_t (*new_handle)(torch_tensor tensor, torch_tensor *out);
     int32_t (*delete_handle)(torch_tensor tensor);
-    int32_t (*assign)(torch_tensor source, torch_tensor destination); /* destination becomes the same tensor as source */
+    /* destination becomes the same tensor as source */
+    int32_t (*assign)(torch_tensor source, torch_tensor destination);
     int32_t (*copy)(torch_tensor destination, torch_tensor source, int32_t non_blocking);
     int32_t (*zero)(torch_tensor tensor);
     int32_t (*rank)(torch_tensor tensor, int64_t *out);
@@ -41,7 +49,8 @@ struct torch_library {
 
     int32_t (*set_requires_grad)(torch_tensor tensor, bool requires_grad);
     void (*set_grad_mode)(bool enabled); /* of the calling thread */
-    /* c10::TensorImpl::mutable_grad(): the address of a tensor's .grad, itself an at::Tensor and so usable as a
+    /* c10::TensorImpl::mutable_grad(): the address of a tensor's .grad, itself an at::Tensor and
+     * so usable as a
      * borrowed handle. The stable ABI has no getter; libc10 exports this one under its C++ name. */
     torch_tensor (*grad_slot)(void *tensor_impl);
 
@@ -50,15 +59,17 @@ struct torch_library {
     int32_t (*list_delete)(torch_list list);
 
     int32_t (*call)(const char *op, const char *overload, uint64_t *stack, uint64_t build_version);
-    int32_t (*new_optional)(uint64_t **out); /* NULL before 2.13: there the caller's malloc serves */
-    const char *(*last_error)(void);         /* NULL before 2.13 */
+    /* NULL before 2.13: there the caller's malloc serves */
+    int32_t (*new_optional)(uint64_t **out);
+    const char *(*last_error)(void); /* NULL before 2.13 */
 
     uint64_t version; /* abi_version(): major << 56 | minor << 48 | patch << 40 */
 };
 
-/* Loads the library once a process and keeps it: PyTorch cannot be unloaded. `path` is libtorch_cpu.so; with `cuda`
+/* Loads the library once a process and keeps it: PyTorch cannot be unloaded. `path` is
+ * libtorch_cpu.so; with `cuda`
  * the libtorch_cuda.so beside it is loaded too. `threads` holds for the first load. */
-int torch_library_load(const char *path, bool cuda, uint32_t threads, const struct torch_library **out,
-                       struct error *error);
+int torch_library_load(const char *path, bool cuda, uint32_t threads,
+                       const struct torch_library **out, struct error *error);
 
 #endif

@@ -1,15 +1,19 @@
-/* PyTorch's way to train: tensors, a forward pass that autograd records, and a loop written by hand. */
+/* PyTorch's way to train: tensors, a forward pass that autograd records, and a loop written by
+ * hand. */
 #include "engine/torch/loop.h"
 
 /* [stage: data] */
-/* What a DataLoader yields: the batch's pictures x [count, inputs] in 0 … 1 and its labels y [count]. */
-void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count, torch_tensor *x, torch_tensor *y)
+/* What a DataLoader yields: the batch's pictures x [count, inputs] in 0 … 1 and its labels y
+ * [count]. */
+void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count,
+                      torch_tensor *x, torch_tensor *y)
 {
     struct torch_session *torch = model->torch;
     struct torch_batch *batch = &model->batch;
 
     torch_batch_gather(batch, model->split, order, count);
-    *x = torch_to_device(torch, torch_view(torch, batch->pixels, count, batch->inputs), count, batch->inputs);
+    *x = torch_to_device(torch, torch_view(torch, batch->pixels, count, batch->inputs), count,
+                         batch->inputs);
     *y = torch_to_device_int64(torch, torch_view_int64(torch, batch->labels, count), count);
 }
 /* [end] */
@@ -21,15 +25,19 @@ static const char *const activation_ops[ACTIVATION_COUNT] = {
     [ACTIVATION_SIGMOID] = "aten::sigmoid",
 };
 
-/* nn.Linear for every layer: weight [outputs, inputs] and bias [outputs]. x · weightᵀ is quickest over a weight that lies by
- * columns; from the second layer on backward() needs weight itself as much, and it lies by rows as in Python. */
+/* nn.Linear for every layer: weight [outputs, inputs] and bias [outputs]. x · weightᵀ is quickest
+ * over a weight that lies by
+ * columns; from the second layer on backward() needs weight itself as much, and it lies by rows as
+ * in Python. */
 void torch_create_parameters(struct torch_model *model)
 {
     for (uint32_t i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
         enum torch_layout layout = i == 0 ? TORCH_BY_COLUMNS : TORCH_BY_ROWS;
-        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs, layer->inputs, layout);
-        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs, 0, TORCH_BY_ROWS);
+        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs,
+                                                                      layer->inputs, layout);
+        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs,
+                                                                      0, TORCH_BY_ROWS);
     }
 }
 
@@ -38,7 +46,8 @@ torch_tensor torch_forward(struct torch_model *model, torch_tensor x)
 {
     for (uint32_t i = 0; i < model->network.layer_count; i++) {
         const char *activation = activation_ops[model->network.layers[i].activation];
-        x = model->z[i] = torch_linear(model->torch, x, model->parameters[2 * i], model->parameters[2 * i + 1]);
+        x = model->z[i] = torch_linear(model->torch, x, model->parameters[2 * i],
+                                       model->parameters[2 * i + 1]);
         if (activation) x = torch_apply(model->torch, activation, x);
         model->a[i] = x;
     }
@@ -52,10 +61,12 @@ static torch_tensor criterion(struct torch_model *model, torch_tensor logits, to
     return torch_cross_entropy(model->torch, logits, y);
 }
 
-/* The gradients become None, so that backward() puts new ones in their place instead of adding to the old. */
+/* The gradients become None, so that backward() puts new ones in their place instead of adding to
+ * the old. */
 void torch_zero_grad(struct torch_model *model)
 {
-    for (size_t i = 0; i < model->parameter_count; i++) torch_clear_grad(model->torch, model->parameters[i]);
+    for (size_t i = 0; i < model->parameter_count; i++)
+        torch_clear_grad(model->torch, model->parameters[i]);
 }
 
 /* torch.optim.SGD or torch.optim.Adam: all parameters in one fused kernel. */
@@ -63,17 +74,19 @@ void torch_optimizer_step(struct torch_model *model)
 {
     uint64_t step = model->steps + 1;
     if (model->optimizer.type == OPTIMIZER_SGD) {
-        torch_sgd(model->torch, &model->optimizer, model->parameter_count, model->parameters, model->slots[0]);
+        torch_sgd(model->torch, &model->optimizer, model->parameter_count, model->parameters,
+                  model->slots[0]);
     } else {
-        torch_adam(model->torch, &model->optimizer, model->parameter_count, model->parameters, model->slots[0],
-                   model->slots[1], step);
+        torch_adam(model->torch, &model->optimizer, model->parameter_count, model->parameters,
+                   model->slots[0], model->slots[1], step);
     }
     if (!model->torch->failed) model->steps = step;
 }
 /* [end] */
 
 /* [stage: one step] */
-static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor y, torch_tensor *logits)
+static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor y,
+                         torch_tensor *logits)
 {
     torch_zero_grad(model);
     *logits = torch_forward(model, x);
@@ -85,8 +98,8 @@ static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor
 /* [end] */
 
 /* [stage: loop] */
-int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                struct error *error)
+int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses,
+                uint32_t *correct, struct error *error)
 {
     for (size_t begin = 0; begin < count; begin += model->batch_size) {
         size_t size = count - begin < model->batch_size ? count - begin : model->batch_size;

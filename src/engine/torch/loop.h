@@ -1,6 +1,7 @@
 /* The network as PyTorch tensors, and the training loop over them.
  *
- * Where a function has no result, its failure waits in the session for torch_check(). The tensors of a step are
+ * Where a function has no result, its failure waits in the session for torch_check(). The tensors
+ * of a step are
  * temporaries of the session. */
 #ifndef NNSTUDIO_ENGINE_TORCH_LOOP_H
 #define NNSTUDIO_ENGINE_TORCH_LOOP_H
@@ -16,9 +17,11 @@ struct torch_model {
     size_t batch_size;
 
     size_t parameter_count;
-    torch_tensor parameters[TORCH_MAX_PARAMETERS]; /* weight and bias of each layer in turn: the leaves of the graph */
-    torch_tensor slots[OPTIMIZER_MAX_SLOTS][TORCH_MAX_PARAMETERS]; /* the optimizer's state, shaped like them */
-    uint64_t steps;                                /* optimizer steps taken */
+    /* weight and bias of each layer in turn: the leaves of the graph */
+    torch_tensor parameters[TORCH_MAX_PARAMETERS];
+    /* the optimizer's state, shaped like them */
+    torch_tensor slots[OPTIMIZER_MAX_SLOTS][TORCH_MAX_PARAMETERS];
+    uint64_t steps; /* optimizer steps taken */
 
     const struct split *split; /* borrowed */
     struct torch_batch batch;
@@ -28,32 +31,35 @@ struct torch_model {
     torch_tensor a[NETWORK_MAX_LAYERS]; /* … and after each activation */
 };
 
-/* model.c. The model of a network and optimizer, all parameters and the optimizer's state zero. The session is borrowed. */
-int torch_model_open(struct torch_model *model, struct torch_session *torch, const struct network *network,
-                     const struct optimizer *optimizer, size_t batch_size, struct error *error);
+/* model.c. The model of a network and optimizer, all parameters and the optimizer's state zero.
+ * The session is borrowed. */
+int torch_model_open(struct torch_model *model, struct torch_session *torch,
+                     const struct network *network, const struct optimizer *optimizer,
+                     size_t batch_size, struct error *error);
 void torch_model_close(struct torch_model *model); /* a zeroed one is fine */
 /* How many of the batch's samples the logits classify rightly. */
 uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits);
 /* Between the studio's values and PyTorch's tensors of the same shapes, on whatever device. */
-int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors, const struct parameters *source,
-                        struct error *error);
-int torch_tensors_read(struct torch_model *model, const torch_tensor *tensors, struct parameters *destination,
-                       struct error *error);
+int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors,
+                        const struct parameters *source, struct error *error);
+int torch_tensors_read(struct torch_model *model, const torch_tensor *tensors,
+                       struct parameters *destination, struct error *error);
 
 /* loop.c */
 void torch_create_parameters(struct torch_model *model);
 /* The stages of a step. */
-void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count, torch_tensor *x, torch_tensor *y);
+void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count,
+                      torch_tensor *x, torch_tensor *y);
 void torch_zero_grad(struct torch_model *model);
 torch_tensor torch_forward(struct torch_model *model, torch_tensor x); /* logits */
 void torch_optimizer_step(struct torch_model *model);
 
 /* As engine.h's train. */
-int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                struct error *error);
+int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses,
+                uint32_t *correct, struct error *error);
 
 /* trace.c: as engine.h's trace. */
-int torch_trace(struct torch_model *model, const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-                struct error *error);
+int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
+                engine_trace_fn *emit, void *context, struct error *error);
 
 #endif

@@ -15,16 +15,20 @@ static void create_slots(struct torch_model *model)
             model->slots[slot][i] = torch_zeros_like(model->torch, model->parameters[i]);
 }
 
-int torch_model_open(struct torch_model *model, struct torch_session *torch, const struct network *network,
-                     const struct optimizer *optimizer, size_t batch_size, struct error *error)
+int torch_model_open(struct torch_model *model, struct torch_session *torch,
+                     const struct network *network, const struct optimizer *optimizer,
+                     size_t batch_size, struct error *error)
 {
-    *model = (struct torch_model){.torch = torch, .network = *network, .optimizer = *optimizer, .batch_size = batch_size};
+    *model = (struct torch_model){
+        .torch = torch, .network = *network, .optimizer = *optimizer, .batch_size = batch_size};
     torch_create_parameters(model);
     create_slots(model);
     if (torch_check(torch, error) ||
-        torch_batch_create(&model->batch, batch_size, network_inputs(network), torch->float64, error))
+        torch_batch_create(&model->batch, batch_size, network_inputs(network), torch->float64,
+                           error))
         goto fail;
-    model->logits = calloc(batch_size * network_classes(network), torch->float64 ? sizeof(double) : sizeof(float));
+    model->logits = calloc(batch_size * network_classes(network),
+                           torch->float64 ? sizeof(double) : sizeof(float));
     if (model->logits) return 0;
     error_set_memory(error, "the logits");
 fail:
@@ -36,7 +40,8 @@ void torch_model_close(struct torch_model *model)
 {
     for (size_t i = 0; i < TORCH_MAX_PARAMETERS; i++) {
         torch_release(model->torch, model->parameters[i]);
-        for (size_t slot = 0; slot < OPTIMIZER_MAX_SLOTS; slot++) torch_release(model->torch, model->slots[slot][i]);
+        for (size_t slot = 0; slot < OPTIMIZER_MAX_SLOTS; slot++)
+            torch_release(model->torch, model->slots[slot][i]);
     }
     torch_batch_destroy(&model->batch);
     free(model->logits);
@@ -50,10 +55,11 @@ uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits)
     return torch_batch_count_correct(&model->batch, model->logits, classes);
 }
 
-int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors, const struct parameters *source,
-                        struct error *error)
+int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors,
+                        const struct parameters *source, struct error *error)
 {
-    CHECK((source->dtype == DTYPE_FLOAT64) == model->torch->float64 && source->tensor_count == model->parameter_count);
+    CHECK((source->dtype == DTYPE_FLOAT64) == model->torch->float64 &&
+          source->tensor_count == model->parameter_count);
     for (size_t i = 0; i < source->tensor_count; i++) {
         const struct tensor *tensor = &source->tensors[i];
         torch_copy(model->torch, tensors[i],
@@ -63,10 +69,11 @@ int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors, 
     return torch_check(model->torch, error);
 }
 
-int torch_tensors_read(struct torch_model *model, const torch_tensor *tensors, struct parameters *destination,
-                       struct error *error)
+int torch_tensors_read(struct torch_model *model, const torch_tensor *tensors,
+                       struct parameters *destination, struct error *error)
 {
-    CHECK((destination->dtype == DTYPE_FLOAT64) == model->torch->float64 && destination->tensor_count == model->parameter_count);
+    CHECK((destination->dtype == DTYPE_FLOAT64) == model->torch->float64 &&
+          destination->tensor_count == model->parameter_count);
     for (size_t i = 0; i < destination->tensor_count; i++) {
         struct tensor *tensor = &destination->tensors[i];
         torch_read(model->torch, tensors[i], tensor->values, tensor->shape[0], columns_of(tensor));

@@ -1,4 +1,5 @@
-/* The PyTorch engine behind engine.h: finding it, opening it, values in and out. Its heart is loop.c. */
+/* The PyTorch engine behind engine.h: finding it, opening it, values in and out. Its heart is
+ * loop.c. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 #include "engine/locate.h"
 #include "engine/torch/loop.h"
 
-#define FORWARD_CHUNK 256 /* pictures a forward pass: the pixels of 28 × 28 then stay in the second cache level */
+/* pictures a forward pass: the pixels of 28 × 28 then stay in the second cache level */
+#define FORWARD_CHUNK 256
 
 struct torch_engine {
     struct engine engine;
@@ -25,13 +27,14 @@ static struct torch_engine *own(struct engine *engine)
     return (struct torch_engine *)engine;
 }
 
-/* ---- probe ----------------------------------------------------------------------------------------------------- */
+/* ---- probe ----------------------------------------------------------------------------------- */
 
 static bool file_beside(const char *library, const char *name)
 {
     char path[PATH_MAX];
     int folder = (int)(path_base(library) - library);
-    return snprintf(path, sizeof path, "%.*s%s", folder, library, name) < (int)sizeof path && file_exists(path);
+    return snprintf(path, sizeof path, "%.*s%s", folder, library, name) < (int)sizeof path &&
+           file_exists(path);
 }
 
 static void add_cuda_devices(struct engine_probe *out)
@@ -48,24 +51,29 @@ static bool version_too_old(const char *version)
 {
     int major, minor;
     return sscanf(version, "%d.%d", &major, &minor) == 2 &&
-           (major < TORCH_OLDEST_MAJOR || (major == TORCH_OLDEST_MAJOR && minor < TORCH_OLDEST_MINOR));
+           (major < TORCH_OLDEST_MAJOR ||
+            (major == TORCH_OLDEST_MAJOR && minor < TORCH_OLDEST_MINOR));
 }
 
 static void probe(struct engine_probe *out)
 {
     *out = (struct engine_probe){0};
-    if (engine_locate("torch/lib/libtorch_cpu.so", "NNSTUDIO_TORCH_LIB", out->path, sizeof out->path)) {
+    if (engine_locate("torch/lib/libtorch_cpu.so", "NNSTUDIO_TORCH_LIB", out->path,
+                      sizeof out->path)) {
         snprintf(out->missing, sizeof out->missing,
-                 "PyTorch is not installed: run \"nnstudio engines install torch\", or set NNSTUDIO_TORCH_LIB to its "
+                 "PyTorch is not installed: run \"nnstudio engines install torch\", or set "
+                 "NNSTUDIO_TORCH_LIB to its "
                  "libtorch_cpu.so");
         return;
     }
     engine_package_version(out->path, "torch", out->version, sizeof out->version);
-    out->version[strcspn(out->version, "+")] = '\0'; /* "2.13.0+cpu": the build is told by `detail` */
+    /* "2.13.0+cpu": the build is told by `detail` */
+    out->version[strcspn(out->version, "+")] = '\0';
     if (version_too_old(out->version)) {
-        snprintf(out->missing, sizeof out->missing,
-                 "PyTorch %s is too old: version %d.%d or newer is needed (pip install --upgrade torch)", out->version,
-                 TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
+        snprintf(
+            out->missing, sizeof out->missing,
+            "PyTorch %s is too old: version %d.%d or newer is needed (pip install --upgrade torch)",
+            out->version, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
         return;
     }
     bool cuda = file_beside(out->path, "libtorch_cuda.so");
@@ -75,14 +83,15 @@ static void probe(struct engine_probe *out)
     if (cuda) add_cuda_devices(out);
 }
 
-/* ---- open and close -------------------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static int check_device(const struct engine_probe *found, const char *device, struct error *error)
 {
     for (uint32_t i = 0; i < found->device_count; i++)
         if (strcmp(found->devices[i], device) == 0) return 0;
-    return error_set(error, ERROR_UNAVAILABLE, "PyTorch offers no device \"%.40s\" here: use cpu%s%s", device,
-                     found->device_count > 1 ? " or " : "", found->device_count > 1 ? found->devices[1] : "");
+    return error_set(
+        error, ERROR_UNAVAILABLE, "PyTorch offers no device \"%.40s\" here: use cpu%s%s", device,
+        found->device_count > 1 ? " or " : "", found->device_count > 1 ? found->devices[1] : "");
 }
 
 static void close_engine(struct engine *engine)
@@ -104,13 +113,16 @@ static int open_engine(const struct engine_config *config, struct engine **out, 
     if (!found.found) return error_set(error, ERROR_UNAVAILABLE, "%s", found.missing);
     if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error) ||
         check_device(&found, device, error) ||
-        torch_library_load(found.path, strcmp(device, "cpu") != 0, config->threads, &library, error))
+        torch_library_load(found.path, strcmp(device, "cpu") != 0, config->threads, &library,
+                           error))
         return -1;
     struct torch_engine *self = calloc(1, sizeof *self);
     if (!self) return error_set_memory(error, "the engine");
     self->engine.ops = &engine_torch;
-    if (torch_session_open(&self->session, library, config->dtype == DTYPE_FLOAT64, device, error) ||
-        torch_model_open(&self->model, &self->session, &config->network, &config->optimizer, config->batch_size, error)) {
+    if (torch_session_open(&self->session, library, config->dtype == DTYPE_FLOAT64, device,
+                           error) ||
+        torch_model_open(&self->model, &self->session, &config->network, &config->optimizer,
+                         config->batch_size, error)) {
         close_engine(&self->engine);
         return -1;
     }
@@ -125,9 +137,10 @@ static int attach(struct engine *engine, const struct split *split, struct error
     return 0;
 }
 
-/* ---- values in and out ----------------------------------------------------------------------------------------- */
+/* ---- values in and out ----------------------------------------------------------------------- */
 
-static int set_parameters(struct engine *engine, const struct parameters *parameters, struct error *error)
+static int set_parameters(struct engine *engine, const struct parameters *parameters,
+                          struct error *error)
 {
     struct torch_model *model = &own(engine)->model;
     return torch_tensors_write(model, model->parameters, parameters, error);
@@ -139,7 +152,8 @@ static int get_parameters(struct engine *engine, struct parameters *parameters, 
     return torch_tensors_read(model, model->parameters, parameters, error);
 }
 
-static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state, struct error *error)
+static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
+                               struct error *error)
 {
     struct torch_model *model = &own(engine)->model;
     CHECK(state->slot_count == optimizer_slot_count(&model->optimizer));
@@ -149,7 +163,8 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
     return 0;
 }
 
-static int get_optimizer_state(struct engine *engine, struct optimizer_state *state, struct error *error)
+static int get_optimizer_state(struct engine *engine, struct optimizer_state *state,
+                               struct error *error)
 {
     struct torch_model *model = &own(engine)->model;
     CHECK(state->slot_count == optimizer_slot_count(&model->optimizer));
@@ -169,10 +184,10 @@ static int set_learning_rate(struct engine *engine, double learning_rate, struct
     return 0;
 }
 
-/* ---- training and inference ------------------------------------------------------------------------------------ */
+/* ---- training and inference ------------------------------------------------------------------ */
 
-static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                 struct error *error)
+static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                 uint32_t *correct, struct error *error)
 {
     struct torch_model *model = &own(engine)->model;
     CHECK(model->split);
@@ -182,22 +197,27 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
     return result;
 }
 
-static void forward_chunk(struct torch_engine *self, const uint8_t *pixels, size_t count, double *logits)
+static void forward_chunk(struct torch_engine *self, const uint8_t *pixels, size_t count,
+                          double *logits)
 {
     struct torch_model *model = &self->model;
     struct torch_session *torch = &self->session;
     size_t inputs = network_inputs(&model->network), classes = network_classes(&model->network);
     torch_batch_fill(&self->pictures, pixels, count);
-    torch_tensor x = torch_to_device(torch, torch_view(torch, self->pictures.pixels, count, inputs), count, inputs);
+    torch_tensor x = torch_to_device(torch, torch_view(torch, self->pictures.pixels, count, inputs),
+                                     count, inputs);
     torch_read_f64(torch, torch_forward(model, x), logits, count, classes);
     torch_release_temporaries(torch);
 }
 
-static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits, struct error *error)
+static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
+                   struct error *error)
 {
     struct torch_engine *self = own(engine);
-    size_t inputs = network_inputs(&self->model.network), classes = network_classes(&self->model.network);
-    if (!self->pictures.capacity && torch_batch_create(&self->pictures, FORWARD_CHUNK, inputs, self->session.float64, error))
+    size_t inputs = network_inputs(&self->model.network),
+           classes = network_classes(&self->model.network);
+    if (!self->pictures.capacity &&
+        torch_batch_create(&self->pictures, FORWARD_CHUNK, inputs, self->session.float64, error))
         return -1;
     torch_enable_grad(&self->session, false);
     for (size_t first = 0; first < count; first += FORWARD_CHUNK) {
@@ -207,8 +227,8 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     return torch_check(&self->session, error);
 }
 
-static int trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-                 struct error *error)
+static int trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
+                 void *context, struct error *error)
 {
     struct torch_model *model = &own(engine)->model;
     CHECK(model->split && count <= model->batch_size);

@@ -14,17 +14,20 @@ struct viewer {
     bool stopped;
 };
 
-static void show(struct viewer *viewer, const char *name, torch_tensor tensor, size_t rows, size_t columns)
+static void show(struct viewer *viewer, const char *name, torch_tensor tensor, size_t rows,
+                 size_t columns)
 {
     struct torch_session *torch = viewer->model->torch;
     size_t shape[] = {rows, columns};
     CHECK(rows * (columns ? columns : 1) <= viewer->capacity);
     torch_read_f64(torch, tensor, viewer->values, rows, columns);
     if (torch->failed || viewer->stopped) return;
-    viewer->stopped = viewer->emit(viewer->context, name, shape, columns ? 2 : 1, viewer->values) != 0;
+    viewer->stopped = viewer->emit(viewer->context, name, shape, columns ? 2 : 1, viewer->values) !=
+                      0;
 }
 
-static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor logits, size_t count)
+static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor logits,
+                             size_t count)
 {
     const struct torch_model *model = viewer->model;
     const struct network *network = &model->network;
@@ -37,7 +40,8 @@ static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor
         show(viewer, name, model->a[i], count, network->layers[i].outputs);
     }
     show(viewer, "logits", logits, count, network_classes(network));
-    show(viewer, "probabilities", torch_softmax(model->torch, logits), count, network_classes(network));
+    show(viewer, "probabilities", torch_softmax(model->torch, logits), count,
+         network_classes(network));
 }
 
 /* Every layer's weight and bias, or their gradients. */
@@ -51,8 +55,8 @@ static void show_parameters(struct viewer *viewer, const char *kind, bool gradie
             if (model->torch->failed) return;
             torch_tensor parameter = model->parameters[2 * i + k];
             snprintf(name, sizeof name, "%s/fc%u.%s", kind, i + 1, k ? "bias" : "weight");
-            show(viewer, name, gradients ? torch_grad(model->torch, parameter) : parameter, layer->outputs,
-                 k ? 0 : layer->inputs);
+            show(viewer, name, gradients ? torch_grad(model->torch, parameter) : parameter,
+                 layer->outputs, k ? 0 : layer->inputs);
         }
     }
 }
@@ -70,8 +74,8 @@ static size_t largest_tensor(const struct network *network, size_t count)
     return most;
 }
 
-int torch_trace(struct torch_model *model, const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-                struct error *error)
+int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
+                engine_trace_fn *emit, void *context, struct error *error)
 {
     struct viewer viewer = {.model = model, .emit = emit, .context = context};
     viewer.capacity = largest_tensor(&model->network, count);
@@ -95,5 +99,6 @@ int torch_trace(struct torch_model *model, const uint32_t *order, size_t count, 
     show_parameters(&viewer, "new", false);
     free(viewer.values);
     if (torch_check(model->torch, error)) return -1;
-    return viewer.stopped ? error_set(error, ERROR_FAILED, "the trace was ended by its receiver") : 0;
+    return viewer.stopped ? error_set(error, ERROR_FAILED, "the trace was ended by its receiver")
+                          : 0;
 }

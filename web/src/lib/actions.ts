@@ -30,9 +30,14 @@ export async function continueRun(run: Run, engine: EngineId, epochs: number) {
 }
 
 export async function deleteRuns(list: Run[]) {
-    const gone = (await Promise.all(list.map((run) => change(remove<Run>(`/api/runs/${run.id}`))))).filter((run) => run !== null);
+    const gone = (
+        await Promise.all(list.map((run) => change(remove<Run>(`/api/runs/${run.id}`))))
+    ).filter((run) => run !== null);
     if (gone.length === 0) return;
-    const what = gone.length === 1 ? `Deleted ${gone[0].name}, ${gone[0].engine}.` : `Deleted ${gone.length} runs.`;
+    const what =
+        gone.length === 1
+            ? `Deleted ${gone[0].name}, ${gone[0].engine}.`
+            : `Deleted ${gone.length} runs.`;
     toast(`${what} Its files are kept for 24 hours.`, {
         label: 'Undo',
         act: () => gone.forEach((run) => void restoreRun(run)),
@@ -53,7 +58,9 @@ export async function startTask(address: string) {
     }
 }
 
-export const exportAddress = (run: Run, format: 'csv' | 'json') => `/api/runs/${run.id}/export${query({ format })}`;
+export const exportAddress = (run: Run, format: 'csv' | 'json') =>
+    `/api/runs/${run.id}/export${query({ format })}`;
 export const fetchRun = (id: string) => get<Run>(`/api/runs/${id}`).then(rememberRun);
 /** Until the studio has said what it has, an engine is taken to be there. */
-export const engineFound = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? system.value === null;
+export const engineFound = (id: EngineId) =>
+    system.value?.engines.find((engine) => engine.id === id)?.found ?? system.value === null;

@@ -1,12 +1,20 @@
 /* Calls to the server. Every failure is an ApiError with the server's own sentence. */
 
 export class ApiError extends Error {
-    constructor(readonly code: string, message: string) {
+    constructor(
+        readonly code: string,
+        message: string,
+    ) {
         super(message);
     }
 }
 
-async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+async function call<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    signal?: AbortSignal,
+): Promise<T> {
     let response: Response;
     try {
         response = await fetch(path, {
@@ -17,16 +25,24 @@ async function call<T>(method: string, path: string, body?: unknown, signal?: Ab
         });
     } catch (cause) {
         if (signal?.aborted) throw cause;
-        throw new ApiError('unreachable', 'the studio does not answer: see whether "nnstudio serve" still runs; nothing is lost');
+        throw new ApiError(
+            'unreachable',
+            'the studio does not answer: see whether "nnstudio serve" still runs; nothing is lost',
+        );
     }
     const value: unknown = await response.json().catch(() => null);
     if (response.ok) return value as T;
     const error = (value as { error?: { code?: string; message?: string } } | null)?.error;
-    throw new ApiError(error?.code ?? String(response.status), error?.message ?? `the studio answered ${response.status}: try again`);
+    throw new ApiError(
+        error?.code ?? String(response.status),
+        error?.message ?? `the studio answered ${response.status}: try again`,
+    );
 }
 
-export const get = <T>(path: string, signal?: AbortSignal) => call<T>('GET', path, undefined, signal);
-export const post = <T>(path: string, body?: unknown, signal?: AbortSignal) => call<T>('POST', path, body, signal);
+export const get = <T>(path: string, signal?: AbortSignal) =>
+    call<T>('GET', path, undefined, signal);
+export const post = <T>(path: string, body?: unknown, signal?: AbortSignal) =>
+    call<T>('POST', path, body, signal);
 export const put = <T>(path: string, body: unknown) => call<T>('PUT', path, body);
 export const patch = <T>(path: string, body: unknown) => call<T>('PATCH', path, body);
 export const remove = <T>(path: string) => call<T>('DELETE', path);
@@ -49,6 +65,7 @@ export function bytesOf(base64: string): Uint8Array {
 
 export function base64Of(bytes: Uint8Array): string {
     let text = '';
-    for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+    for (let i = 0; i < bytes.length; i += 8192)
+        text += String.fromCharCode(...bytes.subarray(i, i + 8192));
     return btoa(text);
 }

@@ -21,7 +21,10 @@ export interface CodeLine {
     text: string;
     idea: string | null;
 }
-export type Ideas = Record<string, { title: string; only: 'left' | 'right' | null; why: string | null }>;
+export type Ideas = Record<
+    string,
+    { title: string; only: 'left' | 'right' | null; why: string | null }
+>;
 export interface CodeStage {
     id: string;
     title: string;
@@ -42,7 +45,13 @@ export interface Tensor {
     shape: number[];
     low: number;
     high: number;
-    histogram: { engine: EngineId; counts: number[]; mean: number | null; std: number | null; not_finite: number }[];
+    histogram: {
+        engine: EngineId;
+        counts: number[];
+        mean: number | null;
+        std: number | null;
+        not_finite: number;
+    }[];
     picture: { rows: number; columns: number; values: string };
     differences: { pair: string; max: number | null }[];
     max_difference: number | null;
@@ -61,21 +70,41 @@ export interface Microscope {
     stages: StepStage[];
 }
 
-const SHOWN = ['dataset', 'epochs', 'lr', 'batch_size', 'seed', 'init', 'dtype', 'activation', 'optimizer', 'momentum', 'weight_decay', 'limit'] as const;
+const SHOWN = [
+    'dataset',
+    'epochs',
+    'lr',
+    'batch_size',
+    'seed',
+    'init',
+    'dtype',
+    'activation',
+    'optimizer',
+    'momentum',
+    'weight_decay',
+    'limit',
+] as const;
 
 /** The settings that the code follows, as the server's query names them. */
 export const codeSettings = (s: Settings) => ({
     ...Object.fromEntries(SHOWN.map((name) => [name, s[name]])),
     hidden: s.hidden.join(',') || 'none',
 });
-export const codeAddress = (left: VoiceId, right: VoiceId, s: Settings) => `/api/code${query({ left, right, ...codeSettings(s) })}`;
+export const codeAddress = (left: VoiceId, right: VoiceId, s: Settings) =>
+    `/api/code${query({ left, right, ...codeSettings(s) })}`;
 export const programAddress = (voice: VoiceId, format: 'file' | 'notebook', s: Settings) =>
     `/api/code/program${query({ voice, format, ...codeSettings(s) })}`;
 
 /** What a person types in a terminal for the same settings; defaults are left out. */
 export function settingsWords(s: Settings, defaults: Settings | null) {
     const words = Object.entries(codeSettings(s)).filter(
-        ([name, value]) => name === 'dataset' || !defaults || String(value) !== String(codeSettings(defaults)[name as keyof ReturnType<typeof codeSettings>]),
+        ([name, value]) =>
+            name === 'dataset' ||
+            !defaults ||
+            String(value) !==
+                String(codeSettings(defaults)[name as keyof ReturnType<typeof codeSettings>]),
     );
-    return words.map(([name, value]) => `--${name.replaceAll('_', '-')} ${String(value)}`).join(' ');
+    return words
+        .map(([name, value]) => `--${name.replaceAll('_', '-')} ${String(value)}`)
+        .join(' ');
 }

@@ -27,7 +27,16 @@ export class Curve {
     readonly version = signal(0);
 
     private full = 0; // points of full buckets; what follows them is rewritten
-    private pending = { count: 0, sum: 0, low: Infinity, lowStep: 0, lowTime: 0, high: -Infinity, highStep: 0, highTime: 0 };
+    private pending = {
+        count: 0,
+        sum: 0,
+        low: Infinity,
+        lowStep: 0,
+        lowTime: 0,
+        high: -Infinity,
+        highStep: 0,
+        highTime: 0,
+    };
     private time = 0; // training seconds at the last step
     private smoothing = { factor: -1, length: 0, numerator: 0, weight: 0 };
 
@@ -46,7 +55,13 @@ export class Curve {
         this.bucket = Math.max(1, points.stride);
         for (let i = 0; i < points.step.length; i++) {
             if (this.full >= CURVE_CAPACITY) this.compact();
-            this.put(this.full++, points.step[i], points.loss[i] ?? NaN, points.mean[i] ?? NaN, points.seconds[i]);
+            this.put(
+                this.full++,
+                points.step[i],
+                points.loss[i] ?? NaN,
+                points.mean[i] ?? NaN,
+                points.seconds[i],
+            );
         }
         this.length = this.full;
         this.next = points.total > 0 ? points.to + 1 : 0;
@@ -60,7 +75,11 @@ export class Curve {
         if (first < this.next) this.rewind(first);
         const before = Math.min(this.time, seconds);
         for (let i = 0; i < losses.length; i++)
-            this.add(first + i, losses[i] ?? NaN, before + ((seconds - before) * (i + 1)) / losses.length);
+            this.add(
+                first + i,
+                losses[i] ?? NaN,
+                before + ((seconds - before) * (i + 1)) / losses.length,
+            );
         this.time = seconds;
         this.showPending();
         this.version.value++;
@@ -141,8 +160,20 @@ export class Curve {
             return 1;
         }
         const lowFirst = p.lowStep < p.highStep;
-        this.put(at, lowFirst ? p.lowStep : p.highStep, lowFirst ? p.low : p.high, mean, lowFirst ? p.lowTime : p.highTime);
-        this.put(at + 1, lowFirst ? p.highStep : p.lowStep, lowFirst ? p.high : p.low, mean, lowFirst ? p.highTime : p.lowTime);
+        this.put(
+            at,
+            lowFirst ? p.lowStep : p.highStep,
+            lowFirst ? p.low : p.high,
+            mean,
+            lowFirst ? p.lowTime : p.highTime,
+        );
+        this.put(
+            at + 1,
+            lowFirst ? p.highStep : p.lowStep,
+            lowFirst ? p.high : p.low,
+            mean,
+            lowFirst ? p.highTime : p.lowTime,
+        );
         return 2;
     }
 

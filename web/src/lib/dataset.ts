@@ -5,6 +5,12 @@ import { datasets } from './studio';
 /** Real MNIST where it is there, else the first that works at once. */
 export const usualDataset = computed(() => {
     const list = datasets.value ?? [];
-    return (list.find((set) => set.name === 'mnist' && set.available) ?? list.find((set) => set.available) ?? list[0])?.name ?? 'synthetic';
+    return (
+        (
+            list.find((set) => set.name === 'mnist' && set.available) ??
+            list.find((set) => set.available) ??
+            list[0]
+        )?.name ?? 'synthetic'
+    );
 });
 export const findDataset = (name: string) => datasets.value?.find((set) => set.name === name);

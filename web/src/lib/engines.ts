@@ -11,9 +11,30 @@ export interface EngineLook {
 }
 
 export const ENGINES: EngineLook[] = [
-    { id: 'torch', title: 'PyTorch', dash: [], width: 4, model: '.pth', style: 'imperative, define-by-run' },
-    { id: 'tensorflow', title: 'TensorFlow', dash: [12, 12], width: 3, model: '.h5', style: 'declarative, define-then-run' },
-    { id: 'native', title: 'Native', dash: [2, 8], width: 3, model: '.safetensors', style: 'plain C, no framework' },
+    {
+        id: 'torch',
+        title: 'PyTorch',
+        dash: [],
+        width: 4,
+        model: '.pth',
+        style: 'imperative, define-by-run',
+    },
+    {
+        id: 'tensorflow',
+        title: 'TensorFlow',
+        dash: [12, 12],
+        width: 3,
+        model: '.h5',
+        style: 'declarative, define-then-run',
+    },
+    {
+        id: 'native',
+        title: 'Native',
+        dash: [2, 8],
+        width: 3,
+        model: '.safetensors',
+        style: 'plain C, no framework',
+    },
 ];
 
 const BY_ID = new Map(ENGINES.map((engine) => [engine.id, engine]));

@@ -11,15 +11,27 @@ interface Fetched<T> {
 
 /** null: nothing to fetch (yet). `again` changes when the same address is to be read anew. */
 export function useFetched<T>(address: string | null, again: unknown = 0): Fetched<T> {
-    const [state, setState] = useState<{ address: string | null; value: T | null; error: string }>({ address: null, value: null, error: '' });
+    const [state, setState] = useState<{ address: string | null; value: T | null; error: string }>({
+        address: null,
+        value: null,
+        error: '',
+    });
     useEffect(() => {
         if (address === null) return;
         const stop = new AbortController();
         get<T>(address, stop.signal).then(
             (value) => setState({ address, value, error: '' }),
-            (error: Error) => stop.signal.aborted || setState((old) => ({ address, value: old.address === address ? old.value : null, error: error.message })),
+            (error: Error) =>
+                stop.signal.aborted ||
+                setState((old) => ({
+                    address,
+                    value: old.address === address ? old.value : null,
+                    error: error.message,
+                })),
         );
         return () => stop.abort();
     }, [address, again]);
-    return address === null ? { value: null, error: '', stale: false } : { ...state, stale: state.address !== address };
+    return address === null
+        ? { value: null, error: '', stale: false }
+        : { ...state, stale: state.address !== address };
 }

@@ -2,12 +2,16 @@
 
 export const NOTHING = '–';
 type Maybe = number | null | undefined;
-const known = (value: Maybe): value is number => value !== null && value !== undefined && Number.isFinite(value);
+const known = (value: Maybe): value is number =>
+    value !== null && value !== undefined && Number.isFinite(value);
 
-export const count = (value: Maybe) => (known(value) ? Math.round(value).toLocaleString('en') : NOTHING);
-export const percent = (value: Maybe, digits = 2) => (known(value) ? `${(100 * value).toFixed(digits)} %` : NOTHING);
+export const count = (value: Maybe) =>
+    known(value) ? Math.round(value).toLocaleString('en') : NOTHING;
+export const percent = (value: Maybe, digits = 2) =>
+    known(value) ? `${(100 * value).toFixed(digits)} %` : NOTHING;
 export const loss = (value: Maybe) => (known(value) ? value.toFixed(4) : NOTHING);
-export const ratio = (value: Maybe) => (known(value) ? (value < 10 ? value.toFixed(2) : value.toFixed(1)) : NOTHING);
+export const ratio = (value: Maybe) =>
+    known(value) ? (value < 10 ? value.toFixed(2) : value.toFixed(1)) : NOTHING;
 
 export function bytes(value: Maybe) {
     if (!known(value)) return NOTHING;
@@ -41,7 +45,10 @@ export function scientific(value: Maybe) {
     if (!known(value)) return NOTHING;
     if (value === 0) return '0';
     const [mantissa, exponent] = value.toExponential(1).split('e');
-    const raised = String(Number(exponent)).replace(/[-\d]/g, (sign) => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(sign)]);
+    const raised = String(Number(exponent)).replace(
+        /[-\d]/g,
+        (sign) => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(sign)],
+    );
     return `${mantissa} × 10${raised}`;
 }
 
@@ -51,9 +58,16 @@ export function number(value: Maybe) {
     return String(Number(value.toPrecision(6)));
 }
 
-const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
-export const time = (milliseconds: Maybe) => (known(milliseconds) ? DAY.format(milliseconds) : NOTHING);
+const DAY = new Intl.DateTimeFormat('en-GB', {
+    day: 'numeric',
+    month: 'short',
+    hour: '2-digit',
+    minute: '2-digit',
+});
+export const time = (milliseconds: Maybe) =>
+    known(milliseconds) ? DAY.format(milliseconds) : NOTHING;
 export const clock = (milliseconds: number) => new Date(milliseconds).toLocaleTimeString('en-GB');
 export const shortHash = (hash: string) => `${hash.slice(0, 12)}…`;
 /** The server's words, which begin small and end without a stop, as a sentence of the page. */
-export const sentence = (words: string) => words.slice(0, 1).toUpperCase() + words.slice(1) + (/[.!?)]$/.test(words) ? '' : '.');
+export const sentence = (words: string) =>
+    words.slice(0, 1).toUpperCase() + words.slice(1) + (/[.!?)]$/.test(words) ? '' : '.');

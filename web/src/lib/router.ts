@@ -36,9 +36,18 @@ export function setParams(values: Record<string, string | number | null>) {
 
 /** For <a onClick>: plain clicks stay within the page, anything else is the browser's. */
 export function follow(event: MouseEvent) {
-    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (
+        event.defaultPrevented ||
+        event.button !== 0 ||
+        event.metaKey ||
+        event.ctrlKey ||
+        event.shiftKey ||
+        event.altKey
+    )
+        return;
     const link = (event.target as Element).closest('a');
-    if (!link || link.origin !== location.origin || link.target || link.hasAttribute('download')) return;
+    if (!link || link.origin !== location.origin || link.target || link.hasAttribute('download'))
+        return;
     if (link.pathname.startsWith('/api/') || link.pathname.startsWith('/assets/')) return;
     event.preventDefault();
     go(link.pathname + link.search + link.hash);

@@ -20,14 +20,22 @@ export const settings = signal<Settings | null>(null);
 
 effect(() => {
     if (!defaults.value || !datasets.value || settings.peek()) return;
-    settings.value = { ...defaults.value, dataset: usualDataset.peek(), ...remembered(), from: null };
+    settings.value = {
+        ...defaults.value,
+        dataset: usualDataset.peek(),
+        ...remembered(),
+        from: null,
+    };
     if (Object.keys(remembered()).length === 0) void adoptPreferences();
 });
 
 /** Another browser at the same studio starts with what was chosen last. */
 async function adoptPreferences() {
-    const preferences = await get<{ settings?: Partial<Settings> }>('/api/preferences').catch(() => null);
-    if (preferences?.settings && settings.value) settings.value = { ...settings.value, ...preferences.settings, from: null };
+    const preferences = await get<{ settings?: Partial<Settings> }>('/api/preferences').catch(
+        () => null,
+    );
+    if (preferences?.settings && settings.value)
+        settings.value = { ...settings.value, ...preferences.settings, from: null };
 }
 
 let saving = 0;
@@ -41,14 +49,20 @@ export function changeSettings(values: Partial<Settings>) {
         // No storage: the server's copy remains.
     }
     clearTimeout(saving);
-    saving = window.setTimeout(() => void put('/api/preferences', { settings: settings.value }).catch(() => {}), 800);
+    saving = window.setTimeout(
+        () => void put('/api/preferences', { settings: settings.value }).catch(() => {}),
+        800,
+    );
 }
 
-export const resetSettings = () => defaults.value && changeSettings({ ...defaults.value, dataset: usualDataset.value });
+export const resetSettings = () =>
+    defaults.value && changeSettings({ ...defaults.value, dataset: usualDataset.value });
 
 type Problems = Partial<Record<keyof Settings, string>>;
 const whole = (value: number, low: number, high: number) =>
-    Number.isInteger(value) && value >= low && value <= high ? undefined : `a whole number from ${low} to ${high.toLocaleString('en')}`;
+    Number.isInteger(value) && value >= low && value <= high
+        ? undefined
+        : `a whole number from ${low} to ${high.toLocaleString('en')}`;
 const between = (value: number, low: number, high: number) =>
     value >= low && value <= high ? undefined : `a number from ${low} to ${high}`;
 
@@ -63,7 +77,9 @@ export function problemsOf(s: Settings): Problems {
         limit: whole(s.limit, 0, 1e9),
         momentum: s.momentum >= 0 && s.momentum < 1 ? undefined : 'from 0 to below 1',
         weight_decay: between(s.weight_decay, 0, 1),
-        hidden: s.hidden.every((n) => Number.isInteger(n) && n >= 1 && n <= 65_536) ? undefined : 'layer widths, as in 128 or 256,64',
+        hidden: s.hidden.every((n) => Number.isInteger(n) && n >= 1 && n <= 65_536)
+            ? undefined
+            : 'layer widths, as in 128 or 256,64',
     };
     return Object.fromEntries(Object.entries(all).filter(([, text]) => text)) as Problems;
 }
@@ -72,7 +88,8 @@ export function problemsOf(s: Settings): Problems {
 export function differing(list: Settings[]): Set<string> {
     const names = new Set<string>();
     for (const name of Object.keys(list[0] ?? {}) as (keyof Settings)[])
-        if (list.some((other) => JSON.stringify(other[name]) !== JSON.stringify(list[0][name]))) names.add(name);
+        if (list.some((other) => JSON.stringify(other[name]) !== JSON.stringify(list[0][name])))
+            names.add(name);
     return names;
 }
 

@@ -1,6 +1,15 @@
 /* The server's event stream, kept open. See docs/internals/api.md, "The stream". */
 
-export const EVENT_KINDS = ['hello', 'run', 'steps', 'epoch', 'log', 'task', 'removed', 'reset'] as const;
+export const EVENT_KINDS = [
+    'hello',
+    'run',
+    'steps',
+    'epoch',
+    'log',
+    'task',
+    'removed',
+    'reset',
+] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 export type StreamMessage =
@@ -29,7 +38,11 @@ export function openStream(tell: (message: StreamMessage) => void) {
         };
         for (const name of EVENT_KINDS)
             source.addEventListener(name, (event) =>
-                tell({ kind: 'event', name, data: JSON.parse((event as MessageEvent<string>).data) }),
+                tell({
+                    kind: 'event',
+                    name,
+                    data: JSON.parse((event as MessageEvent<string>).data),
+                }),
             );
     }
     connect();

@@ -4,7 +4,17 @@ import { ApiError, get } from './api';
 import { Curve, CURVE_CAPACITY } from './curve';
 import { listen } from './stream';
 import type { EventKind, StreamMessage } from './stream-source';
-import type { DatasetInfo, Epoch, LogLine, Points, Run, RunDetail, Settings, System, Task } from './types';
+import type {
+    DatasetInfo,
+    Epoch,
+    LogLine,
+    Points,
+    Run,
+    RunDetail,
+    Settings,
+    System,
+    Task,
+} from './types';
 
 export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
 export const system = signal<System | null>(null);
@@ -17,7 +27,9 @@ export const runs = signal<ReadonlyMap<string, Run> | null>(null);
 export const runsChanged = signal(0);
 
 export const newestRuns = computed(() =>
-    [...(runs.value?.values() ?? [])].filter((run) => !run.deleted).sort((a, b) => b.created_at - a.created_at),
+    [...(runs.value?.values() ?? [])]
+        .filter((run) => !run.deleted)
+        .sort((a, b) => b.created_at - a.created_at),
 );
 
 const ACTIVE = new Set(['queued', 'starting', 'running', 'paused', 'stopping']);
@@ -31,7 +43,8 @@ export class LiveRun {
     readonly log = signal<LogLine[]>([]);
     readonly state = signal<'loading' | 'ready' | 'failed'>('loading');
     readonly error = signal('');
-    private waiting: { first_step: number; losses: (number | null)[]; seconds: number }[] | null = null;
+    private waiting: { first_step: number; losses: (number | null)[]; seconds: number }[] | null =
+        null;
 
     constructor(readonly id: string) {
         void this.load();
@@ -80,7 +93,8 @@ const live = new Map<string, LiveRun>();
 
 export function liveRun(id: string): LiveRun {
     let found = live.get(id);
-    if (found) live.delete(id); // to the end: the longest unused goes first
+    if (found)
+        live.delete(id); // to the end: the longest unused goes first
     else found = new LiveRun(id);
     live.set(id, found);
     if (live.size > LIVE_LIMIT) live.delete(live.keys().next().value!);
@@ -109,7 +123,8 @@ export async function loadSystem() {
 }
 
 async function loadAll() {
-    const quietly = (job: Promise<unknown>) => job.catch((error: ApiError) => console.warn(error.message));
+    const quietly = (job: Promise<unknown>) =>
+        job.catch((error: ApiError) => console.warn(error.message));
     await Promise.all([
         quietly(loadSystem()),
         quietly(get<Settings>('/api/settings/defaults').then((value) => (defaults.value = value))),

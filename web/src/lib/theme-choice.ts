@@ -21,5 +21,6 @@ export function storeTheme(theme: Theme) {
     }
 }
 
-export const resolveTheme = (theme: Theme) => (theme === 'system' ? (systemIsDark.matches ? 'dark' : 'light') : theme);
+export const resolveTheme = (theme: Theme) =>
+    theme === 'system' ? (systemIsDark.matches ? 'dark' : 'light') : theme;
 export const onSystemTheme = (act: () => void) => systemIsDark.addEventListener('change', act);

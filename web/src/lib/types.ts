@@ -22,8 +22,15 @@ export interface Settings {
 }
 
 export type RunState =
-    | 'queued' | 'starting' | 'running' | 'paused' | 'stopping'
-    | 'finished' | 'stopped' | 'failed' | 'interrupted';
+    | 'queued'
+    | 'starting'
+    | 'running'
+    | 'paused'
+    | 'stopping'
+    | 'finished'
+    | 'stopped'
+    | 'failed'
+    | 'interrupted';
 
 export interface Progress {
     epoch: number;
@@ -60,7 +67,10 @@ export interface Run {
     state: RunState;
     error: string | null;
     settings: Settings;
-    network: { input: number[]; layers: { type: string; inputs: number; outputs: number; activation: string }[] } | null;
+    network: {
+        input: number[];
+        layers: { type: string; inputs: number; outputs: number; activation: string }[];
+    } | null;
     parameters: number;
     tags: string[];
     notes: string;
@@ -69,7 +79,12 @@ export interface Run {
     started_at: number | null;
     ended_at: number | null;
     progress: Progress;
-    last: { loss: number | null; accuracy: number | null; val_loss: number | null; val_accuracy: number | null };
+    last: {
+        loss: number | null;
+        accuracy: number | null;
+        val_loss: number | null;
+        val_accuracy: number | null;
+    };
     cpu_seconds: number | null;
     rss_bytes: number | null;
     peak_rss_bytes: number | null;
@@ -168,7 +183,12 @@ export interface RegisterResult {
     steps: string[];
     step: number;
     step_count: number;
-    prompt: { kind: 'device-code' | 'browser'; url: string; code: string | null; expires_in: number } | null;
+    prompt: {
+        kind: 'device-code' | 'browser';
+        url: string;
+        code: string | null;
+        expires_in: number;
+    } | null;
     registration?: Registered;
 }
 
@@ -261,7 +281,13 @@ export interface Received {
     mean: number;
     std: number;
     order_hash: string;
-    engines: { id: EngineId; order_hash: string; batch_hash: string | null; equal: boolean; error: string | null }[];
+    engines: {
+        id: EngineId;
+        order_hash: string;
+        batch_hash: string | null;
+        equal: boolean;
+        error: string | null;
+    }[];
 }
 
 export interface ShowdownRow {
@@ -301,7 +327,13 @@ export interface Evaluation {
     confusion: number[][];
     rows: number;
     columns: number;
-    mistakes: { index: number; label: number; predicted: number; probability: number; pixels: string }[];
+    mistakes: {
+        index: number;
+        label: number;
+        predicted: number;
+        probability: number;
+        pixels: string;
+    }[];
 }
 
 export interface Weights {
@@ -315,5 +347,11 @@ export interface Weights {
 
 export interface Classification {
     input: string;
-    answers: { run: string; engine: EngineId; name: string; class: number; probabilities: number[] }[];
+    answers: {
+        run: string;
+        engine: EngineId;
+        name: string;
+        class: number;
+        probabilities: number[];
+    }[];
 }

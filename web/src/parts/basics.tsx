@@ -7,7 +7,12 @@ import type { EngineId, RunState } from '../lib/types';
 type Children = { children?: ComponentChildren };
 
 /** Heading of a tab: what it is, one sentence, and what can be done with the whole of it. */
-export function Page({ title, about, actions, children }: { title: string; about: ComponentChildren; actions?: ComponentChildren } & Children) {
+export function Page({
+    title,
+    about,
+    actions,
+    children,
+}: { title: string; about: ComponentChildren; actions?: ComponentChildren } & Children) {
     return (
         <>
             <header class="page-head">
@@ -22,7 +27,18 @@ export function Page({ title, about, actions, children }: { title: string; about
     );
 }
 
-export function Card({ title, aside, class: name = '', children, ...rest }: { title?: ComponentChildren; aside?: ComponentChildren; class?: string; id?: string } & Children) {
+export function Card({
+    title,
+    aside,
+    class: name = '',
+    children,
+    ...rest
+}: {
+    title?: ComponentChildren;
+    aside?: ComponentChildren;
+    class?: string;
+    id?: string;
+} & Children) {
     return (
         <section class={`card ${name}`} {...rest}>
             {(title || aside) && (
@@ -36,14 +52,21 @@ export function Card({ title, aside, class: name = '', children, ...rest }: { ti
     );
 }
 
-type ButtonProps = { kind?: 'plain' | 'main' | 'danger'; engine?: EngineId } & Omit<ButtonHTMLAttributes<HTMLButtonElement>, 'class'>;
+type ButtonProps = { kind?: 'plain' | 'main' | 'danger'; engine?: EngineId } & Omit<
+    ButtonHTMLAttributes<HTMLButtonElement>,
+    'class'
+>;
 
 export function Button({ kind = 'plain', engine, type = 'button', ...rest }: ButtonProps) {
     return <button type={type} class={`button ${kind}`} data-engine={engine} {...rest} />;
 }
 
 /** What an empty place shows, and the one button that fills it. */
-export function Empty({ title, children, action }: { title: string; action?: ComponentChildren } & Children) {
+export function Empty({
+    title,
+    children,
+    action,
+}: { title: string; action?: ComponentChildren } & Children) {
     return (
         <div class="empty">
             <h2>{title}</h2>
@@ -77,8 +100,15 @@ export function EngineName({ id, version }: { id: EngineId; version?: string | n
 }
 
 const STATE_MARKS: Record<RunState, string> = {
-    queued: '·', starting: '·', running: '▸', paused: 'Ⅱ', stopping: '·',
-    finished: '✓', stopped: '■', failed: '!', interrupted: '!',
+    queued: '·',
+    starting: '·',
+    running: '▸',
+    paused: 'Ⅱ',
+    stopping: '·',
+    finished: '✓',
+    stopped: '■',
+    failed: '!',
+    interrupted: '!',
 };
 
 export function StateBadge({ state }: { state: RunState }) {
@@ -89,12 +119,38 @@ export function StateBadge({ state }: { state: RunState }) {
     );
 }
 
-export function Progress({ value, max, label, engine }: { value: number; max: number; label: string; engine?: EngineId }) {
-    return <progress class="progress" data-engine={engine} value={value} max={max || 1} aria-label={label} />;
+export function Progress({
+    value,
+    max,
+    label,
+    engine,
+}: {
+    value: number;
+    max: number;
+    label: string;
+    engine?: EngineId;
+}) {
+    return (
+        <progress
+            class="progress"
+            data-engine={engine}
+            value={value}
+            max={max || 1}
+            aria-label={label}
+        />
+    );
 }
 
 /** A named number. Its place is kept while it changes. */
-export function Figure({ name, value, unit }: { name: string; value: ComponentChildren; unit?: string }) {
+export function Figure({
+    name,
+    value,
+    unit,
+}: {
+    name: string;
+    value: ComponentChildren;
+    unit?: string;
+}) {
     return (
         <div class="figure">
             <dt>{name}</dt>
@@ -107,7 +163,12 @@ export function Figure({ name, value, unit }: { name: string; value: ComponentCh
 }
 
 /** Choices side by side, as radio buttons are. */
-export function Segmented<T extends string>({ name, value, options, onChange }: {
+export function Segmented<T extends string>({
+    name,
+    value,
+    options,
+    onChange,
+}: {
     name: string;
     value: T;
     options: readonly { value: T; label: string; disabled?: boolean; title?: string }[];
@@ -118,8 +179,14 @@ export function Segmented<T extends string>({ name, value, options, onChange }: 
             <legend class="hidden">{name}</legend>
             {options.map((option) => (
                 <label key={option.value} title={option.title}>
-                    <input type="radio" name={name} value={option.value} checked={option.value === value} disabled={option.disabled}
-                        onChange={() => onChange(option.value)} />
+                    <input
+                        type="radio"
+                        name={name}
+                        value={option.value}
+                        checked={option.value === value}
+                        disabled={option.disabled}
+                        onChange={() => onChange(option.value)}
+                    />
                     <span>{option.label}</span>
                 </label>
             ))}
@@ -128,7 +195,15 @@ export function Segmented<T extends string>({ name, value, options, onChange }: 
 }
 
 /** Horizontal bars with their values: histograms and probabilities. A value that is not known yet has no bar. */
-export function Bars({ label, names, values, format = count, max, marked, onPick }: {
+export function Bars({
+    label,
+    names,
+    values,
+    format = count,
+    max,
+    marked,
+    onPick,
+}: {
     label: string;
     names: string[];
     values: number[];
@@ -139,20 +214,40 @@ export function Bars({ label, names, values, format = count, max, marked, onPick
 }) {
     const top = max ?? Math.max(...values, 1e-12);
     return (
-        <ul class="bars" aria-label={label} style={{ '--bar-name': `${Math.max(...names.map((name) => name.length), 1) + 1}ch` }}>
+        <ul
+            class="bars"
+            aria-label={label}
+            style={{ '--bar-name': `${Math.max(...names.map((name) => name.length), 1) + 1}ch` }}
+        >
             {names.map((name, i) => {
                 const inner = (
                     <>
                         <span class="bar-name">{name}</span>
                         <span class="bar-track">
-                            <span class="bar" style={{ width: `${(100 * (values[i] ?? 0)) / top}%` }} />
+                            <span
+                                class="bar"
+                                style={{ width: `${(100 * (values[i] ?? 0)) / top}%` }}
+                            />
                         </span>
-                        <span class="bar-value">{values[i] === undefined ? NOTHING : format(values[i])}</span>
+                        <span class="bar-value">
+                            {values[i] === undefined ? NOTHING : format(values[i])}
+                        </span>
                     </>
                 );
                 return (
                     <li key={i} data-marked={marked === i || undefined}>
-                        {onPick ? <button type="button" class="bar-row" aria-pressed={marked === i} onClick={() => onPick(i)}>{inner}</button> : <div class="bar-row">{inner}</div>}
+                        {onPick ? (
+                            <button
+                                type="button"
+                                class="bar-row"
+                                aria-pressed={marked === i}
+                                onClick={() => onPick(i)}
+                            >
+                                {inner}
+                            </button>
+                        ) : (
+                            <div class="bar-row">{inner}</div>
+                        )}
                     </li>
                 );
             })}
@@ -161,18 +256,33 @@ export function Bars({ label, names, values, format = count, max, marked, onPick
 }
 
 export function Hash({ value }: { value: string }) {
-    return <code class="hash" title={value}>{value}</code>;
+    return (
+        <code class="hash" title={value}>
+            {value}
+        </code>
+    );
 }
 
-export function CopyButton({ text, label = 'Copy', disabled }: { text: () => string; label?: string; disabled?: boolean }) {
+export function CopyButton({
+    text,
+    label = 'Copy',
+    disabled,
+}: {
+    text: () => string;
+    label?: string;
+    disabled?: boolean;
+}) {
     return (
-        <Button disabled={disabled} onClick={(event) => {
-            const button = event.currentTarget;
-            void navigator.clipboard.writeText(text()).then(() => {
-                button.textContent = 'Copied';
-                setTimeout(() => (button.textContent = label), 1500);
-            });
-        }}>
+        <Button
+            disabled={disabled}
+            onClick={(event) => {
+                const button = event.currentTarget;
+                void navigator.clipboard.writeText(text()).then(() => {
+                    button.textContent = 'Copied';
+                    setTimeout(() => (button.textContent = label), 1500);
+                });
+            }}
+        >
             {label}
         </Button>
     );

@@ -31,7 +31,17 @@ export function highlightLines(text: string, language: Language): (VNode | strin
     return lines;
 }
 
-export function CodeBlock({ text, language, marked, label }: { text: string; language: Language; marked?: ReadonlySet<number>; label: string }) {
+export function CodeBlock({
+    text,
+    language,
+    marked,
+    label,
+}: {
+    text: string;
+    language: Language;
+    marked?: ReadonlySet<number>;
+    label: string;
+}) {
     return (
         <pre class="code" tabIndex={0} aria-label={label}>
             <code>

@@ -31,17 +31,37 @@ export function CodeLines({ lines, other, ideas, numbers, language, label, lit }
     const said = new Set(other.map((line) => line.text));
     if (lines.length === 0) return <p class="no-code muted">Nothing to write here.</p>;
     return (
-        <pre ref={block} class="code joined" data-dim={lit !== undefined || undefined} tabIndex={0} aria-label={label}>
+        <pre
+            ref={block}
+            class="code joined"
+            data-dim={lit !== undefined || undefined}
+            tabIndex={0}
+            aria-label={label}
+        >
             <code>
                 {lines.map(({ text, idea }, i) => {
                     const joined = idea !== null && !ideas[idea]?.only;
-                    const mark = text.trim() === '' || said.has(text) ? '' : idea !== null && !joined ? 'alone' : 'differs';
+                    const mark =
+                        text.trim() === '' || said.has(text)
+                            ? ''
+                            : idea !== null && !joined
+                              ? 'alone'
+                              : 'differs';
                     const first = joined && lines[i - 1]?.idea !== idea;
                     const indent = text.length - text.trimStart().length; // what does not fit goes on below, a little deeper
                     return (
-                        <span key={i} class={`line ${mark}`} style={{ '--indent': Math.min(indent, 16) + 4 }} data-idea={idea ?? undefined} data-lit={(idea !== null && shown.includes(idea)) || undefined}
-                            onMouseEnter={() => light(idea)} onMouseLeave={() => light(null)}>
-                            <span class="margin" aria-hidden="true">{first ? numbers.get(idea) : ''}</span>
+                        <span
+                            key={i}
+                            class={`line ${mark}`}
+                            style={{ '--indent': Math.min(indent, 16) + 4 }}
+                            data-idea={idea ?? undefined}
+                            data-lit={(idea !== null && shown.includes(idea)) || undefined}
+                            onMouseEnter={() => light(idea)}
+                            onMouseLeave={() => light(null)}
+                        >
+                            <span class="margin" aria-hidden="true">
+                                {first ? numbers.get(idea) : ''}
+                            </span>
                             {pieces[i]?.length ? pieces[i] : ' '}
                         </span>
                     );

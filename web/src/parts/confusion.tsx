@@ -7,18 +7,46 @@ export function Confusion({ value, classes }: { value: Evaluation; classes: stri
     const { confusion } = value;
     const worst = Math.max(1, ...confusion.flatMap((row, i) => row.filter((_, j) => i !== j)));
     return (
-        <Card title="Confusion matrix" aside={<span class="muted num">{format.percent(value.accuracy)} of {format.count(value.samples)} right, loss {format.loss(value.loss)}</span>}>
+        <Card
+            title="Confusion matrix"
+            aside={
+                <span class="muted num">
+                    {format.percent(value.accuracy)} of {format.count(value.samples)} right, loss{' '}
+                    {format.loss(value.loss)}
+                </span>
+            }
+        >
             <div class="scroll" tabIndex={0} role="group" aria-label="Confusion matrix">
                 <table class="confusion">
                     <caption class="hidden">Rows: what it is. Columns: what was answered.</caption>
-                    <thead><tr><th scope="col" class="corner">is \ said</th>{confusion.map((_, j) => <th key={j} scope="col">{classes[j]}</th>)}</tr></thead>
+                    <thead>
+                        <tr>
+                            <th scope="col" class="corner">
+                                is \ said
+                            </th>
+                            {confusion.map((_, j) => (
+                                <th key={j} scope="col">
+                                    {classes[j]}
+                                </th>
+                            ))}
+                        </tr>
+                    </thead>
                     <tbody>
                         {confusion.map((row, i) => (
                             <tr key={i}>
                                 <th scope="row">{classes[i]}</th>
                                 {row.map((n, j) => (
-                                    <td key={j} class={i === j ? 'right' : ''} title={`${classes[i]} answered as ${classes[j]}: ${n}`}>
-                                        {i !== j && n > 0 && <span class="shade" style={{ opacity: 0.06 + (0.34 * n) / worst }} />}
+                                    <td
+                                        key={j}
+                                        class={i === j ? 'right' : ''}
+                                        title={`${classes[i]} answered as ${classes[j]}: ${n}`}
+                                    >
+                                        {i !== j && n > 0 && (
+                                            <span
+                                                class="shade"
+                                                style={{ opacity: 0.06 + (0.34 * n) / worst }}
+                                            />
+                                        )}
                                         <span>{n || ''}</span>
                                     </td>
                                 ))}

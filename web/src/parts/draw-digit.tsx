@@ -26,7 +26,14 @@ function useAnswers(runs: string[] | undefined) {
             const current: () => string = state.waiting;
             state.waiting = null;
             try {
-                setAnswer(await post<Classification>('/api/classify', { pixels: current(), width: SIDE, height: SIDE, ...(runs ? { runs } : {}) }));
+                setAnswer(
+                    await post<Classification>('/api/classify', {
+                        pixels: current(),
+                        width: SIDE,
+                        height: SIDE,
+                        ...(runs ? { runs } : {}),
+                    }),
+                );
                 setProblem('');
             } catch (error) {
                 setProblem((error as Error).message);
@@ -68,7 +75,10 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
 
     const at = (event: PointerEvent) => {
         const box = canvas.current!.getBoundingClientRect();
-        return { x: ((event.clientX - box.left) * SIDE) / box.width, y: ((event.clientY - box.top) * SIDE) / box.height };
+        return {
+            x: ((event.clientX - box.left) * SIDE) / box.width,
+            y: ((event.clientY - box.top) * SIDE) / box.height,
+        };
     };
     const stroke = (to: { x: number; y: number }) => {
         const draw = context();
@@ -89,46 +99,101 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
         forget();
     };
 
-    const classes = (run: string) => findDataset(runs?.find((r) => r.id === run)?.settings.dataset ?? 'mnist')?.classes;
+    const classes = (run: string) =>
+        findDataset(runs?.find((r) => r.id === run)?.settings.dataset ?? 'mnist')?.classes;
     return (
-        <Card title={title} class="draw" aside={<Button onClick={wipe} disabled={empty}>Clear</Button>}>
+        <Card
+            title={title}
+            class="draw"
+            aside={
+                <Button onClick={wipe} disabled={empty}>
+                    Clear
+                </Button>
+            }
+        >
             <div class="draw-body">
                 <div class="draw-pad">
-                    <canvas ref={canvas} width={SIDE} height={SIDE} data-dark={dark} tabIndex={0} role="img" aria-label="Drawing area: draw a digit with the pointer; Delete clears"
+                    <canvas
+                        ref={canvas}
+                        width={SIDE}
+                        height={SIDE}
+                        data-dark={dark}
+                        tabIndex={0}
+                        role="img"
+                        aria-label="Drawing area: draw a digit with the pointer; Delete clears"
                         onPointerDown={(event) => {
                             event.currentTarget.setPointerCapture(event.pointerId);
                             pen.current = at(event);
                             stroke({ x: pen.current.x + 0.01, y: pen.current.y });
                         }}
-                        onPointerMove={(event) => pen.current && event.getCoalescedEvents().concat(event).forEach((e) => stroke(at(e)))}
+                        onPointerMove={(event) =>
+                            pen.current &&
+                            event
+                                .getCoalescedEvents()
+                                .concat(event)
+                                .forEach((e) => stroke(at(e)))
+                        }
                         onPointerUp={() => (pen.current = null)}
                         onPointerCancel={() => (pen.current = null)}
-                        onKeyDown={(event) => (event.key === 'Delete' || event.key === 'Backspace') && wipe()} />
-                    {empty && <span class="draw-hint" aria-hidden="true">draw 0 … 9 here</span>}
+                        onKeyDown={(event) =>
+                            (event.key === 'Delete' || event.key === 'Backspace') && wipe()
+                        }
+                    />
+                    {empty && (
+                        <span class="draw-hint" aria-hidden="true">
+                            draw 0 … 9 here
+                        </span>
+                    )}
                 </div>
                 <div class="draw-answers" aria-live="polite">
                     {problem && <p class="problem">{problem}</p>}
-                    {!answer && !problem && <p class="muted">Each trained engine answers as you draw. Your drawing is centred and scaled to 28 × 28 as MNIST’s digits were, and is not kept.</p>}
+                    {!answer && !problem && (
+                        <p class="muted">
+                            Each trained engine answers as you draw. Your drawing is centred and
+                            scaled to 28 × 28 as MNIST’s digits were, and is not kept.
+                        </p>
+                    )}
                     {answer && (
                         <>
                             <figure class="draw-input">
-                                <Picture pixels={bytesOf(answer.input)} rows={28} columns={28} size={56} label="The drawing as the engines receive it" />
+                                <Picture
+                                    pixels={bytesOf(answer.input)}
+                                    rows={28}
+                                    columns={28}
+                                    size={56}
+                                    label="The drawing as the engines receive it"
+                                />
                                 <figcaption>what they see</figcaption>
                             </figure>
                             {answer.answers.map((one) => {
-                                const names = classes(one.run) ?? one.probabilities.map((_, i) => String(i));
+                                const names =
+                                    classes(one.run) ?? one.probabilities.map((_, i) => String(i));
                                 return (
                                     <div key={one.run} class="answer" data-engine={one.engine}>
                                         <div class="answer-head">
                                             <EngineName id={one.engine} />
                                             <strong class="answer-class">{names[one.class]}</strong>
-                                            <span class="num">{format.percent(one.probabilities[one.class], 1)}</span>
+                                            <span class="num">
+                                                {format.percent(one.probabilities[one.class], 1)}
+                                            </span>
                                         </div>
-                                        <Bars label={`${one.engine}: probabilities`} names={names} values={one.probabilities} max={1} marked={one.class} format={(v) => format.percent(v, 0)} />
+                                        <Bars
+                                            label={`${one.engine}: probabilities`}
+                                            names={names}
+                                            values={one.probabilities}
+                                            max={1}
+                                            marked={one.class}
+                                            format={(v) => format.percent(v, 0)}
+                                        />
                                     </div>
                                 );
                             })}
-                            {answer.answers.length === 0 && <p class="muted">No engine has been trained yet: train one in a lab, then draw again.</p>}
+                            {answer.answers.length === 0 && (
+                                <p class="muted">
+                                    No engine has been trained yet: train one in a lab, then draw
+                                    again.
+                                </p>
+                            )}
                         </>
                     )}
                 </div>

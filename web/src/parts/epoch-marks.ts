@@ -17,7 +17,13 @@ const SHAPES: Record<EngineId, (path: Path2D, x: number, y: number, r: number) =
     },
 };
 
-function mark(context: CanvasRenderingContext2D, engine: EngineId, x: number, y: number, filled: boolean) {
+function mark(
+    context: CanvasRenderingContext2D,
+    engine: EngineId,
+    x: number,
+    y: number,
+    filled: boolean,
+) {
     const path = new Path2D();
     SHAPES[engine]?.(path, x, y, 4 * devicePixelRatio);
     context.fillStyle = filled ? engineColour(engine) : token('--surface');

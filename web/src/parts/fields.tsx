@@ -8,20 +8,40 @@ interface FieldProps {
     problem?: string;
 }
 
-export function Field({ label, hint, problem, children }: FieldProps & { children: (ids: { id: string; 'aria-describedby'?: string; 'aria-invalid'?: boolean }) => ComponentChildren }) {
+export function Field({
+    label,
+    hint,
+    problem,
+    children,
+}: FieldProps & {
+    children: (ids: {
+        id: string;
+        'aria-describedby'?: string;
+        'aria-invalid'?: boolean;
+    }) => ComponentChildren;
+}) {
     const id = useId();
     const note = problem ?? hint;
     return (
         <div class="field" data-bad={problem ? true : undefined}>
             <label for={id}>{label}</label>
-            {children({ id, 'aria-describedby': note ? `${id}-note` : undefined, 'aria-invalid': problem ? true : undefined })}
+            {children({
+                id,
+                'aria-describedby': note ? `${id}-note` : undefined,
+                'aria-invalid': problem ? true : undefined,
+            })}
             {note && <small id={`${id}-note`}>{note}</small>}
         </div>
     );
 }
 
 /** A number as text, so that "1e-3" and a half-typed "0." are fine while typing. */
-export function NumberField({ value, onChange, disabled, ...field }: FieldProps & { value: number; onChange: (value: number) => void; disabled?: boolean }) {
+export function NumberField({
+    value,
+    onChange,
+    disabled,
+    ...field
+}: FieldProps & { value: number; onChange: (value: number) => void; disabled?: boolean }) {
     const [text, setText] = useState(String(value));
     useEffect(() => {
         if (Number(text) !== value && !Number.isNaN(value)) setText(String(value));
@@ -29,17 +49,33 @@ export function NumberField({ value, onChange, disabled, ...field }: FieldProps 
     return (
         <Field {...field}>
             {(ids) => (
-                <input {...ids} type="text" inputMode="decimal" autocomplete="off" disabled={disabled} value={text}
+                <input
+                    {...ids}
+                    type="text"
+                    inputMode="decimal"
+                    autocomplete="off"
+                    disabled={disabled}
+                    value={text}
                     onInput={(event) => {
                         setText(event.currentTarget.value);
-                        onChange(event.currentTarget.value.trim() === '' ? NaN : Number(event.currentTarget.value));
-                    }} />
+                        onChange(
+                            event.currentTarget.value.trim() === ''
+                                ? NaN
+                                : Number(event.currentTarget.value),
+                        );
+                    }}
+                />
             )}
         </Field>
     );
 }
 
-export function SelectField<T extends string>({ value, options, onChange, ...field }: FieldProps & {
+export function SelectField<T extends string>({
+    value,
+    options,
+    onChange,
+    ...field
+}: FieldProps & {
     value: T;
     options: readonly { value: T; label: string; disabled?: boolean }[];
     onChange: (value: T) => void;
@@ -47,7 +83,11 @@ export function SelectField<T extends string>({ value, options, onChange, ...fie
     return (
         <Field {...field}>
             {(ids) => (
-                <select {...ids} value={value} onChange={(event) => onChange(event.currentTarget.value as T)}>
+                <select
+                    {...ids}
+                    value={value}
+                    onChange={(event) => onChange(event.currentTarget.value as T)}
+                >
                     {options.map((option) => (
                         <option key={option.value} value={option.value} disabled={option.disabled}>
                             {option.label}
@@ -59,10 +99,24 @@ export function SelectField<T extends string>({ value, options, onChange, ...fie
     );
 }
 
-export function TextField({ value, onChange, placeholder, ...field }: FieldProps & { value: string; onChange: (value: string) => void; placeholder?: string }) {
+export function TextField({
+    value,
+    onChange,
+    placeholder,
+    ...field
+}: FieldProps & { value: string; onChange: (value: string) => void; placeholder?: string }) {
     return (
         <Field {...field}>
-            {(ids) => <input {...ids} type="text" autocomplete="off" placeholder={placeholder} value={value} onInput={(event) => onChange(event.currentTarget.value)} />}
+            {(ids) => (
+                <input
+                    {...ids}
+                    type="text"
+                    autocomplete="off"
+                    placeholder={placeholder}
+                    value={value}
+                    onInput={(event) => onChange(event.currentTarget.value)}
+                />
+            )}
         </Field>
     );
 }

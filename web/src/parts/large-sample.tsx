@@ -8,7 +8,19 @@ import { Picture } from './picture';
 
 const AROUND = 3; // a window of 7 × 7 values
 
-function Window({ pixels, rows, columns, row, column }: { pixels: Uint8Array; rows: number; columns: number; row: number; column: number }) {
+function Window({
+    pixels,
+    rows,
+    columns,
+    row,
+    column,
+}: {
+    pixels: Uint8Array;
+    rows: number;
+    columns: number;
+    row: number;
+    column: number;
+}) {
     const offsets = Array.from({ length: 2 * AROUND + 1 }, (_, i) => i - AROUND);
     return (
         <table class="pixel-values" aria-label="Values around the pixel">
@@ -19,7 +31,11 @@ function Window({ pixels, rows, columns, row, column }: { pixels: Uint8Array; ro
                             const y = row + dy;
                             const x = column + dx;
                             const inside = y >= 0 && y < rows && x >= 0 && x < columns;
-                            return <td key={dx} data-here={dx === 0 && dy === 0 ? true : undefined}>{inside ? pixels[y * columns + x] : ''}</td>;
+                            return (
+                                <td key={dx} data-here={dx === 0 && dy === 0 ? true : undefined}>
+                                    {inside ? pixels[y * columns + x] : ''}
+                                </td>
+                            );
                         })}
                     </tr>
                 ))}
@@ -28,7 +44,19 @@ function Window({ pixels, rows, columns, row, column }: { pixels: Uint8Array; ro
     );
 }
 
-export function LargeSample({ set, samples, at, onMove, onClose }: { set: DatasetInfo; samples: Samples; at: number; onMove: (at: number) => void; onClose: () => void }) {
+export function LargeSample({
+    set,
+    samples,
+    at,
+    onMove,
+    onClose,
+}: {
+    set: DatasetInfo;
+    samples: Samples;
+    at: number;
+    onMove: (at: number) => void;
+    onClose: () => void;
+}) {
     const { rows, columns } = samples;
     const pixels = bytesOf(samples.pixels).subarray(at * rows * columns, (at + 1) * rows * columns);
     const [cell, setCell] = useState<[number, number]>([rows >> 1, columns >> 1]);
@@ -40,33 +68,84 @@ export function LargeSample({ set, samples, at, onMove, onClose }: { set: Datase
     const point = (event: PointerEvent) => {
         const box = area.current!.getBoundingClientRect();
         const clamp = (v: number, top: number) => Math.min(top - 1, Math.max(0, Math.floor(v)));
-        setCell([clamp(((event.clientY - box.top) / box.height) * rows, rows), clamp(((event.clientX - box.left) / box.width) * columns, columns)]);
+        setCell([
+            clamp(((event.clientY - box.top) / box.height) * rows, rows),
+            clamp(((event.clientX - box.left) / box.width) * columns, columns),
+        ]);
     };
     const onKeyDown = (event: KeyboardEvent) => {
-        const moves: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+        const moves: Record<string, [number, number]> = {
+            ArrowUp: [-1, 0],
+            ArrowDown: [1, 0],
+            ArrowLeft: [0, -1],
+            ArrowRight: [0, 1],
+        };
         const move = moves[event.key];
         if (!move) return;
-        setCell([Math.min(rows - 1, Math.max(0, row + move[0])), Math.min(columns - 1, Math.max(0, column + move[1]))]);
+        setCell([
+            Math.min(rows - 1, Math.max(0, row + move[0])),
+            Math.min(columns - 1, Math.max(0, column + move[1])),
+        ]);
         event.preventDefault();
     };
 
     return (
-        <Dialog title={`Sample ${samples.indices[at]}: ${set.classes[samples.labels[at]]}`} onClose={onClose} wide>
+        <Dialog
+            title={`Sample ${samples.indices[at]}: ${set.classes[samples.labels[at]]}`}
+            onClose={onClose}
+            wide
+        >
             <div class="large-sample">
-                <div ref={area} class="large-picture" tabIndex={0} role="group" aria-label="The picture; arrows move over its pixels" onPointerMove={point} onKeyDown={onKeyDown}>
-                    <Picture pixels={pixels} rows={rows} columns={columns} label={`Sample ${samples.indices[at]}`} />
-                    <span class="cursor" style={{ left: `${(100 * column) / columns}%`, top: `${(100 * row) / rows}%`, width: `${100 / columns}%`, height: `${100 / rows}%` }} />
+                <div
+                    ref={area}
+                    class="large-picture"
+                    tabIndex={0}
+                    role="group"
+                    aria-label="The picture; arrows move over its pixels"
+                    onPointerMove={point}
+                    onKeyDown={onKeyDown}
+                >
+                    <Picture
+                        pixels={pixels}
+                        rows={rows}
+                        columns={columns}
+                        label={`Sample ${samples.indices[at]}`}
+                    />
+                    <span
+                        class="cursor"
+                        style={{
+                            left: `${(100 * column) / columns}%`,
+                            top: `${(100 * row) / rows}%`,
+                            width: `${100 / columns}%`,
+                            height: `${100 / rows}%`,
+                        }}
+                    />
                 </div>
                 <div class="large-values">
                     <p class="num" aria-live="polite">
                         row {row}, column {column}: <strong>{value}</strong>
                         <br />
-                        <span class="muted">the engines get {value} / 255 = {(value / 255).toFixed(4)}</span>
+                        <span class="muted">
+                            the engines get {value} / 255 = {(value / 255).toFixed(4)}
+                        </span>
                     </p>
-                    <Window pixels={pixels} rows={rows} columns={columns} row={row} column={column} />
+                    <Window
+                        pixels={pixels}
+                        rows={rows}
+                        columns={columns}
+                        row={row}
+                        column={column}
+                    />
                     <div class="row">
-                        <Button disabled={at === 0} onClick={() => onMove(at - 1)}>Previous</Button>
-                        <Button disabled={at === samples.indices.length - 1} onClick={() => onMove(at + 1)}>Next</Button>
+                        <Button disabled={at === 0} onClick={() => onMove(at - 1)}>
+                            Previous
+                        </Button>
+                        <Button
+                            disabled={at === samples.indices.length - 1}
+                            onClick={() => onMove(at + 1)}
+                        >
+                            Next
+                        </Button>
                     </div>
                 </div>
             </div>

@@ -18,7 +18,15 @@ export interface Line {
     points?: boolean;
 }
 
-export function LinePlot({ x, xLabel, yLabel, lines, log = false, label, yText }: {
+export function LinePlot({
+    x,
+    xLabel,
+    yLabel,
+    lines,
+    log = false,
+    label,
+    yText,
+}: {
     x: number[];
     xLabel: string;
     yLabel: string;
@@ -35,36 +43,61 @@ export function LinePlot({ x, xLabel, yLabel, lines, log = false, label, yText }
     now.current = { x, lines };
     const shown = useRef({ plot: null as uPlot | null, range: [0, 1], timer: 0, at: 0 }).current;
     const numbers = () => {
-        const all = now.current.lines.flatMap((line) => line.values.filter((v): v is number => v !== null && (!log || v > 0)));
+        const all = now.current.lines.flatMap((line) =>
+            line.values.filter((v): v is number => v !== null && (!log || v > 0)),
+        );
         shown.at = performance.now();
-        shown.range = padded(all.reduce((a, b) => Math.min(a, b), Infinity), all.reduce((a, b) => Math.max(a, b), -Infinity), log);
-        return [now.current.x, ...now.current.lines.map((line) => (log ? line.values.map((v) => (v !== null && v > 0 ? v : null)) : line.values))] as uPlot.AlignedData;
+        shown.range = padded(
+            all.reduce((a, b) => Math.min(a, b), Infinity),
+            all.reduce((a, b) => Math.max(a, b), -Infinity),
+            log,
+        );
+        return [
+            now.current.x,
+            ...now.current.lines.map((line) =>
+                log ? line.values.map((v) => (v !== null && v > 0 ? v : null)) : line.values,
+            ),
+        ] as uPlot.AlignedData;
     };
     useEffect(() => {
         const root = container.current!;
         const style = getComputedStyle(document.documentElement);
         const data = numbers();
-        const plot = new uPlot({
-            width: root.clientWidth || 400,
-            height: root.clientHeight || 180,
-            legend: { show: false },
-            cursor: { show: false },
-            scales: {
-                x: { time: false, range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) },
-                y: { distr: log ? 3 : 1, range: () => shown.range as [number, number] },
+        const plot = new uPlot(
+            {
+                width: root.clientWidth || 400,
+                height: root.clientHeight || 180,
+                legend: { show: false },
+                cursor: { show: false },
+                scales: {
+                    x: {
+                        time: false,
+                        range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]),
+                    },
+                    y: { distr: log ? 3 : 1, range: () => shown.range as [number, number] },
+                },
+                axes: [
+                    { ...axis(xLabel), incrs: WHOLE },
+                    { ...axis(yLabel, yText), size: 60 },
+                ],
+                series: [
+                    {},
+                    ...lines.map((line): uPlot.Series => ({
+                        stroke: style.getPropertyValue(line.colour).trim(),
+                        width: 2,
+                        dash: line.dash,
+                        spanGaps: true,
+                        points: {
+                            show: line.points ?? false,
+                            size: 6,
+                            fill: style.getPropertyValue(line.colour).trim(),
+                        },
+                    })),
+                ],
             },
-            axes: [{ ...axis(xLabel), incrs: WHOLE }, { ...axis(yLabel, yText), size: 60 }],
-            series: [
-                {},
-                ...lines.map((line): uPlot.Series => ({
-                    stroke: style.getPropertyValue(line.colour).trim(),
-                    width: 2,
-                    dash: line.dash,
-                    spanGaps: true,
-                    points: { show: line.points ?? false, size: 6, fill: style.getPropertyValue(line.colour).trim() },
-                })),
-            ],
-        }, data, root);
+            data,
+            root,
+        );
         const stop = followSize(root, plot);
         shown.plot = plot;
         return () => {
@@ -76,10 +109,13 @@ export function LinePlot({ x, xLabel, yLabel, lines, log = false, label, yText }
         };
     }, [form, log, dark]);
     useEffect(() => {
-        shown.timer ||= window.setTimeout(() => {
-            shown.timer = 0;
-            shown.plot?.setData(numbers());
-        }, Math.max(0, REFRESH_MS - (performance.now() - shown.at)));
+        shown.timer ||= window.setTimeout(
+            () => {
+                shown.timer = 0;
+                shown.plot?.setData(numbers());
+            },
+            Math.max(0, REFRESH_MS - (performance.now() - shown.at)),
+        );
     }, [content]);
     return <div ref={container} class="plot small" role="img" aria-label={label} />;
 }

@@ -31,19 +31,39 @@ const fromSlider = (value: number) => (value === 0 ? 0 : Number((1 - 10 ** -valu
 function Controls({ view }: { view: PlotView }) {
     return (
         <div class="row plot-controls">
-            <Segmented<XAxis> name="Horizontal axis" value={view.x} options={X_OPTIONS} onChange={(x) => setParams({ x: x === 'step' ? null : x })} />
+            <Segmented<XAxis>
+                name="Horizontal axis"
+                value={view.x}
+                options={X_OPTIONS}
+                onChange={(x) => setParams({ x: x === 'step' ? null : x })}
+            />
             <label class="check">
-                <input type="checkbox" checked={view.log} onChange={(event) => setParams({ log: event.currentTarget.checked ? 1 : null })} />
+                <input
+                    type="checkbox"
+                    checked={view.log}
+                    onChange={(event) => setParams({ log: event.currentTarget.checked ? 1 : null })}
+                />
                 Log scale
             </label>
-            <label class="slider" title="Each point becomes the mean of about this many steps before it, recent ones weighing more; the raw curve stays visible behind.">
+            <label
+                class="slider"
+                title="Each point becomes the mean of about this many steps before it, recent ones weighing more; the raw curve stays visible behind."
+            >
                 Smoothing
-                <input type="range" min="0" max="3" step="0.1" value={toSlider(view.smoothing)}
+                <input
+                    type="range"
+                    min="0"
+                    max="3"
+                    step="0.1"
+                    value={toSlider(view.smoothing)}
                     onInput={(event) => {
                         const factor = String(fromSlider(Number(event.currentTarget.value)));
                         setParams({ smooth: factor === DEFAULT_SMOOTHING ? null : factor });
-                    }} />
-                <output>{view.smoothing === 0 ? 'off' : `${Math.round(1 / (1 - view.smoothing))} steps`}</output>
+                    }}
+                />
+                <output>
+                    {view.smoothing === 0 ? 'off' : `${Math.round(1 / (1 - view.smoothing))} steps`}
+                </output>
             </label>
         </div>
     );
@@ -52,8 +72,15 @@ function Controls({ view }: { view: PlotView }) {
 function PlotOrTable() {
     const value = param('view') === 'table' ? 'table' : 'plot';
     return (
-        <Segmented name="Form" value={value} options={[{ value: 'plot', label: 'Plot' }, { value: 'table', label: 'Table' }]}
-            onChange={(next) => setParams({ view: next === 'table' ? next : null })} />
+        <Segmented
+            name="Form"
+            value={value}
+            options={[
+                { value: 'plot', label: 'Plot' },
+                { value: 'table', label: 'Table' },
+            ]}
+            onChange={(next) => setParams({ view: next === 'table' ? next : null })}
+        />
     );
 }
 
@@ -63,25 +90,56 @@ const TABLE_ROWS = 25;
 function LossTable({ runs, view }: { runs: Run[]; view: PlotView }) {
     const all = runs.map((run) => ({ run, curve: liveRun(run.id).curve }));
     const last = Math.max(0, ...all.map(({ curve }) => curve.next - 1));
-    const steps = [...new Set(Array.from({ length: TABLE_ROWS + 1 }, (_, i) => Math.round((last * i) / TABLE_ROWS)))];
+    const steps = [
+        ...new Set(
+            Array.from({ length: TABLE_ROWS + 1 }, (_, i) => Math.round((last * i) / TABLE_ROWS)),
+        ),
+    ];
     return (
         <div class="scroll" tabIndex={0} role="group" aria-label="Loss by step, as a table">
             <table>
                 <thead>
                     <tr>
-                        <th scope="col" class="num">Step</th>
-                        {all.map(({ run }) => <th key={run.id} scope="col" class="num">{engineLook(run.engine).title}, {run.name}</th>)}
-                        {view.smoothing > 0 && all.map(({ run }) => <th key={run.id} scope="col" class="num">{engineLook(run.engine).title}, smoothed</th>)}
+                        <th scope="col" class="num">
+                            Step
+                        </th>
+                        {all.map(({ run }) => (
+                            <th key={run.id} scope="col" class="num">
+                                {engineLook(run.engine).title}, {run.name}
+                            </th>
+                        ))}
+                        {view.smoothing > 0 &&
+                            all.map(({ run }) => (
+                                <th key={run.id} scope="col" class="num">
+                                    {engineLook(run.engine).title}, smoothed
+                                </th>
+                            ))}
                     </tr>
                 </thead>
                 <tbody>
                     {steps.map((step) => {
-                        const at = all.map(({ curve }) => ({ curve, i: step < curve.next ? curve.indexOf(curve.step, step) : -1 }));
+                        const at = all.map(({ curve }) => ({
+                            curve,
+                            i: step < curve.next ? curve.indexOf(curve.step, step) : -1,
+                        }));
                         return (
                             <tr key={step}>
-                                <th scope="row" class="num">{format.count(step)}</th>
-                                {at.map(({ curve, i }, n) => <td key={n} class="num">{i < 0 ? format.NOTHING : format.loss(curve.loss[i])}</td>)}
-                                {view.smoothing > 0 && at.map(({ curve, i }, n) => <td key={n} class="num">{i < 0 ? format.NOTHING : format.loss(curve.smoothed(view.smoothing)[i])}</td>)}
+                                <th scope="row" class="num">
+                                    {format.count(step)}
+                                </th>
+                                {at.map(({ curve, i }, n) => (
+                                    <td key={n} class="num">
+                                        {i < 0 ? format.NOTHING : format.loss(curve.loss[i])}
+                                    </td>
+                                ))}
+                                {view.smoothing > 0 &&
+                                    at.map(({ curve, i }, n) => (
+                                        <td key={n} class="num">
+                                            {i < 0
+                                                ? format.NOTHING
+                                                : format.loss(curve.smoothed(view.smoothing)[i])}
+                                        </td>
+                                    ))}
                             </tr>
                         );
                     })}
@@ -97,7 +155,11 @@ export function LossPanel({ runs, title = 'Loss' }: { runs: Run[]; title?: strin
     return (
         <Card title={title} aside={<PlotOrTable />} class="loss-card">
             <Controls view={view} />
-            {param('view') === 'table' ? <LossTable runs={runs} view={view} /> : <LossPlot runs={runs} view={view} label={`Loss curves of ${names || 'no run'}`} />}
+            {param('view') === 'table' ? (
+                <LossTable runs={runs} view={view} />
+            ) : (
+                <LossPlot runs={runs} view={view} label={`Loss curves of ${names || 'no run'}`} />
+            )}
         </Card>
     );
 }

@@ -36,17 +36,28 @@ export interface Piece {
 const FRAMES_PER_SECOND = 12;
 const SHARE_OF_TIME = 0.03; // of one core, for drawing
 const LONGEST_WAIT_MS = 400;
-const X_LABELS: Record<XAxis, string> = { step: 'step', epoch: 'epoch', time: 'training time, seconds' };
+const X_LABELS: Record<XAxis, string> = {
+    step: 'step',
+    epoch: 'epoch',
+    time: 'training time, seconds',
+};
 
 function piecesOf(runs: Run[]): Piece[] {
     const seen = new Map<EngineId, number>();
     return runs.flatMap((run) => {
         const live = liveRun(run.id);
-        const segments = run.segments.length ? run.segments : [{ engine: run.engine, first_step: 0 }];
+        const segments = run.segments.length
+            ? run.segments
+            : [{ engine: run.engine, first_step: 0 }];
         const shade = seen.get(run.engine) ?? 0;
         seen.set(run.engine, shade + 1);
         return segments.map((segment, i) => ({
-            run, live, shade, engine: segment.engine, first: segment.first_step, end: segments[i + 1]?.first_step ?? Infinity,
+            run,
+            live,
+            shade,
+            engine: segment.engine,
+            first: segment.first_step,
+            end: segments[i + 1]?.first_step ?? Infinity,
         }));
     });
 }
@@ -69,19 +80,30 @@ class Drawing {
     private frameAt = 0;
     private zoomCall: AbortController | null = null;
 
-    constructor(private readonly container: HTMLElement, private readonly pieces: Piece[], private readonly view: PlotView) {
-        this.plot = new uPlot(this.options(), this.data() as unknown as uPlot.AlignedData, container);
+    constructor(
+        private readonly container: HTMLElement,
+        private readonly pieces: Piece[],
+        private readonly view: PlotView,
+    ) {
+        this.plot = new uPlot(
+            this.options(),
+            this.data() as unknown as uPlot.AlignedData,
+            container,
+        );
         this.draw();
         this.stops.push(followSize(container, this.plot));
         for (const live of new Set(pieces.map((piece) => piece.live)))
-            this.stops.push(effect(() => {
-                void live.curve.version.value;
-                void live.epochs.value;
-                this.request();
-            }));
+            this.stops.push(
+                effect(() => {
+                    void live.curve.version.value;
+                    void live.epochs.value;
+                    this.request();
+                }),
+            );
         // A message posted in a frame arrives when the frame has been painted. Painting is most of the cost, and a processor
         // that the training needs makes it longer: then there are fewer frames.
-        this.painted.port1.onmessage = () => (this.cost += 0.2 * (performance.now() - this.frameAt - this.cost));
+        this.painted.port1.onmessage = () =>
+            (this.cost += 0.2 * (performance.now() - this.frameAt - this.cost));
         this.stops.push(() => this.painted.port1.close());
         const onShow = () => !document.hidden && this.request();
         document.addEventListener('visibilitychange', onShow);
@@ -98,7 +120,10 @@ class Drawing {
 
     request() {
         if (this.timer || this.frame || document.hidden) return;
-        const pace = Math.max(1000 / FRAMES_PER_SECOND, Math.min(LONGEST_WAIT_MS, this.cost / SHARE_OF_TIME));
+        const pace = Math.max(
+            1000 / FRAMES_PER_SECOND,
+            Math.min(LONGEST_WAIT_MS, this.cost / SHARE_OF_TIME),
+        );
         const wait = Math.max(0, pace - (performance.now() - this.drawnAt));
         this.timer = window.setTimeout(() => {
             this.timer = 0;
@@ -128,7 +153,9 @@ class Drawing {
         const middle = (low + high) / 2 + by * (high - low);
         const half = ((high - low) / 2) * factor;
         const [first, last] = this.extent();
-        this.setZoom(middle - half <= first && middle + half >= last ? null : [middle - half, middle + half]);
+        this.setZoom(
+            middle - half <= first && middle + half >= last ? null : [middle - half, middle + half],
+        );
     }
 
     /** All points of the zoomed range that the overview had to leave out. */
@@ -141,7 +168,10 @@ class Drawing {
             const from = Math.max(0, curve.indexOf(xs, low));
             const to = Math.min(curve.length - 1, curve.indexOf(xs, high) + 1);
             const range = `from=${curve.step[from]}&to=${curve.step[to]}`;
-            const points = await get<Points>(`/api/runs/${live.id}/points?${range}&max=4000`, stop).catch(() => null);
+            const points = await get<Points>(
+                `/api/runs/${live.id}/points?${range}&max=4000`,
+                stop,
+            ).catch(() => null);
             if (stop.aborted || !points) return;
             const detail = new Curve();
             detail.replace(points, curve.stepsPerEpoch);
@@ -153,7 +183,9 @@ class Drawing {
     private extent(): [number, number] {
         let low = Infinity;
         let high = -Infinity;
-        for (const { live: { curve } } of this.pieces) {
+        for (const {
+            live: { curve },
+        } of this.pieces) {
             if (curve.length === 0) continue;
             const xs = curve.axis(this.view.x);
             low = Math.min(low, xs[0]);
@@ -197,7 +229,8 @@ class Drawing {
         for (const piece of this.pieces) {
             const { curve } = piece.live;
             raw.push(this.cut(this.details.get(piece.live.id) ?? curve, piece, null));
-            if (this.view.smoothing > 0) smooth.push(this.cut(curve, piece, curve.smoothed(this.view.smoothing)));
+            if (this.view.smoothing > 0)
+                smooth.push(this.cut(curve, piece, curve.smoothed(this.view.smoothing)));
         }
         return [null, ...raw, ...smooth];
     }
@@ -205,12 +238,18 @@ class Drawing {
     private cut(curve: Curve, piece: Piece, ys: Float64Array | null): Float64Array[] {
         const from = Math.max(0, curve.indexOf(curve.step, piece.first - 1));
         const to = Math.min(curve.length, curve.indexOf(curve.step, piece.end - 1) + 1);
-        return [curve.axis(this.view.x).subarray(from, Math.max(from, to)), (ys ?? curve.loss).subarray(from, Math.max(from, to))];
+        return [
+            curve.axis(this.view.x).subarray(from, Math.max(from, to)),
+            (ys ?? curve.loss).subarray(from, Math.max(from, to)),
+        ];
     }
 
     private options(): uPlot.Options {
         const { log, smoothing, x } = this.view;
-        const facets = [{ scale: 'x', auto: false, sorted: 1 as const }, { scale: 'y', auto: false }];
+        const facets = [
+            { scale: 'x', auto: false, sorted: 1 as const },
+            { scale: 'y', auto: false },
+        ];
         const line = (piece: Piece, isRaw: boolean): uPlot.Series => ({
             facets,
             auto: false,
@@ -236,7 +275,19 @@ class Drawing {
             scales: { x: { time: false, auto: false }, y: { auto: false, distr: log ? 3 : 1 } },
             axes: [
                 { ...axis(X_LABELS[x]), scale: 'x' },
-                { ...axis('loss'), scale: 'y', size: 52, ...(log ? { filter: (_: uPlot, splits: number[]) => splits.map((v) => (/^[125]/.test(v.toExponential()) ? v : null)) as number[] } : {}) },
+                {
+                    ...axis('loss'),
+                    scale: 'y',
+                    size: 52,
+                    ...(log
+                        ? {
+                              filter: (_: uPlot, splits: number[]) =>
+                                  splits.map((v) =>
+                                      /^[125]/.test(v.toExponential()) ? v : null,
+                                  ) as number[],
+                          }
+                        : {}),
+                },
             ],
             series: [
                 {} as uPlot.Series,
@@ -244,12 +295,19 @@ class Drawing {
                 ...(smoothing > 0 ? this.pieces.map((piece) => line(piece, false)) : []),
             ],
             hooks: {
-                setCursor: [(u) => (this.hover.value = u.cursor.left! >= 0 ? u.posToVal(u.cursor.left!, 'x') : null)],
-                setSelect: [(u) => {
-                    const { left, width } = u.select;
-                    if (width > 4) this.setZoom([u.posToVal(left, 'x'), u.posToVal(left + width, 'x')]);
-                    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-                }],
+                setCursor: [
+                    (u) =>
+                        (this.hover.value =
+                            u.cursor.left! >= 0 ? u.posToVal(u.cursor.left!, 'x') : null),
+                ],
+                setSelect: [
+                    (u) => {
+                        const { left, width } = u.select;
+                        if (width > 4)
+                            this.setZoom([u.posToVal(left, 'x'), u.posToVal(left + width, 'x')]);
+                        u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+                    },
+                ],
                 draw: [(u) => drawEpochMarks(u, this.pieces, x)],
             },
         };
@@ -257,7 +315,15 @@ class Drawing {
 }
 
 /** Under the plot: each run with the value under the pointer, or its last. */
-function Legend({ pieces, drawing, view }: { pieces: Piece[]; drawing: Drawing | null; view: PlotView }) {
+function Legend({
+    pieces,
+    drawing,
+    view,
+}: {
+    pieces: Piece[];
+    drawing: Drawing | null;
+    view: PlotView;
+}) {
     void drawing?.frames.value;
     const x = drawing?.hover.value ?? null;
     return (
@@ -269,12 +335,22 @@ function Legend({ pieces, drawing, view }: { pieces: Piece[]; drawing: Drawing |
                 const i = x === null ? last : Math.min(last, curve.indexOf(xs, x));
                 const inside = i >= 0 && curve.step[i] >= piece.first;
                 return (
-                    <li key={`${piece.run.id}${piece.first}`} style={{ '--line-alpha': pieceAlpha(piece) }}>
+                    <li
+                        key={`${piece.run.id}${piece.first}`}
+                        style={{ '--line-alpha': pieceAlpha(piece) }}
+                    >
                         <EngineName id={piece.engine} />
-                        <span class="legend-name">{piece.run.name}{piece.first > 0 && `, from step ${format.count(piece.first)}`}</span>
+                        <span class="legend-name">
+                            {piece.run.name}
+                            {piece.first > 0 && `, from step ${format.count(piece.first)}`}
+                        </span>
                         <span class="legend-value">
-                            {inside ? `step ${format.count(curve.step[i])}  ${format.loss(curve.loss[i])}` : format.NOTHING}
-                            {inside && view.smoothing > 0 && <b> {format.loss(curve.smoothed(view.smoothing)[i])}</b>}
+                            {inside
+                                ? `step ${format.count(curve.step[i])}  ${format.loss(curve.loss[i])}`
+                                : format.NOTHING}
+                            {inside && view.smoothing > 0 && (
+                                <b> {format.loss(curve.smoothed(view.smoothing)[i])}</b>
+                            )}
                         </span>
                     </li>
                 );
@@ -286,7 +362,9 @@ function Legend({ pieces, drawing, view }: { pieces: Piece[]; drawing: Drawing |
 export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; label: string }) {
     const container = useRef<HTMLDivElement>(null);
     const drawing = useRef(signal<Drawing | null>(null)).current;
-    const key = runs.map((run) => run.id + run.name + run.segments.map((s) => s.engine + s.first_step)).join();
+    const key = runs
+        .map((run) => run.id + run.name + run.segments.map((s) => s.engine + s.first_step))
+        .join();
     const pieces = useMemo(() => piecesOf(runs), [key]);
     const dark = isDark.value;
 
@@ -298,7 +376,12 @@ export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; l
     }, [pieces, view.x, view.log, view.smoothing, dark]);
 
     const onKeyDown = (event: KeyboardEvent) => {
-        const moves: Record<string, [number, number]> = { ArrowLeft: [-0.2, 1], ArrowRight: [0.2, 1], '+': [0, 0.5], '-': [0, 2] };
+        const moves: Record<string, [number, number]> = {
+            ArrowLeft: [-0.2, 1],
+            ArrowRight: [0.2, 1],
+            '+': [0, 0.5],
+            '-': [0, 2],
+        };
         const move = moves[event.key];
         if (move) drawing.value?.moveZoom(...move);
         else if (event.key === '0') drawing.value?.setZoom(null);
@@ -309,11 +392,25 @@ export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; l
     const zoom = drawing.value?.zoom.value;
     return (
         <div class="plot-box">
-            <div ref={container} class="plot" tabIndex={0} role="group" aria-label={`${label}. Drag or press + and − to zoom, arrows to move, 0 for all.`} onKeyDown={onKeyDown} />
+            <div
+                ref={container}
+                class="plot"
+                tabIndex={0}
+                role="group"
+                aria-label={`${label}. Drag or press + and − to zoom, arrows to move, 0 for all.`}
+                onKeyDown={onKeyDown}
+            />
             <div class="plot-foot">
                 <Legend pieces={pieces} drawing={drawing.value} view={view} />
-                <button type="button" class="link" disabled={!zoom} onClick={() => drawing.value?.setZoom(null)}>
-                    {zoom ? `Show all (now ${tickLabel(+zoom[0].toPrecision(4))} – ${tickLabel(+zoom[1].toPrecision(4))})` : 'Drag to zoom'}
+                <button
+                    type="button"
+                    class="link"
+                    disabled={!zoom}
+                    onClick={() => drawing.value?.setZoom(null)}
+                >
+                    {zoom
+                        ? `Show all (now ${tickLabel(+zoom[0].toPrecision(4))} – ${tickLabel(+zoom[1].toPrecision(4))})`
+                        : 'Drag to zoom'}
                 </button>
             </div>
         </div>

@@ -6,7 +6,15 @@ type Rgb = [number, number, number];
 
 /** Ink on paper: 0 background … 255 full ink, in the theme's colours. */
 function ink(dark: boolean): (value: number) => Rgb {
-    const [paper, full]: [Rgb, Rgb] = dark ? [[29, 35, 43], [240, 244, 248]] : [[244, 246, 248], [16, 22, 30]];
+    const [paper, full]: [Rgb, Rgb] = dark
+        ? [
+              [29, 35, 43],
+              [240, 244, 248],
+          ]
+        : [
+              [244, 246, 248],
+              [16, 22, 30],
+          ];
     return (value) => paper.map((from, i) => from + ((full[i] - from) * value) / 255) as Rgb;
 }
 
@@ -22,7 +30,15 @@ export function diverging(dark: boolean, limit: number): (value: number) => Rgb 
     };
 }
 
-export function paint(context: CanvasRenderingContext2D, values: ArrayLike<number>, rows: number, columns: number, colour: (value: number) => Rgb, x = 0, y = 0) {
+export function paint(
+    context: CanvasRenderingContext2D,
+    values: ArrayLike<number>,
+    rows: number,
+    columns: number,
+    colour: (value: number) => Rgb,
+    x = 0,
+    y = 0,
+) {
     const image = context.createImageData(columns, rows);
     for (let i = 0; i < rows * columns; i++) {
         const [r, g, b] = colour(values[i]);
@@ -31,7 +47,19 @@ export function paint(context: CanvasRenderingContext2D, values: ArrayLike<numbe
     context.putImageData(image, x, y);
 }
 
-export function Picture({ pixels, rows, columns, label, size }: { pixels: Uint8Array; rows: number; columns: number; label?: string; size?: number }) {
+export function Picture({
+    pixels,
+    rows,
+    columns,
+    label,
+    size,
+}: {
+    pixels: Uint8Array;
+    rows: number;
+    columns: number;
+    label?: string;
+    size?: number;
+}) {
     const canvas = useRef<HTMLCanvasElement>(null);
     const dark = isDark.value;
     useEffect(() => {
@@ -39,13 +67,37 @@ export function Picture({ pixels, rows, columns, label, size }: { pixels: Uint8A
         if (context) paint(context, pixels, rows, columns, ink(dark));
     }, [pixels, rows, columns, dark]);
     return (
-        <canvas ref={canvas} class="picture" width={columns} height={rows} style={size ? { width: `${size}px`, height: `${(size * rows) / columns}px` } : undefined}
-            {...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': true })} />
+        <canvas
+            ref={canvas}
+            class="picture"
+            width={columns}
+            height={rows}
+            style={
+                size ? { width: `${size}px`, height: `${(size * rows) / columns}px` } : undefined
+            }
+            {...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': true })}
+        />
     );
 }
 
 /** Many pictures in one canvas, in rows of `across`. */
-export function Tiles({ values, count, rows, columns, across, limit, label }: { values: Float32Array; count: number; rows: number; columns: number; across: number; limit: number; label: string }) {
+export function Tiles({
+    values,
+    count,
+    rows,
+    columns,
+    across,
+    limit,
+    label,
+}: {
+    values: Float32Array;
+    count: number;
+    rows: number;
+    columns: number;
+    across: number;
+    limit: number;
+    label: string;
+}) {
     const canvas = useRef<HTMLCanvasElement>(null);
     const dark = isDark.value;
     const down = Math.ceil(count / across);
@@ -55,8 +107,24 @@ export function Tiles({ values, count, rows, columns, across, limit, label }: { 
         const colour = diverging(dark, limit);
         context.clearRect(0, 0, context.canvas.width, context.canvas.height);
         for (let i = 0; i < count; i++)
-            paint(context, values.subarray(i * rows * columns, (i + 1) * rows * columns), rows, columns, colour,
-                (i % across) * (columns + 1), Math.floor(i / across) * (rows + 1));
+            paint(
+                context,
+                values.subarray(i * rows * columns, (i + 1) * rows * columns),
+                rows,
+                columns,
+                colour,
+                (i % across) * (columns + 1),
+                Math.floor(i / across) * (rows + 1),
+            );
     }, [values, count, rows, columns, across, limit, dark]);
-    return <canvas ref={canvas} class="tiles" width={across * (columns + 1) - 1} height={down * (rows + 1) - 1} role="img" aria-label={label} />;
+    return (
+        <canvas
+            ref={canvas}
+            class="tiles"
+            width={across * (columns + 1) - 1}
+            height={down * (rows + 1) - 1}
+            role="img"
+            aria-label={label}
+        />
+    );
 }

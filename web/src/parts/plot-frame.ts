@@ -1,7 +1,8 @@
 /* What all plots share: axes in the theme's colours, a size that follows the page. */
 import uPlot from 'uplot';
 
-export const token = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const token = (name: string) =>
+    getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** Tick labels without noise: 0.01, 2.5, 10k, 1e-7. */
 export function tickLabel(value: number): string {
@@ -34,7 +35,8 @@ export function axis(label: string, values: (value: number) => string = tickLabe
 export function followSize(container: HTMLElement, plot: uPlot): () => void {
     const observer = new ResizeObserver(() => {
         const { clientWidth: width, clientHeight: height } = container;
-        if (width > 0 && height > 0 && (width !== plot.width || height !== plot.height)) plot.setSize({ width, height });
+        if (width > 0 && height > 0 && (width !== plot.width || height !== plot.height))
+            plot.setSize({ width, height });
     });
     observer.observe(container);
     return () => observer.disconnect();

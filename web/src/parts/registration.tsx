@@ -6,7 +6,11 @@ import { Button, Card, CopyButton, Empty, Hash, Progress, Trouble } from './basi
 import { toastError } from './toast';
 
 export const TARGET_TITLES = { azure: 'Azure ML', mlflow: 'MLflow', local: 'This machine' };
-export const TARGET_PLACES = { azure: 'in Azure ML', mlflow: 'in MLflow', local: 'on this machine' };
+export const TARGET_PLACES = {
+    azure: 'in Azure ML',
+    mlflow: 'in MLflow',
+    local: 'on this machine',
+};
 const MARKS = { running: '▸', finished: '✓', failed: '!', cancelled: '■' };
 const BADGES = { running: 'running', finished: 'finished', failed: 'failed', cancelled: 'stopped' };
 
@@ -16,13 +20,31 @@ export function SignInPrompt({ prompt }: { prompt: NonNullable<RegisterResult['p
         <div class="sign-in" role="status">
             {prompt.code ? (
                 <>
-                    <p>Open <a href={prompt.url} target="_blank" rel="noreferrer">{prompt.url}</a> and enter this code:</p>
-                    <div class="row"><code class="device-code">{prompt.code}</code><CopyButton text={() => prompt.code!} /></div>
+                    <p>
+                        Open{' '}
+                        <a href={prompt.url} target="_blank" rel="noreferrer">
+                            {prompt.url}
+                        </a>{' '}
+                        and enter this code:
+                    </p>
+                    <div class="row">
+                        <code class="device-code">{prompt.code}</code>
+                        <CopyButton text={() => prompt.code!} />
+                    </div>
                 </>
             ) : (
-                <p>Sign in on <a href={prompt.url} target="_blank" rel="noreferrer">Microsoft's page</a>: open it in a browser on the machine where the studio runs.</p>
+                <p>
+                    Sign in on{' '}
+                    <a href={prompt.url} target="_blank" rel="noreferrer">
+                        Microsoft's page
+                    </a>
+                    : open it in a browser on the machine where the studio runs.
+                </p>
             )}
-            <p class="muted">The studio waits for you, at most {Math.round(prompt.expires_in / 60)} minutes, and goes on by itself.</p>
+            <p class="muted">
+                The studio waits for you, at most {Math.round(prompt.expires_in / 60)} minutes, and
+                goes on by itself.
+            </p>
         </div>
     );
 }
@@ -31,13 +53,35 @@ export function SignInPrompt({ prompt }: { prompt: NonNullable<RegisterResult['p
 export function ReadBack({ value }: { value: Registered }) {
     return (
         <dl class="pairs read-back">
-            <dt>Name</dt><dd>{value.name}</dd>
-            <dt>Version</dt><dd class="num">{value.version}</dd>
-            <dt>Id</dt><dd><code class="path">{value.id}</code></dd>
-            {value.link && <><dt>See it at</dt><dd><a href={value.link} target="_blank" rel="noreferrer">{TARGET_TITLES[value.target]}</a></dd></>}
-            <dt>File</dt><dd><code class="path">{value.uri}</code></dd>
-            <dt>SHA-256</dt><dd class="row"><Hash value={value.sha256} /><CopyButton text={() => value.sha256} /></dd>
-            <dt>When</dt><dd class="num">{format.time(value.created_at)}</dd>
+            <dt>Name</dt>
+            <dd>{value.name}</dd>
+            <dt>Version</dt>
+            <dd class="num">{value.version}</dd>
+            <dt>Id</dt>
+            <dd>
+                <code class="path">{value.id}</code>
+            </dd>
+            {value.link && (
+                <>
+                    <dt>See it at</dt>
+                    <dd>
+                        <a href={value.link} target="_blank" rel="noreferrer">
+                            {TARGET_TITLES[value.target]}
+                        </a>
+                    </dd>
+                </>
+            )}
+            <dt>File</dt>
+            <dd>
+                <code class="path">{value.uri}</code>
+            </dd>
+            <dt>SHA-256</dt>
+            <dd class="row">
+                <Hash value={value.sha256} />
+                <CopyButton text={() => value.sha256} />
+            </dd>
+            <dt>When</dt>
+            <dd class="num">{format.time(value.created_at)}</dd>
         </dl>
     );
 }
@@ -47,7 +91,14 @@ function Steps({ result, running }: { result: RegisterResult; running: boolean }
         <ol class="register-steps">
             {result.steps.map((title, i) => {
                 const now = running && i === result.steps.length - 1;
-                return <li key={`${i}${title}`} data-now={now || undefined}><span aria-hidden="true">{now ? '▸' : running || result.registration ? '✓' : '·'}</span> {title}</li>;
+                return (
+                    <li key={`${i}${title}`} data-now={now || undefined}>
+                        <span aria-hidden="true">
+                            {now ? '▸' : running || result.registration ? '✓' : '·'}
+                        </span>{' '}
+                        {title}
+                    </li>
+                );
             })}
         </ol>
     );
@@ -57,20 +108,59 @@ export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () =>
     const result = task.result as RegisterResult | null | undefined;
     const running = task.state === 'running';
     return (
-        <Card title={task.title} class="registration" aside={running ? <Button onClick={() => void remove(`/api/tasks/${task.id}`).catch(toastError)}>Cancel</Button> : null}>
+        <Card
+            title={task.title}
+            class="registration"
+            aside={
+                running ? (
+                    <Button onClick={() => void remove(`/api/tasks/${task.id}`).catch(toastError)}>
+                        Cancel
+                    </Button>
+                ) : null
+            }
+        >
             {running && (
                 <>
-                    <Progress value={task.total_bytes ? task.done_bytes : (result?.step ?? 0)} max={task.total_bytes || (result?.step_count ?? 1)} label={task.title} />
+                    <Progress
+                        value={task.total_bytes ? task.done_bytes : (result?.step ?? 0)}
+                        max={task.total_bytes || (result?.step_count ?? 1)}
+                        label={task.title}
+                    />
                     <p class="row spread progress-words num">
-                        <span>{result?.step ? `Step ${result.step} of ${result.step_count}: ${task.text}` : 'Starting'}</span>
-                        {task.total_bytes > 0 && <span>{format.bytes(task.done_bytes)} of {format.bytes(task.total_bytes)}</span>}
+                        <span>
+                            {result?.step
+                                ? `Step ${result.step} of ${result.step_count}: ${task.text}`
+                                : 'Starting'}
+                        </span>
+                        {task.total_bytes > 0 && (
+                            <span>
+                                {format.bytes(task.done_bytes)} of {format.bytes(task.total_bytes)}
+                            </span>
+                        )}
                     </p>
                 </>
             )}
             {running && result?.prompt && <SignInPrompt prompt={result.prompt} />}
-            {task.error && <Trouble action={<Button onClick={onAgain}>Try again</Button>}>{format.sentence(task.error)} What was done is kept: another try goes on from there.</Trouble>}
-            {task.state === 'cancelled' && <p class="note">Cancelled. What was done is kept: registering again goes on from there.</p>}
-            {result?.registration && <p class="read-back-title"><strong>Registered.</strong> As it was read back from {result.registration.target === 'local' ? 'the disk' : TARGET_TITLES[result.registration.target]}:</p>}
+            {task.error && (
+                <Trouble action={<Button onClick={onAgain}>Try again</Button>}>
+                    {format.sentence(task.error)} What was done is kept: another try goes on from
+                    there.
+                </Trouble>
+            )}
+            {task.state === 'cancelled' && (
+                <p class="note">
+                    Cancelled. What was done is kept: registering again goes on from there.
+                </p>
+            )}
+            {result?.registration && (
+                <p class="read-back-title">
+                    <strong>Registered.</strong> As it was read back from{' '}
+                    {result.registration.target === 'local'
+                        ? 'the disk'
+                        : TARGET_TITLES[result.registration.target]}
+                    :
+                </p>
+            )}
             {result?.registration && <ReadBack value={result.registration} />}
             {result && result.steps.length > 0 && <Steps result={result} running={running} />}
         </Card>
@@ -80,23 +170,88 @@ export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () =>
 export function RegistrationHistory({ rows }: { rows: RegistrationRow[] | null }) {
     return (
         <Card title="Registered from here">
-            {rows === null || rows.length === 0 ? <Empty title="Nothing registered yet">Each registration stays here with the run it came from, also those of the command line: <code>nnstudio register FILE --to azure</code>.</Empty> : (
+            {rows === null || rows.length === 0 ? (
+                <Empty title="Nothing registered yet">
+                    Each registration stays here with the run it came from, also those of the
+                    command line: <code>nnstudio register FILE --to azure</code>.
+                </Empty>
+            ) : (
                 <div class="scroll" tabIndex={0} role="group" aria-label="Registered from here">
                     <table class="registrations">
-                        <thead><tr><th scope="col">Model</th><th scope="col" class="num">Version</th><th scope="col">Where</th><th scope="col">State</th><th scope="col">SHA-256</th><th scope="col" class="num">When</th><th scope="col">Run</th><th scope="col" /></tr></thead>
+                        <thead>
+                            <tr>
+                                <th scope="col">Model</th>
+                                <th scope="col" class="num">
+                                    Version
+                                </th>
+                                <th scope="col">Where</th>
+                                <th scope="col">State</th>
+                                <th scope="col">SHA-256</th>
+                                <th scope="col" class="num">
+                                    When
+                                </th>
+                                <th scope="col">Run</th>
+                                <th scope="col" />
+                            </tr>
+                        </thead>
                         <tbody>
                             {rows.map((row) => (
                                 <tr key={row.id}>
                                     <th scope="row">{row.name}</th>
                                     <td class="num">{row.version ?? format.NOTHING}</td>
-                                    <td>{row.data.result?.link ? <a href={row.data.result.link} target="_blank" rel="noreferrer">{TARGET_TITLES[row.target]}</a> : TARGET_TITLES[row.target]}</td>
-                                    <td><span class="badge" data-state={BADGES[row.state]} title={row.data.error}><span aria-hidden="true">{MARKS[row.state]}</span> {row.state}</span></td>
-                                    <td><code title={row.sha256 ?? ''}>{row.sha256 ? format.shortHash(row.sha256) : format.NOTHING}</code></td>
+                                    <td>
+                                        {row.data.result?.link ? (
+                                            <a
+                                                href={row.data.result.link}
+                                                target="_blank"
+                                                rel="noreferrer"
+                                            >
+                                                {TARGET_TITLES[row.target]}
+                                            </a>
+                                        ) : (
+                                            TARGET_TITLES[row.target]
+                                        )}
+                                    </td>
+                                    <td>
+                                        <span
+                                            class="badge"
+                                            data-state={BADGES[row.state]}
+                                            title={row.data.error}
+                                        >
+                                            <span aria-hidden="true">{MARKS[row.state]}</span>{' '}
+                                            {row.state}
+                                        </span>
+                                    </td>
+                                    <td>
+                                        <code title={row.sha256 ?? ''}>
+                                            {row.sha256
+                                                ? format.shortHash(row.sha256)
+                                                : format.NOTHING}
+                                        </code>
+                                    </td>
                                     <td class="num">{format.time(row.created_at)}</td>
-                                    <td>{row.run ? <a href={`/runs/${row.run}`}>see it</a> : format.NOTHING}</td>
-                                    <td class="end">{(row.state === 'failed' || row.state === 'cancelled') && row.data.request && (
-                                        <Button onClick={() => void post('/api/registry/registrations', row.data.request).catch(toastError)}>Try again</Button>
-                                    )}</td>
+                                    <td>
+                                        {row.run ? (
+                                            <a href={`/runs/${row.run}`}>see it</a>
+                                        ) : (
+                                            format.NOTHING
+                                        )}
+                                    </td>
+                                    <td class="end">
+                                        {(row.state === 'failed' || row.state === 'cancelled') &&
+                                            row.data.request && (
+                                                <Button
+                                                    onClick={() =>
+                                                        void post(
+                                                            '/api/registry/registrations',
+                                                            row.data.request,
+                                                        ).catch(toastError)
+                                                    }
+                                                >
+                                                    Try again
+                                                </Button>
+                                            )}
+                                    </td>
                                 </tr>
                             ))}
                         </tbody>

@@ -1,11 +1,29 @@
 /* One run: what it does now, what can be done to it, its curve, its figures, its files. */
 import { useState } from 'preact/hooks';
-import { continueRun, deleteRuns, engineFound, exportAddress, pauseRun, resumeRun, stopRun } from '../lib/actions';
+import {
+    continueRun,
+    deleteRuns,
+    engineFound,
+    exportAddress,
+    pauseRun,
+    resumeRun,
+    stopRun,
+} from '../lib/actions';
 import { ENGINES, engineLook } from '../lib/engines';
 import * as format from '../lib/format';
 import { isActive, liveRun } from '../lib/studio';
 import type { EngineId, Run } from '../lib/types';
-import { Button, Card, CopyButton, EngineName, Figure, Hash, Progress, StateBadge, Trouble } from './basics';
+import {
+    Button,
+    Card,
+    CopyButton,
+    EngineName,
+    Figure,
+    Hash,
+    Progress,
+    StateBadge,
+    Trouble,
+} from './basics';
 import { NumberField, SelectField } from './fields';
 import { LinePlot } from './line-plot';
 import { LossPanel } from './loss-panel';
@@ -19,14 +37,23 @@ export function RunButtons({ run }: { run: Run }) {
         case 'queued':
             return (
                 <>
-                    <Button kind="main" engine={run.engine} disabled={run.state !== 'running'} onClick={() => void pauseRun(run)}>Pause</Button>
+                    <Button
+                        kind="main"
+                        engine={run.engine}
+                        disabled={run.state !== 'running'}
+                        onClick={() => void pauseRun(run)}
+                    >
+                        Pause
+                    </Button>
                     <Button onClick={() => void stopRun(run)}>Stop</Button>
                 </>
             );
         case 'paused':
             return (
                 <>
-                    <Button kind="main" engine={run.engine} onClick={() => void resumeRun(run)}>Resume</Button>
+                    <Button kind="main" engine={run.engine} onClick={() => void resumeRun(run)}>
+                        Resume
+                    </Button>
                     <Button onClick={() => void stopRun(run)}>Stop</Button>
                 </>
             );
@@ -35,14 +62,23 @@ export function RunButtons({ run }: { run: Run }) {
         case 'finished':
             return null;
         default:
-            return run.resumable && (
-                <Button kind="main" engine={run.engine} onClick={() => void continueRun(run, run.engine, run.settings.epochs)}>Resume from its checkpoint</Button>
+            return (
+                run.resumable && (
+                    <Button
+                        kind="main"
+                        engine={run.engine}
+                        onClick={() => void continueRun(run, run.engine, run.settings.epochs)}
+                    >
+                        Resume from its checkpoint
+                    </Button>
+                )
             );
     }
 }
 
 function epochWords({ progress: p }: Run) {
-    if (p.total_steps > 0 && p.global_step >= p.total_steps) return `${p.epochs} of ${p.epochs} epochs`;
+    if (p.total_steps > 0 && p.global_step >= p.total_steps)
+        return `${p.epochs} of ${p.epochs} epochs`;
     return `epoch ${Math.min(p.epoch + 1, p.epochs)} of ${p.epochs}, step ${format.count(p.step)} of ${format.count(p.steps_per_epoch)}`;
 }
 
@@ -50,16 +86,48 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
     const p = run.progress;
     const active = isActive(run);
     return (
-        <Card class="status" title={<><EngineName id={run.engine} version={run.engine_version} /> {run.name}</>}
-            aside={<><StateBadge state={run.state} />{buttons && <RunButtons run={run} />}</>}>
-            {run.error && <Trouble>{run.error}{run.resumable && ' All points up to here are kept; it can go on from its last checkpoint.'}</Trouble>}
-            {run.state === 'interrupted' && !run.error && (
-                <Trouble>The studio ended while this run trained. All its points are kept; it can go on from its last checkpoint.</Trouble>
+        <Card
+            class="status"
+            title={
+                <>
+                    <EngineName id={run.engine} version={run.engine_version} /> {run.name}
+                </>
+            }
+            aside={
+                <>
+                    <StateBadge state={run.state} />
+                    {buttons && <RunButtons run={run} />}
+                </>
+            }
+        >
+            {run.error && (
+                <Trouble>
+                    {run.error}
+                    {run.resumable &&
+                        ' All points up to here are kept; it can go on from its last checkpoint.'}
+                </Trouble>
             )}
-            <Progress value={p.global_step} max={p.total_steps} label={`Progress of ${run.name}`} engine={run.engine} />
+            {run.state === 'interrupted' && !run.error && (
+                <Trouble>
+                    The studio ended while this run trained. All its points are kept; it can go on
+                    from its last checkpoint.
+                </Trouble>
+            )}
+            <Progress
+                value={p.global_step}
+                max={p.total_steps}
+                label={`Progress of ${run.name}`}
+                engine={run.engine}
+            />
             <div class="row spread num progress-words">
                 <span>{epochWords(run)}</span>
-                <span>{active && p.eta_seconds !== null ? `about ${format.duration(p.eta_seconds)} left` : run.ended_at ? `ended ${format.time(run.ended_at)}` : ' '}</span>
+                <span>
+                    {active && p.eta_seconds !== null
+                        ? `about ${format.duration(p.eta_seconds)} left`
+                        : run.ended_at
+                          ? `ended ${format.time(run.ended_at)}`
+                          : ' '}
+                </span>
             </div>
             <dl class="figures">
                 <Figure name="loss" value={format.loss(run.last.loss)} />
@@ -69,7 +137,10 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                 <Figure name="samples/s" value={format.rate(p.samples_per_second)} />
                 <Figure name="training" value={format.duration(p.seconds)} />
                 <Figure name="CPU" value={format.duration(run.cpu_seconds)} />
-                <Figure name={active ? 'memory' : 'peak memory'} value={format.bytes(active ? run.rss_bytes : run.peak_rss_bytes)} />
+                <Figure
+                    name={active ? 'memory' : 'peak memory'}
+                    value={format.bytes(active ? run.rss_bytes : run.peak_rss_bytes)}
+                />
             </dl>
         </Card>
     );
@@ -81,23 +152,67 @@ export function EpochsCard({ run }: { run: Run }) {
     return (
         <Card title="Epochs" class="epochs-card">
             <div>
-            <LinePlot label={`Accuracy of ${run.name} by epoch`} x={rows.map((row) => row.epoch)} xLabel="epoch" yLabel="accuracy" yText={(v) => `${+(100 * v).toFixed(1)} %`}
-                lines={[
-                    { label: 'test', colour: `--${run.engine}`, dash: engineLook(run.engine).dash, values: rows.map((row) => row.val_accuracy), points: true },
-                    { label: 'training', colour: '--muted', values: rows.map((row) => row.accuracy) },
-                ]} />
-            <p class="muted keyline"><span class="swatch" data-engine={run.engine} /> test, after the epoch <span class="swatch grey" /> training, before each update</p>
+                <LinePlot
+                    label={`Accuracy of ${run.name} by epoch`}
+                    x={rows.map((row) => row.epoch)}
+                    xLabel="epoch"
+                    yLabel="accuracy"
+                    yText={(v) => `${+(100 * v).toFixed(1)} %`}
+                    lines={[
+                        {
+                            label: 'test',
+                            colour: `--${run.engine}`,
+                            dash: engineLook(run.engine).dash,
+                            values: rows.map((row) => row.val_accuracy),
+                            points: true,
+                        },
+                        {
+                            label: 'training',
+                            colour: '--muted',
+                            values: rows.map((row) => row.accuracy),
+                        },
+                    ]}
+                />
+                <p class="muted keyline">
+                    <span class="swatch" data-engine={run.engine} /> test, after the epoch{' '}
+                    <span class="swatch grey" /> training, before each update
+                </p>
             </div>
             <div class="scroll epochs" tabIndex={0} role="group" aria-label="Epochs, as a table">
                 <table>
                     <thead>
-                        <tr><th scope="col" class="num">Epoch</th><th scope="col" class="num">Loss</th><th scope="col" class="num">Accuracy</th><th scope="col" class="num">Test loss</th><th scope="col" class="num">Test acc.</th><th scope="col" class="num">Time</th></tr>
+                        <tr>
+                            <th scope="col" class="num">
+                                Epoch
+                            </th>
+                            <th scope="col" class="num">
+                                Loss
+                            </th>
+                            <th scope="col" class="num">
+                                Accuracy
+                            </th>
+                            <th scope="col" class="num">
+                                Test loss
+                            </th>
+                            <th scope="col" class="num">
+                                Test acc.
+                            </th>
+                            <th scope="col" class="num">
+                                Time
+                            </th>
+                        </tr>
                     </thead>
                     <tbody>
                         {rows.map((row) => (
                             <tr key={row.epoch}>
-                                <th scope="row" class="num">{row.epoch}</th><td class="num">{format.loss(row.loss)}</td><td class="num">{format.percent(row.accuracy)}</td>
-                                <td class="num">{format.loss(row.val_loss)}</td><td class="num">{format.percent(row.val_accuracy)}</td><td class="num">{format.duration(row.seconds)}</td>
+                                <th scope="row" class="num">
+                                    {row.epoch}
+                                </th>
+                                <td class="num">{format.loss(row.loss)}</td>
+                                <td class="num">{format.percent(row.accuracy)}</td>
+                                <td class="num">{format.loss(row.val_loss)}</td>
+                                <td class="num">{format.percent(row.val_accuracy)}</td>
+                                <td class="num">{format.duration(row.seconds)}</td>
                             </tr>
                         ))}
                     </tbody>
@@ -113,7 +228,11 @@ export function LogCard({ run }: { run: Run }) {
         <Card title="Log" class="log-card">
             <ol class="log" tabIndex={0} aria-label={`Log of ${run.name}`}>
                 {log.value.length === 0 && <li class="muted">Nothing said yet.</li>}
-                {log.value.toReversed().map((line, i) => <li key={log.value.length - i}><time>{format.clock(line.at)}</time> {line.text}</li>)}
+                {log.value.toReversed().map((line, i) => (
+                    <li key={log.value.length - i}>
+                        <time>{format.clock(line.at)}</time> {line.text}
+                    </li>
+                ))}
             </ol>
         </Card>
     );
@@ -121,19 +240,51 @@ export function LogCard({ run }: { run: Run }) {
 
 export function FilesCard({ run }: { run: Run }) {
     return (
-        <Card title="Model" class="files-card" aside={<><a class="button" href={exportAddress(run, 'csv')} download>CSV</a><a class="button" href={exportAddress(run, 'json')} download>JSON</a></>}>
-            {run.files.length === 0 ? <p class="muted">The file is written when the run ends or stops: {engineLook(run.engine).model}, as {engineLook(run.engine).title} itself reads it.</p> : (
+        <Card
+            title="Model"
+            class="files-card"
+            aside={
+                <>
+                    <a class="button" href={exportAddress(run, 'csv')} download>
+                        CSV
+                    </a>
+                    <a class="button" href={exportAddress(run, 'json')} download>
+                        JSON
+                    </a>
+                </>
+            }
+        >
+            {run.files.length === 0 ? (
+                <p class="muted">
+                    The file is written when the run ends or stops: {engineLook(run.engine).model},
+                    as {engineLook(run.engine).title} itself reads it.
+                </p>
+            ) : (
                 <ul class="files">
                     {run.files.map((file, i) => (
                         <li key={file.name}>
                             <div class="row spread">
                                 <strong>{file.name}</strong>
-                                <span class="num muted">{i > 0 && 'before it changed hands · '}{format.bytes(file.bytes)}</span>
+                                <span class="num muted">
+                                    {i > 0 && 'before it changed hands · '}
+                                    {format.bytes(file.bytes)}
+                                </span>
                             </div>
-                            <div class="row"><span class="muted">SHA-256</span><Hash value={file.sha256} /><CopyButton text={() => file.sha256} /></div>
                             <div class="row">
-                                <a class="button" href={file.url} download>Download</a>
-                                <a class="button main" href={`/azure?run=${run.id}&file=${file.name}`}>Deploy</a>
+                                <span class="muted">SHA-256</span>
+                                <Hash value={file.sha256} />
+                                <CopyButton text={() => file.sha256} />
+                            </div>
+                            <div class="row">
+                                <a class="button" href={file.url} download>
+                                    Download
+                                </a>
+                                <a
+                                    class="button main"
+                                    href={`/azure?run=${run.id}&file=${file.name}`}
+                                >
+                                    Deploy
+                                </a>
                             </div>
                         </li>
                     ))}
@@ -147,17 +298,45 @@ export function FilesCard({ run }: { run: Run }) {
 export function ContinueCard({ run }: { run: Run }) {
     const [engine, setEngine] = useState<EngineId>(run.engine);
     const done = Math.max(run.progress.epoch, 0);
-    const [epochs, setEpochs] = useState(run.state === 'finished' ? run.progress.epochs + 5 : run.progress.epochs);
+    const [epochs, setEpochs] = useState(
+        run.state === 'finished' ? run.progress.epochs + 5 : run.progress.epochs,
+    );
     if (isActive(run) || !run.resumable) return null;
-    const bad = Number.isInteger(epochs) && epochs > done && epochs <= 100_000 ? undefined : `a whole number above ${done}`;
+    const bad =
+        Number.isInteger(epochs) && epochs > done && epochs <= 100_000
+            ? undefined
+            : `a whole number above ${done}`;
     return (
         <Card title="Continue" class="continue-card">
-            <p class="muted">Weights and position go to any engine: the curve changes colour where it changed hands.</p>
+            <p class="muted">
+                Weights and position go to any engine: the curve changes colour where it changed
+                hands.
+            </p>
             <div class="fields inline">
-                <SelectField label="Engine" value={engine} onChange={setEngine}
-                    options={ENGINES.map(({ id, title }) => ({ value: id, label: engineFound(id) ? title : `${title}, not installed`, disabled: !engineFound(id) }))} />
-                <NumberField label="Up to epoch" value={epochs} problem={bad} onChange={setEpochs} />
-                <Button kind="main" engine={engine} disabled={bad !== undefined} onClick={() => void continueRun(run, engine, epochs)}>Continue in {engineLook(engine).title}</Button>
+                <SelectField
+                    label="Engine"
+                    value={engine}
+                    onChange={setEngine}
+                    options={ENGINES.map(({ id, title }) => ({
+                        value: id,
+                        label: engineFound(id) ? title : `${title}, not installed`,
+                        disabled: !engineFound(id),
+                    }))}
+                />
+                <NumberField
+                    label="Up to epoch"
+                    value={epochs}
+                    problem={bad}
+                    onChange={setEpochs}
+                />
+                <Button
+                    kind="main"
+                    engine={engine}
+                    disabled={bad !== undefined}
+                    onClick={() => void continueRun(run, engine, epochs)}
+                >
+                    Continue in {engineLook(engine).title}
+                </Button>
             </div>
         </Card>
     );
@@ -169,7 +348,13 @@ export function RunPanel({ run }: { run: Run }) {
     return (
         <>
             <RunStatus run={run} />
-            {state.value === 'failed' && <Trouble action={<Button onClick={() => void liveRun(run.id).load()}>Try again</Button>}>{error.value}</Trouble>}
+            {state.value === 'failed' && (
+                <Trouble
+                    action={<Button onClick={() => void liveRun(run.id).load()}>Try again</Button>}
+                >
+                    {error.value}
+                </Trouble>
+            )}
             <LossPanel runs={[run]} title={engineLine(run)} />
             <EpochsCard run={run} />
             <div class="halves">
@@ -188,7 +373,9 @@ export function RunHead({ run, onEdit }: { run: Run; onEdit: () => void }) {
         <>
             <Tags tags={run.tags} />
             <Button onClick={onEdit}>Rename, tags, notes</Button>
-            <Button kind="danger" onClick={() => void deleteRuns([run])} disabled={isActive(run)}>Delete</Button>
+            <Button kind="danger" onClick={() => void deleteRuns([run])} disabled={isActive(run)}>
+                Delete
+            </Button>
         </>
     );
 }

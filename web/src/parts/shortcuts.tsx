@@ -22,7 +22,9 @@ export function Shortcuts() {
             <dl class="keys">
                 {KEYS.map(([key, what]) => (
                     <div key={key}>
-                        <dt><kbd>{key}</kbd></dt>
+                        <dt>
+                            <kbd>{key}</kbd>
+                        </dt>
                         <dd>{what}</dd>
                     </div>
                 ))}

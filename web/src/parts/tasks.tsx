@@ -16,11 +16,19 @@ export function TaskView({ task }: { task: Task }) {
             <div class="row spread">
                 <strong>{task.title}</strong>
                 <span class="muted num">
-                    {task.total_bytes > 0 && isRunning ? `${format.bytes(task.done_bytes)} of ${format.bytes(task.total_bytes)}` : task.state}
+                    {task.total_bytes > 0 && isRunning
+                        ? `${format.bytes(task.done_bytes)} of ${format.bytes(task.total_bytes)}`
+                        : task.state}
                 </span>
-                {isRunning && <Button onClick={() => void remove(`/api/tasks/${task.id}`).catch(toastError)}>Cancel</Button>}
+                {isRunning && (
+                    <Button onClick={() => void remove(`/api/tasks/${task.id}`).catch(toastError)}>
+                        Cancel
+                    </Button>
+                )}
             </div>
-            {isRunning && <Progress value={task.done_bytes} max={task.total_bytes} label={task.title} />}
+            {isRunning && (
+                <Progress value={task.done_bytes} max={task.total_bytes} label={task.title} />
+            )}
             <p class={task.error ? 'problem' : 'muted task-text'}>{task.error ?? task.text}</p>
         </div>
     );

@@ -27,11 +27,20 @@ export function Toasts() {
                 <div key={id} class={bad ? 'toast bad' : 'toast'}>
                     <span>{text}</span>
                     {action && (
-                        <button type="button" class="link" onClick={() => (action.act(), close(id))}>
+                        <button
+                            type="button"
+                            class="link"
+                            onClick={() => (action.act(), close(id))}
+                        >
                             {action.label}
                         </button>
                     )}
-                    <button type="button" class="bare" aria-label="Close message" onClick={() => close(id)}>
+                    <button
+                        type="button"
+                        class="bare"
+                        aria-label="Close message"
+                        onClick={() => close(id)}
+                    >
                         ×
                     </button>
                 </div>

@@ -6,10 +6,24 @@ import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { newestRuns, tasks } from '../lib/studio';
-import type { RegisterResult, RegistrationRow, Run, Target, TargetId, Targets, Task, Workspace } from '../lib/types';
+import type {
+    RegisterResult,
+    RegistrationRow,
+    Run,
+    Target,
+    TargetId,
+    Targets,
+    Task,
+    Workspace,
+} from '../lib/types';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { Field, SelectField, TextField } from '../parts/fields';
-import { RegistrationHistory, RegistrationView, SignInPrompt, TARGET_PLACES } from '../parts/registration';
+import {
+    RegistrationHistory,
+    RegistrationView,
+    SignInPrompt,
+    TARGET_PLACES,
+} from '../parts/registration';
 import { toastError } from '../parts/toast';
 
 const FORMATS = [
@@ -24,7 +38,8 @@ const hasModel = (run: Run) => run.files.length > 0;
 
 function formatOf(run: Run | undefined): Format {
     const file = param('file');
-    const asked = param('format') || (file.endsWith('.h5') ? 'h5' : file.endsWith('.pth') ? 'pth' : '');
+    const asked =
+        param('format') || (file.endsWith('.h5') ? 'h5' : file.endsWith('.pth') ? 'pth' : '');
     if (asked === 'h5' || asked === 'pth') return asked;
     return run?.engine === 'tensorflow' ? 'h5' : 'pth';
 }
@@ -37,10 +52,26 @@ function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: Format })
     const written = run.files.find((file) => file.format === kind);
     return (
         <Card title="1. Model">
-            <SelectField label="Run" value={run.id} onChange={(id) => setParams({ run: id, file: null, format: null })}
-                options={list.map((one) => ({ value: one.id, label: `${one.name}, ${engineLook(one.engine).title}, ${format.percent(one.last.val_accuracy)}, ${format.time(one.created_at)}` }))} />
-            <Segmented name="File format" value={kind} options={FORMATS} onChange={(value) => setParams({ format: value, file: null })} />
-            <p class="muted">{written ? `${written.name}, ${format.bytes(written.bytes)}, as ${engineLook(run.engine).title} wrote it.` : `Written in C from the run's ${run.files[0].format} file, bit for bit the same weights.`}</p>
+            <SelectField
+                label="Run"
+                value={run.id}
+                onChange={(id) => setParams({ run: id, file: null, format: null })}
+                options={list.map((one) => ({
+                    value: one.id,
+                    label: `${one.name}, ${engineLook(one.engine).title}, ${format.percent(one.last.val_accuracy)}, ${format.time(one.created_at)}`,
+                }))}
+            />
+            <Segmented
+                name="File format"
+                value={kind}
+                options={FORMATS}
+                onChange={(value) => setParams({ format: value, file: null })}
+            />
+            <p class="muted">
+                {written
+                    ? `${written.name}, ${format.bytes(written.bytes)}, as ${engineLook(run.engine).title} wrote it.`
+                    : `Written in C from the run's ${run.files[0].format} file, bit for bit the same weights.`}
+            </p>
         </Card>
     );
 }
@@ -48,33 +79,66 @@ function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: Format })
 function WorkspacePicker({ signIn, onDone }: { signIn: string; onDone: () => void }) {
     const [task, setTask] = useState('');
     const now = task ? tasks.value.get(task) : undefined;
-    const result = now?.result as { workspaces?: Workspace[]; prompt?: RegisterResult['prompt'] } | null | undefined;
-    const find = () => void post<{ task: string }>('/api/registry/workspaces', { sign_in: signIn }).then((made) => setTask(made.task), toastError);
-    const keep = (value: unknown) => void put('/api/registry/workspace', value).then(onDone, toastError);
+    const result = now?.result as
+        { workspaces?: Workspace[]; prompt?: RegisterResult['prompt'] } | null | undefined;
+    const find = () =>
+        void post<{ task: string }>('/api/registry/workspaces', { sign_in: signIn }).then(
+            (made) => setTask(made.task),
+            toastError,
+        );
+    const keep = (value: unknown) =>
+        void put('/api/registry/workspace', value).then(onDone, toastError);
     return (
         <>
             <div class="row">
-                <Button disabled={now?.state === 'running'} onClick={find}>{now?.state === 'running' ? 'Asking Azure…' : 'Pick from a list'}</Button>
+                <Button disabled={now?.state === 'running'} onClick={find}>
+                    {now?.state === 'running' ? 'Asking Azure…' : 'Pick from a list'}
+                </Button>
                 <label class="button">
                     Upload config.json
-                    <input type="file" class="hidden" accept=".json,application/json" onChange={(event) => {
-                        const file = event.currentTarget.files?.[0];
-                        if (file) void file.text().then((config) => keep({ config }));
-                    }} />
+                    <input
+                        type="file"
+                        class="hidden"
+                        accept=".json,application/json"
+                        onChange={(event) => {
+                            const file = event.currentTarget.files?.[0];
+                            if (file) void file.text().then((config) => keep({ config }));
+                        }}
+                    />
                 </label>
             </div>
             {now?.state === 'running' && result?.prompt && <SignInPrompt prompt={result.prompt} />}
             {now?.error && <Trouble>{now.error}</Trouble>}
-            {result?.workspaces?.length === 0 && <p class="note">This sign-in sees no Azure ML workspace: ask for access to one, or sign in to another tenant.</p>}
+            {result?.workspaces?.length === 0 && (
+                <p class="note">
+                    This sign-in sees no Azure ML workspace: ask for access to one, or sign in to
+                    another tenant.
+                </p>
+            )}
             {result?.workspaces && result.workspaces.length > 0 && (
                 <Field label="Workspace">
                     {(ids) => (
-                        <select {...ids} value="" onChange={(event) => {
-                            const picked = result.workspaces![Number(event.currentTarget.value)];
-                            keep({ subscription_id: picked.subscription_id, resource_group: picked.resource_group, workspace_name: picked.workspace_name });
-                        }}>
-                            <option value="" disabled>choose</option>
-                            {result.workspaces!.map((one, i) => <option key={i} value={i}>{one.workspace_name}, {one.resource_group}, {one.location}</option>)}
+                        <select
+                            {...ids}
+                            value=""
+                            onChange={(event) => {
+                                const picked =
+                                    result.workspaces![Number(event.currentTarget.value)];
+                                keep({
+                                    subscription_id: picked.subscription_id,
+                                    resource_group: picked.resource_group,
+                                    workspace_name: picked.workspace_name,
+                                });
+                            }}
+                        >
+                            <option value="" disabled>
+                                choose
+                            </option>
+                            {result.workspaces!.map((one, i) => (
+                                <option key={i} value={i}>
+                                    {one.workspace_name}, {one.resource_group}, {one.location}
+                                </option>
+                            ))}
                         </select>
                     )}
                 </Field>
@@ -83,25 +147,61 @@ function WorkspacePicker({ signIn, onDone }: { signIn: string; onDone: () => voi
     );
 }
 
-function AzureSignIn({ target, signedIn, signIn, again }: { target: Target; signedIn: string | null; signIn: string; again: () => void }) {
+function AzureSignIn({
+    target,
+    signedIn,
+    signIn,
+    again,
+}: {
+    target: Target;
+    signedIn: string | null;
+    signIn: string;
+    again: () => void;
+}) {
     const way = target.sign_in.find((one) => one.id === signIn);
     return (
         <>
-            <SelectField label="Way" value={signIn} onChange={(value) => setParams({ sign_in: value })}
-                options={target.sign_in.map((one) => ({ value: one.id, label: `${one.title}${one.available && !one.interactive ? ', found' : ''}` }))} />
+            <SelectField
+                label="Way"
+                value={signIn}
+                onChange={(value) => setParams({ sign_in: value })}
+                options={target.sign_in.map((one) => ({
+                    value: one.id,
+                    label: `${one.title}${one.available && !one.interactive ? ', found' : ''}`,
+                }))}
+            />
             <p class="muted">{way && format.sentence(way.found)}</p>
             {signedIn && signedIn === signIn && (
-                <p class="row"><span class="badge" data-state="finished">✓ signed in</span><Button onClick={() => void remove('/api/registry/sign-in').then(again, toastError)}>Sign out</Button></p>
+                <p class="row">
+                    <span class="badge" data-state="finished">
+                        ✓ signed in
+                    </span>
+                    <Button
+                        onClick={() => void remove('/api/registry/sign-in').then(again, toastError)}
+                    >
+                        Sign out
+                    </Button>
+                </p>
             )}
             <h3>Workspace</h3>
             {target.ready ? (
                 <dl class="pairs">
-                    <dt>Name</dt><dd>{target.workspace_name}</dd>
-                    <dt>Group</dt><dd>{target.resource_group}</dd>
-                    <dt>Found in</dt><dd><code class="path">{target.found_in}</code></dd>
+                    <dt>Name</dt>
+                    <dd>{target.workspace_name}</dd>
+                    <dt>Group</dt>
+                    <dd>{target.resource_group}</dd>
+                    <dt>Found in</dt>
+                    <dd>
+                        <code class="path">{target.found_in}</code>
+                    </dd>
                 </dl>
-            ) : target.problem ? <Trouble>{format.sentence(target.problem)}</Trouble> : (
-                <p class="muted">None is known yet: pick one from a list, or upload the config.json that its page in the Azure portal offers to download.</p>
+            ) : target.problem ? (
+                <Trouble>{format.sentence(target.problem)}</Trouble>
+            ) : (
+                <p class="muted">
+                    None is known yet: pick one from a list, or upload the config.json that its page
+                    in the Azure portal offers to download.
+                </p>
             )}
             <WorkspacePicker signIn={signIn} onDone={again} />
         </>
@@ -109,16 +209,22 @@ function AzureSignIn({ target, signedIn, signIn, again }: { target: Target; sign
 }
 
 function History({ finished }: { finished: number }) {
-    const { value } = useFetched<{ registrations: RegistrationRow[] }>('/api/registry/registrations', finished);
+    const { value } = useFetched<{ registrations: RegistrationRow[] }>(
+        '/api/registry/registrations',
+        finished,
+    );
     return <RegistrationHistory rows={value?.registrations ?? null} />;
 }
 
 /** The first found way that needs nobody, or the device code. */
-const likelyWay = (target?: Target) => target?.sign_in.find((way) => way.available && !way.interactive)?.id ?? 'device-code';
+const likelyWay = (target?: Target) =>
+    target?.sign_in.find((way) => way.available && !way.interactive)?.id ?? 'device-code';
 
 /** The registration of this run that began last ("t12" comes after "t9"). */
 function newestTask(run: string): Task | undefined {
-    const own = [...tasks.value.values()].filter((task) => task.kind === 'register' && (task.result as RegisterResult | null)?.run === run);
+    const own = [...tasks.value.values()].filter(
+        (task) => task.kind === 'register' && (task.result as RegisterResult | null)?.run === run,
+    );
     return own.sort((a, b) => Number(b.id.slice(1)) - Number(a.id.slice(1)))[0];
 }
 
@@ -136,41 +242,104 @@ function Deploy({ list }: { list: Run[] }) {
     const [uri, setUri] = useState('');
     const task = newestTask(run.id);
     const ready = target && (target.ready || (id === 'mlflow' && uri !== ''));
-    const register = () => void post('/api/registry/registrations', {
-        run: run.id, format: kind, target: id,
-        ...(name && { name }), ...(description && { description }),
-        ...(id === 'azure' && { sign_in: signIn }), ...(id === 'mlflow' && uri && { tracking_uri: uri }),
-    }).catch(toastError);
+    const register = () =>
+        void post('/api/registry/registrations', {
+            run: run.id,
+            format: kind,
+            target: id,
+            ...(name && { name }),
+            ...(description && { description }),
+            ...(id === 'azure' && { sign_in: signIn }),
+            ...(id === 'mlflow' && uri && { tracking_uri: uri }),
+        }).catch(toastError);
     return (
         <div class="deploy-grid">
             <div class="stack">
                 <ModelCard list={list} run={run} kind={kind} />
                 <Card title="2. Target">
-                    <Segmented name="Target" value={id} onChange={(value) => setParams({ target: value })}
-                        options={(found?.targets ?? []).map((one) => ({ value: one.id, label: TARGET_SHORT[one.id], title: one.title }))} />
+                    <Segmented
+                        name="Target"
+                        value={id}
+                        onChange={(value) => setParams({ target: value })}
+                        options={(found?.targets ?? []).map((one) => ({
+                            value: one.id,
+                            label: TARGET_SHORT[one.id],
+                            title: one.title,
+                        }))}
+                    />
                     {error && <Trouble>{error}</Trouble>}
-                    {target && id !== 'azure' && target.ready && <p class="muted">{target.place}</p>}
-                    {target && id !== 'azure' && target.problem && <Trouble>{format.sentence(target.problem)}</Trouble>}
-                    {id === 'mlflow' && <TextField label="Tracking server" value={uri} placeholder={target?.place ?? 'http://127.0.0.1:5000'} onChange={setUri} />}
+                    {target && id !== 'azure' && target.ready && (
+                        <p class="muted">{target.place}</p>
+                    )}
+                    {target && id !== 'azure' && target.problem && (
+                        <Trouble>{format.sentence(target.problem)}</Trouble>
+                    )}
+                    {id === 'mlflow' && (
+                        <TextField
+                            label="Tracking server"
+                            value={uri}
+                            placeholder={target?.place ?? 'http://127.0.0.1:5000'}
+                            onChange={setUri}
+                        />
+                    )}
                 </Card>
             </div>
             <div class="stack">
                 <Card title="3. Sign in">
-                    {target && id === 'azure' && <AzureSignIn target={target} signedIn={found!.signed_in} signIn={signIn} again={again} />}
-                    {id === 'mlflow' && <p class="muted">The server's own: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD, in the studio's environment. Many need none.</p>}
-                    {id === 'local' && <p class="muted">Nothing to sign in to: the version goes into a numbered folder in the studio's home.</p>}
+                    {target && id === 'azure' && (
+                        <AzureSignIn
+                            target={target}
+                            signedIn={found!.signed_in}
+                            signIn={signIn}
+                            again={again}
+                        />
+                    )}
+                    {id === 'mlflow' && (
+                        <p class="muted">
+                            The server's own: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and
+                            _PASSWORD, in the studio's environment. Many need none.
+                        </p>
+                    )}
+                    {id === 'local' && (
+                        <p class="muted">
+                            Nothing to sign in to: the version goes into a numbered folder in the
+                            studio's home.
+                        </p>
+                    )}
                 </Card>
             </div>
             <div class="stack">
                 <Card title="4. Register">
                     <div class="fields one">
-                        <TextField label="Name" value={name} placeholder={defaultName(run, kind)} onChange={setName} hint={id === 'azure' ? 'letters, digits, - and _' : undefined} />
-                        <TextField label="Description" value={description} onChange={setDescription} />
+                        <TextField
+                            label="Name"
+                            value={name}
+                            placeholder={defaultName(run, kind)}
+                            onChange={setName}
+                            hint={id === 'azure' ? 'letters, digits, - and _' : undefined}
+                        />
+                        <TextField
+                            label="Description"
+                            value={description}
+                            onChange={setDescription}
+                        />
                     </div>
-                    <Button kind="main" disabled={!ready || task?.state === 'running'} onClick={register}>
-                        {task?.state === 'running' ? 'Registering…' : `Register ${TARGET_PLACES[id]}`}
+                    <Button
+                        kind="main"
+                        disabled={!ready || task?.state === 'running'}
+                        onClick={register}
+                    >
+                        {task?.state === 'running'
+                            ? 'Registering…'
+                            : `Register ${TARGET_PLACES[id]}`}
                     </Button>
-                    {target && !ready && <p class="muted">{id === 'azure' ? 'First find a workspace in step 3.' : 'First give the server’s address in step 2.'}</p>}
+                    {target && !ready && (
+                        <p class="muted">
+                            {id === 'azure'
+                                ? 'First find a workspace in step 3.'
+                                : 'First give the server’s address in step 2.'}
+                        </p>
+                    )}
                 </Card>
             </div>
             {task && <RegistrationView task={task} onAgain={register} />}
@@ -180,18 +349,33 @@ function Deploy({ list }: { list: Run[] }) {
 
 export function Azure() {
     const list = newestRuns.value.filter(hasModel);
-    const ended = [...tasks.value.values()].filter((task) => task.kind === 'register' && task.state !== 'running').length;
+    const ended = [...tasks.value.values()].filter(
+        (task) => task.kind === 'register' && task.state !== 'running',
+    ).length;
     const asked = param('run');
     useEffect(() => {
         if (!asked && list.length > 0) setParams({ run: list[0].id });
     }, [asked, list.length]);
     return (
-        <Page title="Azure Deployment" about="From a trained file to a registered, versioned model, read back from where it went.">
-            {list.length > 0 ? <Deploy list={list} /> : (
+        <Page
+            title="Azure Deployment"
+            about="From a trained file to a registered, versioned model, read back from where it went."
+        >
+            {list.length > 0 ? (
+                <Deploy list={list} />
+            ) : (
                 <Card>
-                    <Empty title="No trained model yet" action={<a class="button" href="/torch">Train one</a>}>
-                        Train a run first. Then pick its .pth or .h5, say where it goes (Azure ML, MLflow, or a versioned folder on this
-                        machine), sign in, and register. Name, version, id and hash are read back from the target, not assumed.
+                    <Empty
+                        title="No trained model yet"
+                        action={
+                            <a class="button" href="/torch">
+                                Train one
+                            </a>
+                        }
+                    >
+                        Train a run first. Then pick its .pth or .h5, say where it goes (Azure ML,
+                        MLflow, or a versioned folder on this machine), sign in, and register. Name,
+                        version, id and hash are read back from the target, not assumed.
                     </Empty>
                 </Card>
             )}

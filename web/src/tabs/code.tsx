@@ -1,6 +1,16 @@
 /* Code Diff: the same network in both frameworks, side by side, true to what runs; and one step under the microscope. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { codeAddress, programAddress, settingsWords, VOICES, type CodeDiff, type CodeStage, type Ideas, type Voice, type VoiceId } from '../lib/code';
+import {
+    codeAddress,
+    programAddress,
+    settingsWords,
+    VOICES,
+    type CodeDiff,
+    type CodeStage,
+    type Ideas,
+    type Voice,
+    type VoiceId,
+} from '../lib/code';
 import { findDataset } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
@@ -19,12 +29,24 @@ import { SettingsForm } from '../parts/settings-form';
 function SettingsStrip({ s }: { s: Settings }) {
     const set = findDataset(s.dataset);
     const layers = [set ? set.rows * set.columns : 784, ...s.hidden, set?.classes.length ?? 10];
-    const parts = [set?.title ?? s.dataset, layers.join(' → '), s.activation, `${s.optimizer} ${s.lr}`, `batch ${s.batch_size}`, `${s.epochs} epochs`, `seed ${s.seed}`];
+    const parts = [
+        set?.title ?? s.dataset,
+        layers.join(' → '),
+        s.activation,
+        `${s.optimizer} ${s.lr}`,
+        `batch ${s.batch_size}`,
+        `${s.epochs} epochs`,
+        `seed ${s.seed}`,
+    ];
     return (
         <details class="card settings-strip">
             <summary>
                 <span class="strip-title">Settings</span>
-                <ul>{parts.map((part) => <li key={part}>{part}</li>)}</ul>
+                <ul>
+                    {parts.map((part) => (
+                        <li key={part}>{part}</li>
+                    ))}
+                </ul>
                 <span class="strip-change">change</span>
             </summary>
             <SettingsForm />
@@ -38,21 +60,40 @@ function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s
     useEffect(() => {
         const stop = new AbortController();
         setWhole('');
-        void fetch(address, { signal: stop.signal }).then((answer) => (answer.ok ? answer.text() : '')).then(setWhole, () => {});
+        void fetch(address, { signal: stop.signal })
+            .then((answer) => (answer.ok ? answer.text() : ''))
+            .then(setWhole, () => {});
         return () => stop.abort();
     }, [address]);
     return (
         <div class="voice-head" data-engine={voice.engine}>
             <label class="field voice-field">
                 <span class="hidden">{side === 'left' ? 'Left' : 'Right'} voice</span>
-                <select value={voice.id} onChange={(event) => setParams({ [side]: event.currentTarget.value })}>
-                    {VOICES.map(({ value, label }) => <option key={value} value={value}>{label}</option>)}
+                <select
+                    value={voice.id}
+                    onChange={(event) => setParams({ [side]: event.currentTarget.value })}
+                >
+                    {VOICES.map(({ value, label }) => (
+                        <option key={value} value={value}>
+                            {label}
+                        </option>
+                    ))}
                 </select>
             </label>
             <div class="row">
                 <CopyButton text={() => whole} disabled={!whole} />
-                <a class="button" href={address} download={voice.file}>{voice.file}</a>
-                {voice.language === 'python' && <a class="button" href={programAddress(voice.id, 'notebook', s)} download={voice.file.replace('.py', '.ipynb')}>Notebook</a>}
+                <a class="button" href={address} download={voice.file}>
+                    {voice.file}
+                </a>
+                {voice.language === 'python' && (
+                    <a
+                        class="button"
+                        href={programAddress(voice.id, 'notebook', s)}
+                        download={voice.file.replace('.py', '.ipynb')}
+                    >
+                        Notebook
+                    </a>
+                )}
             </div>
         </div>
     );
@@ -60,18 +101,31 @@ function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s
 
 /** A voice in a word; its language only where that tells the two apart. */
 const sideName = (diff: CodeDiff, side: 'left' | 'right') =>
-    diff.left.language === diff.right.language ? engineLook(diff[side].engine).title : diff[side].title;
+    diff.left.language === diff.right.language
+        ? engineLook(diff[side].engine).title
+        : diff[side].title;
 
 /** Ideas that are missing for the same reason, together. */
 function byReason(list: string[], ideas: Ideas) {
     const groups = new Map<string, string[]>();
-    for (const idea of list) groups.set(ideas[idea].why ?? '', [...(groups.get(ideas[idea].why ?? '') ?? []), idea]);
+    for (const idea of list)
+        groups.set(ideas[idea].why ?? '', [...(groups.get(ideas[idea].why ?? '') ?? []), idea]);
     return [...groups].sort(([a], [b]) => Number(a === '') - Number(b === ''));
 }
 
 /** The ideas of a stage: the joined ones to point at, the lonely ones in words. */
-function StageIdeas({ stage, diff, numbers }: { stage: CodeStage; diff: CodeDiff; numbers: Map<string, number> }) {
-    const here = [...new Set([...stage.left, ...stage.right].map((line) => line.idea))].filter((idea): idea is string => idea !== null && idea in diff.ideas);
+function StageIdeas({
+    stage,
+    diff,
+    numbers,
+}: {
+    stage: CodeStage;
+    diff: CodeDiff;
+    numbers: Map<string, number>;
+}) {
+    const here = [...new Set([...stage.left, ...stage.right].map((line) => line.idea))].filter(
+        (idea): idea is string => idea !== null && idea in diff.ideas,
+    );
     const joined = here.filter((idea) => !diff.ideas[idea].only);
     const alone = here.filter((idea) => diff.ideas[idea].only);
     return (
@@ -80,8 +134,16 @@ function StageIdeas({ stage, diff, numbers }: { stage: CodeStage; diff: CodeDiff
                 <ul class="joins" aria-label="The same idea on both sides">
                     {joined.map((idea) => (
                         <li key={idea}>
-                            <button type="button" class="join" aria-pressed={litIdeas.value.includes(idea)} onFocus={() => light(idea)} onBlur={() => light(null)}
-                                onMouseEnter={() => light(idea)} onMouseLeave={() => light(null)} onClick={() => light(idea)}>
+                            <button
+                                type="button"
+                                class="join"
+                                aria-pressed={litIdeas.value.includes(idea)}
+                                onFocus={() => light(idea)}
+                                onBlur={() => light(null)}
+                                onMouseEnter={() => light(idea)}
+                                onMouseLeave={() => light(null)}
+                                onClick={() => light(idea)}
+                            >
                                 <b>{numbers.get(idea)}</b> {diff.ideas[idea].title}
                             </button>
                         </li>
@@ -90,17 +152,26 @@ function StageIdeas({ stage, diff, numbers }: { stage: CodeStage; diff: CodeDiff
             )}
             {(['left', 'right'] as const).map((side) => {
                 const only = alone.filter((idea) => diff.ideas[idea].only === side);
-                return only.length > 0 && (
-                    <div key={side} class="alone-words">
-                        <h3>Only in {sideName(diff, side)}</h3>
-                        <ul>
-                            {byReason(only, diff.ideas).map(([why, list]) => (
-                                <li key={why} onMouseEnter={() => (litIdeas.value = list)} onMouseLeave={() => light(null)}>
-                                    <b>{list.map((idea) => diff.ideas[idea].title).join(', ')}</b>{why && `: ${why}`}
-                                </li>
-                            ))}
-                        </ul>
-                    </div>
+                return (
+                    only.length > 0 && (
+                        <div key={side} class="alone-words">
+                            <h3>Only in {sideName(diff, side)}</h3>
+                            <ul>
+                                {byReason(only, diff.ideas).map(([why, list]) => (
+                                    <li
+                                        key={why}
+                                        onMouseEnter={() => (litIdeas.value = list)}
+                                        onMouseLeave={() => light(null)}
+                                    >
+                                        <b>
+                                            {list.map((idea) => diff.ideas[idea].title).join(', ')}
+                                        </b>
+                                        {why && `: ${why}`}
+                                    </li>
+                                ))}
+                            </ul>
+                        </div>
+                    )
                 );
             })}
         </div>
@@ -111,23 +182,47 @@ function StageIdeas({ stage, diff, numbers }: { stage: CodeStage; diff: CodeDiff
 function numbersOf(diff: CodeDiff | null) {
     const numbers = new Map<string, number>();
     for (const { idea } of diff?.stages.flatMap((stage) => [...stage.left, ...stage.right]) ?? [])
-        if (idea !== null && diff?.ideas[idea] && !diff.ideas[idea].only && !numbers.has(idea)) numbers.set(idea, numbers.size + 1);
+        if (idea !== null && diff?.ideas[idea] && !diff.ideas[idea].only && !numbers.has(idea))
+            numbers.set(idea, numbers.size + 1);
     return numbers;
 }
 
-function Stage({ stage, diff, number, numbers }: { stage: CodeStage; diff: CodeDiff; number: number; numbers: Map<string, number> }) {
+function Stage({
+    stage,
+    diff,
+    number,
+    numbers,
+}: {
+    stage: CodeStage;
+    diff: CodeDiff;
+    number: number;
+    numbers: Map<string, number>;
+}) {
     return (
         <section class="code-stage" aria-labelledby={`stage-${stage.id}`} id={stage.id}>
             <div class="stage-head">
-                <h2 id={`stage-${stage.id}`}><span class="muted">{number}</span> {stage.title}</h2>
+                <h2 id={`stage-${stage.id}`}>
+                    <span class="muted">{number}</span> {stage.title}
+                </h2>
                 <p>{stage.note}</p>
             </div>
             <div class="sides">
                 {(['left', 'right'] as const).map((side) => (
                     <div key={side} class="side" data-engine={diff[side].engine}>
-                        <p class="side-name"><EngineName id={diff[side].engine} /> <small>{diff[side].language === 'c' ? 'the C that runs' : 'Python'}</small></p>
-                        <CodeLines lines={stage[side]} other={stage[side === 'left' ? 'right' : 'left']} ideas={diff.ideas} numbers={numbers}
-                            language={diff[side].language} label={`${stage.title}, ${diff[side].title}`} />
+                        <p class="side-name">
+                            <EngineName id={diff[side].engine} />{' '}
+                            <small>
+                                {diff[side].language === 'c' ? 'the C that runs' : 'Python'}
+                            </small>
+                        </p>
+                        <CodeLines
+                            lines={stage[side]}
+                            other={stage[side === 'left' ? 'right' : 'left']}
+                            ideas={diff.ideas}
+                            numbers={numbers}
+                            language={diff[side].language}
+                            label={`${stage.title}, ${diff[side].title}`}
+                        />
                     </div>
                 ))}
             </div>
@@ -142,11 +237,31 @@ function RunItYourself({ diff, s }: { diff: CodeDiff; s: Settings }) {
         const file = engine === 'torch' ? 'model.py' : 'model_tf.py';
         return [`nnstudio code ${engine} ${words} --out ${file}`, `python ${file} --data-dir data`];
     });
-    const text = ['pip install -r requirements.txt', `nnstudio data export ${s.dataset} --out data`, ...commands, '', '# the same training here, in C', `nnstudio train --engine torch,tensorflow ${words}`].join('\n');
+    const text = [
+        'pip install -r requirements.txt',
+        `nnstudio data export ${s.dataset} --out data`,
+        ...commands,
+        '',
+        '# the same training here, in C',
+        `nnstudio train --engine torch,tensorflow ${words}`,
+    ].join('\n');
     return (
-        <Card title="Run it yourself" aside={<><CopyButton text={() => text} /><a class="button" href="/api/code/requirements" download="requirements.txt">requirements.txt</a></>}>
+        <Card
+            title="Run it yourself"
+            aside={
+                <>
+                    <CopyButton text={() => text} />
+                    <a class="button" href="/api/code/requirements" download="requirements.txt">
+                        requirements.txt
+                    </a>
+                </>
+            }
+        >
             <CodeBlock text={text} language="bash" label="Commands for a terminal" />
-            <p class="muted">The export writes the set as four IDX files into <code>data/{s.dataset}</code>: what the programs read, without the studio.</p>
+            <p class="muted">
+                The export writes the set as four IDX files into <code>data/{s.dataset}</code>: what
+                the programs read, without the studio.
+            </p>
         </Card>
     );
 }
@@ -156,18 +271,40 @@ function Bundle() {
     const chosen = done.find((run) => run.id === param('bundle')) ?? done[0];
     return (
         <Card title="Take a run with you">
-            <p>One .zip of a run: the model as .pth, .h5, .safetensors and .onnx, both programs and notebooks, the settings, the curve, the weights it began with and the order of its samples.</p>
+            <p>
+                One .zip of a run: the model as .pth, .h5, .safetensors and .onnx, both programs and
+                notebooks, the settings, the curve, the weights it began with and the order of its
+                samples.
+            </p>
             {chosen ? (
                 <div class="row bundle-row">
                     <label class="field">
                         <span class="hidden">Run</span>
-                        <select value={chosen.id} onChange={(event) => setParams({ bundle: event.currentTarget.value })}>
-                            {done.slice(0, 50).map((run) => <option key={run.id} value={run.id}>{run.name} · {run.engine} · {run.settings.dataset} · {format.time(run.created_at)}</option>)}
+                        <select
+                            value={chosen.id}
+                            onChange={(event) => setParams({ bundle: event.currentTarget.value })}
+                        >
+                            {done.slice(0, 50).map((run) => (
+                                <option key={run.id} value={run.id}>
+                                    {run.name} · {run.engine} · {run.settings.dataset} ·{' '}
+                                    {format.time(run.created_at)}
+                                </option>
+                            ))}
                         </select>
                     </label>
-                    <a class="button main" href={`/api/runs/${encodeURIComponent(chosen.id)}/bundle`} download={`${chosen.id}.zip`}>Download the bundle</a>
+                    <a
+                        class="button main"
+                        href={`/api/runs/${encodeURIComponent(chosen.id)}/bundle`}
+                        download={`${chosen.id}.zip`}
+                    >
+                        Download the bundle
+                    </a>
                 </div>
-            ) : <p class="muted">No run has a model yet: train one in a lab, and its bundle is here.</p>}
+            ) : (
+                <p class="muted">
+                    No run has a model yet: train one in a lab, and its bundle is here.
+                </p>
+            )}
         </Card>
     );
 }
@@ -180,7 +317,8 @@ function useLastGood(s: Settings | null) {
 }
 
 const voiceParam = (side: 'left' | 'right'): VoiceId =>
-    VOICES.find(({ value }) => value === param(side))?.value ?? (side === 'left' ? 'torch.python' : 'tensorflow.python');
+    VOICES.find(({ value }) => value === param(side))?.value ??
+    (side === 'left' ? 'torch.python' : 'tensorflow.python');
 
 export function Code() {
     const s = settings.value;
@@ -191,14 +329,31 @@ export function Code() {
     const shown = useLastGood(good ? s : null);
     const { value: diff, error } = useFetched<CodeDiff>(shown && codeAddress(left, right, shown));
     const numbers = numbersOf(diff);
-    useEffect(() => document.getElementById(location.hash.slice(1))?.scrollIntoView(), [diff !== null, view]);
+    useEffect(
+        () => document.getElementById(location.hash.slice(1))?.scrollIntoView(),
+        [diff !== null, view],
+    );
     return (
-        <Page title="Code Diff" about="The same network and its training, side by side, stage by stage: what you would write, and the C that really runs."
-            actions={<Segmented name="View" value={view} onChange={(value) => setParams({ view: value === 'code' ? null : value })}
-                options={[{ value: 'code', label: 'Code' }, { value: 'step', label: 'Step microscope' }]} />}>
+        <Page
+            title="Code Diff"
+            about="The same network and its training, side by side, stage by stage: what you would write, and the C that really runs."
+            actions={
+                <Segmented
+                    name="View"
+                    value={view}
+                    onChange={(value) => setParams({ view: value === 'code' ? null : value })}
+                    options={[
+                        { value: 'code', label: 'Code' },
+                        { value: 'step', label: 'Step microscope' },
+                    ]}
+                />
+            }
+        >
             {error && <Trouble>{error}</Trouble>}
             {s && <SettingsStrip s={s} />}
-            {view === 'step' && s && <MicroscopeView s={s} good={good} diff={diff} numbers={numbers} />}
+            {view === 'step' && s && (
+                <MicroscopeView s={s} good={good} diff={diff} numbers={numbers} />
+            )}
             {view !== 'step' && shown && diff && (
                 <>
                     <div class="card code-card">
@@ -207,9 +362,20 @@ export function Code() {
                             <VoiceHead side="right" voice={diff.right} s={shown} />
                         </div>
                         <p class="muted code-key">
-                            <span class="key-mark differs" /> differs <span class="key-mark alone" /> only on this side <span class="key-mark joined">7</span> the same idea on both sides: point at a line to see its other half
+                            <span class="key-mark differs" /> differs{' '}
+                            <span class="key-mark alone" /> only on this side{' '}
+                            <span class="key-mark joined">7</span> the same idea on both sides:
+                            point at a line to see its other half
                         </p>
-                        {diff.stages.map((stage, i) => <Stage key={stage.id} stage={stage} diff={diff} number={i + 1} numbers={numbers} />)}
+                        {diff.stages.map((stage, i) => (
+                            <Stage
+                                key={stage.id}
+                                stage={stage}
+                                diff={diff}
+                                number={i + 1}
+                                numbers={numbers}
+                            />
+                        ))}
                     </div>
                     <div class="halves take-away">
                         <RunItYourself diff={diff} s={shown} />

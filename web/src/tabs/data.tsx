@@ -8,7 +8,17 @@ import { param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { datasets } from '../lib/studio';
 import type { DatasetInfo, DatasetStats, Received, Samples } from '../lib/types';
-import { Bars, Button, Card, Empty, EngineName, Hash, Page, Segmented, Trouble } from '../parts/basics';
+import {
+    Bars,
+    Button,
+    Card,
+    Empty,
+    EngineName,
+    Hash,
+    Page,
+    Segmented,
+    Trouble,
+} from '../parts/basics';
 import { NumberField, SelectField } from '../parts/fields';
 import { Picture } from '../parts/picture';
 import { LargeSample } from '../parts/large-sample';
@@ -18,18 +28,35 @@ const COUNTS = ['24', '48', '96'];
 
 function NotFetched({ set }: { set: DatasetInfo }) {
     const task = findTask('fetch', (one) => one.subject === set.name);
-    if (task?.state === 'running') return <Card title={set.title}><TaskView task={task} /></Card>;
+    if (task?.state === 'running')
+        return (
+            <Card title={set.title}>
+                <TaskView task={task} />
+            </Card>
+        );
     const another = datasets.value?.find((one) => one.available);
     return (
         <Card>
-            <Empty title={`${set.title} is not on this machine yet`}
+            <Empty
+                title={`${set.title} is not on this machine yet`}
                 action={
                     <>
-                        <Button kind="main" onClick={() => void startTask(`/api/datasets/${set.name}/fetch`)}>Fetch {format.bytes(set.download_bytes)}</Button>
-                        {another && <Button onClick={() => setParams({ dataset: another.name })}>Look at {another.title}</Button>}
+                        <Button
+                            kind="main"
+                            onClick={() => void startTask(`/api/datasets/${set.name}/fetch`)}
+                        >
+                            Fetch {format.bytes(set.download_bytes)}
+                        </Button>
+                        {another && (
+                            <Button onClick={() => setParams({ dataset: another.name })}>
+                                Look at {another.title}
+                            </Button>
+                        )}
                     </>
-                }>
-                It is fetched from its public mirror, checked against its known SHA-256, and kept in the studio’s data folder.
+                }
+            >
+                It is fetched from its public mirror, checked against its known SHA-256, and kept in
+                the studio’s data folder.
             </Empty>
             {task && <TaskView task={task} />}
         </Card>
@@ -45,8 +72,17 @@ function Grid({ set, samples }: { set: DatasetInfo; samples: Samples }) {
                 const name = set.classes[samples.labels[i]];
                 return (
                     <li key={index}>
-                        <button type="button" class="sample" aria-label={`Sample ${index}, ${name}`} onClick={() => setParams({ open: index })}>
-                            <Picture pixels={pixels.subarray(i * size, (i + 1) * size)} rows={samples.rows} columns={samples.columns} />
+                        <button
+                            type="button"
+                            class="sample"
+                            aria-label={`Sample ${index}, ${name}`}
+                            onClick={() => setParams({ open: index })}
+                        >
+                            <Picture
+                                pixels={pixels.subarray(i * size, (i + 1) * size)}
+                                rows={samples.rows}
+                                columns={samples.columns}
+                            />
                             <span>{name}</span>
                         </button>
                     </li>
@@ -65,17 +101,54 @@ function SampleGrid({ set }: { set: DatasetInfo }) {
     const { value: samples, error } = useFetched<Samples>(address);
     const open = samples?.indices.indexOf(Number(param('open', '-1'))) ?? -1;
     return (
-        <Card title="Samples" class="samples-card"
-            aside={<Button kind="main" onClick={() => setParams({ seed: seed + 1, open: null })}>Shuffle again</Button>}>
+        <Card
+            title="Samples"
+            class="samples-card"
+            aside={
+                <Button kind="main" onClick={() => setParams({ seed: seed + 1, open: null })}>
+                    Shuffle again
+                </Button>
+            }
+        >
             <div class="fields inline">
-                <SelectField label="Class" value={label} onChange={(value) => setParams({ label: value, open: null })}
-                    options={[{ value: '', label: 'all' }, ...set.classes.map((name, i) => ({ value: String(i), label: name }))]} />
-                <SelectField label="How many" value={count} options={COUNTS.map((value) => ({ value, label: value }))} onChange={(value) => setParams({ count: value === COUNTS[0] ? null : value })} />
-                <NumberField label="Seed" value={seed} onChange={(value) => Number.isInteger(value) && value >= 0 && setParams({ seed: value || null, open: null })} />
+                <SelectField
+                    label="Class"
+                    value={label}
+                    onChange={(value) => setParams({ label: value, open: null })}
+                    options={[
+                        { value: '', label: 'all' },
+                        ...set.classes.map((name, i) => ({ value: String(i), label: name })),
+                    ]}
+                />
+                <SelectField
+                    label="How many"
+                    value={count}
+                    options={COUNTS.map((value) => ({ value, label: value }))}
+                    onChange={(value) => setParams({ count: value === COUNTS[0] ? null : value })}
+                />
+                <NumberField
+                    label="Seed"
+                    value={seed}
+                    onChange={(value) =>
+                        Number.isInteger(value) &&
+                        value >= 0 &&
+                        setParams({ seed: value || null, open: null })
+                    }
+                />
             </div>
             {error && <Trouble>{error}</Trouble>}
-            <div class="samples-place" data-count={count}>{samples && <Grid set={set} samples={samples} />}</div>
-            {samples && open >= 0 && <LargeSample set={set} samples={samples} at={open} onMove={(at) => setParams({ open: samples.indices[at] })} onClose={() => setParams({ open: null })} />}
+            <div class="samples-place" data-count={count}>
+                {samples && <Grid set={set} samples={samples} />}
+            </div>
+            {samples && open >= 0 && (
+                <LargeSample
+                    set={set}
+                    samples={samples}
+                    at={open}
+                    onMove={(at) => setParams({ open: samples.indices[at] })}
+                    onClose={() => setParams({ open: null })}
+                />
+            )}
         </Card>
     );
 }
@@ -83,9 +156,25 @@ function SampleGrid({ set }: { set: DatasetInfo }) {
 function Classes({ set, stats }: { set: DatasetInfo; stats: DatasetStats | null }) {
     const label = param('label');
     return (
-        <Card title="Classes" class="classes-card" aside={<span class="muted num">{format.count(stats?.count ?? (param('split') === 'test' ? set.test : set.train))} samples</span>}>
-            <Bars label="Samples a class" names={set.classes} values={stats?.per_class ?? []} marked={label === '' ? undefined : Number(label)}
-                onPick={(i) => setParams({ label: label === String(i) ? null : i, open: null })} />
+        <Card
+            title="Classes"
+            class="classes-card"
+            aside={
+                <span class="muted num">
+                    {format.count(
+                        stats?.count ?? (param('split') === 'test' ? set.test : set.train),
+                    )}{' '}
+                    samples
+                </span>
+            }
+        >
+            <Bars
+                label="Samples a class"
+                names={set.classes}
+                values={stats?.per_class ?? []}
+                marked={label === '' ? undefined : Number(label)}
+                onPick={(i) => setParams({ label: label === String(i) ? null : i, open: null })}
+            />
         </Card>
     );
 }
@@ -98,12 +187,24 @@ function MeanImages({ set, stats }: { set: DatasetInfo; stats: DatasetStats | nu
             <ul class="means">
                 {set.classes.map((name, i) => (
                     <li key={name}>
-                        <Picture pixels={pixels ? pixels.subarray(i * size, (i + 1) * size) : new Uint8Array(size)} rows={set.rows} columns={set.columns} label={`Mean of class ${name}`} />
+                        <Picture
+                            pixels={
+                                pixels
+                                    ? pixels.subarray(i * size, (i + 1) * size)
+                                    : new Uint8Array(size)
+                            }
+                            rows={set.rows}
+                            columns={set.columns}
+                            label={`Mean of class ${name}`}
+                        />
                         <span>{name}</span>
                     </li>
                 ))}
             </ul>
-            <p class="muted">What a network sees when it looks away: the average picture. Where it is sharp the class varies little; where it is blurred, much.</p>
+            <p class="muted">
+                What a network sees when it looks away: the average picture. Where it is sharp the
+                class varies little; where it is blurred, much.
+            </p>
         </Card>
     );
 }
@@ -111,35 +212,79 @@ function MeanImages({ set, stats }: { set: DatasetInfo; stats: DatasetStats | nu
 function WhatTheyReceive({ set }: { set: DatasetInfo }) {
     const batch = settings.value?.batch_size || 32;
     const seed = settings.value?.seed ?? 0;
-    const { value, error } = useFetched<Received>(`/api/datasets/${set.name}/engines${query({ seed, batch_size: batch })}`);
+    const { value, error } = useFetched<Received>(
+        `/api/datasets/${set.name}/engines${query({ seed, batch_size: batch })}`,
+    );
     return (
-        <Card title="What the engines receive" class="receive-card" aside={<span class="muted">the first batch, seed {seed}</span>}>
+        <Card
+            title="What the engines receive"
+            class="receive-card"
+            aside={<span class="muted">the first batch, seed {seed}</span>}
+        >
             {error && <Trouble>{error}</Trouble>}
             <dl class="figures">
-                {([
-                    ['shape', value?.shape.join(' × ')],
-                    ['dtype', value?.dtype],
-                    ['range', value && `${format.number(value.min)} … ${format.number(value.max)}`],
-                    ['mean', value && format.number(value.mean)],
-                    ['std', value && format.number(value.std)],
-                ] as const).map(([name, text]) => <div class="figure" key={name}><dt>{name}</dt><dd>{text ?? format.NOTHING}</dd></div>)}
+                {(
+                    [
+                        ['shape', value?.shape.join(' × ')],
+                        ['dtype', value?.dtype],
+                        [
+                            'range',
+                            value && `${format.number(value.min)} … ${format.number(value.max)}`,
+                        ],
+                        ['mean', value && format.number(value.mean)],
+                        ['std', value && format.number(value.std)],
+                    ] as const
+                ).map(([name, text]) => (
+                    <div class="figure" key={name}>
+                        <dt>{name}</dt>
+                        <dd>{text ?? format.NOTHING}</dd>
+                    </div>
+                ))}
             </dl>
             <div class="scroll" tabIndex={0} role="group" aria-label="What each engine receives">
-            <table class="receive">
-                <thead><tr><th scope="col">Engine</th><th scope="col">Order of the samples</th><th scope="col">The batch’s bytes</th><th scope="col">Same?</th></tr></thead>
-                <tbody>
-                    {(value?.engines ?? []).map((engine) => (
-                        <tr key={engine.id}>
-                            <th scope="row"><EngineName id={engine.id} /></th>
-                            <td><Hash value={engine.order_hash} /></td>
-                            <td>{engine.batch_hash ? <Hash value={engine.batch_hash} /> : <span class="muted">{engine.error ?? 'no answer'}</span>}</td>
-                            <td>{engine.equal ? '✓ equal' : engine.batch_hash ? <strong class="problem">≠ differs</strong> : '–'}</td>
+                <table class="receive">
+                    <thead>
+                        <tr>
+                            <th scope="col">Engine</th>
+                            <th scope="col">Order of the samples</th>
+                            <th scope="col">The batch’s bytes</th>
+                            <th scope="col">Same?</th>
                         </tr>
-                    ))}
-                </tbody>
-            </table>
+                    </thead>
+                    <tbody>
+                        {(value?.engines ?? []).map((engine) => (
+                            <tr key={engine.id}>
+                                <th scope="row">
+                                    <EngineName id={engine.id} />
+                                </th>
+                                <td>
+                                    <Hash value={engine.order_hash} />
+                                </td>
+                                <td>
+                                    {engine.batch_hash ? (
+                                        <Hash value={engine.batch_hash} />
+                                    ) : (
+                                        <span class="muted">{engine.error ?? 'no answer'}</span>
+                                    )}
+                                </td>
+                                <td>
+                                    {engine.equal ? (
+                                        '✓ equal'
+                                    ) : engine.batch_hash ? (
+                                        <strong class="problem">≠ differs</strong>
+                                    ) : (
+                                        '–'
+                                    )}
+                                </td>
+                            </tr>
+                        ))}
+                    </tbody>
+                </table>
             </div>
-            <p class="muted">Pixels 0 … 255 divided by 255, the same for all. Each engine was asked just now, in a process of its own: the hashes are of what went into its first layer.</p>
+            <p class="muted">
+                Pixels 0 … 255 divided by 255, the same for all. Each engine was asked just now, in
+                a process of its own: the hashes are of what went into its first layer.
+            </p>
         </Card>
     );
 }
@@ -149,18 +294,49 @@ export function Data() {
     const set = findDataset(name);
     const split = param('split', 'train');
     const list = datasets.value ?? [];
-    const { value: stats } = useFetched<DatasetStats>(set?.available ? `/api/datasets/${set.name}/stats${query({ split })}` : null);
+    const { value: stats } = useFetched<DatasetStats>(
+        set?.available ? `/api/datasets/${set.name}/stats${query({ split })}` : null,
+    );
     return (
-        <Page title="Data Inspector" about="What the engines learn from: look at it before you trust a number."
+        <Page
+            title="Data Inspector"
+            about="What the engines learn from: look at it before you trust a number."
             actions={
                 <>
-                    <Segmented name="Split" value={split} options={[{ value: 'train', label: 'Training' }, { value: 'test', label: 'Test' }]} onChange={(value) => setParams({ split: value === 'train' ? null : value, open: null })} />
-                    <SelectField label="Data set" value={name} onChange={(value) => setParams({ dataset: value, label: null, open: null, seed: null })}
-                        options={list.map((one) => ({ value: one.name, label: one.available ? one.title : `${one.title}, not fetched yet` }))} />
+                    <Segmented
+                        name="Split"
+                        value={split}
+                        options={[
+                            { value: 'train', label: 'Training' },
+                            { value: 'test', label: 'Test' },
+                        ]}
+                        onChange={(value) =>
+                            setParams({ split: value === 'train' ? null : value, open: null })
+                        }
+                    />
+                    <SelectField
+                        label="Data set"
+                        value={name}
+                        onChange={(value) =>
+                            setParams({ dataset: value, label: null, open: null, seed: null })
+                        }
+                        options={list.map((one) => ({
+                            value: one.name,
+                            label: one.available ? one.title : `${one.title}, not fetched yet`,
+                        }))}
+                    />
                 </>
-            }>
-            {datasets.value && !set && <Trouble>There is no data set called “{name}”: choose one above.</Trouble>}
-            {set?.synthetic && <p class="note">These digits are drawn by the studio itself: they need no network and are not MNIST. Accuracies on them do not compare with published ones.</p>}
+            }
+        >
+            {datasets.value && !set && (
+                <Trouble>There is no data set called “{name}”: choose one above.</Trouble>
+            )}
+            {set?.synthetic && (
+                <p class="note">
+                    These digits are drawn by the studio itself: they need no network and are not
+                    MNIST. Accuracies on them do not compare with published ones.
+                </p>
+            )}
             {set && !set.available && <NotFetched set={set} />}
             {set?.available && (
                 <div class="data-grid">

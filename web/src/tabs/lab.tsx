@@ -14,7 +14,8 @@ import * as format from '../lib/format';
 
 const ABOUT: Record<EngineId, string> = {
     torch: 'Imperative, define-by-run: zero_grad, forward, loss, backward, step, by the real libtorch.',
-    tensorflow: 'Declarative, define-then-run: one graph is built, then fit runs it, by the real TensorFlow runtime.',
+    tensorflow:
+        'Declarative, define-then-run: one graph is built, then fit runs it, by the real TensorFlow runtime.',
     native: 'Our own engine in plain C: no framework, the same formulas.',
 };
 
@@ -24,13 +25,24 @@ function Missing({ engine }: { engine: EngineId }) {
     const task = findTask('install', (one) => one.subject === engine);
     return (
         <Card>
-            <Empty title={`${info.title} is not installed`}
+            <Empty
+                title={`${info.title} is not installed`}
                 action={
                     <>
-                        <Button kind="main" engine={engine} disabled={task?.state === 'running'} onClick={() => void startTask(`/api/engines/${engine}/install`)}>Install {info.title}</Button>
-                        <a class="button" href="/native">Train in the Native Lab meanwhile</a>
+                        <Button
+                            kind="main"
+                            engine={engine}
+                            disabled={task?.state === 'running'}
+                            onClick={() => void startTask(`/api/engines/${engine}/install`)}
+                        >
+                            Install {info.title}
+                        </Button>
+                        <a class="button" href="/native">
+                            Train in the Native Lab meanwhile
+                        </a>
                     </>
-                }>
+                }
+            >
                 {info.missing ?? 'Its library was not found.'}
             </Empty>
             {task && <TaskView task={task} />}
@@ -50,7 +62,12 @@ function Start({ engine }: { engine: EngineId }) {
     return (
         <form onSubmit={(event) => void start(event)}>
             <SettingsForm engine={engine} />
-            <Button type="submit" kind="main" engine={engine} disabled={!found || !settingsAreGood()}>
+            <Button
+                type="submit"
+                kind="main"
+                engine={engine}
+                disabled={!found || !settingsAreGood()}
+            >
                 {busy ? 'Start another' : 'Start training'}
             </Button>
         </form>
@@ -58,14 +75,23 @@ function Start({ engine }: { engine: EngineId }) {
 }
 
 function Earlier({ engine, shown }: { engine: EngineId; shown: Run | undefined }) {
-    const list = newestRuns.value.filter((run) => run.segments.some((s) => s.engine === engine) || run.engine === engine).slice(0, 30);
+    const list = newestRuns.value
+        .filter((run) => run.segments.some((s) => s.engine === engine) || run.engine === engine)
+        .slice(0, 30);
     if (list.length < 2) return null;
     return (
         <label class="field earlier">
             <span>Shown run</span>
-            <select value={shown?.id} onChange={(event) => setParams({ run: event.currentTarget.value })}>
+            <select
+                value={shown?.id}
+                onChange={(event) => setParams({ run: event.currentTarget.value })}
+            >
                 {shown && !list.includes(shown) && <option value={shown.id}>{shown.name}</option>}
-                {list.map((run) => <option key={run.id} value={run.id}>{run.name}, {format.time(run.created_at)}, {run.state}</option>)}
+                {list.map((run) => (
+                    <option key={run.id} value={run.id}>
+                        {run.name}, {format.time(run.created_at)}, {run.state}
+                    </option>
+                ))}
             </select>
         </label>
     );
@@ -78,28 +104,47 @@ export function Lab({ engine }: { engine: EngineId }) {
     const run = (asked && runs.value?.get(asked)) || mine.find(isActive) || mine[0];
     const wrong = asked && runs.value && !runs.value.has(asked);
     return (
-        <Page title={`${look.title} Lab`} about={ABOUT[engine]}
-            actions={<Segmented<EngineId> name="Engine" value={engine} options={ENGINES.map(({ id, title }) => ({ value: id, label: title }))} onChange={(id) => go(id === 'torch' ? '/torch' : `/${id}`)} />}>
+        <Page
+            title={`${look.title} Lab`}
+            about={ABOUT[engine]}
+            actions={
+                <Segmented<EngineId>
+                    name="Engine"
+                    value={engine}
+                    options={ENGINES.map(({ id, title }) => ({ value: id, label: title }))}
+                    onChange={(id) => go(id === 'torch' ? '/torch' : `/${id}`)}
+                />
+            }
+        >
             <Missing engine={engine} />
             <div class="lab-grid" data-active={run && isActive(run)}>
                 <div class="stack">
-                    <Card title="Settings" class="settings-card"><Start engine={engine} /></Card>
+                    <Card title="Settings" class="settings-card">
+                        <Start engine={engine} />
+                    </Card>
                     <Earlier engine={engine} shown={run} />
                 </div>
                 <div class="stack">
-                    {wrong && <Trouble>There is no run {asked} here any more: this is the newest one instead.</Trouble>}
+                    {wrong && (
+                        <Trouble>
+                            There is no run {asked} here any more: this is the newest one instead.
+                        </Trouble>
+                    )}
                     {run ? (
                         <>
                             <RunPanel key={run.id} run={run} />
                             {run.files.length > 0 && <DrawDigit key={run.id} runs={[run]} />}
                         </>
-                    ) : runs.value && (
-                        <Card class="first-run">
-                            <Empty title="No run yet">
-                                Press Start training. The loss of every step appears here as it is computed, with the mean of each epoch on it;
-                                pause, look, go on. A refresh, a closed tab or a killed server loses nothing.
-                            </Empty>
-                        </Card>
+                    ) : (
+                        runs.value && (
+                            <Card class="first-run">
+                                <Empty title="No run yet">
+                                    Press Start training. The loss of every step appears here as it
+                                    is computed, with the mean of each epoch on it; pause, look, go
+                                    on. A refresh, a closed tab or a killed server loses nothing.
+                                </Empty>
+                            </Card>
+                        )
                     )}
                 </div>
             </div>

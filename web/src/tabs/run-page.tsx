@@ -17,12 +17,22 @@ import { EditRun, SETTING_NAMES, settingText } from '../parts/run-words';
 
 function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) {
     return (
-        <Card title="The worst mistakes" aside={<span class="muted">surest of the wrong answer first</span>}>
+        <Card
+            title="The worst mistakes"
+            aside={<span class="muted">surest of the wrong answer first</span>}
+        >
             <ul class="mistakes">
                 {value.mistakes.map((one) => (
                     <li key={one.index}>
-                        <Picture pixels={bytesOf(one.pixels)} rows={value.rows} columns={value.columns} label={`Test sample ${one.index}`} />
-                        <span>is <b>{classes[one.label]}</b>, said <b>{classes[one.predicted]}</b></span>
+                        <Picture
+                            pixels={bytesOf(one.pixels)}
+                            rows={value.rows}
+                            columns={value.columns}
+                            label={`Test sample ${one.index}`}
+                        />
+                        <span>
+                            is <b>{classes[one.label]}</b>, said <b>{classes[one.predicted]}</b>
+                        </span>
                         <small class="muted num">{format.percent(one.probability, 1)} sure</small>
                     </li>
                 ))}
@@ -43,10 +53,28 @@ function FirstLayer({ value }: { value: Weights }) {
     const values = new Float32Array(bytes.buffer, 0, bytes.length / 4);
     const limit = useMemo(() => usualSize(values), [value]);
     return (
-        <Card title="First-layer weights" aside={<span class="muted num">{format.number(value.low)} … {format.number(value.high)}</span>}>
-            <Tiles values={values} count={value.count} rows={value.rows} columns={value.columns} across={16} limit={limit}
-                label={`Weights of ${value.count} units, each as a picture of ${value.rows} by ${value.columns}`} />
-            <p class="muted keyline"><span class="swatch low" /> negative <span class="swatch high" /> positive, full colour from ±{format.number(Number(limit.toPrecision(2)))}. Each tile is what one of the {value.count} hidden units looks for.</p>
+        <Card
+            title="First-layer weights"
+            aside={
+                <span class="muted num">
+                    {format.number(value.low)} … {format.number(value.high)}
+                </span>
+            }
+        >
+            <Tiles
+                values={values}
+                count={value.count}
+                rows={value.rows}
+                columns={value.columns}
+                across={16}
+                limit={limit}
+                label={`Weights of ${value.count} units, each as a picture of ${value.rows} by ${value.columns}`}
+            />
+            <p class="muted keyline">
+                <span class="swatch low" /> negative <span class="swatch high" /> positive, full
+                colour from ±{format.number(Number(limit.toPrecision(2)))}. Each tile is what one of
+                the {value.count} hidden units looks for.
+            </p>
         </Card>
     );
 }
@@ -54,10 +82,15 @@ function FirstLayer({ value }: { value: Weights }) {
 function Learned({ run }: { run: Run }) {
     const ready = run.files.length > 0;
     const stamp = run.files[0]?.sha256 ?? '';
-    const evaluation = useFetched<Evaluation>(ready ? `/api/runs/${run.id}/evaluation` : null, stamp);
+    const evaluation = useFetched<Evaluation>(
+        ready ? `/api/runs/${run.id}/evaluation` : null,
+        stamp,
+    );
     const weights = useFetched<Weights>(ready ? `/api/runs/${run.id}/weights` : null, stamp);
     if (!ready) return null;
-    const classes = findDataset(run.settings.dataset)?.classes ?? Array.from({ length: 256 }, (_, i) => String(i));
+    const classes =
+        findDataset(run.settings.dataset)?.classes ??
+        Array.from({ length: 256 }, (_, i) => String(i));
     return (
         <div class="learned">
             {evaluation.error && <Trouble>{evaluation.error}</Trouble>}
@@ -76,12 +109,28 @@ function SettingsOf({ run }: { run: Run }) {
     return (
         <Card title="Settings">
             <dl class="settings-list">
-                {(Object.keys(SETTING_NAMES) as (keyof Settings)[]).filter((name) => name in run.settings).map((name) => (
-                    <div key={name}><dt>{SETTING_NAMES[name]}</dt><dd class="num">{settingText(run.settings, name)}</dd></div>
-                ))}
-                <div><dt>parameters</dt><dd class="num">{format.count(run.parameters)}</dd></div>
-                <div><dt>created</dt><dd class="num">{format.time(run.created_at)}</dd></div>
-                <div><dt>id</dt><dd><code>{run.id}</code></dd></div>
+                {(Object.keys(SETTING_NAMES) as (keyof Settings)[])
+                    .filter((name) => name in run.settings)
+                    .map((name) => (
+                        <div key={name}>
+                            <dt>{SETTING_NAMES[name]}</dt>
+                            <dd class="num">{settingText(run.settings, name)}</dd>
+                        </div>
+                    ))}
+                <div>
+                    <dt>parameters</dt>
+                    <dd class="num">{format.count(run.parameters)}</dd>
+                </div>
+                <div>
+                    <dt>created</dt>
+                    <dd class="num">{format.time(run.created_at)}</dd>
+                </div>
+                <div>
+                    <dt>id</dt>
+                    <dd>
+                        <code>{run.id}</code>
+                    </dd>
+                </div>
             </dl>
             {run.notes && <p class="notes">{run.notes}</p>}
         </Card>
@@ -96,14 +145,46 @@ export function RunPage({ id }: { id: string }) {
     if (!run) {
         return (
             <Page title="Run" about={id}>
-                {live.state.value === 'failed' && <Card><Empty title="This run cannot be shown" action={<a class="button" href="/runs">All runs</a>}>{live.error.value}</Empty></Card>}
+                {live.state.value === 'failed' && (
+                    <Card>
+                        <Empty
+                            title="This run cannot be shown"
+                            action={
+                                <a class="button" href="/runs">
+                                    All runs
+                                </a>
+                            }
+                        >
+                            {live.error.value}
+                        </Empty>
+                    </Card>
+                )}
             </Page>
         );
     }
     return (
-        <Page title={run.name} about={<>{engineLook(run.engine).title} · <a href="/runs">all runs</a>{run.group && <> · <a href={`/showdown?group=${run.group}`}>its showdown</a></>}</>}
-            actions={<RunHead run={run} onEdit={() => setEditing(true)} />}>
-            {run.deleted && <Trouble action={<Button onClick={() => void restoreRun(run)}>Take it back</Button>}>This run is deleted; its files are kept for 24 hours.</Trouble>}
+        <Page
+            title={run.name}
+            about={
+                <>
+                    {engineLook(run.engine).title} · <a href="/runs">all runs</a>
+                    {run.group && (
+                        <>
+                            {' '}
+                            · <a href={`/showdown?group=${run.group}`}>its showdown</a>
+                        </>
+                    )}
+                </>
+            }
+            actions={<RunHead run={run} onEdit={() => setEditing(true)} />}
+        >
+            {run.deleted && (
+                <Trouble
+                    action={<Button onClick={() => void restoreRun(run)}>Take it back</Button>}
+                >
+                    This run is deleted; its files are kept for 24 hours.
+                </Trouble>
+            )}
             <div class="stack">
                 <RunPanel run={run} />
                 {!isActive(run) && <Learned run={run} />}

@@ -17,49 +17,131 @@ import { EditRun, SETTING_NAMES, settingText, Tags } from '../parts/run-words';
 const PAGE = 100;
 const STATES = ['running', 'paused', 'finished', 'stopped', 'failed', 'interrupted'];
 
-const COLUMNS: { name: string; sort?: string; number?: boolean; cell: (run: Run) => preact.ComponentChildren }[] = [
-    { name: 'Engine', sort: 'engine', cell: (run) => <>{(run.segments.length ? run.segments : [run]).map((s, i) => <EngineName key={i} id={s.engine} />)}</> },
+const COLUMNS: {
+    name: string;
+    sort?: string;
+    number?: boolean;
+    cell: (run: Run) => preact.ComponentChildren;
+}[] = [
+    {
+        name: 'Engine',
+        sort: 'engine',
+        cell: (run) => (
+            <>
+                {(run.segments.length ? run.segments : [run]).map((s, i) => (
+                    <EngineName key={i} id={s.engine} />
+                ))}
+            </>
+        ),
+    },
     { name: 'State', sort: 'state', cell: (run) => <StateBadge state={run.state} /> },
     { name: 'Data set', cell: (run) => run.settings.dataset },
-    { name: 'Epochs', number: true, cell: (run) => `${run.progress.epoch} / ${run.progress.epochs || run.settings.epochs}` },
+    {
+        name: 'Epochs',
+        number: true,
+        cell: (run) => `${run.progress.epoch} / ${run.progress.epochs || run.settings.epochs}`,
+    },
     { name: 'Loss', sort: 'loss', number: true, cell: (run) => format.loss(run.last.loss) },
-    { name: 'Test acc.', sort: 'val_accuracy', number: true, cell: (run) => format.percent(run.last.val_accuracy) },
-    { name: 'Samples/s', number: true, cell: (run) => format.rate(run.progress.samples_per_second) },
+    {
+        name: 'Test acc.',
+        sort: 'val_accuracy',
+        number: true,
+        cell: (run) => format.percent(run.last.val_accuracy),
+    },
+    {
+        name: 'Samples/s',
+        number: true,
+        cell: (run) => format.rate(run.progress.samples_per_second),
+    },
     { name: 'Training', number: true, cell: (run) => format.duration(run.progress.seconds) },
-    { name: 'Created', sort: 'created_at', number: true, cell: (run) => format.time(run.created_at) },
+    {
+        name: 'Created',
+        sort: 'created_at',
+        number: true,
+        cell: (run) => format.time(run.created_at),
+    },
 ];
 
 function Heading({ name, sort, number }: { name: string; sort?: string; number?: boolean }) {
     const current = param('sort', 'created_at');
     const order = param('order', 'desc');
-    if (!sort) return <th scope="col" class={number ? 'num' : ''}>{name}</th>;
+    if (!sort)
+        return (
+            <th scope="col" class={number ? 'num' : ''}>
+                {name}
+            </th>
+        );
     const mine = sort === current;
     return (
-        <th scope="col" class={number ? 'num' : ''} aria-sort={mine ? (order === 'asc' ? 'ascending' : 'descending') : 'none'}>
-            <button type="button" class="sort" onClick={() => setParams({ sort: sort === 'created_at' ? null : sort, order: mine && order === 'desc' ? 'asc' : null })}>
-                {name}<span aria-hidden="true">{mine ? (order === 'asc' ? ' ▴' : ' ▾') : ''}</span>
+        <th
+            scope="col"
+            class={number ? 'num' : ''}
+            aria-sort={mine ? (order === 'asc' ? 'ascending' : 'descending') : 'none'}
+        >
+            <button
+                type="button"
+                class="sort"
+                onClick={() =>
+                    setParams({
+                        sort: sort === 'created_at' ? null : sort,
+                        order: mine && order === 'desc' ? 'asc' : null,
+                    })
+                }
+            >
+                {name}
+                <span aria-hidden="true">{mine ? (order === 'asc' ? ' ▴' : ' ▾') : ''}</span>
             </button>
         </th>
     );
 }
 
-function List({ list, selected, onSelect }: { list: Run[]; selected: string[]; onSelect: (id: string, on: boolean) => void }) {
+function List({
+    list,
+    selected,
+    onSelect,
+}: {
+    list: Run[];
+    selected: string[];
+    onSelect: (id: string, on: boolean) => void;
+}) {
     return (
         <div class="scroll" tabIndex={0} role="group" aria-label="Runs">
             <table class="runs">
                 <thead>
                     <tr>
-                        <th scope="col"><span class="hidden">Selected</span></th>
+                        <th scope="col">
+                            <span class="hidden">Selected</span>
+                        </th>
                         <Heading name="Name" sort="name" />
-                        {COLUMNS.map((column) => <Heading key={column.name} {...column} />)}
+                        {COLUMNS.map((column) => (
+                            <Heading key={column.name} {...column} />
+                        ))}
                     </tr>
                 </thead>
                 <tbody>
                     {list.map((run) => (
                         <tr key={run.id} data-selected={selected.includes(run.id) || undefined}>
-                            <td><input type="checkbox" aria-label={`Select ${run.name}, ${run.engine}, ${format.time(run.created_at)}`} checked={selected.includes(run.id)} onChange={(event) => onSelect(run.id, event.currentTarget.checked)} /></td>
-                            <th scope="row"><a href={`/runs/${run.id}`} title={run.notes || run.id}>{run.name}</a> <Tags tags={run.tags} /></th>
-                            {COLUMNS.map((column) => <td key={column.name} class={column.number ? 'num' : ''}>{column.cell(run)}</td>)}
+                            <td>
+                                <input
+                                    type="checkbox"
+                                    aria-label={`Select ${run.name}, ${run.engine}, ${format.time(run.created_at)}`}
+                                    checked={selected.includes(run.id)}
+                                    onChange={(event) =>
+                                        onSelect(run.id, event.currentTarget.checked)
+                                    }
+                                />
+                            </td>
+                            <th scope="row">
+                                <a href={`/runs/${run.id}`} title={run.notes || run.id}>
+                                    {run.name}
+                                </a>{' '}
+                                <Tags tags={run.tags} />
+                            </th>
+                            {COLUMNS.map((column) => (
+                                <td key={column.name} class={column.number ? 'num' : ''}>
+                                    {column.cell(run)}
+                                </td>
+                            ))}
                         </tr>
                     ))}
                 </tbody>
@@ -70,18 +152,43 @@ function List({ list, selected, onSelect }: { list: Run[]; selected: string[]; o
 
 function Compare({ list }: { list: Run[] }) {
     const differ = differing(list.map((run) => run.settings));
-    const names = (Object.keys(SETTING_NAMES) as (keyof Settings)[]).filter((name) => name in list[0].settings);
+    const names = (Object.keys(SETTING_NAMES) as (keyof Settings)[]).filter(
+        (name) => name in list[0].settings,
+    );
     names.sort((a, b) => Number(differ.has(b)) - Number(differ.has(a)));
     return (
-        <Card title="Settings side by side" aside={<span class="muted">{differ.size === 0 ? 'all equal' : `${differ.size} differ, marked ≠`}</span>}>
+        <Card
+            title="Settings side by side"
+            aside={
+                <span class="muted">
+                    {differ.size === 0 ? 'all equal' : `${differ.size} differ, marked ≠`}
+                </span>
+            }
+        >
             <div class="scroll" tabIndex={0} role="group" aria-label="Settings side by side">
                 <table class="compare">
-                    <thead><tr><th scope="col">Setting</th>{list.map((run) => <th key={run.id} scope="col"><EngineName id={run.engine} /> {run.name}</th>)}</tr></thead>
+                    <thead>
+                        <tr>
+                            <th scope="col">Setting</th>
+                            {list.map((run) => (
+                                <th key={run.id} scope="col">
+                                    <EngineName id={run.engine} /> {run.name}
+                                </th>
+                            ))}
+                        </tr>
+                    </thead>
                     <tbody>
                         {names.map((name) => (
                             <tr key={name} class={differ.has(name) ? 'differs' : ''}>
-                                <th scope="row">{differ.has(name) && <span aria-label="differs">≠ </span>}{SETTING_NAMES[name]}</th>
-                                {list.map((run) => <td key={run.id} class="num left">{settingText(run.settings, name)}</td>)}
+                                <th scope="row">
+                                    {differ.has(name) && <span aria-label="differs">≠ </span>}
+                                    {SETTING_NAMES[name]}
+                                </th>
+                                {list.map((run) => (
+                                    <td key={run.id} class="num left">
+                                        {settingText(run.settings, name)}
+                                    </td>
+                                ))}
                             </tr>
                         ))}
                     </tbody>
@@ -96,13 +203,33 @@ function Selection({ list, onNone }: { list: Run[]; onNone: () => void }) {
     const one = list.length === 1 ? list[0] : null;
     return (
         <div class="selection" role="group" aria-label="Selected runs">
-            <strong class="num">{list.length === 0 ? 'Select runs to overlay and compare them' : `${list.length} selected`}</strong>
-            <Button disabled={!one} onClick={() => setEditing(true)}>Rename, tags, notes</Button>
+            <strong class="num">
+                {list.length === 0
+                    ? 'Select runs to overlay and compare them'
+                    : `${list.length} selected`}
+            </strong>
+            <Button disabled={!one} onClick={() => setEditing(true)}>
+                Rename, tags, notes
+            </Button>
             {(['csv', 'json'] as const).map((kind) => (
-                <Button key={kind} disabled={list.length === 0} onClick={() => list.forEach((run) => download(exportAddress(run, kind)))}>Export {kind.toUpperCase()}</Button>
+                <Button
+                    key={kind}
+                    disabled={list.length === 0}
+                    onClick={() => list.forEach((run) => download(exportAddress(run, kind)))}
+                >
+                    Export {kind.toUpperCase()}
+                </Button>
             ))}
-            <Button kind="danger" disabled={list.length === 0 || list.some(isActive)} onClick={() => (void deleteRuns(list), onNone())}>Delete</Button>
-            <Button disabled={list.length === 0} onClick={onNone}>Select none</Button>
+            <Button
+                kind="danger"
+                disabled={list.length === 0 || list.some(isActive)}
+                onClick={() => (void deleteRuns(list), onNone())}
+            >
+                Delete
+            </Button>
+            <Button disabled={list.length === 0} onClick={onNone}>
+                Select none
+            </Button>
             {editing && one && <EditRun run={one} onClose={() => setEditing(false)} />}
         </div>
     );
@@ -121,25 +248,87 @@ export function Runs() {
     const address = `/api/runs${query({ q, state, engine, sort, order: param('order', 'desc'), limit: PAGE })}`;
     const { value, error } = useFetched<{ runs: Run[]; total: number }>(address, runsChanged.value);
     // The server says which runs and in what order; the stream says how each one stands by now.
-    const list = (value?.runs ?? []).map((run) => knownRuns.value?.get(run.id) ?? run).filter((run) => !run.deleted);
+    const list = (value?.runs ?? [])
+        .map((run) => knownRuns.value?.get(run.id) ?? run)
+        .filter((run) => !run.deleted);
     const ids = [...new Set(param('sel').split(',').filter(Boolean))];
-    const selected = ids.map((id) => knownRuns.value?.get(id) ?? list.find((run) => run.id === id)).filter((run) => run !== undefined && !run.deleted) as Run[];
-    const select = (id: string, on: boolean) => setParams({ sel: (on ? [...ids, id] : ids.filter((one) => one !== id)).join(',') });
+    const selected = ids
+        .map((id) => knownRuns.value?.get(id) ?? list.find((run) => run.id === id))
+        .filter((run) => run !== undefined && !run.deleted) as Run[];
+    const select = (id: string, on: boolean) =>
+        setParams({ sel: (on ? [...ids, id] : ids.filter((one) => one !== id)).join(',') });
     const filtered = Boolean(q || state || engine);
     return (
-        <Page title="Runs" about="Everything that was trained here, from this page or from the terminal.">
+        <Page
+            title="Runs"
+            about="Everything that was trained here, from this page or from the terminal."
+        >
             <Card>
                 <div class="fields inline filters">
-                    <TextField label="Search" placeholder="name, tag, note" value={q} onChange={(text) => setParams({ q: text })} />
-                    <SelectField label="State" value={state} onChange={(value) => setParams({ state: value })} options={[{ value: '', label: 'any' }, ...STATES.map((value) => ({ value, label: value }))]} />
-                    <SelectField label="Engine" value={engine} onChange={(value) => setParams({ engine: value })} options={[{ value: '', label: 'any' }, ...ENGINES.map(({ id, title }) => ({ value: id as string, label: title }))]} />
-                    <span class="muted num total">{value ? `${format.count(value.total)} runs` : ' '}</span>
+                    <TextField
+                        label="Search"
+                        placeholder="name, tag, note"
+                        value={q}
+                        onChange={(text) => setParams({ q: text })}
+                    />
+                    <SelectField
+                        label="State"
+                        value={state}
+                        onChange={(value) => setParams({ state: value })}
+                        options={[
+                            { value: '', label: 'any' },
+                            ...STATES.map((value) => ({ value, label: value })),
+                        ]}
+                    />
+                    <SelectField
+                        label="Engine"
+                        value={engine}
+                        onChange={(value) => setParams({ engine: value })}
+                        options={[
+                            { value: '', label: 'any' },
+                            ...ENGINES.map(({ id, title }) => ({
+                                value: id as string,
+                                label: title,
+                            })),
+                        ]}
+                    />
+                    <span class="muted num total">
+                        {value ? `${format.count(value.total)} runs` : ' '}
+                    </span>
                 </div>
                 {error && <Trouble>{error}</Trouble>}
                 {value && list.length === 0 ? (
-                    filtered ? <Empty title="No run matches" action={<Button onClick={() => setParams({ q: null, state: null, engine: null })}>Show all</Button>}>Nothing was found for this search.</Empty>
-                        : <Empty title="No runs yet" action={<a class="button main" href="/showdown">Train all engines</a>}>Every run is kept here with its settings, every step’s loss, its log and its files, until you delete it.</Empty>
-                ) : <List list={list} selected={ids} onSelect={select} />}
+                    filtered ? (
+                        <Empty
+                            title="No run matches"
+                            action={
+                                <Button
+                                    onClick={() =>
+                                        setParams({ q: null, state: null, engine: null })
+                                    }
+                                >
+                                    Show all
+                                </Button>
+                            }
+                        >
+                            Nothing was found for this search.
+                        </Empty>
+                    ) : (
+                        <Empty
+                            title="No runs yet"
+                            action={
+                                <a class="button main" href="/showdown">
+                                    Train all engines
+                                </a>
+                            }
+                        >
+                            Every run is kept here with its settings, every step’s loss, its log and
+                            its files, until you delete it.
+                        </Empty>
+                    )
+                ) : (
+                    <List list={list} selected={ids} onSelect={select} />
+                )}
                 <Selection list={selected} onNone={() => setParams({ sel: null })} />
             </Card>
             {selected.length > 0 && <LossPanel runs={selected} title="Overlay" />}

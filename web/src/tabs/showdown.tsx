@@ -9,7 +9,17 @@ import { param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { isActive, newestRuns, rememberRun, runs, system } from '../lib/studio';
 import type { Difference, EngineId, Run, Showdown, ShowdownRow } from '../lib/types';
-import { Button, Card, Empty, EngineName, Page, Progress, Segmented, StateBadge, Trouble } from '../parts/basics';
+import {
+    Button,
+    Card,
+    Empty,
+    EngineName,
+    Page,
+    Progress,
+    Segmented,
+    StateBadge,
+    Trouble,
+} from '../parts/basics';
 import { DrawDigit } from '../parts/draw-digit';
 import { LinePlot } from '../parts/line-plot';
 import { LossPanel } from '../parts/loss-panel';
@@ -20,14 +30,20 @@ import { toastError } from '../parts/toast';
 type Mode = Showdown['mode'];
 
 function StartCard() {
-    const found = (id: EngineId) => system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
+    const found = (id: EngineId) =>
+        system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
     const [left, setLeft] = useState<EngineId[]>([]); // engines a person took out
     const [mode, setMode] = useState<Mode>('parallel');
     const engines = ENGINES.map(({ id }) => id).filter((id) => found(id) && !left.includes(id));
     const start = async (event: Event) => {
         event.preventDefault();
         try {
-            const made = await post<{ group: string; runs: Run[] }>('/api/showdowns', { engines, settings: settings.value, mode, name: 'simple_nn' });
+            const made = await post<{ group: string; runs: Run[] }>('/api/showdowns', {
+                engines,
+                settings: settings.value,
+                mode,
+                name: 'simple_nn',
+            });
             made.runs.forEach(rememberRun);
             setParams({ group: made.group });
         } catch (error) {
@@ -41,20 +57,53 @@ function StartCard() {
                     <legend>Engines</legend>
                     {ENGINES.map(({ id }) => (
                         <label key={id} class="check">
-                            <input type="checkbox" checked={engines.includes(id)} disabled={!found(id)}
-                                onChange={(event) => setLeft(event.currentTarget.checked ? left.filter((one) => one !== id) : [...left, id])} />
+                            <input
+                                type="checkbox"
+                                checked={engines.includes(id)}
+                                disabled={!found(id)}
+                                onChange={(event) =>
+                                    setLeft(
+                                        event.currentTarget.checked
+                                            ? left.filter((one) => one !== id)
+                                            : [...left, id],
+                                    )
+                                }
+                            />
                             <EngineName id={id} />
                             {system.value && !found(id) && <a href="/system">install</a>}
                         </label>
                     ))}
                 </fieldset>
-                <Segmented<Mode> name="How" value={mode} onChange={setMode} options={[
-                    { value: 'parallel', label: 'At once', title: 'The race: the engines share the machine.' },
-                    { value: 'sequence', label: 'In turn', title: 'One after another, the measurement: each has the machine for itself.' },
-                ]} />
-                <p class="muted">{mode === 'parallel' ? 'A race to watch: the engines share the cores, so speeds are lower than alone.' : 'A measurement: one engine after another, each with the machine for itself, so speeds compare.'}</p>
+                <Segmented<Mode>
+                    name="How"
+                    value={mode}
+                    onChange={setMode}
+                    options={[
+                        {
+                            value: 'parallel',
+                            label: 'At once',
+                            title: 'The race: the engines share the machine.',
+                        },
+                        {
+                            value: 'sequence',
+                            label: 'In turn',
+                            title: 'One after another, the measurement: each has the machine for itself.',
+                        },
+                    ]}
+                />
+                <p class="muted">
+                    {mode === 'parallel'
+                        ? 'A race to watch: the engines share the cores, so speeds are lower than alone.'
+                        : 'A measurement: one engine after another, each with the machine for itself, so speeds compare.'}
+                </p>
                 <SettingsForm />
-                <Button type="submit" kind="main" disabled={engines.length < 2 || !settingsAreGood()}>{engines.length < 2 ? 'Choose two engines' : `Train ${engines.length} engines`}</Button>
+                <Button
+                    type="submit"
+                    kind="main"
+                    disabled={engines.length < 2 || !settingsAreGood()}
+                >
+                    {engines.length < 2 ? 'Choose two engines' : `Train ${engines.length} engines`}
+                </Button>
             </form>
         </Card>
     );
@@ -62,17 +111,42 @@ function StartCard() {
 
 function Racers({ list }: { list: Run[] }) {
     return (
-        <Card title="Now" aside={list.some(isActive) && <Button onClick={() => list.filter(isActive).forEach((run) => void stopRun(run))}>Stop all</Button>}>
+        <Card
+            title="Now"
+            aside={
+                list.some(isActive) && (
+                    <Button
+                        onClick={() => list.filter(isActive).forEach((run) => void stopRun(run))}
+                    >
+                        Stop all
+                    </Button>
+                )
+            }
+        >
             <ul class="racers">
                 {list.map((run) => (
                     <li key={run.id}>
                         <EngineName id={run.engine} version={run.engine_version} />
                         <StateBadge state={run.state} />
-                        <span class="row">{isActive(run) ? <RunButtons run={run} /> : <a href={`/runs/${run.id}`}>Open</a>}</span>
-                        <Progress value={run.progress.global_step} max={run.progress.total_steps} label={`Progress of ${engineLook(run.engine).title}`} engine={run.engine} />
+                        <span class="row">
+                            {isActive(run) ? (
+                                <RunButtons run={run} />
+                            ) : (
+                                <a href={`/runs/${run.id}`}>Open</a>
+                            )}
+                        </span>
+                        <Progress
+                            value={run.progress.global_step}
+                            max={run.progress.total_steps}
+                            label={`Progress of ${engineLook(run.engine).title}`}
+                            engine={run.engine}
+                        />
                         <span class="num muted racer-words">
-                            {format.rate(run.progress.samples_per_second)} samples/s · loss {format.loss(run.last.loss)}
-                            {isActive(run) && run.progress.eta_seconds !== null && ` · ${format.duration(run.progress.eta_seconds)} left`}
+                            {format.rate(run.progress.samples_per_second)} samples/s · loss{' '}
+                            {format.loss(run.last.loss)}
+                            {isActive(run) &&
+                                run.progress.eta_seconds !== null &&
+                                ` · ${format.duration(run.progress.eta_seconds)} left`}
                         </span>
                         {run.error && <p class="problem">{run.error}</p>}
                     </li>
@@ -82,8 +156,18 @@ function Racers({ list }: { list: Run[] }) {
     );
 }
 
-const COLUMNS: { name: string; of: (row: ShowdownRow) => number | null; text: (value: number | null) => string; best: 'least' | 'most' }[] = [
-    { name: 'Time an epoch', of: (row) => row.seconds_per_epoch, text: format.duration, best: 'least' },
+const COLUMNS: {
+    name: string;
+    of: (row: ShowdownRow) => number | null;
+    text: (value: number | null) => string;
+    best: 'least' | 'most';
+}[] = [
+    {
+        name: 'Time an epoch',
+        of: (row) => row.seconds_per_epoch,
+        text: format.duration,
+        best: 'least',
+    },
     { name: 'Samples/s', of: (row) => row.samples_per_second, text: format.rate, best: 'most' },
     { name: 'Time to 90 %', of: (row) => row.seconds_to_90, text: format.duration, best: 'least' },
     { name: 'CPU', of: (row) => row.cpu_seconds, text: format.duration, best: 'least' },
@@ -95,32 +179,59 @@ const COLUMNS: { name: string; of: (row: ShowdownRow) => number | null; text: (v
 function Table({ rows }: { rows: ShowdownRow[] }) {
     const best = COLUMNS.map(({ of, best }) => {
         const values = rows.map(of).filter((value): value is number => value !== null);
-        return values.length < 2 ? null : best === 'least' ? Math.min(...values) : Math.max(...values);
+        return values.length < 2
+            ? null
+            : best === 'least'
+              ? Math.min(...values)
+              : Math.max(...values);
     });
     return (
         <Card title="Measured">
             <div class="scroll measured" tabIndex={0} role="group" aria-label="What was measured">
                 <table>
-                    <thead><tr><th scope="col">Engine</th>{COLUMNS.map(({ name }) => <th key={name} scope="col" class="num">{name}</th>)}</tr></thead>
+                    <thead>
+                        <tr>
+                            <th scope="col">Engine</th>
+                            {COLUMNS.map(({ name }) => (
+                                <th key={name} scope="col" class="num">
+                                    {name}
+                                </th>
+                            ))}
+                        </tr>
+                    </thead>
                     <tbody>
                         {rows.map((row) => (
                             <tr key={row.run}>
-                                <th scope="row"><EngineName id={row.engine} /></th>
+                                <th scope="row">
+                                    <EngineName id={row.engine} />
+                                </th>
                                 {COLUMNS.map(({ of, text }, i) => {
                                     const isBest = of(row) !== null && of(row) === best[i];
-                                    return <td key={i} class={isBest ? 'num best' : 'num'}>{text(of(row))}{isBest && <span class="hidden"> best</span>}</td>;
+                                    return (
+                                        <td key={i} class={isBest ? 'num best' : 'num'}>
+                                            {text(of(row))}
+                                            {isBest && <span class="hidden"> best</span>}
+                                        </td>
+                                    );
                                 })}
                             </tr>
                         ))}
                     </tbody>
                 </table>
             </div>
-            <p class="muted">Bold: the best of its column. Times are of training alone, without evaluation; CPU and memory are of the engine’s own process.</p>
+            <p class="muted">
+                Bold: the best of its column. Times are of training alone, without evaluation; CPU
+                and memory are of the engine’s own process.
+            </p>
         </Card>
     );
 }
 
-const pairTitle = (pair: string) => pair.split('/').map((id) => engineLook(id as EngineId).title).join(' and ');
+const pairTitle = (pair: string) =>
+    pair
+        .split('/')
+        .map((id) => engineLook(id as EngineId).title)
+        .join(' and ');
 const DASHES = [[], [10, 5], [2, 4]];
 const COLOURS = ['--text', '--accent', '--muted'];
 
@@ -128,34 +239,68 @@ function Differences({ list }: { list: Difference[] }) {
     const steps = [...new Set(list.flatMap(({ curve }) => curve.step))].sort((a, b) => a - b);
     const lines = list.map(({ pair, curve }, i) => {
         const at = new Map(curve.step.map((step, n) => [step, curve.value[n]]));
-        return { label: pairTitle(pair), colour: COLOURS[i % 3], dash: DASHES[i % 3], values: steps.map((step) => at.get(step) ?? null) };
+        return {
+            label: pairTitle(pair),
+            colour: COLOURS[i % 3],
+            dash: DASHES[i % 3],
+            values: steps.map((step) => at.get(step) ?? null),
+        };
     });
     return (
         <Card title="How far apart the curves are">
-            <LinePlot x={steps} lines={lines} xLabel="step" yLabel="|Δ loss|" log label="Difference of the losses by step, on a log scale" />
+            <LinePlot
+                x={steps}
+                lines={lines}
+                xLabel="step"
+                yLabel="|Δ loss|"
+                log
+                label="Difference of the losses by step, on a log scale"
+            />
             <ul class="differences">
                 {list.map(({ pair, max, max_first_epoch, at_step }, i) => (
                     <li key={pair}>
-                        <svg width="28" height="8" aria-hidden="true"><path d="M0 4h28" class="stroke" data-line={i % 3} stroke-dasharray={DASHES[i % 3].map((d) => d * 0.7).join(' ')} /></svg>
-                        <span><strong>{pairTitle(pair)}</strong>: at most <b class="num">{format.scientific(max)}</b> (step {format.count(at_step)}), in the first epoch <b class="num">{format.scientific(max_first_epoch)}</b></span>
+                        <svg width="28" height="8" aria-hidden="true">
+                            <path
+                                d="M0 4h28"
+                                class="stroke"
+                                data-line={i % 3}
+                                stroke-dasharray={DASHES[i % 3].map((d) => d * 0.7).join(' ')}
+                            />
+                        </svg>
+                        <span>
+                            <strong>{pairTitle(pair)}</strong>: at most{' '}
+                            <b class="num">{format.scientific(max)}</b> (step{' '}
+                            {format.count(at_step)}), in the first epoch{' '}
+                            <b class="num">{format.scientific(max_first_epoch)}</b>
+                        </span>
                     </li>
                 ))}
             </ul>
-            <p class="muted">The same first weights and the same batches: what is left is the rounding of float arithmetic, which grows as the engines add in another order.</p>
+            <p class="muted">
+                The same first weights and the same batches: what is left is the rounding of float
+                arithmetic, which grows as the engines add in another order.
+            </p>
         </Card>
     );
 }
 
 function Groups({ group }: { group: string }) {
     const known = new Map<string, Run[]>();
-    for (const run of newestRuns.value) if (run.group) known.set(run.group, [...(known.get(run.group) ?? []), run]);
+    for (const run of newestRuns.value)
+        if (run.group) known.set(run.group, [...(known.get(run.group) ?? []), run]);
     if (known.size < 2) return null;
     return (
         <label class="field earlier">
             <span>Shown showdown</span>
-            <select value={group} onChange={(event) => setParams({ group: event.currentTarget.value })}>
+            <select
+                value={group}
+                onChange={(event) => setParams({ group: event.currentTarget.value })}
+            >
                 {[...known].map(([id, list]) => (
-                    <option key={id} value={id}>{format.time(list[0].created_at)}, {list.length} engines, {list[0].settings.dataset}</option>
+                    <option key={id} value={id}>
+                        {format.time(list[0].created_at)}, {list.length} engines,{' '}
+                        {list[0].settings.dataset}
+                    </option>
                 ))}
             </select>
         </label>
@@ -163,7 +308,9 @@ function Groups({ group }: { group: string }) {
 }
 
 function Result({ group }: { group: string }) {
-    const list = newestRuns.value.filter((run) => run.group === group).sort((a, b) => a.id.localeCompare(b.id));
+    const list = newestRuns.value
+        .filter((run) => run.group === group)
+        .sort((a, b) => a.id.localeCompare(b.id));
     const order = ENGINES.map(({ id }) => id);
     list.sort((a, b) => order.indexOf(a.engine) - order.indexOf(b.engine));
     const stage = list.map((run) => `${run.state}${run.progress.epoch}`).join();
@@ -173,13 +320,21 @@ function Result({ group }: { group: string }) {
         <>
             {error && <Trouble>{error}</Trouble>}
             {value?.verdict && (
-                <Card class="verdict" title="Verdict"><p>{value.verdict}</p></Card>
+                <Card class="verdict" title="Verdict">
+                    <p>{value.verdict}</p>
+                </Card>
             )}
             <Racers list={list} />
             <LossPanel runs={list} />
             <Table rows={value?.rows ?? []} />
             {value && value.differences.length > 0 && <Differences list={value.differences} />}
-            {trained.length > 0 && <DrawDigit key={trained.map((run) => run.id).join()} runs={trained} title="Draw a digit for all of them" />}
+            {trained.length > 0 && (
+                <DrawDigit
+                    key={trained.map((run) => run.id).join()}
+                    runs={trained}
+                    title="Draw a digit for all of them"
+                />
+            )}
         </>
     );
 }
@@ -187,21 +342,35 @@ function Result({ group }: { group: string }) {
 export function ShowdownTab() {
     const group = param('group') || newestRuns.value.find((run) => run.group)?.group || '';
     return (
-        <Page title="Showdown" about="The same network, the same first weights, the same batches: who is faster, and do they agree?">
-            <div class="lab-grid" data-active={newestRuns.value.some((run) => run.group === group && isActive(run))}>
-                <div class="stack"><StartCard /><Groups group={group} /></div>
+        <Page
+            title="Showdown"
+            about="The same network, the same first weights, the same batches: who is faster, and do they agree?"
+        >
+            <div
+                class="lab-grid"
+                data-active={newestRuns.value.some((run) => run.group === group && isActive(run))}
+            >
                 <div class="stack">
-                    {group ? <Result key={group} group={group} /> : runs.value && (
-                        <Card class="first-run">
-                            <Empty title="No showdown yet">
-                                One button trains every engine with the same settings. All curves grow in one plot; at the end a table says how
-                                long, how much and how well, a second plot how far the curves are apart, and a verdict sums it up.
-                            </Empty>
-                        </Card>
+                    <StartCard />
+                    <Groups group={group} />
+                </div>
+                <div class="stack">
+                    {group ? (
+                        <Result key={group} group={group} />
+                    ) : (
+                        runs.value && (
+                            <Card class="first-run">
+                                <Empty title="No showdown yet">
+                                    One button trains every engine with the same settings. All
+                                    curves grow in one plot; at the end a table says how long, how
+                                    much and how well, a second plot how far the curves are apart,
+                                    and a verdict sums it up.
+                                </Empty>
+                            </Card>
+                        )
                     )}
                 </div>
             </div>
         </Page>
     );
 }
-

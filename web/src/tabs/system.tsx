@@ -13,10 +13,17 @@ function Ready({ value }: { value: System }) {
     const missing = value.engines.filter((engine) => !engine.found);
     return (
         <div class="ready" data-ready={value.ready}>
-            <strong>{value.ready ? 'Dual-Engine Ready!' : `${missing.map((engine) => engine.title).join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing`}</strong>
+            <strong>
+                {value.ready
+                    ? 'Dual-Engine Ready!'
+                    : `${missing.map((engine) => engine.title).join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing`}
+            </strong>
             <span>
                 {value.ready
-                    ? value.engines.filter((engine) => engine.id !== 'native').map((engine) => `${engine.title} ${engine.version}`).join(' and ') + ', each loaded from its own library.'
+                    ? value.engines
+                          .filter((engine) => engine.id !== 'native')
+                          .map((engine) => `${engine.title} ${engine.version}`)
+                          .join(' and ') + ', each loaded from its own library.'
                     : 'The native engine works meanwhile. Install what is missing below.'}
             </span>
         </div>
@@ -29,13 +36,29 @@ function Engine({ engine }: { engine: EngineInfo }) {
         <li class="engine" data-engine={engine.id}>
             <div class="row spread">
                 <EngineName id={engine.id} version={engine.version} />
-                {engine.found ? <span class="badge" data-state="finished">✓ ready</span>
-                    : <Button kind="main" engine={engine.id} disabled={task?.state === 'running'} onClick={() => void startTask(`/api/engines/${engine.id}/install`)}>Install {engine.title}</Button>}
+                {engine.found ? (
+                    <span class="badge" data-state="finished">
+                        ✓ ready
+                    </span>
+                ) : (
+                    <Button
+                        kind="main"
+                        engine={engine.id}
+                        disabled={task?.state === 'running'}
+                        onClick={() => void startTask(`/api/engines/${engine.id}/install`)}
+                    >
+                        Install {engine.title}
+                    </Button>
+                )}
             </div>
             <p class="muted">{engine.found ? engine.detail : engine.missing}</p>
             {engine.path && <code class="path">{engine.path}</code>}
-            {engine.found && engine.devices.length > 0 && <p class="muted">devices: {engine.devices.join(', ')}</p>}
-            {task && (task.state === 'running' || task.state === 'failed') && <TaskView task={task} />}
+            {engine.found && engine.devices.length > 0 && (
+                <p class="muted">devices: {engine.devices.join(', ')}</p>
+            )}
+            {task && (task.state === 'running' || task.state === 'failed') && (
+                <TaskView task={task} />
+            )}
         </li>
     );
 }
@@ -45,16 +68,25 @@ function Machine({ value }: { value: System }) {
     return (
         <Card title="Machine">
             <dl class="pairs">
-                <dt>Processor</dt><dd>{value.cpu.name}</dd>
-                <dt>Cores</dt><dd class="num">{value.cpu.cores}</dd>
-                <dt>Instructions</dt><dd>{value.cpu.features.join(', ') || format.NOTHING}</dd>
+                <dt>Processor</dt>
+                <dd>{value.cpu.name}</dd>
+                <dt>Cores</dt>
+                <dd class="num">{value.cpu.cores}</dd>
+                <dt>Instructions</dt>
+                <dd>{value.cpu.features.join(', ') || format.NOTHING}</dd>
                 <dt>Memory</dt>
                 <dd class="num">
                     {format.bytes(total - free)} of {format.bytes(total)} in use
                     <Progress value={total - free} max={total} label="Memory in use" />
                 </dd>
-                <dt>Studio</dt><dd class="num">{value.version}, up {format.duration(value.uptime_seconds)}</dd>
-                <dt>Home</dt><dd><code class="path">{value.home}</code></dd>
+                <dt>Studio</dt>
+                <dd class="num">
+                    {value.version}, up {format.duration(value.uptime_seconds)}
+                </dd>
+                <dt>Home</dt>
+                <dd>
+                    <code class="path">{value.home}</code>
+                </dd>
             </dl>
         </Card>
     );
@@ -64,23 +96,55 @@ function DataSets({ value }: { value: System }) {
     return (
         <Card title="Data sets" class="wide">
             <div class="scroll" tabIndex={0} role="group" aria-label="Data sets">
-            <table>
-                <thead><tr><th scope="col">Name</th><th scope="col" class="num">Training</th><th scope="col" class="num">Test</th><th scope="col">Where</th><th scope="col"><span class="hidden">Do</span></th></tr></thead>
-                <tbody>
-                    {value.datasets.map((set) => (
-                        <tr key={set.name}>
-                            <th scope="row">{set.title}{set.synthetic && <small class="muted"> synthetic</small>}</th>
-                            <td class="num">{format.count(set.train)}</td>
-                            <td class="num">{format.count(set.test)}</td>
-                            <td><code class="path">{set.available ? set.source || 'drawn by the studio' : 'not fetched'}</code></td>
-                            <td class="end">
-                                {set.available ? <a href={`/data?dataset=${set.name}`}>Look</a>
-                                    : <Button onClick={() => void startTask(`/api/datasets/${set.name}/fetch`)}>Fetch {format.bytes(set.download_bytes)}</Button>}
-                            </td>
+                <table>
+                    <thead>
+                        <tr>
+                            <th scope="col">Name</th>
+                            <th scope="col" class="num">
+                                Training
+                            </th>
+                            <th scope="col" class="num">
+                                Test
+                            </th>
+                            <th scope="col">Where</th>
+                            <th scope="col">
+                                <span class="hidden">Do</span>
+                            </th>
                         </tr>
-                    ))}
-                </tbody>
-            </table>
+                    </thead>
+                    <tbody>
+                        {value.datasets.map((set) => (
+                            <tr key={set.name}>
+                                <th scope="row">
+                                    {set.title}
+                                    {set.synthetic && <small class="muted"> synthetic</small>}
+                                </th>
+                                <td class="num">{format.count(set.train)}</td>
+                                <td class="num">{format.count(set.test)}</td>
+                                <td>
+                                    <code class="path">
+                                        {set.available
+                                            ? set.source || 'drawn by the studio'
+                                            : 'not fetched'}
+                                    </code>
+                                </td>
+                                <td class="end">
+                                    {set.available ? (
+                                        <a href={`/data?dataset=${set.name}`}>Look</a>
+                                    ) : (
+                                        <Button
+                                            onClick={() =>
+                                                void startTask(`/api/datasets/${set.name}/fetch`)
+                                            }
+                                        >
+                                            Fetch {format.bytes(set.download_bytes)}
+                                        </Button>
+                                    )}
+                                </td>
+                            </tr>
+                        ))}
+                    </tbody>
+                </table>
             </div>
         </Card>
     );
@@ -90,8 +154,14 @@ function Tasks() {
     const list = [...tasks.value.values()].reverse();
     return (
         <Card title="Fetched and installed">
-            {list.length === 0 ? <Empty title="Nothing yet">Downloads and installations appear here with their progress, also those another tab started.</Empty>
-                : list.map((task) => <TaskView key={task.id} task={task} />)}
+            {list.length === 0 ? (
+                <Empty title="Nothing yet">
+                    Downloads and installations appear here with their progress, also those another
+                    tab started.
+                </Empty>
+            ) : (
+                list.map((task) => <TaskView key={task.id} task={task} />)
+            )}
         </Card>
     );
 }
@@ -110,7 +180,13 @@ export function SystemTab() {
                 <>
                     <Ready value={value} />
                     <div class="system-grid">
-                        <Card title="Engines"><ul class="engines">{value.engines.map((engine) => <Engine key={engine.id} engine={engine} />)}</ul></Card>
+                        <Card title="Engines">
+                            <ul class="engines">
+                                {value.engines.map((engine) => (
+                                    <Engine key={engine.id} engine={engine} />
+                                ))}
+                            </ul>
+                        </Card>
                         <div class="stack">
                             <Machine value={value} />
                             <Tasks />
