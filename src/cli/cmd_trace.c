@@ -1,5 +1,6 @@
 /* nnstudio trace: one training step with every tensor of it in a file, started by the step
  * microscope. */
+#include "base/child.h"
 #include "base/js.h"
 #include "cli/cli.h"
 #include "run/trace.h"
@@ -15,6 +16,7 @@ static int run(int argc, char **argv)
     int status = cli_parse(&command_trace, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
 
+    child_end_with_parent(0); /* whoever asked for the trace waits for it */
     struct error error;
     struct job job;
     json_t *value;

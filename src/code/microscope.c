@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
+#include "base/clock.h"
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/js.h"
@@ -67,22 +68,10 @@ static int start_tracing(struct tracing *tracing, uint32_t batch, struct error *
                            tracing->ops->title);
 }
 
-/* Waits for the process, at most until `patience` (in tenths of a second, shared by all) is used
- * up. */
-static int wait_for_trace(struct tracing *tracing, int *patience)
+/* Waits for the process until `deadline` (clock_monotonic(), shared by all). */
+static int wait_for_trace(struct tracing *tracing, double deadline)
 {
-    int status = 0;
-    for (;;) {
-        pid_t done = waitpid(tracing->pid, &status, WNOHANG);
-        if (done == tracing->pid) break;
-        if (done < 0 && errno != EINTR) break;
-        if ((*patience)-- <= 0) {
-            kill(tracing->pid, SIGKILL);
-            waitpid(tracing->pid, &status, 0);
-            break;
-        }
-        usleep(20000);
-    }
+    int status = child_reap(tracing->pid, deadline - clock_monotonic());
     tracing->pid = 0;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
@@ -104,11 +93,11 @@ static void take_complaint(struct tracing *tracing)
     free(text);
 }
 
-static void finish_tracing(struct tracing *tracing, int *patience)
+static void finish_tracing(struct tracing *tracing, double deadline)
 {
     struct error error;
     if (!tracing->pid) return;
-    if (wait_for_trace(tracing, patience)) {
+    if (wait_for_trace(tracing, deadline)) {
         take_complaint(tracing);
     } else if (safetensors_read(tracing->trace_path, &tracing->result.tensors,
                                 &tracing->result.metadata, &error)) {
@@ -132,10 +121,7 @@ static int prepare(struct tracing *tracing, const char *id, const char *folder, 
 
 static void clear(struct tracing *tracing)
 {
-    if (tracing->pid) {
-        kill(tracing->pid, SIGKILL);
-        waitpid(tracing->pid, NULL, 0);
-    }
+    if (tracing->pid) child_reap(tracing->pid, 0);
     free(tracing->job_path);
     free(tracing->trace_path);
     free(tracing->error_path);
@@ -150,7 +136,8 @@ int code_microscope(const struct job *job, const char *const *engines, size_t en
     struct microscope_trace results[MICROSCOPE_MAX_ENGINES];
     struct error ignored;
     char *folder = NULL;
-    int status = -1, patience = TRACE_SECONDS * 50;
+    int status = -1;
+    double deadline = clock_monotonic() + TRACE_SECONDS;
     if (!engine_count || engine_count > MICROSCOPE_MAX_ENGINES)
         return error_set(error, ERROR_USAGE, "name 1 to %d engines", MICROSCOPE_MAX_ENGINES);
     if (file_make_directories(scratch, error)) return -1;
@@ -166,7 +153,7 @@ int code_microscope(const struct job *job, const char *const *engines, size_t en
             start_tracing(&tracing[i], batch, error))
             goto out;
     }
-    for (size_t i = 0; i < engine_count; i++) finish_tracing(&tracing[i], &patience);
+    for (size_t i = 0; i < engine_count; i++) finish_tracing(&tracing[i], deadline);
     for (size_t i = 0; i < engine_count; i++) results[i] = tracing[i].result;
     status = microscope_view(results, engine_count, batch, out, error);
 out:

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
+#include "base/clock.h"
 #include "base/js.h"
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
@@ -122,8 +125,10 @@ static void confine(rlim_t seconds, rlim_t memory)
                                 SIGXCPU, SIGPIPE, SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    /* a crash speaks through the parent, in one line */
-    if (nothing >= 0 && !SANITIZED) dup2(nothing, STDERR_FILENO);
+    /* a crash speaks through the parent, in one line; and whoever reads what the parent prints
+     * need not wait for this process too */
+    for (int fd = STDIN_FILENO; nothing >= 0 && fd <= STDERR_FILENO; fd++)
+        if (fd != STDERR_FILENO || !SANITIZED) dup2(nothing, fd);
     limit(RLIMIT_CPU, seconds);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, 0);
@@ -145,10 +150,20 @@ static int send_all(int pipe, const void *bytes, size_t size)
     return 0;
 }
 
-static int receive_all(int pipe, void *bytes, size_t size)
+/* Where the answer comes from, and until when (clock_monotonic()) it is waited for. */
+struct source {
+    int pipe;
+    double deadline;
+};
+
+static int receive_all(const struct source *source, void *bytes, size_t size)
 {
     for (char *place = bytes; size;) {
-        ssize_t got = read(pipe, place, size);
+        struct pollfd ready = {.fd = source->pipe, .events = POLLIN};
+        double left = source->deadline - clock_monotonic();
+        if (left <= 0) return -1;
+        if (poll(&ready, 1, (int)(left < 3600 ? left * 1000 + 1 : 3600000)) <= 0) continue;
+        ssize_t got = read(source->pipe, place, size);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return -1;
         place += got;
@@ -157,17 +172,26 @@ static int receive_all(int pipe, void *bytes, size_t size)
     return 0;
 }
 
-/* The child's whole life. Leaves without cleaning up, which is the kernel's work. */
-_Noreturn static void answer_and_exit(int pipe, confined_reader *read, const char *data,
-                                      size_t size, const struct modelfile_options *options)
+/* Seconds of computing after which the child is in an endless loop. */
+static rlim_t computing_limit(size_t size)
 {
+    return 2 + (size >> 22);
+}
+
+/* The child's whole life. Leaves without cleaning up, which is the kernel's work. */
+_Noreturn static void answer_and_exit(pid_t parent, int pipe, confined_reader *read,
+                                      const char *data, size_t size,
+                                      const struct modelfile_options *options)
+{
+    child_end_with_parent(parent);
+    child_close_others(pipe);
     struct model model = {0};
     struct answer answer;
     char *network = NULL, *metadata = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
     /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles
      * twice, gzip's gain. */
-    confine(2 + (size >> 22), ((rlim_t)512 << 20) + (rlim_t)size * 16);
+    confine(computing_limit(size), ((rlim_t)512 << 20) + (rlim_t)size * 16);
     answer.status = read(data, size, options, &model, &answer.error);
     if (!answer.status) {
         network = js_dump(network_to_json(&model.network));
@@ -189,12 +213,13 @@ _Noreturn static void answer_and_exit(int pipe, confined_reader *read, const cha
     _exit(0);
 }
 
-static int receive_object(int pipe, size_t size, json_t **out, struct error *error)
+static int receive_object(const struct source *source, size_t size, json_t **out,
+                          struct error *error)
 {
     if (size > TEXT_MAX) return error_set(error, ERROR_INPUT, "its description is too large");
     char *text = malloc(size + 1);
     if (!text) return error_set_memory(error, "the model");
-    int status = receive_all(pipe, text, size)
+    int status = receive_all(source, text, size)
                      ? error_set(error, ERROR_INPUT, "the answer is cut short")
                      : js_parse_object(text, size, "the answer", out, error);
     free(text);
@@ -209,11 +234,11 @@ static int crashed(struct error *error)
                      "save it again");
 }
 
-static int receive(int pipe, struct model *out, struct error *error)
+static int receive(const struct source *source, struct model *out, struct error *error)
 {
     struct answer answer;
     json_t *network = NULL;
-    if (receive_all(pipe, &answer, sizeof answer)) return crashed(error);
+    if (receive_all(source, &answer, sizeof answer)) return crashed(error);
     if (answer.status) {
         answer.error.message[sizeof answer.error.message - 1] = '\0';
         *error = answer.error;
@@ -221,13 +246,13 @@ static int receive(int pipe, struct model *out, struct error *error)
     }
     if (answer.dtype != DTYPE_FLOAT32 && answer.dtype != DTYPE_FLOAT64) return crashed(error);
     int status = -1;
-    if (receive_object(pipe, answer.network_size, &network, error) ||
-        receive_object(pipe, answer.metadata_size, &out->metadata, error) ||
+    if (receive_object(source, answer.network_size, &network, error) ||
+        receive_object(source, answer.metadata_size, &out->metadata, error) ||
         network_from_json(network, &out->network, error) ||
         parameters_create(&out->network, answer.dtype, &out->parameters, error))
         goto out;
     out->activation_known = answer.activation_known;
-    status = receive_all(pipe, out->parameters->values,
+    status = receive_all(source, out->parameters->values,
                          out->parameters->value_count * dtype_size(answer.dtype))
                  ? crashed(error)
                  : 0;
@@ -239,23 +264,35 @@ out:
 int confined_read(confined_reader *read, const char *data, size_t size,
                   const struct modelfile_options *options, struct model *out, struct error *error)
 {
+    /* The processor time is limited in the child; this is for one that waits instead, and leaves
+     * a busy machine twenty times as long. */
+    double patience = 40 + 20 * (double)computing_limit(size);
+    return confined_read_within(patience, read, data, size, options, out, error);
+}
+
+int confined_read_within(double seconds, confined_reader *read, const char *data, size_t size,
+                         const struct modelfile_options *options, struct model *out,
+                         struct error *error)
+{
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* in a child the fuzzer would see nothing */
     if (size < SIZE_MAX) return read(data, size, options, out, error);
 #endif
     int ends[2];
     if (pipe2(ends, O_CLOEXEC)) return error_set_errno(error, errno, "cannot read the model");
-    pid_t child = fork();
+    pid_t parent = getpid(), child = fork();
     if (child < 0) {
         int number = errno;
         close(ends[0]);
         close(ends[1]);
         return error_set_errno(error, number, "cannot start a process to read the model in");
     }
-    if (child == 0) answer_and_exit(ends[1], read, data, size, options);
+    if (child == 0) answer_and_exit(parent, ends[1], read, data, size, options);
     close(ends[1]);
-    int status = receive(ends[0], out, error);
+    const struct source source = {ends[0], clock_monotonic() + seconds};
+    int status = receive(&source, out, error);
     close(ends[0]);
-    /* Whoever reaps all children of this process may have been faster: that is fine. */
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+    /* All was said, or nothing more is wanted: it need not end by itself. */
+    kill(child, SIGKILL);
+    child_reap(child, 0);
     return status;
 }

@@ -2,12 +2,11 @@
  * this room.
  *
  * libhdf5 reads and writes past its memory on some damaged files (our fuzzing shows it within
- * seconds), so a file from
- * outside must not meet it in this process: the server would fall, or worse. The child gets the
- * file's bytes in memory,
- * may open nothing, start nothing and connect to nothing (resource limits, and on Linux a seccomp
- * filter), and what it
- * answers is checked like any other input. */
+ * seconds), so a file from outside must not meet it in this process: the server would crash, or
+ * worse. The child gets the file's bytes in memory, may open nothing, start nothing and connect to
+ * nothing (resource limits, and on Linux a seccomp filter), and what it answers is checked like any
+ * other input. It holds no descriptor but its answer's, ends with the process that started it, and
+ * is not waited for beyond a deadline. */
 #ifndef NNSTUDIO_MODELFILE_CONFINE_H
 #define NNSTUDIO_MODELFILE_CONFINE_H
 
@@ -17,9 +16,13 @@ typedef int confined_reader(const char *data, size_t size, const struct modelfil
                             struct model *out, struct error *error);
 
 /* Calls `read` in a child and fills *out (but `format`) with the model it made. A crash, an
- * endless loop or memory out
- * of bounds there becomes an error here. */
+ * endless loop, waiting without end or memory out of bounds there becomes an error here. */
 int confined_read(confined_reader *read, const char *data, size_t size,
                   const struct modelfile_options *options, struct model *out, struct error *error);
+
+/* The same with a deadline of one's own: `seconds` for the whole answer. */
+int confined_read_within(double seconds, confined_reader *read, const char *data, size_t size,
+                         const struct modelfile_options *options, struct model *out,
+                         struct error *error);
 
 #endif

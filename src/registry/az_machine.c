@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/environment.h"
 #include "base/file.h"
@@ -182,7 +182,12 @@ static int run_program(char *const *words, char *const *environment, struct buff
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, pipes[0][1], 1);
     posix_spawn_file_actions_adddup2(&actions, pipes[1][1], 2);
-    int number = posix_spawnp(&pid, words[0], &actions, NULL, words, environment);
+    /* a group of its own: `az` is a script, whose interpreter has to end with it */
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    int number = posix_spawnp(&pid, words[0], &actions, &attributes, words, environment);
+    posix_spawnattr_destroy(&attributes);
     if (number) {
         pid = 0;
         error_set_errno(error, number, "cannot run %s", words[0]);
@@ -221,9 +226,7 @@ out:
     for (int i = 0; i < 4; i++)
         if (pipes[i / 2][i % 2] >= 0) close(pipes[i / 2][i % 2]);
     if (pid) {
-        int ended = 0;
-        if (status) kill(pid, SIGKILL);
-        waitpid(pid, &ended, 0);
+        int ended = child_reap(-pid, status ? 0 : 2);
         *exit_status = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
     }
     return status;

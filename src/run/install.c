@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/child.h"
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/path.h"
@@ -27,6 +27,9 @@ static const struct package {
      "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
 };
 #define PACKAGE_COUNT (sizeof packages / sizeof packages[0])
+
+/* How long pip may take to end once it was asked to, or has closed its output. */
+#define GRACE_SECONDS 10.0
 
 struct install {
     install_line_fn *on_line;
@@ -200,10 +203,10 @@ static void take_lines(struct install *install)
 /* One step's process is gone: the next step, or the end. */
 static void finish_step(struct install *install)
 {
-    int status = 0;
     close(install->output);
     install->output = -1;
-    while (waitpid(install->pid, &status, 0) < 0 && errno == EINTR) continue;
+    /* it has closed its output, so it is at its end */
+    int status = child_reap(-install->pid, GRACE_SECONDS);
     install->pid = 0;
     if (status == 0 && !install->fetching) {
         if (fetch(install, &install->error) == 0) return;
@@ -255,7 +258,7 @@ void install_destroy(struct install *install)
     if (!install) return;
     if (install->pid > 0) {
         kill(-install->pid, SIGTERM);
-        while (waitpid(install->pid, NULL, 0) < 0 && errno == EINTR) continue;
+        child_reap(-install->pid, GRACE_SECONDS);
     }
     if (install->output >= 0) close(install->output);
     struct error ignored;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -12,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
-#include "base/clock.h"
+#include "base/child.h"
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/js.h"
@@ -227,28 +226,12 @@ static void explain_death(const struct worker *worker, int status, struct error 
     }
 }
 
-/* Waits for the process for a moment, then makes it go. */
-static int reap(struct worker *worker)
-{
-    int status = 0;
-    double end = clock_monotonic() + GRACE_SECONDS;
-    while (waitpid(worker->pid, &status, WNOHANG) == 0) {
-        if (clock_monotonic() > end) {
-            kill(worker->pid, SIGKILL);
-            waitpid(worker->pid, &status, 0);
-            break;
-        }
-        poll(NULL, 0, 2);
-    }
-    worker->pid = 0;
-    return status;
-}
-
 static void bury(struct worker *worker)
 {
     close_end(&worker->output);
     close_end(&worker->input);
-    int status = reap(worker);
+    int status = child_reap(worker->pid, GRACE_SECONDS);
+    worker->pid = 0;
     if (worker->ended) return;
     char *checkpoint = checkpoint_path(&worker->job);
     if (checkpoint && worker->job.run_dir[0]) file_remove_unfinished(checkpoint);
@@ -305,7 +288,7 @@ void worker_destroy(struct worker *worker)
     worker_kill(worker);
     close_end(&worker->output);
     close_end(&worker->input);
-    if (worker->pid > 0) reap(worker);
+    if (worker->pid > 0) child_reap(worker->pid, 0);
     buffer_free(&worker->line);
     free(worker);
 }

@@ -9,6 +9,10 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -137,12 +141,83 @@ static void it_can_do_nothing_else(void **state)
     assert_string_equal(error.message, "opened 0 connected 0 split 0 got 0");
 }
 
+/* Waits for what never comes, with the system calls that the filter allows. */
+static int wait_for_ever(const char *data, size_t size, const struct modelfile_options *options,
+                         struct model *out, struct error *error)
+{
+    (void)data, (void)size, (void)options, (void)out, (void)error;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_lock(&mutex);
+    return 0;
+}
+
+static void one_that_waits_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct model model = {0};
+    struct error error = {0};
+    assert_int_equal(confined_read_within(0.2, wait_for_ever, "data", 4, NULL, &model, &error), -1);
+    assert_non_null(strstr(error.message, "crashed or never ended"));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+/* A descriptor of the test's, which the reader should not have. */
+static int descriptor = -1;
+
+static int use_descriptor(const char *data, size_t size, const struct modelfile_options *options,
+                          struct model *out, struct error *error)
+{
+    (void)data, (void)size, (void)options, (void)out;
+    return error_set(error, ERROR_INPUT, "wrote %d", (int)write(descriptor, "x", 1));
+}
+
+static void it_holds_nothing_of_ours(void **state)
+{
+    (void)state;
+    int ends[2];
+    struct model model;
+    struct error error;
+    assert_int_equal(pipe(ends), 0);
+    descriptor = ends[1];
+    run(use_descriptor, &model, &error, -1);
+    assert_string_equal(error.message, "wrote -1");
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* A process in whose middle the reader waits for ever; killed as by a memory shortage. */
+static void it_ends_with_its_parent(void **state)
+{
+    (void)state;
+    int status;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        struct model model = {0};
+        struct error error;
+        confined_read(wait_for_ever, "data", 4, NULL, &model, &error);
+        _exit(0);
+    }
+    poll(NULL, 0, 300); /* for it to be there; were it not yet, the test would still hold */
+    assert_int_equal(kill(parent, SIGKILL), 0);
+    assert_int_equal(waitpid(parent, &status, 0), parent);
+    pid_t orphan = 0;
+    for (int i = 0; i < 2000 && (orphan = waitpid(-1, &status, WNOHANG)) == 0; i++)
+        poll(NULL, 0, 10);
+    assert_true(orphan > 0 || orphan == -1); /* 0: it lives on */
+    prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_comes_back_whole),
         cmocka_unit_test(trouble_there_is_an_error_here),
         cmocka_unit_test(it_can_do_nothing_else),
+        cmocka_unit_test(one_that_waits_is_not_waited_for),
+        cmocka_unit_test(it_holds_nothing_of_ours),
+        cmocka_unit_test(it_ends_with_its_parent),
     };
     return cmocka_run_group_tests_name("modelfile_confine", tests, NULL, NULL);
 }
