@@ -20,7 +20,7 @@ void log_line(const char *format, ...)
     fputc('\n', stderr);
 }
 
-bool log_has_colour(void)
+bool log_has_color(void)
 {
     const char *none = getenv("NO_COLOR");
     const char *terminal = getenv("TERM");

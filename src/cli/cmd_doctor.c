@@ -8,13 +8,10 @@
 #include "cli/cli.h"
 #include "cli/report.h"
 
-/* The two that make the studio's name: the native engine is always there. */
-static const char *const frameworks[] = {"torch", "tensorflow"};
-
-static bool is_found(const char *engine)
+static bool is_found(const struct engine_ops *engine)
 {
     struct engine_probe probe;
-    engine_find(engine)->probe(&probe);
+    engine->probe(&probe);
     return probe.found;
 }
 
@@ -63,10 +60,10 @@ static void print_text(const struct dataset_options *places, const char *home, b
     report_print_datasets(places);
     putchar('\n');
     if (ready) puts("Dual-Engine Ready!");
-    for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
-        if (!is_found(frameworks[i]))
+    for (size_t i = 0; i < engine_table_count; i++)
+        if (!is_found(engine_table[i]))
             printf("Missing: %s. Get it with: nnstudio engines install %s\n",
-                   engine_find(frameworks[i])->title, frameworks[i]);
+                   engine_table[i]->title, engine_table[i]->id);
 }
 
 static int run(int argc, char **argv)
@@ -88,8 +85,7 @@ static int run(int argc, char **argv)
     if (path_home(home_option, &home, &error)) return cli_fail(&error);
     const struct dataset_options places = {.data_dir = data_dir, .home = home};
     bool ready = true;
-    for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
-        ready = ready && is_found(frameworks[i]);
+    for (size_t i = 0; i < engine_table_count; i++) ready = ready && is_found(engine_table[i]);
     if (as_json)
         print_json(&places, home, ready);
     else

@@ -48,10 +48,10 @@ static size_t choose(const struct cli_arguments *arguments, const char *chosen[]
     size_t count = 0;
     error->code = ERROR_NONE;
     for (int i = 1; i < arguments->count; i++) {
+        char ids[ENGINE_IDS_SIZE];
         if (!install_note(arguments->words[i]))
-            error_set(error, ERROR_USAGE,
-                      "nothing is to be installed for \"%.40s\": use torch or tensorflow",
-                      arguments->words[i]);
+            error_set(error, ERROR_USAGE, "nothing is to be installed for \"%.40s\": use %s",
+                      arguments->words[i], engine_ids(true, ids));
         chosen[count++] = arguments->words[i];
     }
     for (size_t i = 0; i < engine_table_count && arguments->count == 1; i++) {

@@ -115,7 +115,7 @@ static int evaluate(const char *path, const struct words *words, const struct en
 {
     struct modelfile_options options = {0};
     if (settings_activation(words->activation, &options.default_activation, error)) return -1;
-    uint32_t threads = words->threads ? words->threads : job_default_threads(ops->id);
+    uint32_t threads = words->threads ? words->threads : ops->default_threads();
     if (predictor_open(path, &options, ops, threads, &result->predictor, error) ||
         open_dataset(words, home, result, error))
         return -1;
@@ -128,7 +128,7 @@ static int evaluate(const char *path, const struct words *words, const struct en
 
 static int run(int argc, char **argv)
 {
-    struct words words = {.engine = "native"};
+    struct words words = {.engine = engine_default->id};
     const struct cli_option options[] = {
         {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
         {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH",

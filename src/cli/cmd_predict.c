@@ -30,7 +30,7 @@ static int predict(const char *path, const char *image, const struct words *word
 {
     struct modelfile_options options = {0};
     if (settings_activation(words->activation, &options.default_activation, error)) return -1;
-    uint32_t threads = words->threads ? words->threads : job_default_threads(ops->id);
+    uint32_t threads = words->threads ? words->threads : ops->default_threads();
     if (predictor_open(path, &options, ops, threads, &answer->predictor, error)) return -1;
     const struct network *network = &answer->predictor.model->network;
     answer->pixels = malloc(answer->predictor.inputs);
@@ -82,7 +82,7 @@ static void print_text(const struct answer *answer)
 
 static int run(int argc, char **argv)
 {
-    struct words words = {.engine = "native"};
+    struct words words = {.engine = engine_default->id};
     struct registry_words place = {0};
     const char *from = NULL, *version = NULL;
     const struct cli_option options[] = {

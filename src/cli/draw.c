@@ -24,22 +24,22 @@ int draw_width(int fd)
     return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
-/* A terminal's 24-bit colour. */
-static void set_colour(const char *colour)
+/* A terminal's 24-bit color. */
+static void set_color(const char *color)
 {
-    unsigned long value = strtoul(colour + 1, NULL, 16);
+    unsigned long value = strtoul(color + 1, NULL, 16);
     fprintf(stderr, "\033[38;2;%lu;%lu;%lum", value >> 16 & 255, value >> 8 & 255, value & 255);
 }
 
-void draw_bar(const char *colour, double share, int width)
+void draw_bar(const char *color, double share, int width)
 {
-    bool coloured = log_has_colour(), utf8 = draw_takes_utf8();
+    bool colored = log_has_color(), utf8 = draw_takes_utf8();
     int full = share < 0 ? 0 : share > 1 ? width : (int)(share * width);
-    if (coloured) set_colour(colour);
+    if (colored) set_color(color);
     for (int i = 0; i < full; i++) fputs(utf8 ? "█" : "#", stderr);
-    if (coloured) fputs("\033[0m\033[2m", stderr);
+    if (colored) fputs("\033[0m\033[2m", stderr);
     for (int i = full; i < width; i++) fputs(utf8 ? "░" : ".", stderr);
-    if (coloured) fputs("\033[0m", stderr);
+    if (colored) fputs("\033[0m", stderr);
 }
 
 /* How two pixels, one above the other, become one character. */

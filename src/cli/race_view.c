@@ -118,7 +118,7 @@ static void draw_lane(const struct lane *lane, int width)
     struct layout layout = divide(lane, width);
     describe(lane, share, layout.wide, text, sizeof text);
     fprintf(stderr, "\r\033[K%-*s", LEFT_COLUMNS, lane->ops->id);
-    draw_bar(lane->ops->colour, share, layout.bar);
+    draw_bar(lane->ops->look.light.line, share, layout.bar);
     fprintf(stderr, "  %.*s\n", layout.text, text);
 }
 

@@ -12,7 +12,7 @@ struct picture {
     uint8_t *grey; /* [height, width], owned */
 };
 
-/* Reads a PNG of any colour type as grey (ITU-R 601 luma). Where it is transparent it gets the
+/* Reads a PNG of any color type as grey (ITU-R 601 luma). Where it is transparent it gets the
  * background, black or
  * white, that its ink stands out from. At most 4096 x 4096 pixels. */
 int picture_read_png(const char *path, struct picture *out, struct error *error);

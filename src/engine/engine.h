@@ -54,11 +54,39 @@ struct engine {
 typedef int engine_trace_fn(void *context, const char *name, const size_t *shape, uint32_t rank,
                             const double *values);
 
+/* How an engine looks wherever one is drawn: a color, a line pattern and a mark, never the color
+ * alone. */
+#define ENGINE_MAX_DASHES 4
+struct engine_colors {
+    const char *line; /* of curves: "#0f9d8f" */
+    const char *text; /* readable as text on the surface (WCAG AA) */
+    const char *fill; /* of buttons and bars */
+    const char *on;   /* text on the fill */
+};
+struct engine_look {
+    struct engine_colors light, dark;  /* by theme; the terminal takes light.line */
+    uint8_t dashes[ENGINE_MAX_DASHES]; /* line, gap … in pixels, ended by 0; none: a solid line */
+    uint8_t line_width;                /* pixels: where curves coincide, each shows through */
+    const char *mark;                  /* of an epoch: "circle", "square", "diamond" */
+};
+
+/* What pip brings for an engine that is not part of the program. */
+struct engine_package {
+    const char *requirement; /* "torch==2.13.0", as in scripts/frameworks.txt */
+    const char *note;        /* one line: what will be fetched, and how much */
+};
+
 struct engine_ops {
     const char *id;           /* "torch": the word on the command line and in files */
-    const char *title;        /* "PyTorch": for people */
+    const char *title;        /* "PyTorch": for users */
     const char *model_format; /* the format its training writes: "pth" */
-    const char *colour;       /* "#0f9d8f" */
+    const char *paradigm;     /* how it works, in a few words: "imperative, define-by-run" */
+    struct engine_look look;
+    struct engine_package package; /* requirement NULL: part of the program */
+
+    /* The number of threads that is usually fastest at small batches on this machine, 1 or more.
+     * Results do not depend on it. */
+    uint32_t (*default_threads)(void);
 
     /* Looks for the engine on disk without loading it (milliseconds). Never fails: a missing one
      * says so in *out. */
@@ -119,8 +147,15 @@ struct engine_ops {
 extern const struct engine_ops *const engine_table[];
 extern const size_t engine_table_count;
 
+/* The engine that needs nothing installed: it trains unless another is named, and computes what no
+ * engine is named for (predictions, evaluations). */
+extern const struct engine_ops *const engine_default;
+
 /* NULL when there is none of that id. */
 const struct engine_ops *engine_find(const char *id);
+/* "torch, tensorflow or native"; with `packaged`, only those that pip brings. Returns `out`. */
+#define ENGINE_IDS_SIZE 256
+const char *engine_ids(bool packaged, char out[ENGINE_IDS_SIZE]);
 /* As engine_find, with a message that lists the ids. */
 int engine_need(const char *id, const struct engine_ops **out, struct error *error);
 

@@ -292,10 +292,10 @@ static int read_engines(const json_t *list, struct looking *looking, struct erro
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_array_get(list, i));
         const struct engine_ops *ops;
+        char ids[ENGINE_IDS_SIZE];
         if (!name || engine_need(name, &ops, error))
-            return error_set(error, ERROR_INPUT,
-                             "\"%.30s\" is no engine: name torch, tensorflow or native",
-                             name ? name : "");
+            return error_set(error, ERROR_INPUT, "\"%.30s\" is not an engine: use %s",
+                             name ? name : "", engine_ids(false, ids));
         snprintf(looking->names[looking->count++], sizeof looking->names[0], "%s", ops->id);
     }
     return 0;
@@ -315,7 +315,8 @@ static int read_looking(const struct studio *studio, const json_t *body, struct 
     const json_t *given = json_object_get(body, "settings");
     json_t *settings = given ? json_copy((json_t *)(uintptr_t)given) : json_object();
     if (run && settings) json_object_set_new(settings, "from", json_string(run));
-    int status = make_job(studio, studio->store, settings, "native", NULL, &looking->job, error);
+    int status = make_job(studio, studio->store, settings, engine_default->id, NULL, &looking->job,
+                          error);
     json_decref(settings);
     return status;
 }

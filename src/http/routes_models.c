@@ -34,8 +34,7 @@ static int open_model(struct store *store, struct subject *subject, struct error
         store_model_file(store, subject->run, &path, subject->sha256, error))
         return -1;
     const struct modelfile_options options = {.default_activation = subject->record.job.activation};
-    int status = predictor_open(path, &options, engine_find("native"), 1, &subject->predictor,
-                                error);
+    int status = predictor_open(path, &options, engine_default, 1, &subject->predictor, error);
     free(path);
     return status;
 }
@@ -135,7 +134,8 @@ static json_t *evaluation_json(const struct evaluation *evaluation, const struct
                      "accuracy", evaluation->metrics.accuracy, "confusion",
                      confusion_json(evaluation->metrics.confusion, dataset->classes), "classes",
                      names, "mistakes", mistakes, "rows", (int)dataset->rows, "columns",
-                     (int)dataset->columns, "dataset", dataset->title, "computed_by", "native");
+                     (int)dataset->columns, "dataset", dataset->title, "computed_by",
+                     engine_default->id);
 }
 
 static int evaluate_run(const struct studio *studio, struct subject *subject, json_t **out,
@@ -284,10 +284,11 @@ static int answer(const struct asking *asking, struct subject *subject, json_t *
         json_t *list = json_array();
         for (uint32_t c = 0; c < subject->predictor.classes; c++)
             json_array_append_new(list, js_real(probabilities[c]));
-        json_array_append_new(
-            answers, json_pack("{s:s, s:s, s:s, s:i, s:o, s:s}", "run", subject->run, "engine",
-                               subject->record.job.engine, "name", subject->record.job.name,
-                               "class", (int)best, "probabilities", list, "computed_by", "native"));
+        json_array_append_new(answers,
+                              json_pack("{s:s, s:s, s:s, s:i, s:o, s:s}", "run", subject->run,
+                                        "engine", subject->record.job.engine, "name",
+                                        subject->record.job.name, "class", (int)best,
+                                        "probabilities", list, "computed_by", engine_default->id));
         if (!*input)
             *input = json_pack("{s:o, s:I, s:I}", "pixels",
                                base64_json(picture, subject->predictor.inputs), "rows",

@@ -499,7 +499,7 @@ static json_t *prediction_json(const struct predictor *predictor, const double *
                      json_object_get(version, "target"), "name", json_object_get(version, "name"),
                      "version", json_object_get(version, "version"), "sha256",
                      json_object_get(version, "sha256"), "class", (json_int_t)best, "probabilities",
-                     list, "computed_by", "native");
+                     list, "computed_by", engine_default->id);
 }
 
 static int predict(const char *path, const struct drawing *drawing, const json_t *version,
@@ -508,7 +508,7 @@ static int predict(const char *path, const struct drawing *drawing, const json_t
     struct predictor predictor = {0};
     double probabilities[DATASET_MAX_CLASSES];
     uint32_t best;
-    if (predictor_open(path, NULL, engine_find("native"), 1, &predictor, error)) return -1;
+    if (predictor_open(path, NULL, engine_default, 1, &predictor, error)) return -1;
     const struct network *network = &predictor.model->network;
     uint8_t *picture = malloc(predictor.inputs);
     int status = !picture ? error_set_memory(error, "a picture")

@@ -14,6 +14,22 @@
 
 #define PREFERENCES_MAX ((size_t)64 << 10)
 
+static json_t *colors_json(const struct engine_colors *colors)
+{
+    return json_pack("{s:s, s:s, s:s, s:s}", "line", colors->line, "text", colors->text, "fill",
+                     colors->fill, "on", colors->on);
+}
+
+static json_t *look_json(const struct engine_look *look)
+{
+    json_t *dash = json_array();
+    for (size_t i = 0; i < ENGINE_MAX_DASHES && look->dashes[i]; i++)
+        json_array_append_new(dash, json_integer(look->dashes[i]));
+    return json_pack("{s:s, s:o, s:o, s:o, s:i, s:s}", "color", look->light.line, "light",
+                     colors_json(&look->light), "dark", colors_json(&look->dark), "dash", dash,
+                     "line_width", (int)look->line_width, "mark", look->mark);
+}
+
 static json_t *engine_json(const struct engine_ops *engine, bool *found)
 {
     struct engine_probe *probe = calloc(1, sizeof *probe);
@@ -23,10 +39,16 @@ static json_t *engine_json(const struct engine_ops *engine, bool *found)
     json_t *devices = json_array();
     for (uint32_t i = 0; i < probe->device_count; i++)
         json_array_append_new(devices, json_string(probe->devices[i]));
+    json_t *look = look_json(&engine->look);
     json_t *value = json_pack(
-        "{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:o}", "id", engine->id, "title", engine->title,
-        "colour", engine->colour, "found", (int)probe->found, "version", probe->version, "path",
-        probe->path, "detail", probe->detail, "missing", probe->missing, "devices", devices);
+        "{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:s, s:s, s:s, s:s, s:o, s:I}", "id", engine->id,
+        "title", engine->title, "paradigm", engine->paradigm, "model_format", engine->model_format,
+        "default", engine == engine_default, "installable", engine->package.requirement != NULL,
+        "found", (int)probe->found, "version", probe->version, "path", probe->path, "detail",
+        probe->detail, "missing", probe->missing, "devices", devices, "default_threads",
+        (json_int_t)engine->default_threads());
+    json_object_update_missing(value, look);
+    json_decref(look);
     free(probe);
     return value;
 }

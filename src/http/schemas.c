@@ -109,10 +109,21 @@ const struct schema schemas[] = {
      "\"mean\",\"seconds\"],\"properties\":{\"from\":" INTEGER ",\"to\":" INTEGER
      ",\"total\":" INTEGER ",\"stride\":" INTEGER ",\"step\":" LIST(INTEGER) ",\"loss\":" LIST(
          MAYBE_NUMBER) ",\"mean\":" LIST(MAYBE_NUMBER) ",\"seconds\":" LIST(MAYBE_NUMBER) "}}"},
-    {"Engine", "{\"type\":\"object\",\"required\":[\"id\",\"title\",\"colour\",\"found\"],"
-               "\"properties\":{\"id\":" TEXT ",\"title\":" TEXT ",\"colour\":" TEXT
-               ",\"found\":" BOOLEAN ",\"version\":" TEXT ",\"path\":" TEXT ",\"detail\":" TEXT
-               ",\"missing\":" TEXT ",\"devices\":" LIST(TEXT) "}}"},
+    {"Engine",
+     "{\"type\":\"object\",\"required\":[\"id\",\"title\",\"paradigm\","
+     "\"model_format\",\"default\",\"installable\",\"found\",\"color\",\"light\","
+     "\"dark\",\"dash\",\"line_width\",\"mark\",\"default_threads\"],"
+     "\"properties\":{\"id\":" TEXT ",\"title\":" TEXT ",\"paradigm\":" TEXT
+     ",\"model_format\":" TEXT ",\"default\":" BOOLEAN ",\"installable\":" BOOLEAN
+     ",\"found\":" BOOLEAN ",\"version\":" TEXT ",\"path\":" TEXT ",\"detail\":" TEXT
+     ",\"missing\":" TEXT ",\"devices\":" LIST(
+         TEXT) ",\"default_threads\":" INTEGER ",\"color\":" TEXT
+               ",\"light\":" REF("EngineColors") ",\"dark\":" REF("EngineColors") ",\"dash\":" LIST(
+                   INTEGER) ",\"line_width\":" INTEGER
+                            ",\"mark\":{\"enum\":[\"circle\",\"square\",\"diamond\"]}}}"},
+    {"EngineColors",
+     "{\"type\":\"object\",\"required\":[\"line\",\"text\",\"fill\",\"on\"],"
+     "\"properties\":{\"line\":" TEXT ",\"text\":" TEXT ",\"fill\":" TEXT ",\"on\":" TEXT "}}"},
     {"Dataset",
      "{\"type\":\"object\",\"required\":[\"name\",\"title\",\"available\",\"synthetic\"],"
      "\"properties\":{\"name\":" TEXT ",\"title\":" TEXT ",\"available\":" BOOLEAN

@@ -15,18 +15,9 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "engine/engine.h"
 
-/* The versions are those of scripts/frameworks.txt, which the bootstrap uses. */
-static const struct package {
-    const char *engine, *requirement, *note;
-} packages[] = {
-    {"torch", "torch==2.13.0",
-     "PyTorch 2.13.0: about 200 MB to fetch, 750 MB on disk (several gigabytes where the package "
-     "index has only the CUDA build)"},
-    {"tensorflow", "tensorflow-cpu==2.21.0",
-     "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
-};
-#define PACKAGE_COUNT (sizeof packages / sizeof packages[0])
+#define MAX_PACKAGES 8
 
 /* How long pip may take to end once it was asked to, or has closed its output. */
 #define GRACE_SECONDS 10.0
@@ -35,8 +26,8 @@ struct install {
     install_line_fn *on_line;
     install_progress_fn *on_progress; /* NULL: nobody listens, or pip is too old to tell */
     void *context;
-    char *venv, *python;                     /* FOLDER/.venv and its interpreter */
-    const char *requirements[PACKAGE_COUNT]; /* from the table */
+    char *venv, *python;                    /* FOLDER/.venv and its interpreter */
+    const char *requirements[MAX_PACKAGES]; /* from the engine table */
     size_t count;
     bool makes_venv; /* there was none */
     bool fetching;   /* pip runs; before, the venv is made */
@@ -50,16 +41,15 @@ struct install {
     char complaint[512]; /* the last line that said "ERROR" */
 };
 
-static const struct package *find_package(const char *engine)
+static const struct engine_package *find_package(const char *engine)
 {
-    for (size_t i = 0; i < PACKAGE_COUNT; i++)
-        if (strcmp(packages[i].engine, engine) == 0) return &packages[i];
-    return NULL;
+    const struct engine_ops *ops = engine_find(engine);
+    return ops && ops->package.requirement ? &ops->package : NULL;
 }
 
 const char *install_note(const char *engine)
 {
-    const struct package *package = find_package(engine);
+    const struct engine_package *package = find_package(engine);
     return package ? package->note : NULL;
 }
 
@@ -117,14 +107,14 @@ static int make_venv(struct install *install, struct error *error)
 static int fetch(struct install *install, struct error *error)
 {
     char raw[] = "raw", off[] = "off";
-    char *argv[16 + PACKAGE_COUNT] = {install->python,
-                                      (char[]){"-m"},
-                                      (char[]){"pip"},
-                                      (char[]){"install"},
-                                      (char[]){"--disable-pip-version-check"},
-                                      (char[]){"--no-input"},
-                                      (char[]){"--progress-bar"},
-                                      install->on_progress ? raw : off};
+    char *argv[16 + MAX_PACKAGES] = {install->python,
+                                     (char[]){"-m"},
+                                     (char[]){"pip"},
+                                     (char[]){"install"},
+                                     (char[]){"--disable-pip-version-check"},
+                                     (char[]){"--no-input"},
+                                     (char[]){"--progress-bar"},
+                                     install->on_progress ? raw : off};
     size_t used = 8;
     for (size_t i = 0; i < install->count; i++)
         argv[used++] = (char *)(uintptr_t)install->requirements[i];
@@ -148,11 +138,11 @@ int install_start(const char *folder, const char *const *engines, size_t count,
         goto fail;
     }
     for (size_t i = 0; i < count; i++) {
-        const struct package *package = find_package(engines[i]);
-        if (!package || install->count == PACKAGE_COUNT) {
-            error_set(error, ERROR_USAGE,
-                      "nothing is to be installed for \"%.40s\": use torch or tensorflow",
-                      engines[i]);
+        const struct engine_package *package = find_package(engines[i]);
+        if (!package || install->count == MAX_PACKAGES) {
+            char ids[ENGINE_IDS_SIZE];
+            error_set(error, ERROR_USAGE, "nothing is to be installed for \"%.40s\": use %s",
+                      engines[i], engine_ids(true, ids));
             goto fail;
         }
         install->requirements[install->count++] = package->requirement;

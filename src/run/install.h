@@ -18,11 +18,11 @@ typedef void install_line_fn(void *context, const char *line);
 /* Of the file that is being fetched. Only from a pip that tells (24.1 and newer). */
 typedef void install_progress_fn(void *context, uint64_t done_bytes, uint64_t total_bytes);
 
-/* What is fetched for an engine and how large it is, for people, before it is; NULL for an engine
+/* What is fetched for an engine and how large it is, for users, before it is; NULL for an engine
  * that needs nothing. */
 const char *install_note(const char *engine);
 
-/* Starts installing the named engines ("torch", "tensorflow") into FOLDER/.venv. `on_progress` may
+/* Starts installing the named engines' packages into FOLDER/.venv. `on_progress` may
  * be NULL. The caller
  * destroys. */
 int install_start(const char *folder, const char *const *engines, size_t count,

@@ -14,14 +14,11 @@
 #define JOB_MAX_EPOCHS  1000000
 #define JOB_MAX_BATCH   65536
 #define JOB_MAX_THREADS 256
-/* More bring little at the seed network's size. */
-#define NATIVE_MAX_THREADS 4
 
 void job_init(struct job *job)
 {
     struct error error;
     *job = (struct job){
-        .engine = "native",
         .dataset = "synthetic",
         .out_dir = "models",
         .name = "simple_nn",
@@ -34,6 +31,7 @@ void job_init(struct job *job)
         .epochs = 5,
         .batch_size = 32,
     };
+    snprintf(job->engine, sizeof job->engine, "%s", engine_default->id);
     CHECK(optimizer_init(&job->optimizer, "sgd", &error) == 0);
 }
 
@@ -234,16 +232,6 @@ int job_set_home(struct job *job, const char *home, struct error *error)
             sizeof job->run_dir)
         return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
     return 0;
-}
-
-uint32_t job_default_threads(const char *engine)
-{
-    /* At batch 32 a framework's second thread costs more than it brings. The native engine uses
-     * what it is given only as far
-     * as that is quicker, step by step. */
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (strcmp(engine, "native") != 0 || cores < 1) return 1;
-    return cores < NATIVE_MAX_THREADS ? (uint32_t)cores : NATIVE_MAX_THREADS;
 }
 
 int job_parse_hidden(struct job *job, const char *text, struct error *error)

@@ -32,7 +32,7 @@ struct job {
     enum init_scheme init;
     uint32_t epochs; /* in all, counting those before a resume */
     uint32_t batch_size;
-    /* 0: what is usually fastest for the engine (job_default_threads) */
+    /* 0: what is usually fastest for the engine (engine_ops.default_threads) */
     uint32_t threads;
     uint32_t limit; /* 0: all samples */
     uint64_t seed;  /* at most INT64_MAX, JSON's largest */
@@ -52,10 +52,6 @@ int job_from_json(const json_t *value, struct job *job, struct error *error);
 void job_make_id(const char *engine, char out[64]);
 /* Sets home, run_dir (from run, which must be set) and makes neither. */
 int job_set_home(struct job *job, const char *home, struct error *error);
-/* The number of threads that is usually fastest at small batches, with what else the machine is
- * doing. The numbers an
- * engine computes do not depend on it. */
-uint32_t job_default_threads(const char *engine);
 /* "128,64" into hidden and hidden_count; "" or "none" for no hidden layer. */
 int job_parse_hidden(struct job *job, const char *text, struct error *error);
 

@@ -313,7 +313,7 @@ static void send_start(struct session *session)
 static int prepare(struct session *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    session->threads = job->threads ? job->threads : job_default_threads(job->engine);
+    session->threads = job->threads ? job->threads : session->ops->default_threads();
     if (claim_run_dir(session, error) || open_dataset(session, error)) return -1;
     if (job->resume[0] ? read_start(session, error) : make_start(session, error)) return -1;
     if (session->now.position.epoch >= job->epochs)

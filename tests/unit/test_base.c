@@ -152,19 +152,19 @@ static const char *value_in(char *const *list, const char *name)
 static void children_inherit_no_secret(void **state)
 {
     (void)state;
-    char colour[] = "NNSTUDIO_TEST_COLOUR=none";
+    char color[] = "NNSTUDIO_TEST_COLOR=none";
     setenv("AZURE_CLIENT_SECRET", "s3cret", 1);
     setenv("AZURE_CLIENT_ID", "someone", 1);
-    setenv("NNSTUDIO_TEST_COLOUR", "red", 1);
-    char **list = environment_for_child(colour);
+    setenv("NNSTUDIO_TEST_COLOR", "red", 1);
+    char **list = environment_for_child(color);
     assert_non_null(list);
     assert_null(value_in(list, "AZURE_CLIENT_SECRET"));
     assert_string_equal(value_in(list, "AZURE_CLIENT_ID"), "someone");
-    assert_string_equal(value_in(list, "NNSTUDIO_TEST_COLOUR"), "none");
+    assert_string_equal(value_in(list, "NNSTUDIO_TEST_COLOR"), "none");
     free(list);
     list = environment_for_child(NULL);
     assert_non_null(list);
-    assert_string_equal(value_in(list, "NNSTUDIO_TEST_COLOUR"), "red");
+    assert_string_equal(value_in(list, "NNSTUDIO_TEST_COLOR"), "red");
     free(list);
 }
 

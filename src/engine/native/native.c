@@ -2,11 +2,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/engine_impl.h"
 #include "engine/native/model.h"
 
-#define FORWARD_ROWS 512 /* samples at a time in forward() */
+#define FORWARD_ROWS   512 /* samples at a time in forward() */
+#define USEFUL_THREADS 4   /* more bring little at the size of a small network */
 
 struct native {
     struct engine base;
@@ -340,11 +342,25 @@ static int native_set_learning_rate(struct engine *engine, double learning_rate,
     return 0;
 }
 
+/* The threads that are given are used only as far as that is faster, step by step. */
+static uint32_t native_default_threads(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (cores < 1) return 1;
+    return cores < USEFUL_THREADS ? (uint32_t)cores : USEFUL_THREADS;
+}
+
 const struct engine_ops engine_native = {
     .id = "native",
     .title = "Native",
     .model_format = "safetensors",
-    .colour = "#7c5cff",
+    .paradigm = "plain C, no framework",
+    .look = {.light = {"#7c5cff", "#5b3fd6", "#6546e8", "#ffffff"},
+             .dark = {"#8f73ff", "#ab97ff", "#9a82ff", "#0e0730"},
+             .dashes = {2, 8},
+             .line_width = 3,
+             .mark = "diamond"},
+    .default_threads = native_default_threads,
     .probe = native_probe,
     .open = native_open,
     .attach = native_attach,

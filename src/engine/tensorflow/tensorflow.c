@@ -407,11 +407,25 @@ static int set_learning_rate(struct engine *engine, double learning_rate, struct
     return 0;
 }
 
+/* At batch 32 a second thread costs more than it brings. */
+static uint32_t default_threads(void)
+{
+    return 1;
+}
+
 const struct engine_ops engine_tensorflow = {
     .id = "tensorflow",
     .title = "TensorFlow",
     .model_format = "h5",
-    .colour = "#ff6f00",
+    .paradigm = "declarative, define-then-run",
+    .look = {.light = {"#ff6f00", "#a34500", "#ff6f00", "#1d0d00"},
+             .dark = {"#ff7d1a", "#ff9d52", "#ff7d1a", "#1d0d00"},
+             .dashes = {12, 12},
+             .line_width = 3,
+             .mark = "square"},
+    .package = {"tensorflow-cpu==2.21.0",
+                "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
+    .default_threads = default_threads,
     .probe = probe,
     .open = open_engine,
     .attach = attach,

@@ -239,11 +239,25 @@ static int trace(struct engine *engine, const uint32_t *order, size_t count, eng
     return result;
 }
 
+/* At batch 32 a second thread costs more than it brings. */
+static uint32_t default_threads(void)
+{
+    return 1;
+}
+
 const struct engine_ops engine_torch = {
     .id = "torch",
     .title = "PyTorch",
     .model_format = "pth",
-    .colour = "#0f9d8f",
+    .paradigm = "imperative, define-by-run",
+    .look = {.light = {"#0f9d8f", "#0a6e64", "#0b7a6f", "#ffffff"},
+             .dark = {"#17b5a5", "#45cfc0", "#17b5a5", "#04201d"},
+             .line_width = 4,
+             .mark = "circle"},
+    .package = {"torch==2.13.0",
+                "PyTorch 2.13.0: about 200 MB to fetch, 750 MB on disk (several gigabytes where "
+                "the package index has only the CUDA build)"},
+    .default_threads = default_threads,
     .probe = probe,
     .open = open_engine,
     .attach = attach,

@@ -130,7 +130,7 @@ export interface Points {
 export interface EngineInfo {
     id: EngineId;
     title: string;
-    colour: string;
+    color: string;
     found: boolean;
     version: string | null;
     path: string | null;
