@@ -166,6 +166,15 @@ void call_fail(struct call *call, const struct error *error)
 
 /* --- who may ask --- */
 
+/* The target without "http://authority" in front, which proxies' clients send and every server has
+ * to take; admit() has looked at the authority. */
+static const char *local_target(const struct request *request)
+{
+    char authority[HOST_SIZE];
+    const char *local = security_local_target(request_target(request), authority);
+    return local ? local : "";
+}
+
 /* The token as a header or a cookie; or as ?token= on the page's address, which sets the cookie
  * and is then left out. */
 static bool token_ok(struct studio *studio, struct request *request)
@@ -182,7 +191,7 @@ static bool token_ok(struct studio *studio, struct request *request)
 /* "/path?token=T": true when it was that, and the request has been answered. */
 static bool token_from_address(struct studio *studio, struct request *request)
 {
-    const char *target = request_target(request), *mark = strstr(target, "?token=");
+    const char *target = local_target(request), *mark = strstr(target, "?token=");
     if (!studio->token || !mark || strncmp(target, "/api", 4) == 0 || target[0] != '/' ||
         target[1] == '/')
         return false;
@@ -214,15 +223,19 @@ static bool admit(struct studio *studio, struct request *request)
     const char *host = request_header(request, "Host"),
                *site = request_header(request, "Sec-Fetch-Site");
     const char *mode = request_header(request, "Sec-Fetch-Mode");
+    char authority[HOST_SIZE];
     for (size_t i = 0; i < sizeof fixed_headers / sizeof fixed_headers[0]; i++)
         request_add_header(request, fixed_headers[i][0], fixed_headers[i][1]);
-    bool both = request_header(request, "Transfer-Encoding") &&
-                request_header(request, "Content-Length");
-    if (both || request_header_count(request, "Content-Length") > 1 ||
-        request_header_count(request, "Host") > 1) {
+    const char *malformed = request_malformed(request);
+    if (malformed) {
         request_add_header(request, "Connection", "close");
-        refuse(request, 400, "input",
-               "the request's length or its host is said twice: send one of them");
+        refuse(request, 400, "input", malformed);
+    } else if (!security_local_target(request_target(request), authority)) {
+        refuse(request, 400, "input", "the request's address is not well formed: send its path");
+    } else if (authority[0] && !security_host_ok(authority, studio->host)) {
+        refuse(request, 403, "denied",
+               "the address is not this studio's: open it by the address that nnstudio serve "
+               "printed");
     } else if (!security_host_ok(host, studio->host)) {
         refuse(request, 403, "denied",
                "the Host is not this studio's: open it by the address that nnstudio serve printed");
@@ -438,7 +451,7 @@ static void run_route(struct call *call)
 
 static struct call *call_create(struct studio *studio, struct request *request)
 {
-    const char *target = request_target(request), *mark = strchr(target, '?');
+    const char *target = local_target(request), *mark = strchr(target, '?');
     struct call *call = calloc(1, sizeof *call);
     if (!call) return NULL;
     call->studio = studio;

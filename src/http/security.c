@@ -51,6 +51,21 @@ bool security_host_ok(const char *host_header, const char *bound)
            (!name[length] || strcasecmp(name + length, ".local") == 0);
 }
 
+const char *security_local_target(const char *target, char authority[HOST_SIZE])
+{
+    static const char scheme[] = "http://";
+    authority[0] = '\0';
+    if (target[0] == '/') return target;
+    if (strncasecmp(target, scheme, sizeof scheme - 1) != 0) return NULL;
+    target += sizeof scheme - 1;
+    size_t length = strcspn(target, "/?#");
+    if (!length || length >= HOST_SIZE) return NULL;
+    memcpy(authority, target, length);
+    authority[length] = '\0';
+    if (!target[length]) return "/";
+    return target[length] == '/' ? target + length : NULL;
+}
+
 bool security_origin_ok(const char *origin, const char *host_header)
 {
     if (!origin) return true;

@@ -11,6 +11,11 @@ bool security_is_loopback(const char *host);
  * rebinding) is refused. `bound` is what --host said. The port does not matter: it may be a
  * tunnel's. */
 bool security_host_ok(const char *host_header, const char *bound);
+/* The part of a request's target from its path on: of "/path?query" all of it, of
+ * "http://authority/path" what follows the authority, which is put into `authority` ("" when there
+ * is none). NULL when it is neither. */
+#define HOST_SIZE 256
+const char *security_local_target(const char *target, char authority[HOST_SIZE]);
 /* An Origin, when there is one, must be the page's own: http://HOST. */
 bool security_origin_ok(const char *origin, const char *host_header);
 /* In time that does not depend on where they differ. */

@@ -22,13 +22,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "http/framing.h"
 
 /* A connection as the patience counts it, by its file descriptor. libevent does not tell when a
  * connection ends, so the
  * kernel's cookie of the socket tells whether the descriptor still is what it was. */
 struct connection {
-    uint64_t cookie; /* 0: none here */
-    double since;    /* when it began to wait for a request; 0 while one is being answered */
+    uint64_t cookie;     /* 0: none here */
+    double since;        /* when it began to wait for a request; 0 while one is being answered */
+    struct framing head; /* of the request that comes or is being answered */
 };
 #define FILES_MAX 16384
 
@@ -165,6 +167,33 @@ static struct connection *connection_find(struct server *server, struct evhttp_c
     return fd >= 0 && fd < FILES_MAX ? &server->connections[fd] : NULL;
 }
 
+/* Looks at what has come, before libevent makes strings and numbers of it. */
+static void scan_arrived(struct evbuffer *input, const struct evbuffer_cb_info *info, void *context)
+{
+    struct framing *head = context;
+    size_t length = evbuffer_get_length(input);
+    if (head->part == FRAMING_OVER || !info->n_added || info->n_added > length) return;
+    struct evbuffer_ptr place;
+    struct evbuffer_iovec parts[16];
+    if (evbuffer_ptr_set(input, &place, length - info->n_added, EVBUFFER_PTR_SET)) return;
+    int count = evbuffer_peek(input, -1, &place, parts, 16);
+    if (count > 16) head->bad = true; /* a read brings a few parts at most */
+    for (int i = 0; i < count && i < 16; i++)
+        framing_scan(head, parts[i].iov_base, parts[i].iov_len);
+}
+
+/* The next request on a connection: its first bytes may have come with the one before. */
+static void expect_request(struct server *server, struct evhttp_connection *link)
+{
+    struct connection *connection = connection_find(server, link);
+    if (!connection) return;
+    connection->since = clock_monotonic();
+    connection->head = (struct framing){0};
+    struct evbuffer *input = bufferevent_get_input(evhttp_connection_get_bufferevent(link));
+    struct evbuffer_cb_info all = {.n_added = evbuffer_get_length(input)};
+    scan_arrived(input, &all, &connection->head);
+}
+
 struct arrival {
     struct server *server;
     struct bufferevent *bev;
@@ -178,7 +207,8 @@ static void note_arrival(evutil_socket_t unused, short what, void *context)
     (void)what;
     struct arrival *arrival = context;
     struct server *server = arrival->server;
-    int fd = bufferevent_getfd(arrival->bev);
+    struct bufferevent *bev = arrival->bev;
+    int fd = bufferevent_getfd(bev);
     free(arrival);
     if (fd < 0) return;
     if (fd >= FILES_MAX || server->connection_count >= HTTP_CONNECTIONS_MAX) {
@@ -186,7 +216,9 @@ static void note_arrival(evutil_socket_t unused, short what, void *context)
         return;
     }
     if (!server->connections[fd].cookie) server->connection_count++;
-    server->connections[fd] = (struct connection){socket_cookie(fd), clock_monotonic()};
+    server->connections[fd] = (struct connection){socket_cookie(fd), clock_monotonic(), {0}};
+    if (!evbuffer_add_cb(bufferevent_get_input(bev), scan_arrived, &server->connections[fd].head))
+        shutdown(fd, SHUT_RDWR);
     if (fd >= server->connections_end) server->connections_end = fd + 1;
 }
 
@@ -265,6 +297,35 @@ size_t request_header_count(const struct request *request, const char *name)
     return count;
 }
 
+const char *request_malformed(const struct request *request)
+{
+    static const char *const once[] = {"Host",         "Origin",        "Content-Length",
+                                       "Content-Type", "Authorization", "Transfer-Encoding"};
+    const struct connection *connection = connection_find(
+        request->server, evhttp_request_get_connection(request->raw));
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->raw);
+    const char *length = request_header(request, "Content-Length"),
+               *encoding = request_header(request, "Transfer-Encoding");
+    if (connection && connection->head.bad)
+        return "the request's head holds control characters or folded lines, or a chunk without a "
+               "size: send plain lines";
+    for (const struct evkeyval *header = headers->tqh_first; header; header = header->next.tqe_next)
+        if (!framing_name_ok(header->key))
+            return "a header's name is not one: write \"Name: value\" without a space before the "
+                   "colon";
+    for (size_t i = 0; i < sizeof once / sizeof once[0]; i++)
+        if (request_header_count(request, once[i]) > 1)
+            return "the request says its host, origin, length or type twice: send one of them";
+    if (length && encoding)
+        return "the request's length is given in two ways: send Content-Length or "
+               "Transfer-Encoding";
+    if (length && !framing_length_ok(length))
+        return "the Content-Length is not a number: send digits only";
+    if (encoding && !framing_encoding_ok(encoding))
+        return "the Transfer-Encoding is not known: send \"chunked\" or a Content-Length";
+    return NULL;
+}
+
 const char *request_body(const struct request *request, size_t *size)
 {
     struct evbuffer *body = evhttp_request_get_input_buffer(request->raw);
@@ -327,9 +388,7 @@ static const char *reason_of(int status)
 /* From here the connection waits for its next request. */
 static void replied(struct evhttp_request *raw, void *context)
 {
-    struct server *server = context;
-    struct connection *connection = connection_find(server, evhttp_request_get_connection(raw));
-    if (connection) connection->since = clock_monotonic();
+    expect_request(context, evhttp_request_get_connection(raw));
 }
 
 static void reply_with(struct request *request, int status, const char *type, struct evbuffer *body)

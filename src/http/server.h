@@ -59,6 +59,9 @@ const char *request_target(const struct request *request); /* as sent: "/api/run
 /* The value of a header; NULL when absent. `request_header_count` tells how often it was sent. */
 const char *request_header(const struct request *request, const char *name);
 size_t request_header_count(const struct request *request, const char *name);
+/* What is wrong with the request's form, so that its end may lie elsewhere than libevent took it to
+ * be; NULL: nothing. Such a request is refused, and its connection closed. */
+const char *request_malformed(const struct request *request);
 const char *request_body(const struct request *request, size_t *size); /* never NULL */
 void *request_data(const struct request *request); /* what request_set_data() set */
 /* `destroy` (may be NULL) is called with `data` when the request is done with. */

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import resource
 import socket
 import threading
@@ -215,17 +216,57 @@ def test_what_is_no_text_is_refused_in_clear_words(serve, target):
     assert status in (400, 404) and json.loads(body)["error"]["message"]
 
 
-def test_smuggling_is_refused(serve):
+HIDDEN = b"GET /api/openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+SMUGGLING = {
+    "length and chunked": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n",
+    "space before the colon": b"Content-Length : %d\r\n\r\n" % len(HIDDEN),
+    "tab before the colon": b"Content-Length\t: %d\r\n\r\n" % len(HIDDEN),
+    "sign in the length": b"Content-Length: +%d\r\n\r\n" % len(HIDDEN),
+    "xchunked": b"Transfer-Encoding: xchunked\r\n\r\n",
+    "chunked, identity": b"Transfer-Encoding: chunked, identity\r\n\r\n",
+    "two encodings": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+    "folded": b"Content-Length:\r\n %d\r\n\r\n" % len(HIDDEN),
+    "return alone": b"X: y\rContent-Length: %d\r\n\r\n" % len(HIDDEN),
+    "NUL": b"X: y\0\r\nContent-Length: 0\r\n\r\n",
+    "sign in a chunk's size": b"Transfer-Encoding: chunked\r\n\r\n+2\r\n{}\r\n0\r\n\r\n",
+    "0x in a chunk's size": b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n",
+    "two hosts": b"Host: 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
+    "two origins": b"Origin: http://127.0.0.1\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("form", SMUGGLING.values(), ids=SMUGGLING.keys())
+def test_smuggling_is_refused(serve, form):
+    """The request is refused and nothing after it is answered, also on a connection that was in use before."""
     server = serve()
-    both = (
-        b"POST /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n"
-        b"\r\n0\r\n\r\nGET /api/runs HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    )
-    twice = both.replace(b"Transfer-Encoding: chunked", b"Content-Length: 5")
-    for request in (both, twice):
-        answer = server.raw(request)
-        assert status_of(answer) == 400 and answer.count(b"HTTP/1.1 ") == 1
-    assert alive(server)
+    server.call("PUT", "/api/preferences", {"theme": "dark"})
+    before = b"GET /api/preferences HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    head = b"PUT /api/preferences HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    for first in (b"", before):
+        answer = server.raw(first + head + form + HIDDEN)
+        statuses = re.findall(rb"HTTP/1.1 (\d+) ", answer)
+        assert statuses == [b"200"] * bool(first) + [b"400"], answer[:2000]
+    assert server.get("/api/preferences") == {"theme": "dark"}
+
+
+def test_a_host_does_not_end_at_a_nul(serve):
+    answer = serve().raw(b"GET /api/preferences HTTP/1.1\r\nHost: 127.0.0.1\0.evil.example\r\nConnection: close\r\n\r\n")
+    assert status_of(answer) == 400
+
+
+def test_absolute_addresses_are_taken_when_they_are_ours(serve):
+    server = serve()
+    for authority, status in ((b"127.0.0.1", 200), (b"localhost:%d" % server.port, 200), (b"evil.example", 403), (b"a@127.0.0.1", 403)):
+        answer = server.raw(b"GET http://%s/api/preferences HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" % authority)
+        assert status_of(answer) == status, answer
+    assert status_of(server.raw(b"GET https://127.0.0.1/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")) == 400
+
+
+@pytest.mark.parametrize("chunks", [b"2\r\n{}\r\n0\r\n\r\n", b"2;name=value\r\n{}\r\n0\r\n\r\n", b"1\r\n{\r\n01 ; x=\"y\"\r\n}\r\n000\r\n\r\n"])
+def test_chunked_bodies_are_taken(serve, chunks):
+    head = b"PUT /api/preferences HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    assert status_of(serve().raw(head + chunks)) == 200
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"engine":"native"', '{"a":1,"a":2}', '{"engine":"\\ud800"}', "\xff", "[" * 100000, '{"engine":1}'])

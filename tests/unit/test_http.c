@@ -11,6 +11,7 @@
 
 #include "base/base64.h"
 #include "http/router.h"
+#include "http/framing.h"
 #include "http/security.h"
 #include "http/showdown.h"
 
@@ -114,10 +115,107 @@ static void test_time_to_a_share(void **state)
     json_decref(epochs);
 }
 
+static bool head_is_bad(const char *bytes, size_t size, size_t cut)
+{
+    struct framing framing = {0};
+    char copy[256];
+    assert_true(size <= sizeof copy);
+    memcpy(copy, bytes, size);
+    framing_scan(&framing, copy, cut);
+    framing_scan(&framing, copy + cut, size - cut);
+    return framing.bad;
+}
+
+#define CHUNKED "PUT / HTTP/1.1\r\nTransfer-Encoding: \tChunked\r\n\r\n"
+
+static void extensions_of_chunks_are_blanked(void **state)
+{
+    (void)state;
+    static const char sent[] = CHUNKED "2;a=b\r\n;;\r\n1 ;c\r\n;\r\n0;d\r\n;";
+    static const char right[] = CHUNKED "2    \r\n;;\r\n1   \r\n;\r\n0  \r\n;";
+    for (size_t cut = 0; cut < sizeof sent; cut++) {
+        struct framing framing = {0};
+        char copy[sizeof sent];
+        memcpy(copy, sent, sizeof sent);
+        framing_scan(&framing, copy, cut);
+        framing_scan(&framing, copy + cut, sizeof sent - 1 - cut);
+        assert_false(framing.bad);
+        assert_string_equal(copy, right);
+    }
+}
+
+static void heads_are_plain_lines(void **state)
+{
+    (void)state;
+#define HEAD(text)            \
+    {                         \
+        text, sizeof text - 1 \
+    }
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } good[] = {HEAD("GET / HTTP/1.1\r\nHost: a\r\n\r\n\0\1"),
+                HEAD("GET / HTTP/1.1\nHost:\ta\n\n \r\r"), HEAD("\r\nGET / HTTP/1.1\r\n\r\n\0")},
+      bad[] = {HEAD("GET / HTTP/1.1\r\nHost: a\0.evil\r\n\r\n"),
+               HEAD("GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n"),
+               HEAD("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n"),
+               HEAD(CHUNKED "+1\r\na\r\n"),
+               HEAD(CHUNKED "0x1\r\na\r\n"),
+               HEAD(CHUNKED "\r\n"),
+               HEAD(CHUNKED "-1\r\n"),
+               HEAD(CHUNKED "1\r\na\r\n 1\r\n"),
+               HEAD(CHUNKED "0000000000000001\r\n"),
+               HEAD("GET /\x7f HTTP/1.1\r\n\r\n"),
+               HEAD("GET /\x1b[m HTTP/1.1\r\n\r\n")};
+#undef HEAD
+    /* wherever the network cuts them */
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        for (size_t cut = 0; cut <= good[i].size; cut++)
+            assert_false(head_is_bad(good[i].bytes, good[i].size, cut));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        for (size_t cut = 0; cut <= bad[i].size; cut++)
+            assert_true(head_is_bad(bad[i].bytes, bad[i].size, cut));
+}
+
+static void lengths_and_names_are_exact(void **state)
+{
+    (void)state;
+    assert_true(framing_name_ok("Content-Length") && framing_name_ok("x_1~"));
+    assert_false(framing_name_ok("Content-Length ") || framing_name_ok("") ||
+                 framing_name_ok("a\tb") || framing_name_ok("a(b)") || framing_name_ok("\xe4") ||
+                 framing_name_ok("a@") || framing_name_ok("a[") || framing_name_ok("a{"));
+    assert_true(framing_length_ok("0") && framing_length_ok("0012"));
+    assert_false(framing_length_ok("+12") || framing_length_ok("-1") || framing_length_ok("") ||
+                 framing_length_ok("1 ") || framing_length_ok("0x1") || framing_length_ok("1,1") ||
+                 framing_length_ok("12345678901234567890"));
+    assert_true(framing_encoding_ok("chunked") && framing_encoding_ok("Chunked"));
+    assert_false(framing_encoding_ok("xchunked") || framing_encoding_ok("chunked, identity") ||
+                 framing_encoding_ok("identity") || framing_encoding_ok(""));
+}
+
+static void targets_lose_their_authority(void **state)
+{
+    (void)state;
+    char authority[HOST_SIZE];
+    assert_string_equal(security_local_target("/a?b", authority), "/a?b");
+    assert_string_equal(authority, "");
+    assert_string_equal(security_local_target("HTTP://h:1/a?b", authority), "/a?b");
+    assert_string_equal(authority, "h:1");
+    assert_string_equal(security_local_target("http://h", authority), "/");
+    assert_null(security_local_target("http:///a", authority));
+    assert_null(security_local_target("https://h/a", authority));
+    assert_null(security_local_target("*", authority));
+    assert_null(security_local_target("", authority));
+}
+
 int main(void)
 {
     /* clang-format off */
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heads_are_plain_lines),
+        cmocka_unit_test(extensions_of_chunks_are_blanked),
+        cmocka_unit_test(lengths_and_names_are_exact),
+        cmocka_unit_test(targets_lose_their_authority),
         cmocka_unit_test(test_loopback),           cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_origins),            cmocka_unit_test(test_tokens_and_cookies),
         cmocka_unit_test(test_base64),             cmocka_unit_test(test_every_route_is_described),
