@@ -113,8 +113,8 @@ static double value_at(const struct named_tensor *tensor, size_t index)
 static void fill_layer(struct parameters *parameters, size_t layer,
                        const struct dense_source *source)
 {
-    struct tensor *weight = &parameters->tensors[2 * layer],
-                  *bias = &parameters->tensors[2 * layer + 1];
+    struct tensor *weight = parameters_find(parameters, (uint32_t)layer, ROLE_WEIGHT),
+                  *bias = parameters_find(parameters, (uint32_t)layer, ROLE_BIAS);
     size_t outputs = weight->shape[0], inputs = weight->shape[1];
     for (size_t o = 0; o < outputs; o++)
         for (size_t i = 0; i < inputs; i++)
@@ -160,19 +160,19 @@ int model_from_dense(const struct dense_source *sources, size_t count, const jso
     *network = (struct network){.layer_count = (uint32_t)count};
     for (size_t i = 0; i < count; i++) {
         if (check_source(&sources[i], error)) return -1;
-        network->layers[i] = (struct layer){
-            .type = LAYER_DENSE,
-            .activation = sources[i].activation,
-            .inputs = (uint32_t)source_inputs(&sources[i]),
-            .outputs = (uint32_t)source_outputs(&sources[i]),
-        };
+        struct layer *layer = &network->layers[i];
+        layer_init(layer, LAYER_DENSE);
+        layer->activation = sources[i].activation;
+        layer->inputs = (uint32_t)source_inputs(&sources[i]);
+        layer->units = (uint32_t)source_outputs(&sources[i]);
         if (sources[i].weight->dtype == DTYPE_FLOAT64 ||
             (sources[i].bias && sources[i].bias->dtype == DTYPE_FLOAT64))
             dtype = DTYPE_FLOAT64;
     }
     bool has_note = note && network_from_json(note, &noted, &unused) == 0;
     choose_picture(network, has_note ? &noted : NULL, options);
-    if (network_check(network, error) || parameters_create(network, dtype, &out->parameters, error))
+    if (network_finish(network, error) || network_check(network, error) ||
+        parameters_create(network, dtype, &out->parameters, error))
         return -1;
     for (size_t i = 0; i < count; i++) fill_layer(out->parameters, i, &sources[i]);
     out->activation_known = true;

@@ -9,7 +9,7 @@ static const char *text_of(const json_t *object, const char *key)
 }
 
 /* What a layer is called in Keras, and what it means for the chain. */
-struct layer_kind {
+struct keras_layer_kind {
     const char *class_name;
     int (*take)(const json_t *config, struct keras_chain *chain, struct error *error);
 };
@@ -126,7 +126,7 @@ static int take_softmax(const json_t *config, struct keras_chain *chain, struct 
     return set_activation("softmax", text_of(config, "name"), chain, error);
 }
 
-static const struct layer_kind kinds[] = {
+static const struct keras_layer_kind kinds[] = {
     {"InputLayer", take_input},
     {"Dense", take_dense},
     {"Activation", take_activation},

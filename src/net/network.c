@@ -1,32 +1,28 @@
 #include "net/network.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/js.h"
 
-static const char *const activation_names[ACTIVATION_COUNT] = {
-    [ACTIVATION_NONE] = "none",
-    [ACTIVATION_RELU] = "relu",
-    [ACTIVATION_TANH] = "tanh",
-    [ACTIVATION_SIGMOID] = "sigmoid",
-};
-
-const char *activation_name(enum activation activation)
+/* What every room can carry so far: a network beyond it is refused here, by name, and nowhere half understood. */
+static int check_supported(const struct network *network, struct error *error)
 {
-    CHECK(activation >= 0 && activation < ACTIVATION_COUNT);
-    return activation_names[activation];
-}
-
-int activation_parse(const char *name, enum activation *out, struct error *error)
-{
-    for (int i = 0; i < ACTIVATION_COUNT; i++) {
-        if (strcmp(name, activation_names[i]) == 0) {
-            *out = (enum activation)i;
-            return 0;
-        }
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->type != LAYER_DENSE || layer->without_bias || network->channels != 1)
+            return error_set(error, ERROR_INPUT,
+                             "layer %u is %s%s: this version trains dense layers with a bias on "
+                             "gray pictures",
+                             i + 1, layer_kind(layer->type)->name,
+                             layer->without_bias ? " without a bias" : "");
+        if (layer->activation > ACTIVATION_SIGMOID)
+            return error_set(error, ERROR_INPUT,
+                             "layer %u has the activation %s: this version computes relu, tanh "
+                             "and sigmoid",
+                             i + 1, activation_name(layer->activation));
     }
-    return error_set(error, ERROR_INPUT, "unknown activation \"%.40s\": use relu, tanh or sigmoid",
-                     name);
+    return 0;
 }
 
 int network_build(struct network *network, uint32_t rows, uint32_t columns, const uint32_t *hidden,
@@ -34,56 +30,115 @@ int network_build(struct network *network, uint32_t rows, uint32_t columns, cons
                   struct error *error)
 {
     if (hidden_count >= NETWORK_MAX_LAYERS)
-        return error_set(error, ERROR_INPUT, "too many layers: the most is %d hidden ones",
+        return error_set(error, ERROR_INPUT, "too many layers: use at most %d hidden layers",
                          NETWORK_MAX_LAYERS - 1);
-    *network = (struct network){.rows = rows, .columns = columns, .layer_count = hidden_count + 1};
-    uint32_t inputs = rows * columns;
+    *network = (struct network){
+        .rows = rows, .columns = columns, .channels = 1, .layer_count = hidden_count + 1};
     for (uint32_t i = 0; i <= hidden_count; i++) {
-        bool last = i == hidden_count;
-        network->layers[i] = (struct layer){
-            .type = LAYER_DENSE,
-            .activation = last ? ACTIVATION_NONE : activation,
-            .inputs = inputs,
-            .outputs = last ? classes : hidden[i],
-        };
-        inputs = network->layers[i].outputs;
+        struct layer *layer = &network->layers[i];
+        layer_init(layer, LAYER_DENSE);
+        layer->units = i == hidden_count ? classes : hidden[i];
+        layer->activation = i == hidden_count ? ACTIVATION_NONE : activation;
     }
-    return network_check(network, error);
+    return network_finish(network, error) ? -1 : check_supported(network, error);
 }
 
-int network_check(const struct network *network, struct error *error)
+/* "fc1": the type's stem and how many of that stem there are up to here. */
+static void name_layer(const struct network *network, uint32_t index, char out[LAYER_NAME_MAX])
+{
+    const char *stem = layer_kind(network->layers[index].type)->stem;
+    uint32_t number = 1;
+    for (uint32_t i = 0; i < index; i++)
+        if (strcmp(layer_kind(network->layers[i].type)->stem, stem) == 0) number++;
+    snprintf(out, LAYER_NAME_MAX, "%s%u", stem, number);
+}
+
+static int check_given_inputs(const struct layer *layer, uint64_t inputs, struct error *error)
+{
+    if (!layer->inputs || layer->inputs == inputs) return 0;
+    return error_set(error, ERROR_INPUT, "it takes %u values but gets %llu: make the sizes fit",
+                     layer->inputs, (unsigned long long)inputs);
+}
+
+/* One layer on what the one before it gives. */
+static int finish_layer(struct network *network, uint32_t index, const struct shape *input,
+                        struct error *error)
+{
+    struct layer *layer = &network->layers[index];
+    const struct layer_kind *kind = layer_kind(layer->type);
+    char words[48];
+    uint64_t inputs = shape_values(input);
+    if (check_given_inputs(layer, inputs, error)) return -1;
+    layer->input = *input;
+    layer->inputs = (uint32_t)inputs;
+    if (kind->first_only && index)
+        return error_set(error, ERROR_INPUT, "%s must be the first layer", kind->name);
+    if (layer->type == LAYER_DENSE && index && input->rank == 3)
+        return error_set(error, ERROR_INPUT,
+                         "dense takes a list of values but gets maps of %s: put flatten before it",
+                         shape_words(input, words));
+    if (kind->resolve(layer, error)) return -1;
+    if (shape_values(&layer->output) > NETWORK_MAX_PARAMETERS)
+        return error_set(error, ERROR_INPUT, "%s gives %zu values per sample: the most is %zu",
+                         kind->name, shape_values(&layer->output), NETWORK_MAX_PARAMETERS);
+    layer->outputs = (uint32_t)shape_values(&layer->output);
+    if (!layer->name[0]) name_layer(network, index, layer->name);
+    return 0;
+}
+
+static int check_picture(const struct network *network, struct error *error)
+{
+    if (!network->rows || !network->columns || network->rows > NETWORK_MAX_WIDTH ||
+        network->columns > NETWORK_MAX_WIDTH ||
+        (uint64_t)network->rows * network->columns * network->channels > NETWORK_MAX_PARAMETERS)
+        return error_set(error, ERROR_INPUT,
+                         "the input size %u x %u is out of range: use 1 to %d rows and columns",
+                         network->rows, network->columns, NETWORK_MAX_WIDTH);
+    if (network->channels != 1 && network->channels != 3)
+        return error_set(error, ERROR_INPUT,
+                         "pictures of %u channels are not supported: use 1 (gray) or 3 (color)",
+                         network->channels);
+    return 0;
+}
+
+static int check_end(const struct network *network, struct error *error)
+{
+    const struct layer *last = &network->layers[network->layer_count - 1];
+    if (network_parameter_count(network) > NETWORK_MAX_PARAMETERS)
+        return error_set(error, ERROR_INPUT, "the network has %zu parameters: the most is %zu",
+                         network_parameter_count(network), NETWORK_MAX_PARAMETERS);
+    if (last->activation != ACTIVATION_NONE)
+        return error_set(error, ERROR_INPUT,
+                         "the last layer has an activation: the network must end in logits");
+    if (last->output.rank != 1)
+        return error_set(error, ERROR_INPUT,
+                         "the network ends in feature maps: end it with a dense layer of as many "
+                         "units as there are classes");
+    if (last->outputs < 2)
+        return error_set(error, ERROR_INPUT,
+                         "the last layer has one output: classes need at least 2");
+    return 0;
+}
+
+int network_finish(struct network *network, struct error *error)
 {
     if (network->layer_count < 1 || network->layer_count > NETWORK_MAX_LAYERS)
         return error_set(error, ERROR_INPUT, "a network has 1 to %d layers, not %u",
                          NETWORK_MAX_LAYERS, network->layer_count);
-    if (!network->rows || !network->columns || network->rows > NETWORK_MAX_WIDTH ||
-        network->columns > NETWORK_MAX_WIDTH)
-        return error_set(error, ERROR_INPUT, "the input size %u x %u is out of range",
-                         network->rows, network->columns);
-    uint64_t inputs = (uint64_t)network->rows * network->columns;
-    uint64_t total = 0;
+    if (!network->channels) network->channels = 1;
+    if (check_picture(network, error)) return -1;
+    struct shape shape = shape_maps(network->channels, network->rows, network->columns);
     for (uint32_t i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        if (layer->inputs != inputs)
-            return error_set(error, ERROR_INPUT,
-                             "layer %u takes %u values but gets %llu: make the sizes fit", i + 1,
-                             layer->inputs, (unsigned long long)inputs);
-        if (!layer->outputs || layer->outputs > NETWORK_MAX_WIDTH)
-            return error_set(error, ERROR_INPUT, "layer %u has %u outputs: use 1 to %d", i + 1,
-                             layer->outputs, NETWORK_MAX_WIDTH);
-        total += ((uint64_t)layer->inputs + 1) * layer->outputs;
-        inputs = layer->outputs;
+        if (finish_layer(network, i, &shape, error)) return error_prefix(error, "layer %u", i + 1);
+        shape = network->layers[i].output;
     }
-    if (total > NETWORK_MAX_PARAMETERS)
-        return error_set(error, ERROR_INPUT, "the network has %llu parameters: the most is %zu",
-                         (unsigned long long)total, NETWORK_MAX_PARAMETERS);
-    if (network->layers[network->layer_count - 1].activation != ACTIVATION_NONE)
-        return error_set(error, ERROR_INPUT,
-                         "the last layer has an activation: the network must end in logits");
-    if (inputs < 2)
-        return error_set(error, ERROR_INPUT,
-                         "the last layer has one output: classes need at least 2");
-    return 0;
+    return check_end(network, error);
+}
+
+int network_check(const struct network *network, struct error *error)
+{
+    struct network copy = *network;
+    return network_finish(&copy, error) ? -1 : check_supported(&copy, error);
 }
 
 uint32_t network_inputs(const struct network *network)
@@ -100,81 +155,89 @@ size_t network_parameter_count(const struct network *network)
 {
     size_t total = 0;
     for (uint32_t i = 0; i < network->layer_count; i++)
-        total += ((size_t)network->layers[i].inputs + 1) * network->layers[i].outputs;
+        total += layer_parameters(&network->layers[i]);
+    return total;
+}
+
+uint64_t network_multiply_adds(const struct network *network)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        total += layer_multiply_adds(&network->layers[i]);
     return total;
 }
 
 bool network_equal(const struct network *a, const struct network *b)
 {
-    if (a->rows != b->rows || a->columns != b->columns || a->layer_count != b->layer_count)
+    if (a->rows != b->rows || a->columns != b->columns || a->channels != b->channels ||
+        a->layer_count != b->layer_count)
         return false;
-    for (uint32_t i = 0; i < a->layer_count; i++) {
-        const struct layer *x = &a->layers[i], *y = &b->layers[i];
-        if (x->type != y->type || x->activation != y->activation || x->inputs != y->inputs ||
-            x->outputs != y->outputs)
-            return false;
-    }
+    for (uint32_t i = 0; i < a->layer_count; i++)
+        if (!layer_equal(&a->layers[i], &b->layers[i])) return false;
     return true;
 }
+
+bool network_is_dense(const struct network *network)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (network->layers[i].type != LAYER_DENSE) return false;
+    return true;
+}
+
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 json_t *network_layers_to_json(const struct network *network)
 {
     json_t *layers = json_array();
     for (uint32_t i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        json_array_append_new(layers, json_pack("{s:s, s:I, s:I, s:s}", "type", "dense", "inputs",
-                                                (json_int_t)layer->inputs, "outputs",
-                                                (json_int_t)layer->outputs, "activation",
-                                                activation_name(layer->activation)));
+        json_t *layer = layer_to_json(&network->layers[i]);
+        char usual[LAYER_NAME_MAX];
+        name_layer(network, i, usual);
+        if (strcmp(usual, network->layers[i].name) != 0)
+            json_object_set_new(layer, "name", json_string(network->layers[i].name));
+        json_array_append_new(layers, layer);
     }
     return layers;
 }
 
 json_t *network_to_json(const struct network *network)
 {
-    return json_pack("{s:[I,I], s:o}", "input", (json_int_t)network->rows,
-                     (json_int_t)network->columns, "layers", network_layers_to_json(network));
+    json_t *input = json_pack("[I,I]", (json_int_t)network->rows, (json_int_t)network->columns);
+    if (network->channels > 1) json_array_append_new(input, json_integer(network->channels));
+    return json_pack("{s:o, s:o}", "input", input, "layers", network_layers_to_json(network));
 }
 
-static int read_layer(const json_t *value, struct layer *layer, struct error *error)
+static int read_picture(const json_t *input, struct network *out, struct error *error)
 {
-    const char *type = "dense", *activation = "none";
-    layer->type = LAYER_DENSE;
-    if (!json_is_object(value)) return error_set(error, ERROR_INPUT, "a layer must be an object");
-    if (js_get_string(value, "type", &type, error) ||
-        js_get_string(value, "activation", &activation, error) ||
-        js_get_u32(value, "inputs", 1, NETWORK_MAX_WIDTH, &layer->inputs, error) ||
-        js_get_u32(value, "outputs", 1, NETWORK_MAX_WIDTH, &layer->outputs, error) ||
-        activation_parse(activation, &layer->activation, error))
-        return -1;
-    if (strcmp(type, "dense") != 0)
+    uint32_t *const sizes[] = {&out->rows, &out->columns, &out->channels};
+    size_t count = json_array_size(input);
+    out->channels = 1;
+    if (!json_is_array(input) || count < 2 || count > 3)
         return error_set(error, ERROR_INPUT,
-                         "unknown layer type \"%.40s\": this version knows dense", type);
+                         "\"input\" must be [rows, columns] or [rows, columns, channels]");
+    for (size_t i = 0; i < count; i++) {
+        const json_t *size = json_array_get(input, i);
+        if (!json_is_integer(size) || json_integer_value(size) < 1 ||
+            json_integer_value(size) > NETWORK_MAX_WIDTH)
+            return error_set(error, ERROR_INPUT,
+                             "\"input\" is out of range: use whole numbers from 1 to %d",
+                             NETWORK_MAX_WIDTH);
+        *sizes[i] = (uint32_t)json_integer_value(size);
+    }
     return 0;
 }
 
 int network_from_json(const json_t *value, struct network *out, struct error *error)
 {
     *out = (struct network){0};
-    const json_t *input = json_object_get(value, "input");
     const json_t *layers = json_object_get(value, "layers");
-    if (!json_is_array(input) || json_array_size(input) != 2 ||
-        !json_is_integer(json_array_get(input, 0)) || !json_is_integer(json_array_get(input, 1)))
-        return error_set(error, ERROR_INPUT, "\"input\" must be [rows, columns]");
-    json_int_t rows = json_integer_value(json_array_get(input, 0)),
-               columns = json_integer_value(json_array_get(input, 1));
-    if (rows < 1 || rows > NETWORK_MAX_WIDTH || columns < 1 || columns > NETWORK_MAX_WIDTH)
-        return error_set(error, ERROR_INPUT, "\"input\" is out of range: use 1 to %d",
-                         NETWORK_MAX_WIDTH);
+    if (read_picture(json_object_get(value, "input"), out, error)) return -1;
     if (!json_is_array(layers) || json_array_size(layers) > NETWORK_MAX_LAYERS)
         return error_set(error, ERROR_INPUT, "\"layers\" must be an array of at most %d layers",
                          NETWORK_MAX_LAYERS);
-    out->rows = (uint32_t)rows;
-    out->columns = (uint32_t)columns;
     out->layer_count = (uint32_t)json_array_size(layers);
-    for (uint32_t i = 0; i < out->layer_count; i++) {
-        if (read_layer(json_array_get(layers, i), &out->layers[i], error))
+    for (uint32_t i = 0; i < out->layer_count; i++)
+        if (layer_from_json(json_array_get(layers, i), &out->layers[i], error))
             return error_prefix(error, "layer %u", i + 1);
-    }
-    return network_check(out, error);
+    return network_finish(out, error) ? -1 : check_supported(out, error);
 }

@@ -30,15 +30,16 @@ size_t dtype_size(enum dtype dtype)
     return dtype == DTYPE_FLOAT64 ? sizeof(double) : sizeof(float);
 }
 
-static void add_tensor(struct parameters *parameters, size_t rows, size_t columns, const char *kind,
-                       uint32_t layer)
+static void add_tensor(struct parameters *parameters, const struct layer *layer, uint32_t index,
+                       const struct tensor_spec *spec)
 {
     struct tensor *tensor = &parameters->tensors[parameters->tensor_count++];
-    snprintf(tensor->name, sizeof tensor->name, "fc%u.%s", layer + 1, kind);
-    tensor->rank = columns ? 2 : 1;
-    tensor->shape[0] = rows;
-    tensor->shape[1] = columns;
-    tensor->count = columns ? rows * columns : rows;
+    snprintf(tensor->name, sizeof tensor->name, "%s.%s", layer->name, tensor_role_name(spec->role));
+    tensor->layer = index;
+    tensor->role = spec->role;
+    tensor->rank = spec->shape.rank;
+    for (uint32_t d = 0; d < tensor->rank; d++) tensor->shape[d] = spec->shape.sizes[d];
+    tensor->count = shape_values(&spec->shape);
     parameters->value_count += tensor->count;
 }
 
@@ -49,8 +50,9 @@ int parameters_create(const struct network *network, enum dtype dtype, struct pa
     if (!parameters) return error_set_memory(error, "the parameters");
     parameters->dtype = dtype;
     for (uint32_t i = 0; i < network->layer_count; i++) {
-        add_tensor(parameters, network->layers[i].outputs, network->layers[i].inputs, "weight", i);
-        add_tensor(parameters, network->layers[i].outputs, 0, "bias", i);
+        struct tensor_spec specs[LAYER_MAX_TENSORS];
+        for (uint32_t k = 0, count = layer_tensors(&network->layers[i], specs); k < count; k++)
+            add_tensor(parameters, &network->layers[i], i, &specs[k]);
     }
     size_t bytes = (parameters->value_count * dtype_size(dtype) + 63) & ~(size_t)63;
     parameters->values = aligned_alloc(64, bytes);
@@ -73,6 +75,33 @@ void parameters_destroy(struct parameters *parameters)
     if (!parameters) return;
     free(parameters->values);
     free(parameters);
+}
+
+const struct tensor *parameters_get(const struct parameters *parameters, uint32_t layer,
+                                    enum tensor_role role)
+{
+    for (size_t t = 0; t < parameters->tensor_count; t++)
+        if (parameters->tensors[t].layer == layer && parameters->tensors[t].role == role)
+            return &parameters->tensors[t];
+    return NULL;
+}
+
+struct tensor *parameters_find(struct parameters *parameters, uint32_t layer, enum tensor_role role)
+{
+    return (struct tensor *)(uintptr_t)parameters_get(parameters, layer, role);
+}
+
+size_t network_largest_tensor(const struct network *network, size_t samples)
+{
+    size_t most = samples * network_inputs(network);
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        struct tensor_spec specs[LAYER_MAX_TENSORS];
+        size_t output = samples * network->layers[i].outputs;
+        if (output > most) most = output;
+        for (uint32_t k = 0, count = layer_tensors(&network->layers[i], specs); k < count; k++)
+            if (shape_values(&specs[k].shape) > most) most = shape_values(&specs[k].shape);
+    }
+    return most;
 }
 
 double tensor_get(const struct parameters *parameters, const struct tensor *tensor, size_t index)
@@ -141,23 +170,33 @@ static void draw_uniform(struct parameters *parameters, struct tensor *tensor, s
         tensor_set(parameters, tensor, i, (float)rng_range(rng, -bound, bound));
 }
 
+/* The half width of a drawn tensor's distribution; 0: all `initial`. */
+static double bound_of(const struct tensor_spec *spec, enum init_scheme scheme)
+{
+    if (!spec->fan_in) return 0;
+    if (scheme == INIT_TORCH) return 1.0 / sqrt((double)spec->fan_in);
+    if (spec->role == ROLE_BIAS) return 0;
+    return sqrt(6.0 / ((double)spec->fan_in + (double)spec->fan_out));
+}
+
 void parameters_draw(struct parameters *parameters, const struct network *network,
                      enum init_scheme scheme, uint64_t seed)
 {
+    uint64_t drawn = 0; /* layers that draw: what else stands between them changes no stream */
     for (uint32_t i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        struct tensor *weight = &parameters->tensors[2 * i],
-                      *bias = &parameters->tensors[2 * i + 1];
+        struct tensor_spec specs[LAYER_MAX_TENSORS];
+        uint32_t count = layer_tensors(&network->layers[i], specs);
         struct rng rng;
-        rng_seed(&rng, seed, RNG_WEIGHTS, i);
-        if (scheme == INIT_TORCH) {
-            double bound = 1.0 / sqrt((double)layer->inputs);
-            draw_uniform(parameters, weight, &rng, bound);
-            draw_uniform(parameters, bias, &rng, bound);
-        } else {
-            draw_uniform(parameters, weight, &rng,
-                         sqrt(6.0 / ((double)layer->inputs + layer->outputs)));
-            draw_uniform(parameters, bias, &rng, 0.0);
+        rng_seed(&rng, seed, RNG_WEIGHTS, drawn);
+        if (count && specs[0].fan_in) drawn++;
+        for (uint32_t k = 0; k < count; k++) {
+            struct tensor *tensor = parameters_find(parameters, i, specs[k].role);
+            double bound = bound_of(&specs[k], scheme);
+            if (bound > 0)
+                draw_uniform(parameters, tensor, &rng, bound);
+            else
+                for (size_t v = 0; v < tensor->count; v++)
+                    tensor_set(parameters, tensor, v, specs[k].initial);
         }
     }
 }

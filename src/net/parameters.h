@@ -1,8 +1,9 @@
 /* A network's numbers: one block of memory, cut into named tensors in PyTorch's layout.
  *
- * Layer i (from 1) has "fc{i}.weight" [outputs, inputs] and "fc{i}.bias" [outputs], in that order,
- * row-major. The same
- * shape holds gradients and optimizer state. */
+ * Every layer's tensors follow one another in the order of its row in net/layer.h: weight, bias, buffers; each is
+ * row-major and named as PyTorch's module would name it, "fc1.weight" [outputs, inputs], "conv1.weight"
+ * [filters, channels, rows, columns]. They are found by layer and role, never by position. The same form holds
+ * gradients and optimizer state. */
 #ifndef NNSTUDIO_NET_PARAMETERS_H
 #define NNSTUDIO_NET_PARAMETERS_H
 
@@ -14,8 +15,12 @@ const char *dtype_name(enum dtype dtype); /* "float32", "float64" */
 int dtype_parse(const char *name, enum dtype *out, struct error *error);
 size_t dtype_size(enum dtype dtype); /* bytes a value */
 
+#define PARAMETERS_MAX_TENSORS (NETWORK_MAX_LAYERS * LAYER_MAX_TENSORS)
+
 struct tensor {
-    char name[48];
+    char name[48];         /* "fc1.weight" */
+    uint32_t layer;        /* index of the layer it belongs to */
+    enum tensor_role role; /* what it is there */
     uint32_t rank;
     size_t shape[4];
     size_t count; /* product of shape */
@@ -25,7 +30,7 @@ struct tensor {
 struct parameters {
     enum dtype dtype;
     size_t tensor_count;
-    struct tensor tensors[2 * NETWORK_MAX_LAYERS];
+    struct tensor tensors[PARAMETERS_MAX_TENSORS];
     size_t value_count;
     void *values; /* owned; 64-byte aligned; the tensors one after another */
 };
@@ -34,6 +39,14 @@ struct parameters {
 int parameters_create(const struct network *network, enum dtype dtype, struct parameters **out,
                       struct error *error);
 void parameters_destroy(struct parameters *parameters);
+/* The tensor of a layer in a role; NULL when the layer has none. The second form is for reading. */
+struct tensor *parameters_find(struct parameters *parameters, uint32_t layer,
+                               enum tensor_role role);
+const struct tensor *parameters_get(const struct parameters *parameters, uint32_t layer,
+                                    enum tensor_role role);
+/* The largest number of values that any tensor of the network has, or that any layer puts out for `samples` samples: the
+ * room that showing them one after another takes. */
+size_t network_largest_tensor(const struct network *network, size_t samples);
 /* A copy of `source` in another or the same dtype. */
 int parameters_convert(const struct parameters *source, const struct network *network,
                        enum dtype dtype, struct parameters **out, struct error *error);
@@ -47,9 +60,10 @@ bool parameters_finite(const struct parameters *parameters);
 
 /* Initial values. Drawn as float32 and widened, so that float32 and float64 runs start from the
  * same numbers.
- *   torch: weight and bias uniform in ±1/sqrt(inputs) (torch.nn.Linear.reset_parameters:
- *   kaiming_uniform with a=sqrt(5))
- *   keras: weight uniform in ±sqrt(6/(inputs+outputs)) (glorot_uniform), bias zero */
+ *   torch: weight and bias uniform in ±1/sqrt(fan in) (torch.nn.Linear and Conv2d, reset_parameters:
+ *          kaiming_uniform with a = sqrt(5))
+ *   keras: weight uniform in ±sqrt(6/(fan in + fan out)) (glorot_uniform), bias zero
+ * Normalizations begin with weight 1, bias 0, mean 0 and variance 1 in both. */
 enum init_scheme { INIT_TORCH, INIT_KERAS };
 const char *init_scheme_name(enum init_scheme scheme); /* "torch", "keras" */
 int init_scheme_parse(const char *name, enum init_scheme *out, struct error *error);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "net/layout.h"
 #include "net/network.h"
 #include "net/optimizer.h"
 #include "net/parameters.h"
@@ -40,7 +41,8 @@ static void sizes_that_do_not_chain_are_refused(void **state)
     struct error error;
     network.layers[1].inputs = 64;
     assert_int_equal(network_check(&network, &error), -1);
-    assert_string_equal(error.message, "layer 2 takes 64 values but gets 128: make the sizes fit");
+    assert_string_equal(error.message,
+                        "layer 2: it takes 64 values but gets 128: make the sizes fit");
 }
 
 static void drawn_weights_are_the_same_in_both_dtypes(void **state)
@@ -87,12 +89,148 @@ static void optimizers_are_checked(void **state)
     assert_string_equal(error.message, "unknown optimizer \"lion\": use sgd or adam");
 }
 
+/* A network of 28 x 28 pictures from its layers as JSON. */
+static int from_layers(const char *layers, struct network *network, struct error *error)
+{
+    json_t *list = json_loads(layers, 0, NULL);
+    assert_non_null(list);
+    *network = (struct network){
+        .rows = 28, .columns = 28, .layer_count = (uint32_t)json_array_size(list)};
+    int status = 0;
+    for (uint32_t i = 0; i < network->layer_count && !status; i++)
+        status = layer_from_json(json_array_get(list, i), &network->layers[i], error);
+    json_decref(list);
+    return status ? status : network_finish(network, error);
+}
+
+#define CONVNET                                                                      \
+    "[{\"type\":\"conv2d\",\"filters\":32,\"kernel\":3,\"activation\":\"relu\"},"    \
+    "{\"type\":\"maxpool2d\",\"size\":2},"                                           \
+    "{\"type\":\"conv2d\",\"filters\":64,\"kernel\":[3,3],\"activation\":\"relu\"}," \
+    "{\"type\":\"maxpool2d\",\"size\":2},{\"type\":\"flatten\"},"                    \
+    "{\"type\":\"dropout\",\"rate\":0.5},{\"type\":\"dense\",\"units\":10}]"
+
+static void shapes_and_sizes_follow_from_the_layers(void **state)
+{
+    (void)state;
+    struct network network;
+    struct error error;
+    char words[48];
+    assert_int_equal(from_layers(CONVNET, &network, &error), 0);
+    assert_int_equal(network_parameter_count(&network), 34826);
+    assert_int_equal(network_multiply_adds(&network), 194688 + 64 * 9 * 32 * 11 * 11 + 16000);
+    assert_string_equal(shape_words(&network.layers[0].output, words), "26×26×32");
+    assert_string_equal(shape_words(&network.layers[3].output, words), "5×5×64");
+    assert_string_equal(network.layers[2].name, "conv2");
+    assert_string_equal(network.layers[6].name, "fc1");
+    assert_int_equal(
+        from_layers("[{\"type\":\"conv2d\",\"filters\":6,\"kernel\":5,\"padding\":\"same\"},"
+                    "{\"type\":\"maxpool2d\",\"size\":2},"
+                    "{\"type\":\"conv2d\",\"filters\":16,\"kernel\":5},"
+                    "{\"type\":\"maxpool2d\",\"size\":2},{\"type\":\"flatten\"},"
+                    "{\"type\":\"dense\",\"units\":120,\"activation\":\"relu\"},"
+                    "{\"type\":\"dense\",\"units\":84,\"activation\":\"relu\"},"
+                    "{\"type\":\"dense\",\"units\":10}]",
+                    &network, &error),
+        0);
+    assert_int_equal(network_parameter_count(&network), 61706); /* LeNet-5 */
+}
+
+static void layers_come_back_from_their_json(void **state)
+{
+    (void)state;
+    struct network network;
+    struct error error;
+    assert_int_equal(from_layers(CONVNET, &network, &error), 0);
+    for (uint32_t i = 0; i < network.layer_count; i++) {
+        struct layer again;
+        json_t *json = layer_to_json(&network.layers[i]);
+        assert_int_equal(layer_from_json(json, &again, &error), 0);
+        again.input = network.layers[i].input;
+        again.output = network.layers[i].output;
+        assert_true(layer_equal(&again, &network.layers[i]));
+        json_decref(json);
+    }
+}
+
+static void what_does_not_fit_is_refused_with_a_fix(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *layers, *message;
+    } cases[] = {
+        {"[{\"type\":\"conv2d\",\"filters\":4,\"kernel\":29},{\"type\":\"dense\",\"units\":9}]",
+         "layer 1: the window of 29×29 does not fit its input of 28×28: use a smaller one, or "
+         "padding same"},
+        {"[{\"type\":\"conv2d\",\"filters\":4,\"kernel\":3},{\"type\":\"dense\",\"units\":9}]",
+         "layer 2: dense takes a list of values but gets maps of 26×26×4: put flatten before it"},
+        {"[{\"type\":\"dense\",\"units\":9},{\"type\":\"maxpool2d\",\"size\":2}]",
+         "layer 2: maxpool2d takes pictures or feature maps, but gets 9 values: put it before "
+         "flatten and dense layers"},
+        {"[{\"type\":\"dense\",\"units\":9,\"rate\":1}]",
+         "dense has no member \"rate\": leave it out"},
+        {"[{\"type\":\"conv2d\",\"filters\":4}]", "\"kernel\" is missing"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct network network;
+        struct error error;
+        assert_int_equal(from_layers(cases[i].layers, &network, &error), -1);
+        assert_string_equal(error.message, cases[i].message);
+    }
+}
+
+/* Every value of a permuted tensor is where a plain loop puts it. */
+static void layouts_are_those_of_keras(void **state)
+{
+    (void)state;
+    struct network network;
+    struct parameters *parameters;
+    struct error error;
+    assert_int_equal(from_layers("[{\"type\":\"conv2d\",\"filters\":3,\"kernel\":[2,4]},"
+                                 "{\"type\":\"maxpool2d\",\"size\":9},{\"type\":\"flatten\"},"
+                                 "{\"type\":\"dense\",\"units\":5}]",
+                                 &network, &error),
+                     0);
+    assert_int_equal(parameters_create(&network, DTYPE_FLOAT64, &parameters, &error), 0);
+    struct tensor *conv = parameters_find(parameters, 0, ROLE_WEIGHT);
+    struct tensor *dense = parameters_find(parameters, 3, ROLE_WEIGHT);
+    double keras[3 * 2 * 4 + 18 * 5], back[3 * 2 * 4 + 18 * 5];
+    for (size_t i = 0; i < conv->count; i++) tensor_set(parameters, conv, i, (double)i);
+    struct layout layout = layout_of(&network, conv);
+    layout_to_keras(&layout, conv->values, keras, sizeof *keras);
+    for (size_t f = 0; f < 3; f++)
+        for (size_t r = 0; r < 2; r++)
+            for (size_t c = 0; c < 4; c++)
+                assert_true(keras[(r * 4 + c) * 3 + f] == (double)((f * 2 + r) * 4 + c));
+    layout_from_keras(&layout, keras, back, sizeof *keras);
+    assert_memory_equal(back, conv->values, conv->count * sizeof *back);
+
+    const struct shape *maps = &network.layers[2].input; /* [3, 3, 2] */
+    size_t rows = maps->sizes[1], columns = maps->sizes[2];
+    assert_int_equal(dense->count, 5 * 3 * rows * columns);
+    for (size_t i = 0; i < dense->count; i++) tensor_set(parameters, dense, i, (double)i);
+    layout = layout_of(&network, dense);
+    assert_int_equal(layout.keras.sizes[0], 3 * rows * columns);
+    layout_to_keras(&layout, dense->values, keras, sizeof *keras);
+    for (size_t o = 0; o < 5; o++)
+        for (size_t m = 0; m < 3; m++)
+            for (size_t r = 0; r < rows; r++)
+                for (size_t c = 0; c < columns; c++)
+                    assert_true(keras[((r * columns + c) * 3 + m) * 5 + o] ==
+                                (double)(((o * 3 + m) * rows + r) * columns + c));
+    parameters_destroy(parameters);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_seed_network_has_101770_parameters),
         cmocka_unit_test(sizes_that_do_not_chain_are_refused),
         cmocka_unit_test(drawn_weights_are_the_same_in_both_dtypes),
+        cmocka_unit_test(shapes_and_sizes_follow_from_the_layers),
+        cmocka_unit_test(layers_come_back_from_their_json),
+        cmocka_unit_test(what_does_not_fit_is_refused_with_a_fix),
+        cmocka_unit_test(layouts_are_those_of_keras),
         cmocka_unit_test(optimizers_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,18 +289,6 @@ out:
     return result;
 }
 
-static size_t largest_tensor(const struct native *native, size_t rows)
-{
-    size_t most = rows * network_inputs(&native->config.network) + 256;
-    for (uint32_t n = 0; n < native->config.network.layer_count; n++) {
-        const struct layer *layer = &native->config.network.layers[n];
-        size_t weights = (size_t)layer->inputs * layer->outputs, outputs = rows * layer->outputs;
-        if (weights > most) most = weights;
-        if (outputs > most) most = outputs;
-    }
-    return most;
-}
-
 static int native_trace(struct engine *engine, const uint32_t *order, size_t count,
                         engine_trace_fn *emit, void *context, struct error *error)
 {
@@ -312,8 +300,9 @@ static int native_trace(struct engine *engine, const uint32_t *order, size_t cou
     if (count < 1 || count > native->config.batch_size)
         return error_set(error, ERROR_USAGE, "a traced step takes 1 to %u samples",
                          native->config.batch_size);
-    struct trace trace = {native, emit, context,
-                          malloc(largest_tensor(native, count) * sizeof(double)), count};
+    /* and the table of a pixel's values behind the pictures */
+    size_t most = network_largest_tensor(&native->config.network, count) + 256;
+    struct trace trace = {native, emit, context, malloc(most * sizeof(double)), count};
     if (!trace.values) return error_set_memory(error, "the traced step");
     if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error))
         goto out;

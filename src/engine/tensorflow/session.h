@@ -23,7 +23,7 @@ TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_
 /* One with memory of its own, not filled. */
 TF_Tensor *tensor_create(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank);
 
-#define RUN_MAX 160
+#define RUN_MAX 640
 /* One run: what goes in, what comes out, what must happen. Begin with run_init(), end with
  * run_free(). */
 struct run {

@@ -137,18 +137,18 @@ void torch_release_temporaries(struct torch_session *session)
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-struct shape {
+struct extents {
     int64_t rank, sizes[2], strides[2];
 };
 
-static struct shape shape_of(size_t rows, size_t columns)
+static struct extents shape_of(size_t rows, size_t columns)
 {
-    if (!columns) return (struct shape){.rank = 1, .sizes = {(int64_t)rows}, .strides = {1}};
-    return (struct shape){
+    if (!columns) return (struct extents){.rank = 1, .sizes = {(int64_t)rows}, .strides = {1}};
+    return (struct extents){
         .rank = 2, .sizes = {(int64_t)rows, (int64_t)columns}, .strides = {(int64_t)columns, 1}};
 }
 
-static torch_tensor view(struct torch_session *session, void *values, struct shape shape,
+static torch_tensor view(struct torch_session *session, void *values, struct extents shape,
                          int32_t dtype)
 {
     torch_tensor tensor = NULL;
@@ -160,7 +160,7 @@ static torch_tensor view(struct torch_session *session, void *values, struct sha
                                                             : NULL;
 }
 
-static torch_tensor empty(struct torch_session *session, struct shape shape, int32_t dtype)
+static torch_tensor empty(struct torch_session *session, struct extents shape, int32_t dtype)
 {
     torch_tensor tensor = NULL;
     if (session->failed) return NULL;
@@ -173,7 +173,7 @@ static torch_tensor empty(struct torch_session *session, struct shape shape, int
 torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns,
                              enum torch_layout layout)
 {
-    struct shape shape = shape_of(rows, columns);
+    struct extents shape = shape_of(rows, columns);
     if (columns && layout == TORCH_BY_COLUMNS)
         shape.strides[0] = 1, shape.strides[1] = (int64_t)rows;
     torch_tensor tensor = empty(session, shape, session->dtype);
@@ -193,7 +193,7 @@ torch_tensor torch_view_int64(struct torch_session *session, int64_t *values, si
 }
 
 static torch_tensor to_device(struct torch_session *session, torch_tensor tensor,
-                              struct shape shape, int32_t dtype)
+                              struct extents shape, int32_t dtype)
 {
     if (session->failed || session->device_index < 0) return tensor;
     torch_tensor there = empty(session, shape, dtype);
@@ -408,7 +408,7 @@ void torch_sgd(struct torch_session *session, const struct optimizer *optimizer,
 static value from_step(struct torch_session *session, uint64_t step, size_t count)
 {
     float number = (float)step;
-    const struct shape scalar = {.rank = 0};
+    const struct extents scalar = {.rank = 0};
     int32_t dtype = session->library->dtype_float32();
     torch_tensor there = empty(session, scalar, dtype), steps[TORCH_MAX_PARAMETERS];
     torch_copy(session, there, view(session, &number, scalar, dtype));

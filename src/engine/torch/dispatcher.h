@@ -13,7 +13,7 @@
 #include "engine/torch/library.h"
 #include "net/optimizer.h"
 
-#define TORCH_MAX_TEMPORARIES 128
+#define TORCH_MAX_TEMPORARIES 1024
 #define TORCH_MAX_PARAMETERS  (2 * NETWORK_MAX_LAYERS)
 
 struct torch_session {

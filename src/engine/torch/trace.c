@@ -61,24 +61,11 @@ static void show_parameters(struct viewer *viewer, const char *kind, bool gradie
     }
 }
 
-/* The most values any shown tensor has. */
-static size_t largest_tensor(const struct network *network, size_t count)
-{
-    size_t most = count * network_inputs(network);
-    for (uint32_t i = 0; i < network->layer_count; i++) {
-        size_t weight = (size_t)network->layers[i].inputs * network->layers[i].outputs;
-        size_t output = count * network->layers[i].outputs;
-        most = weight > most ? weight : most;
-        most = output > most ? output : most;
-    }
-    return most;
-}
-
 int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
                 engine_trace_fn *emit, void *context, struct error *error)
 {
     struct viewer viewer = {.model = model, .emit = emit, .context = context};
-    viewer.capacity = largest_tensor(&model->network, count);
+    viewer.capacity = network_largest_tensor(&model->network, count);
     viewer.values = malloc(viewer.capacity * sizeof *viewer.values);
     if (!viewer.values) return error_set_memory(error, "a trace");
 
