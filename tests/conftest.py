@@ -69,10 +69,24 @@ def serve(binary, home, tmp_path):
 
     servers = []
 
-    def start(*arguments, home=home):
-        servers.append(Server(binary, home, *arguments, cwd=tmp_path))
+    def start(*arguments, home=home, **options):
+        servers.append(Server(binary, home, *arguments, cwd=tmp_path, **options))
         return servers[-1]
 
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def fault(binary):
+    """The environment in which a call fails (tests/fault/shim.c): fault("rename:1:kill:simple_nn")."""
+    shim = pathlib.Path(binary).parent / "tests" / "fault" / "fault_shim.so"
+    if not shim.exists():
+        pytest.skip(f"{shim} is not there: builds with a sanitizer have none")
+
+    def environment(text, program=None):
+        more = {"LD_PRELOAD": str(shim), "NNSTUDIO_FAULT": text}
+        return {**os.environ, **more, **({"NNSTUDIO_FAULT_PROGRAM": program} if program else {})}
+
+    return environment

@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,6 +60,22 @@ out:
     return status;
 }
 
+/* A fresh temporary file, locked as long as its writer lives, by which others know that it is no
+ * leftover. -1 with errno set. */
+static int open_temporary(char *pattern)
+{
+    size_t random = strlen(pattern) - 6;
+    for (;;) {
+        struct stat info;
+        int fd = mkostemp(pattern, O_CLOEXEC);
+        if (fd < 0) return -1;
+        flock(fd, LOCK_EX); /* where there are no locks nobody takes leftovers away either */
+        if (fstat(fd, &info) || info.st_nlink) return fd;
+        close(fd); /* taken for a leftover before it was locked */
+        memcpy(pattern + random, "XXXXXX", 6);
+    }
+}
+
 int file_create(const char *path, struct file_writer *writer, struct error *error)
 {
     *writer = (struct file_writer){0};
@@ -69,7 +86,8 @@ int file_create(const char *path, struct file_writer *writer, struct error *erro
         error_set_memory(error, "a file name");
         goto fail;
     }
-    fd = mkostemp(writer->temporary, O_CLOEXEC);
+    file_remove_unfinished(path);
+    fd = open_temporary(writer->temporary);
     if (fd < 0) {
         error_set_errno(error, errno, "cannot write %s", path);
         goto fail;
@@ -123,19 +141,44 @@ void file_abort(struct file_writer *writer)
     *writer = (struct file_writer){0};
 }
 
+/* "NAME.part-" and six letters or digits. */
+static bool is_temporary(const char *entry, const char *base)
+{
+    size_t length = base ? strlen(base) : 0;
+    const char *mark = base ? entry + length : strstr(entry, ".part-");
+    if (base && strncmp(entry, base, length) != 0) return false;
+    return mark && strncmp(mark, ".part-", 6) == 0 && strlen(mark) == 12;
+}
+
+/* Removes a temporary file whose writer lives no more: its lock is free. */
+static void remove_leftover(int folder, const char *name)
+{
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return;
+    if (!flock(fd, LOCK_EX | LOCK_NB)) unlinkat(folder, name, 0);
+    close(fd);
+}
+
+/* `base` NULL: of any file. */
+static void remove_leftovers(const char *folder, const char *base)
+{
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry; entries && (entry = readdir(entries));)
+        if (is_temporary(entry->d_name, base)) remove_leftover(dirfd(entries), entry->d_name);
+    if (entries) closedir(entries);
+}
+
 void file_remove_unfinished(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    const char *base = slash ? slash + 1 : path;
-    size_t length = strlen(base);
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
-    DIR *entries = folder ? opendir(folder) : NULL;
-    for (struct dirent *entry; entries && (entry = readdir(entries));)
-        if (strncmp(entry->d_name, base, length) == 0 &&
-            strncmp(entry->d_name + length, ".part-", 6) == 0)
-            unlinkat(dirfd(entries), entry->d_name, 0);
-    if (entries) closedir(entries);
+    if (folder) remove_leftovers(folder, slash ? slash + 1 : path);
     free(folder);
+}
+
+void file_remove_all_unfinished(const char *folder)
+{
+    remove_leftovers(folder, NULL);
 }
 
 int file_write(const char *path, const void *data, size_t size, struct error *error)

@@ -30,9 +30,11 @@ int file_commit(struct file_writer *writer, struct error *error);
 /* Also fine after a commit or on a zeroed writer: does nothing then. */
 void file_abort(struct file_writer *writer);
 
-/* Removes what writers of `path` left that were killed in mid-writing. Only where nobody else may
- * be writing it now. */
+/* Removes what writers of `path` left that were killed in mid-writing; what a living one writes is
+ * locked, and stays. file_create() does so first. */
 void file_remove_unfinished(const char *path);
+/* The same of every file in `folder`. */
+void file_remove_all_unfinished(const char *folder);
 
 /* All in one: writes `size` bytes as the new content of `path`. */
 int file_write(const char *path, const void *data, size_t size, struct error *error);

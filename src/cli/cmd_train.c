@@ -10,6 +10,7 @@
 #include "cli/race.h"
 #include "cli/settings.h"
 #include "run/checkpoint.h"
+#include "store/store.h"
 
 /* The command line's words before they are a job. */
 struct words {
@@ -63,6 +64,25 @@ static int read_run(const char *run, const char *home, struct job *job, uint32_t
     return 0;
 }
 
+/* Whether a run has delivered: it is finished in the list of runs, and its file is where it said. */
+static bool has_delivered(const struct job *job, const char *run, const char *home)
+{
+    struct error ignored;
+    struct store *store = NULL;
+    struct run_record *record = malloc(sizeof *record);
+    const struct engine_ops *ops = engine_find(job->engine);
+    char *path = NULL;
+    bool delivered = record && ops && !store_open(home, &store, &ignored) &&
+                     !store_run_get(store, run, record, &ignored) &&
+                     record->state == RUN_FINISHED &&
+                     asprintf(&path, "%s/%s.%s", job->out_dir, job->name, ops->model_format) > 0 &&
+                     file_exists(path);
+    free(path);
+    free(record);
+    store_close(store);
+    return delivered;
+}
+
 static int make_job(const struct words *words, const struct cli_arguments *given,
                     const struct cli_option *options, const char *home, struct job *job,
                     struct error *error)
@@ -78,6 +98,10 @@ static int make_job(const struct words *words, const struct cli_arguments *given
     if (!words->resume) return 0;
     if (same_run(job, &begun, error)) return -1;
     if (job->epochs > epochs_done) return 0;
+    /* With nothing left to train, a run that was cut off at its end still writes its model. */
+    bool own_engine = !words->engine || strcmp(words->engine, job->engine) == 0;
+    if (job->epochs == epochs_done && own_engine && !has_delivered(job, words->resume, home))
+        return 0;
     return error_set(error, ERROR_USAGE,
                      "the run %s has done its %u epochs: give a larger --epochs", words->resume,
                      epochs_done);

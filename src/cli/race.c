@@ -101,12 +101,18 @@ static void on_step(struct lane *lane, const json_t *event)
         lane->losses[lane->loss_count++] = real_value(json_array_get(losses, i));
 }
 
-static void on_epoch(struct lane *lane, const json_t *event)
+static void take_figures(struct lane *lane, const json_t *event)
 {
-    lane->epoch = (uint32_t)whole_of(event, "epoch");
+    lane->measured = true;
     lane->loss = real_of(event, "loss");
     lane->val_loss = real_of(event, "val_loss");
     lane->val_accuracy = real_of(event, "val_accuracy");
+}
+
+static void on_epoch(struct lane *lane, const json_t *event)
+{
+    lane->epoch = (uint32_t)whole_of(event, "epoch");
+    take_figures(lane, event);
     lane->rate = real_of(event, "samples_per_second");
     lane->epoch_seconds += real_of(event, "seconds");
     lane->epochs_timed++;
@@ -127,6 +133,14 @@ static void on_end(struct lane *lane, const json_t *event)
     lane->cpu_seconds = real_of(event, "cpu_seconds");
     lane->peak_rss = real_of(event, "peak_rss_bytes");
     text_of(event, "model", lane->model, sizeof lane->model);
+    if (lane->model[0]) lane->kept = true;
+    if (json_object_get(event, "val_accuracy")) take_figures(lane, event);
+}
+
+static void on_log(struct lane *lane, const json_t *event)
+{
+    const char *text = json_string_value(json_object_get(event, "text"));
+    if (text) log_line("nnstudio: %s: %s", lane->ops->id, text);
 }
 
 static void on_error(struct lane *lane, const json_t *event)
@@ -144,6 +158,7 @@ static const struct event_kind {
 } event_kinds[] = {
     {"step", on_step, true},  {"epoch", on_epoch, true}, {"checkpoint", on_checkpoint, false},
     {"start", on_start, true}, {"end", on_end, true},     {"error", on_error, true},
+    {"log", on_log, false},
 };
 /* clang-format on */
 

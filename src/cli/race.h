@@ -22,10 +22,11 @@ struct lane {
     uint64_t samples, steps_per_epoch;
     uint32_t epoch; /* epochs done */
     uint64_t step;  /* steps done in all */
-    bool kept;      /* a checkpoint was written, or was there to begin with */
+    bool kept;      /* a checkpoint or a model was written, or was there to begin with */
     double *losses; /* owned; of steps first_step … first_step + loss_count - 1 */
     uint64_t first_step;
     size_t loss_count, loss_capacity;
+    bool measured;                       /* there are figures of an epoch */
     double loss, val_loss, val_accuracy; /* of the last epoch */
     double rate;                         /* samples/s of the last epoch */
     double begun;                        /* clock when training began */
@@ -43,6 +44,7 @@ struct race {
     bool interrupted;
     struct store *store; /* owned; NULL when nothing is kept */
     double flushed;      /* clock of the last write */
+    bool unwritten;      /* it was said that the store cannot be written */
 };
 
 /* Runs all lanes to their end. Returns the exit status. Frees what the lanes own. */

@@ -56,15 +56,20 @@ void race_record_flush(struct race *race, bool now)
     double clock = clock_monotonic();
     if (!race->store || (!now && clock - race->flushed < FLUSH_SECONDS)) return;
     race->flushed = clock;
-    for (size_t i = 0; i < race->count && race->store; i++)
-        if (race->lanes[i].recorder && recorder_flush(race->lanes[i].recorder, &error))
-            give_up(race, &error);
+    int status = 0;
+    for (size_t i = 0; i < race->count && !status; i++)
+        if (race->lanes[i].recorder) status = recorder_flush(race->lanes[i].recorder, &error);
+    /* A full disk may have room later: what waits is kept, and tried again. */
+    if (status && !race->unwritten)
+        log_line("nnstudio: what the runs do is not kept for now: %s", error.message);
+    race->unwritten = status != 0;
 }
 
 void race_record_end(struct race *race)
 {
     struct error error;
     race_record_flush(race, true);
+    if (race->unwritten) log_line("nnstudio: the end of the runs is not in the list of runs");
     for (size_t i = 0; i < race->count && race->store; i++) {
         struct lane *lane = &race->lanes[i];
         recorder_destroy(lane->recorder);

@@ -164,9 +164,11 @@ void race_view_end(const struct race *race)
 static void print_row(const struct lane *lane)
 {
     char rate[32] = "-", loss[32] = "-", accuracy[32] = "-", seconds[32] = "-";
-    if (lane->epochs_timed) {
+    if (lane->measured) {
         loss_text(lane->loss, loss);
         snprintf(accuracy, sizeof accuracy, "%.2f%%", 100 * lane->val_accuracy);
+    }
+    if (lane->epochs_timed) {
         snprintf(seconds, sizeof seconds, "%.3f", lane_seconds_per_epoch(lane));
         short_number((double)lane->samples / lane_seconds_per_epoch(lane), rate);
     }

@@ -20,6 +20,7 @@ struct session {
     struct watch *watch;
     struct recorder *recorder;
     bool started, ended, broken;
+    bool unwritten; /* it was said that the store cannot be written */
     struct session *next;
 };
 
@@ -102,11 +103,10 @@ static int start_worker(struct session *session, struct error *error)
     struct store *store = session->training->studio->store;
     if (store_run_get(store, session->run, &record, error)) return -1;
     struct job *job = &record.job;
-    if (record.checkpoint) {
-        char *path = path_join(job->run_dir, "checkpoint.safetensors");
-        if (path && file_exists(path)) snprintf(job->resume, sizeof job->resume, "%s", path);
-        free(path);
-    }
+    char *path = path_join(job->run_dir, "checkpoint.safetensors");
+    if (!path) return error_set_memory(error, "a path");
+    if (file_exists(path)) snprintf(job->resume, sizeof job->resume, "%s", path);
+    free(path);
     if (file_make_directories(job->run_dir, error) ||
         store_run_set_state(store, session->run, RUN_STARTING, NULL, error) ||
         worker_start(job, on_worker_event, session, &session->worker, error))
@@ -145,12 +145,14 @@ static void start_waiting(struct training *training)
 static int settle(struct session *session)
 {
     struct error error;
+    /* A full disk may have room later: what waits is kept and tried again, until it is too much
+     * (on_worker_event()). */
     if (recorder_flush(session->recorder, &error)) {
-        if (!session->broken) log_error(&error);
-        session->broken = true;
-        if (session->worker && !session->ended) worker_kill(session->worker);
+        if (!session->unwritten) log_error(&error);
+        session->unwritten = true;
         return 0;
     }
+    session->unwritten = false;
     return session->ended;
 }
 

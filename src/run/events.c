@@ -1,6 +1,7 @@
 #include "run/events.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -70,6 +71,17 @@ void events_send_steps(struct events *events, const char *engine, uint64_t first
     buffer_append_text(&events->line, "]}\n");
     if (!events->line.failed) write_whole(events, events->line.data, events->line.length);
     pthread_mutex_unlock(&events->mutex);
+}
+
+void events_send_log(struct events *events, const char *engine, const char *format, ...)
+{
+    char text[sizeof((struct error *)0)->message + 200];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    events_send(events,
+                json_pack("{s:s, s:s, s:s}", "event", "log", "engine", engine, "text", text));
 }
 
 void events_send_error(struct events *events, const char *run, const char *engine,

@@ -29,6 +29,9 @@ void events_send(struct events *events, json_t *event);
  * `seconds`: training in this epoch, up to the last of these steps. */
 void events_send_steps(struct events *events, const char *engine, uint64_t first_step,
                        double seconds, const double *losses, size_t count);
+/* {"event":"log","engine":…,"text":…}: what a person would want to know, beside the figures. */
+__attribute__((format(printf, 3, 4))) void
+events_send_log(struct events *events, const char *engine, const char *format, ...);
 void events_send_error(struct events *events, const char *run, const char *engine,
                        const struct error *error);
 

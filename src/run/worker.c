@@ -39,8 +39,7 @@ struct session {
     struct fit_epoch last; /* the last epoch that ended in this process; epoch 0: none */
     uint32_t threads;
     struct journal journal; /* of every loss and epoch, beside the events */
-    bool failed;            /* a callback failed, with `error` */
-    struct error error;
+    bool unkept;            /* it was said that the checkpoint cannot be written */
 };
 
 /* Weights and slots out of the engine into session->now. */
@@ -70,16 +69,25 @@ static int save_checkpoint(struct session *session, struct error *error)
     return status;
 }
 
+/* A disk that is full now may have room later, and the model may go elsewhere: the training goes
+ * on, and the next epoch tries again. Said once as long as it lasts. */
+static void keep_checkpoint(struct session *session)
+{
+    struct error error;
+    bool failed = save_checkpoint(session, &error) != 0;
+    if (failed && !session->unkept)
+        events_send_log(&session->events, session->ops->id,
+                        "the checkpoint was not written, and the training goes on without it: %s",
+                        error.message);
+    if (!failed && session->unkept)
+        events_send_log(&session->events, session->ops->id, "the checkpoint is written again");
+    session->unkept = failed;
+}
+
 static void send_state(struct session *session, const char *state)
 {
     events_send(&session->events, json_pack("{s:s, s:s, s:s}", "event", "state", "engine",
                                             session->ops->id, "state", state));
-}
-
-static enum fit_request give_up(struct session *session)
-{
-    session->failed = true;
-    return FIT_STOP;
 }
 
 /* Looks whether somebody wants something. A paused run has its checkpoint on disk: the machine may
@@ -88,7 +96,7 @@ static enum fit_request heed(struct session *session)
 {
     enum control_state state = control_state(&session->control);
     if (state == CONTROL_PAUSE) {
-        if (save_checkpoint(session, &session->error)) return give_up(session);
+        keep_checkpoint(session);
         send_state(session, "paused");
         state = control_wait(&session->control);
         if (state == CONTROL_GO_ON) send_state(session, "running");
@@ -122,7 +130,7 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
     journal_add_epoch(&session->journal, event);
     events_send(&session->events, event);
-    if (save_checkpoint(session, &session->error)) return give_up(session);
+    keep_checkpoint(session);
     return heed(session);
 }
 
@@ -243,6 +251,27 @@ static int must_match(const struct job *job, const struct job *begun, struct err
                      "a run is continued with the %s it began with: leave that as it was", differs);
 }
 
+/* The last epoch that the run which goes on has done: its figures are those of the model, until
+ * another epoch ends. */
+static void recall_epoch(struct session *session)
+{
+    char *folder = strdup(session->now.job.resume), *slash = folder ? strrchr(folder, '/') : NULL;
+    if (slash) *slash = '\0';
+    json_t *epochs = slash ? journal_read_epochs(folder, session->now.position.global_step) : NULL;
+    const json_t *event = json_array_get(epochs, json_array_size(epochs) - 1);
+    uint32_t epoch = (uint32_t)json_integer_value(json_object_get(event, "epoch"));
+    if (epoch && epoch == session->now.position.epoch)
+        session->last = (struct fit_epoch){
+            .epoch = epoch,
+            .loss = json_number_value(json_object_get(event, "loss")),
+            .accuracy = json_number_value(json_object_get(event, "accuracy")),
+            .val_loss = json_number_value(json_object_get(event, "val_loss")),
+            .val_accuracy = json_number_value(json_object_get(event, "val_accuracy")),
+        };
+    json_decref(epochs);
+    free(folder);
+}
+
 static int read_start(struct session *session, struct error *error)
 {
     struct checkpoint begun;
@@ -255,6 +284,7 @@ static int read_start(struct session *session, struct error *error)
     }
     session->now = begun;
     session->now.job = job;
+    recall_epoch(session);
     return 0;
 }
 
@@ -316,10 +346,12 @@ static int prepare(struct session *session, struct error *error)
     session->threads = job->threads ? job->threads : session->ops->default_threads();
     if (claim_run_dir(session, error) || open_dataset(session, error)) return -1;
     if (job->resume[0] ? read_start(session, error) : make_start(session, error)) return -1;
-    if (session->now.position.epoch >= job->epochs)
+    /* One that has done all of them may still have its model to write. */
+    if (session->now.position.epoch > job->epochs)
         return error_set(error, ERROR_INPUT,
-                         "the run has done its %u epochs: give more with --epochs",
-                         session->now.position.epoch);
+                         "the run has done %u epochs, more than the %u asked for: give more with "
+                         "--epochs",
+                         session->now.position.epoch, job->epochs);
     return open_engine(session, error);
 }
 
@@ -333,10 +365,11 @@ static json_t *model_metadata(const struct session *session)
         const char *key;
         double value;
     } figures[] = {{"epochs", session->now.position.epoch},
+                   {"seed", (double)job->seed},
+                   /* of a run that was stopped in its first epoch nothing was measured */
                    {"accuracy", session->last.val_accuracy},
-                   {"loss", session->last.val_loss},
-                   {"seed", (double)job->seed}};
-    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+                   {"loss", session->last.val_loss}};
+    for (size_t i = 0; i < (session->last.epoch ? 4 : 2); i++) {
         char text[32];
         snprintf(text, sizeof text, "%.17g", figures[i].value);
         json_object_set_new(metadata, figures[i].key, json_string(text));
@@ -380,12 +413,16 @@ static int finish(struct session *session, struct error *error)
     char *path = NULL, sha256[HASH_HEX_SIZE];
     uint64_t bytes;
     const struct fit_position *position = &session->now.position;
-    if (save_checkpoint(session, error) || write_model(session, &path, sha256, &bytes, error)) {
+    bool finished = position->epoch >= session->now.job.epochs;
+    if (finished) keep_checkpoint(session); /* the model is what matters */
+    int status = finished ? 0 : save_checkpoint(session, error);
+    struct error other;
+    if (write_model(session, &path, sha256, &bytes, status ? &other : error)) status = -1;
+    if (status) {
         free(path);
         return -1;
     }
-    json_t *event = end_event(session,
-                              position->epoch >= session->now.job.epochs ? "finished" : "stopped");
+    json_t *event = end_event(session, finished ? "finished" : "stopped");
     json_object_set_new(event, "model", json_string(path));
     json_object_set_new(event, "sha256", json_string(sha256));
     json_object_set_new(event, "bytes", json_integer((json_int_t)bytes));
@@ -407,11 +444,8 @@ static int train(struct session *session, struct error *error)
     const struct fit_config config = {
         .epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
     const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
-    if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))
-        return -1;
-    if (!session->failed) return 0;
-    *error = session->error;
-    return -1;
+    return fit(session->engine, session->dataset, &config, &session->now.position, &callbacks,
+               error);
 }
 
 /* On the control thread: the main thread may be deep in a framework's loading, so the process ends

@@ -186,6 +186,8 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     int64_t per_epoch = json_integer_value(json_object_get(event, "steps_per_epoch"));
     const char *engine = json_string_value(json_object_get(event, "engine"));
     const char *version = json_string_value(json_object_get(event, "engine_version"));
+    bool trains = json_integer_value(json_object_get(event, "epoch")) <
+                  json_integer_value(json_object_get(event, "epochs"));
     char *network = js_dump(json_object_get(event, "network"));
     r->batch_size = json_integer_value(json_object_get(event, "batch_size"));
     r->ended = false;
@@ -197,10 +199,13 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
                  points_end(r->store, r->key, &steps, &r->seconds, error) ||
                  query_run(r->store, "DELETE FROM segments WHERE run=? AND first_step>=?", error,
                            "ii", r->key, first) ||
-                 query_run(r->store,
-                           "INSERT INTO segments (run, first_step, engine, engine_version, "
-                           "started_at) VALUES (?,?,?,?,?)",
-                           error, "iissi", r->key, first, r->engine, version ? version : "", now) ||
+                 /* one that has nothing left to train only writes its model */
+                 (trains &&
+                  query_run(r->store,
+                            "INSERT INTO segments (run, first_step, engine, engine_version, "
+                            "started_at) VALUES (?,?,?,?,?)",
+                            error, "iissi", r->key, first, r->engine, version ? version : "",
+                            now)) ||
                  query_run(r->store,
                            "UPDATE runs SET state='running', engine=?, engine_version=?, "
                            "network=coalesce(?,network), parameters=?,"

@@ -187,6 +187,22 @@ def test_killed_worker_fails_its_run_alone(serve):
     server.wait(second, "stopped")
 
 
+def test_a_trained_run_is_delivered_by_going_on(serve, fault):
+    """The worker is killed between its last checkpoint and its model: "continue" writes the model, and trains nothing."""
+    short = SETTINGS | {"epochs": 2}
+    server = serve(env=fault("rename:1:kill:simple_nn", "worker"))
+    run = server.post("/api/runs", {"engine": "native", "settings": short}, status=201)["id"]
+    assert server.wait(run, "failed")["resumable"]
+    curve = server.curve(run)
+    server.stop()
+    server = serve()
+    server.post(f"/api/runs/{run}/continue")
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    assert done["files"] and server.curve(run) == curve and len(done["segments"]) == 1
+    assert done["last"]["val_accuracy"] is not None
+
+
 def test_newer_data_base_is_refused(studio, home):
     home.mkdir()
     with sqlite3.connect(home / "studio.db") as db:

@@ -1,5 +1,6 @@
 """Training meets trouble: each time one clear line, the others go on, nothing half-written stays."""
 
+import json
 import os
 import pathlib
 import signal
@@ -10,7 +11,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "python"))
-from train_help import Running, children, train  # noqa: E402
+from train_help import Running, Story, children, train  # noqa: E402
 
 LONG = ["--dataset", "synthetic", "--limit", 4000, "--epochs", 100000]
 
@@ -161,11 +162,84 @@ def test_a_full_disk_keeps_the_old_model(studio, small_disk):
     assert leftovers(small_disk) == []
 
 
-def test_a_full_disk_under_the_checkpoint(studio, small_disk):
-    result = studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", 500, "--epochs", 3, "--home", small_disk,
-                    status=1)  # fmt: skip
-    assert "No space left on device" in result.stderr
+def test_a_full_disk_under_the_checkpoint(studio, small_disk, tmp_path):
+    """The home has no room for a checkpoint (800 KB with momentum): the model goes elsewhere, and the run stays in the list."""
+    story = studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", 500, "--epochs", 3, "--momentum", 0.9,
+                   "--home", small_disk)  # fmt: skip
+    assert story.stderr.count("No space left on device") == 1 and "checkpoint was not written" in story.stderr
+    assert (tmp_path / "models" / "simple_nn.safetensors").exists()
     assert leftovers(small_disk) == []
+    (run,) = listed(studio, small_disk)
+    assert run["state"] == "finished" and run["progress"]["epoch"] == 3
+
+
+def listed(studio, home):
+    return [json.loads(line) for line in studio("runs", "list", "--json", "--home", home).stdout.splitlines()]
+
+
+SHORT = ["--engine", "native", "--dataset", "synthetic", "--limit", 500, "--epochs", 3]
+
+
+def test_one_checkpoint_that_fails_ends_nothing(studio, home, fault):
+    """The second of three cannot be synced: said once, and the next is written."""
+    straight = train(studio, *SHORT, "--out", "straight")
+    story = studio("train", *SHORT, "--json", env=fault("rename:2:28:checkpoint.safetensors", "worker"))
+    assert story.stderr.count("No space left on device") == 1 and story.stderr.count("is written again") == 1
+    assert Story(story.stdout).curve("native") == straight.curve("native")
+    run = Story(story.stdout).of("start")[0]["run"]
+    assert (home / "runs" / run / "checkpoint.safetensors").exists() and leftovers(home) == []
+    train(studio, "--resume", run, "--epochs", 4)
+
+
+def test_a_checkpoint_that_fails_while_stopping_is_told(binary, home, tmp_path, fault):
+    running = Running(binary, tmp_path, "--engine", "native", *LONG, env=fault("rename:1+:28:checkpoint.safetensors", "worker"))
+    running.until(lambda e: e["event"] == "epoch")
+    running.interrupt()
+    _, err = running.finish(130)
+    assert "No space left on device" in err
+    assert (tmp_path / "models" / "simple_nn.safetensors").exists()  # the weights are somewhere
+
+
+# Moments at which a worker may die when all is trained: (what is hit, whether the model is there afterwards).
+ENDS = {"killed before the model": "rename:1:kill:simple_nn", "no room for the model": "rename:1:28:simple_nn", "model not writable": "open:1:13:simple_nn"}
+
+
+@pytest.mark.parametrize("fault_text", ENDS.values(), ids=ENDS.keys())
+def test_a_trained_run_is_delivered_later(studio, home, tmp_path, fault, fault_text):
+    straight = train(studio, *SHORT, "--out", "straight")
+    first = studio("train", *SHORT, "--json", status=1, env=fault(fault_text, "worker"))
+    run = Story(first.stdout).of("start")[0]["run"]
+    assert not (tmp_path / "models" / "simple_nn.safetensors").exists()
+    assert [r["state"] for r in listed(studio, home) if r["id"] == run] == ["failed"]
+    second = train(studio, "--resume", run)
+    assert second.of("step") == [] and second.of("epoch") == []
+    end, last = second.of("end")[0], straight.of("epoch")[-1]
+    assert end["state"] == "finished" and end["val_accuracy"] == last["val_accuracy"] and end["val_loss"] == last["val_loss"]
+    models = [(tmp_path / folder / "simple_nn.safetensors").read_bytes() for folder in ("straight", "models")]
+    heads = [json.loads(model[8 : 8 + int.from_bytes(model[:8], "little")])["__metadata__"] for model in models]
+    assert models[0][8 + int.from_bytes(models[0][:8], "little") :] == models[1][8 + int.from_bytes(models[1][:8], "little") :]
+    assert {k: v for k, v in heads[0].items() if k != "run"} == {k: v for k, v in heads[1].items() if k != "run"}
+    assert leftovers(tmp_path) == []
+    (kept,) = [r for r in listed(studio, home) if r["id"] == run]
+    assert kept["state"] == "finished" and kept["files"] and len(kept["segments"]) == 1
+    again = studio("train", "--resume", run, status=2)
+    assert "has done its 3 epochs" in again.stderr
+    (tmp_path / "models" / "simple_nn.safetensors").unlink()
+    train(studio, "--resume", run)
+    assert (tmp_path / "models" / "simple_nn.safetensors").exists()
+
+
+def test_a_stopped_run_claims_no_accuracy(binary, home, tmp_path):
+    """Stopped in its first epoch: nothing was measured, so the file tells nothing."""
+    running = Running(binary, tmp_path, "--engine", "native", "--dataset", "synthetic", "--limit", 50000, "--epochs", 2, "--batch-size", 1)
+    running.until(lambda e: e["event"] == "step")
+    running.interrupt()
+    story, _ = running.finish(130)
+    if story.of("epoch"):
+        pytest.skip("the machine was quicker than the interruption")
+    model = (tmp_path / "models" / "simple_nn.safetensors").read_bytes()
+    told = json.loads(model[8 : 8 + int.from_bytes(model[:8], "little")])["__metadata__"]
+    assert "accuracy" not in told and "loss" not in told and told["epochs"] == "0"
 
 
 def test_a_damaged_checkpoint_is_refused(studio, home):

@@ -14,11 +14,11 @@ TIMEOUT = 60
 class Server:
     """`nnstudio serve`, until stop() or kill()."""
 
-    def __init__(self, binary, home, *arguments, cwd):
+    def __init__(self, binary, home, *arguments, cwd, env=None):
         self.log = open(pathlib.Path(cwd) / "server.log", "ab")
         self.process = subprocess.Popen(
             [binary, "serve", "--port", "0", "--home", str(home), *map(str, arguments)],
-            stdout=subprocess.PIPE, stderr=self.log, cwd=cwd, text=True,
+            stdout=subprocess.PIPE, stderr=self.log, cwd=cwd, text=True, env=env,
         )
         line = self.process.stdout.readline()
         assert "http://" in line, f"the server did not start: {line!r} {(pathlib.Path(cwd) / 'server.log').read_text()}"

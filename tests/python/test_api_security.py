@@ -246,7 +246,8 @@ def test_smuggling_is_refused(serve, form):
     for first in (b"", before):
         answer = server.raw(first + head + form + HIDDEN)
         statuses = re.findall(rb"HTTP/1.1 (\d+) ", answer)
-        assert statuses == [b"200"] * bool(first) + [b"400"], answer[:2000]
+        # 413 is libevent's own word for a chunk that it cannot read
+        assert statuses[:-1] == [b"200"] * bool(first) and statuses[-1] in (b"400", b"413"), answer[:2000]
     assert server.get("/api/preferences") == {"theme": "dark"}
 
 

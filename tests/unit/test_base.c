@@ -168,9 +168,35 @@ static void children_inherit_no_secret(void **state)
     free(list);
 }
 
+static void what_killed_writers_left_goes(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/nnstudio-left-XXXXXX", path[64], left[80], foreign[80];
+    struct error error;
+    struct file_writer living, next;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/model", folder);
+    snprintf(left, sizeof left, "%s.part-aB3xyz", path);
+    snprintf(foreign, sizeof foreign, "%s.part-notes.txt", path);
+    assert_int_equal(file_create(path, &living, &error), 0);
+    assert_int_equal(file_write(left, "x", 1, &error), 0);
+    assert_int_equal(file_write(foreign, "x", 1, &error), 0);
+    assert_int_equal(file_create(path, &next, &error), 0);
+    assert_false(file_exists(left));
+    assert_true(file_exists(living.temporary) && file_exists(foreign));
+    file_abort(&next);
+    assert_int_equal(file_commit(&living, &error), 0);
+    assert_int_equal(file_write(left, "x", 1, &error), 0);
+    file_remove_all_unfinished(folder);
+    assert_false(file_exists(left));
+    assert_true(file_exists(path) && file_exists(foreign));
+    assert_int_equal(file_remove_tree(folder, &error), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_killed_writers_left_goes),
         cmocka_unit_test(buffer_refuses_to_pass_its_cap),
         cmocka_unit_test(error_prefix_keeps_the_message),
         cmocka_unit_test(json_members_are_checked),
