@@ -4,10 +4,9 @@
 
 #include "cli/cli.h"
 #include "cli/draw.h"
-#include "cli/registry_words.h"
+#include "cli/registry_cli.h"
 #include "cli/settings.h"
 #include "data/picture.h"
-#include "registry/record.h"
 #include "run/job.h"
 #include "train/predictor.h"
 
@@ -44,14 +43,14 @@ static int predict(const char *path, const char *image, const struct words *word
 
 /* The file of a registered version: downloaded once, its hash checked. malloc'd. */
 static int find_registered(const char *from, const char *name, const char *version,
-                           const struct registry_words *words, bool as_json, char **path,
+                           const struct registry_cli *place, bool as_json, char **path,
                            struct error *error)
 {
     const struct registry_target *target;
     struct registry_options where;
     char *home = NULL;
     int status = registry_target_need(from, &target, error) ||
-                         registry_words_use(words, as_json, &where, &home, error) ||
+                         registry_cli_use(place, target, as_json, &where, &home, error) ||
                          registry_cached(target, &where, name, version, path, NULL, error)
                      ? -1
                      : 0;
@@ -83,9 +82,9 @@ static void print_text(const struct answer *answer)
 static int run(int argc, char **argv)
 {
     struct words words = {.engine = engine_default->id};
-    struct registry_words place = {0};
+    struct registry_cli place = {0};
     const char *from = NULL, *version = NULL;
-    const struct cli_option options[] = {
+    const struct cli_option own[] = {
         {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
         {"activation", OPTION_TEXT, &words.activation, "NAME", "for files that tell none (relu)"},
         {"threads", OPTION_U32, &words.threads, "N",
@@ -94,11 +93,11 @@ static int run(int argc, char **argv)
         {"from", OPTION_TEXT, &from, "TARGET",
          "MODEL is a registered model's name: local, azure or mlflow"},
         {"version", OPTION_TEXT, &version, "V", "of the registered model (the latest)"},
-        REGISTRY_OPTIONS(place),
         {0},
     };
     struct cli_arguments arguments;
-    int status = cli_parse(&command_predict, options, argc, argv, &arguments);
+    int status = cli_parse(&command_predict, registry_cli_options(&place, own), argc, argv,
+                           &arguments);
     if (status != CLI_GO_ON) return status;
 
     struct answer answer = {0};

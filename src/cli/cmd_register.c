@@ -9,8 +9,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "cli/cli.h"
-#include "cli/registry_words.h"
-#include "registry/describe.h"
+#include "cli/registry_cli.h"
 
 struct showing {
     bool json, terminal;
@@ -74,20 +73,21 @@ static int run(int argc, char **argv)
     const char *to = "local", *name = NULL, *description = NULL, *version = NULL;
     bool as_json = false;
     struct cli_list tags_given = {0};
-    struct registry_words words = {0};
-    const struct cli_option options[] = {
+    struct registry_cli place = {0};
+    const struct cli_option own[] = {
         {"to", OPTION_TEXT, &to, "TARGET", "local, azure or mlflow (local)"},
         {"name", OPTION_TEXT, &name, "N",
          "of the model (pytorch_mnist, tensorflow_mnist … by the file)"},
         {"version", OPTION_TEXT, &version, "V", "azure: this version instead of the next"},
-        {"description", OPTION_TEXT, &description, "D", "for people"},
+        {"description", OPTION_TEXT, &description, "D", "a text for readers"},
         {"tag", OPTION_LIST, &tags_given, "K=V", "a further tag; may be given several times"},
-        REGISTRY_OPTIONS(words),
-        {"json", OPTION_FLAG, &as_json, NULL, "events on standard output, one JSON object a line"},
+        {"json", OPTION_FLAG, &as_json, NULL,
+         "events on standard output, one JSON object per line"},
         {0},
     };
     struct cli_arguments arguments;
-    int status = cli_parse(&command_register, options, argc, argv, &arguments);
+    int status = cli_parse(&command_register, registry_cli_options(&place, own), argc, argv,
+                           &arguments);
     if (status != CLI_GO_ON) return status;
 
     struct error error;
@@ -99,7 +99,7 @@ static int run(int argc, char **argv)
         .json = as_json, .terminal = isatty(STDERR_FILENO), .step = UINT32_MAX};
     struct registry_watch watch = {.context = &showing, .on_step = show_step};
     int failed = registry_target_need(to, &target, &error) ||
-                 registry_words_use(&words, as_json, &where, &home, &error) ||
+                 registry_cli_use(&place, target, as_json, &where, &home, &error) ||
                  registry_describe_model(arguments.words[0], &tags, &error) ||
                  add_tags(tags, &tags_given, &error);
     if (!failed) {
@@ -108,7 +108,7 @@ static int run(int argc, char **argv)
                                            .version = version,
                                            .description = description,
                                            .tags = tags};
-        failed = registry_words_publish(target, &where, &request, &watch, &result, &error);
+        failed = registry_cli_publish(target, &where, &request, &watch, &result, &error);
     }
     remove_bar(&showing);
     if (failed) {
@@ -118,7 +118,7 @@ static int run(int argc, char **argv)
         cli_print_json(json_incref(result));
         status = EXIT_OK;
     } else {
-        registry_print(result);
+        registry_cli_print(result);
         status = EXIT_OK;
     }
     json_decref(result);

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
-#include "cli/registry_words.h"
+#include "cli/registry_cli.h"
 
 static void print_version(const json_t *version)
 {
@@ -50,7 +50,7 @@ static int show_version(const struct registry_target *target, const struct regis
         cli_print_json(found);
         return 0;
     }
-    registry_print(found);
+    registry_cli_print(found);
     json_decref(found);
     return 0;
 }
@@ -74,17 +74,17 @@ static int run(int argc, char **argv)
 {
     const char *from = "local", *version = NULL, *out = ".";
     bool as_json = false;
-    struct registry_words words = {0};
-    const struct cli_option options[] = {
+    struct registry_cli place = {0};
+    const struct cli_option own[] = {
         {"from", OPTION_TEXT, &from, "TARGET", "local, azure or mlflow (local)"},
         {"version", OPTION_TEXT, &version, "V", "this version (the latest)"},
         {"out", OPTION_TEXT, &out, "DIR", "where a pulled file goes (.)"},
-        REGISTRY_OPTIONS(words),
-        {"json", OPTION_FLAG, &as_json, NULL, "one JSON object a line"},
+        {"json", OPTION_FLAG, &as_json, NULL, "one JSON object per line"},
         {0},
     };
     struct cli_arguments arguments;
-    int status = cli_parse(&command_registry, options, argc, argv, &arguments);
+    int status = cli_parse(&command_registry, registry_cli_options(&place, own), argc, argv,
+                           &arguments);
     if (status != CLI_GO_ON) return status;
 
     struct error error;
@@ -93,7 +93,7 @@ static int run(int argc, char **argv)
     char *home = NULL;
     const char *verb = arguments.words[0], *name = arguments.count > 1 ? arguments.words[1] : NULL;
     int failed = registry_target_need(from, &target, &error) ||
-                         registry_words_use(&words, as_json, &where, &home, &error)
+                         registry_cli_use(&place, target, as_json, &where, &home, &error)
                      ? -1
                      : 0;
     if (!failed) {

@@ -10,40 +10,39 @@
 #include "http/offload.h"
 #include "http/routes.h"
 #include "http/tasks.h"
-#include "registry/az_session.h"
-#include "registry/describe.h"
-#include "registry/record.h"
+#include "registry/registry.h"
 #include "train/predictor.h"
 
 #define CONFIG_MAX ((size_t)16 << 10)
 
 /* --- what targets are told --- */
 
-/* What the page kept of the workspace that a person picked or uploaded: Azure ML's own config.json
+/* What the page kept of the workspace that the user picked or uploaded: Azure ML's own config.json
  * in the home. */
 static void config_path(const struct studio *studio, char out[4200])
 {
     snprintf(out, 4200, "%s/.azureml/config.json", studio->home);
 }
 
-/* Where a request says to go. The texts stay borrowed from `body`; `config` is filled when there
- * is a kept workspace. */
-static int read_options(const struct studio *studio, const json_t *body,
+/* Where a request says to go: the members of registry_option_table. The texts stay borrowed from
+ * `body`; `config` is filled when there is a kept workspace. `target` NULL: any. */
+static int read_options(const struct studio *studio, const json_t *body, const char *target,
                         struct registry_options *out, char config[4200], struct error *error)
 {
     *out = (struct registry_options){.home = studio->home};
+    for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
+        const struct registry_option *option = &registry_option_table[key];
+        if ((option->places & REGISTRY_IN_REQUEST) &&
+            js_get_string(body, option->key, &out->values[key], error))
+            return -1;
+    }
+    if (target && registry_options_check(out, target, true, error)) {
+        error->code = ERROR_INPUT;
+        return -1;
+    }
     config_path(studio, config);
-    if (file_exists(config)) out->config = config;
-    return js_get_string(body, "subscription_id", &out->subscription, error) ||
-                   js_get_string(body, "resource_group", &out->resource_group, error) ||
-                   js_get_string(body, "workspace_name", &out->workspace, error) ||
-                   js_get_string(body, "tracking_uri", &out->tracking_uri, error) ||
-                   js_get_string(body, "experiment", &out->experiment, error) ||
-                   js_get_string(body, "sign_in", &out->sign_in.method, error) ||
-                   js_get_string(body, "tenant", &out->sign_in.tenant, error) ||
-                   js_get_string(body, "client_id", &out->sign_in.client_id, error)
-               ? -1
-               : 0;
+    if (file_exists(config)) out->values[REGISTRY_CONFIG] = config;
+    return 0;
 }
 
 /* A request's body for a thread: text, since a context is freed as plain memory. */
@@ -70,7 +69,7 @@ static int read_message(const struct message *message, json_t **body, struct err
     return js_parse_object(message->text, message->size, "the request", body, error);
 }
 
-/* --- progress of a task, and what a person must do meanwhile --- */
+/* --- progress of a task, and what a user must do meanwhile --- */
 
 struct telling {
     struct task *task;
@@ -82,7 +81,7 @@ static void tell(struct telling *telling)
     task_set_result(telling->task, json_deep_copy(telling->result));
 }
 
-static void on_prompt(void *context, const struct az_prompt *prompt)
+static void on_prompt(void *context, const struct registry_prompt *prompt)
 {
     struct telling *telling = context;
     json_object_set_new(telling->result, "prompt",
@@ -123,8 +122,8 @@ static int begin_telling(struct telling *telling, struct task *task, const json_
     if (!telling->result) return error_set_memory(error, "a task");
     options->cancelled = is_cancelled;
     options->context = task;
-    options->sign_in.prompt = on_prompt;
-    options->sign_in.context = telling;
+    options->prompt = on_prompt;
+    options->prompt_context = telling;
     return 0;
 }
 
@@ -138,14 +137,16 @@ static int compute_targets(const struct studio *studio, struct store *store, voi
     char config[4200], method[32];
     struct registry_options options;
     json_t *list = json_array(), *none = json_object();
-    int status = read_options(studio, none, &options, config, error);
+    int status = read_options(studio, none, NULL, &options, config, error);
     for (size_t i = 0; i < registry_target_count && !status; i++) {
         json_t *target = registry_targets[i]->describe(&options), *way;
         size_t w;
         json_object_set_new(target, "id", json_string(registry_targets[i]->id));
         json_object_set_new(target, "title", json_string(registry_targets[i]->title));
+        json_object_set_new(target, "options",
+                            registry_options_json(registry_targets[i]->id, REGISTRY_IN_REQUEST));
         json_array_foreach(json_object_get(target, "sign_in"), w, way) {
-            /* The page is a person: what needs one is at hand. */
+            /* The page has a user: what needs one is available. */
             if (!json_is_true(json_object_get(way, "interactive"))) continue;
             json_object_set_new(way, "available", json_true());
             json_object_set_new(way, "found", json_string("you sign in on Microsoft's page"));
@@ -153,7 +154,7 @@ static int compute_targets(const struct studio *studio, struct store *store, voi
         json_array_append_new(list, target);
     }
     json_decref(none);
-    bool signed_in = az_signed_in(method);
+    bool signed_in = registry_signed_in(method);
     *out = json_pack("{s:o, s:s?}", "targets", list, "signed_in", signed_in ? method : NULL);
     return status;
 }
@@ -170,9 +171,9 @@ static int work_workspaces(struct task *task, void *context, struct error *error
     struct telling telling = {0};
     json_t *body, *list = NULL;
     if (read_message(context, &body, error)) return -1;
-    int status = read_options(task_studio(task), body, &options, config, error);
+    int status = read_options(task_studio(task), body, "azure", &options, config, error);
     if (!status) status = begin_telling(&telling, task, body, &options, error);
-    if (!status) status = az_list_workspaces(&options, &list, error);
+    if (!status) status = registry_workspaces(&options, &list, error);
     if (!status) task_set_result(task, json_pack("{s:o}", "workspaces", list));
     json_decref(telling.result);
     json_decref(body);
@@ -207,7 +208,6 @@ static int keep_workspace(const struct studio *studio, const json_t *body, struc
                                         "workspace_name", NULL};
     char path[4200], folder[4200], draft[4300];
     const char *config = NULL;
-    struct az_workspace workspace;
     config_path(studio, path);
     snprintf(draft, sizeof draft, "%s.new", path);
     snprintf(folder, sizeof folder, "%s/.azureml", studio->home);
@@ -216,14 +216,14 @@ static int keep_workspace(const struct studio *studio, const json_t *body, struc
     char *text = config ? strdup(config) : js_dump(body);
     int status = text && strlen(text) <= CONFIG_MAX
                      ? 0
-                     : error_set(error, ERROR_INPUT, "that is no config.json: it is too long");
+                     : error_set(error, ERROR_INPUT, "that is not a config.json: it is too long");
     if (!status)
         status = file_make_directories(folder, error) ||
                          file_write(draft, text, strlen(text), error)
                      ? -1
                      : 0;
-    if (!status && az_config_read(draft, &workspace, error)) {
-        /* The draft's path tells a person nothing. */
+    if (!status && registry_workspace_check(draft, error)) {
+        /* The draft's path tells a user nothing. */
         size_t prefix = strlen(draft);
         if (strncmp(error->message, draft, prefix) == 0) {
             char rest[sizeof error->message];
@@ -259,7 +259,7 @@ static void delete_workspace(struct studio *studio, struct call *call)
 
 static void delete_sign_in(struct studio *studio, struct call *call)
 {
-    az_sign_out();
+    registry_sign_out();
     get_targets(studio, call);
 }
 
@@ -325,7 +325,7 @@ static int work_register(struct task *task, void *context, struct error *error)
                          js_get_string(body, "version", &request.version, error) ||
                          js_get_string(body, "description", &request.description, error) ||
                          registry_target_need(id, &target, error) ||
-                         read_options(studio, body, &options, config, error) ||
+                         read_options(studio, body, id, &options, config, error) ||
                          begin_telling(&telling, task, body, &options, error) ||
                          store_open(studio->home, &store, error) ||
                          find_file(studio, store, run, format, &path, error) ||
@@ -338,8 +338,13 @@ static int work_register(struct task *task, void *context, struct error *error)
         }
         request.model_path = path;
         request.tags = tags;
-        status = registry_record_publish(store, run, body, target, &options, &request, &watch,
-                                         &made, error);
+        const struct registry_job job = {.store = store,
+                                         .run = run,
+                                         .ask = body,
+                                         .target = target,
+                                         .options = &options,
+                                         .watch = &watch};
+        status = registry_record_publish(&job, &request, &made, error);
     }
     if (telling.result) {
         json_object_set_new(telling.result, "prompt", json_null());
@@ -358,22 +363,11 @@ static int work_register(struct task *task, void *context, struct error *error)
 static int check_registration(const json_t *body, char subject[160], char title[160],
                               struct error *error)
 {
-    static const char *const known[] = {"run",
-                                        "format",
-                                        "target",
-                                        "name",
-                                        "version",
-                                        "description",
-                                        "tags",
-                                        "sign_in",
-                                        "tenant",
-                                        "client_id",
-                                        "subscription_id",
-                                        "resource_group",
-                                        "workspace_name",
-                                        "tracking_uri",
-                                        "experiment",
-                                        NULL};
+    const char *known[REGISTRY_KEYS + 8] = {"run",     "format",      "target", "name",
+                                            "version", "description", "tags"};
+    for (size_t key = 0, count = 7; key < REGISTRY_KEYS; key++)
+        if (registry_option_table[key].places & REGISTRY_IN_REQUEST)
+            known[count++] = registry_option_table[key].key;
     const struct registry_target *target;
     const char *id, *run, *format;
     if (refuse_others(body, known, error) || js_need_string(body, "target", &id, error) ||
@@ -413,11 +407,20 @@ static void get_registrations(struct studio *studio, struct call *call)
 
 /* --- what is registered --- */
 
+/* Options in a question's address; their names are those of registry_option_table. */
+static const struct parameter place_parameters[] = {
+    {"sign_in", PARAMETER_TEXT, 0, 0, 0, NULL,
+     "how to sign in to Azure: service-principal, azure-cli, device-code …"},
+    {"tracking_uri", PARAMETER_TEXT, 0, 0, 0, NULL, "the MLflow server"},
+    {0},
+};
+
 /* A question to a target: which, and how to get there. */
 enum question_kind { QUESTION_LIST, QUESTION_SHOW, QUESTION_PULL };
 struct question {
     enum question_kind kind;
-    char target[16], name[260], version[64], sign_in[32], tracking_uri[512];
+    char target[16], name[260], version[64];
+    char values[REGISTRY_KEYS][512]; /* the target's options; "" for what is not given */
 };
 
 static int compute_question(const struct studio *studio, struct store *store, void *context,
@@ -430,13 +433,13 @@ static int compute_question(const struct studio *studio, struct store *store, vo
     char config[4200], *path = NULL;
     json_t *none = json_object(), *list = NULL, *found = NULL;
     int status = registry_target_need(question->target, &target, error) ||
-                         read_options(studio, none, &options, config, error)
+                         read_options(studio, none, NULL, &options, config, error)
                      ? -1
                      : 0;
     json_decref(none);
     if (status) return -1;
-    options.sign_in.method = question->sign_in;
-    options.tracking_uri = question->tracking_uri;
+    for (unsigned key = 0; key < REGISTRY_KEYS; key++)
+        if (question->values[key][0]) options.values[key] = question->values[key];
     const char *version = strcmp(question->version, "latest") == 0 ? NULL : question->version;
     switch (question->kind) {
     case QUESTION_LIST:
@@ -460,14 +463,19 @@ static void ask(struct studio *studio, struct call *call, enum question_kind kin
 {
     struct question *question = calloc(1, sizeof *question);
     if (question) {
-        const char *sign_in = call_text(call, "sign_in"), *uri = call_text(call, "tracking_uri");
         question->kind = kind;
         snprintf(question->target, sizeof question->target, "%s", call_path(call, "target"));
         snprintf(question->name, sizeof question->name, "%s", call_path(call, "name"));
         if (kind != QUESTION_LIST)
             snprintf(question->version, sizeof question->version, "%s", call_path(call, "version"));
-        snprintf(question->sign_in, sizeof question->sign_in, "%s", sign_in ? sign_in : "");
-        snprintf(question->tracking_uri, sizeof question->tracking_uri, "%s", uri ? uri : "");
+        for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
+            const char *name = registry_option_table[key].key;
+            bool asked = false;
+            for (const struct parameter *p = place_parameters; p->name && !asked; p++)
+                asked = strcmp(p->name, name) == 0;
+            const char *value = asked ? call_text(call, name) : NULL;
+            snprintf(question->values[key], sizeof question->values[key], "%s", value ? value : "");
+        }
     }
     call_compute(studio, call, compute_question, question);
 }
@@ -559,19 +567,16 @@ static int read_prediction(const json_t *body, struct prediction *prediction, st
                                         "pixels", "width", "height",  NULL};
     struct question *question = &prediction->question;
     question->kind = QUESTION_PULL;
-    return refuse_others(body, known, error) ||
-                   copy_member(body, "target", true, question->target, sizeof question->target,
-                               error) ||
-                   copy_member(body, "name", true, question->name, sizeof question->name, error) ||
-                   copy_member(body, "version", false, question->version, sizeof question->version,
-                               error) ||
-                   copy_member(body, "sign_in", false, question->sign_in, sizeof question->sign_in,
-                               error) ||
-                   copy_member(body, "tracking_uri", false, question->tracking_uri,
-                               sizeof question->tracking_uri, error) ||
-                   read_pixels(body, &prediction->drawing, error)
-               ? -1
-               : 0;
+    if (refuse_others(body, known, error) ||
+        copy_member(body, "target", true, question->target, sizeof question->target, error) ||
+        copy_member(body, "name", true, question->name, sizeof question->name, error) ||
+        copy_member(body, "version", false, question->version, sizeof question->version, error))
+        return -1;
+    for (unsigned key = 0; key < REGISTRY_KEYS; key++)
+        if (copy_member(body, registry_option_table[key].key, false, question->values[key],
+                        sizeof question->values[key], error))
+            return -1;
+    return read_pixels(body, &prediction->drawing, error);
 }
 
 static void post_predict(struct studio *studio, struct call *call)
@@ -587,12 +592,6 @@ static void post_predict(struct studio *studio, struct call *call)
     call_fail(call, &error);
 }
 
-static const struct parameter place_parameters[] = {
-    {"sign_in", PARAMETER_TEXT, 0, 0, 0, NULL,
-     "how to sign in to Azure: service-principal, azure-cli, device-code …"},
-    {"tracking_uri", PARAMETER_TEXT, 0, 0, 0, NULL, "the MLflow server"},
-    {0},
-};
 static const struct parameter history_parameters[] = {
     {"run", PARAMETER_TEXT, 0, 0, 0, NULL, "of this run only"},
     {0},

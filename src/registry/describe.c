@@ -1,11 +1,10 @@
-#include "registry/describe.h"
-
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "modelfile/modelfile.h"
+#include "registry/registry.h"
 
 int registry_describe_model(const char *path, json_t **tags, struct error *error)
 {

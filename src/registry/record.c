@@ -1,5 +1,3 @@
-#include "registry/record.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +10,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "registry/targets.h"
+#include "registry/registry.h"
 
 /* A registration on its way, as a row of the store. */
 struct record {
@@ -165,28 +163,28 @@ static void add_run_tags(json_t *tags, const json_t *run)
                             json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(epochs)));
 }
 
-int registry_record_publish(struct store *store, const char *run, const json_t *asked,
-                            const struct registry_target *target,
-                            const struct registry_options *options,
-                            struct registry_request *request, const struct registry_watch *watch,
+int registry_record_publish(const struct registry_job *job, struct registry_request *request,
                             json_t **out, struct error *error)
 {
-    struct record record = {.store = store,
-                            .watch = watch,
+    struct record record = {.store = job->store,
+                            .watch = job->watch,
                             .lock = -1,
                             .step = UINT32_MAX,
                             .data = json_object(),
                             .steps = json_array()};
     const struct registry_watch own = {
         .context = &record, .on_step = on_step, .on_journal = on_journal};
+    const struct registry_target *target = job->target;
+    const struct registry_options *options = job->options;
     char fallback[128], sha256[HASH_HEX_SIZE];
     json_t *tags = request->tags ? json_copy((json_t *)(uintptr_t)request->tags) : json_object(),
            *of_run = NULL;
     struct error ignored;
     int status = -1;
-    const char *id = run ? run : json_string_value(json_object_get(tags, "run"));
-    if (asked) json_object_set_new(record.data, "request", json_deep_copy(asked));
-    if (id && store_run_json(store, id, true, &of_run, &ignored) == 0) add_run_tags(tags, of_run);
+    const char *id = job->run ? job->run : json_string_value(json_object_get(tags, "run"));
+    if (job->ask) json_object_set_new(record.data, "request", json_deep_copy(job->ask));
+    if (id && store_run_json(job->store, id, true, &of_run, &ignored) == 0)
+        add_run_tags(tags, of_run);
     request->tags = tags;
     request->run = of_run;
     registry_default_name(request, fallback);

@@ -1,12 +1,10 @@
-/* Where trained models are deployed: one interface, three targets in a table.
+/* Where trained models are registered: one interface, and a table of targets behind it.
  *
  * A registration is a list of named steps. Each can be taken up again: what a step found or chose
- * is kept in a journal
- * (JSON, given to on_journal after each step, before anything outside depends on it), and a second
- * registration that is
- * given the journal of an unfinished one goes on from there, so that a cut never makes a second or
- * half version. It ends by
- * reading back from the target what is there. */
+ * is kept in a journal (JSON, given to on_journal after each step, before anything outside depends
+ * on it), and a second registration that is given the journal of an unfinished one continues from
+ * there, so that an interruption never makes a second or half version. It ends by reading back
+ * from the target what is there. */
 #ifndef NNSTUDIO_REGISTRY_REGISTRY_H
 #define NNSTUDIO_REGISTRY_REGISTRY_H
 
@@ -15,22 +13,96 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "registry/az_token.h"
-#include "registry/web.h"
+#include "store/store.h"
 
-/* Where and as whom: the union of what targets need; NULL or "" for what is not given. */
+/* --- options: where, and as whom --- */
+
+/* The rows of registry_option_table, in this order. */
+enum registry_key {
+    REGISTRY_CONFIG,
+    REGISTRY_SUBSCRIPTION,
+    REGISTRY_RESOURCE_GROUP,
+    REGISTRY_WORKSPACE,
+    REGISTRY_SIGN_IN,
+    REGISTRY_TENANT,
+    REGISTRY_CLIENT_ID,
+    REGISTRY_TRACKING_URI,
+    REGISTRY_EXPERIMENT,
+    REGISTRY_CA_FILE,
+    REGISTRY_KEYS
+};
+
+enum registry_option_kind {
+    REGISTRY_TEXT,
+    REGISTRY_FILE,  /* a path on this machine */
+    REGISTRY_CHOICE /* one of a list of words, registry_choices() */
+};
+
+/* The places an option is offered in, as bits. */
+enum registry_place {
+    REGISTRY_ON_COMMAND_LINE = 1, /* --flag */
+    REGISTRY_IN_REQUEST = 2,      /* a member of the API's requests */
+    REGISTRY_ON_PAGE = 4          /* a field of the page's form */
+};
+
+/* One option: the command line's options, the requests' members and the form's fields are made
+ * from these rows. Secrets have no row: they come from the environment only
+ * (registry_secret_table). */
+struct registry_option {
+    const char *key;    /* in JSON: "workspace_name" */
+    const char *target; /* the id of the target it is for; NULL: all */
+    enum registry_option_kind kind;
+    unsigned places;      /* enum registry_place, combined */
+    unsigned max_length;  /* bytes */
+    const char *flag;     /* on the command line, without the dashes: "workspace" */
+    const char *argument; /* the value's name in the help: "NAME" */
+    const char *help;     /* one line */
+    const char *title;    /* the form field's label */
+    const char *fallback; /* the value when none is given; NULL: none */
+    const char *variable; /* the environment variable that is used when it is not given, or NULL */
+};
+extern const struct registry_option registry_option_table[REGISTRY_KEYS];
+/* The words of an option of kind REGISTRY_CHOICE, ended by NULL. */
+const char *const *registry_choices(enum registry_key key);
+/* {"key","kind","title","help","on_page","max_length","fallback"|null,"variable"|null,"choices":[…]} for each option that
+ * `place` offers for the target; new reference. */
+json_t *registry_options_json(const char *target, unsigned place);
+
+/* An environment variable that holds a secret, or the name of who holds it. */
+struct registry_secret {
+    const char *target, *variable, *help;
+};
+extern const struct registry_secret registry_secret_table[];
+extern const size_t registry_secret_count;
+
+/* What a user must do to sign in. */
+struct registry_prompt {
+    const char *kind; /* "device-code": open `url` and enter `code`; "browser": open `url` */
+    const char *url, *code;
+    int expires_in; /* seconds */
+};
+
 struct registry_options {
-    const char *home;   /* the studio's home: local models, scratch */
-    const char *config; /* azure: config.json or a folder to look from */
-    /* azure: instead of a file; environment else */
-    const char *subscription, *resource_group, *workspace;
-    const char *tracking_uri; /* mlflow: "http://127.0.0.1:5000"; $MLFLOW_TRACKING_URI else */
-    const char *experiment;   /* mlflow: "nnstudio" */
-    const char *ca_file;
-    struct az_sign_in sign_in; /* azure */
+    const char *home; /* the studio's home: local models, scratch */
+    /* by enum registry_key; NULL or "" for what is not given; borrowed */
+    const char *values[REGISTRY_KEYS];
     bool (*cancelled)(void *context);
     void *context;
+    /* NULL: ways to sign in that need a user are refused */
+    void (*prompt)(void *context, const struct registry_prompt *prompt);
+    void *prompt_context;
 };
+/* The option's value, else that of its environment variable, else its fallback; NULL: none. */
+const char *registry_value(const struct registry_options *options, enum registry_key key);
+/* Only what was given. */
+const char *registry_given(const struct registry_options *options, enum registry_key key);
+/* Refuses an option that was given and is not for this target, a value that is too long, and a
+ * word that is not one of the choices. The message names the option as `flag` or, with `as_json`,
+ * as `key`. */
+int registry_options_check(const struct registry_options *options, const char *target, bool as_json,
+                           struct error *error);
+
+/* --- a registration --- */
 
 struct registry_request {
     const char *model_path; /* the file */
@@ -44,10 +116,10 @@ struct registry_request {
     const json_t *journal; /* of an unfinished registration, or NULL */
 };
 
-/* What is told while it goes on. All may be NULL. */
+/* What is reported during a registration. All may be NULL. */
 struct registry_watch {
     void *context;
-    /* `step` from 0 below `steps`; done and total in bytes (0, 0 when it is no matter of bytes). */
+    /* `step` from 0 below `steps`; done and total in bytes (0, 0 when nothing is transferred). */
     void (*on_step)(void *context, unsigned step, unsigned steps, const char *title, uint64_t done,
                     uint64_t total);
     /* To be kept before the next step begins; borrowed. */
@@ -56,7 +128,7 @@ struct registry_watch {
 
 struct registry_target {
     const char *id, *title, *where; /* "azure", "Azure ML", "in Azure ML" */
-    /* What was found, for people:
+    /* What was found, for users:
      * {"ready":bool,"place":"…","sign_in":[{"id","title","found","available","interactive"}],
      * "problem":"…"|null: what is wrong with what was given}. New reference. Asks no server. */
     json_t *(*describe)(const struct registry_options *options);
@@ -69,8 +141,7 @@ struct registry_target {
     int (*publish)(const struct registry_options *options, const struct registry_request *request,
                    const struct registry_watch *watch, json_t **out, struct error *error);
     /* [{"name","version","sha256"|null,"created_at","tags"}], newest first. `name` NULL: each
-     * model's latest version. New
-     * reference. */
+     * model's latest version. New reference. */
     int (*list)(const struct registry_options *options, const char *name, json_t **out,
                 struct error *error);
     /* As publish's *out, of what is there. `version` NULL: the latest. */
@@ -89,5 +160,49 @@ int registry_target_need(const char *id, const struct registry_target **out, str
 /* "pytorch_mnist", "tensorflow_mnist" or "native_mnist": by the file's framework and the tag
  * "dataset". */
 void registry_default_name(const struct registry_request *request, char out[128]);
+
+/* *tags (a new reference, string → string): framework, format, parameters, sha256, and what the
+ * studio wrote into the file when it was trained: dataset, epochs, accuracy, run. */
+int registry_describe_model(const char *path, json_t **tags, struct error *error);
+
+/* --- the history --- */
+
+/* A registration that the store keeps: what to register, where, and for whom to retry it. */
+struct registry_job {
+    struct store *store;
+    const char *run;   /* an id, or NULL: the one that the tag "run" names */
+    const json_t *ask; /* kept as "data.request", for a retry; holds no secret; may be NULL */
+    const struct registry_target *target;
+    const struct registry_options *options;
+    const struct registry_watch *watch; /* may be NULL */
+};
+/* Publishes as target->publish() does; the store keeps the registration and its journal, so that
+ * one that was interrupted is taken up again by the next try. `request`'s run and journal are
+ * filled in here; a run that the store knows gives its settings and epochs. The same file under
+ * the same name is registered with a target once at a time: ERROR_CONFLICT meanwhile. */
+int registry_record_publish(const struct registry_job *job, struct registry_request *request,
+                            json_t **out, struct error *error);
+
+/* Rows of store_registration_list() that say "running" although their process has ended become
+ * "failed", with that as their error. */
+void registry_record_tell_cut(const char *home, json_t *rows);
+
+/* Downloads a version once: later calls find the file, by its hash, in HOME/models. *path is
+ * malloc'd, *found (may be NULL) what show() says, a new reference. */
+int registry_cached(const struct registry_target *target, const struct registry_options *options,
+                    const char *name, const char *version, char **path, json_t **found,
+                    struct error *error);
+
+/* --- Azure ML's workspaces and sign-in --- */
+
+/* The subscriptions and workspaces the user may see, for choosers:
+ * [{"subscription_id","resource_group","workspace_name","location"}]; new reference. */
+int registry_workspaces(const struct registry_options *options, json_t **out, struct error *error);
+/* Reads a config.json and checks what it names; nothing is kept. */
+int registry_workspace_check(const char *file, struct error *error);
+/* A user's last sign-in stays in this process's memory: whether there is one (its way in `method`),
+ * and forgetting it. */
+bool registry_signed_in(char method[32]);
+void registry_sign_out(void);
 
 #endif

@@ -6,7 +6,10 @@
 
 extern const struct registry_target registry_local, registry_azure, registry_mlflow;
 
-/* A registration on its way: tells steps and keeps the journal. */
+/* "auto" and the ids of the ways to sign in, ended by NULL. */
+const char *const *azure_sign_in_choices(void);
+
+/* A registration in progress: reports steps and keeps the journal. */
 struct progress {
     const struct registry_watch *watch;
     const char *const *titles; /* of the steps, ended by NULL */
@@ -14,7 +17,7 @@ struct progress {
     json_t *journal; /* owned */
 };
 /* `journal` (borrowed, may be NULL) is copied when its "key" equals `key`: what must be the same
- * for going on. */
+ * to continue. */
 int progress_begin(struct progress *progress, const struct registry_watch *watch,
                    const char *const *titles, const json_t *journal, const char *key,
                    struct error *error);
@@ -25,8 +28,8 @@ int progress_note(struct progress *progress, const char *key, const char *value,
                   struct error *error);
 /* NULL when there is none */
 const char *progress_noted(const struct progress *progress, const char *key);
-/* A mark that is this registration's own, noted before anything is made, so that what a cut try
- * made is found again. */
+/* A mark that is this registration's own, noted before anything is made, so that what an
+ * interrupted try made is found again. */
 int progress_attempt(struct progress *progress, char out[64], struct error *error);
 void progress_end(struct progress *progress);
 

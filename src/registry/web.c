@@ -229,6 +229,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
         {"content-type", answer->content_type, sizeof answer->content_type},
         {"x-ms-meta-upload_status", answer->upload_status, sizeof answer->upload_status},
         {"x-ms-meta-version", answer->version, sizeof answer->version},
+        {"date", answer->date, sizeof answer->date},
         {"www-authenticate", answer->www_authenticate, sizeof answer->www_authenticate},
     };
     size_t bytes = size * count;

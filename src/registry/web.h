@@ -70,7 +70,8 @@ struct web_answer {
     int status;         /* 0 before an answer */
     struct buffer body; /* NUL-terminated */
     char retry_after[64], retry_after_ms[32], error_code[96], request_id[96], content_md5[64],
-        location[256], upload_status[32], version[64], content_type[96], www_authenticate[512];
+        location[256], upload_status[32], version[64], content_type[96], www_authenticate[2048],
+        date[48];
     int64_t content_length; /* -1 when not told */
 };
 void web_answer_clear(struct web_answer *answer); /* wipes the body */

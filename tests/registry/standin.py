@@ -65,6 +65,8 @@ class Azure:
         self.identity_log = []  # (path, query, the header that opened it)
         self.issued = []  # every token and signature that was given out
         self.blob_endpoint = None
+        # what ARM says of a workspace that is not there
+        self.absent_words = "The Resource '{type}/{name}' under resource group 'rg1' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
 
     # ---- Entra ID
 
@@ -107,7 +109,12 @@ class Azure:
         if path == f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/workspaces":
             return 200, {"value": [self.workspace()]}
         if not path.lower().startswith(SCOPE.lower()):
-            return 404, error("ResourceGroupNotFound", "Resource group could not be found.")
+            match = re.match("/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/([^/]+/workspaces)/([^/]+)", path)
+            if not match or match[1] != SUBSCRIPTION:
+                return 404, error("SubscriptionNotFound", "The subscription could not be found.")
+            if match[2] != "rg1":
+                return 404, error("ResourceGroupNotFound", f"Resource group '{match[2]}' could not be found.")
+            return 404, error("ResourceNotFound", self.absent_words.format(type=match[3], name=match[4]))
         tail = path[len(SCOPE) :]
         if tail == "":
             return 200, self.workspace()
@@ -209,7 +216,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         azure = self.azure
         with azure.lock:
             azure.log.append(f"{self.command} {split.path}")
-            path = split.path
+            path = urllib.parse.unquote(split.path)
             if "/oauth2/v2.0/" in path or path.endswith("/openid-configuration") or "/discovery/" in path:
                 return self.entra(path, dict(urllib.parse.parse_qsl(body.decode())))
             if path in ("/metadata/identity/oauth2/token", "/msi/token"):

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 import standin
@@ -131,3 +132,113 @@ def test_the_same_at_the_same_time_is_refused(binary, studio, cloud, models, tmp
     assert "is being registered under this name just now" in result.stderr
     ended.set()
     assert process.wait(30) == 0 and cloud.versions("pytorch_synthetic") == ["1"]
+
+
+# ---- what is not there
+
+
+@pytest.mark.parametrize("words", [None, "It was not found."])
+@pytest.mark.parametrize("place, code, fix", [
+    (("--subscription", standin.SUBSCRIPTION, "--resource-group", "rg1", "--workspace", "mistyped"), "ResourceNotFound", "workspace_name"),
+    (("--subscription", standin.SUBSCRIPTION, "--resource-group", "mistyped", "--workspace", "ws1"), "ResourceGroupNotFound", "resource_group"),
+    (("--subscription", standin.TENANT, "--resource-group", "rg1", "--workspace", "ws1"), "SubscriptionNotFound", "subscription_id"),
+])
+@pytest.mark.parametrize("ask", [("list",), ("list", "m"), ("show", "m"), ("pull", "m")], ids=" ".join)
+def test_a_mistyped_place_is_not_an_empty_registry(studio, cloud, words, place, code, fix, ask):
+    if words:
+        cloud.azure.absent_words = words  # a service that does not name what is missing: the workspace is asked for
+    result = studio("registry", *ask, "--from", "azure", *place, status=1)
+    assert f"HTTP 404 {code}" in result.stderr and (f"check {fix}" in result.stderr or words), result.stderr
+    assert result.stdout == ""
+
+
+def test_an_empty_registry_is_empty(studio, cloud):
+    assert studio("registry", "list", "m", "--from", "azure", "--config", cloud.config).stdout == ""
+    assert "no model m is registered in ws1" in studio("registry", "show", "m", "--from", "azure", "--config", cloud.config, status=1).stderr
+
+
+def test_a_404_of_something_in_between_is_no_empty_registry(studio, cloud):
+    cloud.arm.fail("/models", "status", times=9, code=404, body=b"not here")
+    result = studio("registry", "list", "--from", "azure", "--config", cloud.config, status=1)
+    assert "HTTP 404: check the address and any proxy" in result.stderr
+
+
+# ---- what the storage refuses: each code with its own fix
+
+
+@pytest.mark.parametrize("code, words", [
+    ("AuthorizationFailure", "network rules refuse this machine"),
+    ("AuthorizationPermissionMismatch", 'ask for the role "Storage Blob Data Contributor"'),
+    ("AuthenticationFailed", "check the datastore's credentials in Azure ML, and this machine's clock"),
+    ("AccountIsDisabled", "the storage account is disabled"),
+    ("SomethingElse", "check the datastore's credentials and your rights on it"),
+])
+@pytest.mark.parametrize("how", ["header", "body"])
+def test_the_storage_refuses(studio, cloud, models, code, words, how):
+    headers = {"x-ms-error-code": code} if how == "header" else {}
+    body = b"" if how == "header" else f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>m</Message></Error>'.encode()
+    cloud.blob.fail("^PUT", "status", times=99, code=403, headers=headers, body=body)
+    _, _, result = register(studio, cloud, models / "simple_nn.pth", status=1)
+    assert f"HTTP 403 {code}: " in result.stderr and words in result.stderr
+
+
+@pytest.mark.parametrize("off, words", [(3600, "60 minutes slow"), (-3600, "60 minutes fast")])
+def test_a_clock_that_is_wrong(studio, cloud, models, off, words):
+    when = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + off + (10 if off > 0 else -10)))
+    cloud.blob.fail("^PUT", "status", times=99, code=403, headers={"Date": when, "x-ms-error-code": "AuthenticationFailed"}, body=b"")
+    _, _, result = register(studio, cloud, models / "simple_nn.pth", status=1)
+    assert f"this machine's clock is {words}: set it" in result.stderr
+
+
+@pytest.mark.parametrize("secrets", ["sas", "key"])
+def test_an_account_that_forbids_keys_gets_the_token(studio, cloud, models, tmp_path, secrets):
+    """Shared keys, and a SAS made with one, are refused; the user's own token is not."""
+    cloud.azure.secrets = secrets
+    refused = {"code": 403, "headers": {"x-ms-error-code": "KeyBasedAuthenticationNotPermitted"}, "body": b""}
+    cloud.blob.fail("", "status", times=1, **refused)
+    register(studio, cloud, models / "simple_nn.pth", "--name", "m")
+    cloud.blob.fail("", "status", times=1, **refused)
+    studio("registry", "pull", "m", "--from", "azure", "--config", cloud.config, "--out", tmp_path / "back")
+    assert (tmp_path / "back" / "simple_nn.pth").read_bytes() == (models / "simple_nn.pth").read_bytes()
+    cloud.blob.fail("", "status", times=99, **refused)
+    _, _, result = register(studio, cloud, models / "simple_nn.h5", "--name", "m", status=1)
+    assert "the storage account allows no keys" in result.stderr
+
+
+CHALLENGE = 'Bearer authorization_uri="https://login.localhost", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="'
+
+
+@pytest.mark.parametrize("door, match", [("arm", "/workspaces/ws1"), ("blob", "")])
+def test_conditional_access_names_the_other_sign_ins(studio, cloud, models, door, match):
+    cloud.azure.secrets = "refused"
+    getattr(cloud, door).fail(match, "status", times=99, code=401, headers={"WWW-Authenticate": CHALLENGE}, body=b'{"error":{"code":"InvalidAuthenticationToken"}}')
+    _, _, result = register(studio, cloud, models / "simple_nn.pth", status=1)
+    assert "conditional access" in result.stderr and "device-code" in result.stderr
+
+
+@pytest.mark.parametrize("number", ["53003", "50076", "50079", "50158", "53000"])
+def test_conditional_access_at_the_sign_in(studio, cloud, models, number):
+    body = {"error": "interaction_required", "error_description": f"AADSTS{number}: Access has been blocked by policies.", "claims": "{}"}
+    cloud.entra.fail("/token", "status", times=9, code=400, body=json.dumps(body).encode())
+    _, _, result = register(studio, cloud, models / "simple_nn.pth", status=1)
+    assert f"AADSTS{number}" in result.stderr and "conditional access" in result.stderr and "browser" in result.stderr
+
+
+def test_a_resource_group_as_azure_allows_it(studio, cloud):
+    """Letters of any script, parentheses, underscores: escaped in the address."""
+    result = studio("registry", "list", "--from", "azure", "--subscription", standin.SUBSCRIPTION, "--resource-group", "Über_(größe).1", "--workspace", "ws1", status=1)
+    assert "ResourceGroupNotFound" in result.stderr and "Über_(größe).1" in result.stderr
+    assert any("/resourceGroups/%C3%9Cber_(gr%C3%B6%C3%9Fe).1/" in line for line in cloud.arm.log)
+    for name in ("ends.", "a b", "a/b", "x" * 91):
+        result = studio("registry", "list", "--from", "azure", "--subscription", standin.SUBSCRIPTION, "--resource-group", name, "--workspace", "ws1", status=1)
+        assert "resource group" in result.stderr and "Azure" in result.stderr
+
+
+# ---- options
+
+
+def test_an_option_of_another_target_is_refused(studio, cloud, models):
+    result = studio("register", models / "simple_nn.pth", "--to", "local", "--tracking-uri", "http://127.0.0.1:5", status=2)
+    assert "--tracking-uri is an option of mlflow, not of local: leave it out" in result.stderr
+    result = studio("registry", "list", "--from", "mlflow", "--tenant", "t", status=2)
+    assert "--tenant is an option of azure, not of mlflow" in result.stderr

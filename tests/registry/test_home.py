@@ -193,3 +193,32 @@ def test_a_server_that_was_killed_tells_what_was_cut_and_goes_on(studio, serve, 
         time.sleep(0.05)
     (row,) = server.get("/api/registry/registrations")["registrations"]
     assert (row["state"], row["version"]) == ("finished", "1") and cloud.versions(row["name"]) == ["1"]
+
+
+def test_requests_have_the_members_of_the_table_of_options(serve, home):
+    """The schemas are files of their own: they name exactly the options that the registry has."""
+    server = serve()
+    targets = {target["id"]: target for target in server.get("/api/registry/targets")["targets"]}
+    options = {option["key"]: option for target in targets.values() for option in target["options"]}
+    assert {"sign_in", "tenant", "workspace_name"} <= {option["key"] for option in targets["azure"]["options"]}
+    assert {option["key"] for option in targets["mlflow"]["options"]} == {"tracking_uri", "experiment"} and targets["local"]["options"] == []
+    schemas = server.get("/api/openapi.json")["components"]["schemas"]
+    new = schemas["NewRegistration"]["properties"]
+    assert set(new) == set(options) | {"run", "format", "target", "name", "version", "description", "tags"}
+    for key, option in options.items():
+        if option["kind"] == "choice":
+            assert set(new[key]["enum"]) == set(option["choices"])
+        else:
+            assert new[key]["maxLength"] == option["max_length"]
+    assert set(schemas["SignIn"]["properties"]) <= set(options)
+
+
+def test_an_option_of_another_target_is_refused(serve, home):
+    server = serve()
+    run = server.post("/api/runs", {"engine": "native", "settings": {"dataset": "synthetic", "limit": 64, "epochs": 1}}, status=201)
+    server.wait(run["id"], "finished")
+    task = server.post("/api/registry/registrations", {"target": "local", "run": run["id"], "format": "pth", "tracking_uri": "http://127.0.0.1:5"}, status=202)["task"]
+    until = time.monotonic() + 30
+    while (now := server.get(f"/api/tasks/{task}"))["state"] == "running" and time.monotonic() < until:
+        time.sleep(0.05)
+    assert now["error"] == '"tracking_uri" is an option of mlflow, not of local: leave it out'

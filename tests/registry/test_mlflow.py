@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import threading
 import urllib.parse
@@ -47,6 +48,80 @@ def test_pyfunc_gives_our_logits(studio, models, client, mlflow_server, tmp_path
 
     studio("registry", "pull", name, "--from", "mlflow", "--tracking-uri", mlflow_server, "--out", tmp_path / "back")
     assert (tmp_path / "back" / f"simple_nn.{ending}").read_bytes() == (models / f"simple_nn.{ending}").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def loaded(binary, models, mlflow_server, tmp_path_factory):
+    """By ending: the model as MLflow loads it."""
+    import mlflow
+
+    mlflow.set_tracking_uri(mlflow_server)
+    made = {}
+    for ending in ("pth", "h5", "safetensors", "onnx"):
+        words = ["register", models / f"simple_nn.{ending}", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", f"input_{ending}", "--home", models / "home"]
+        subprocess.run([binary, *map(str, words)], check=True, capture_output=True)
+        made[ending] = mlflow.pyfunc.load_model(f"models:/input_{ending}/1")
+    return made
+
+
+@pytest.mark.parametrize("ending", ["pth", "h5", "safetensors", "onnx"])
+def test_pyfunc_takes_what_users_have(models, loaded, ending):
+    """Floats of each precision, bytes of a picture, pictures as they are, tables."""
+    import pandas
+
+    model = loaded[ending]
+    picture = np.random.default_rng(2).integers(0, 256, (7, 28, 28), dtype=np.uint8)
+    pixels = (picture / 255).astype(np.float32).reshape(7, 784)
+    expected = logits_of(models, pixels)
+    for form in (pixels, pixels.astype(np.float64), pixels.astype(np.float16), picture, picture.reshape(7, 784), picture.reshape(7, 1, 28, 28),
+                 pixels.reshape(7, 28, 28), pandas.DataFrame(pixels), {"pixels": pixels}, pixels.tolist()):
+        got = model.predict(form)
+        assert got.shape == (7, 10)
+        assert np.abs(got - expected).max() < (5e-3 if getattr(form, "dtype", None) == np.float16 else 1e-5)
+    assert model.predict(pixels[0]).shape == (1, 10)
+    for form, words in ((picture.astype(np.int64), "int64 are ambiguous"), (pixels[:, :783], "do not fit"), (np.zeros((784, 7), np.float32), "do not fit")):
+        with pytest.raises(Exception, match=words):
+            model.predict(form)
+
+
+def installed(name):
+    from importlib.metadata import version
+
+    return version(name).split("+")[0]
+
+
+def test_requirements_are_pinned_to_what_trained_the_model(studio, models, client, loaded, mlflow_server, tmp_path):
+    import mlflow
+
+    def requirements(name):
+        path = mlflow.artifacts.download_artifacts(f"models:/{name}/1", dst_path=str(tmp_path / name))
+        return dict(line.split("==") for line in (tmp_path / name / "requirements.txt").read_text().split()), path
+
+    tested, _ = requirements("input_onnx")
+    assert tested == {"numpy": installed("numpy"), "onnxruntime": installed("onnxruntime")}, "the pins are those that are tested"
+    assert requirements("input_pth")[0]["torch"] == installed("torch")
+    assert requirements("input_h5")[0]["tensorflow-cpu"] == installed("tensorflow_cpu")
+    # a run of another version is pinned to that one
+    studio("train", "--engine", "torch", "--dataset", "synthetic", "--limit", "640", "--epochs", "1", "--out", tmp_path)
+    (run,) = [json.loads(line) for line in studio("runs", "list", "--json").stdout.splitlines()]
+    with sqlite3.connect(next((tmp_path / "home").glob("*.db"))) as store:
+        store.execute("UPDATE runs SET engine_version='2.7.1'")
+    store.close()
+    studio("register", tmp_path / "simple_nn.pth", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", "older")
+    assert run["engine"] == "torch" and requirements("older")[0]["torch"] == "2.7.1"
+
+
+def test_a_state_dict_of_others_in_another_order(studio, models, client, mlflow_server, tmp_path):
+    """Names and order are the file's own: tensors are found by the layer they belong to."""
+    import mlflow
+    import torch
+
+    state = torch.load(models / "simple_nn.pth", weights_only=True)
+    order = {"net.2.bias": "fc2.bias", "net.0.bias": "fc1.bias", "net.2.weight": "fc2.weight", "net.0.weight": "fc1.weight"}
+    torch.save({name: state[ours] for name, ours in order.items()}, tmp_path / "theirs.pth")
+    studio("register", tmp_path / "theirs.pth", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", "theirs")
+    pixels = np.random.default_rng(3).random((5, 784), dtype=np.float32)
+    assert np.abs(mlflow.pyfunc.load_model("models:/theirs/1").predict(pixels) - logits_of(models, pixels)).max() < 1e-5
 
 
 def test_the_run_has_parameters_and_the_history_of_metrics(binary, studio, client, mlflow_server, tmp_path):

@@ -197,7 +197,7 @@ def test_the_chain_that_finds_nothing_says_what_to_do(ask, monkeypatch):
 
 
 def test_an_unknown_way(ask):
-    assert "unknown way to sign in" in ask("magic", 2).stderr
+    assert '--sign-in "magic" is not known: use auto, service-principal' in ask("magic", 2).stderr
 
 
 # ---- device code

@@ -13,12 +13,11 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "registry/az_blob.h"
-#include "registry/az_config.h"
-#include "registry/az_person.h"
-#include "registry/az_session.h"
-#include "registry/mlflow_server.h"
-#include "registry/record.h"
+#include "registry/azure/blob.h"
+#include "registry/azure/config.h"
+#include "registry/azure/person.h"
+#include "registry/azure/connection.h"
+#include "registry/mlflow/server.h"
 #include "registry/registry.h"
 #include "registry/web.h"
 
@@ -249,11 +248,12 @@ static void test_tracking_addresses(void **state)
                                       "http://user:secret@127.0.0.1:5000",
                                       "https://a.example/?token=secret", NULL};
     for (const char *const *address = bad; *address; address++) {
-        const struct registry_options options = {.tracking_uri = *address};
+        const struct registry_options options = {.values = {[REGISTRY_TRACKING_URI] = *address}};
         assert_int_equal(mlflow_tracking_uri(&options, uri, &error), -1);
         assert_null(strstr(error.message, "secret"));
     }
-    const struct registry_options options = {.tracking_uri = "http://127.0.0.1:5000//"};
+    const struct registry_options options = {
+        .values = {[REGISTRY_TRACKING_URI] = "http://127.0.0.1:5000//"}};
     assert_int_equal(mlflow_tracking_uri(&options, uri, &error), 0);
     assert_string_equal(uri, "http://127.0.0.1:5000");
 }
@@ -365,18 +365,18 @@ static void test_which_workspace_wins(void **state)
     setenv("AZURE_RESOURCE_GROUP", "rg", 1);
     setenv("AZUREML_WORKSPACE_NAME", "environ", 1);
     struct registry_options options = {0};
-    assert_int_equal(az_session_workspace(&options, &found, &error), 0);
+    assert_int_equal(az_connection_workspace(&options, &found, &error), 0);
     assert_string_equal(found.name, "environ");
-    options.config = path; /* a file that was named wins over the environment */
-    assert_int_equal(az_session_workspace(&options, &found, &error), 0);
+    options.values[REGISTRY_CONFIG] = path; /* a file that was named wins over the environment */
+    assert_int_equal(az_connection_workspace(&options, &found, &error), 0);
     assert_string_equal(found.name, "file");
-    options.subscription = GUID; /* what was typed wins over both */
-    options.resource_group = "rg";
-    options.workspace = "typed";
-    assert_int_equal(az_session_workspace(&options, &found, &error), 0);
+    options.values[REGISTRY_SUBSCRIPTION] = GUID; /* what was typed wins over both */
+    options.values[REGISTRY_RESOURCE_GROUP] = "rg";
+    options.values[REGISTRY_WORKSPACE] = "typed";
+    assert_int_equal(az_connection_workspace(&options, &found, &error), 0);
     assert_string_equal(found.name, "typed");
-    options.workspace = "no such name";
-    assert_int_equal(az_session_workspace(&options, &found, &error), -1);
+    options.values[REGISTRY_WORKSPACE] = "no such name";
+    assert_int_equal(az_connection_workspace(&options, &found, &error), -1);
     unsetenv("AZURE_SUBSCRIPTION_ID");
     unsetenv("AZURE_RESOURCE_GROUP");
     unsetenv("AZUREML_WORKSPACE_NAME");

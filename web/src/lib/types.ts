@@ -217,6 +217,19 @@ export interface SignInWay {
     interactive: boolean;
 }
 
+/** An option of a target, as the registry's table has it. */
+export interface TargetOption {
+    key: string;
+    kind: 'text' | 'file' | 'choice';
+    title: string;
+    help: string;
+    on_page: boolean;
+    max_length: number;
+    fallback: string | null;
+    variable: string | null;
+    choices: string[];
+}
+
 export interface Target {
     id: TargetId;
     title: string;
@@ -224,6 +237,7 @@ export interface Target {
     place: string | null;
     problem: string | null;
     sign_in: SignInWay[];
+    options: TargetOption[];
     workspace_name?: string | null;
     resource_group?: string | null;
     subscription_id?: string | null;

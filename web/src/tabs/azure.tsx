@@ -239,9 +239,13 @@ function Deploy({ list }: { list: Run[] }) {
     const signIn = param('sign_in') || likelyWay(target);
     const [name, setName] = useState('');
     const [description, setDescription] = useState('');
-    const [uri, setUri] = useState('');
+    const [given, setGiven] = useState<Record<string, string>>({});
+    const fields = target?.options.filter((one) => one.on_page && one.kind === 'text') ?? [];
+    const values = Object.fromEntries(
+        fields.filter((one) => given[one.key]).map((one) => [one.key, given[one.key]]),
+    );
     const task = newestTask(run.id);
-    const ready = target && (target.ready || (id === 'mlflow' && uri !== ''));
+    const ready = target && (target.ready || (id === 'mlflow' && 'tracking_uri' in values));
     const register = () =>
         void post('/api/registry/registrations', {
             run: run.id,
@@ -250,7 +254,7 @@ function Deploy({ list }: { list: Run[] }) {
             ...(name && { name }),
             ...(description && { description }),
             ...(id === 'azure' && { sign_in: signIn }),
-            ...(id === 'mlflow' && uri && { tracking_uri: uri }),
+            ...values,
         }).catch(toastError);
     return (
         <div class="deploy-grid">
@@ -274,14 +278,20 @@ function Deploy({ list }: { list: Run[] }) {
                     {target && id !== 'azure' && target.problem && (
                         <Trouble>{format.sentence(target.problem)}</Trouble>
                     )}
-                    {id === 'mlflow' && (
+                    {fields.map((one) => (
                         <TextField
-                            label="Tracking server"
-                            value={uri}
-                            placeholder={target?.place ?? 'http://127.0.0.1:5000'}
-                            onChange={setUri}
+                            key={one.key}
+                            label={one.title}
+                            value={given[one.key] ?? ''}
+                            placeholder={
+                                one.fallback ??
+                                (one.key === 'tracking_uri'
+                                    ? (target?.place ?? 'http://127.0.0.1:5000')
+                                    : '')
+                            }
+                            onChange={(value) => setGiven({ ...given, [one.key]: value })}
                         />
-                    )}
+                    ))}
                 </Card>
             </div>
             <div class="stack">

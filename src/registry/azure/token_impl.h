@@ -1,15 +1,17 @@
 /* What the ways to sign in share: for this room only. */
-#ifndef NNSTUDIO_REGISTRY_AZ_TOKEN_IMPL_H
-#define NNSTUDIO_REGISTRY_AZ_TOKEN_IMPL_H
+#ifndef NNSTUDIO_REGISTRY_AZURE_TOKEN_IMPL_H
+#define NNSTUDIO_REGISTRY_AZURE_TOKEN_IMPL_H
 
-#include "registry/az_token.h"
+#include "registry/azure/token.h"
 
-#define TOKEN_MAX 16384
+#define TOKEN_MAX     16384
+#define AZ_ANY_TENANT "organizations" /* of whoever signs in */
 
 struct az_credential {
     struct web *web; /* borrowed */
     struct az_cloud cloud;
-    struct az_sign_in sign_in; /* texts owned */
+    const struct registry_options *options; /* borrowed */
+    const char *chosen; /* the id of the way to sign in; NULL: the chain; borrowed */
     char tenant[128], client_id[128];
     char method[32];
     char refresh[TOKEN_MAX]; /* refresh token of a person's sign-in; "" when there is none */

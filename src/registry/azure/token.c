@@ -7,7 +7,8 @@
 
 #include "base/clock.h"
 #include "base/js.h"
-#include "registry/az_token_impl.h"
+#include "registry/azure/token_impl.h"
+#include "registry/targets.h"
 
 #define RENEW_BEFORE 300.0
 
@@ -17,9 +18,10 @@ static bool have(const char *name)
     return value && *value;
 }
 
-static bool service_principal_available(const struct az_sign_in *sign_in, char *found, size_t size)
+static bool service_principal_available(const struct registry_options *options, char *found,
+                                        size_t size)
 {
-    (void)sign_in;
+    (void)options;
     bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") && have("AZURE_CLIENT_SECRET");
     snprintf(
         found, size, "%s",
@@ -29,9 +31,9 @@ static bool service_principal_available(const struct az_sign_in *sign_in, char *
     return there;
 }
 
-static bool workload_available(const struct az_sign_in *sign_in, char *found, size_t size)
+static bool workload_available(const struct registry_options *options, char *found, size_t size)
 {
-    (void)sign_in;
+    (void)options;
     bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") &&
                  have("AZURE_FEDERATED_TOKEN_FILE");
     snprintf(found, size, "%s",
@@ -41,10 +43,11 @@ static bool workload_available(const struct az_sign_in *sign_in, char *found, si
     return there;
 }
 
-static bool managed_available(const struct az_sign_in *sign_in, char *found, size_t size)
+static bool managed_available(const struct registry_options *options, char *found, size_t size)
 {
     bool variables = have("IDENTITY_ENDPOINT") || have("MSI_ENDPOINT");
-    bool chosen = sign_in->method && strcmp(sign_in->method, "managed-identity") == 0;
+    const char *way = registry_given(options, REGISTRY_SIGN_IN);
+    bool chosen = way && strcmp(way, "managed-identity") == 0;
     snprintf(found, size, "%s",
              variables ? "an identity endpoint in the environment"
                        : "on an Azure machine: asked when it is chosen (the identity service at "
@@ -52,9 +55,9 @@ static bool managed_available(const struct az_sign_in *sign_in, char *found, siz
     return variables || chosen;
 }
 
-static bool cli_available(const struct az_sign_in *sign_in, char *found, size_t size)
+static bool cli_available(const struct registry_options *options, char *found, size_t size)
 {
-    (void)sign_in;
+    (void)options;
     const char *path = getenv("PATH");
     for (const char *place = path ? path : ""; *place;) {
         char file[4200];
@@ -72,11 +75,11 @@ static bool cli_available(const struct az_sign_in *sign_in, char *found, size_t 
     return false;
 }
 
-static bool person_available(const struct az_sign_in *sign_in, char *found, size_t size)
+static bool person_available(const struct registry_options *options, char *found, size_t size)
 {
     snprintf(found, size, "%s",
-             sign_in->prompt ? "you sign in on Microsoft's page" : "needs a person");
-    return sign_in->prompt != NULL;
+             options->prompt ? "you sign in on Microsoft's page" : "needs a user at a browser");
+    return options->prompt != NULL;
 }
 
 const struct az_method az_methods[] = {
@@ -93,12 +96,7 @@ typedef int get_fn(struct az_credential *, const char *, struct az_grant *, stru
 static get_fn *const getters[] = {az_get_service_principal, az_get_workload,    az_get_cli,
                                   az_get_managed_identity,  az_get_device_code, az_get_browser};
 
-static char *copy_or_null(const char *text)
-{
-    return text && *text ? strdup(text) : NULL;
-}
-
-/* A person's sign-in, kept in memory so that one who picks a workspace and then registers signs in
+/* A user's sign-in, kept in memory so that one who picks a workspace and then registers signs in
  * once. */
 static struct {
     pthread_mutex_t mutex;
@@ -125,15 +123,15 @@ static void take_kept_sign_in(struct az_credential *credential)
     char whose[640];
     name_owner(credential, whose);
     pthread_mutex_lock(&kept.mutex);
-    if (kept.refresh[0] && credential->sign_in.method &&
-        strcmp(kept.method, credential->sign_in.method) == 0 && strcmp(kept.whose, whose) == 0) {
+    if (kept.refresh[0] && credential->chosen && strcmp(kept.method, credential->chosen) == 0 &&
+        strcmp(kept.whose, whose) == 0) {
         memcpy(credential->refresh, kept.refresh, sizeof kept.refresh);
         memcpy(credential->method, kept.method, sizeof kept.method);
     }
     pthread_mutex_unlock(&kept.mutex);
 }
 
-bool az_signed_in(char method[32])
+bool registry_signed_in(char method[32])
 {
     pthread_mutex_lock(&kept.mutex);
     bool there = kept.refresh[0] != '\0';
@@ -142,52 +140,45 @@ bool az_signed_in(char method[32])
     return there;
 }
 
-void az_sign_out(void)
+void registry_sign_out(void)
 {
     pthread_mutex_lock(&kept.mutex);
     explicit_bzero(kept.refresh, sizeof kept.refresh);
     pthread_mutex_unlock(&kept.mutex);
 }
 
+const char *const *azure_sign_in_choices(void)
+{
+    static const char *words[sizeof az_methods / sizeof az_methods[0] + 2] = {"auto"};
+    for (size_t i = 0; i < az_method_count; i++) words[i + 1] = az_methods[i].id;
+    return words;
+}
+
+static void set_authority(struct az_credential *credential, const char *host)
+{
+    size_t length = strlen(host);
+    while (length && host[length - 1] == '/') length--;
+    snprintf(credential->cloud.authority, sizeof credential->cloud.authority, "%s%.*s",
+             strstr(host, "://") ? "" : "https://", (int)length, host);
+}
+
 int az_credential_create(struct web *web, const struct az_cloud *cloud,
-                         const struct az_sign_in *sign_in, struct az_credential **out,
+                         const struct registry_options *options, struct az_credential **out,
                          struct error *error)
 {
     struct az_credential *credential = calloc(1, sizeof *credential);
     if (!credential) return error_set_memory(error, "the sign-in");
+    const char *way = registry_given(options, REGISTRY_SIGN_IN),
+               *tenant = registry_value(options, REGISTRY_TENANT),
+               *client = registry_value(options, REGISTRY_CLIENT_ID),
+               *host = getenv("AZURE_AUTHORITY_HOST");
     credential->web = web;
     credential->cloud = *cloud;
-    credential->sign_in = *sign_in;
-    credential->sign_in.method = copy_or_null(
-        sign_in->method && strcmp(sign_in->method, "auto") != 0 ? sign_in->method : NULL);
-    credential->sign_in.tenant = credential->sign_in.client_id = NULL;
-    const char *tenant = sign_in->tenant && *sign_in->tenant ? sign_in->tenant
-                                                             : getenv("AZURE_TENANT_ID");
-    const char *client = sign_in->client_id && *sign_in->client_id ? sign_in->client_id
-                                                                   : getenv("AZURE_CLIENT_ID");
-    snprintf(credential->tenant, sizeof credential->tenant, "%s",
-             tenant && *tenant ? tenant : "organizations");
-    snprintf(credential->client_id, sizeof credential->client_id, "%s",
-             client && *client ? client : "");
-    const char *host = getenv("AZURE_AUTHORITY_HOST");
-    if (host && *host) {
-        size_t length = strlen(host);
-        while (length && host[length - 1] == '/') length--;
-        snprintf(credential->cloud.authority, sizeof credential->cloud.authority, "%s%.*s",
-                 strstr(host, "://") ? "" : "https://", (int)length, host);
-    }
-    bool known = !credential->sign_in.method;
-    for (size_t i = 0; i < az_method_count && !known; i++)
-        known = strcmp(az_methods[i].id, credential->sign_in.method) == 0;
-    if (!known) {
-        error_set(error, ERROR_USAGE,
-                  "unknown way to sign in \"%.40s\": use auto, service-principal, "
-                  "workload-identity, azure-cli, "
-                  "managed-identity, device-code or browser",
-                  credential->sign_in.method);
-        az_credential_destroy(credential);
-        return -1;
-    }
+    credential->options = options;
+    credential->chosen = way && strcmp(way, "auto") != 0 ? way : NULL;
+    snprintf(credential->tenant, sizeof credential->tenant, "%s", tenant ? tenant : AZ_ANY_TENANT);
+    snprintf(credential->client_id, sizeof credential->client_id, "%s", client ? client : "");
+    if (host && *host) set_authority(credential, host);
     take_kept_sign_in(credential);
     *out = credential;
     return 0;
@@ -196,7 +187,6 @@ int az_credential_create(struct web *web, const struct az_cloud *cloud,
 void az_credential_destroy(struct az_credential *credential)
 {
     if (!credential) return;
-    free((char *)credential->sign_in.method);
     explicit_bzero(credential, sizeof *credential);
     free(credential);
 }
@@ -252,6 +242,18 @@ static double number_of(const json_t *value, double otherwise)
     return otherwise;
 }
 
+/* Conditional access and multi-factor authentication: another way to sign in may satisfy them
+ * (learn.microsoft.com/entra/identity-platform/reference-error-codes). */
+static bool wants_other_sign_in(const json_t *answer, const char *text)
+{
+    static const char *const codes[] = {"AADSTS50005", "AADSTS50074", "AADSTS50076", "AADSTS50079",
+                                        "AADSTS50097", "AADSTS50105", "AADSTS50158", "AADSTS53000",
+                                        "AADSTS53001", "AADSTS53002", "AADSTS53003", "AADSTS53004"};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (strstr(text, codes[i])) return true;
+    return json_object_get(answer, "claims") != NULL;
+}
+
 static int describe_refusal(const json_t *answer, int http, const char *what, struct error *error)
 {
     const char *code = json_string_value(json_object_get(answer, "error"));
@@ -260,9 +262,11 @@ static int describe_refusal(const json_t *answer, int http, const char *what, st
     if (!code) code = "no reason";
     if (!text) text = "";
     size_t length = strcspn(text, "\r\n");
-    return error_set(error, ERROR_DENIED, "%s: refused with HTTP %d, %.80s%s%.*s%s%s%s", what, http,
-                     code, *text ? ": " : "", (int)(length < 400 ? length : 400), text,
-                     trace ? " (trace id " : "", trace ? trace : "", trace ? ")" : "");
+    bool other = wants_other_sign_in(answer, text);
+    return error_set(error, ERROR_DENIED, "%s: refused with HTTP %d, %.80s%s%.*s%s%s%s%s%s", what,
+                     http, code, *text ? ": " : "", (int)(length < 300 ? length : 300), text,
+                     trace ? " (trace id " : "", trace ? trace : "", trace ? ")" : "",
+                     other ? ": " : "", other ? AZ_OTHER_SIGN_INS : "");
 }
 
 int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant,
@@ -321,13 +325,13 @@ static int get_by_refresh(struct az_credential *credential, const char *resource
 static int get_by_chain(struct az_credential *credential, const char *resource,
                         struct az_grant *grant, struct error *error)
 {
-    const char *chosen = credential->method[0] ? credential->method : credential->sign_in.method;
+    const char *chosen = credential->method[0] ? credential->method : credential->chosen;
     struct buffer tried;
     buffer_init(&tried, 2048);
     for (size_t i = 0; i < az_method_count; i++) {
         char found[256];
         if (chosen ? strcmp(chosen, az_methods[i].id) != 0 : az_methods[i].interactive) continue;
-        if (!az_methods[i].available(&credential->sign_in, found, sizeof found)) {
+        if (!az_methods[i].available(credential->options, found, sizeof found)) {
             if (chosen) {
                 buffer_free(&tried);
                 return error_set(error, ERROR_DENIED, "signing in by %s is not possible here: %s",

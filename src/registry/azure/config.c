@@ -1,4 +1,4 @@
-#include "registry/az_config.h"
+#include "registry/azure/config.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -164,6 +164,20 @@ static bool is_name(const char *text, size_t least, size_t most, const char *ext
     return true;
 }
 
+/* Letters and digits of any script, - _ . ( ), no period at the end, 1 to 90 characters
+ * (learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules). Which
+ * characters beyond ASCII are letters, Azure decides. */
+static bool is_group(const char *text)
+{
+    size_t count = 0;
+    for (const char *c = text; *c; c++) {
+        unsigned char byte = (unsigned char)*c;
+        if (byte < 0x80 && !isalnum(byte) && !strchr("-_.()", byte)) return false;
+        count += (byte & 0xC0) != 0x80;
+    }
+    return count >= 1 && count <= 90 && text[strlen(text) - 1] != '.';
+}
+
 int az_workspace_check(const struct az_workspace *workspace, struct error *error)
 {
     if (!is_guid(workspace->subscription))
@@ -171,11 +185,11 @@ int az_workspace_check(const struct az_workspace *workspace, struct error *error
                          "the subscription id \"%.60s\" is not a GUID such as "
                          "00000000-0000-0000-0000-000000000000",
                          workspace->subscription);
-    if (!is_name(workspace->resource_group, 1, 90, "-_.()"))
-        return error_set(
-            error, ERROR_INPUT,
-            "the resource group \"%.60s\" is not a name Azure takes: letters, digits, - _ . ( )",
-            workspace->resource_group);
+    if (!is_group(workspace->resource_group))
+        return error_set(error, ERROR_INPUT,
+                         "the resource group \"%.100s\" is not a name that Azure allows: use 1 to "
+                         "90 letters, digits, - _ . ( ), and no . at the end",
+                         workspace->resource_group);
     if (!is_name(workspace->name, 3, 33, "-_"))
         return error_set(
             error, ERROR_INPUT,

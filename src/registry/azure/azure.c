@@ -8,12 +8,11 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/path.h"
-#include "registry/az_session.h"
+#include "registry/azure/connection.h"
 #include "registry/targets.h"
 
 #define MODEL_LIMIT   ((size_t)2 << 30)
 #define VERSION_TRIES 3
-#define MAX_PAGES     20
 #define RENEW_AFTER   60.0 /* seconds: an access that was refused sooner than this was never good */
 
 enum {
@@ -32,16 +31,16 @@ static const char *const step_titles[] = {
     "Register the version", "Read back what is there", NULL};
 
 /* One publication on its way. */
-struct publication {
+struct az_registration {
     const struct registry_request *request;
-    struct az_session *session;
+    struct az_connection *connection;
     struct progress progress;
     char name[256], version[64];
     char *data; /* the file */
     size_t size;
     char sha256[HASH_HEX_SIZE], folder[HASH_HEX_SIZE]; /* of the content; az_upload_hash() */
     char blob[512];                                    /* "LocalUpload/{folder}/{file}" */
-    char uri[1024];                                    /* azureml://… */
+    char uri[1536];                                    /* azureml://… */
 };
 
 static int check(const struct registry_options *options, const struct registry_request *request,
@@ -57,10 +56,10 @@ static int check(const struct registry_options *options, const struct registry_r
         return error_set(error, ERROR_USAGE,
                          "the version \"%.40s\" is not usable: give a short name such as 3",
                          request->version);
-    return az_session_workspace(options, &workspace, error);
+    return az_connection_workspace(options, &workspace, error);
 }
 
-static int load(struct publication *own, struct error *error)
+static int load(struct az_registration *own, struct error *error)
 {
     if (file_read(own->request->model_path, MODEL_LIMIT, &own->data, &own->size, error)) return -1;
     hash_bytes(own->data, own->size, own->sha256);
@@ -70,16 +69,9 @@ static int load(struct publication *own, struct error *error)
     return 0;
 }
 
-static void model_path(const struct publication *own, char out[1024], const char *tail)
-{
-    char id[512];
-    arm_workspace_id(&own->session->arm, id);
-    snprintf(out, 1024, "%s/models/%s%s", id, own->name, tail);
-}
-
 /* The version: what was asked for, what an interrupted try had chosen, or what the service says
  * comes next. */
-static int choose_version(struct publication *own, bool anew, struct error *error)
+static int choose_version(struct az_registration *own, bool anew, struct error *error)
 {
     const char *noted = progress_noted(&own->progress, "version");
     if (own->request->version && *own->request->version) {
@@ -90,50 +82,56 @@ static int choose_version(struct publication *own, bool anew, struct error *erro
         snprintf(own->version, sizeof own->version, "%s", noted);
         return 0;
     }
-    char path[1024];
-    json_t *answer = NULL;
-    int http = 0;
-    model_path(own, path, "");
-    if (arm_call(&own->session->arm, "GET", path, ARM_VERSION, NULL, NULL, (int[]){404, 0},
-                 "asking for the next version", &http, &answer, error))
-        return -1;
+    char path[320];
+    struct arm_answer answer;
+    const struct arm_request request = {
+        .path = path, .may_be_absent = true, .what = "asking for the next version"};
+    snprintf(path, sizeof path, "/models/%s", own->name);
+    if (arm_call(&own->connection->arm, &request, &answer, error)) return -1;
     const char *next = json_string_value(
-        json_object_get(json_object_get(answer, "properties"), "nextVersion"));
-    snprintf(own->version, sizeof own->version, "%s", http == 200 && next && *next ? next : "1");
-    json_decref(answer);
+        json_object_get(json_object_get(answer.body, "properties"), "nextVersion"));
+    snprintf(own->version, sizeof own->version, "%s", next && *next ? next : "1");
+    json_decref(answer.body);
     return progress_note(&own->progress, "version", own->version, error);
 }
 
-static int upload_with_access(struct publication *own, struct error *error)
+static int upload_with_access(struct az_registration *own, struct error *error)
 {
     struct blob_info there;
-    struct az_session *session = own->session;
+    struct az_connection *connection = own->connection;
     progress_step(&own->progress, STEP_UPLOAD);
-    if (blob_head(session->web, &session->account, own->blob, &there, error)) return -1;
+    if (blob_head(&connection->account, own->blob, &there, error)) return -1;
     if (there.exists && there.completed && (there.size < 0 || there.size == (int64_t)own->size))
         return 0;
-    if (blob_put(session->web, &session->account, own->blob, own->data, own->size, there.exists,
-                 progress_bytes, &own->progress, error))
-        return -1;
+    const struct blob_upload upload = {.path = own->blob,
+                                       .data = own->data,
+                                       .size = own->size,
+                                       .overwrite = there.exists,
+                                       .progress = progress_bytes,
+                                       .context = &own->progress};
+    if (blob_put(&connection->account, &upload, error)) return -1;
     progress_step(&own->progress, STEP_MARK);
-    return blob_mark(session->web, &session->account, own->blob, own->name, own->version, error);
+    return blob_mark(&connection->account, own->blob, own->name, own->version, error);
 }
 
-/* A SAS lives an hour: one that is refused is asked for anew, as often as the upload takes hours.
- */
-static int upload(struct publication *own, struct error *error)
+/* A SAS lives an hour: one that is refused is renewed, as often as the upload takes hours. An
+ * account that allows no keys (nor a SAS made with one) gets the user's own token. */
+static int upload(struct az_registration *own, struct error *error)
 {
+    struct blob_account *account = &own->connection->account;
     for (bool renewed = false;; renewed = true) {
         progress_step(&own->progress, STEP_ACCESS);
-        if (az_session_access(own->session, error)) return -1;
+        if (az_connection_access(own->connection, error)) return -1;
         double begun = clock_monotonic();
         if (upload_with_access(own, error) == 0) return 0;
-        if (error->code != ERROR_DENIED || own->session->account.signing != BLOB_SAS) return -1;
+        if (error->code != ERROR_DENIED || account->signing == BLOB_BEARER) return -1;
+        if (az_connection_refused_keys(own->connection)) continue;
+        if (account->signing != BLOB_SAS) return -1;
         if (renewed && clock_monotonic() - begun < RENEW_AFTER) return -1;
     }
 }
 
-static json_t *version_body(const struct publication *own)
+static json_t *version_body(const struct az_registration *own)
 {
     json_t *tags = own->request->tags ? json_deep_copy(own->request->tags) : json_object();
     json_object_set_new(tags, "sha256", json_string(own->sha256));
@@ -142,28 +140,27 @@ static json_t *version_body(const struct publication *own)
                      "custom_model", "modelUri", own->uri, "isAnonymous", 0, "isArchived", 0);
 }
 
-/* One PUT. 1: the version is somebody else's (another path), so another one must be chosen. */
-static int put_version(struct publication *own, json_t **out, struct error *error)
+/* One PUT. 1: the version belongs to another file, so another one must be chosen. */
+static int put_version(struct az_registration *own, struct error *error)
 {
-    char tail[128], path[1024];
-    int http = 0;
+    char path[448];
     json_t *body = version_body(own);
-    snprintf(tail, sizeof tail, "/versions/%s", own->version);
-    model_path(own, path, tail);
-    int status = arm_call(&own->session->arm, "PUT", path, ARM_VERSION, NULL, body, NULL,
-                          "registering the version", &http, out, error);
+    struct arm_answer answer;
+    const struct arm_request request = {
+        .method = "PUT", .path = path, .body = body, .what = "registering the version"};
+    snprintf(path, sizeof path, "/models/%s/versions/%s", own->name, own->version);
+    int status = arm_call(&own->connection->arm, &request, &answer, error);
     json_decref(body);
+    json_decref(answer.body);
     if (!status) return 0;
-    bool taken = http == 409 || strstr(error->message, "Asset paths cannot be updated");
+    bool taken = answer.http == 409 || strstr(error->message, "Asset paths cannot be updated");
     return taken && !(own->request->version && *own->request->version) ? 1 : -1;
 }
 
-static int register_version(struct publication *own, struct error *error)
+static int register_version(struct az_registration *own, struct error *error)
 {
     for (int attempt = 0; attempt < VERSION_TRIES; attempt++) {
-        json_t *answer = NULL;
-        int status = put_version(own, &answer, error);
-        json_decref(answer);
+        int status = put_version(own, error);
         if (status <= 0) return status;
         if (choose_version(own, true, error)) return -1;
     }
@@ -188,45 +185,48 @@ static const char *text_of(const json_t *object, const char *key)
 }
 
 /* The service's answer for a version as the studio tells it. */
-static json_t *version_to_json(const struct az_session *session, const char *name,
+static json_t *version_to_json(const struct az_connection *connection, const char *name,
                                const json_t *answer)
 {
     const json_t *properties = json_object_get(answer, "properties"),
                  *tags = json_object_get(properties, "tags");
     const char *version = text_of(answer, "name"),
                *sha256 = json_string_value(json_object_get(tags, "sha256"));
-    char workspace[512];
-    arm_workspace_id(&session->arm, workspace);
-    bool portal = session->arm.cloud.portal[0] != '\0';
+    char workspace[ARM_ID_SIZE];
+    arm_workspace_id(&connection->arm, workspace);
+    bool portal = connection->arm.cloud.portal[0] != '\0';
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:o, s:O?}", "target", "azure",
                      "name", name, "version", version, "id", text_of(answer, "id"), "uri",
                      text_of(properties, "modelUri"), "sha256", sha256, "created_at",
                      milliseconds(json_string_value(
                          json_object_get(json_object_get(answer, "systemData"), "createdAt"))),
-                     "place", session->arm.workspace.name, "link",
+                     "place", connection->arm.workspace.name, "link",
                      portal ? json_sprintf("%s/model/%s:%s/details?wsid=%s",
-                                           session->arm.cloud.portal, name, version, workspace)
+                                           connection->arm.cloud.portal, name, version, workspace)
                             : json_null(),
                      "tags", tags);
 }
 
-static int get_version(struct az_session *session, const char *name, const char *version,
+static int get_version(struct az_connection *connection, const char *name, const char *version,
                        json_t **out, struct error *error)
 {
-    char id[512], path[1024];
-    int http = 0;
-    arm_workspace_id(&session->arm, id);
-    snprintf(path, sizeof path, "%s/models/%s/versions/%s", id, name, version);
-    return arm_call(&session->arm, "GET", path, ARM_VERSION, NULL, NULL, NULL,
-                    "reading back the version", &http, out, error);
+    char path[448];
+    struct arm_answer answer;
+    snprintf(path, sizeof path, "/models/%s/versions/%s", name, version);
+    if (arm_call(&connection->arm,
+                 &(struct arm_request){.path = path, .what = "reading back the version"}, &answer,
+                 error))
+        return -1;
+    *out = answer.body;
+    return 0;
 }
 
-static int read_back(struct publication *own, json_t **out, struct error *error)
+static int read_back(struct az_registration *own, json_t **out, struct error *error)
 {
     json_t *answer = NULL;
     struct blob_info there;
-    if (get_version(own->session, own->name, own->version, &answer, error)) return -1;
-    int status = blob_head(own->session->web, &own->session->account, own->blob, &there, error);
+    if (get_version(own->connection, own->name, own->version, &answer, error)) return -1;
+    int status = blob_head(&own->connection->account, own->blob, &there, error);
     if (!status && (!there.exists || (there.size >= 0 && there.size != (int64_t)own->size)))
         status = error_set(
             error, ERROR_FAILED,
@@ -237,33 +237,33 @@ static int read_back(struct publication *own, json_t **out, struct error *error)
                            "version %s of %s names another file: register again for a new version",
                            own->version, own->name);
     if (!status) {
-        *out = version_to_json(own->session, own->name, answer);
+        *out = version_to_json(own->connection, own->name, answer);
         json_object_set_new(*out, "bytes", json_integer((json_int_t)own->size));
         json_object_set_new(*out, "sha256", json_string(own->sha256));
         json_object_set_new(*out, "sign_in",
-                            json_string(az_credential_method(own->session->credential)));
+                            json_string(az_credential_method(own->connection->credential)));
     }
     json_decref(answer);
     return status;
 }
 
-static void make_uri(struct publication *own)
+static void make_uri(struct az_registration *own)
 {
-    const struct az_workspace *workspace = &own->session->arm.workspace;
+    const struct az_workspace *workspace = &own->connection->arm.workspace;
     snprintf(own->uri, sizeof own->uri,
              "azureml://subscriptions/%s/resourcegroups/%s/workspaces/%s/datastores/%s/paths/%s",
              workspace->subscription, workspace->resource_group, workspace->name,
-             own->session->datastore, own->blob);
+             own->connection->datastore, own->blob);
 }
 
-static int run_steps(struct publication *own, json_t **out, struct error *error)
+static int run_steps(struct az_registration *own, json_t **out, struct error *error)
 {
     progress_step(&own->progress, STEP_WORKSPACE);
-    if (az_session_check(own->session, error)) return -1;
+    if (az_connection_check(own->connection, error)) return -1;
     progress_step(&own->progress, STEP_VERSION);
     if (choose_version(own, false, error)) return -1;
     progress_step(&own->progress, STEP_STORAGE);
-    if (az_session_datastore(own->session, NULL, error)) return -1;
+    if (az_connection_datastore(own->connection, NULL, error)) return -1;
     make_uri(own);
     if (upload(own, error)) return -1;
     progress_step(&own->progress, STEP_REGISTER);
@@ -275,15 +275,15 @@ static int run_steps(struct publication *own, json_t **out, struct error *error)
 static int publish(const struct registry_options *options, const struct registry_request *request,
                    const struct registry_watch *watch, json_t **out, struct error *error)
 {
-    struct publication own = {.request = request};
-    char key[1024], fallback[128];
+    struct az_registration own = {.request = request};
+    char key[1536], fallback[128];
     int status = -1;
     if (check(options, request, error)) return -1;
     registry_default_name(request, fallback);
     snprintf(own.name, sizeof own.name, "%s",
              request->name && *request->name ? request->name : fallback);
-    if (load(&own, error) || az_session_open(options, true, &own.session, error)) goto out;
-    const struct az_workspace *workspace = &own.session->arm.workspace;
+    if (load(&own, error) || az_connection_open(options, true, &own.connection, error)) goto out;
+    const struct az_workspace *workspace = &own.connection->arm.workspace;
     snprintf(key, sizeof key, "azure %s/%s/%s %s %s %s", workspace->subscription,
              workspace->resource_group, workspace->name, own.name, own.sha256,
              request->version ? request->version : "next");
@@ -293,7 +293,7 @@ static int publish(const struct registry_options *options, const struct registry
         error_prefix(error, "step %u of %u", own.progress.step + 1, own.progress.steps);
 out:
     progress_end(&own.progress);
-    az_session_close(own.session);
+    az_connection_close(own.connection);
     free(own.data);
     return status;
 }
@@ -302,11 +302,11 @@ static json_t *describe(const struct registry_options *options)
 {
     struct az_workspace workspace;
     struct error error;
-    bool found = az_session_workspace(options, &workspace, &error) == 0;
+    bool found = az_connection_workspace(options, &workspace, &error) == 0;
     json_t *ways = json_array();
     for (size_t i = 0; i < az_method_count; i++) {
         char text[256];
-        bool available = az_methods[i].available(&options->sign_in, text, sizeof text);
+        bool available = az_methods[i].available(options, text, sizeof text);
         json_array_append_new(ways, json_pack("{s:s, s:s, s:s, s:b, s:b}", "id", az_methods[i].id,
                                               "title", az_methods[i].title, "found", text,
                                               "available", (int)available, "interactive",
@@ -323,9 +323,9 @@ static json_t *describe(const struct registry_options *options)
 
 /* A model of the workspace, as the newest of its versions. The list tells neither tags nor hash of
  * that. */
-static json_t *model_to_json(const struct az_session *session, const json_t *answer)
+static json_t *model_to_json(const struct az_connection *connection, const json_t *answer)
 {
-    json_t *row = version_to_json(session, text_of(answer, "name"), answer);
+    json_t *row = version_to_json(connection, text_of(answer, "name"), answer);
     const char *latest = text_of(json_object_get(answer, "properties"), "latestVersion");
     json_object_set_new(row, "version", json_string(latest));
     json_object_set_new(row, "id", json_sprintf("%s/versions/%s", text_of(answer, "id"), latest));
@@ -334,77 +334,77 @@ static json_t *model_to_json(const struct az_session *session, const json_t *ans
     return row;
 }
 
+/* What a list is made of. */
+struct listing {
+    const struct az_connection *connection;
+    const char *name; /* of the model whose versions are listed; NULL: the models */
+    json_t *rows;
+};
+
+static int add_row(void *context, const json_t *entry, struct error *error)
+{
+    struct listing *listing = context;
+    json_t *row = listing->name ? version_to_json(listing->connection, listing->name, entry)
+                                : model_to_json(listing->connection, entry);
+    return row && json_array_append_new(listing->rows, row) == 0
+               ? 0
+               : error_set_memory(error, "a list");
+}
+
 static int list(const struct registry_options *options, const char *name, json_t **out,
                 struct error *error)
 {
-    static const char what[] = "asking for what is registered";
-    struct az_session *session;
-    char id[512], path[1024];
-    json_t *answer = NULL, *rows = json_array();
-    const json_t *entry;
-    size_t i;
-    int http = 0, status = -1;
+    struct az_connection *connection;
+    char path[320];
     if ((name && az_model_name_check(name, error)) ||
-        az_session_open(options, true, &session, error))
-        goto out;
-    arm_workspace_id(&session->arm, id);
-    snprintf(path, sizeof path, name ? "%s/models/%s/versions" : "%s/models", id, name);
-    status = arm_call(&session->arm, "GET", path, ARM_VERSION,
-                      name ? "$orderBy=createdtime%20desc&$top=100" : NULL, NULL, (int[]){404, 0},
-                      what, &http, &answer, error);
-    for (int page = 0; !status; page++) {
-        json_array_foreach(json_object_get(answer, "value"), i, entry)
-            json_array_append_new(rows, name ? version_to_json(session, name, entry)
-                                             : model_to_json(session, entry));
-        char *next = page < MAX_PAGES ? strdup(text_of(answer, "nextLink")) : NULL;
-        json_decref(answer);
-        answer = NULL;
-        if (next && *next) {
-            status = arm_get_url(&session->arm, next, what, &http, &answer, error);
-            free(next);
-        } else {
-            free(next);
-            break;
-        }
-    }
-    az_session_close(session);
-out:
+        az_connection_open(options, true, &connection, error))
+        return -1;
+    struct listing listing = {connection, name, json_array()};
+    snprintf(path, sizeof path, name ? "/models/%s/versions" : "/models", name);
+    int status = arm_list(
+        &connection->arm,
+        (struct arm_request){.path = path,
+                             .query = name ? "$orderBy=createdtime%20desc&$top=100" : NULL,
+                             .may_be_absent = true,
+                             .what = "asking for what is registered"},
+        add_row, &listing, error);
+    az_connection_close(connection);
     if (status) {
-        json_decref(rows);
-    } else {
-        *out = rows;
+        json_decref(listing.rows);
+        return -1;
     }
-    return status;
+    *out = listing.rows;
+    return 0;
 }
 
-static int latest_version(struct az_session *session, const char *name, char out[64],
+static int latest_version(struct az_connection *connection, const char *name, char out[64],
                           struct error *error)
 {
-    char id[512], path[1024];
-    json_t *answer = NULL;
-    int http = 0;
-    arm_workspace_id(&session->arm, id);
-    snprintf(path, sizeof path, "%s/models/%s/versions", id, name);
-    int status = arm_call(&session->arm, "GET", path, ARM_VERSION,
-                          "$orderBy=createdtime%20desc&$top=1", NULL, (int[]){404, 0},
-                          "asking for the latest version", &http, &answer, error);
+    char path[320];
+    struct arm_answer answer;
+    const struct arm_request request = {.path = path,
+                                        .query = "$orderBy=createdtime%20desc&$top=1",
+                                        .may_be_absent = true,
+                                        .what = "asking for the latest version"};
+    snprintf(path, sizeof path, "/models/%s/versions", name);
+    if (arm_call(&connection->arm, &request, &answer, error)) return -1;
     const char *latest = json_string_value(
-        json_object_get(json_array_get(json_object_get(answer, "value"), 0), "name"));
-    if (!status && (http == 404 || !latest))
-        status = error_set(error, ERROR_NOT_FOUND, "no model %s is registered in %s", name,
-                           session->arm.workspace.name);
+        json_object_get(json_array_get(json_object_get(answer.body, "value"), 0), "name"));
+    int status = latest ? 0
+                        : error_set(error, ERROR_NOT_FOUND, "no model %s is registered in %s", name,
+                                    connection->arm.workspace.name);
     if (!status) snprintf(out, 64, "%s", latest);
-    json_decref(answer);
+    json_decref(answer.body);
     return status;
 }
 
-/* The version's answer in *out, with an open session in *session for what follows. */
+/* The version's answer in *out, with an open connection in *connection for what follows. */
 static int find_version(const struct registry_options *options, const char *name,
-                        const char *version, struct az_session **session, json_t **out,
+                        const char *version, struct az_connection **connection, json_t **out,
                         struct error *error)
 {
     char latest[64];
-    if (az_model_name_check(name, error) || az_session_open(options, true, session, error))
+    if (az_model_name_check(name, error) || az_connection_open(options, true, connection, error))
         return -1;
     if (version && *version) {
         snprintf(latest, sizeof latest, "%s", version);
@@ -412,24 +412,24 @@ static int find_version(const struct registry_options *options, const char *name
             error_set(error, ERROR_USAGE, "\"%.40s\" is no version", version);
             goto fail;
         }
-    } else if (latest_version(*session, name, latest, error)) {
+    } else if (latest_version(*connection, name, latest, error)) {
         goto fail;
     }
-    if (get_version(*session, name, latest, out, error) == 0) return 0;
+    if (get_version(*connection, name, latest, out, error) == 0) return 0;
 fail:
-    az_session_close(*session);
+    az_connection_close(*connection);
     return -1;
 }
 
 static int show(const struct registry_options *options, const char *name, const char *version,
                 json_t **out, struct error *error)
 {
-    struct az_session *session;
+    struct az_connection *connection;
     json_t *answer = NULL;
-    if (find_version(options, name, version, &session, &answer, error)) return -1;
-    *out = version_to_json(session, name, answer);
+    if (find_version(options, name, version, &connection, &answer, error)) return -1;
+    *out = version_to_json(connection, name, answer);
     json_decref(answer);
-    az_session_close(session);
+    az_connection_close(connection);
     return 0;
 }
 
@@ -462,16 +462,25 @@ static int check_hash(const char *path, const char *wanted, struct error *error)
         hex, wanted);
 }
 
+static int download(struct az_connection *connection, const char *blob, FILE *file,
+                    struct error *error)
+{
+    if (blob_get(&connection->account, blob, file, error) == 0) return 0;
+    if (!az_connection_refused_keys(connection) || az_connection_access(connection, error))
+        return -1;
+    return blob_get(&connection->account, blob, file, error);
+}
+
 static int pull(const struct registry_options *options, const char *name, const char *version,
                 const char *directory, char **out, struct error *error)
 {
-    struct az_session *session;
+    struct az_connection *connection;
     struct file_writer writer = {0};
     json_t *answer = NULL;
     char datastore[128], *path = NULL;
     const char *blob = "";
     int status = -1;
-    if (find_version(options, name, version, &session, &answer, error)) return -1;
+    if (find_version(options, name, version, &connection, &answer, error)) return -1;
     const json_t *properties = json_object_get(answer, "properties");
     if (split_uri(text_of(properties, "modelUri"), datastore, sizeof datastore, &blob, error))
         goto out;
@@ -481,16 +490,15 @@ static int pull(const struct registry_options *options, const char *name, const 
                   path_base(blob));
         goto out;
     }
-    if (az_session_datastore(session, datastore, error) || az_session_access(session, error) ||
-        file_make_directories(directory, error))
+    if (az_connection_datastore(connection, datastore, error) ||
+        az_connection_access(connection, error) || file_make_directories(directory, error))
         goto out;
     path = path_join(directory, path_base(blob));
     if (!path) {
         error_set_memory(error, "a path");
         goto out;
     }
-    if (file_create(path, &writer, error) ||
-        blob_get(session->web, &session->account, blob, writer.stream, error))
+    if (file_create(path, &writer, error) || download(connection, blob, writer.stream, error))
         goto out;
     fflush(writer.stream);
     if (check_hash(
@@ -502,7 +510,7 @@ static int pull(const struct registry_options *options, const char *name, const 
 out:
     file_abort(&writer);
     json_decref(answer);
-    az_session_close(session);
+    az_connection_close(connection);
     if (status) {
         free(path);
     } else {

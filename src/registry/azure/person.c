@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "registry/az_person.h"
-#include "registry/az_token_impl.h"
+#include "registry/azure/person.h"
+#include "registry/azure/token_impl.h"
 
 #define BROWSER_SECONDS 300.0
 #define REQUEST_LIMIT   ((size_t)16 << 10)
@@ -115,9 +115,9 @@ int az_get_device_code(struct az_credential *credential, const char *resource,
     } else {
         double expires = seconds_member(answer, "expires_in", 900),
                interval = seconds_member(answer, "interval", 5);
-        struct az_prompt prompt = {
+        struct registry_prompt prompt = {
             .kind = "device-code", .url = url, .code = user_code, .expires_in = (int)expires};
-        credential->sign_in.prompt(credential->sign_in.context, &prompt);
+        credential->options->prompt(credential->options->prompt_context, &prompt);
         status = poll_device(credential, device_code, interval > 0 ? interval : 5, expires, grant,
                              error);
     }
@@ -327,9 +327,9 @@ int az_get_browser(struct az_credential *credential, const char *resource, struc
                   credential->tenant, form.data ? form.data : "");
     buffer_free(&form);
     if (buffer_check(&url, "the sign-in address", error)) goto out;
-    struct az_prompt prompt = {
+    struct registry_prompt prompt = {
         .kind = "browser", .url = url.data, .expires_in = (int)BROWSER_SECONDS};
-    credential->sign_in.prompt(credential->sign_in.context, &prompt);
+    credential->options->prompt(credential->options->prompt_context, &prompt);
     if (wait_for_browser(credential, listener, state, code, sizeof code, error)) goto out;
     status = exchange_code(credential, code, redirect, verifier, scope, grant, error);
 out:

@@ -15,7 +15,7 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/js.h"
-#include "registry/az_token_impl.h"
+#include "registry/azure/token_impl.h"
 
 #define IMDS        "http://169.254.169.254"
 #define CLI_SECONDS 10.0
@@ -252,7 +252,7 @@ int az_get_cli(struct az_credential *credential, const char *resource, struct az
          json[] = "json", resource_option[] = "--resource", tenant_option[] = "--tenant";
     snprintf(resource_word, sizeof resource_word, "%s", resource);
     snprintf(tenant_word, sizeof tenant_word, "%s", credential->tenant);
-    bool tenant = strcmp(credential->tenant, "organizations") != 0;
+    bool tenant = strcmp(credential->tenant, AZ_ANY_TENANT) != 0;
     char *const words[] = {program,       account,
                            get,           output,
                            json,          resource_option,

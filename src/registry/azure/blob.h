@@ -1,11 +1,10 @@
 /* Azure Blob Storage: put a file, whole or in blocks, and get it back; signed by SAS, account key
- * or bearer token
- * (REST API, version 2021-08-06). */
-#ifndef NNSTUDIO_REGISTRY_AZ_BLOB_H
-#define NNSTUDIO_REGISTRY_AZ_BLOB_H
+ * or bearer token (REST API, version 2021-08-06). For this folder and its tests only. */
+#ifndef NNSTUDIO_REGISTRY_AZURE_BLOB_H
+#define NNSTUDIO_REGISTRY_AZURE_BLOB_H
 
 #include "base/hash.h"
-#include "registry/az_token.h"
+#include "registry/azure/token.h"
 
 #define BLOB_VERSION "2021-08-06"
 #define BLOB_BLOCK   ((size_t)4 << 20)
@@ -14,11 +13,13 @@
 enum blob_signing { BLOB_SAS, BLOB_KEY, BLOB_BEARER };
 
 struct blob_account {
-    char url[512]; /* "https://ACCOUNT.blob.core.windows.net/CONTAINER" */
+    struct web *web; /* borrowed */
+    char url[512];   /* "https://ACCOUNT.blob.core.windows.net/CONTAINER" */
     char account[128];
     enum blob_signing signing;
     char secret[4096]; /* SAS without '?', or the base64 key; wiped with blob_account_clear() */
     struct az_credential *credential; /* borrowed; for bearer */
+    char refusal[96];                 /* the service's code of the last refusal, or "" */
 };
 void blob_account_clear(struct blob_account *account);
 
@@ -29,22 +30,25 @@ struct blob_info {
     char md5[64]; /* base64, or "" */
 };
 /* HEAD. A blob that is not there is success with exists false. */
-int blob_head(struct web *web, const struct blob_account *account, const char *path,
-              struct blob_info *out, struct error *error);
-/* Uploads `size` bytes as PATH. A blob of the same size and MD5 that is there already is success;
- * another is overwritten when
- * `overwrite`. Large ones go in blocks; blocks that are there already (from a cut upload) are not
- * sent again. */
-int blob_put(struct web *web, const struct blob_account *account, const char *path,
-             const void *data, size_t size, bool overwrite,
-             void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
-             struct error *error);
+int blob_head(struct blob_account *account, const char *path, struct blob_info *out,
+              struct error *error);
+
+struct blob_upload {
+    const char *path;
+    const void *data;
+    size_t size;
+    bool overwrite; /* another content that is there is replaced */
+    void (*progress)(void *context, uint64_t done, uint64_t total); /* may be NULL */
+    void *context;
+};
+/* A blob of the same size and MD5 that is there already is success. Large ones go in blocks; blocks
+ * that are there already (from an interrupted upload) are not sent again. */
+int blob_put(struct blob_account *account, const struct blob_upload *upload, struct error *error);
 /* Sets metadata upload_status=completed, name, version: the mark that the upload is whole. */
-int blob_mark(struct web *web, const struct blob_account *account, const char *path,
-              const char *name, const char *version, struct error *error);
+int blob_mark(struct blob_account *account, const char *path, const char *name, const char *version,
+              struct error *error);
 /* Downloads into `file`. */
-int blob_get(struct web *web, const struct blob_account *account, const char *path, FILE *file,
-             struct error *error);
+int blob_get(struct blob_account *account, const char *path, FILE *file, struct error *error);
 
 /* What Microsoft's v2 client names the folder of an upload by: the SHA-256 of a fixed text and the
  * file's bytes. */

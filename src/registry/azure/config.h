@@ -1,11 +1,11 @@
 /* Which Azure, which workspace: config.json, flags, environment, and the table of clouds. */
-#ifndef NNSTUDIO_REGISTRY_AZ_CONFIG_H
-#define NNSTUDIO_REGISTRY_AZ_CONFIG_H
+#ifndef NNSTUDIO_REGISTRY_AZURE_CONFIG_H
+#define NNSTUDIO_REGISTRY_AZURE_CONFIG_H
 
 #include "registry/web.h"
 
 struct az_workspace {
-    char subscription[64], resource_group[128], name[64];
+    char subscription[64], resource_group[384], name[64];
     char found_in[1024]; /* the file, "the command line" or "the environment" */
 };
 /* Finds config.json as Microsoft's clients do: `path` is a file or a folder to start from (NULL:

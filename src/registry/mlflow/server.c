@@ -1,4 +1,4 @@
-#include "registry/mlflow_server.h"
+#include "registry/mlflow/server.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -8,9 +8,8 @@
 
 int mlflow_tracking_uri(const struct registry_options *options, char out[512], struct error *error)
 {
-    const char *uri = options->tracking_uri;
-    if (!uri || !*uri) uri = getenv("MLFLOW_TRACKING_URI");
-    if (!uri || !*uri)
+    const char *uri = registry_value(options, REGISTRY_TRACKING_URI);
+    if (!uri)
         return error_set(error, ERROR_USAGE,
                          "no MLflow server is known: give --tracking-uri http://127.0.0.1:5000");
     if (strncmp(uri, "http://", 7) != 0 && strncmp(uri, "https://", 8) != 0)
@@ -53,8 +52,9 @@ static void find_authorization(char *out, size_t size)
 int mlflow_open(const struct registry_options *options, struct mlflow_server *server,
                 struct error *error)
 {
-    struct web_options web = {
-        .ca_file = options->ca_file, .cancelled = options->cancelled, .context = options->context};
+    struct web_options web = {.ca_file = registry_value(options, REGISTRY_CA_FILE),
+                              .cancelled = options->cancelled,
+                              .context = options->context};
     *server = (struct mlflow_server){0};
     if (mlflow_tracking_uri(options, server->uri, error)) return -1;
     find_authorization(server->authorization, sizeof server->authorization);
@@ -114,42 +114,42 @@ int mlflow_refusal(const struct web_answer *answer, const char *what, struct err
     return -1;
 }
 
-int mlflow_call(struct mlflow_server *server, const char *method, const char *path, json_t *body,
-                const char *fine, const char *what, json_t **out, struct error *error)
+int mlflow_call(struct mlflow_server *server, struct mlflow_request request, json_t **out,
+                struct error *error)
 {
     char url[2048];
-    char *text = body ? js_dump(body) : NULL;
+    char *text = request.body ? js_dump(request.body) : NULL;
     struct web_answer answer = {0};
     int status = -1;
     if (out) *out = NULL;
-    snprintf(url, sizeof url, "%s/api/2.0/mlflow/%s", server->uri, path);
-    if (body && !text) {
+    snprintf(url, sizeof url, "%s/api/2.0/mlflow/%s", server->uri, request.path);
+    if (request.body && !text) {
         error_set_memory(error, "a request");
         goto out;
     }
-    struct web_request request = {.method = method,
-                                  .url = url,
-                                  .what = what,
-                                  .body = text,
-                                  .body_size = text ? strlen(text) : 0,
-                                  .prepare = mlflow_json_headers,
-                                  .context = server,
-                                  .answer_limit = (size_t)4 << 20,
-                                  .tries = server->once ? 1 : 0};
-    if (web_send(server->web, &request, &answer, error)) goto out;
+    const struct web_request sent = {.method = request.method,
+                                     .url = url,
+                                     .what = request.what,
+                                     .body = text,
+                                     .body_size = text ? strlen(text) : 0,
+                                     .prepare = mlflow_json_headers,
+                                     .context = server,
+                                     .answer_limit = (size_t)4 << 20,
+                                     .tries = server->once ? 1 : 0};
+    if (web_send(server->web, &sent, &answer, error)) goto out;
     if (answer.status == 200) {
         json_t *object;
-        status = web_answer_json(&answer, what, &object, error);
+        status = web_answer_json(&answer, request.what, &object, error);
         if (!status && out) *out = object;
         if (!status && !out) json_decref(object);
-    } else if (fine && answer.body.data && strstr(answer.body.data, fine)) {
+    } else if (request.fine && answer.body.data && strstr(answer.body.data, request.fine)) {
         status = 0;
     } else {
-        mlflow_refusal(&answer, what, error);
+        mlflow_refusal(&answer, request.what, error);
     }
 out:
     web_answer_clear(&answer);
-    json_decref(body);
+    json_decref(request.body);
     free(text);
     return status;
 }

@@ -1,4 +1,4 @@
-#include "registry/az_blob.h"
+#include "registry/azure/blob.h"
 
 #include <ctype.h>
 #include <openssl/evp.h>
@@ -36,7 +36,7 @@ int az_upload_hash(const void *data, size_t size, char out[HASH_HEX_SIZE], struc
 
 /* One request to a blob: what the signer needs to know. */
 struct blob_request {
-    const struct blob_account *account;
+    struct blob_account *account;
     const char *method, *url; /* without a SAS */
     size_t body_size;
     const char *const *lines; /* its own headers, NULL-ended */
@@ -187,118 +187,194 @@ static int blob_url(const struct blob_account *account, const char *path, const 
     return buffer_check(url, "the blob's address", error);
 }
 
-/* A blob's error: the code is in the header, or in the body as <Code>. */
-static int describe_blob_error(const struct web_answer *answer, const char *what,
-                               struct error *error)
+/* What each code of the service asks of the user
+ * (learn.microsoft.com/rest/api/storageservices/blob-service-error-codes and
+ * common-rest-api-error-codes). */
+static const struct {
+    const char *code, *fix;
+} refusals[] = {
+    {"AuthorizationFailure",
+     "the storage account's network rules refuse this machine: allow its address under Networking, "
+     "or use a network that may"},
+    {"AuthorizationSourceIPMismatch",
+     "the access is for other addresses: use a network that it allows"},
+    {"AuthorizationPermissionMismatch",
+     "ask for the role \"Storage Blob Data Contributor\" on the storage account"},
+    {"InsufficientAccountPermissions",
+     "ask for the role \"Storage Blob Data Contributor\" on the storage account"},
+    {"KeyBasedAuthenticationNotPermitted",
+     "the storage account allows no keys: ask for the role \"Storage Blob Data Contributor\" on "
+     "it"},
+    {"AuthenticationFailed",
+     "the storage does not accept the access: check the datastore's credentials in Azure ML, and "
+     "this machine's clock"},
+    {"InvalidAuthenticationInfo", "sign in again"},
+    {"AccountIsDisabled", "the storage account is disabled: ask who keeps the subscription"},
+    {"ContainerNotFound", "the container is not there: check the workspace's datastore"},
+    {"ContainerDisabled", "the container is disabled: ask who keeps the storage account"},
+    {"ContainerBeingDeleted", "the container is being deleted: check the workspace's datastore"},
+    {"BlobImmutableDueToPolicy",
+     "an immutability policy protects the file: register under another file name"},
+    {"LeaseIdMissing", "another program holds a lease on the file: end it, then try again"},
+    {"Md5Mismatch", "the file was damaged on the way: try again"},
+};
+
+/* This machine's clock against the server's, in minutes; 0 when the answer has no date. Azure takes
+ * requests up to 15 minutes off. */
+static long clock_error(const struct web_answer *answer)
 {
-    char code[96];
-    snprintf(code, sizeof code, "%s", answer->error_code);
+    struct tm parts = {0};
+    if (!strptime(answer->date, "%a, %d %b %Y %H:%M:%S", &parts)) return 0;
+    return (long)(time(NULL) - timegm(&parts)) / 60;
+}
+
+static const char *fix_for(const struct web_answer *answer, const char *code)
+{
+    if (answer->status >= 500 || answer->status == 429)
+        return "the storage has trouble: try again, what was sent is kept";
+    if (web_answer_is_page(answer))
+        return "the answer is a web page: is a proxy or a sign-in page in between?";
+    if (strstr(answer->www_authenticate, "insufficient_claims")) return AZ_OTHER_SIGN_INS;
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+        if (strcmp(code, refusals[i].code) == 0) return refusals[i].fix;
+    if (answer->status == 403)
+        return "the storage account refuses: check the datastore's credentials and your rights on "
+               "it";
+    if (answer->status == 404) return "the container is not there: check the workspace's datastore";
+    if (answer->status == 401) return "sign in again";
+    if (answer->status >= 300 && answer->status < 400)
+        return "the address redirects elsewhere, which is not followed: check it";
+    return "see what the storage says";
+}
+
+/* A blob's error: the code is in the header, or in the body as <Code>. */
+static int describe_blob_error(struct blob_account *account, const struct web_answer *answer,
+                               const char *what, struct error *error)
+{
+    char *code = account->refusal;
+    snprintf(code, sizeof account->refusal, "%s", answer->error_code);
     const char *tag = answer->body.data ? strstr(answer->body.data, "<Code>") : NULL;
-    if (!code[0] && tag) snprintf(code, sizeof code, "%.*s", (int)strcspn(tag + 6, "<"), tag + 6);
-    const char *mend =
-        answer->status >= 500 || answer->status == 429
-            ? "the storage has trouble: try again, what was sent is kept"
-        : web_answer_is_page(answer)
-            ? "the answer is a web page: is a proxy or a sign-in page in between?"
-        : answer->status == 403
-            ? "the storage account refuses: check the datastore's credentials and your rights on it"
-        : answer->status == 404 ? "the container is not there: check the workspace's datastore"
-        : answer->status == 401 ? "sign in again"
-        : answer->status >= 300 && answer->status < 400
-            ? "the address redirects elsewhere, which is not followed: check it"
-            : "see what the storage says";
+    if (!code[0] && tag)
+        snprintf(code, sizeof account->refusal, "%.*s", (int)strcspn(tag + 6, "<"), tag + 6);
     enum error_code kind = answer->status == 401 || answer->status == 403   ? ERROR_DENIED
                            : answer->status >= 500 || answer->status == 429 ? ERROR_UNAVAILABLE
                                                                             : ERROR_INPUT;
+    long minutes = clock_error(answer);
+    if (kind == ERROR_DENIED && labs(minutes) >= 15)
+        return error_set(error, kind,
+                         "%s: HTTP %d%s%s: this machine's clock is %ld minutes %s: set it, then "
+                         "try again",
+                         what, answer->status, code[0] ? " " : "", code, labs(minutes),
+                         minutes > 0 ? "fast" : "slow");
     return error_set(error, kind, "%s: HTTP %d%s%s: %s", what, answer->status, code[0] ? " " : "",
-                     code, mend);
+                     code, fix_for(answer, code));
 }
 
-/* One request; `answer` is the caller's to clear. A bearer token that was refused is renewed once.
- */
-static int blob_send(struct web *web, const struct blob_account *account, const char *method,
-                     const char *path, const char *query, const char *const *lines,
-                     const void *body, size_t size, const struct web_request *more,
-                     struct web_answer *answer, struct error *error)
+/* One request about a blob. */
+struct blob_call {
+    const char *method, *path;
+    const char *query;        /* encoded, or NULL */
+    const char *const *lines; /* its own headers, NULL-ended, or NULL */
+    const void *body;
+    size_t size;
+    struct web_request base; /* what, answer_limit, progress, save_to */
+};
+
+/* Sends it; `answer` is the caller's to clear. A bearer token that was refused is renewed once. A
+ * status that is not in `expected` (0-ended) is an error. */
+static int blob_send(struct blob_account *account, const struct blob_call *call,
+                     const int *expected, struct web_answer *answer, struct error *error)
 {
     struct buffer plain, full;
     buffer_init(&plain, 8192);
     buffer_init(&full, 16384);
     *answer = (struct web_answer){0};
-    int status = blob_url(account, path, query, &plain, error);
+    account->refusal[0] = '\0';
+    int status = blob_url(account, call->path, call->query, &plain, error);
     if (!status) {
         buffer_append_text(&full, plain.data);
         if (account->signing == BLOB_SAS)
-            buffer_printf(&full, "%s%s", query ? "&" : "?", account->secret);
+            buffer_printf(&full, "%s%s", call->query ? "&" : "?", account->secret);
         status = buffer_check(&full, "the blob's address", error);
     }
-    if (!status) {
-        struct blob_request own = {.account = account,
-                                   .method = method,
-                                   .url = plain.data,
-                                   .body_size = size,
-                                   .lines = lines};
-        struct web_request request = *more;
-        request.method = method;
-        request.url = full.data;
-        request.body = body;
-        request.body_size = size;
-        request.prepare = blob_headers;
-        request.context = &own;
-        status = web_send(web, &request, answer, error);
-        if (!status && answer->status == 401 && account->signing == BLOB_BEARER) {
-            web_answer_clear(answer);
-            own.fresh = true;
-            status = web_send(web, &request, answer, error);
-        }
+    struct blob_request own = {.account = account,
+                               .method = call->method,
+                               .url = plain.data,
+                               .body_size = call->size,
+                               .lines = call->lines};
+    struct web_request request = call->base;
+    request.method = call->method;
+    request.url = full.data;
+    request.body = call->body;
+    request.body_size = call->size;
+    request.prepare = blob_headers;
+    request.context = &own;
+    if (!status) status = web_send(account->web, &request, answer, error);
+    if (!status && answer->status == 401 && account->signing == BLOB_BEARER) {
+        web_answer_clear(answer);
+        own.fresh = true;
+        status = web_send(account->web, &request, answer, error);
     }
-    /* whatever its status says */
-    if (!status && web_answer_is_page(answer))
-        status = describe_blob_error(answer, more->what, error);
+    while (*expected && *expected != answer->status) expected++;
+    if (!status && (!*expected || web_answer_is_page(answer)))
+        status = describe_blob_error(account, answer, request.what, error);
     if (full.data) explicit_bzero(full.data, full.capacity);
     buffer_free(&full);
     buffer_free(&plain);
     return status;
 }
 
-int blob_head(struct web *web, const struct blob_account *account, const char *path,
-              struct blob_info *out, struct error *error)
+int blob_head(struct blob_account *account, const char *path, struct blob_info *out,
+              struct error *error)
 {
-    const struct web_request more = {.what = "looking for the file in the storage"};
+    const struct blob_call call = {
+        .method = "HEAD", .path = path, .base.what = "looking for the file in the storage"};
     struct web_answer answer;
     *out = (struct blob_info){0};
-    int status = blob_send(web, account, "HEAD", path, NULL, NULL, NULL, 0, &more, &answer, error);
+    int status = blob_send(account, &call, (int[]){200, 404, 0}, &answer, error);
     if (!status && answer.status == 200) {
         out->exists = true;
         out->completed = strcmp(answer.upload_status, "completed") == 0;
         out->size = answer.content_length;
         snprintf(out->md5, sizeof out->md5, "%s", answer.content_md5);
-    } else if (!status && answer.status != 404) {
-        status = describe_blob_error(&answer, more.what, error);
+    } else if (!status && strcmp(answer.error_code, "ContainerNotFound") == 0) {
+        status = describe_blob_error(account, &answer, call.base.what, error);
     }
     web_answer_clear(&answer);
     return status;
 }
 
-static int put_whole(struct web *web, const struct blob_account *account, const char *path,
-                     const void *data, size_t size, bool overwrite, const char *md5,
-                     const struct web_request *more, struct error *error)
+static struct web_request upload_base(const struct blob_upload *upload, bool progress)
+{
+    return (struct web_request){.what = "uploading the file",
+                                .progress = progress ? upload->progress : NULL,
+                                .progress_context = upload->context};
+}
+
+static int put_whole(struct blob_account *account, const struct blob_upload *upload,
+                     const char *md5, struct error *error)
 {
     char md5_line[64];
     snprintf(md5_line, sizeof md5_line, "Content-MD5: %s", md5);
     const char *lines[] = {"x-ms-blob-type: BlockBlob", "Content-Type: application/octet-stream",
-                           md5_line, overwrite ? NULL : "If-None-Match: *", NULL};
+                           md5_line, upload->overwrite ? NULL : "If-None-Match: *", NULL};
+    const struct blob_call call = {.method = "PUT",
+                                   .path = upload->path,
+                                   .lines = lines,
+                                   .body = upload->data,
+                                   .size = upload->size,
+                                   .base = upload_base(upload, true)};
+    const int expected[] = {201, upload->overwrite ? 0 : 409, 0};
     struct web_answer answer;
-    int status = blob_send(web, account, "PUT", path, NULL, lines, data, size, more, &answer,
-                           error);
-    if (!status && answer.status == 409 && !overwrite) {
+    int status = blob_send(account, &call, expected, &answer, error);
+    if (!status && answer.status == 409) {
         /* Perhaps our own try whose answer was lost: then what is there is what we sent. */
         struct blob_info there;
-        status = blob_head(web, account, path, &there, error);
-        if (!status && !(there.size == (int64_t)size && strcmp(there.md5, md5) == 0))
-            status = put_whole(web, account, path, data, size, true, md5, more, error);
-    } else if (!status && answer.status != 201) {
-        status = describe_blob_error(&answer, more->what, error);
+        struct blob_upload again = *upload;
+        again.overwrite = true;
+        status = blob_head(account, upload->path, &there, error);
+        if (!status && !(there.size == (int64_t)upload->size && strcmp(there.md5, md5) == 0))
+            status = put_whole(account, &again, md5, error);
     }
     web_answer_clear(&answer);
     return status;
@@ -321,11 +397,11 @@ static bool has_block(const char *list, const char *id, size_t size)
     return uncommitted && strstr(uncommitted, wanted);
 }
 
-static int put_block(struct web *web, const struct blob_account *account, const char *path,
-                     const char *id, const void *data, size_t size, const struct web_request *more,
-                     struct error *error)
+static int put_block(struct blob_account *account, const struct blob_upload *upload, const char *id,
+                     size_t from, size_t size, struct error *error)
 {
     char query[128], md5[32], md5_line[64];
+    const char *data = (const char *)upload->data + from;
     struct buffer escaped;
     buffer_init(&escaped, 64);
     web_escape(&escaped, id, "");
@@ -334,17 +410,21 @@ static int put_block(struct web *web, const struct blob_account *account, const 
     md5_base64(data, size, md5);
     snprintf(md5_line, sizeof md5_line, "Content-MD5: %s", md5);
     const char *lines[] = {"Content-Type: application/octet-stream", md5_line, NULL};
+    const struct blob_call call = {.method = "PUT",
+                                   .path = upload->path,
+                                   .query = query,
+                                   .lines = lines,
+                                   .body = data,
+                                   .size = size,
+                                   .base = upload_base(upload, false)};
     struct web_answer answer;
-    int status = blob_send(web, account, "PUT", path, query, lines, data, size, more, &answer,
-                           error);
-    if (!status && answer.status != 201) status = describe_blob_error(&answer, more->what, error);
+    int status = blob_send(account, &call, (int[]){201, 0}, &answer, error);
     web_answer_clear(&answer);
     return status;
 }
 
-static int commit_blocks(struct web *web, const struct blob_account *account, const char *path,
-                         size_t blocks, const char *md5, const struct web_request *more,
-                         struct error *error)
+static int commit_blocks(struct blob_account *account, const struct blob_upload *upload,
+                         size_t blocks, const char *md5, struct error *error)
 {
     char md5_line[96];
     struct buffer xml;
@@ -360,41 +440,47 @@ static int commit_blocks(struct web *web, const struct blob_account *account, co
     snprintf(md5_line, sizeof md5_line, "x-ms-blob-content-md5: %s", md5);
     const char *lines[] = {"Content-Type: application/xml",
                            "x-ms-blob-content-type: application/octet-stream", md5_line, NULL};
+    const struct blob_call call = {.method = "PUT",
+                                   .path = upload->path,
+                                   .query = "comp=blocklist",
+                                   .lines = lines,
+                                   .body = xml.data,
+                                   .size = xml.length,
+                                   .base = upload_base(upload, true)};
     int status = buffer_check(&xml, "the list of blocks", error);
-    if (!status)
-        status = blob_send(web, account, "PUT", path, "comp=blocklist", lines, xml.data, xml.length,
-                           more, &answer, error);
-    if (!status && answer.status != 201) status = describe_blob_error(&answer, more->what, error);
+    if (!status) status = blob_send(account, &call, (int[]){201, 0}, &answer, error);
     web_answer_clear(&answer);
     buffer_free(&xml);
     return status;
 }
 
-static int put_blocks(struct web *web, const struct blob_account *account, const char *path,
-                      const unsigned char *data, size_t size, size_t block_size, const char *md5,
-                      const struct web_request *more, struct error *error)
+static int put_blocks(struct blob_account *account, const struct blob_upload *upload,
+                      size_t block_size, const char *md5, struct error *error)
 {
-    struct web_request list_request = {.what = "looking for the parts that were sent before",
-                                       .answer_limit = (size_t)8 << 20};
-    struct web_request block_request = {.what = more->what};
+    const struct blob_call list_call = {
+        .method = "GET",
+        .path = upload->path,
+        .query = "comp=blocklist&blocklisttype=all",
+        .base = {.what = "looking for the parts that were sent before",
+                 .answer_limit = (size_t)8 << 20}};
     struct web_answer list;
-    size_t blocks = (size + block_size - 1) / block_size;
+    size_t size = upload->size, blocks = (size + block_size - 1) / block_size;
     if (blocks > MAX_BLOCKS)
-        return error_set(error, ERROR_INPUT, "%s: the file is too large for one blob", more->what);
-    int status = blob_send(web, account, "GET", path, "comp=blocklist&blocklisttype=all", NULL,
-                           NULL, 0, &list_request, &list, error);
+        return error_set(error, ERROR_INPUT,
+                         "uploading the file: %zu bytes are too many for one "
+                         "blob: %zu is the limit",
+                         size, MAX_BLOCKS * block_size);
+    int status = blob_send(account, &list_call, (int[]){200, 404, 0}, &list, error);
     for (size_t i = 0; !status && i < blocks; i++) {
         char id[16];
-        size_t part = size - i * block_size < block_size ? size - i * block_size : block_size;
+        size_t from = i * block_size, part = size - from < block_size ? size - from : block_size;
         block_id(i, id);
         if (!(list.status == 200 && has_block(list.body.data, id, part)))
-            status = put_block(web, account, path, id, data + i * block_size, part, &block_request,
-                               error);
-        if (!status && more->progress)
-            more->progress(more->progress_context, i * block_size + part, size);
+            status = put_block(account, upload, id, from, part, error);
+        if (!status && upload->progress) upload->progress(upload->context, from + part, size);
     }
     web_answer_clear(&list);
-    return status ? -1 : commit_blocks(web, account, path, blocks, md5, more, error);
+    return status ? -1 : commit_blocks(account, upload, blocks, md5, error);
 }
 
 /* $NNSTUDIO_BLOCK_BYTES: larger files go in blocks of this size, so that less is sent again after
@@ -406,45 +492,40 @@ static size_t block_setting(void)
     return bytes >= 4096 && bytes <= BLOB_WHOLE ? bytes : 0;
 }
 
-int blob_put(struct web *web, const struct blob_account *account, const char *path,
-             const void *data, size_t size, bool overwrite,
-             void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
-             struct error *error)
+int blob_put(struct blob_account *account, const struct blob_upload *upload, struct error *error)
 {
-    const struct web_request more = {
-        .what = "uploading the file", .progress = progress, .progress_context = context};
     char md5[32];
-    md5_base64(data, size, md5);
+    md5_base64(upload->data, upload->size, md5);
     size_t block = block_setting(), whole = block ? block : BLOB_WHOLE;
-    if (!block) block = BLOB_BLOCK;
-    if (size <= whole)
-        return put_whole(web, account, path, data, size, overwrite, md5, &more, error);
-    return put_blocks(web, account, path, data, size, block, md5, &more, error);
+    if (upload->size <= whole) return put_whole(account, upload, md5, error);
+    return put_blocks(account, upload, block ? block : BLOB_BLOCK, md5, error);
 }
 
-int blob_mark(struct web *web, const struct blob_account *account, const char *path,
-              const char *name, const char *version, struct error *error)
+int blob_mark(struct blob_account *account, const char *path, const char *name, const char *version,
+              struct error *error)
 {
-    const struct web_request more = {.what = "marking the upload as whole"};
     char name_line[320], version_line[128];
     snprintf(name_line, sizeof name_line, "x-ms-meta-name: %s", name);
     snprintf(version_line, sizeof version_line, "x-ms-meta-version: %s", version);
     const char *lines[] = {"x-ms-meta-upload_status: completed", name_line, version_line, NULL};
+    const struct blob_call call = {.method = "PUT",
+                                   .path = path,
+                                   .query = "comp=metadata",
+                                   .lines = lines,
+                                   .body = "",
+                                   .base.what = "marking the upload as whole"};
     struct web_answer answer;
-    int status = blob_send(web, account, "PUT", path, "comp=metadata", lines, "", 0, &more, &answer,
-                           error);
-    if (!status && answer.status != 200) status = describe_blob_error(&answer, more.what, error);
+    int status = blob_send(account, &call, (int[]){200, 0}, &answer, error);
     web_answer_clear(&answer);
     return status;
 }
 
-int blob_get(struct web *web, const struct blob_account *account, const char *path, FILE *file,
-             struct error *error)
+int blob_get(struct blob_account *account, const char *path, FILE *file, struct error *error)
 {
-    const struct web_request more = {.what = "downloading the file", .save_to = file};
+    const struct blob_call call = {
+        .method = "GET", .path = path, .base = {.what = "downloading the file", .save_to = file}};
     struct web_answer answer;
-    int status = blob_send(web, account, "GET", path, NULL, NULL, NULL, 0, &more, &answer, error);
-    if (!status && answer.status != 200) status = describe_blob_error(&answer, more.what, error);
+    int status = blob_send(account, &call, (int[]){200, 0}, &answer, error);
     web_answer_clear(&answer);
     return status;
 }

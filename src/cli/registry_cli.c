@@ -1,0 +1,112 @@
+#include "cli/registry_cli.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/path.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static bool is_cancelled(void *context)
+{
+    (void)context;
+    return interrupted;
+}
+
+static void prompt_text(void *context, const struct registry_prompt *prompt)
+{
+    (void)context;
+    if (strcmp(prompt->kind, "device-code") == 0) {
+        fprintf(stderr, "To sign in, open %s and enter the code %s\n", prompt->url, prompt->code);
+    } else {
+        fprintf(stderr, "To sign in, open this address in a browser:\n%s\n", prompt->url);
+    }
+}
+
+static void prompt_json(void *context, const struct registry_prompt *prompt)
+{
+    (void)context;
+    cli_print_json(json_pack("{s:s, s:s, s:s, s:s?, s:i}", "event", "sign-in", "kind", prompt->kind,
+                             "url", prompt->url, "code", prompt->code, "expires_in",
+                             prompt->expires_in));
+}
+
+const struct cli_option *registry_cli_options(struct registry_cli *cli,
+                                              const struct cli_option *own)
+{
+    size_t count = 0;
+    for (; own->name; own++) cli->options[count++] = *own;
+    CHECK(count + REGISTRY_KEYS + 2 <= REGISTRY_CLI_OPTIONS);
+    for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
+        const struct registry_option *option = &registry_option_table[key];
+        if (!(option->places & REGISTRY_ON_COMMAND_LINE)) continue;
+        snprintf(cli->help[key], sizeof cli->help[key], "%s%s%s",
+                 option->target ? option->target : "", option->target ? ": " : "", option->help);
+        cli->options[count++] = (struct cli_option){option->flag, OPTION_TEXT, &cli->values[key],
+                                                    option->argument, cli->help[key]};
+    }
+    cli->options[count++] = (struct cli_option){"home", OPTION_TEXT, &cli->home, "DIR",
+                                                "the studio's home"};
+    cli->options[count] = (struct cli_option){0};
+    return cli->options;
+}
+
+int registry_cli_use(const struct registry_cli *cli, const struct registry_target *target,
+                     bool as_json, struct registry_options *out, char **home, struct error *error)
+{
+    *out = (struct registry_options){.cancelled = is_cancelled,
+                                     .prompt = as_json ? prompt_json : prompt_text};
+    memcpy(out->values, cli->values, sizeof out->values);
+    if (registry_options_check(out, target->id, false, error) || path_home(cli->home, home, error))
+        return -1;
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    out->home = *home;
+    return 0;
+}
+
+void registry_cli_print(const json_t *version)
+{
+    static const struct {
+        const char *key, *label;
+    } rows[] = {{"name", "name"}, {"version", "version"}, {"id", "id"},
+                {"uri", "file"},  {"sha256", "SHA-256"},  {"link", "see it at"}};
+    char when[32];
+    const char *key;
+    json_t *value;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *text = json_string_value(json_object_get(version, rows[i].key));
+        if (text) printf("%-10s %s\n", rows[i].label, text);
+    }
+    json_int_t at = json_integer_value(json_object_get(version, "created_at"));
+    if (at) clock_format_utc(at, when);
+    if (at) printf("%-10s %s\n", "registered", when);
+    json_object_foreach(json_object_get(version, "tags"), key, value) {
+        if (strcmp(key, "sha256") != 0 && json_is_string(value))
+            printf("%-10s %s: %s\n", "tag", key, json_string_value(value));
+    }
+}
+
+int registry_cli_publish(const struct registry_target *target,
+                         const struct registry_options *options, struct registry_request *request,
+                         const struct registry_watch *watch, json_t **out, struct error *error)
+{
+    struct store *store;
+    if (store_open(options->home, &store, error)) return -1;
+    const struct registry_job job = {
+        .store = store, .target = target, .options = options, .watch = watch};
+    int status = registry_record_publish(&job, request, out, error);
+    store_close(store);
+    return status;
+}

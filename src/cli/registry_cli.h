@@ -1,0 +1,35 @@
+/* What `register`, `registry` and `predict` share: the options of targets, signing in at a
+ * terminal, resuming. */
+#ifndef NNSTUDIO_CLI_REGISTRY_CLI_H
+#define NNSTUDIO_CLI_REGISTRY_CLI_H
+
+#include "cli/cli.h"
+#include "registry/registry.h"
+
+#define REGISTRY_CLI_OPTIONS 48
+
+struct registry_cli {
+    const char *home, *values[REGISTRY_KEYS];
+    struct cli_option options[REGISTRY_CLI_OPTIONS];
+    char help[REGISTRY_KEYS][160];
+};
+/* The command's own options (ended by {0}), followed by those of registry_option_table and --home:
+ * for cli_parse(), which writes into *cli. */
+const struct cli_option *registry_cli_options(struct registry_cli *cli,
+                                              const struct cli_option *own);
+
+/* The options as the registry takes them, checked for the target. Ctrl-C then cancels what runs.
+ * *home (malloc'd) is what `out` points into. With `as_json` what a user must do to sign in is an
+ * event on standard output, else text on standard error. */
+int registry_cli_use(const struct registry_cli *cli, const struct registry_target *target,
+                     bool as_json, struct registry_options *out, char **home, struct error *error);
+
+/* A version as register and registry show it, on standard output. */
+void registry_cli_print(const json_t *version);
+
+/* Publishes; the store keeps it, and an unfinished try is taken up again. */
+int registry_cli_publish(const struct registry_target *target,
+                         const struct registry_options *options, struct registry_request *request,
+                         const struct registry_watch *watch, json_t **out, struct error *error);
+
+#endif

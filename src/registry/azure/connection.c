@@ -1,0 +1,242 @@
+#include "registry/azure/connection.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int az_connection_workspace(const struct registry_options *options, struct az_workspace *out,
+                            struct error *error)
+{
+    const char *subscription = registry_value(options, REGISTRY_SUBSCRIPTION),
+               *group = registry_value(options, REGISTRY_RESOURCE_GROUP),
+               *name = registry_value(options, REGISTRY_WORKSPACE),
+               *file = registry_given(options, REGISTRY_CONFIG);
+    /* A file that was named wins over the environment; what was typed wins over both. */
+    bool typed = registry_given(options, REGISTRY_SUBSCRIPTION) &&
+                 registry_given(options, REGISTRY_RESOURCE_GROUP) &&
+                 registry_given(options, REGISTRY_WORKSPACE);
+    if (!subscription || !group || !name || (file && !typed))
+        return az_config_find(file, out, error);
+    *out = (struct az_workspace){0};
+    snprintf(out->subscription, sizeof out->subscription, "%s", subscription);
+    snprintf(out->resource_group, sizeof out->resource_group, "%s", group);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    snprintf(out->found_in, sizeof out->found_in, "%s",
+             typed ? "what was given" : "the environment");
+    return az_workspace_check(out, error);
+}
+
+int az_connection_open(const struct registry_options *options, bool need_workspace,
+                       struct az_connection **out, struct error *error)
+{
+    struct az_connection *connection = calloc(1, sizeof *connection);
+    struct web_options web = {.ca_file = registry_value(options, REGISTRY_CA_FILE),
+                              .cancelled = options->cancelled,
+                              .context = options->context};
+    if (!connection) return error_set_memory(error, "the connection to Azure");
+    if ((need_workspace && az_connection_workspace(options, &connection->arm.workspace, error)) ||
+        web_create(&web, &connection->web, error) ||
+        az_cloud_find(connection->web, &connection->arm.cloud, error) ||
+        az_credential_create(connection->web, &connection->arm.cloud, options,
+                             &connection->credential, error)) {
+        az_connection_close(connection);
+        return -1;
+    }
+    connection->arm.web = connection->web;
+    connection->arm.credential = connection->credential;
+    *out = connection;
+    return 0;
+}
+
+void az_connection_close(struct az_connection *connection)
+{
+    if (!connection) return;
+    blob_account_clear(&connection->account);
+    az_credential_destroy(connection->credential);
+    web_destroy(connection->web);
+    free(connection);
+}
+
+int az_connection_check(struct az_connection *connection, struct error *error)
+{
+    const struct arm_request request = {.path = "", .what = "asking for the workspace"};
+    struct arm_answer answer;
+    if (arm_call(&connection->arm, &request, &answer, error)) return -1;
+    bool legacy = json_is_true(
+        json_object_get(json_object_get(answer.body, "properties"), "v1LegacyMode"));
+    json_decref(answer.body);
+    if (!legacy) return 0;
+    return error_set(
+        error, ERROR_UNAVAILABLE,
+        "the workspace %s is in v1 legacy mode: switch v1LegacyMode off, then try again",
+        connection->arm.workspace.name);
+}
+
+static const char *text_member(const json_t *object, const char *key, const char *otherwise)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text && *text ? text : otherwise;
+}
+
+/* What a datastore's properties say about where its blobs are. */
+static int read_datastore(struct az_connection *connection, const json_t *datastore,
+                          struct error *error)
+{
+    const json_t *properties = json_object_get(datastore, "properties");
+    const char *type = text_member(properties, "datastoreType", ""),
+               *account = text_member(properties, "accountName", "");
+    const char *container = text_member(properties, "containerName",
+                                        text_member(properties, "filesystem", ""));
+    const char *name = text_member(datastore, "name", "");
+    if (strcmp(type, "AzureBlob") != 0 && strcmp(type, "AzureDataLakeGen2") != 0)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the datastore \"%.60s\" is of type %.40s: files can be put into "
+                         "AzureBlob or AzureDataLakeGen2",
+                         name, *type ? type : "unknown");
+    if (!*account || !*container || !*name)
+        return error_set(
+            error, ERROR_UNAVAILABLE,
+            "the datastore \"%.60s\" does not say where its files are: look at it in Azure ML",
+            name);
+    const char *credentials = text_member(json_object_get(properties, "credentials"),
+                                          "credentialsType", "None");
+    if (strcmp(credentials, "ServicePrincipal") == 0 || strcmp(credentials, "Certificate") == 0)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the datastore \"%.60s\" signs in by %s, which is not supported: give it "
+                         "an account key or a SAS",
+                         name, credentials);
+    connection->bearer_only = strcmp(credentials, "None") == 0;
+    snprintf(connection->datastore, sizeof connection->datastore, "%s", name);
+    snprintf(connection->account.account, sizeof connection->account.account, "%s", account);
+    snprintf(connection->account.url, sizeof connection->account.url, "%s://%s.blob.%s/%s",
+             text_member(properties, "protocol", "https"), account,
+             text_member(properties, "endpoint", connection->arm.cloud.storage_suffix), container);
+    return 0;
+}
+
+int az_connection_datastore(struct az_connection *connection, const char *name, struct error *error)
+{
+    char path[256];
+    const struct arm_request request = {.path = path,
+                                        .query = name ? NULL : "isDefault=true",
+                                        .what = "asking for the workspace's storage"};
+    struct arm_answer answer;
+    snprintf(path, sizeof path, "/datastores%s%s", name ? "/" : "", name ? name : "");
+    if (arm_call(&connection->arm, &request, &answer, error)) return -1;
+    const json_t *datastore = name ? answer.body
+                                   : json_array_get(json_object_get(answer.body, "value"), 0);
+    int status = datastore
+                     ? read_datastore(connection, datastore, error)
+                     : error_set(error, ERROR_UNAVAILABLE,
+                                 "the workspace has no default datastore: set one in Azure ML");
+    json_decref(answer.body);
+    return status;
+}
+
+static void take_secret(struct blob_account *account, const json_t *answer)
+{
+    const char *sas = text_member(answer, "sasToken", ""), *key = text_member(answer, "key", "");
+    if (*sas) {
+        account->signing = BLOB_SAS;
+        snprintf(account->secret, sizeof account->secret, "%s", *sas == '?' ? sas + 1 : sas);
+    } else if (*key) {
+        account->signing = BLOB_KEY;
+        snprintf(account->secret, sizeof account->secret, "%s", key);
+    }
+}
+
+int az_connection_access(struct az_connection *connection, struct error *error)
+{
+    char path[256];
+    struct blob_account *account = &connection->account;
+    account->web = connection->web;
+    account->credential = connection->credential;
+    account->signing = BLOB_BEARER;
+    if (connection->bearer_only) return 0;
+    snprintf(path, sizeof path, "/datastores/%s/listSecrets", connection->datastore);
+    json_t *body = json_pack("{s:b, s:i}", "expirableSecret", 1, "expireAfterHours", 1);
+    const struct arm_request request = {.method = "POST",
+                                        .path = path,
+                                        .version = ARM_VERSION_SECRETS,
+                                        .body = body,
+                                        .what = "asking for access to the storage"};
+    struct arm_answer answer;
+    struct error refused;
+    int status = arm_call(&connection->arm, &request, &answer, &refused);
+    json_decref(body);
+    if (!status) take_secret(account, answer.body);
+    json_decref(answer.body);
+    /* Without the right to read secrets the user's own token may still do; trouble may not pass
+     * for that. */
+    if (!status || (answer.http >= 400 && answer.http < 500 && answer.http != 429)) return 0;
+    *error = refused;
+    return -1;
+}
+
+bool az_connection_refused_keys(struct az_connection *connection)
+{
+    if (strcmp(connection->account.refusal, "KeyBasedAuthenticationNotPermitted") != 0 ||
+        connection->account.signing == BLOB_BEARER)
+        return false;
+    connection->bearer_only = true;
+    return true;
+}
+
+static int add_workspace(void *list, const json_t *entry, struct error *error)
+{
+    struct az_workspace found = {0};
+    if (sscanf(text_member(entry, "id", ""),
+               "/subscriptions/%63[^/]/%*[^/]/%383[^/]/providers/%*[^/]/workspaces/%63[^/]",
+               found.subscription, found.resource_group, found.name) != 3)
+        return 0;
+    json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "subscription_id", found.subscription,
+                            "resource_group", found.resource_group, "workspace_name", found.name,
+                            "location", text_member(entry, "location", ""));
+    return row && json_array_append_new(list, row) == 0 ? 0 : error_set_memory(error, "a list");
+}
+
+struct workspace_search {
+    struct arm *arm;
+    json_t *list;
+};
+
+/* Appends the workspaces of one subscription. */
+static int add_subscription(void *context, const json_t *entry, struct error *error)
+{
+    struct workspace_search *search = context;
+    char root[256];
+    const char *id = text_member(entry, "subscriptionId", "");
+    if (strlen(id) != 36) return 0;
+    snprintf(root, sizeof root,
+             "/subscriptions/%s/providers/Microsoft.MachineLearningServices/workspaces", id);
+    return arm_list(search->arm,
+                    (struct arm_request){.root = root, .what = "asking for the workspaces"},
+                    add_workspace, search->list, error);
+}
+
+int registry_workspaces(const struct registry_options *options, json_t **out, struct error *error)
+{
+    struct az_connection *connection;
+    json_t *list = json_array();
+    int status = az_connection_open(options, false, &connection, error);
+    if (!status) {
+        struct workspace_search search = {&connection->arm, list};
+        status = arm_list(&connection->arm,
+                          (struct arm_request){.root = "/subscriptions",
+                                               .version = ARM_VERSION_SUBSCRIPTIONS,
+                                               .what = "asking for the subscriptions"},
+                          add_subscription, &search, error);
+        az_connection_close(connection);
+    }
+    if (status) {
+        json_decref(list);
+        return -1;
+    }
+    *out = list;
+    return 0;
+}
+
+int registry_workspace_check(const char *file, struct error *error)
+{
+    struct az_workspace workspace;
+    return az_config_read(file, &workspace, error);
+}

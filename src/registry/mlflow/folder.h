@@ -1,0 +1,32 @@
+/* The folder that mlflow.pyfunc.load_model takes: for this folder only. */
+#ifndef NNSTUDIO_REGISTRY_MLFLOW_FOLDER_H
+#define NNSTUDIO_REGISTRY_MLFLOW_FOLDER_H
+
+#include "base/buffer.h"
+#include "modelfile/modelfile.h"
+
+/* One file of it. `text` is owned; the model file itself has none: it is sent as it is. */
+struct mlflow_file {
+    char path[160]; /* "MLmodel", "data/simple_nn.pth", "code/nnstudio_loader_ID.py", … */
+    struct buffer text;
+};
+#define MLFLOW_FILES 6
+
+struct mlflow_folder {
+    struct mlflow_file files[MLFLOW_FILES];
+    size_t count;
+};
+struct mlflow_folder_parts {
+    const struct model *model;
+    const char *file;   /* the model file's name: its place is data/FILE */
+    const char *run_id; /* MLflow's run */
+    const json_t *run;  /* the studio's, for what trained it; may be NULL */
+};
+/* All files but the model's own. The loader builds the network from `model` and loads the file with
+ * the framework it belongs to; predict() gives logits [N, classes] for pixels [N, inputs] or
+ * [N, rows, columns], floats in 0 … 1 or uint8. */
+int mlflow_folder_make(const struct mlflow_folder_parts *parts, struct mlflow_folder *out,
+                       struct error *error);
+void mlflow_folder_clear(struct mlflow_folder *folder);
+
+#endif

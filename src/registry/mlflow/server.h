@@ -1,0 +1,48 @@
+/* An MLflow tracking server (REST API 2.0). For this folder and its tests only. */
+#ifndef NNSTUDIO_REGISTRY_MLFLOW_SERVER_H
+#define NNSTUDIO_REGISTRY_MLFLOW_SERVER_H
+
+#include "registry/registry.h"
+#include "registry/web.h"
+
+#define MLFLOW_NAME_SIZE 256
+
+struct mlflow_server {
+    struct web *web;
+    char uri[512];            /* without a slash at the end */
+    char authorization[4096]; /* "Bearer …", "Basic …" or "" */
+    bool once; /* the next calls are not tried again: what they make could be made twice */
+};
+
+/* The address from the options or $MLFLOW_TRACKING_URI, without a slash at the end. Asks nobody. */
+int mlflow_tracking_uri(const struct registry_options *options, char out[512], struct error *error);
+int mlflow_open(const struct registry_options *options, struct mlflow_server *server,
+                struct error *error);
+void mlflow_close(struct mlflow_server *server);
+struct mlflow_request {
+    const char *method;
+    const char *path; /* below {uri}/api/2.0/mlflow/, with its query */
+    json_t *body;     /* taken; NULL: none */
+    const char *fine; /* an error_code that is as good as success (*out is then NULL), or NULL */
+    const char *what; /* begins messages */
+};
+int mlflow_call(struct mlflow_server *server, struct mlflow_request request, json_t **out,
+                struct error *error);
+
+/* For requests of other shapes: their headers (context: the server), and what a refusal means;
+ * returns -1. */
+int mlflow_json_headers(void *context, struct web_headers *headers, struct error *error);
+int mlflow_file_headers(void *context, struct web_headers *headers, struct error *error);
+int mlflow_refusal(const struct web_answer *answer, const char *what, struct error *error);
+
+/* What MLflow refuses as a model's name, and a quote, which would end the name in a search. */
+int mlflow_check_name(const char *name, struct error *error);
+/* A version as the studio reports it; `version` NULL or "": the newest. */
+int mlflow_get_version(struct mlflow_server *server, const char *name, const char *version,
+                       json_t **out, struct error *error);
+int mlflow_check(const struct registry_options *options, const struct registry_request *request,
+                 struct error *error);
+int mlflow_publish(const struct registry_options *options, const struct registry_request *request,
+                   const struct registry_watch *watch, json_t **out, struct error *error);
+
+#endif
