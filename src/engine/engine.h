@@ -41,6 +41,7 @@ struct engine_config {
     uint32_t batch_size;
     uint32_t threads;   /* 1 or more */
     const char *device; /* one of the probe's devices; NULL: "cpu" */
+    uint64_t seed;      /* of dropout's masks (engine/dropout.h) */
 };
 
 /* An open engine. Each engine's own struct starts with this one. */

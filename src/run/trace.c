@@ -122,6 +122,7 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
     struct engine_config config = {.dtype = job->dtype,
                                    .optimizer = job->optimizer,
                                    .batch_size = job->batch_size,
+                                   .seed = job->seed,
                                    .threads = 1,
                                    .device = job->device};
     if (network_build(&config.network, dataset->rows, dataset->columns, job->hidden,

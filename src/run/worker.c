@@ -296,6 +296,7 @@ static int open_engine(struct session *session, struct error *error)
         .dtype = now->job.dtype,
         .optimizer = now->job.optimizer,
         .batch_size = now->job.batch_size,
+        .seed = now->job.seed,
         .threads = session->threads,
         .device = now->job.device[0] ? now->job.device : "cpu",
     };
