@@ -20,7 +20,7 @@
  * {"batch":{"number":0,"indices":[…],"labels":[…]},
  *  "engines":[{"id":"torch","title":"PyTorch","version":"2.13.0","error":null,"indices":[…]}],
  *  "stages":[{"id":"forward-1","title":"…","note":"…","code_stage":"network","ideas":["layer"],
- *    "tensors":[{"name":"z1","title":"inputs × weights + biases","shape":[32,128],
+ *    "tensors":[{"name":"z1","title":"the layer's output before its activation","shape":[32,128],
  *      "low","high","histogram":[{"engine":"torch","counts":[48 bins from low to
  *      high],"mean","std",
  *                       "not_finite" how many are NaN or infinite and counted nowhere, "sha256" of

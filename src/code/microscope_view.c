@@ -7,6 +7,9 @@
 
 #include "base/hash.h"
 #include "base/js.h"
+#include "engine/trace_name.h"
+
+#define SHOWS(what) (1U << (what))
 
 #define BINS            48
 #define PICTURE_ROWS    64
@@ -15,38 +18,39 @@
 #define INPUT_ROWS    32
 #define INPUT_COLUMNS 4096
 
-/* The stages of a step in their order; a tensor belongs to the first whose prefix fits its name. */
+/* The stages of a step in their order; each shows some kinds of tensor. */
 static const struct {
     const char *id, *title, *note, *code_stage;
     const char *ideas[4];
-    const char *prefixes[4];
+    unsigned shows; /* bits: 1 << enum trace_what */
 } stages[] = {
     {"batch",
      "The batch",
      "What every engine receives: the same samples in the same order, pixels divided by 255.",
      "data",
      {"scale", "batches"},
-     {"input"}},
+     SHOWS(TRACE_INPUT)},
     {"hidden",
      "Hidden layers",
      "Each layer multiplies by its weights, adds its biases (z) and bends the result (a). PyTorch "
      "runs this line by line and remembers; TensorFlow runs the graph that was built before.",
      "network",
      {"layer", "activation", "forward", "forward_pass"},
-     {"z", "a"}},
+     SHOWS(TRACE_BEFORE) | SHOWS(TRACE_AFTER)},
     {"logits",
      "Logits",
-     "The last layer has no activation: ten numbers a sample, the larger the more likely.",
+     "The last layer has no activation: one number per class and sample, the larger the more "
+     "likely.",
      "network",
      {"layer", "forward", "forward_pass"},
-     {"logits"}},
+     SHOWS(TRACE_LOGITS)},
     {"loss",
      "Probabilities and loss",
-     "Softmax makes the logits probabilities; the loss is the mean of −log of what was given "
-     "to the right class.",
+     "Softmax makes the logits probabilities; the loss is the mean of −log of the "
+     "probability of the correct class.",
      "optimizer",
      {"loss", "loss_value", "compile"},
-     {"probabilities", "loss"}},
+     SHOWS(TRACE_PROBABILITIES) | SHOWS(TRACE_LOSS)},
     {"gradients",
      "Gradients",
      "How the loss would change with each weight. Autograd reads its notes backwards; the graph "
@@ -54,56 +58,26 @@ static const struct {
      "nodes for this from the start.",
      "step",
      {"zero_grad", "backward", "callback"},
-     {"grad/"}},
+     SHOWS(TRACE_GRADIENT)},
     {"update",
      "New weights",
      "Each weight takes a small step against its gradient.",
      "step",
      {"update", "optimizer", "callback"},
-     {"new/"}},
+     SHOWS(TRACE_NEW)},
 };
 static const size_t stage_count = sizeof stages / sizeof stages[0];
 
-/* What a tensor is, in words; the first row whose prefix and ending fit. */
-static const struct {
-    const char *prefix, *ending, *title;
-} titles[] = {
-    {"input", "", "the pictures, a row each"},
-    {"z", "", "inputs × weights + biases"},
-    {"a", "", "z after the activation"},
-    {"logits", "", "a number a class"},
-    {"probabilities", "", "softmax of the logits"},
-    {"loss", "", "mean cross-entropy of the batch"},
-    {"grad/", "weight", "the loss by each weight"},
-    {"grad/", "bias", "the loss by each bias"},
-    {"new/", "", "after the step"},
-};
-
 static const char *title_of(const char *name)
 {
-    size_t length = strlen(name);
-    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++) {
-        size_t ending = strlen(titles[i].ending);
-        if (strncmp(name, titles[i].prefix, strlen(titles[i].prefix)) == 0 && length >= ending &&
-            strcmp(name + length - ending, titles[i].ending) == 0)
-            return titles[i].title;
-    }
-    return "";
+    struct trace_name read;
+    return trace_name_parse(name, &read) ? trace_name_words(&read) : "";
 }
 
 static bool belongs(const char *name, size_t stage)
 {
-    for (size_t i = 0; i < 4 && stages[stage].prefixes[i]; i++) {
-        const char *prefix = stages[stage].prefixes[i];
-        size_t length = strlen(prefix);
-        if (strncmp(name, prefix, length) != 0) continue;
-        /* "z" and "a" are followed by the layer's number; the rest are whole names or end in a
-         * slash. */
-        if (prefix[length - 1] == '/' || !name[length] ||
-            (length == 1 && name[1] >= '0' && name[1] <= '9'))
-            return true;
-    }
-    return false;
+    struct trace_name read;
+    return trace_name_parse(name, &read) && (stages[stage].shows & SHOWS(read.what));
 }
 
 struct range {
@@ -164,7 +138,8 @@ static json_t *picture(const struct named_tensor *tensor)
 {
     size_t rows = tensor->rank == 2 ? tensor->shape[0] : 1,
            columns = tensor->rank == 2 ? tensor->shape[1] : tensor->count;
-    bool input = strcmp(tensor->name, "input") == 0;
+    struct trace_name read;
+    bool input = trace_name_parse(tensor->name, &read) && read.what == TRACE_INPUT;
     size_t most_rows = input ? INPUT_ROWS : PICTURE_ROWS,
            most_columns = input ? INPUT_COLUMNS : PICTURE_COLUMNS;
     size_t tall = rows < most_rows ? rows : most_rows,

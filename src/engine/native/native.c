@@ -6,6 +6,7 @@
 
 #include "engine/engine_impl.h"
 #include "engine/native/model.h"
+#include "engine/trace_name.h"
 
 #define FORWARD_ROWS   512 /* samples at a time in forward() */
 #define USEFUL_THREADS 4   /* more bring little at the size of a small network */
@@ -221,11 +222,13 @@ struct trace {
     size_t rows;
 };
 
-static int emit_rows(struct trace *trace, const char *name, const void *values, size_t stride,
-                     size_t columns)
+static int emit_rows(struct trace *trace, enum trace_what what, uint32_t number, const void *values,
+                     size_t stride, size_t columns)
 {
+    char name[TRACE_NAME_SIZE];
     widen(trace->native->model, values, stride, trace->rows, columns, trace->values);
-    return trace->emit(trace->context, name, (size_t[]){trace->rows, columns}, 2, trace->values);
+    return trace->emit(trace->context, trace_name(name, what, number, NULL),
+                       (size_t[]){trace->rows, columns}, 2, trace->values);
 }
 
 static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
@@ -233,34 +236,39 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
     const struct native *native = trace->native;
     struct native_model *model = native->model;
     size_t inputs = network_inputs(&native->config.network);
-    char name[32];
+    char name[TRACE_NAME_SIZE];
     for (size_t m = 0; m < trace->rows; m++)
         for (size_t i = 0; i < inputs; i++) {
             uint8_t pixel = native->split->pixels[order[m] * inputs + i];
             widen(model, model->table, 0, 1, 256, trace->values + trace->rows * inputs);
             trace->values[m * inputs + i] = trace->values[trace->rows * inputs + pixel];
         }
-    if (trace->emit(trace->context, "input", (size_t[]){trace->rows, inputs}, 2, trace->values))
+    if (trace->emit(trace->context, trace_name(name, TRACE_INPUT, 0, NULL),
+                    (size_t[]){trace->rows, inputs}, 2, trace->values))
         return -1;
     for (uint32_t n = 0; n + 1 < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
-        snprintf(name, sizeof name, "z%u", n + 1);
-        if (emit_rows(trace, name, layer->before, layer->output_width, layer->outputs)) return -1;
-        snprintf(name, sizeof name, "a%u", n + 1);
-        if (emit_rows(trace, name, layer->output, layer->output_width, layer->outputs)) return -1;
+        if (emit_rows(trace, TRACE_BEFORE, n + 1, layer->before, layer->output_width,
+                      layer->outputs))
+            return -1;
+        if (emit_rows(trace, TRACE_AFTER, n + 1, layer->output, layer->output_width,
+                      layer->outputs))
+            return -1;
     }
     const struct native_layer *last = &model->layers[model->layer_count - 1];
-    if (emit_rows(trace, "logits", last->output, last->output_width, last->outputs)) return -1;
+    if (emit_rows(trace, TRACE_LOGITS, 0, last->output, last->output_width, last->outputs))
+        return -1;
     struct native_matrix logits = {last->output, last->output_width};
     model->kernels->softmax(&logits, native->split->labels, order, trace->rows, last->outputs, 0,
                             last->delta, last->output_width, model->losses, model->correct);
-    if (emit_rows(trace, "probabilities", last->delta, last->output_width, last->outputs))
+    if (emit_rows(trace, TRACE_PROBABILITIES, 0, last->delta, last->output_width, last->outputs))
         return -1;
-    return trace->emit(trace->context, "loss", (size_t[]){1}, 1, &loss);
+    return trace->emit(trace->context, trace_name(name, TRACE_LOSS, 0, NULL), (size_t[]){1}, 1,
+                       &loss);
 }
 
-/* `prefix`fc{i}.weight and .bias of every layer: the gradients, or the values. */
-static int emit_parameters(struct trace *trace, const char *prefix, bool gradients)
+/* The gradients of every layer's parameters, or their new values. */
+static int emit_parameters(struct trace *trace, enum trace_what what)
 {
     const struct native *native = trace->native;
     const struct native_model *model = native->model;
@@ -271,6 +279,7 @@ static int emit_parameters(struct trace *trace, const char *prefix, bool gradien
         return -1;
     for (uint32_t n = 0; n < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
+        bool gradients = what == TRACE_GRADIENT;
         native_model_export_layer(model, n, gradients ? layer->weight_gradient : layer->weight[0],
                                   gradients ? layer->bias_gradient : layer->bias[0],
                                   parameters->tensors[2 * n].values,
@@ -278,10 +287,11 @@ static int emit_parameters(struct trace *trace, const char *prefix, bool gradien
     }
     for (size_t i = 0; i < parameters->tensor_count; i++) {
         const struct tensor *tensor = &parameters->tensors[i];
-        char name[64];
-        snprintf(name, sizeof name, "%s%s", prefix, tensor->name);
+        char name[TRACE_NAME_SIZE];
         widen(model, tensor->values, 0, 1, tensor->count, trace->values);
-        if (trace->emit(trace->context, name, tensor->shape, tensor->rank, trace->values)) goto out;
+        if (trace->emit(trace->context, trace_name(name, what, 0, tensor->name), tensor->shape,
+                        tensor->rank, trace->values))
+            goto out;
     }
     result = 0;
 out:
@@ -308,8 +318,8 @@ static int native_trace(struct engine *engine, const uint32_t *order, size_t cou
         goto out;
     struct native_data data = training_data(native);
     native_model_train(model, &data, order, count, &loss, NULL);
-    if (emit_forward(&trace, order, loss) || emit_parameters(&trace, "grad/", true) ||
-        emit_parameters(&trace, "new/", false)) {
+    if (emit_forward(&trace, order, loss) || emit_parameters(&trace, TRACE_GRADIENT) ||
+        emit_parameters(&trace, TRACE_NEW)) {
         error_set(error, ERROR_FAILED, "the traced step could not be passed on");
         goto out;
     }

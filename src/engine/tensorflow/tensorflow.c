@@ -8,6 +8,7 @@
 #include "engine/locate.h"
 #include "engine/tensorflow/session.h"
 #include "engine/tensorflow/training.h"
+#include "engine/trace_name.h"
 
 struct tensorflow_engine {
     const struct engine_ops *ops;
@@ -294,7 +295,7 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
 /* A tensor of a traced step: its name, where the run puts it, its shape for people (a weight is
  * turned to theirs). */
 struct shown {
-    char name[48];
+    char name[TRACE_NAME_SIZE];
     int fetch;
     uint32_t rank;
     size_t shape[2];
@@ -317,32 +318,33 @@ static size_t list_traced(struct tensorflow_engine *e, size_t batch, struct show
     const struct network *network = &e->config.network;
     const uint32_t last = network->layer_count - 1;
     size_t n = 0;
-    snprintf(shown[n].name, sizeof shown->name, "input");
+    trace_name(shown[n].name, TRACE_INPUT, 0, NULL);
     show(&shown[n++], &e->run, t->step.input, 2, batch, network_inputs(network));
     for (uint32_t i = 0; i < last; i++) {
-        snprintf(shown[n].name, sizeof shown->name, "z%u", i + 1);
+        trace_name(shown[n].name, TRACE_BEFORE, i + 1, NULL);
         show(&shown[n++], &e->run, t->step.z[i], 2, batch, network->layers[i].outputs);
-        snprintf(shown[n].name, sizeof shown->name, "a%u", i + 1);
+        trace_name(shown[n].name, TRACE_AFTER, i + 1, NULL);
         show(&shown[n++], &e->run, t->step.a[i], 2, batch, network->layers[i].outputs);
     }
-    snprintf(shown[n].name, sizeof shown->name, "logits");
+    trace_name(shown[n].name, TRACE_LOGITS, 0, NULL);
     show(&shown[n++], &e->run, t->step.z[last], 2, batch, network_classes(network));
-    snprintf(shown[n].name, sizeof shown->name, "probabilities");
+    trace_name(shown[n].name, TRACE_PROBABILITIES, 0, NULL);
     show(&shown[n++], &e->run, t->probabilities, 2, batch, network_classes(network));
-    snprintf(shown[n].name, sizeof shown->name, "loss");
+    trace_name(shown[n].name, TRACE_LOSS, 0, NULL);
     show(&shown[n++], &e->run, t->step.loss, 1, 1, 0);
     return n;
 }
 
-/* The parameters' gradients ("grad") or, from the variables, their values ("new"). */
-static size_t list_parameters(struct tensorflow_engine *e, const char *prefix,
+/* The parameters' gradients or, from the variables, their new values. */
+static size_t list_parameters(struct tensorflow_engine *e, enum trace_what what,
                               const TF_Output *outputs, struct shown *shown)
 {
     for (size_t p = 0; p < e->training.parameter_count; p++) {
         const struct layer *layer = &e->config.network.layers[p / 2];
         const bool is_weight = p % 2 == 0;
-        snprintf(shown[p].name, sizeof shown->name, "%s/fc%zu.%s", prefix, p / 2 + 1,
-                 is_weight ? "weight" : "bias");
+        char tensor[48];
+        snprintf(tensor, sizeof tensor, "fc%zu.%s", p / 2 + 1, is_weight ? "weight" : "bias");
+        trace_name(shown[p].name, what, 0, tensor);
         show(&shown[p], &e->run, outputs[p], is_weight ? 2 : 1, layer->outputs,
              is_weight ? layer->inputs : 0);
         shown[p].is_weight = is_weight;
@@ -389,14 +391,14 @@ static int trace(struct engine *engine, const uint32_t *order, size_t count, eng
     run_feed_double(&e->run, t->steps_before, (double)e->steps);
     run_feed_double(&e->run, t->learning_rate, e->config.optimizer.learning_rate);
     size_t n = list_traced(e, count, shown);
-    n += list_parameters(e, "grad", t->step.gradients, shown + n);
+    n += list_parameters(e, TRACE_GRADIENT, t->step.gradients, shown + n);
     for (size_t p = 0; p < t->parameter_count; p++) run_target(&e->run, t->step.updates[p]);
     if (emit_run(e, shown, n, 1, emit, context, error)) return -1;
 
     memset(shown, 0, sizeof shown);
     TF_Output after[MAX_PARAMETERS];
     for (size_t p = 0; p < t->parameter_count; p++) after[p] = t->values[0][p].read;
-    n = list_parameters(e, "new", after, shown);
+    n = list_parameters(e, TRACE_NEW, after, shown);
     return emit_run(e, shown, n, 0, emit, context, error);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/torch/loop.h"
+#include "engine/trace_name.h"
 
 /* Who wants to see, and what has gone wrong on the way. */
 struct viewer {
@@ -31,31 +32,32 @@ static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor
 {
     const struct torch_model *model = viewer->model;
     const struct network *network = &model->network;
-    char name[32];
-    show(viewer, "input", x, count, network_inputs(network));
+    char name[TRACE_NAME_SIZE];
+    show(viewer, trace_name(name, TRACE_INPUT, 0, NULL), x, count, network_inputs(network));
     for (uint32_t i = 0; i + 1 < network->layer_count; i++) {
-        snprintf(name, sizeof name, "z%u", i + 1);
-        show(viewer, name, model->z[i], count, network->layers[i].outputs);
-        snprintf(name, sizeof name, "a%u", i + 1);
-        show(viewer, name, model->a[i], count, network->layers[i].outputs);
+        show(viewer, trace_name(name, TRACE_BEFORE, i + 1, NULL), model->z[i], count,
+             network->layers[i].outputs);
+        show(viewer, trace_name(name, TRACE_AFTER, i + 1, NULL), model->a[i], count,
+             network->layers[i].outputs);
     }
-    show(viewer, "logits", logits, count, network_classes(network));
-    show(viewer, "probabilities", torch_softmax(model->torch, logits), count,
-         network_classes(network));
+    show(viewer, trace_name(name, TRACE_LOGITS, 0, NULL), logits, count, network_classes(network));
+    show(viewer, trace_name(name, TRACE_PROBABILITIES, 0, NULL),
+         torch_softmax(model->torch, logits), count, network_classes(network));
 }
 
 /* Every layer's weight and bias, or their gradients. */
-static void show_parameters(struct viewer *viewer, const char *kind, bool gradients)
+static void show_parameters(struct viewer *viewer, enum trace_what what)
 {
     struct torch_model *model = viewer->model;
-    char name[48];
+    char name[TRACE_NAME_SIZE], tensor[48];
     for (uint32_t i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
         for (uint32_t k = 0; k < 2; k++) {
             if (model->torch->failed) return;
             torch_tensor parameter = model->parameters[2 * i + k];
-            snprintf(name, sizeof name, "%s/fc%u.%s", kind, i + 1, k ? "bias" : "weight");
-            show(viewer, name, gradients ? torch_grad(model->torch, parameter) : parameter,
+            snprintf(tensor, sizeof tensor, "fc%u.%s", i + 1, k ? "bias" : "weight");
+            show(viewer, trace_name(name, what, 0, tensor),
+                 what == TRACE_GRADIENT ? torch_grad(model->torch, parameter) : parameter,
                  layer->outputs, k ? 0 : layer->inputs);
         }
     }
@@ -78,12 +80,14 @@ int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
 
     double mean = torch_item(model->torch, loss);
     show_activations(&viewer, x, logits, count);
+    char name[TRACE_NAME_SIZE];
     if (!viewer.stopped && !model->torch->failed)
-        viewer.stopped = emit(context, "loss", (size_t[]){1}, 1, &mean) != 0;
-    show_parameters(&viewer, "grad", true);
+        viewer.stopped = emit(context, trace_name(name, TRACE_LOSS, 0, NULL), (size_t[]){1}, 1,
+                              &mean) != 0;
+    show_parameters(&viewer, TRACE_GRADIENT);
 
     torch_optimizer_step(model);
-    show_parameters(&viewer, "new", false);
+    show_parameters(&viewer, TRACE_NEW);
     free(viewer.values);
     if (torch_check(model->torch, error)) return -1;
     return viewer.stopped ? error_set(error, ERROR_FAILED, "the trace was ended by its receiver")
