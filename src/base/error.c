@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,10 +16,7 @@ int error_set_v(struct error *error, enum error_code code, const char *format, v
 {
     error->code = code;
     vsnprintf(error->message, sizeof error->message, format, arguments);
-    /* Names out of files stand in messages: they must not break the line or talk to the terminal.
-     */
-    for (char *c = error->message; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+    text_clean(error->message); /* names out of files stand in messages */
     return -1;
 }
 
@@ -82,7 +80,7 @@ int error_prefix(struct error *error, const char *format, ...)
     memcpy(old, error->message, sizeof old);
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(error->message, sizeof error->message, format, arguments);
+    error_set_v(error, error->code, format, arguments);
     va_end(arguments);
     size_t used = strlen(error->message);
     snprintf(error->message + used, sizeof error->message - used, ": %s", old);

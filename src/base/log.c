@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,16 +9,20 @@
 
 void log_error(const struct error *error)
 {
-    fprintf(stderr, "nnstudio: %s\n", error->message);
+    fprintf(stderr, "nnstudio: %s\n", text_shown(error->message));
 }
 
 void log_line(const char *format, ...)
 {
     va_list arguments;
+    char *line = NULL;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    if (vasprintf(&line, format, arguments) < 0) line = NULL;
     va_end(arguments);
-    fputc('\n', stderr);
+    if (!line) return;
+    text_clean(line);
+    fprintf(stderr, "%s\n", line);
+    free(line);
 }
 
 bool log_has_color(void)

@@ -37,10 +37,22 @@ const char *path_extension(const char *path)
     return dot && dot != base ? dot + 1 : "";
 }
 
+/* "con", "nul.pth": not a file's name where the model may go one day. */
+static bool is_device_name(const char *name)
+{
+    static const char *const devices[] = {"con", "prn", "aux", "nul"};
+    size_t length = strcspn(name, ".");
+    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++)
+        if (length == 3 && strncasecmp(name, devices[i], 3) == 0) return true;
+    return length == 4 && name[3] >= '1' && name[3] <= '9' &&
+           (strncasecmp(name, "com", 3) == 0 || strncasecmp(name, "lpt", 3) == 0);
+}
+
 bool path_is_plain_name(const char *name)
 {
     size_t length = strlen(name);
-    if (!length || length > 100 || name[0] == '.') return false;
+    if (!length || length > 100 || strchr(".-", name[0]) || name[length - 1] == '.') return false;
+    if (is_device_name(name)) return false;
     for (const char *c = name; *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr("._-", *c)) return false;
     return true;

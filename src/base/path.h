@@ -17,8 +17,8 @@ const char *path_base(const char *path);
 /* The ending after the last dot of the last part, without the dot ("gz"); "" if there is none.
  * Within `path`. */
 const char *path_extension(const char *path);
-/* True for a single, plain file-name part: letters, digits, '.', '_', '-', not starting with '.' ,
- * at most 100. */
+/* True for a single, plain file-name part: letters, digits, '.', '_', '-', at most 100; not starting
+ * with '.' or '-' (an option to other programs), not ending with '.', and no device's name ("con"). */
 bool path_is_plain_name(const char *name);
 
 /* The studio's home, malloc'd: `override` if not NULL, else $NNSTUDIO_HOME, else

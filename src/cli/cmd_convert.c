@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/settings.h"
 #include "modelfile/modelfile.h"
@@ -57,7 +58,7 @@ static json_t *describe_file(const char *path, const char *format, struct error 
 static void print_file(const char *word, const json_t *file)
 {
     printf("%-5s %s  %s, %lld bytes, sha256 %s\n", word,
-           json_string_value(json_object_get(file, "path")),
+           text_shown(json_string_value(json_object_get(file, "path"))),
            json_string_value(json_object_get(file, "format")),
            (long long)json_integer_value(json_object_get(file, "bytes")),
            json_string_value(json_object_get(file, "sha256")));
@@ -70,7 +71,8 @@ static void print_receipt(const json_t *receipt, const struct model *model)
     print_file("from", json_object_get(receipt, "from"));
     print_file("to", json_object_get(receipt, "to"));
     json_array_foreach(json_object_get(receipt, "tensors"), index, tensor)
-        printf("%-12s %s  sha256 %s\n", json_string_value(json_object_get(tensor, "name")),
+        printf("%-12s %s  sha256 %s\n",
+               text_shown(json_string_value(json_object_get(tensor, "name"))),
                dtype_name(model->parameters->dtype),
                json_string_value(json_object_get(tensor, "sha256")));
     if (!model->activation_known)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/draw.h"
 #include "cli/report.h"
@@ -80,8 +81,8 @@ static int export(const struct words *words, const struct dataset_options *place
                         : error_set_memory(error, "a path");
     if (!status)
         printf("%s is in %s: %zu samples to train, %zu to test, %u x %u pixels, %u classes\n",
-               dataset->title, folder, dataset->train.count, dataset->test.count, dataset->rows,
-               dataset->columns, dataset->classes);
+               text_shown(dataset->title), text_shown(folder), dataset->train.count,
+               dataset->test.count, dataset->rows, dataset->columns, dataset->classes);
     free(folder);
     dataset_close(dataset);
     return status;
@@ -150,7 +151,7 @@ static int fetch(const struct words *words, const struct dataset_options *places
     const struct dataset_entry *entry = dataset_find(name);
     char *where = NULL;
     if (!status && !dataset_locate(entry, places, &where, error))
-        printf("%s is in %s\n", entry->title, where);
+        printf("%s is in %s\n", entry->title, text_shown(where));
     free(where);
     return status;
 }

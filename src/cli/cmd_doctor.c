@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/report.h"
 
@@ -53,7 +54,7 @@ static void print_text(const struct dataset_options *places, const char *home, b
     processor_name(processor);
     printf("Neural Net Studio %s\n\n", NNSTUDIO_VERSION);
     printf("%-12s %s, %ld cores, %.1f GB of memory\n%-12s %s\n\n", "Machine", processor,
-           sysconf(_SC_NPROCESSORS_ONLN), memory_gigabytes(), "Home", home);
+           sysconf(_SC_NPROCESSORS_ONLN), memory_gigabytes(), "Home", text_shown(home));
     puts("Engines");
     for (size_t i = 0; i < engine_table_count; i++) report_print_engine(engine_table[i]);
     puts("\nData sets");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/path.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/settings.h"
 #include "run/job.h"
@@ -55,7 +56,7 @@ static void print_matrix(const struct result *result)
         char number[16];
         snprintf(number, sizeof number, "%u", r);
         bool named = strcmp(number, result->dataset->class_names[r]) != 0;
-        printf("%3u %-10.10s", r, named ? result->dataset->class_names[r] : "");
+        printf("%3u %-10.10s", r, named ? text_shown(result->dataset->class_names[r]) : "");
         for (uint32_t c = 0; c < classes; c++) {
             uint32_t count = result->confusion[(size_t)r * classes + c];
             total += count;
@@ -81,7 +82,7 @@ static void print_result(const struct result *result, const struct words *words,
                                  matrix_to_json(result->confusion, result->predictor.classes)));
         return;
     }
-    printf("%s, test split, on %s%s\n", result->dataset->title, ops->title,
+    printf("%s, test split, on %s%s\n", text_shown(result->dataset->title), ops->title,
            result->dataset->synthetic ? " (synthetic data)" : "");
     printf("loss      %.6f\naccuracy  %.2f%% of %zu samples\n", metrics->loss,
            100 * metrics->accuracy, metrics->samples);

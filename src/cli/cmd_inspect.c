@@ -1,21 +1,16 @@
 /* nnstudio inspect: what a model file holds. */
 #include <stdio.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 #include "modelfile/modelfile.h"
-
-/* A file's own words, on one line and without a say over the terminal. */
-static void print_clean(const char *text)
-{
-    for (; *text; text++) putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
-}
 
 static void print_model(const char *path, const struct model *model)
 {
     const struct network *network = &model->network;
     const char *key;
     json_t *value;
-    printf("%s: %s, %s\n", path, modelfile_format_find(model->format)->title,
+    printf("%s: %s, %s\n", text_shown(path), modelfile_format_find(model->format)->title,
            dtype_name(model->parameters->dtype));
     printf("%-8s %8s %8s %12s  %s\n", "layer", "inputs", "outputs", "parameters", "activation");
     for (uint32_t i = 0; i < network->layer_count; i++) {
@@ -29,10 +24,7 @@ static void print_model(const char *path, const struct model *model)
         puts("a state dict knows no activations: relu is taken, unless told with convert "
              "--activation");
     json_object_foreach(model->metadata, key, value) {
-        print_clean(key);
-        fputs(": ", stdout);
-        print_clean(json_string_value(value));
-        putchar('\n');
+        printf("%s: %s\n", text_shown(key), text_shown(json_string_value(value)));
     }
 }
 

@@ -8,6 +8,7 @@
 #include "base/js.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/registry_cli.h"
 
@@ -47,7 +48,7 @@ static void show_step(void *context, unsigned step, unsigned steps, const char *
     }
     if (!same) {
         remove_bar(showing);
-        fprintf(stderr, "%u/%u %s\n", step + 1, steps, title);
+        fprintf(stderr, "%u/%u %s\n", step + 1, steps, text_shown(title));
     }
     if (showing->terminal && total) draw_bar(showing, done, total);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/registry_cli.h"
 
@@ -16,9 +17,9 @@ static void print_version(const json_t *version)
     json_int_t at = json_integer_value(json_object_get(version, "created_at"));
     if (at) clock_format_utc(at, when);
     printf("%-24s %-8s %-24s  %-12.12s  %s%s\n",
-           json_string_value(json_object_get(version, "name")),
-           json_string_value(json_object_get(version, "version")), when, sha256 ? sha256 : "-",
-           accuracy ? "accuracy " : "", accuracy ? accuracy : "");
+           text_shown(json_string_value(json_object_get(version, "name"))),
+           text_shown(json_string_value(json_object_get(version, "version"))), when,
+           text_shown(sha256 ? sha256 : "-"), accuracy ? "accuracy " : "", text_shown(accuracy));
 }
 
 static int list_versions(const struct registry_target *target, const struct registry_options *where,
@@ -36,7 +37,7 @@ static int list_versions(const struct registry_target *target, const struct regi
     }
     if (!as_json && json_array_size(list) == 0)
         fprintf(stderr, "no %s%s is registered %s\n", name ? "version of " : "model",
-                name ? name : "", target->where);
+                name ? text_shown(name) : "", target->where);
     json_decref(list);
     return 0;
 }
@@ -64,7 +65,7 @@ static int pull_version(const struct registry_target *target, const struct regis
     if (as_json) {
         cli_print_json(json_pack("{s:s}", "path", path));
     } else {
-        puts(path);
+        puts(text_shown(path));
     }
     free(path);
     return 0;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "http/export.h"
 #include "store/store.h"
@@ -39,8 +40,8 @@ static void print_line(const json_t *run)
     if (isfinite(rate)) snprintf(speed, sizeof speed, "%.0f", rate);
     printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s\n", text(run, "id"), when, when + 11,
            text(run, "engine"), text(run, "state"),
-           text(json_object_get(run, "settings"), "dataset"), number(progress, "epochs"), accuracy,
-           speed);
+           text_shown(text(json_object_get(run, "settings"), "dataset")),
+           number(progress, "epochs"), accuracy, speed);
 }
 
 static int list(struct store *store, bool as_json, struct error *error)
@@ -85,12 +86,12 @@ static void print_run(const json_t *run)
     const json_t *file;
     size_t index;
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-        if (*text(run, shown[i])) printf("%-15s %s\n", shown[i], text(run, shown[i]));
+        if (*text(run, shown[i])) printf("%-15s %s\n", shown[i], text_shown(text(run, shown[i])));
     char *settings = js_dump(json_object_get(run, "settings"));
-    if (settings) printf("%-15s %s\n", "settings", settings);
+    if (settings) printf("%-15s %s\n", "settings", text_shown(settings));
     free(settings);
     json_array_foreach(json_object_get(run, "files"), index, file)
-        printf("%-15s %s  %.0f bytes  sha256 %s\n", "file", text(file, "path"),
+        printf("%-15s %s  %.0f bytes  sha256 %s\n", "file", text_shown(text(file, "path")),
                number(file, "bytes"), text(file, "sha256"));
     if (json_array_size(json_object_get(run, "epochs"))) print_epochs(run);
 }
@@ -192,7 +193,7 @@ static int export(struct store *store, const char *id, const char *path, bool as
     if (!status && as_json)
         cli_print_json(json_pack("{s:s, s:s}", "run", id, "file", path));
     else if (!status)
-        printf("%s\n", path);
+        puts(text_shown(path));
     buffer_free(&curve);
     json_decref(run);
     return status ? -1 : 0;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/draw.h"
 #include "cli/race.h"
 
@@ -88,7 +89,7 @@ static void describe(const struct lane *lane, double share, bool wide, char *out
     double per_step = (double)lane->samples /
                       (double)(lane->steps_per_epoch ? lane->steps_per_epoch : 1);
     if (lane->state == LANE_FAILED) {
-        snprintf(out, size, "%s", lane->message);
+        snprintf(out, size, "%s", text_shown(lane->message));
     } else if (!lane->steps_per_epoch) {
         snprintf(out, size, "loading");
     } else if (lane->state != LANE_RUNNING) {
@@ -172,8 +173,9 @@ static void print_row(const struct lane *lane)
         snprintf(seconds, sizeof seconds, "%.3f", lane_seconds_per_epoch(lane));
         short_number((double)lane->samples / lane_seconds_per_epoch(lane), rate);
     }
-    printf("%-10s  %-10s %8s %9s %8s %10s %7.2f %6.0f MB\n", lane->ops->id, lane->version, loss,
-           accuracy, seconds, rate, lane->cpu_seconds, lane->peak_rss / 1e6);
+    printf("%-10s  %-10s %8s %9s %8s %10s %7.2f %6.0f MB\n", lane->ops->id,
+           text_shown(lane->version), loss, accuracy, seconds, rate, lane->cpu_seconds,
+           lane->peak_rss / 1e6);
 }
 
 static bool has_ended(const struct lane *lane)
@@ -186,7 +188,7 @@ static void print_files(const struct race *race)
     const char *between = "files: ";
     for (size_t i = 0; i < race->count; i++) {
         if (!has_ended(&race->lanes[i]) || !race->lanes[i].model[0]) continue;
-        printf("%s%s", between, race->lanes[i].model);
+        printf("%s%s", between, text_shown(race->lanes[i].model));
         between = ", ";
     }
     if (between[0] == ',') putchar('\n');

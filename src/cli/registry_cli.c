@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/path.h"
+#include "base/text.h"
 
 static volatile sig_atomic_t interrupted;
 
@@ -27,9 +28,11 @@ static void prompt_text(void *context, const struct registry_prompt *prompt)
 {
     (void)context;
     if (strcmp(prompt->kind, "device-code") == 0) {
-        fprintf(stderr, "To sign in, open %s and enter the code %s\n", prompt->url, prompt->code);
+        fprintf(stderr, "To sign in, open %s and enter the code %s\n", text_shown(prompt->url),
+                text_shown(prompt->code));
     } else {
-        fprintf(stderr, "To sign in, open this address in a browser:\n%s\n", prompt->url);
+        fprintf(stderr, "To sign in, open this address in a browser:\n%s\n",
+                text_shown(prompt->url));
     }
 }
 
@@ -87,14 +90,14 @@ void registry_cli_print(const json_t *version)
     json_t *value;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *text = json_string_value(json_object_get(version, rows[i].key));
-        if (text) printf("%-10s %s\n", rows[i].label, text);
+        if (text) printf("%-10s %s\n", rows[i].label, text_shown(text));
     }
     json_int_t at = json_integer_value(json_object_get(version, "created_at"));
     if (at) clock_format_utc(at, when);
     if (at) printf("%-10s %s\n", "registered", when);
     json_object_foreach(json_object_get(version, "tags"), key, value) {
         if (strcmp(key, "sha256") != 0 && json_is_string(value))
-            printf("%-10s %s: %s\n", "tag", key, json_string_value(value));
+            printf("%-10s %s: %s\n", "tag", text_shown(key), text_shown(json_string_value(value)));
     }
 }
 

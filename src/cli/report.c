@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "cli/report.h"
 
 #include <stdio.h>
@@ -27,15 +28,15 @@ void report_print_engine(const struct engine_ops *engine)
     struct engine_probe probe;
     engine->probe(&probe);
     if (!probe.found) {
-        printf("%-12s not found: %s\n", engine->title, probe.missing);
+        printf("%-12s not found: %s\n", engine->title, text_shown(probe.missing));
         return;
     }
-    printf("%-12s %s", engine->title, probe.version);
-    if (probe.detail[0]) printf(", %s", probe.detail);
+    printf("%-12s %s", engine->title, text_shown(probe.version));
+    if (probe.detail[0]) printf(", %s", text_shown(probe.detail));
     for (uint32_t i = 0; i < probe.device_count; i++)
-        printf("%s%s", i ? " " : ", on ", probe.devices[i]);
+        printf("%s%s", i ? " " : ", on ", text_shown(probe.devices[i]));
     putchar('\n');
-    if (probe.path[0]) printf("%-12s %s\n", "", probe.path);
+    if (probe.path[0]) printf("%-12s %s\n", "", text_shown(probe.path));
 }
 
 /* Where a data set lies: malloc'd, NULL for a built-in one and for one that is not here. */
@@ -73,7 +74,7 @@ void report_print_datasets(const struct dataset_options *places)
         bool found = find_dataset(&entries[i], places, &where);
         printf("%-13s  %-25s  ", entries[i].name, entries[i].title);
         if (found)
-            puts(where ? where : "built in");
+            puts(where ? text_shown(where) : "built in");
         else
             puts("not here: see nnstudio data fetch");
         free(where);

@@ -411,7 +411,7 @@ static int edit_run(struct studio *studio, const char *run, const json_t *body, 
         return -1;
     if (name && !path_is_plain_name(name))
         return error_set(error, ERROR_INPUT,
-                         "the name \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only",
+                         "the name \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only, a letter or digit first",
                          name);
     if (notes && strlen(notes) > NOTES_LENGTH_MAX)
         return error_set(error, ERROR_INPUT, "the notes are too long: the most is %d bytes",

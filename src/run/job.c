@@ -201,12 +201,12 @@ int job_check(const struct job *job, struct error *error)
     if (optimizer_check(&job->optimizer, error)) return -1;
     if (!path_is_plain_name(job->name))
         return error_set(error, ERROR_INPUT,
-                         "the name \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only",
+                         "the name \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only, a letter or digit first",
                          job->name);
     if (job->run[0] && !path_is_plain_name(job->run))
         return error_set(
             error, ERROR_INPUT,
-            "the run id \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only", job->run);
+            "the run id \"%.60s\" is not usable: letters, digits, '.', '_' and '-' only, a letter or digit first", job->run);
     if (!job->dataset[0])
         return error_set(error, ERROR_INPUT, "no data set is named: try synthetic or mnist");
     return 0;

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "base/rng.h"
 
 static void buffer_refuses_to_pass_its_cap(void **state)
@@ -135,6 +136,12 @@ static void plain_names_hold_no_path(void **state)
     assert_false(path_is_plain_name("a/b"));
     assert_false(path_is_plain_name(".hidden"));
     assert_false(path_is_plain_name(""));
+    assert_true(path_is_plain_name("a-b") && path_is_plain_name("content") &&
+                path_is_plain_name("com.v1"));
+    static const char *const refused[] = {"-x",  "--name",  "x.",   "..",      "con",
+                                          "NUL", "aux.pth", "com1", "Lpt9.txt"};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        assert_false(path_is_plain_name(refused[i]));
 }
 
 static const char *value_in(char *const *list, const char *name)
@@ -193,9 +200,41 @@ static void what_killed_writers_left_goes(void **state)
     assert_int_equal(file_remove_tree(folder, &error), 0);
 }
 
+static void shown_text_is_harmless(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"caf\xc3\xa9 \xf0\x9f\x98\x80 \xe6\xbc\xa2", "caf\xc3\xa9 \xf0\x9f\x98\x80 \xe6\xbc\xa2"},
+        {"a\x1b[31mred\nline\r\t\x7f", "a?[31mred?line???"},
+        {"\xc2\x9b"
+         "31m",
+         "?31m"}, /* C1's CSI */
+        {"\xe2\x80\xae"
+         "gpj\xe2\x81\xa7\xe2\x80\xa8",
+         "?gpj??"}, /* right to left, separators */
+        {"\xff\xc3(\xe2\x82", "??"
+                              "(??"},
+        {"\xed\xa0\x80\xc0\x80\xf5\x80\x80\x80", "?????????"}, /* surrogate, overlong, too large */
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        assert_string_equal(text_shown(pairs[i][0]), pairs[i][1]);
+        struct error error;
+        error_set(&error, ERROR_INPUT, "%s", pairs[i][0]);
+        assert_string_equal(error.message, pairs[i][1]);
+        error_prefix(&error, "%s", pairs[i][0]);
+        assert_true(strncmp(error.message, pairs[i][1], strlen(pairs[i][1])) == 0);
+    }
+    assert_string_equal(text_shown(NULL), "");
+    const char *first = text_shown("first");
+    for (int i = 0; i < 7; i++) text_shown("other");
+    assert_string_equal(first, "first");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shown_text_is_harmless),
         cmocka_unit_test(what_killed_writers_left_goes),
         cmocka_unit_test(buffer_refuses_to_pass_its_cap),
         cmocka_unit_test(error_prefix_keeps_the_message),

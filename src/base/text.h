@@ -1,0 +1,13 @@
+/* Text from others (names in files, headers, notes), shown to people. */
+#ifndef NNSTUDIO_BASE_TEXT_H
+#define NNSTUDIO_BASE_TEXT_H
+
+/* Replaces by '?', in place, what could break a line, speak to the terminal or show text in another
+ * order than it has: control characters (C0, DEL, C1), line and paragraph separators, marks of
+ * writing direction, and bytes that are no UTF-8. The text never grows. */
+void text_clean(char *text);
+
+/* A cleaned copy, for a printf(): it stays until the eighth next call on this thread. NULL is "". */
+const char *text_shown(const char *text);
+
+#endif
