@@ -1,4 +1,4 @@
-/* The page's files, embedded in the binary. */
+/* Files embedded in the binary: the page's, and the schemas. */
 #ifndef NNSTUDIO_HTTP_ASSETS_H
 #define NNSTUDIO_HTTP_ASSETS_H
 
@@ -6,7 +6,7 @@
 
 #include "http/server.h"
 
-/* Made at build time from web/dist by embed.c; sorted by path. */
+/* Made at build time by embed.c, sorted by path: of web/dist, and of http/schemas. */
 struct asset {
     const char *path;           /* "/index.html" */
     const char *type;           /* media type */
@@ -18,6 +18,8 @@ struct asset {
 };
 extern const struct asset assets[];
 extern const size_t asset_count;
+extern const struct asset schema_files[];
+extern const size_t schema_file_count;
 
 /* Answers with the file at `path`; an address of a tab gets index.html. */
 void assets_reply(struct request *request, const char *path);

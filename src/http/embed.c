@@ -1,8 +1,9 @@
 /* Run while building: turns the files of a folder into a C array, compressed where that helps.
  *
- *   embed FOLDER OUTPUT.c DEPFILE
+ *   embed FOLDER NAME OUTPUT.c DEPFILE
  *
- * Without the folder a plain page is made that says how to build the real one. */
+ * makes `const struct asset NAMEs[]` and NAME_count, sorted by path (http/assets.h). Without the
+ * folder a plain page is made that says how to build the real one. */
 #include <ftw.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -157,12 +158,13 @@ static void find_files(const char *folder, const char *output, const char *depfi
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) die("usage: embed FOLDER OUTPUT.c DEPFILE", "");
-    find_files(argv[1], argv[2], argv[3]);
+    if (argc != 5) die("usage: embed FOLDER NAME OUTPUT.c DEPFILE", "");
+    const char *name = argv[2], *output = argv[3];
+    find_files(argv[1], output, argv[4]);
     char *text = NULL;
     size_t length = 0;
-    FILE *out = fopen(argv[2], "w"), *table = open_memstream(&text, &length);
-    if (!out || !table) die("cannot write", argv[2]);
+    FILE *out = fopen(output, "w"), *table = open_memstream(&text, &length);
+    if (!out || !table) die("cannot write", output);
     fprintf(out, "/* Made by embed.c. */\n#include \"http/assets.h\"\n");
     for (int i = 0; i < path_count; i++) {
         size_t size;
@@ -174,12 +176,12 @@ int main(int argc, char **argv)
     if (!path_count)
         write_asset(out, table, 0, "/index.html", (const unsigned char *)placeholder,
                     sizeof placeholder - 1);
-    if (fclose(table)) die("no memory for", argv[2]);
-    fprintf(out,
-            "const struct asset assets[] = {\n%s};\nconst size_t asset_count = sizeof assets / "
-            "sizeof assets[0];\n",
-            text);
+    if (fclose(table)) die("no memory for", output);
+    fprintf(
+        out,
+        "const struct asset %ss[] = {\n%s};\nconst size_t %s_count = sizeof %ss / sizeof %ss[0];\n",
+        name, text, name, name, name);
     free(text);
-    if (fclose(out)) die("cannot write", argv[2]);
+    if (fclose(out)) die("cannot write", output);
     return 0;
 }

@@ -2,18 +2,18 @@
 #include <string.h>
 
 #include "http/router.h"
+#include "http/schema.h"
 
 const struct route_group *const route_groups[] = {
     &routes_system, &routes_datasets, &routes_runs, &routes_showdowns,
     &routes_models, &routes_tasks,    &routes_code, &routes_registry};
 const size_t route_group_count = sizeof route_groups / sizeof route_groups[0];
 
-/* A constant of ours: one that does not parse is a mistake in the table. */
-static json_t *parse(const char *text)
+/* {"$ref":…} to a shape by its name; one that is not there is a mistake in the table. */
+static json_t *reference(const char *name)
 {
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    CHECK(value);
-    return value;
+    CHECK(schema_find(name));
+    return json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s", name));
 }
 
 static json_t *parameter_schema(const struct parameter *parameter)
@@ -58,7 +58,7 @@ static json_t *response_json(const struct route *route)
 {
     json_t *content = route->flags & ROUTE_RAW ? json_pack("{s:{}}", route->response)
                                                : json_pack("{s:{s:o}}", "application/json",
-                                                           "schema", parse(route->response));
+                                                           "schema", reference(route->response));
     return json_pack("{s:s, s:o}", "description", route->summary, "content", content);
 }
 
@@ -68,14 +68,15 @@ static json_t *operation_json(const struct route *route, const char *group)
     json_t *responses = json_object();
     snprintf(status, sizeof status, "%d", route->status);
     json_object_set_new(responses, status, response_json(route));
-    json_object_set_new(responses, "default", parse("{\"$ref\":\"#/components/responses/Error\"}"));
+    json_object_set_new(responses, "default",
+                        json_pack("{s:s}", "$ref", "#/components/responses/Error"));
     json_t *operation = json_pack("{s:s, s:[s], s:o, s:o}", "summary", route->summary, "tags",
                                   group, "parameters", parameters_json(route), "responses",
                                   responses);
     if (route->body)
         json_object_set_new(operation, "requestBody",
                             json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content",
-                                      "application/json", "schema", parse(route->body)));
+                                      "application/json", "schema", reference(route->body)));
     return operation;
 }
 
@@ -91,7 +92,7 @@ static const char *lower(const char *method)
 
 json_t *openapi_document(void)
 {
-    json_t *paths = json_object(), *named = json_object();
+    json_t *paths = json_object();
     for (size_t g = 0; g < route_group_count; g++) {
         for (size_t i = 0; i < route_groups[g]->count; i++) {
             const struct route *route = &route_groups[g]->routes[i];
@@ -104,13 +105,11 @@ json_t *openapi_document(void)
                                 operation_json(route, route_groups[g]->title));
         }
     }
-    for (size_t i = 0; i < schema_count; i++)
-        json_object_set_new(named, schemas[i].name, parse(schemas[i].text));
-    json_t *error = json_pack("{s:s, s:{s:{s:o}}}", "description", "what is wrong: how to mend it",
-                              "content", "application/json", "schema",
-                              parse("{\"$ref\":\"#/components/schemas/Error\"}"));
+    json_t *error = json_pack("{s:s, s:{s:{s:o}}}", "description", "what is wrong: how to fix it",
+                              "content", "application/json", "schema", reference("Error"));
     return json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:o, s:{s:o}}}", "openapi", "3.1.0", "info",
                      "title", "Neural Net Studio", "version", NNSTUDIO_VERSION, "description",
                      "Train one network with PyTorch, TensorFlow and a native engine.", "paths",
-                     paths, "components", "schemas", named, "responses", "Error", error);
+                     paths, "components", "schemas", json_deep_copy(schema_all()), "responses",
+                     "Error", error);
 }

@@ -7,6 +7,7 @@
 
 #include "base/js.h"
 #include "http/assets.h"
+#include "http/schema.h"
 #include "http/security.h"
 
 #define PATH_PARTS_MAX 3
@@ -430,7 +431,7 @@ static int take_body(struct call *call, struct error *error)
         call->body = json_object();
     else if (js_parse_object(bytes, size, "the request", &call->body, error))
         return 400;
-    return 0;
+    return call->route->body && schema_check(call->route->body, call->body, error) ? 400 : 0;
 }
 
 /* --- answering --- */

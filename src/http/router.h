@@ -31,8 +31,8 @@ struct route {
     route_fn *handle;
     const char *summary;                /* one line, for people */
     const struct parameter *parameters; /* ended by an entry without a name; NULL: none */
-    const char *body;                   /* JSON schema of the body; NULL: none is read */
-    /* JSON schema of the answer, or its media type (ROUTE_RAW) */
+    const char *body; /* the body's shape (http/schema.h), checked before; NULL: none is read */
+    /* the answer's shape, or its media type (ROUTE_RAW) */
     const char *response;
     int status; /* of success */
     int flags;
@@ -52,13 +52,6 @@ extern const struct route_group *const route_groups[];
 extern const size_t route_group_count;
 extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns,
     routes_models, routes_tasks, routes_code, routes_registry;
-
-/* The named schemas ("Run", "Settings" …) that bodies and responses refer to as
- * {"$ref":"#/components/schemas/Run"}. */
-extern const struct schema {
-    const char *name, *text;
-} schemas[];
-extern const size_t schema_count;
 
 /* --- one call, as its handler sees it --- */
 

@@ -5,11 +5,6 @@
 #include "data/dataset.h"
 #include "http/router.h"
 
-/* A schema by its name in schemas.c. */
-#define SCHEMA(name) "{\"$ref\":\"#/components/schemas/" #name "\"}"
-#define SCHEMA_LIST(name) \
-    "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/" #name "\"}}"
-
 /* All data sets, as GET /api/datasets says. A new reference. */
 json_t *datasets_json(const struct studio *studio);
 
@@ -26,10 +21,6 @@ json_t *points_json(const struct points *points);
  * everything checked. */
 int make_job(const struct studio *studio, struct store *store, const json_t *settings,
              const char *engine, const char *name, struct job *job, struct error *error);
-/* Members of a body other than those (a list ended by NULL) are refused by name. */
-int refuse_others(const json_t *body, const char *const *known, struct error *error);
-/* "tags": an array of at most 20 short texts, or absent. Borrowed; NULL when absent. */
-int read_tags(const json_t *body, const json_t **tags, struct error *error);
 
 /* A picture that came in a request: "pixels" (base64), "width", "height". */
 #define DRAWING_BYTES_MAX ((size_t)1 << 20)

@@ -419,14 +419,14 @@ static const struct parameter batch_parameters[] = {
 
 static const struct route routes[] = {
     {"GET", "/api/datasets", get_datasets, "All data sets, here or to be fetched", NULL, NULL,
-     SCHEMA_LIST(Dataset), 200, 0},
+     "DatasetList", 200, 0},
     {"GET", "/api/datasets/{name}/samples", get_samples, "Random samples", samples_parameters, NULL,
-     SCHEMA(Samples), 200, 0},
+     "Samples", 200, 0},
     {"GET", "/api/datasets/{name}/stats", get_stats,
-     "Counts, figures and the mean picture of every class", stats_parameters, NULL, SCHEMA(Stats),
+     "Counts, figures and the mean picture of every class", stats_parameters, NULL, "DatasetStats",
      200, 0},
     {"GET", "/api/datasets/{name}/engines", get_batch,
      "What the engines receive: the first batch and the order", batch_parameters, NULL,
-     SCHEMA(Batch), 200, 0},
+     "FirstBatch", 200, 0},
 };
 const struct route_group routes_datasets = ROUTE_GROUP("data", routes);

@@ -145,6 +145,7 @@ static int compute_targets(const struct studio *studio, struct store *store, voi
         json_object_set_new(target, "title", json_string(registry_targets[i]->title));
         json_object_set_new(target, "options",
                             registry_options_json(registry_targets[i]->id, REGISTRY_IN_REQUEST));
+        json_object_set_new(target, "where", json_string(registry_targets[i]->where));
         json_array_foreach(json_object_get(target, "sign_in"), w, way) {
             /* The page has a user: what needs one is available. */
             if (!json_is_true(json_object_get(way, "interactive"))) continue;
@@ -204,15 +205,12 @@ static void post_workspaces(struct studio *studio, struct call *call)
 /* Keeps a workspace: checked as any config.json is, before it takes the old one's place. */
 static int keep_workspace(const struct studio *studio, const json_t *body, struct error *error)
 {
-    static const char *const known[] = {"config", "subscription_id", "resource_group",
-                                        "workspace_name", NULL};
     char path[4200], folder[4200], draft[4300];
     const char *config = NULL;
     config_path(studio, path);
     snprintf(draft, sizeof draft, "%s.new", path);
     snprintf(folder, sizeof folder, "%s/.azureml", studio->home);
-    if (refuse_others(body, known, error) || js_get_string(body, "config", &config, error))
-        return -1;
+    if (js_get_string(body, "config", &config, error)) return -1;
     char *text = config ? strdup(config) : js_dump(body);
     int status = text && strlen(text) <= CONFIG_MAX
                      ? 0
@@ -363,15 +361,9 @@ static int work_register(struct task *task, void *context, struct error *error)
 static int check_registration(const json_t *body, char subject[160], char title[160],
                               struct error *error)
 {
-    const char *known[REGISTRY_KEYS + 8] = {"run",     "format",      "target", "name",
-                                            "version", "description", "tags"};
-    for (size_t key = 0, count = 7; key < REGISTRY_KEYS; key++)
-        if (registry_option_table[key].places & REGISTRY_IN_REQUEST)
-            known[count++] = registry_option_table[key].key;
     const struct registry_target *target;
     const char *id, *run, *format;
-    if (refuse_others(body, known, error) || js_need_string(body, "target", &id, error) ||
-        js_need_string(body, "run", &run, error) ||
+    if (js_need_string(body, "target", &id, error) || js_need_string(body, "run", &run, error) ||
         js_need_string(body, "format", &format, error) || registry_target_need(id, &target, error))
         return -1;
     snprintf(subject, 160, "%.60s %.12s %.10s", run, format, id);
@@ -387,7 +379,6 @@ static void post_registration(struct studio *studio, struct call *call)
         start(studio, call, "register", subject, title, work_register);
         return;
     }
-    if (error.code == ERROR_USAGE) error.code = ERROR_INPUT;
     call_fail(call, &error);
 }
 
@@ -563,12 +554,9 @@ static int copy_member(const json_t *body, const char *key, bool needed, char *o
 
 static int read_prediction(const json_t *body, struct prediction *prediction, struct error *error)
 {
-    static const char *const known[] = {"target", "name",  "version", "sign_in", "tracking_uri",
-                                        "pixels", "width", "height",  NULL};
     struct question *question = &prediction->question;
     question->kind = QUESTION_PULL;
-    if (refuse_others(body, known, error) ||
-        copy_member(body, "target", true, question->target, sizeof question->target, error) ||
+    if (copy_member(body, "target", true, question->target, sizeof question->target, error) ||
         copy_member(body, "name", true, question->name, sizeof question->name, error) ||
         copy_member(body, "version", false, question->version, sizeof question->version, error))
         return -1;
@@ -597,38 +585,35 @@ static const struct parameter history_parameters[] = {
     {0},
 };
 
-#define STARTED                                                                                    \
-    "{\"type\":\"object\",\"required\":[\"task\"],\"properties\":{\"task\":{\"type\":\"string\"}}" \
-    "}"
 static const struct route routes[] = {
     {"GET", "/api/registry/targets", get_targets,
-     "Where models can be registered, and what was found to sign in with", NULL, NULL,
-     SCHEMA(Targets), 200, 0},
+     "Where models can be registered, and what was found to sign in with", NULL, NULL, "Targets",
+     200, 0},
     {"PUT", "/api/registry/workspace", put_workspace,
      "Keep an Azure ML workspace: the text of its config.json, or its three names", NULL,
-     SCHEMA(Workspace), SCHEMA(Targets), 200, ROUTE_CHANGES},
+     "Workspace", "Targets", 200, ROUTE_CHANGES},
     {"DELETE", "/api/registry/workspace", delete_workspace, "Forget the kept workspace", NULL, NULL,
-     SCHEMA(Targets), 200, 0},
-    {"DELETE", "/api/registry/sign-in", delete_sign_in, "Sign out of Azure", NULL, NULL,
-     SCHEMA(Targets), 200, 0},
+     "Targets", 200, 0},
+    {"DELETE", "/api/registry/sign-in", delete_sign_in, "Sign out of Azure", NULL, NULL, "Targets",
+     200, 0},
     {"POST", "/api/registry/workspaces", post_workspaces,
-     "Ask Azure for the workspaces one may see: the task's result lists them", NULL, SCHEMA(SignIn),
-     STARTED, 202, ROUTE_CHANGES},
+     "Ask Azure for the workspaces one may see: the task's result lists them", NULL, "SignIn",
+     "Started", 202, ROUTE_CHANGES},
     {"POST", "/api/registry/registrations", post_registration,
-     "Register a run's model; one that was cut off is taken up again", NULL,
-     SCHEMA(NewRegistration), STARTED, 202, ROUTE_CHANGES},
+     "Register a run's model; one that was cut off is taken up again", NULL, "NewRegistration",
+     "Started", 202, ROUTE_CHANGES},
     {"GET", "/api/registry/registrations", get_registrations,
-     "What was registered from here, newest first", history_parameters, NULL, SCHEMA(Registrations),
+     "What was registered from here, newest first", history_parameters, NULL, "RegistrationList",
      200, 0},
     {"GET", "/api/registry/models/{target}/{name}", get_versions,
-     "The versions of a registered model", place_parameters, NULL, "{\"type\":\"object\"}", 200, 0},
+     "The versions of a registered model", place_parameters, NULL, "VersionList", 200, 0},
     {"GET", "/api/registry/models/{target}/{name}/{version}", get_version,
      "One version, read from its target; \"latest\" is one", place_parameters, NULL,
-     "{\"type\":\"object\"}", 200, 0},
+     "RegisteredModel", 200, 0},
     {"POST", "/api/registry/models/{target}/{name}/{version}/pull", post_pull,
-     "Download it into the studio's home, the hash checked", place_parameters, SCHEMA(Nothing),
-     "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
+     "Download it into the studio's home, the hash checked", place_parameters, "Nothing",
+     "PulledModel", 200, ROUTE_CHANGES},
     {"POST", "/api/predict", post_predict, "What a registered model sees in a picture", NULL,
-     SCHEMA(Prediction), "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
+     "NewPrediction", "Prediction", 200, ROUTE_CHANGES},
 };
 const struct route_group routes_registry = ROUTE_GROUP("registry", routes);

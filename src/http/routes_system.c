@@ -170,16 +170,15 @@ static void get_openapi(struct studio *studio, struct call *call)
 
 static const struct route routes[] = {
     {"GET", "/api/system", get_system, "Engines, processor, memory, data sets", NULL, NULL,
-     SCHEMA(System), 200, 0},
+     "System", 200, 0},
     {"GET", "/api/settings/defaults", get_defaults, "The settings a run has unless told otherwise",
-     NULL, NULL, SCHEMA(Settings), 200, 0},
-    {"GET", "/api/preferences", get_preferences, "What the page keeps", NULL, NULL,
-     "{\"type\":\"object\"}", 200, 0},
+     NULL, NULL, "Settings", 200, 0},
+    {"GET", "/api/preferences", get_preferences, "What the page keeps", NULL, NULL, "Preferences",
+     200, 0},
     {"PUT", "/api/preferences", put_preferences, "Replace what the page keeps; at most 64 KiB",
-     NULL, "{\"type\":\"object\"}", "{\"type\":\"object\"}", 200, ROUTE_CHANGES},
+     NULL, "Preferences", "Preferences", 200, ROUTE_CHANGES},
     {"GET", "/api/events", get_events, "The stream of all that happens, as server-sent events",
      NULL, NULL, "text/event-stream", 200, ROUTE_RAW},
-    {"GET", "/api/openapi.json", get_openapi, "This description", NULL, NULL,
-     "{\"type\":\"object\"}", 200, 0},
+    {"GET", "/api/openapi.json", get_openapi, "This description", NULL, NULL, "Document", 200, 0},
 };
 const struct route_group routes_system = ROUTE_GROUP("system", routes);

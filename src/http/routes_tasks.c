@@ -136,16 +136,13 @@ static void post_install(struct studio *studio, struct call *call)
     call_fail(call, &error);
 }
 
-#define STARTED                                                                                    \
-    "{\"type\":\"object\",\"required\":[\"task\"],\"properties\":{\"task\":{\"type\":\"string\"}}" \
-    "}"
 static const struct route routes[] = {
-    {"GET", "/api/tasks", get_tasks, "Tasks, newest first", NULL, NULL, SCHEMA_LIST(Task), 200, 0},
-    {"GET", "/api/tasks/{task}", get_task, "One task", NULL, NULL, SCHEMA(Task), 200, 0},
-    {"DELETE", "/api/tasks/{task}", delete_task, "Cancel a task", NULL, NULL, SCHEMA(Task), 200, 0},
+    {"GET", "/api/tasks", get_tasks, "Tasks, newest first", NULL, NULL, "TaskList", 200, 0},
+    {"GET", "/api/tasks/{task}", get_task, "One task", NULL, NULL, "Task", 200, 0},
+    {"DELETE", "/api/tasks/{task}", delete_task, "Cancel a task", NULL, NULL, "Task", 200, 0},
     {"POST", "/api/datasets/{name}/fetch", post_fetch, "Fetch a data set from its public mirrors",
-     NULL, SCHEMA(Nothing), STARTED, 202, ROUTE_CHANGES},
+     NULL, "Nothing", "Started", 202, ROUTE_CHANGES},
     {"POST", "/api/engines/{engine}/install", post_install, "Install a framework with pip", NULL,
-     SCHEMA(Nothing), STARTED, 202, ROUTE_CHANGES},
+     "Nothing", "Started", 202, ROUTE_CHANGES},
 };
 const struct route_group routes_tasks = ROUTE_GROUP("tasks", routes);

@@ -2,9 +2,11 @@
 
 import copy
 
+import jsonschema
 import pytest
 
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+from server_help import Listener  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 
 # A stream never ends; fetching and installing go out into the world.
@@ -60,6 +62,45 @@ def run_operation(operation, address, checks, done):
     def check(case):
         if "id" in (case.path_parameters or {}) and len(case.path_parameters["id"]) % 2:
             case.path_parameters["id"] = done
-        case.call_and_validate(base_url=address, checks=checks)
+        case.call_and_validate(base_url=address, checks=checks, timeout=300)  # seconds: a busy machine is no fault
 
     check()
+
+
+def test_every_event_is_as_described(described):
+    server, document, done = described
+    described_kinds = document["components"]["schemas"]["Events"]["properties"]
+    schema = lambda kind: described_kinds[kind] | {"components": document["components"]}  # noqa: E731
+    seen = {}
+    listener = Listener(server)
+    run = server.post("/api/runs", {"engine": "native", "settings": {"limit": 320, "epochs": 2}}, status=201)["id"]
+    for kind, data in listener.until(lambda kind, data: kind == "run" and data["id"] == run and data["state"] == "finished"):
+        seen[kind] = data
+    server.post(f"/api/runs/{run}/restore")
+    server.call("DELETE", f"/api/runs/{run}?forever=1")
+    for kind, data in listener.until(lambda kind, data: kind == "removed"):
+        seen[kind] = data
+    listener.close()
+    late = Listener(server, last_id=0)
+    kind, data = late.until(lambda kind, data: kind != "hello")[-1]
+    seen[kind] = data
+    late.close()
+    assert {"hello", "run", "steps", "epoch", "removed"} <= seen.keys() <= described_kinds.keys()
+    for kind, data in seen.items():
+        jsonschema.validate(data, schema(kind))
+
+
+def test_bodies_are_refused_by_the_same_schemas(described):
+    """One message a mistake; what the description forbids is not taken."""
+    server, _, done = described
+    for method, path, body, message in (
+        ("POST", "/api/runs", {"engine": "native", "colour": "red"}, 'there is no member "colour" here: leave it out'),
+        ("POST", "/api/runs", {}, '"engine" is missing: it must be one of: torch, tensorflow, native'),
+        ("PATCH", f"/api/runs/{done}", {"tags": [""]}, '"tags[0]" is "": it must be text of 1 to 60 characters'),
+        ("POST", "/api/showdowns", {"engines": ["native", "native"]}, '"engines" names native twice: name it once'),
+        ("POST", "/api/microscope", {"engines": ["native"], "batch": -1}, '"batch" is -1: it must be a whole number from 0 to 65535'),
+        ("POST", "/api/classify", {"pixels": "", "width": 0, "height": 1}, '"width" is 0: it must be a whole number from 1 to 2048'),
+        ("POST", "/api/registry/workspaces", {"sign_in": "guess"}, '"sign_in" is "guess": it must be one of: auto, '),
+    ):
+        answer = server.call(method, path, body, status=400)["error"]
+        assert answer["code"] == "input" and answer["message"].startswith(message), answer

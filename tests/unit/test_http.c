@@ -10,8 +10,10 @@
 #include <cmocka.h>
 
 #include "base/base64.h"
+#include "engine/engine.h"
 #include "http/router.h"
 #include "http/framing.h"
+#include "http/schema.h"
 #include "http/security.h"
 #include "http/showdown.h"
 
@@ -102,6 +104,110 @@ static void test_every_route_is_described(void **state)
             assert_non_null(json_object_get(json_object_get(document, "paths"),
                                             route_groups[g]->routes[i].path));
     json_decref(document);
+}
+
+/* Every reference leads somewhere, every keyword is one that is checked or is of no consequence. */
+static void check_schema(const json_t *schema, bool is_map)
+{
+    static const char *const known[] = {
+        "$ref",        "additionalProperties",
+        "allOf",       "anyOf",
+        "description", "enum",
+        "items",       "maxItems",
+        "maxLength",   "maxProperties",
+        "maximum",     "minItems",
+        "minLength",   "minimum",
+        "pattern",     "properties",
+        "required",    "type",
+        "uniqueItems", "x-unchecked",
+    };
+    const char *key;
+    json_t *value;
+    size_t i;
+    if (json_is_object(schema) && !is_map) assert_non_null(schema_resolve(schema));
+    json_object_foreach((json_t *)(uintptr_t)schema, key, value) {
+        bool found = is_map;
+        for (i = 0; i < sizeof known / sizeof known[0]; i++)
+            found = found || strcmp(known[i], key) == 0;
+        if (!found) fail_msg("schemas: \"%s\" is not known to schema_check", key);
+        check_schema(value, !is_map && strcmp(key, "properties") == 0);
+    }
+    json_array_foreach(schema, i, value) check_schema(value, false);
+}
+
+static void test_schemas(void **state)
+{
+    (void)state;
+    check_schema(schema_all(), true);
+    for (size_t g = 0; g < route_group_count; g++) {
+        for (size_t i = 0; i < route_groups[g]->count; i++) {
+            const struct route *route = &route_groups[g]->routes[i];
+            if (route->body) assert_non_null(schema_find(route->body));
+            if (!(route->flags & ROUTE_RAW)) assert_non_null(schema_find(route->response));
+            assert_int_equal(route->body != NULL, (route->flags & ROUTE_CHANGES) != 0);
+        }
+    }
+    /* what the program's own tables say */
+    assert_int_equal(json_array_size(json_object_get(schema_find("EngineId"), "enum")),
+                     engine_table_count);
+    assert_null(json_object_get(schema_find("ChosenSettings"), "required"));
+    assert_true(json_equal(json_object_get(schema_find("ChosenSettings"), "properties"),
+                           json_object_get(schema_find("Settings"), "properties")));
+    const json_t *states = json_object_get(schema_find("RunState"), "enum"), *name;
+    size_t i;
+    json_array_foreach(states, i, name) {
+        enum run_state value;
+        struct error error;
+        assert_int_equal(run_state_parse(json_string_value(name), &value, &error), 0);
+        assert_int_equal(value, i);
+    }
+}
+
+static void test_bodies_against_schemas(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct {
+        const char *shape, *body, *message; /* NULL: it fits */
+    } cases[] = {
+        {"NewRun", "{\"engine\":\"native\"}", NULL},
+        {"NewRun", "{\"engine\":\"native\",\"name\":null,\"tags\":[\"a\",\"äöü\"]}", NULL},
+        {"NewRun", "{}", "\"engine\" is missing: it must be one of: torch, tensorflow, native"},
+        {"NewRun", "{\"engine\":null}", "\"engine\" is missing: it must be one of: torch, tensorflow, native"},
+        {"NewRun", "{\"engine\":\"jax\"}", "\"engine\" is \"jax\": it must be one of: torch, tensorflow, native"},
+        {"NewRun", "{\"engine\":\"native\",\"epochs\":3}", "there is no member \"epochs\" here: leave it out"},
+        {"NewRun", "{\"engine\":\"native\",\"settings\":7}", "\"settings\" is 7: it must be an object"},
+        {"NewRun", "{\"engine\":\"native\",\"tags\":[\"a\",\"\"]}", "\"tags[1]\" is \"\": it must be text of 1 to 60 characters"},
+        {"NewRun", "{\"engine\":\"native\",\"tags\":\"a\"}", "\"tags\" is \"a\": it must be an array of at most 20 items"},
+        {"NewRun", "{\"engine\":\"native\",\"tags\":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21]}",
+         "\"tags\" has 21 items: it must be an array of at most 20 items"},
+        {"NewRun", "{\"engine\":\"native\",\"name\":\"a/b\"}",
+         "\"name\" is \"a/b\": it must be text that names files: letters, digits, '.', '_' and '-' only, at most 99, without '.' or '-' in front or '.' at the end"},
+        {"NewRun", "{\"engine\":\"native\",\"name\":\"a\\nb\"}",
+         "\"name\" is \"a\\nb\": it must be text that names files: letters, digits, '.', '_' and '-' only, at most 99, without '.' or '-' in front or '.' at the end"},
+        {"Continue", "{\"epochs\":0}", "\"epochs\" is 0: it must be a whole number from 1 to 1000000"},
+        {"Continue", "{\"epochs\":2.5}", "\"epochs\" is 2.5: it must be a whole number from 1 to 1000000"},
+        {"NewShowdown", "{\"engines\":[]}", "\"engines\" has 0 items: it must be an array of at least 1 items"},
+        {"NewShowdown", "{\"engines\":[\"native\",\"native\"]}", "\"engines\" names native twice: name it once"},
+        {"NewShowdown", "{\"engines\":[\"native\"],\"mode\":[\"parallel\"]}", "\"mode\": it must be one of: parallel, sequence"},
+        {"NewRegistration", "{\"run\":\"r\",\"format\":\"pth\",\"target\":\"local\",\"tags\":{\"a\":\"b\"}}", NULL},
+        {"NewRegistration", "{\"run\":\"r\",\"format\":\"pth\",\"target\":\"local\",\"tags\":{\"a\":1}}",
+         "\"tags.a\" is 1: it must be text of at most 250 characters"},
+        {"Preferences", "{\"anything\":[{}]}", NULL},
+    };
+    /* clang-format on */
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct error error = {0};
+        json_t *body = json_loads(cases[i].body, 0, NULL);
+        assert_non_null(body);
+        assert_int_equal(schema_check(cases[i].shape, body, &error), cases[i].message ? -1 : 0);
+        if (cases[i].message) assert_string_equal(error.message, cases[i].message);
+        json_decref(body);
+    }
+    struct error error;
+    json_t *body = json_pack("{s:s, s:s%}", "engine", "native", "name", "a\0b", (size_t)3);
+    assert_int_equal(schema_check("NewRun", body, &error), -1); /* a NUL is no end of it */
+    json_decref(body);
 }
 
 static void test_time_to_a_share(void **state)
@@ -219,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_loopback),           cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_origins),            cmocka_unit_test(test_tokens_and_cookies),
         cmocka_unit_test(test_base64),             cmocka_unit_test(test_every_route_is_described),
+        cmocka_unit_test(test_schemas),            cmocka_unit_test(test_bodies_against_schemas),
         cmocka_unit_test(test_time_to_a_share),
     };
     /* clang-format on */

@@ -15,7 +15,7 @@ import { RunPage } from './tabs/run-page';
 import { Runs } from './tabs/runs';
 import { ShowdownTab } from './tabs/showdown';
 import { SystemTab } from './tabs/system';
-import type { EngineId } from './lib/types';
+import type { EngineId } from './lib/shapes';
 import type { JSX } from 'preact';
 
 interface Tab {

@@ -1,7 +1,7 @@
 /* What a person can do to a run, each with its word when it fails. */
 import { get, patch, post, query, remove } from './api';
 import { liveRun, rememberRun, system } from './studio';
-import type { EngineId, Run, Settings } from './types';
+import type { Continue, EngineId, NewRun, Run, RunEdit, Settings, Started } from './shapes';
 import { toast, toastError } from '../parts/toast';
 
 async function change(job: Promise<Run>): Promise<Run | null> {
@@ -16,15 +16,17 @@ async function change(job: Promise<Run>): Promise<Run | null> {
 }
 
 export const startRun = (engine: EngineId, settings: Settings, name = 'simple_nn') =>
-    change(post<Run>('/api/runs', { engine, settings, name, tags: [] }));
+    change(post<Run>('/api/runs', { engine, settings, name, tags: [] } satisfies NewRun));
 export const pauseRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/pause`));
 export const resumeRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/resume`));
 export const stopRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/stop`));
-export const editRun = (run: Run, values: Partial<Pick<Run, 'name' | 'tags' | 'notes'>>) =>
+export const editRun = (run: Run, values: RunEdit) =>
     change(patch<Run>(`/api/runs/${run.id}`, values));
 
 export async function continueRun(run: Run, engine: EngineId, epochs: number) {
-    const continued = await change(post<Run>(`/api/runs/${run.id}/continue`, { engine, epochs }));
+    const continued = await change(
+        post<Run>(`/api/runs/${run.id}/continue`, { engine, epochs } satisfies Continue),
+    );
     if (continued) void liveRun(run.id).load(); // it may have gone back to a checkpoint
     return continued;
 }
@@ -52,7 +54,7 @@ export function togglePause(run: Run) {
 
 export async function startTask(address: string) {
     try {
-        await post<{ task: string }>(address);
+        await post<Started>(address);
     } catch (error) {
         toastError(error);
     }

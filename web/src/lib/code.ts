@@ -1,74 +1,13 @@
 /* Code Diff's and the microscope's answers, and the addresses that lead to them. */
 import { query } from './api';
-import type { EngineId, Settings } from './types';
+import type { Settings, VoiceId } from './shapes';
 
-export type VoiceId = 'torch.python' | 'tensorflow.python' | 'torch.c' | 'tensorflow.c';
 export const VOICES: { value: VoiceId; label: string }[] = [
     { value: 'torch.python', label: 'PyTorch · Python' },
     { value: 'tensorflow.python', label: 'TensorFlow · Python' },
     { value: 'torch.c', label: 'PyTorch · the C that runs' },
     { value: 'tensorflow.c', label: 'TensorFlow · the C that runs' },
 ];
-
-export interface Voice {
-    id: VoiceId;
-    engine: EngineId;
-    language: 'python' | 'c';
-    title: string;
-    file: string;
-}
-export interface CodeLine {
-    text: string;
-    idea: string | null;
-}
-export type Ideas = Record<
-    string,
-    { title: string; only: 'left' | 'right' | null; why: string | null }
->;
-export interface CodeStage {
-    id: string;
-    title: string;
-    note: string;
-    left: CodeLine[];
-    right: CodeLine[];
-}
-export interface CodeDiff {
-    left: Voice;
-    right: Voice;
-    ideas: Ideas;
-    stages: CodeStage[];
-}
-
-export interface Tensor {
-    name: string;
-    title: string; // what it is, in words
-    shape: number[];
-    low: number;
-    high: number;
-    histogram: {
-        engine: EngineId;
-        counts: number[];
-        mean: number | null;
-        std: number | null;
-        not_finite: number;
-    }[];
-    picture: { rows: number; columns: number; values: string };
-    differences: { pair: string; max: number | null }[];
-    max_difference: number | null;
-}
-export interface StepStage {
-    id: string;
-    title: string;
-    note: string;
-    code_stage: string;
-    ideas: string[];
-    tensors: Tensor[];
-}
-export interface Microscope {
-    batch: { number: number; indices: number[]; labels: number[] };
-    engines: { id: EngineId; title: string; version: string | null; error: string | null }[];
-    stages: StepStage[];
-}
 
 const SHOWN = [
     'dataset',

@@ -3,7 +3,7 @@
  * While steps fit, each is kept. When they no longer do, neighbouring buckets are merged and of each only the lowest and
  * the highest loss stay (so that spikes stay visible), with the bucket's mean for the smoothing. */
 import { signal } from '@preact/signals';
-import type { Points } from './types';
+import type { Points } from './shapes';
 
 export const CURVE_CAPACITY = 8192;
 const RESERVE = 4; // room for the bucket that is not full yet

@@ -14,3 +14,11 @@ export const usualDataset = computed(() => {
     );
 });
 export const findDataset = (name: string) => datasets.value?.find((set) => set.name === name);
+
+/** The sizes of a network's layers for a set; `null` where the set was not opened yet and cannot say. */
+export function layerSizes(name: string, hidden: number[]): (number | null)[] {
+    const set = findDataset(name);
+    const pixels = set?.rows && set.columns ? set.rows * set.columns : null;
+    return [pixels, ...hidden, set?.classes.length || null];
+}
+export const sizesText = (sizes: (number | null)[]) => sizes.map((n) => n ?? '?').join(' → ');

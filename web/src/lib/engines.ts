@@ -1,5 +1,5 @@
 /* What an engine looks like everywhere: a colour, a name, a dash pattern, never the colour alone. */
-import type { EngineId } from './types';
+import type { EngineId } from './shapes';
 
 export interface EngineLook {
     id: EngineId;

@@ -3,7 +3,7 @@ import { effect, signal } from '@preact/signals';
 import { get, put } from './api';
 import { usualDataset } from './dataset';
 import { datasets, defaults } from './studio';
-import type { Settings } from './types';
+import type { Settings } from './shapes';
 
 const KEY = 'settings';
 
@@ -93,7 +93,10 @@ export function differing(list: Settings[]): Set<string> {
     return names;
 }
 
-export const parameterCount = (s: Settings, inputs: number, classes: number) => {
-    const sizes = [inputs, ...s.hidden, classes];
-    return sizes.slice(1).reduce((sum, outputs, i) => sum + outputs * (sizes[i] + 1), 0);
-};
+/** Weights and biases of dense layers of these sizes; null where a size is not known. */
+export const parameterCount = (sizes: (number | null)[]) =>
+    sizes.includes(null)
+        ? null
+        : (sizes as number[])
+              .slice(1)
+              .reduce((sum, outputs, i) => sum + outputs * ((sizes[i] ?? 0) + 1), 0);

@@ -1,24 +1,29 @@
 /* The server's event stream, kept open. See docs/internals/api.md, "The stream". */
+import type { Events } from './shapes';
 
-export const EVENT_KINDS = [
-    'hello',
-    'run',
-    'steps',
-    'epoch',
-    'log',
-    'task',
-    'removed',
-    'reset',
-] as const;
-export type EventKind = (typeof EVENT_KINDS)[number];
+export type EventKind = keyof Events;
+export type StudioEvent = {
+    [K in EventKind]: { kind: 'event'; name: K; data: Events[K] };
+}[EventKind];
 
 export type StreamMessage =
     | { kind: 'connecting' }
     | { kind: 'open' } // what was missed comes next
     | { kind: 'lost' } // trying again by itself
     | { kind: 'reopened' } // a new stream without a past: read everything anew
-    | { kind: 'event'; name: EventKind; data: unknown };
+    | StudioEvent;
 
+/** As an object, so that the types see when one is missing. */
+const EVENT_KINDS: Record<EventKind, true> = {
+    hello: true,
+    run: true,
+    steps: true,
+    epoch: true,
+    log: true,
+    task: true,
+    removed: true,
+    reset: true,
+};
 const RETRY_MS = 1500;
 
 export function openStream(tell: (message: StreamMessage) => void) {
@@ -36,13 +41,13 @@ export function openStream(tell: (message: StreamMessage) => void) {
             // The browser retries a cut connection; an answer that is no stream (a restart, a proxy) it gives up on.
             if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
         };
-        for (const name of EVENT_KINDS)
+        for (const name of Object.keys(EVENT_KINDS) as EventKind[])
             source.addEventListener(name, (event) =>
                 tell({
                     kind: 'event',
                     name,
                     data: JSON.parse((event as MessageEvent<string>).data),
-                }),
+                } as StudioEvent),
             );
     }
     connect();

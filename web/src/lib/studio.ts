@@ -3,22 +3,26 @@ import { batch, computed, signal, type Signal } from '@preact/signals';
 import { ApiError, get } from './api';
 import { Curve, CURVE_CAPACITY } from './curve';
 import { listen } from './stream';
-import type { EventKind, StreamMessage } from './stream-source';
+import type { EventKind, StreamMessage, StudioEvent } from './stream-source';
 import type {
-    DatasetInfo,
+    Dataset,
     Epoch,
+    Events,
+    FullRun,
     LogLine,
     Points,
     Run,
-    RunDetail,
+    RunList,
     Settings,
+    StepsEvent,
     System,
     Task,
-} from './types';
+    TaskList,
+} from './shapes';
 
 export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
 export const system = signal<System | null>(null);
-export const datasets = signal<DatasetInfo[] | null>(null);
+export const datasets = signal<Dataset[] | null>(null);
 export const defaults = signal<Settings | null>(null);
 export const tasks = signal<ReadonlyMap<string, Task>>(new Map());
 /** The newest runs and all that were asked for, by id. null: not read yet. */
@@ -43,8 +47,7 @@ export class LiveRun {
     readonly log = signal<LogLine[]>([]);
     readonly state = signal<'loading' | 'ready' | 'failed'>('loading');
     readonly error = signal('');
-    private waiting: { first_step: number; losses: (number | null)[]; seconds: number }[] | null =
-        null;
+    private waiting: StepsEvent[] | null = null;
 
     constructor(readonly id: string) {
         void this.load();
@@ -56,7 +59,7 @@ export class LiveRun {
         this.waiting = [];
         try {
             const [run, points] = await Promise.all([
-                get<RunDetail>(`/api/runs/${this.id}`),
+                get<FullRun>(`/api/runs/${this.id}`),
                 get<Points>(`/api/runs/${this.id}/points?max=${CURVE_CAPACITY / 2}`),
             ]);
             batch(() => {
@@ -76,7 +79,7 @@ export class LiveRun {
         }
     }
 
-    addSteps(steps: { first_step: number; losses: (number | null)[]; seconds: number }) {
+    addSteps(steps: StepsEvent) {
         if (this.waiting) this.waiting.push(steps);
         else if (!this.curve.append(steps.first_step, steps.losses, steps.seconds)) {
             void this.load(); // what lies between is read with the rest
@@ -102,7 +105,7 @@ export function liveRun(id: string): LiveRun {
 }
 
 export function rememberRun(run: Run) {
-    const { epochs: _, log: __, ...row } = run as RunDetail;
+    const { epochs: _, log: __, ...row } = run as FullRun;
     const next = new Map(runs.value ?? []);
     const known = next.get(run.id);
     next.set(run.id, row);
@@ -129,12 +132,12 @@ async function loadAll() {
         quietly(loadSystem()),
         quietly(get<Settings>('/api/settings/defaults').then((value) => (defaults.value = value))),
         quietly(
-            get<Task[]>('/api/tasks').then((list) => {
+            get<TaskList>('/api/tasks').then((list) => {
                 tasks.value = new Map(list.reverse().map((task) => [task.id, task])); // oldest first, as the stream adds them
             }),
         ),
         quietly(
-            get<{ runs: Run[] }>('/api/runs?limit=200').then(({ runs: list }) => {
+            get<RunList>('/api/runs?limit=200').then(({ runs: list }) => {
                 runs.value = new Map(list.map((run) => [run.id, run]));
                 runsChanged.value++;
             }),
@@ -142,7 +145,7 @@ async function loadAll() {
     ]);
 }
 
-const HANDLERS: { [K in EventKind]: (data: any) => void } = {
+const HANDLERS: { [K in EventKind]: (data: Events[K]) => void } = {
     hello: () => {},
     run: rememberRun,
     steps: (data) => live.get(data.run)?.addSteps(data),
@@ -151,7 +154,7 @@ const HANDLERS: { [K in EventKind]: (data: any) => void } = {
         const run = live.get(data.run);
         if (run) run.log.value = [...run.log.value.slice(-199), { at: data.at, text: data.text }];
     },
-    task: (task: Task) => {
+    task: (task) => {
         setMember(tasks, task);
         if (task.state !== 'running') void loadSystem().catch(() => {});
     },
@@ -175,26 +178,26 @@ function readAnew() {
  * all that came before it. */
 const PACE_MS = 300;
 const HELD_MOST = 200;
-type StreamEvent = Extract<StreamMessage, { kind: 'event' }>;
-let held: StreamEvent[] = [];
+let held: StudioEvent[] = [];
 let pace = 0;
 
-function isUrgent({ name, data }: StreamEvent) {
-    if (name === 'steps' || name === 'epoch' || name === 'log') return false;
-    if (name !== 'run') return true;
-    const { id, state } = data as Run;
-    return runs.value?.get(id)?.state !== state;
+function isUrgent(event: StudioEvent) {
+    if (event.name === 'steps' || event.name === 'epoch' || event.name === 'log') return false;
+    if (event.name !== 'run') return true;
+    return runs.value?.get(event.data.id)?.state !== event.data.state;
 }
+
+const handle = <K extends EventKind>(name: K, data: Events[K]) => HANDLERS[name](data);
 
 function takeHeld() {
     clearTimeout(pace);
     pace = 0;
     const events = held;
     held = [];
-    batch(() => events.forEach(({ name, data }) => HANDLERS[name](data)));
+    batch(() => events.forEach(({ name, data }) => handle(name, data)));
 }
 
-function hold(event: StreamEvent) {
+function hold(event: StudioEvent) {
     held.push(event);
     if (isUrgent(event) || held.length > HELD_MOST) takeHeld();
     else pace ||= window.setTimeout(takeHeld, PACE_MS);

@@ -2,7 +2,7 @@
 import type { ButtonHTMLAttributes, ComponentChildren } from 'preact';
 import { engineLook } from '../lib/engines';
 import { count, NOTHING } from '../lib/format';
-import type { EngineId, RunState } from '../lib/types';
+import type { EngineId, RunState } from '../lib/shapes';
 
 type Children = { children?: ComponentChildren };
 
@@ -206,13 +206,13 @@ export function Bars({
 }: {
     label: string;
     names: string[];
-    values: number[];
+    values: (number | undefined)[];
     format?: (value: number) => string;
     max?: number;
     marked?: number;
     onPick?: (index: number) => void;
 }) {
-    const top = max ?? Math.max(...values, 1e-12);
+    const top = max ?? Math.max(...values.map((value) => value ?? 0), 1e-12);
     return (
         <ul
             class="bars"
@@ -220,17 +220,15 @@ export function Bars({
             style={{ '--bar-name': `${Math.max(...names.map((name) => name.length), 1) + 1}ch` }}
         >
             {names.map((name, i) => {
+                const shown = values[i];
                 const inner = (
                     <>
                         <span class="bar-name">{name}</span>
                         <span class="bar-track">
-                            <span
-                                class="bar"
-                                style={{ width: `${(100 * (values[i] ?? 0)) / top}%` }}
-                            />
+                            <span class="bar" style={{ width: `${(100 * (shown ?? 0)) / top}%` }} />
                         </span>
                         <span class="bar-value">
-                            {values[i] === undefined ? NOTHING : format(values[i])}
+                            {shown === undefined ? NOTHING : format(shown)}
                         </span>
                     </>
                 );

@@ -1,7 +1,8 @@
 /* Lines of code that know which idea they stand for. A line's counterparts light up with it. */
+import type { CodeLine, Ideas } from '../lib/shapes';
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import type { CodeLine, Ideas } from '../lib/code';
+
 import { highlightLines, type Language } from './code-block';
 
 /** The ideas under the pointer or the focus, or of the microscope's stage: their lines are lit on both sides. */

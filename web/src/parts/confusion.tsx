@@ -1,6 +1,6 @@
 /* The confusion matrix as a table: rows are the truth, columns the answers; the darker, the more. */
 import * as format from '../lib/format';
-import type { Evaluation } from '../lib/types';
+import type { Evaluation } from '../lib/shapes';
 import { Card } from './basics';
 
 export function Confusion({ value, classes }: { value: Evaluation; classes: string[] }) {

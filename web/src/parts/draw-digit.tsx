@@ -4,7 +4,7 @@ import { base64Of, bytesOf, post } from '../lib/api';
 import * as format from '../lib/format';
 import { findDataset } from '../lib/dataset';
 import { isDark } from '../lib/theme';
-import type { Classification, Run } from '../lib/types';
+import type { Answers, Drawing, Run } from '../lib/shapes';
 import { Bars, Button, Card, EngineName } from './basics';
 import { Picture } from './picture';
 
@@ -14,7 +14,7 @@ const MIN_GAP_MS = 60;
 
 /** Asks while one draws: one question at a time, and always one about the last state. */
 function useAnswers(runs: string[] | undefined) {
-    const [answer, setAnswer] = useState<Classification | null>(null);
+    const [answer, setAnswer] = useState<Answers | null>(null);
     const [problem, setProblem] = useState('');
     const state = useRef({ busy: false, waiting: null as (() => string) | null }).current;
 
@@ -27,12 +27,12 @@ function useAnswers(runs: string[] | undefined) {
             state.waiting = null;
             try {
                 setAnswer(
-                    await post<Classification>('/api/classify', {
+                    await post<Answers>('/api/classify', {
                         pixels: current(),
                         width: SIDE,
                         height: SIDE,
                         ...(runs ? { runs } : {}),
-                    }),
+                    } satisfies Drawing),
                 );
                 setProblem('');
             } catch (error) {
@@ -180,7 +180,7 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
                                         <Bars
                                             label={`${one.engine}: probabilities`}
                                             names={names}
-                                            values={one.probabilities}
+                                            values={one.probabilities.map((p) => p ?? undefined)}
                                             max={1}
                                             marked={one.class}
                                             format={(v) => format.percent(v, 0)}

@@ -1,7 +1,7 @@
 /* Epoch means on a loss plot: a filled mark for training, a hollow one for the test loss. Each engine has its shape. */
 import type uPlot from 'uplot';
 import { engineColour } from '../lib/engines';
-import type { EngineId } from '../lib/types';
+import type { EngineId } from '../lib/shapes';
 import type { Piece, XAxis } from './loss-plot';
 import { token } from './plot-frame';
 
@@ -49,8 +49,10 @@ export function drawEpochMarks(u: uPlot, pieces: Piece[], x: XAxis) {
             const i = curve.indexOf(curve.step, epoch.global_step);
             if (i < 0) continue;
             const px = u.valToPos(curve.axis(x)[i], 'x', true);
-            const draw = (value: number, filled: boolean) =>
-                value >= lows && mark(ctx, piece.engine, px, u.valToPos(value, 'y', true), filled);
+            const draw = (value: number | null, filled: boolean) =>
+                value !== null &&
+                value >= lows &&
+                mark(ctx, piece.engine, px, u.valToPos(value, 'y', true), filled);
             draw(epoch.val_loss, false);
             draw(epoch.loss, true);
         }

@@ -1,7 +1,7 @@
 /* One sample, large, with the value under the pointer and its neighbours as numbers. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytesOf } from '../lib/api';
-import type { DatasetInfo, Samples } from '../lib/types';
+import type { Dataset, Samples } from '../lib/shapes';
 import { Button } from './basics';
 import { Dialog } from './dialog';
 import { Picture } from './picture';
@@ -51,7 +51,7 @@ export function LargeSample({
     onMove,
     onClose,
 }: {
-    set: DatasetInfo;
+    set: Dataset;
     samples: Samples;
     at: number;
     onMove: (at: number) => void;

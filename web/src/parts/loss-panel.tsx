@@ -2,7 +2,7 @@
 import { param, setParams } from '../lib/router';
 import * as format from '../lib/format';
 import { liveRun } from '../lib/studio';
-import type { Run } from '../lib/types';
+import type { Run } from '../lib/shapes';
 import { engineLook } from '../lib/engines';
 import { Card, Segmented } from './basics';
 import { LossPlot, type PlotView, type XAxis } from './loss-plot';

@@ -12,7 +12,7 @@ import { engineColour, engineLook } from '../lib/engines';
 import * as format from '../lib/format';
 import { liveRun, type LiveRun } from '../lib/studio';
 import { isDark } from '../lib/theme';
-import type { EngineId, Points, Run } from '../lib/types';
+import type { EngineId, Points, Run } from '../lib/shapes';
 import { EngineName } from './basics';
 import { drawEpochMarks } from './epoch-marks';
 import { axis, followSize, padded, tickLabel } from './plot-frame';

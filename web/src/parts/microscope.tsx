@@ -2,24 +2,32 @@
 import { signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
-import type { CodeDiff, Microscope, StepStage, Tensor } from '../lib/code';
 import { ENGINES, engineLook } from '../lib/engines';
 import { findDataset } from '../lib/dataset';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { newestRuns, system } from '../lib/studio';
 import { isDark } from '../lib/theme';
-import type { EngineId, Settings } from '../lib/types';
+import type {
+    CodeDiff,
+    EngineId,
+    Look,
+    Microscope,
+    Settings,
+    StepStage,
+    TensorPicture,
+    TracedTensor,
+} from '../lib/shapes';
 import { Button, Card, Empty, EngineName, Trouble } from './basics';
 import { CodeLines } from './code-lines';
 import { NumberField, SelectField } from './fields';
 import { diverging, paint, Tiles } from './picture';
 
 const shapeText = (shape: number[]) => shape.join(' × ');
-const valuesOf = (tensor: Tensor) => new Float32Array(bytesOf(tensor.picture.values).buffer);
+const valuesOf = (picture: TensorPicture) => new Float32Array(bytesOf(picture.values).buffer);
 
 /** How far the engines are apart, as one would say it. */
-function differenceWords(tensor: Tensor, engines: number) {
+function differenceWords(tensor: TracedTensor, engines: number) {
     if (engines < 2) return '';
     if (tensor.max_difference === null) return 'The engines do not agree: see the table.';
     if (tensor.max_difference === 0) return 'Exactly equal in all engines, to the last bit.';
@@ -28,20 +36,28 @@ function differenceWords(tensor: Tensor, engines: number) {
     return `The engines differ by at most ${format.scientific(tensor.max_difference)}${share < 1e-5 ? ', the rounding of the last digits' : ''}.`;
 }
 
-function TensorPicture({ tensor, side }: { tensor: Tensor; side: number }) {
+function TensorImage({
+    tensor,
+    picture,
+    side,
+}: {
+    tensor: TracedTensor;
+    picture: TensorPicture;
+    side: number;
+}) {
     const canvas = useRef<HTMLCanvasElement>(null);
     const dark = isDark.value;
-    const { rows, columns } = tensor.picture;
+    const { rows, columns } = picture;
     const limit = Math.max(Math.abs(tensor.low), Math.abs(tensor.high));
     const label = `${tensor.name}: ${shapeText(tensor.shape)} numbers from ${format.number(tensor.low)} to ${format.number(tensor.high)}`;
     useEffect(() => {
         const context = canvas.current?.getContext('2d');
-        if (context) paint(context, valuesOf(tensor), rows, columns, diverging(dark, limit));
+        if (context) paint(context, valuesOf(picture), rows, columns, diverging(dark, limit));
     }, [tensor, dark]);
     if (tensor.name === 'input' && side && columns === side * side)
         return (
             <Tiles
-                values={valuesOf(tensor)}
+                values={valuesOf(picture)}
                 count={rows}
                 rows={side}
                 columns={side}
@@ -97,7 +113,7 @@ function Histogram({
     );
 }
 
-function TensorView({ tensor, side }: { tensor: Tensor; side: number }) {
+function TensorView({ tensor, side }: { tensor: TracedTensor; side: number }) {
     const single = tensor.shape.reduce((all, n) => all * n, 1) === 1;
     const top = Math.max(1, ...tensor.histogram.flatMap(({ counts }) => counts));
     const range = `${format.number(Number(tensor.low.toPrecision(3)))} … ${format.number(Number(tensor.high.toPrecision(3)))}`;
@@ -107,7 +123,9 @@ function TensorView({ tensor, side }: { tensor: Tensor; side: number }) {
                 <code>{tensor.name}</code> <span>{tensor.title}</span>{' '}
                 <span class="muted num">{single ? 'one number' : shapeText(tensor.shape)}</span>
             </h3>
-            {!single && <TensorPicture tensor={tensor} side={side} />}
+            {!single && tensor.picture && (
+                <TensorImage tensor={tensor} picture={tensor.picture} side={side} />
+            )}
             <div
                 class="scroll"
                 tabIndex={0}
@@ -294,7 +312,7 @@ function Seen({
     const go = (to: number) =>
         to >= 0 && to < seen.stages.length && setParams({ at: seen.stages[to].id });
     const set = findDataset(dataset);
-    const side = set && set.rows === set.columns ? set.rows : 0;
+    const side = set?.rows && set.rows === set.columns ? set.rows : 0;
     const failed = seen.engines.filter(({ error }) => error);
     return (
         <>
@@ -365,7 +383,7 @@ async function look(question: Question) {
         const seen = await post<Microscope>('/api/microscope', {
             ...question,
             settings: { ...question.settings, from: null },
-        });
+        } satisfies Look);
         looking.value = {
             seen,
             asked: JSON.stringify(question),

@@ -1,21 +1,16 @@
 /* A registration on its way, what was read back, and what was registered before. */
 import { post, remove } from '../lib/api';
 import * as format from '../lib/format';
-import type { Registered, RegisterResult, RegistrationRow, Task } from '../lib/types';
+import { targetTitle } from '../lib/targets';
+import type { RegisteredModel, Registration, Task, TaskResult } from '../lib/shapes';
 import { Button, Card, CopyButton, Empty, Hash, Progress, Trouble } from './basics';
 import { toastError } from './toast';
 
-export const TARGET_TITLES = { azure: 'Azure ML', mlflow: 'MLflow', local: 'This machine' };
-export const TARGET_PLACES = {
-    azure: 'in Azure ML',
-    mlflow: 'in MLflow',
-    local: 'on this machine',
-};
 const MARKS = { running: '▸', finished: '✓', failed: '!', cancelled: '■' };
 const BADGES = { running: 'running', finished: 'finished', failed: 'failed', cancelled: 'stopped' };
 
 /** What a person must do at Microsoft's page before the studio can go on. */
-export function SignInPrompt({ prompt }: { prompt: NonNullable<RegisterResult['prompt']> }) {
+export function SignInPrompt({ prompt }: { prompt: NonNullable<TaskResult['prompt']> }) {
     return (
         <div class="sign-in" role="status">
             {prompt.code ? (
@@ -50,7 +45,7 @@ export function SignInPrompt({ prompt }: { prompt: NonNullable<RegisterResult['p
 }
 
 /** Name, version, id, link and hash, as the target has them. */
-export function ReadBack({ value }: { value: Registered }) {
+export function ReadBack({ value }: { value: RegisteredModel }) {
     return (
         <dl class="pairs read-back">
             <dt>Name</dt>
@@ -66,7 +61,7 @@ export function ReadBack({ value }: { value: Registered }) {
                     <dt>See it at</dt>
                     <dd>
                         <a href={value.link} target="_blank" rel="noreferrer">
-                            {TARGET_TITLES[value.target]}
+                            {targetTitle(value.target)}
                         </a>
                     </dd>
                 </>
@@ -77,8 +72,14 @@ export function ReadBack({ value }: { value: Registered }) {
             </dd>
             <dt>SHA-256</dt>
             <dd class="row">
-                <Hash value={value.sha256} />
-                <CopyButton text={() => value.sha256} />
+                {value.sha256 === null ? (
+                    format.NOTHING
+                ) : (
+                    <>
+                        <Hash value={value.sha256} />
+                        <CopyButton text={() => value.sha256!} />
+                    </>
+                )}
             </dd>
             <dt>When</dt>
             <dd class="num">{format.time(value.created_at)}</dd>
@@ -86,11 +87,12 @@ export function ReadBack({ value }: { value: Registered }) {
     );
 }
 
-function Steps({ result, running }: { result: RegisterResult; running: boolean }) {
+function Steps({ result, running }: { result: TaskResult; running: boolean }) {
+    const steps = result.steps ?? [];
     return (
         <ol class="register-steps">
-            {result.steps.map((title, i) => {
-                const now = running && i === result.steps.length - 1;
+            {steps.map((title, i) => {
+                const now = running && i === steps.length - 1;
                 return (
                     <li key={`${i}${title}`} data-now={now || undefined}>
                         <span aria-hidden="true">
@@ -105,7 +107,7 @@ function Steps({ result, running }: { result: RegisterResult; running: boolean }
 }
 
 export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () => void }) {
-    const result = task.result as RegisterResult | null | undefined;
+    const { result } = task;
     const running = task.state === 'running';
     return (
         <Card
@@ -155,19 +157,16 @@ export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () =>
             {result?.registration && (
                 <p class="read-back-title">
                     <strong>Registered.</strong> As it was read back from{' '}
-                    {result.registration.target === 'local'
-                        ? 'the disk'
-                        : TARGET_TITLES[result.registration.target]}
-                    :
+                    {targetTitle(result.registration.target)}:
                 </p>
             )}
             {result?.registration && <ReadBack value={result.registration} />}
-            {result && result.steps.length > 0 && <Steps result={result} running={running} />}
+            {result?.steps?.length ? <Steps result={result} running={running} /> : null}
         </Card>
     );
 }
 
-export function RegistrationHistory({ rows }: { rows: RegistrationRow[] | null }) {
+export function RegistrationHistory({ rows }: { rows: Registration[] | null }) {
     return (
         <Card title="Registered from here">
             {rows === null || rows.length === 0 ? (
@@ -206,10 +205,10 @@ export function RegistrationHistory({ rows }: { rows: RegistrationRow[] | null }
                                                 target="_blank"
                                                 rel="noreferrer"
                                             >
-                                                {TARGET_TITLES[row.target]}
+                                                {targetTitle(row.target)}
                                             </a>
                                         ) : (
-                                            TARGET_TITLES[row.target]
+                                            targetTitle(row.target)
                                         )}
                                     </td>
                                     <td>

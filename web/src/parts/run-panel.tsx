@@ -12,7 +12,7 @@ import {
 import { ENGINES, engineLook } from '../lib/engines';
 import * as format from '../lib/format';
 import { isActive, liveRun } from '../lib/studio';
-import type { EngineId, Run } from '../lib/types';
+import type { EngineId, Run } from '../lib/shapes';
 import {
     Button,
     Card,

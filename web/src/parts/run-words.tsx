@@ -2,7 +2,7 @@
 import { engineLook } from '../lib/engines';
 import * as format from '../lib/format';
 import { editRun } from '../lib/actions';
-import type { Run, Settings } from '../lib/types';
+import type { Run, Settings } from '../lib/shapes';
 import { useState } from 'preact/hooks';
 import { Button } from './basics';
 import { Dialog } from './dialog';

@@ -1,5 +1,5 @@
 /* The settings of a run, one form for every lab. What is wrong stands under its field; what was chosen is remembered. */
-import { findDataset, usualDataset } from '../lib/dataset';
+import { findDataset, layerSizes, sizesText, usualDataset } from '../lib/dataset';
 import * as format from '../lib/format';
 import {
     changeSettings,
@@ -9,7 +9,7 @@ import {
     settings,
 } from '../lib/settings';
 import { datasets, system } from '../lib/studio';
-import type { EngineId, Settings } from '../lib/types';
+import type { EngineId, Settings } from '../lib/shapes';
 import { useState } from 'preact/hooks';
 import { NumberField, SelectField, TextField } from './fields';
 
@@ -137,7 +137,8 @@ export function SettingsForm({ engine }: { engine?: EngineId }) {
         disabled: !d.available,
     }));
     if (!set) sets.push({ value: s.dataset, label: s.dataset, disabled: false });
-    const layers = [set ? set.rows * set.columns : 784, ...s.hidden, set?.classes.length ?? 10];
+    const layers = layerSizes(s.dataset, s.hidden);
+    const parameters = parameterCount(layers);
     return (
         <div class="settings">
             <div class="fields">
@@ -179,11 +180,10 @@ export function SettingsForm({ engine }: { engine?: EngineId }) {
             </div>
             <Advanced s={s} problems={problems} engine={engine} />
             <p class="network num">
-                {layers.join(' → ')}
+                {sizesText(layers)}
                 <span class="muted">
                     {' '}
-                    · {format.count(parameterCount(s, layers[0], layers[layers.length - 1]))}{' '}
-                    parameters · {s.activation} · cross-entropy
+                    · {format.count(parameters)} parameters · {s.activation} · cross-entropy
                 </span>
                 <button type="button" class="link" onClick={resetSettings}>
                     Defaults

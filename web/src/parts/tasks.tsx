@@ -2,7 +2,7 @@
 import { remove } from '../lib/api';
 import * as format from '../lib/format';
 import { tasks } from '../lib/studio';
-import type { Task } from '../lib/types';
+import type { Task } from '../lib/shapes';
 import { Button, Progress } from './basics';
 import { toastError } from './toast';
 

@@ -6,24 +6,21 @@ import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { newestRuns, tasks } from '../lib/studio';
+import { targets } from '../lib/targets';
 import type {
-    RegisterResult,
-    RegistrationRow,
+    NewRegistration,
+    RegistrationList,
     Run,
+    SignIn,
+    Started,
     Target,
-    TargetId,
     Targets,
     Task,
     Workspace,
-} from '../lib/types';
+} from '../lib/shapes';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { Field, SelectField, TextField } from '../parts/fields';
-import {
-    RegistrationHistory,
-    RegistrationView,
-    SignInPrompt,
-    TARGET_PLACES,
-} from '../parts/registration';
+import { RegistrationHistory, RegistrationView, SignInPrompt } from '../parts/registration';
 import { toastError } from '../parts/toast';
 
 const FORMATS = [
@@ -31,8 +28,6 @@ const FORMATS = [
     { value: 'h5', label: '.h5', title: 'Keras model' },
 ] as const;
 type Format = (typeof FORMATS)[number]['value'];
-
-const TARGET_SHORT = { azure: 'Azure ML', mlflow: 'MLflow', local: 'Local' };
 
 const hasModel = (run: Run) => run.files.length > 0;
 
@@ -79,14 +74,13 @@ function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: Format })
 function WorkspacePicker({ signIn, onDone }: { signIn: string; onDone: () => void }) {
     const [task, setTask] = useState('');
     const now = task ? tasks.value.get(task) : undefined;
-    const result = now?.result as
-        { workspaces?: Workspace[]; prompt?: RegisterResult['prompt'] } | null | undefined;
+    const result = now?.result;
     const find = () =>
-        void post<{ task: string }>('/api/registry/workspaces', { sign_in: signIn }).then(
+        void post<Started>('/api/registry/workspaces', { sign_in: signIn } satisfies SignIn).then(
             (made) => setTask(made.task),
             toastError,
         );
-    const keep = (value: unknown) =>
+    const keep = (value: Workspace) =>
         void put('/api/registry/workspace', value).then(onDone, toastError);
     return (
         <>
@@ -209,10 +203,7 @@ function AzureSignIn({
 }
 
 function History({ finished }: { finished: number }) {
-    const { value } = useFetched<{ registrations: RegistrationRow[] }>(
-        '/api/registry/registrations',
-        finished,
-    );
+    const { value } = useFetched<RegistrationList>('/api/registry/registrations', finished);
     return <RegistrationHistory rows={value?.registrations ?? null} />;
 }
 
@@ -223,7 +214,7 @@ const likelyWay = (target?: Target) =>
 /** The registration of this run that began last ("t12" comes after "t9"). */
 function newestTask(run: string): Task | undefined {
     const own = [...tasks.value.values()].filter(
-        (task) => task.kind === 'register' && (task.result as RegisterResult | null)?.run === run,
+        (task) => task.kind === 'register' && task.result?.run === run,
     );
     return own.sort((a, b) => Number(b.id.slice(1)) - Number(a.id.slice(1)))[0];
 }
@@ -232,9 +223,10 @@ function Deploy({ list }: { list: Run[] }) {
     const [counter, setCounter] = useState(0);
     const again = () => setCounter(counter + 1);
     const { value: found, error } = useFetched<Targets>('/api/registry/targets', counter);
+    useEffect(() => void (found && (targets.value = found.targets)), [found]);
     const run = list.find((one) => one.id === param('run')) ?? list[0];
     const kind = formatOf(run);
-    const id = (param('target') || 'azure') as TargetId;
+    const id = param('target') || 'azure';
     const target = found?.targets.find((one) => one.id === id);
     const signIn = param('sign_in') || likelyWay(target);
     const [name, setName] = useState('');
@@ -255,7 +247,7 @@ function Deploy({ list }: { list: Run[] }) {
             ...(description && { description }),
             ...(id === 'azure' && { sign_in: signIn }),
             ...values,
-        }).catch(toastError);
+        } satisfies NewRegistration).catch(toastError);
     return (
         <div class="deploy-grid">
             <div class="stack">
@@ -267,8 +259,7 @@ function Deploy({ list }: { list: Run[] }) {
                         onChange={(value) => setParams({ target: value })}
                         options={(found?.targets ?? []).map((one) => ({
                             value: one.id,
-                            label: TARGET_SHORT[one.id],
-                            title: one.title,
+                            label: one.title,
                         }))}
                     />
                     {error && <Trouble>{error}</Trouble>}
@@ -341,7 +332,7 @@ function Deploy({ list }: { list: Run[] }) {
                     >
                         {task?.state === 'running'
                             ? 'Registering…'
-                            : `Register ${TARGET_PLACES[id]}`}
+                            : `Register ${target?.where ?? ''}`}
                     </Button>
                     {target && !ready && (
                         <p class="muted">

@@ -1,24 +1,14 @@
 /* Code Diff: the same network in both frameworks, side by side, true to what runs; and one step under the microscope. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import {
-    codeAddress,
-    programAddress,
-    settingsWords,
-    VOICES,
-    type CodeDiff,
-    type CodeStage,
-    type Ideas,
-    type Voice,
-    type VoiceId,
-} from '../lib/code';
-import { findDataset } from '../lib/dataset';
+import { codeAddress, programAddress, settingsWords, VOICES } from '../lib/code';
+import { findDataset, layerSizes, sizesText } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { problemsOf, settings } from '../lib/settings';
 import { defaults, newestRuns } from '../lib/studio';
-import type { Settings } from '../lib/types';
+import type { CodeDiff, CodeStage, Ideas, Settings, Voice, VoiceId } from '../lib/shapes';
 import { Card, CopyButton, EngineName, Page, Segmented, Trouble } from '../parts/basics';
 import { CodeBlock } from '../parts/code-block';
 import { CodeLines, light, litIdeas } from '../parts/code-lines';
@@ -28,10 +18,9 @@ import { SettingsForm } from '../parts/settings-form';
 /** What the code follows, in a line that opens into the form. */
 function SettingsStrip({ s }: { s: Settings }) {
     const set = findDataset(s.dataset);
-    const layers = [set ? set.rows * set.columns : 784, ...s.hidden, set?.classes.length ?? 10];
     const parts = [
         set?.title ?? s.dataset,
-        layers.join(' → '),
+        sizesText(layerSizes(s.dataset, s.hidden)),
         s.activation,
         `${s.optimizer} ${s.lr}`,
         `batch ${s.batch_size}`,

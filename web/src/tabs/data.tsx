@@ -7,7 +7,7 @@ import { useFetched } from '../lib/fetched';
 import { param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { datasets } from '../lib/studio';
-import type { DatasetInfo, DatasetStats, Received, Samples } from '../lib/types';
+import type { Dataset, DatasetStats, FirstBatch, Samples } from '../lib/shapes';
 import {
     Bars,
     Button,
@@ -26,7 +26,7 @@ import { findTask, TaskView } from '../parts/tasks';
 
 const COUNTS = ['24', '48', '96'];
 
-function NotFetched({ set }: { set: DatasetInfo }) {
+function NotFetched({ set }: { set: Dataset }) {
     const task = findTask('fetch', (one) => one.subject === set.name);
     if (task?.state === 'running')
         return (
@@ -63,7 +63,7 @@ function NotFetched({ set }: { set: DatasetInfo }) {
     );
 }
 
-function Grid({ set, samples }: { set: DatasetInfo; samples: Samples }) {
+function Grid({ set, samples }: { set: Dataset; samples: Samples }) {
     const pixels = bytesOf(samples.pixels);
     const size = samples.rows * samples.columns;
     return (
@@ -92,7 +92,7 @@ function Grid({ set, samples }: { set: DatasetInfo; samples: Samples }) {
     );
 }
 
-function SampleGrid({ set }: { set: DatasetInfo }) {
+function SampleGrid({ set }: { set: Dataset }) {
     const seed = Number(param('seed', '0'));
     const label = param('label');
     const count = COUNTS.includes(param('count')) ? param('count') : COUNTS[0];
@@ -153,7 +153,7 @@ function SampleGrid({ set }: { set: DatasetInfo }) {
     );
 }
 
-function Classes({ set, stats }: { set: DatasetInfo; stats: DatasetStats | null }) {
+function Classes({ set, stats }: { set: Dataset; stats: DatasetStats | null }) {
     const label = param('label');
     return (
         <Card
@@ -179,8 +179,10 @@ function Classes({ set, stats }: { set: DatasetInfo; stats: DatasetStats | null 
     );
 }
 
-function MeanImages({ set, stats }: { set: DatasetInfo; stats: DatasetStats | null }) {
-    const size = set.rows * set.columns;
+function MeanImages({ set, stats }: { set: Dataset; stats: DatasetStats | null }) {
+    const rows = set.rows ?? 0;
+    const columns = set.columns ?? 0;
+    const size = rows * columns;
     const pixels = stats && bytesOf(stats.mean_images);
     return (
         <Card title="The mean of each class" class="means-card">
@@ -193,8 +195,8 @@ function MeanImages({ set, stats }: { set: DatasetInfo; stats: DatasetStats | nu
                                     ? pixels.subarray(i * size, (i + 1) * size)
                                     : new Uint8Array(size)
                             }
-                            rows={set.rows}
-                            columns={set.columns}
+                            rows={rows}
+                            columns={columns}
                             label={`Mean of class ${name}`}
                         />
                         <span>{name}</span>
@@ -209,10 +211,10 @@ function MeanImages({ set, stats }: { set: DatasetInfo; stats: DatasetStats | nu
     );
 }
 
-function WhatTheyReceive({ set }: { set: DatasetInfo }) {
+function WhatTheyReceive({ set }: { set: Dataset }) {
     const batch = settings.value?.batch_size || 32;
     const seed = settings.value?.seed ?? 0;
-    const { value, error } = useFetched<Received>(
+    const { value, error } = useFetched<FirstBatch>(
         `/api/datasets/${set.name}/engines${query({ seed, batch_size: batch })}`,
     );
     return (
@@ -289,14 +291,18 @@ function WhatTheyReceive({ set }: { set: DatasetInfo }) {
     );
 }
 
+const pick = ({ rows, columns, classes }: DatasetStats) => ({ rows, columns, classes });
+
 export function Data() {
     const name = param('dataset', usualDataset.value);
-    const set = findDataset(name);
+    const found = findDataset(name);
     const split = param('split', 'train');
     const list = datasets.value ?? [];
-    const { value: stats } = useFetched<DatasetStats>(
-        set?.available ? `/api/datasets/${set.name}/stats${query({ split })}` : null,
+    const { value: stats, stale } = useFetched<DatasetStats>(
+        found?.available ? `/api/datasets/${found.name}/stats${query({ split })}` : null,
     );
+    // Of a user's own set only its statistics know the shape and the classes.
+    const set = found?.rows === null && stats && !stale ? { ...found, ...pick(stats) } : found;
     return (
         <Page
             title="Data Inspector"

@@ -4,7 +4,7 @@ import { ENGINES, engineLook } from '../lib/engines';
 import { go, param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { isActive, newestRuns, runs, system } from '../lib/studio';
-import type { EngineId, Run } from '../lib/types';
+import type { EngineId, Run } from '../lib/shapes';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { DrawDigit } from '../parts/draw-digit';
 import { RunPanel } from '../parts/run-panel';

@@ -7,7 +7,7 @@ import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { isActive, liveRun, runs } from '../lib/studio';
-import type { Evaluation, Run, Settings, Weights } from '../lib/types';
+import type { Evaluation, Run, Settings, Weights } from '../lib/shapes';
 import { Button, Card, Empty, Page, Trouble } from '../parts/basics';
 import { Confusion } from '../parts/confusion';
 import { DrawDigit } from '../parts/draw-digit';

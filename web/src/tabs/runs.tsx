@@ -8,7 +8,7 @@ import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { differing } from '../lib/settings';
 import { isActive, runs as knownRuns, runsChanged } from '../lib/studio';
-import type { Run, Settings } from '../lib/types';
+import type { Run, RunList, Settings } from '../lib/shapes';
 import { Button, Card, Empty, EngineName, Page, StateBadge, Trouble } from '../parts/basics';
 import { SelectField, TextField } from '../parts/fields';
 import { LossPanel } from '../parts/loss-panel';
@@ -246,7 +246,7 @@ export function Runs() {
     const [q, state, engine] = [param('q'), param('state'), param('engine')];
     const sort = param('sort', 'created_at');
     const address = `/api/runs${query({ q, state, engine, sort, order: param('order', 'desc'), limit: PAGE })}`;
-    const { value, error } = useFetched<{ runs: Run[]; total: number }>(address, runsChanged.value);
+    const { value, error } = useFetched<RunList>(address, runsChanged.value);
     // The server says which runs and in what order; the stream says how each one stands by now.
     const list = (value?.runs ?? [])
         .map((run) => knownRuns.value?.get(run.id) ?? run)

@@ -8,7 +8,15 @@ import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { isActive, newestRuns, rememberRun, runs, system } from '../lib/studio';
-import type { Difference, EngineId, Run, Showdown, ShowdownRow } from '../lib/types';
+import type {
+    EngineId,
+    LossDifference,
+    NewShowdown,
+    Run,
+    Showdown,
+    ShowdownRow,
+    StartedShowdown,
+} from '../lib/shapes';
 import {
     Button,
     Card,
@@ -38,12 +46,12 @@ function StartCard() {
     const start = async (event: Event) => {
         event.preventDefault();
         try {
-            const made = await post<{ group: string; runs: Run[] }>('/api/showdowns', {
+            const made = await post<StartedShowdown>('/api/showdowns', {
                 engines,
-                settings: settings.value,
+                settings: settings.value ?? {},
                 mode,
                 name: 'simple_nn',
-            });
+            } satisfies NewShowdown);
             made.runs.forEach(rememberRun);
             setParams({ group: made.group });
         } catch (error) {
@@ -235,7 +243,7 @@ const pairTitle = (pair: string) =>
 const DASHES = [[], [10, 5], [2, 4]];
 const COLOURS = ['--text', '--accent', '--muted'];
 
-function Differences({ list }: { list: Difference[] }) {
+function Differences({ list }: { list: LossDifference[] }) {
     const steps = [...new Set(list.flatMap(({ curve }) => curve.step))].sort((a, b) => a - b);
     const lines = list.map(({ pair, curve }, i) => {
         const at = new Map(curve.step.map((step, n) => [step, curve.value[n]]));

@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { startTask } from '../lib/actions';
 import * as format from '../lib/format';
 import { loadSystem, system, tasks } from '../lib/studio';
-import type { EngineInfo, System } from '../lib/types';
+import type { Engine, System } from '../lib/shapes';
 import { Button, Card, Empty, EngineName, Page, Progress } from '../parts/basics';
 import { findTask, TaskView } from '../parts/tasks';
 
@@ -30,7 +30,7 @@ function Ready({ value }: { value: System }) {
     );
 }
 
-function Engine({ engine }: { engine: EngineInfo }) {
+function EngineItem({ engine }: { engine: Engine }) {
     const task = findTask('install', (one) => one.subject === engine.id);
     return (
         <li class="engine" data-engine={engine.id}>
@@ -183,7 +183,7 @@ export function SystemTab() {
                         <Card title="Engines">
                             <ul class="engines">
                                 {value.engines.map((engine) => (
-                                    <Engine key={engine.id} engine={engine} />
+                                    <EngineItem key={engine.id} engine={engine} />
                                 ))}
                             </ul>
                         </Card>

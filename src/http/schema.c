@@ -1,0 +1,137 @@
+#include "http/schema.h"
+
+#include <string.h>
+
+#include "code/code.h"
+#include "engine/engine.h"
+#include "http/assets.h"
+#include "modelfile/modelfile.h"
+#include "registry/registry.h"
+
+#define REFERENCE "#/components/schemas/"
+
+/* --- enums that are tables of the program --- */
+
+static json_t *list_engines(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < engine_table_count; i++)
+        json_array_append_new(list, json_string(engine_table[i]->id));
+    return list;
+}
+
+static json_t *list_formats(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < modelfile_table_count; i++)
+        json_array_append_new(list, json_string(modelfile_table[i]->id));
+    return list;
+}
+
+static json_t *list_targets(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < registry_target_count; i++)
+        json_array_append_new(list, json_string(registry_targets[i]->id));
+    return list;
+}
+
+static json_t *list_sign_in_ways(void)
+{
+    json_t *list = json_array();
+    for (const char *const *word = registry_choices(REGISTRY_SIGN_IN); *word; word++)
+        json_array_append_new(list, json_string(*word));
+    return list;
+}
+
+static json_t *list_voices(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < code_voice_count; i++)
+        json_array_append_new(list, json_string(code_voices[i]->id));
+    return list;
+}
+
+static const struct {
+    const char *name;
+    json_t *(*list)(void);
+} tables[] = {
+    {"engines", list_engines},      {"formats", list_formats}, {"targets", list_targets},
+    {"sign_in", list_sign_in_ways}, {"voices", list_voices},
+};
+
+static json_t *table_values(const char *name)
+{
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        if (strcmp(tables[i].name, name) == 0) return tables[i].list();
+    CHECK(false && "a table that schemas may name");
+    return NULL;
+}
+
+/* --- reading the files --- */
+
+static void fill_values(json_t *schema)
+{
+    const char *key, *table = json_string_value(json_object_get(schema, "x-values"));
+    json_t *member;
+    size_t i;
+    if (table) {
+        json_object_set_new(schema, "enum", table_values(table));
+        json_object_del(schema, "x-values");
+    }
+    json_object_foreach(schema, key, member) fill_values(member);
+    json_array_foreach(schema, i, member) fill_values(member);
+}
+
+static void fill_partial(const json_t *all, json_t *schema)
+{
+    const char *whole = json_string_value(json_object_get(schema, "x-partial"));
+    if (!whole) return;
+    json_t *members = json_deep_copy(json_object_get(all, whole));
+    CHECK(members);
+    json_object_del(members, "required");
+    json_object_update_missing_new(schema, members);
+    json_object_del(schema, "x-partial");
+}
+
+/* The files are part of the program: one that does not parse is a mistake of ours. */
+static json_t *read_files(void)
+{
+    json_t *all = json_object(), *schema;
+    const char *name;
+    for (size_t i = 0; i < schema_file_count; i++) {
+        json_t *shapes = json_loadb((const char *)schema_files[i].plain, schema_files[i].plain_size,
+                                    JSON_REJECT_DUPLICATES, NULL);
+        CHECK(shapes);
+        json_object_foreach(shapes, name, schema) {
+            CHECK(!json_object_get(all, name));
+            json_object_set(all, name, schema);
+        }
+        json_decref(shapes);
+    }
+    json_object_foreach(all, name, schema) fill_partial(all, schema);
+    fill_values(all);
+    return all;
+}
+
+const json_t *schema_all(void)
+{
+    static json_t *all;
+    if (!all) all = read_files();
+    return all;
+}
+
+const json_t *schema_find(const char *name)
+{
+    return json_object_get(schema_all(), name);
+}
+
+const json_t *schema_resolve(const json_t *schema)
+{
+    const char *reference = json_string_value(json_object_get(schema, "$ref"));
+    if (!reference) return schema;
+    CHECK(strncmp(reference, REFERENCE, strlen(REFERENCE)) == 0);
+    const json_t *found = schema_find(reference + strlen(REFERENCE));
+    CHECK(found);
+    return found;
+}
