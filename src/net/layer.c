@@ -105,8 +105,8 @@ static uint32_t windows(uint32_t extent, uint32_t before, uint32_t after, uint32
     return padded < reach ? 0 : (uint32_t)((padded - reach) / stride + 1);
 }
 
-/* "same": ⌈extent / stride⌉ windows, what is odd goes behind (TensorFlow's rule; PyTorch has "same" for stride 1
- * only, where both agree). */
+/* "same": ⌈extent / stride⌉ windows, what is odd goes behind (TensorFlow's rule; PyTorch has "same"
+ * for stride 1 only, where both agree). */
 static void pad_same(struct layer *layer)
 {
     for (int d = 0; d < 2; d++) {
@@ -225,8 +225,8 @@ static uint32_t tensors_of_layernorm(const struct layer *layer,
 
 enum field_kind { FIELD_COUNT, FIELD_PAIR, FIELD_REAL, FIELD_CHANNELS, FIELD_PADDING, FIELD_BIAS };
 
-/* A member of the layer's JSON. Counts go from 1 to `high`, reals from `low` to `high`. Without a usual value (0 in
- * `usual` of a count, NAN of a real) it must be given. */
+/* A member of the layer's JSON. Counts go from 1 to `high`, reals from `low` to `high`. Without a
+ * usual value (0 in `usual` of a count, NAN of a real) it must be given. */
 struct layer_field {
     const char *name;
     enum field_kind kind;

@@ -1,7 +1,9 @@
-/* What a layer can be: one row per type in layer.c's table, and nothing about a type anywhere else in this room.
+/* What a layer can be: one row per type in layer.c's table, and nothing about a type anywhere else
+ * in this room.
  *
- * A layer is a type, the fields of that type, and an activation that is applied to its output. An activation with no
- * layer to stand on (the first of a network, or a second in a row) is a layer of the type "activation". */
+ * A layer is a type, the fields of that type, and an activation that is applied to its output. An
+ * activation with no layer to stand on (the first of a network, or a second in a row) is a layer of
+ * the type "activation". */
 #ifndef NNSTUDIO_NET_LAYER_H
 #define NNSTUDIO_NET_LAYER_H
 
@@ -56,7 +58,8 @@ enum tensor_role {
 
 enum padding_side { PAD_TOP, PAD_BOTTOM, PAD_LEFT, PAD_RIGHT, PAD_SIDES };
 
-/* A value: owns nothing. `inputs`, `outputs`, `input`, `output` and `name` are filled in by network_finish(). */
+/* A value: owns nothing. `inputs`, `outputs`, `input`, `output` and `name` are filled in by
+ * network_finish(). */
 struct layer {
     enum layer_type type;
     enum activation activation; /* ACTIVATION_NONE on the last layer: the network ends in logits */
@@ -94,8 +97,9 @@ struct layer_kind {
     const char *help; /* what it does, one sentence */
     bool first_only;
     const struct layer_field *fields; /* ends with a row without a name; layer.c */
-    /* The output's shape for layer->input; may fill in what the input decides (padding, groups). -1 with a message
-     * that says what does not fit and how to fix it; the caller puts the layer's number before it. */
+    /* The output's shape for layer->input; may fill in what the input decides (padding, groups). -1
+     * with a message that says what does not fit and how to fix it; the caller puts the layer's
+     * number before it. */
     int (*resolve)(struct layer *layer, struct error *error);
     /* (optional) Its tensors into out[], returns how many; NULL: none. The layer is resolved. */
     uint32_t (*tensors)(const struct layer *layer, struct tensor_spec out[LAYER_MAX_TENSORS]);
@@ -112,10 +116,11 @@ size_t layer_parameters(const struct layer *layer);      /* trained values: with
 uint64_t layer_multiply_adds(const struct layer *layer); /* per sample, forward */
 bool layer_equal(const struct layer *a, const struct layer *b);
 
-/* A dense layer is {"type":"dense","inputs":784,"outputs":128,"activation":"relu"}, all others {"type", fields that
- * differ from their defaults, "activation" if any}. New reference. */
+/* A dense layer is {"type":"dense","inputs":784,"outputs":128,"activation":"relu"}, all others
+ * {"type", fields that differ from their defaults, "activation" if any}. New reference. */
 json_t *layer_to_json(const struct layer *layer);
-/* Reads those, and a dense layer's "units"; a member that its type does not know is an error. Not resolved yet. */
+/* Reads those, and a dense layer's "units"; a member that its type does not know is an error. Not
+ * resolved yet. */
 int layer_from_json(const json_t *value, struct layer *out, struct error *error);
 
 /* The names used in JSON, files and on the command line: "none", "relu", "tanh", "sigmoid" … */

@@ -10,15 +10,19 @@ static struct layout permuted(uint32_t rank, const size_t *sizes, const uint32_t
     return layout;
 }
 
-/* The maps whose values a dense layer counts, when there are several: those of a flatten before it, or the picture. */
+/* The maps whose values a dense layer counts, when there are several: those of a flatten before it,
+ * or the picture. */
 static const struct shape *maps_before(const struct network *network, uint32_t index)
 {
-    for (uint32_t i = index; i-- > 0;) {
+    const struct shape *maps = &network->layers[index].input;
+    for (uint32_t i = index; maps->rank != 3 && i-- > 0;) {
         const struct layer *layer = &network->layers[i];
-        if (layer->type == LAYER_FLATTEN) return layer->input.rank == 3 ? &layer->input : NULL;
-        if (layer->output.rank != 1 || !shape_equal(&layer->input, &layer->output)) return NULL;
+        bool keeps_places = layer->type == LAYER_FLATTEN ||
+                            shape_equal(&layer->input, &layer->output);
+        if (!keeps_places || layer->type == LAYER_DENSE) return NULL;
+        maps = &layer->input;
     }
-    return network->layers[0].input.rank == 3 ? &network->layers[0].input : NULL;
+    return maps->rank == 3 ? maps : NULL;
 }
 
 static struct layout dense_layout(const struct network *network, const struct tensor *tensor)

@@ -13,9 +13,9 @@
 
 #define LAYOUT_MAX_RANK 4
 
-/* One tensor seen both ways. Axis a of the Keras view is axis order[a] of the studio's view; both views have `rank` axes
- * and may be finer than the tensor's own shape (a dense weight behind maps is seen as [outputs, channels, rows,
- * columns]). */
+/* One tensor seen both ways. Axis a of the Keras view is axis order[a] of the studio's view; both
+ * views have `rank` axes and may be finer than the tensor's own shape (a dense weight behind maps
+ * is seen as [outputs, channels, rows, columns]). */
 struct layout {
     uint32_t rank;
     size_t sizes[LAYOUT_MAX_RANK]; /* of the studio's view */

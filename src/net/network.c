@@ -5,7 +5,8 @@
 
 #include "base/js.h"
 
-/* What every room can carry so far: a network beyond it is refused here, by name, and nowhere half understood. */
+/* What every room can carry so far: a network beyond it is refused here, by name, and nowhere half
+ * understood. */
 static int check_supported(const struct network *network, struct error *error)
 {
     for (uint32_t i = 0; i < network->layer_count; i++) {
@@ -71,9 +72,12 @@ static int finish_layer(struct network *network, uint32_t index, const struct sh
     if (check_given_inputs(layer, inputs, error)) return -1;
     layer->input = *input;
     layer->inputs = (uint32_t)inputs;
-    if (kind->first_only && index)
-        return error_set(error, ERROR_INPUT, "%s must be the first layer", kind->name);
-    if (layer->type == LAYER_DENSE && index && input->rank == 3)
+    bool picture = true; /* what a first dense layer may take whole */
+    for (uint32_t i = 0; i < index; i++)
+        if (!layer_kind(network->layers[i].type)->first_only) picture = false;
+    if (kind->first_only && !picture)
+        return error_set(error, ERROR_INPUT, "%s must stand before all other layers", kind->name);
+    if (layer->type == LAYER_DENSE && !picture && input->rank == 3)
         return error_set(error, ERROR_INPUT,
                          "dense takes a list of values but gets maps of %s: put flatten before it",
                          shape_words(input, words));
@@ -156,6 +160,17 @@ size_t network_parameter_count(const struct network *network)
     size_t total = 0;
     for (uint32_t i = 0; i < network->layer_count; i++)
         total += layer_parameters(&network->layers[i]);
+    return total;
+}
+
+size_t network_value_count(const struct network *network)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        struct tensor_spec specs[LAYER_MAX_TENSORS];
+        for (uint32_t k = 0, count = layer_tensors(&network->layers[i], specs); k < count; k++)
+            total += shape_values(&specs[k].shape);
+    }
     return total;
 }
 

@@ -24,8 +24,8 @@ struct optimizer {
 };
 
 #define OPTIMIZER_MAX_SLOTS 2
-/* What an optimizer carries from step to step. Plain SGD: no slots. SGD with momentum: slot 0 is
- * v. Adam: 0 is m, 1 is v. */
+/* What an optimizer carries from step to step. Plain SGD: no slots. SGD with momentum: slot 0 is v.
+ * Adam: 0 is m, 1 is v. */
 struct optimizer_state {
     uint64_t steps; /* steps taken so far */
     uint32_t slot_count;

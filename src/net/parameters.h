@@ -1,9 +1,9 @@
 /* A network's numbers: one block of memory, cut into named tensors in PyTorch's layout.
  *
- * Every layer's tensors follow one another in the order of its row in net/layer.h: weight, bias, buffers; each is
- * row-major and named as PyTorch's module would name it, "fc1.weight" [outputs, inputs], "conv1.weight"
- * [filters, channels, rows, columns]. They are found by layer and role, never by position. The same form holds
- * gradients and optimizer state. */
+ * Every layer's tensors follow one another in the order of its row in net/layer.h: weight, bias,
+ * buffers; each is row-major and named as PyTorch's module would name it, "fc1.weight" [outputs,
+ * inputs], "conv1.weight" [filters, channels, rows, columns]. They are found by layer and role,
+ * never by position. The same form holds gradients and optimizer state. */
 #ifndef NNSTUDIO_NET_PARAMETERS_H
 #define NNSTUDIO_NET_PARAMETERS_H
 
@@ -44,8 +44,8 @@ struct tensor *parameters_find(struct parameters *parameters, uint32_t layer,
                                enum tensor_role role);
 const struct tensor *parameters_get(const struct parameters *parameters, uint32_t layer,
                                     enum tensor_role role);
-/* The largest number of values that any tensor of the network has, or that any layer puts out for `samples` samples: the
- * room that showing them one after another takes. */
+/* The largest number of values that any tensor of the network has, or that any layer puts out for
+ * `samples` samples: the room that showing them one after another takes. */
 size_t network_largest_tensor(const struct network *network, size_t samples);
 /* A copy of `source` in another or the same dtype. */
 int parameters_convert(const struct parameters *source, const struct network *network,

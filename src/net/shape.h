@@ -1,7 +1,8 @@
 /* The shape of what flows between layers, for one sample (the batch is not part of it).
  *
- * Two kinds: [units], the values of a dense layer, and [channels, rows, columns], a picture or feature maps. The order
- * is PyTorch's; whoever keeps channels last (TensorFlow, Keras) turns it at its own border (net/layout.h). */
+ * Two kinds: [units], the values of a dense layer, and [channels, rows, columns], a picture or
+ * feature maps. The order is PyTorch's; whoever keeps channels last (TensorFlow, Keras) turns it at
+ * its own border (net/layout.h). */
 #ifndef NNSTUDIO_NET_SHAPE_H
 #define NNSTUDIO_NET_SHAPE_H
 

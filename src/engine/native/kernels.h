@@ -29,6 +29,9 @@ struct native_update {
     double root_scale; /* Adam: 1 / sqrt(1 − β2^t) */
 };
 
+/* The numbers of step `step`, counted from 1. */
+struct native_update native_update_of(const struct optimizer *optimizer, uint64_t step);
+
 /* Some columns of a parameter matrix, its optimizer slots and, in a traced step, its gradient: all
  * of one layout. */
 struct native_target {

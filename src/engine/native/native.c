@@ -5,17 +5,24 @@
 #include <unistd.h>
 
 #include "engine/engine_impl.h"
+#include "data/preprocess.h"
 #include "engine/native/model.h"
+#include "engine/native/plan.h"
 #include "engine/trace_name.h"
 
 #define FORWARD_ROWS   512 /* samples at a time in forward() */
+#define PLAN_ROWS      64  /* the same for a plan, which keeps every layer's output */
 #define USEFUL_THREADS 4   /* more bring little at the size of a small network */
 
+/* Two ways to train: dense layers on pixels, whose first layer skips what is blank (model.h), and a
+ * plan for every other network (plan.h). One of the two is NULL. */
 struct native {
     struct engine base;
     struct engine_config config;
     struct team *team;
     struct native_model *model;
+    struct plan *plan;
+    const void *values; /* of the 256 pixels */
     const struct split *split;
     struct samples lists;
 };
@@ -33,11 +40,21 @@ static void native_probe(struct engine_probe *out)
     snprintf(out->devices[0], sizeof out->devices[0], "cpu");
 }
 
+static bool is_dense_on_pixels(const struct network *network)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (network->layers[i].type != LAYER_DENSE || network->layers[i].without_bias ||
+            network->layers[i].activation > ACTIVATION_SIGMOID)
+            return false;
+    return true;
+}
+
 static void native_close(struct engine *engine)
 {
     struct native *native = native_of(engine);
     samples_free(&native->lists);
     native_model_destroy(native->model);
+    plan_destroy(native->plan);
     team_destroy(native->team);
     free(native);
 }
@@ -52,19 +69,23 @@ static int native_open(const struct engine_config *config, struct engine **out, 
     if (config->threads < 1 || config->threads > TEAM_MAX_THREADS)
         return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d",
                          config->threads, TEAM_MAX_THREADS);
-    if (config->network.layers[0].inputs > SAMPLES_MAX_INPUTS)
+    if (is_dense_on_pixels(&config->network) &&
+        config->network.layers[0].inputs > SAMPLES_MAX_INPUTS)
         return error_set(
             error, ERROR_INPUT,
             "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
             config->network.layers[0].inputs, SAMPLES_MAX_INPUTS);
-    if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error))
-        return -1;
+    if (optimizer_check(&config->optimizer, error)) return -1;
     struct native *native = calloc(1, sizeof *native);
     if (!native) return error_set_memory(error, "the engine");
     native->base.ops = &engine_native;
     native->config = *config;
+    native->values = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32()
+                                                    : preprocess_table_f64();
     if (team_create(config->threads, &native->team, error) ||
-        native_model_create(config, native->team, &native->model, error)) {
+        (is_dense_on_pixels(&config->network)
+             ? native_model_create(config, native->team, &native->model, error)
+             : plan_create(config, native->team, &native->plan, error))) {
         native_close(&native->base);
         return -1;
     }
@@ -86,8 +107,9 @@ static int native_attach(struct engine *engine, const struct split *split, struc
     samples_free(&native->lists);
     size_t rows = split->count < native->config.batch_size ? split->count
                                                            : native->config.batch_size;
-    if (native_model_reserve(native->model, rows, error)) return -1;
     native->split = split;
+    if (native->plan) return plan_reserve(native->plan, rows, error);
+    if (native_model_reserve(native->model, rows, error)) return -1;
     return samples_create(&native->lists, split->pixels, split->count, inputs, native->team, error);
 }
 
@@ -95,11 +117,27 @@ static int check_shape(const struct native *native, const struct parameters *par
                        struct error *error)
 {
     if (parameters->dtype != native->config.dtype ||
-        parameters->value_count != network_parameter_count(&native->config.network))
+        parameters->value_count != network_value_count(&native->config.network))
         return error_set(error, ERROR_INPUT,
                          "the parameters are not of this network and %s: convert them first",
                          dtype_name(native->config.dtype));
     return 0;
+}
+
+static void import_set(struct native *native, const struct parameters *source, uint32_t set)
+{
+    if (native->plan)
+        plan_import(native->plan, source, set);
+    else
+        native_model_import(native->model, source, set);
+}
+
+static void export_set(const struct native *native, struct parameters *destination, uint32_t set)
+{
+    if (native->plan)
+        plan_export(native->plan, destination, set);
+    else
+        native_model_export(native->model, destination, set);
 }
 
 static int native_set_parameters(struct engine *engine, const struct parameters *parameters,
@@ -107,7 +145,7 @@ static int native_set_parameters(struct engine *engine, const struct parameters 
 {
     struct native *native = native_of(engine);
     if (check_shape(native, parameters, error)) return -1;
-    native_model_import(native->model, parameters, 0);
+    import_set(native, parameters, 0);
     return 0;
 }
 
@@ -116,7 +154,7 @@ static int native_get_parameters(struct engine *engine, struct parameters *param
 {
     struct native *native = native_of(engine);
     if (check_shape(native, parameters, error)) return -1;
-    native_model_export(native->model, parameters, 0);
+    export_set(native, parameters, 0);
     return 0;
 }
 
@@ -137,9 +175,8 @@ static int native_set_optimizer_state(struct engine *engine, const struct optimi
 {
     struct native *native = native_of(engine);
     if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++)
-        native_model_import(native->model, state->slots[i], 1 + i);
-    native->model->steps = state->steps;
+    for (uint32_t i = 0; i < state->slot_count; i++) import_set(native, state->slots[i], 1 + i);
+    *(native->plan ? &native->plan->steps : &native->model->steps) = state->steps;
     return 0;
 }
 
@@ -148,9 +185,8 @@ static int native_get_optimizer_state(struct engine *engine, struct optimizer_st
 {
     struct native *native = native_of(engine);
     if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++)
-        native_model_export(native->model, state->slots[i], 1 + i);
-    state->steps = native->model->steps;
+    for (uint32_t i = 0; i < state->slot_count; i++) export_set(native, state->slots[i], 1 + i);
+    state->steps = native->plan ? native->plan->steps : native->model->steps;
     return 0;
 }
 
@@ -173,6 +209,14 @@ static int native_train(struct engine *engine, const uint32_t *order, size_t cou
 {
     struct native *native = native_of(engine);
     if (check_order(native, order, count, error)) return -1;
+    if (native->plan) {
+        size_t batch = native->config.batch_size, rest = count % batch;
+        if (plan_check_batch(native->plan, count < batch ? count : batch, error) ||
+            (rest && plan_check_batch(native->plan, rest, error)))
+            return -1;
+        plan_train(native->plan, native->split, native->values, order, count, losses, correct);
+        return 0;
+    }
     struct native_data data = training_data(native);
     native_model_train(native->model, &data, order, count, losses, correct);
     return 0;
@@ -189,11 +233,28 @@ static void widen(const struct native_model *model, const void *values, size_t s
                                        : ((const double *)values)[m * stride + c];
 }
 
+static int forward_plan(struct native *native, const uint8_t *pixels, size_t count, double *logits,
+                        struct error *error)
+{
+    struct plan *plan = native->plan;
+    const struct grid *last = &plan->grids[plan->op_count];
+    size_t inputs = network_inputs(&plan->network), classes = network_classes(&plan->network);
+    size_t most = count < PLAN_ROWS ? count : PLAN_ROWS;
+    if (plan_reserve(plan, most, error)) return -1;
+    for (size_t done = 0; done < count; done += most) {
+        size_t rows = count - done < most ? count - done : most;
+        plan_forward(plan, pixels + done * inputs, native->values, rows);
+        plan_read(plan, last, last->values, rows, logits + done * classes);
+    }
+    return 0;
+}
+
 static int native_forward(struct engine *engine, const uint8_t *pixels, size_t count,
                           double *logits, struct error *error)
 {
     struct native *native = native_of(engine);
     struct native_model *model = native->model;
+    if (native->plan) return forward_plan(native, pixels, count, logits, error);
     size_t inputs = network_inputs(&native->config.network),
            classes = network_classes(&native->config.network);
     const struct native_layer *last = &model->layers[model->layer_count - 1];
@@ -310,6 +371,11 @@ static int native_trace(struct engine *engine, const uint32_t *order, size_t cou
     if (count < 1 || count > native->config.batch_size)
         return error_set(error, ERROR_USAGE, "a traced step takes 1 to %u samples",
                          native->config.batch_size);
+    if (native->plan)
+        return plan_check_batch(native->plan, count, error)
+                   ? -1
+                   : plan_trace(native->plan, native->split, native->values, order, count, emit,
+                                context, error);
     /* and the table of a pixel's values behind the pictures */
     size_t most = network_largest_tensor(&native->config.network, count) + 256;
     struct trace trace = {native, emit, context, malloc(most * sizeof(double)), count};

@@ -276,7 +276,7 @@ static void report(const struct batch *batch, double *mean, uint32_t *correct)
 }
 
 /* The numbers of step `step`, counted from 1. */
-static struct native_update update_of(const struct optimizer *o, uint64_t step)
+struct native_update native_update_of(const struct optimizer *o, uint64_t step)
 {
     struct native_update update = {
         .type = o->type,
@@ -316,7 +316,7 @@ static void run_steps(void *context, uint32_t worker)
         batch.rows = job->count - done < model->batch_size ? job->count - done : model->batch_size;
         batch.order = job->order + done;
         batch.known = job->count - done;
-        batch.update = update_of(&model->optimizer, model->steps + step + 1);
+        batch.update = native_update_of(&model->optimizer, model->steps + step + 1);
         forward_first(&batch);
         meet(&batch);
         forward_rest(&batch);

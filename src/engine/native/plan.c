@@ -1,0 +1,521 @@
+#include "engine/native/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engine/dropout.h"
+
+/* --- making one ------------------------------------------------------------------------------- */
+
+static size_t whole_lines(const struct plan *plan, size_t count)
+{
+    size_t places = plan->kernels->places;
+    return (count + places - 1) / places * places;
+}
+
+/* Zeroed, on a cache line; NULL when there is no memory. */
+static void *zeroed(const struct plan *plan, size_t count)
+{
+    size_t bytes = (whole_lines(plan, count) + plan->kernels->places) * plan->kernels->size;
+    void *memory = aligned_alloc(NATIVE_LINE, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+static void *number_at(const struct plan *plan, void *numbers, size_t index)
+{
+    return (char *)numbers + index * plan->kernels->size;
+}
+
+/* A grid for `shape` with the margin that its reader pads by. */
+static void shape_grid(struct grid *grid, const struct shape *shape, const struct layer *reader)
+{
+    static const uint32_t none[PAD_SIDES];
+    const uint32_t *margin = reader && reader->type == LAYER_CONV2D ? reader->padding : none;
+    bool maps = shape->rank == 3;
+    *grid = (struct grid){.channels = shape->sizes[0],
+                          .rows = maps ? shape->sizes[1] : 1,
+                          .columns = maps ? shape->sizes[2] : 1};
+    grid->height = grid->rows + margin[PAD_TOP] + margin[PAD_BOTTOM];
+    grid->width = grid->columns + margin[PAD_LEFT] + margin[PAD_RIGHT];
+    grid->origin = (size_t)margin[PAD_TOP] * grid->width + margin[PAD_LEFT];
+    grid->lines = (size_t)grid->channels * grid->height * grid->width;
+}
+
+/* Which lines a window of a dense or convolutional layer covers, in the order of its weights. */
+static int make_taps(struct plan_op *op, struct error *error)
+{
+    const struct layer *layer = op->layer;
+    const struct grid *in = op->in;
+    bool dense = layer->type == LAYER_DENSE;
+    if (!dense && layer->type != LAYER_CONV2D) return 0;
+    uint32_t channels = dense ? layer->inputs : in->channels / layer->groups;
+    uint32_t rows = dense ? 1 : layer->kernel[0], columns = dense ? 1 : layer->kernel[1];
+    size_t map = dense ? 1 : (size_t)in->height * in->width;
+    op->tap_count = channels * rows * columns;
+    op->taps = malloc(op->tap_count * sizeof *op->taps);
+    if (!op->taps) return error_set_memory(error, "the plan");
+    uint32_t *tap = op->taps;
+    for (uint32_t c = 0; c < channels; c++)
+        for (uint32_t r = 0; r < rows; r++)
+            for (uint32_t s = 0; s < columns; s++)
+                *tap++ = (uint32_t)(c * map + (size_t)r * layer->dilation[0] * in->width +
+                                    (size_t)s * layer->dilation[1]);
+    return 0;
+}
+
+/* Every tensor at the beginning of a line; trained ones first, so that one stretch is the
+ * optimizer's. */
+static int place_tensors(struct plan *plan, struct error *error)
+{
+    size_t offsets[NETWORK_MAX_LAYERS][ROLE_COUNT];
+    for (int trained = 1; trained >= 0; trained--) {
+        for (uint32_t i = 0; i < plan->op_count; i++) {
+            struct tensor_spec specs[LAYER_MAX_TENSORS];
+            uint32_t count = layer_tensors(plan->ops[i].layer, specs);
+            for (uint32_t k = 0; k < count; k++) {
+                if (tensor_role_is_trained(specs[k].role) != (trained == 1)) continue;
+                offsets[i][specs[k].role] = plan->value_count;
+                plan->ops[i].tensors[specs[k].role].count = shape_values(&specs[k].shape);
+                plan->value_count += whole_lines(plan, shape_values(&specs[k].shape));
+            }
+        }
+        if (trained) plan->trained_count = plan->value_count;
+    }
+    for (uint32_t s = 0; s < 1 + optimizer_slot_count(&plan->optimizer); s++) {
+        plan->sets[s] = zeroed(plan, plan->value_count);
+        if (!plan->sets[s]) return error_set_memory(error, "the network");
+    }
+    plan->gradient = zeroed(plan, plan->trained_count);
+    if (!plan->gradient) return error_set_memory(error, "the gradient");
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        for (int role = 0; role < ROLE_COUNT; role++) {
+            struct plan_tensor *tensor = &plan->ops[i].tensors[role];
+            if (!tensor->count) continue;
+            tensor->values = number_at(plan, plan->sets[0], offsets[i][role]);
+            if (tensor_role_is_trained((enum tensor_role)role))
+                tensor->gradient = number_at(plan, plan->gradient, offsets[i][role]);
+        }
+    return 0;
+}
+
+static bool shares_memory(const struct plan_op *op)
+{
+    return op->below && op->layer->type == LAYER_FLATTEN &&
+           op->layer->activation == ACTIVATION_NONE;
+}
+
+static int make_op(struct plan *plan, uint32_t i, struct error *error)
+{
+    const struct layer *next = i + 1 < plan->op_count ? &plan->network.layers[i + 1] : NULL;
+    struct plan_op *op = &plan->ops[i];
+    op->layer = &plan->network.layers[i];
+    op->number = i;
+    op->in = &plan->grids[i];
+    op->out = &plan->grids[i + 1];
+    op->below = i ? &plan->ops[i - 1] : NULL;
+    shape_grid(op->out, &op->layer->output, next);
+    return make_taps(op, error);
+}
+
+int plan_create(const struct engine_config *config, struct team *team, struct plan **out,
+                struct error *error)
+{
+    struct plan *plan = calloc(1, sizeof *plan);
+    if (!plan) return error_set_memory(error, "the plan");
+    plan->kernels = native_plan_kernels_choose(config->dtype);
+    plan->dense = native_kernels_choose(config->dtype);
+    plan->team = team;
+    plan->network = config->network;
+    plan->optimizer = config->optimizer;
+    plan->seed = config->seed;
+    plan->batch_size = config->batch_size;
+    plan->op_count = config->network.layer_count;
+    pace_init(&plan->pace, team_threads(team));
+    shape_grid(&plan->grids[0], &plan->network.layers[0].input, &plan->network.layers[0]);
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        if (make_op(plan, i, error)) goto fail;
+    if (place_tensors(plan, error)) goto fail;
+    *out = plan;
+    return 0;
+fail:
+    plan_destroy(plan);
+    return -1;
+}
+
+static void free_grids(struct plan *plan)
+{
+    for (uint32_t i = 0; i <= plan->op_count; i++) {
+        struct grid *grid = &plan->grids[i];
+        bool shared = i && shares_memory(&plan->ops[i - 1]);
+        if (!shared) {
+            free(grid->values);
+            free(grid->delta);
+        }
+        free(grid->before);
+        grid->values = grid->delta = grid->before = NULL;
+    }
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        free(plan->ops[i].mean);
+        free(plan->ops[i].scale);
+        free(plan->ops[i].kept);
+        plan->ops[i].mean = plan->ops[i].scale = NULL;
+        plan->ops[i].kept = NULL;
+    }
+    free(plan->losses);
+    free(plan->correct);
+    plan->losses = NULL;
+    plan->correct = NULL;
+    plan->blocks = 0;
+}
+
+void plan_destroy(struct plan *plan)
+{
+    if (!plan) return;
+    free_grids(plan);
+    for (uint32_t i = 0; i < plan->op_count; i++) free(plan->ops[i].taps);
+    for (size_t s = 0; s < 1 + OPTIMIZER_MAX_SLOTS; s++) free(plan->sets[s]);
+    free(plan->gradient);
+    free(plan);
+}
+
+/* Activations whose derivative cannot be told from what they gave. */
+static bool needs_before(const struct layer *layer)
+{
+    return layer->activation > ACTIVATION_SIGMOID;
+}
+
+static bool make_grid(struct plan *plan, uint32_t i, size_t blocks)
+{
+    struct grid *grid = &plan->grids[i];
+    size_t count = blocks * grid->lines * plan->kernels->places;
+    const struct plan_op *op = i ? &plan->ops[i - 1] : NULL;
+    if (op && shares_memory(op)) {
+        grid->values = plan->grids[i - 1].values;
+        grid->delta = plan->grids[i - 1].delta;
+        return true;
+    }
+    grid->values = zeroed(plan, count);
+    if (op) grid->delta = zeroed(plan, count);
+    if (op && (plan->traced || needs_before(op->layer))) {
+        grid->before = zeroed(plan, count);
+        if (!grid->before) return false;
+    }
+    return grid->values && (!op || grid->delta);
+}
+
+static bool make_state(struct plan *plan, struct plan_op *op, size_t blocks)
+{
+    size_t places = plan->kernels->places;
+    size_t statistics = op->layer->type == LAYER_BATCHNORM   ? op->in->channels
+                        : op->layer->type == LAYER_LAYERNORM ? blocks * places
+                                                             : 0;
+    if (statistics) {
+        op->mean = calloc(statistics, sizeof *op->mean);
+        op->scale = calloc(statistics, sizeof *op->scale);
+        return op->mean && op->scale;
+    }
+    if (op->layer->type != LAYER_DROPOUT) return true;
+    op->kept = calloc(blocks * op->out->lines * places, 1);
+    return op->kept != NULL;
+}
+
+int plan_reserve(struct plan *plan, size_t rows, struct error *error)
+{
+    size_t places = plan->kernels->places, blocks = (rows + places - 1) / places;
+    if (blocks <= plan->blocks) return 0;
+    free_grids(plan);
+    bool made = true;
+    for (uint32_t i = 0; i <= plan->op_count && made; i++) made = make_grid(plan, i, blocks);
+    for (uint32_t i = 0; i < plan->op_count && made; i++)
+        made = make_state(plan, &plan->ops[i], blocks);
+    plan->losses = calloc(blocks * places, sizeof *plan->losses);
+    plan->correct = calloc(blocks * places, sizeof *plan->correct);
+    if (!made || !plan->losses || !plan->correct) {
+        free_grids(plan);
+        return error_set(error, ERROR_MEMORY,
+                         "no memory for batches of %zu: use a smaller batch size", rows);
+    }
+    plan->blocks = blocks;
+    return 0;
+}
+
+int plan_keep_before(struct plan *plan, bool kept, struct error *error)
+{
+    size_t rows = plan->blocks * plan->kernels->places;
+    if (plan->traced == kept) return 0;
+    plan->traced = kept;
+    free_grids(plan);
+    return rows ? plan_reserve(plan, rows, error) : 0;
+}
+
+/* --- values in and out ------------------------------------------------------------------------ */
+
+static void *tensor_place(const struct plan *plan, const struct tensor *tensor, void *set)
+{
+    const struct plan_tensor *own = &plan->ops[tensor->layer].tensors[tensor->role];
+    CHECK(own->count == tensor->count);
+    return (char *)set + ((char *)own->values - (char *)plan->sets[0]);
+}
+
+void plan_import(struct plan *plan, const struct parameters *source, uint32_t set)
+{
+    for (size_t t = 0; t < source->tensor_count; t++)
+        memcpy(tensor_place(plan, &source->tensors[t], plan->sets[set]), source->tensors[t].values,
+               source->tensors[t].count * plan->kernels->size);
+}
+
+void plan_export(const struct plan *plan, struct parameters *destination, uint32_t set)
+{
+    for (size_t t = 0; t < destination->tensor_count; t++)
+        memcpy(destination->tensors[t].values,
+               tensor_place(plan, &destination->tensors[t], plan->sets[set]),
+               destination->tensors[t].count * plan->kernels->size);
+}
+
+void plan_export_gradient(const struct plan *plan, struct parameters *destination)
+{
+    for (size_t t = 0; t < destination->tensor_count; t++)
+        if (tensor_role_is_trained(destination->tensors[t].role))
+            memcpy(destination->tensors[t].values,
+                   tensor_place(plan, &destination->tensors[t], plan->gradient),
+                   destination->tensors[t].count * plan->kernels->size);
+}
+
+void plan_read(const struct plan *plan, const struct grid *grid, const void *values, size_t rows,
+               double *out)
+{
+    size_t places = plan->kernels->places;
+    for (size_t n = 0; n < rows; n++)
+        for (uint32_t c = 0; c < grid->channels; c++)
+            for (uint32_t r = 0; r < grid->rows; r++)
+                for (uint32_t s = 0; s < grid->columns; s++) {
+                    size_t line = ((size_t)c * grid->height + r) * grid->width + s + grid->origin;
+                    size_t at = (n / places * grid->lines + line) * places + n % places;
+                    *out++ = plan->kernels->size == sizeof(float)
+                                 ? (double)((const float *)values)[at]
+                                 : ((const double *)values)[at];
+                }
+}
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+struct plan_job {
+    struct plan *plan;
+    const uint8_t *pixels, *labels; /* labels NULL: a forward pass of all at once */
+    const void *value;
+    const uint32_t *order;
+    size_t count;
+    double *losses;
+    uint32_t *correct;
+    uint32_t workers;
+};
+
+/* This worker's items of `count`. */
+static void items_of(size_t count, uint32_t worker, uint32_t workers, size_t *from, size_t *to)
+{
+    *from = count * worker / workers;
+    *to = count * (worker + 1) / workers;
+}
+
+static void fill_masks(const struct plan *plan, const struct plan_op *op, size_t rows,
+                       uint64_t step, size_t block)
+{
+    size_t places = plan->kernels->places, values = op->layer->outputs;
+    uint64_t stream = dropout_stream(step, op->number);
+    const struct grid *grid = op->out;
+    uint8_t kept[1024];
+    for (size_t p = 0; p < places && block * places + p < rows; p++) {
+        size_t have = 0, used = 0, next = 0;
+        for (uint32_t c = 0; c < grid->channels; c++)
+            for (uint32_t r = 0; r < grid->rows; r++)
+                for (uint32_t s = 0; s < grid->columns; s++) {
+                    if (used == have) {
+                        have = values - next < sizeof kept ? values - next : sizeof kept;
+                        dropout_mask(plan->seed, stream, op->layer->rate,
+                                     (block * places + p) * values + next, have, kept);
+                        next += have;
+                        used = 0;
+                    }
+                    size_t line = ((size_t)c * grid->height + r) * grid->width + s + grid->origin;
+                    op->kept[(block * grid->lines + line) * places + p] = kept[used++];
+                }
+    }
+}
+
+static void load_batch(const struct plan_job *job, const struct plan_batch *batch,
+                       const uint32_t *order, uint64_t step, uint32_t worker)
+{
+    struct plan *plan = job->plan;
+    size_t from, to;
+    items_of(batch->blocks, worker, job->workers, &from, &to);
+    for (size_t block = from; block < to; block++) {
+        plan->kernels->load(&plan->grids[0], job->pixels, network_inputs(&plan->network), order,
+                            batch->rows, block, job->value);
+        for (uint32_t i = 0; batch->training && i < plan->op_count; i++)
+            if (plan->ops[i].layer->type == LAYER_DROPOUT)
+                fill_masks(plan, &plan->ops[i], batch->rows, step, block);
+    }
+    team_barrier(plan->team);
+}
+
+static void forward(const struct plan_job *job, const struct plan_batch *batch, uint32_t worker)
+{
+    const struct plan *plan = job->plan;
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const struct plan_op *op = &plan->ops[i];
+        const struct plan_kind *kind = plan->kernels->kinds[op->layer->type];
+        size_t from, to;
+        items_of(kind->items(op, batch, job->workers), worker, job->workers, &from, &to);
+        kind->forward(op, batch, job->workers, from, to);
+        team_barrier(plan->team);
+    }
+}
+
+/* From the loss back: each operation's gradients and the derivative by its input need only what
+ * lies above. */
+static void backward(const struct plan_job *job, struct plan_batch *batch, uint32_t worker)
+{
+    const struct plan *plan = job->plan;
+    for (uint32_t i = plan->op_count; i-- > 0;) {
+        const struct plan_op *op = &plan->ops[i];
+        const struct plan_kind *kind = plan->kernels->kinds[op->layer->type];
+        size_t from, to;
+        batch->input_wanted = i > 0;
+        if (kind->gradient && op->tensors[ROLE_WEIGHT].gradient) {
+            items_of(kind->gradient_items(op), worker, job->workers, &from, &to);
+            kind->gradient(op, batch, from, to);
+        }
+        if (i > 0 || (!kind->gradient && op->tensors[ROLE_WEIGHT].gradient)) {
+            items_of(kind->backward_items(op, batch, job->workers), worker, job->workers, &from,
+                     &to);
+            kind->backward(op, batch, job->workers, from, to);
+        }
+        team_barrier(plan->team);
+    }
+}
+
+/* One stretch of all numbers, a part for each worker. */
+static void update(const struct plan_job *job, uint64_t step, uint32_t worker)
+{
+    const struct plan *plan = job->plan;
+    size_t places = plan->kernels->places, from, to;
+    struct native_update numbers = native_update_of(&plan->optimizer, step);
+    items_of(plan->trained_count / places, worker, job->workers, &from, &to);
+    if (from < to) {
+        struct native_matrix gradient = {number_at(plan, plan->gradient, from * places), 0};
+        struct native_target target = {
+            .values = number_at(plan, plan->sets[0], from * places),
+            .columns = (to - from) * places,
+        };
+        for (uint32_t s = 0; s < optimizer_slot_count(&plan->optimizer); s++)
+            target.slots[s] = number_at(plan, plan->sets[1 + s], from * places);
+        plan->dense->bias_update(&gradient, 1, &target, &numbers);
+    }
+    team_barrier(plan->team);
+}
+
+/* Losses and hits in the samples' order, by the first worker. */
+static void report(const struct plan *plan, size_t rows, double *mean, uint32_t *correct)
+{
+    double total = 0;
+    uint32_t hits = 0;
+    for (size_t n = 0; n < rows; n++) {
+        total += plan->losses[n];
+        hits += plan->correct[n];
+    }
+    *mean = total / (double)rows;
+    if (correct) *correct = hits;
+}
+
+static struct plan_batch batch_of(const struct plan *plan, size_t rows, bool training)
+{
+    size_t places = plan->kernels->places;
+    return (struct plan_batch){
+        .rows = rows, .blocks = (rows + places - 1) / places, .training = training};
+}
+
+static void run_steps(void *context, uint32_t worker)
+{
+    const struct plan_job *job = context;
+    struct plan *plan = job->plan;
+    const struct grid *last = &plan->grids[plan->op_count];
+    for (size_t done = 0, step = 0; done < job->count; done += plan->batch_size, step++) {
+        size_t left = job->count - done, from, to;
+        struct plan_batch batch = batch_of(plan, left < plan->batch_size ? left : plan->batch_size,
+                                           true);
+        const uint32_t *order = job->order + done;
+        load_batch(job, &batch, order, plan->steps + step, worker);
+        forward(job, &batch, worker);
+        items_of(batch.blocks, worker, job->workers, &from, &to);
+        for (size_t block = from; block < to; block++)
+            plan->kernels->loss(last, job->labels, order, batch.rows, block, plan->losses,
+                                plan->correct);
+        team_barrier(plan->team);
+        if (worker == 0)
+            report(plan, batch.rows, &job->losses[step], job->correct ? &job->correct[step] : NULL);
+        backward(job, &batch, worker);
+        update(job, plan->steps + step + 1, worker);
+    }
+}
+
+int plan_check_batch(const struct plan *plan, size_t rows, struct error *error)
+{
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const struct grid *in = plan->ops[i].in;
+        if (plan->ops[i].layer->type == LAYER_BATCHNORM && rows * in->rows * in->columns < 2)
+            return error_set(error, ERROR_INPUT,
+                             "layer %u, batchnorm, needs more than one sample per batch: use a "
+                             "batch size that leaves no batch of one",
+                             i + 1);
+    }
+    return 0;
+}
+
+void plan_train(struct plan *plan, const struct split *split, const void *value,
+                const uint32_t *order, size_t count, double *losses, uint32_t *correct)
+{
+    size_t batch = plan->batch_size;
+    while (count > 0) {
+        size_t steps = (pace_samples(&plan->pace) + batch - 1) / batch;
+        size_t part = count / batch < steps ? count : steps * batch;
+        struct plan_job job = {.plan = plan,
+                               .pixels = split->pixels,
+                               .labels = split->labels,
+                               .value = value,
+                               .order = order,
+                               .count = part,
+                               .losses = losses,
+                               .correct = correct,
+                               .workers = pace_workers(&plan->pace)};
+        double start = clock_monotonic();
+        team_run(plan->team, job.workers, run_steps, &job);
+        pace_report(&plan->pace, clock_monotonic() - start, part);
+        steps = (part + batch - 1) / batch;
+        plan->steps += steps;
+        order += part;
+        count -= part;
+        losses += steps;
+        if (correct) correct += steps;
+    }
+}
+
+static void run_forward(void *context, uint32_t worker)
+{
+    const struct plan_job *job = context;
+    struct plan_batch batch = batch_of(job->plan, job->count, false);
+    load_batch(job, &batch, NULL, 0, worker);
+    forward(job, &batch, worker);
+}
+
+void plan_forward(struct plan *plan, const uint8_t *pixels, const void *value, size_t rows)
+{
+    struct plan_job job = {.plan = plan,
+                           .pixels = pixels,
+                           .value = value,
+                           .count = rows,
+                           .workers = team_threads(plan->team)};
+    CHECK(rows <= plan->blocks * plan->kernels->places);
+    team_run(plan->team, job.workers, run_forward, &job);
+}
