@@ -320,7 +320,7 @@ static json_t *ideas_to_json(const json_t *stage_list, const struct code_voice *
     return object;
 }
 
-static json_t *voice_to_json(const struct code_voice *voice)
+json_t *code_voice_json(const struct code_voice *voice)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", voice->id, "engine", voice->engine,
                      "language", voice->language, "title", voice->title, "file", voice->file);
@@ -348,7 +348,7 @@ json_t *code_compare(const struct code_voice *left, const struct code_voice *rig
         code_text_free(&a);
         code_text_free(&b);
     }
-    return json_pack("{s:o, s:o, s:o, s:o}", "left", voice_to_json(left), "right",
-                     voice_to_json(right), "ideas", ideas_to_json(list, left, right), "stages",
+    return json_pack("{s:o, s:o, s:o, s:o}", "left", code_voice_json(left), "right",
+                     code_voice_json(right), "ideas", ideas_to_json(list, left, right), "stages",
                      list);
 }

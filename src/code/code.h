@@ -58,6 +58,8 @@ struct code_voice {
 };
 extern const struct code_voice *const code_voices[];
 extern const size_t code_voice_count;
+/* {"id","engine","language","title","file"}. New reference. */
+json_t *code_voice_json(const struct code_voice *voice);
 /* By engine and language; the message lists what there is. */
 int code_voice_need(const char *engine, const char *language, const struct code_voice **out,
                     struct error *error);

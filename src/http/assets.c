@@ -3,17 +3,23 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* The page shows a tab by its address; all of them are index.html. */
-static const char *const tabs[] = {"/",       "/data",     "/code", "/torch", "/tensorflow",
-                                   "/native", "/showdown", "/runs", "/azure", "/system"};
+#include "engine/engine.h"
+
+/* The page shows a tab by its address; all of them, and each engine's lab at /ID, are index.html. */
+static const char *const tabs[] = {"data", "code", "showdown", "runs", "azure", "system"};
 
 static bool is_tab(const char *path)
 {
-    size_t length = strlen(path);
-    if (length > 1 && path[length - 1] == '/') length--;
+    const char *name = path + 1;
+    size_t length = strlen(name);
+    if (!length) return true;
+    if (name[length - 1] == '/') length--;
     for (size_t i = 0; i < sizeof tabs / sizeof tabs[0]; i++)
-        if (strlen(tabs[i]) == length && strncmp(tabs[i], path, length) == 0) return true;
-    return strncmp(path, "/runs/", 6) == 0 && !strchr(path + 6, '/');
+        if (strlen(tabs[i]) == length && strncmp(tabs[i], name, length) == 0) return true;
+    for (size_t i = 0; i < engine_table_count; i++)
+        if (strlen(engine_table[i]->id) == length && !strncmp(engine_table[i]->id, name, length))
+            return true;
+    return strncmp(name, "runs/", 5) == 0 && !strchr(name + 5, '/');
 }
 
 static const struct asset *find(const char *path)

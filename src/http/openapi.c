@@ -16,6 +16,19 @@ static json_t *reference(const char *name)
     return json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s", name));
 }
 
+json_t *parameter_choices(const struct parameter *parameter)
+{
+    if (parameter->choices[0] == '@')
+        return json_incref(json_object_get(schema_find(parameter->choices + 1), "enum"));
+    json_t *choices = json_array();
+    for (const char *word = parameter->choices; *word; word += strspn(word, " ")) {
+        size_t length = strcspn(word, " ");
+        json_array_append_new(choices, json_stringn(word, length));
+        word += length;
+    }
+    return choices;
+}
+
 static json_t *parameter_schema(const struct parameter *parameter)
 {
     if (parameter->type == PARAMETER_INTEGER)
@@ -24,12 +37,7 @@ static json_t *parameter_schema(const struct parameter *parameter)
                          "default", (json_int_t)parameter->fallback);
     if (parameter->type == PARAMETER_TEXT)
         return json_pack("{s:s, s:i}", "type", "string", "maxLength", 50);
-    json_t *choices = json_array();
-    for (const char *word = parameter->choices; *word; word += strspn(word, " ")) {
-        size_t length = strcspn(word, " ");
-        json_array_append_new(choices, json_stringn(word, length));
-        word += length;
-    }
+    json_t *choices = parameter_choices(parameter);
     json_t *schema = json_pack("{s:s, s:O}", "type", "string", "enum", choices);
     if (parameter->type == PARAMETER_CHOICE)
         json_object_set(schema, "default", json_array_get(choices, 0));

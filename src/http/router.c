@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/buffer.h"
 #include "base/js.h"
 #include "http/assets.h"
 #include "http/schema.h"
@@ -349,14 +350,27 @@ static int take_integer(const struct parameter *parameter, const char *text, int
     return 0;
 }
 
-/* The one of the choices that is `text`; NULL when it is none. Points into a list of words that
- * lives for ever. */
-static bool is_choice(const char *choices, const char *text)
+static bool is_choice(const json_t *choices, const char *text)
 {
-    size_t length = strlen(text);
-    for (const char *word = choices; *word; word += strcspn(word, " "), word += strspn(word, " "))
-        if (strcspn(word, " ") == length && length && strncmp(word, text, length) == 0) return true;
+    const json_t *choice;
+    size_t i;
+    json_array_foreach(choices, i, choice)
+        if (strcmp(json_string_value(choice), text) == 0) return true;
     return false;
+}
+
+static int refuse_choice(const char *name, const json_t *choices, struct error *error)
+{
+    struct buffer list;
+    const json_t *choice;
+    size_t i;
+    buffer_init(&list, 1024);
+    json_array_foreach(choices, i, choice)
+        buffer_printf(&list, "%s%s", i ? ", " : "", json_string_value(choice));
+    if (!buffer_check(&list, "the list of choices", error))
+        error_set(error, ERROR_INPUT, "\"%s\" must be one of: %s", name, list.data);
+    buffer_free(&list);
+    return -1;
 }
 
 static int take_parameter(struct call *call, const char *name, const char *value,
@@ -369,8 +383,12 @@ static int take_parameter(struct call *call, const char *name, const char *value
     const struct parameter *parameter = &call->route->parameters[index];
     if (parameter->type == PARAMETER_INTEGER)
         return take_integer(parameter, value, &call->integers[index], error);
-    if (parameter->choices && !is_choice(parameter->choices, value))
-        return error_set(error, ERROR_INPUT, "\"%s\" must be one of: %s", name, parameter->choices);
+    if (parameter->choices) {
+        json_t *choices = parameter_choices(parameter);
+        int status = is_choice(choices, value) ? 0 : refuse_choice(name, choices, error);
+        json_decref(choices);
+        if (status) return -1;
+    }
     if (strlen(value) > 200) return error_set(error, ERROR_INPUT, "\"%s\" is too long", name);
     json_t *utf8 = json_string(value);
     json_decref(utf8);

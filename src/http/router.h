@@ -13,11 +13,14 @@ struct parameter {
     const char *name;
     enum parameter_type type;
     int64_t low, high, fallback; /* integer; fallback when absent */
-    /* choice: "asc desc", the first when absent; filter: likewise, NULL when absent, as a text is
-     */
+    /* "asc desc", or "@RunState": those of a shape's enum (http/schema.h). Of a choice the first
+     * counts when it is absent; a filter is then NULL, as a text is. */
     const char *choices;
     const char *summary;
 };
+
+/* The choices of one that has any, as JSON strings. New reference. */
+json_t *parameter_choices(const struct parameter *parameter);
 
 #define ROUTE_CHANGES 1 /* takes a JSON body (may be empty), and says so by Content-Type */
 #define ROUTE_RAW     2 /* answers something else than JSON: `response` is its media type */

@@ -16,15 +16,25 @@
 #include "http/routes.h"
 
 #define PROGRAM_LIMIT ((size_t)4 << 20)
-#define VOICES        "torch.python tensorflow.python torch.c tensorflow.c"
-#define OTHER_VOICES  "tensorflow.python torch.python torch.c tensorflow.c"
 
+/* The voice that a parameter names; NULL when it is absent. */
 static const struct code_voice *find_voice(const char *id)
 {
+    if (!id) return NULL;
     for (size_t i = 0; i < code_voice_count; i++)
         if (strcmp(code_voices[i]->id, id) == 0) return code_voices[i];
     CHECK(false && "a voice of the parameter's choices");
     return NULL;
+}
+
+/* What a voice is set beside unless another is named: the first of another engine in its language. */
+static const struct code_voice *counterpart(const struct code_voice *voice)
+{
+    for (size_t i = 0; i < code_voice_count; i++)
+        if (strcmp(code_voices[i]->engine, voice->engine) != 0 &&
+            strcmp(code_voices[i]->language, voice->language) == 0)
+            return code_voices[i];
+    return voice;
 }
 
 /* --- settings in the query --- */
@@ -118,8 +128,11 @@ static void get_code(struct studio *studio, struct call *call)
         return;
     }
     if (comparing) {
-        comparing->left = find_voice(call_text(call, "left"));
-        comparing->right = find_voice(call_text(call, "right"));
+        const struct code_voice *left = find_voice(call_text(call, "left")),
+                                *right = find_voice(call_text(call, "right"));
+        if (!left) left = right ? counterpart(right) : code_voices[0];
+        comparing->left = left;
+        comparing->right = right ? right : counterpart(left);
     }
     call_compute(studio, call, compare, comparing);
 }
@@ -171,12 +184,14 @@ static int read_programming(const struct studio *studio, struct call *call,
 {
     programming->call = call;
     programming->voice = find_voice(call_text(call, "voice"));
+    if (!programming->voice) programming->voice = code_voices[0];
     programming->notebook = strcmp(call_text(call, "format"), "notebook") == 0;
     buffer_init(&programming->text, PROGRAM_LIMIT);
     error_set(&programming->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
     if (programming->notebook && strcmp(programming->voice->language, "python") != 0)
         return error_set(error, ERROR_INPUT,
-                         "a notebook holds Python: ask for torch.python or tensorflow.python");
+                         "a notebook holds Python: ask for a voice in Python, not for %s",
+                         programming->voice->id);
     return read_job(studio, call, &programming->job, error);
 }
 
@@ -368,13 +383,13 @@ static void post_microscope(struct studio *studio, struct call *call)
     }
 
 static const struct parameter code_parameters[] = {
-    {"left", PARAMETER_CHOICE, 0, 0, 0, VOICES, "the left voice"},
-    {"right", PARAMETER_CHOICE, 0, 0, 0, OTHER_VOICES, "the right voice"},
+    {"left", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "the left voice"},
+    {"right", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "the right voice"},
     SETTINGS_PARAMETERS,
     {0},
 };
 static const struct parameter program_parameters[] = {
-    {"voice", PARAMETER_CHOICE, 0, 0, 0, VOICES, "which program"},
+    {"voice", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "which program"},
     {"format", PARAMETER_CHOICE, 0, 0, 0, "file notebook",
      "a program's file, or a Jupyter notebook"},
     SETTINGS_PARAMETERS,

@@ -419,9 +419,7 @@ static void post_restore(struct studio *studio, struct call *call)
 
 static const struct parameter list_parameters[] = {
     {"q", PARAMETER_TEXT, 0, 0, 0, NULL, "text in the id, name, notes, tags or settings"},
-    {"state", PARAMETER_FILTER, 0, 0, 0,
-     "queued starting running paused stopping finished stopped failed interrupted",
-     "in this state"},
+    {"state", PARAMETER_FILTER, 0, 0, 0, "@RunState", "in this state"},
     {"engine", PARAMETER_TEXT, 0, 0, 0, NULL, "of this engine"},
     {"tag", PARAMETER_TEXT, 0, 0, 0, NULL, "with this tag"},
     {"group", PARAMETER_TEXT, 0, 0, 0, NULL, "of this showdown"},

@@ -7,10 +7,12 @@
 
 #include "base/clock.h"
 #include "base/js.h"
+#include "code/code.h"
 #include "engine/engine.h"
 #include "http/hub.h"
 #include "http/offload.h"
 #include "http/routes.h"
+#include "modelfile/modelfile.h"
 
 #define PREFERENCES_MAX ((size_t)64 << 10)
 
@@ -97,6 +99,23 @@ static json_int_t memory_bytes(const char *key)
     return (json_int_t)strtoll(value, NULL, 10) * 1024;
 }
 
+static json_t *formats_json(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < modelfile_table_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "id", modelfile_table[i]->id, "title",
+                                              modelfile_table[i]->title));
+    return list;
+}
+
+static json_t *voices_json(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < code_voice_count; i++)
+        json_array_append_new(list, code_voice_json(code_voices[i]));
+    return list;
+}
+
 static int compute_system(const struct studio *studio, struct store *store, void *context,
                           json_t **out, struct error *error)
 {
@@ -109,11 +128,12 @@ static int compute_system(const struct studio *studio, struct store *store, void
         json_array_append_new(engines, engine_json(engine_table[i], &found));
         ready = ready && found;
     }
-    *out = json_pack("{s:s, s:b, s:o, s:o, s:{s:I, s:I}, s:s, s:o, s:f}", "version",
+    *out = json_pack("{s:s, s:b, s:o, s:o, s:{s:I, s:I}, s:s, s:o, s:o, s:o, s:f}", "version",
                      NNSTUDIO_VERSION, "ready", (int)ready, "engines", engines, "cpu", cpu_json(),
                      "memory", "total_bytes", memory_bytes("MemTotal"), "available_bytes",
                      memory_bytes("MemAvailable"), "home", studio->home, "datasets",
-                     datasets_json(studio), "uptime_seconds", clock_monotonic() - studio->started);
+                     datasets_json(studio), "formats", formats_json(), "voices", voices_json(),
+                     "uptime_seconds", clock_monotonic() - studio->started);
     return *out ? 0 : error_set_memory(error, "the system's description");
 }
 

@@ -131,8 +131,9 @@ static void post_install(struct studio *studio, struct call *call)
         start(studio, call, "install", id, title, work_install);
         return;
     }
-    error_set(&error, ERROR_NOT_FOUND,
-              "there is nothing to install for \"%.40s\": use torch or tensorflow", id);
+    char ids[ENGINE_IDS_SIZE];
+    error_set(&error, ERROR_NOT_FOUND, "there is nothing to install for \"%.40s\": use %s", id,
+              engine_ids(true, ids));
     call_fail(call, &error);
 }
 

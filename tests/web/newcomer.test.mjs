@@ -40,7 +40,7 @@ async function waitForStep(step, where = page) {
     assert.fail(`the curve never reached step ${step}`);
 }
 
-/** Waits until the plot shows the colour of the style sheet's property. */
+/** Waits until the plot shows the color of the style sheet's property. */
 async function waitForInk(property, least = 20) {
     for (let i = 0; i < 50; i++) {
         if ((await inked(property)) > least) return;
@@ -49,14 +49,14 @@ async function waitForInk(property, least = 20) {
     assert.fail(`the plot shows no ${property}`);
 }
 
-/** How many pixels of the plot have the colour of the style sheet's property. */
+/** How many pixels of the plot have the color of the style sheet's property. */
 const inked = (property) =>
     page
         .locator('.plot canvas')
         .first()
         .evaluate((canvas, name) => {
-            const colour = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-            const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+            const color = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+            const [r, g, b] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
             const { data } = canvas
                 .getContext('2d')
                 .getImageData(0, 0, canvas.width, canvas.height);
@@ -109,7 +109,7 @@ test('filters by class', { skip }, async () => {
     );
 });
 
-for (const [engine, tab, colour] of [
+for (const [engine, tab, color] of [
     ['torch', 'PyTorch Lab', '--torch'],
     ['tensorflow', 'TensorFlow Lab', '--tensorflow'],
 ]) {
@@ -128,7 +128,7 @@ for (const [engine, tab, colour] of [
 
             await page.reload();
             await waitForStep(before);
-            await waitForInk(colour);
+            await waitForInk(color);
 
             const second = await page.context().newPage();
             await second.goto(page.url());
@@ -170,7 +170,7 @@ test('pauses and goes on by the space bar', { skip }, async (t) => {
     await waitForState('stopped');
 });
 
-test('continues with another engine, and the curve changes colour', { skip }, async () => {
+test('continues with another engine, and the curve changes color', { skip }, async () => {
     const run = await studio.post('/api/runs', {
         engine: 'native',
         settings: { dataset: 'mnist', epochs: 2 },

@@ -1,9 +1,11 @@
 /* The frame around every tab: the rail, the address, the messages, the keys. */
-import { effect } from '@preact/signals';
+import { computed, effect } from '@preact/signals';
 import { togglePause } from './lib/actions';
+import { engines, frameworks, labPath, type EngineLook } from './lib/engines';
 import { follow, go, path } from './lib/router';
 import { activeRuns, connection, newestRuns } from './lib/studio';
 import { nextTheme, theme } from './lib/theme';
+import { Card, Empty, Page } from './parts/basics';
 import { Icon, type IconName } from './parts/icons';
 import { Shortcuts, showShortcuts } from './parts/shortcuts';
 import { Toasts } from './parts/toast';
@@ -27,25 +29,21 @@ interface Tab {
     engine?: EngineId;
 }
 
-export const TABS: Tab[] = [
+/** Each engine's lab; that of the default engine has no place in the rail: the labs' own switch leads to it. */
+const labOf = (engine: EngineLook): Tab => ({
+    path: labPath(engine.id),
+    title: `${engine.title} Lab`,
+    short: engine.title,
+    icon: engine.mark,
+    view: () => <Lab key={engine.id} engine={engine.id} />,
+    engine: engine.id,
+});
+
+const FIRST: Tab[] = [
     { path: '/data', title: 'Data Inspector', short: 'Data', icon: 'data', view: () => <Data /> },
     { path: '/code', title: 'Code Diff', short: 'Code', icon: 'code', view: () => <Code /> },
-    {
-        path: '/torch',
-        title: 'PyTorch Lab',
-        short: 'PyTorch',
-        icon: 'torch',
-        view: () => <Lab key="torch" engine="torch" />,
-        engine: 'torch',
-    },
-    {
-        path: '/tensorflow',
-        title: 'TensorFlow Lab',
-        short: 'TensorFlow',
-        icon: 'tensorflow',
-        view: () => <Lab key="tensorflow" engine="tensorflow" />,
-        engine: 'tensorflow',
-    },
+];
+const LAST: Tab[] = [
     {
         path: '/showdown',
         title: 'Showdown',
@@ -69,32 +67,52 @@ export const TABS: Tab[] = [
         view: () => <SystemTab />,
     },
 ];
-/** The third lab has an address and no place in the rail: the labs' own switch leads to it. */
-const NATIVE_LAB: Tab = {
-    path: '/native',
-    title: 'Native Lab',
-    short: 'Native',
-    icon: 'native',
-    view: () => <Lab key="native" engine="native" />,
-    engine: 'native',
-};
+const tabs = computed(() => [...FIRST, ...frameworks.value.map(labOf), ...LAST]);
+const labs = computed(() => engines.value.map(labOf));
 
-const tabOfPath = () =>
-    [...TABS, NATIVE_LAB].find(
-        (tab) => path.value === tab.path || path.value.startsWith(`${tab.path}/`),
-    ) ?? TABS[0];
+const tabOfPath = (): Tab | undefined =>
+    path.value === '/'
+        ? FIRST[0]
+        : [...tabs.value, ...labs.value].find(
+              (tab) => path.value === tab.path || path.value.startsWith(`${tab.path}/`),
+          );
 
 effect(() => {
-    document.title = `${tabOfPath().title} · Neural Net Studio`;
+    const title = tabOfPath()?.title;
+    document.title = title ? `${title} · Neural Net Studio` : 'Neural Net Studio';
 });
+
+function Nowhere() {
+    return (
+        <Page title="Nothing here" about={`The studio has no page at ${path.value}.`}>
+            <Card>
+                <Empty
+                    title="This address leads nowhere"
+                    action={
+                        <a class="button main" href="/data">
+                            Open the Data Inspector
+                        </a>
+                    }
+                >
+                    It may be mistyped, or belong to another version of the studio. Every page is in
+                    the list of tabs.
+                </Empty>
+            </Card>
+        </Page>
+    );
+}
 
 function View() {
     const run = /^\/runs\/([^/]+)$/.exec(path.value);
-    return run ? <RunPage key={run[1]} id={decodeURIComponent(run[1])} /> : tabOfPath().view();
+    if (run) return <RunPage key={run[1]} id={decodeURIComponent(run[1])} />;
+    const tab = tabOfPath();
+    if (tab) return tab.view();
+    // On the very first visit the labs are not known yet.
+    return engines.value.length > 0 ? <Nowhere /> : null;
 }
 
 function RailLink({ tab }: { tab: Tab }) {
-    const current = tabOfPath() === tab;
+    const current = tabOfPath()?.path === tab.path;
     const busy = tab.engine && activeRuns.value.some((run) => run.engine === tab.engine);
     return (
         <li>
@@ -138,7 +156,7 @@ function Rail() {
                 </span>
             </a>
             <ul>
-                {TABS.map((tab) => (
+                {tabs.value.map((tab) => (
                     <RailLink key={tab.path} tab={tab} />
                 ))}
             </ul>
@@ -151,10 +169,10 @@ function Rail() {
                         type="button"
                         class="bare"
                         onClick={() => (theme.value = nextTheme[theme.value])}
-                        title={`Colours: ${theme.value}`}
+                        title={`Colors: ${theme.value}`}
                     >
                         <Icon name={THEME_ICONS[theme.value]} />
-                        <span class="hidden">Colours: {theme.value}. Change</span>
+                        <span class="hidden">Colors: {theme.value}. Change</span>
                     </button>
                     <button
                         type="button"
@@ -172,7 +190,7 @@ function Rail() {
 
 /** The run that Space pauses: the one of the lab that is open, else the newest that trains. */
 function runUnderSpace() {
-    const engine = tabOfPath().engine;
+    const engine = tabOfPath()?.engine;
     return activeRuns.value.find((run) => run.engine === engine) ?? activeRuns.value[0];
 }
 
@@ -190,7 +208,8 @@ addEventListener('keydown', (event) => {
         const run = runUnderSpace();
         if (!run) return;
         togglePause(run);
-    } else if (/^[1-8]$/.test(event.key)) go(TABS[Number(event.key) - 1].path);
+    } else if (/^[1-9]$/.test(event.key) && tabs.value[Number(event.key) - 1])
+        go(tabs.value[Number(event.key) - 1].path);
     else return;
     event.preventDefault();
 });

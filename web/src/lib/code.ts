@@ -1,13 +1,6 @@
-/* Code Diff's and the microscope's answers, and the addresses that lead to them. */
+/* The addresses of Code Diff: the settings that the code follows. */
 import { query } from './api';
 import type { Settings, VoiceId } from './shapes';
-
-export const VOICES: { value: VoiceId; label: string }[] = [
-    { value: 'torch.python', label: 'PyTorch · Python' },
-    { value: 'tensorflow.python', label: 'TensorFlow · Python' },
-    { value: 'torch.c', label: 'PyTorch · the C that runs' },
-    { value: 'tensorflow.c', label: 'TensorFlow · the C that runs' },
-];
 
 const SHOWN = [
     'dataset',

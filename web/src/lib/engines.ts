@@ -1,49 +1,109 @@
-/* What an engine looks like everywhere: a colour, a name, a dash pattern, never the colour alone. */
-import type { EngineId } from './shapes';
+/* The engines as the studio's own table describes them: names, colors, line patterns, file formats. */
+import { computed, effect, signal } from '@preact/signals';
+import { system } from './studio';
+import type { Engine, EngineId } from './shapes';
 
-export interface EngineLook {
-    id: EngineId;
-    title: string;
-    dash: number[]; // of its curves
-    width: number; // of its curves: where curves coincide, each shows through the gaps of the next
-    model: string; // its own file format
-    style: string; // how it thinks, in a word
+/** What does not change while the program runs. */
+export type EngineLook = Pick<
+    Engine,
+    | 'id'
+    | 'title'
+    | 'paradigm'
+    | 'model_format'
+    | 'default'
+    | 'installable'
+    | 'light'
+    | 'dark'
+    | 'dash'
+    | 'line_width'
+    | 'mark'
+>;
+
+const KEY = 'engines';
+
+/** Those of the last visit, so that the first paint has names and colors. */
+function remembered(): EngineLook[] {
+    try {
+        return JSON.parse(localStorage.getItem(KEY) ?? '[]') as EngineLook[];
+    } catch {
+        return [];
+    }
 }
 
-export const ENGINES: EngineLook[] = [
-    {
-        id: 'torch',
-        title: 'PyTorch',
-        dash: [],
-        width: 4,
-        model: '.pth',
-        style: 'imperative, define-by-run',
-    },
-    {
-        id: 'tensorflow',
-        title: 'TensorFlow',
-        dash: [12, 12],
-        width: 3,
-        model: '.h5',
-        style: 'declarative, define-then-run',
-    },
-    {
-        id: 'native',
-        title: 'Native',
-        dash: [2, 8],
-        width: 3,
-        model: '.safetensors',
-        style: 'plain C, no framework',
-    },
-];
+const lookOf = (engine: Engine): EngineLook => ({
+    id: engine.id,
+    title: engine.title,
+    paradigm: engine.paradigm,
+    model_format: engine.model_format,
+    default: engine.default,
+    installable: engine.installable,
+    light: engine.light,
+    dark: engine.dark,
+    dash: engine.dash,
+    line_width: engine.line_width,
+    mark: engine.mark,
+});
 
-const BY_ID = new Map(ENGINES.map((engine) => [engine.id, engine]));
+/** In the order in which they are shown. It changes only when one of them does. */
+export const engines = signal<EngineLook[]>(remembered());
 
-export function engineLook(id: EngineId): EngineLook {
-    return BY_ID.get(id) ?? { id, title: id, dash: [6, 2, 2, 2], width: 2, model: '', style: '' };
-}
+effect(() => {
+    if (!system.value) return;
+    const next = system.value.engines.map(lookOf);
+    const text = JSON.stringify(next);
+    if (text === JSON.stringify(engines.peek())) return;
+    engines.value = next;
+    try {
+        localStorage.setItem(KEY, text);
+    } catch {
+        // No storage: the next visit waits for the studio's answer.
+    }
+});
 
-/** The colour for canvas drawing, from the style sheet, so that themes rule in one place. */
-export function engineColour(id: EngineId): string {
-    return getComputedStyle(document.documentElement).getPropertyValue(`--${id}`).trim() || '#888';
-}
+/** The frameworks: engines that are not part of the program. They have a tab each. */
+export const frameworks = computed(() => engines.value.filter((engine) => engine.installable));
+export const defaultEngine = computed(() => engines.value.find((engine) => engine.default));
+
+export const labPath = (engine: EngineId) => `/${engine}`;
+
+const PLAIN = { line: 'gray', text: 'gray', fill: 'gray', on: 'white' };
+
+/** One that the studio has no longer (a run of an older version) is gray. */
+export const engineLook = (id: EngineId): EngineLook =>
+    engines.value.find((engine) => engine.id === id) ?? {
+        id,
+        title: id,
+        paradigm: '',
+        model_format: '',
+        default: false,
+        installable: false,
+        light: PLAIN,
+        dark: PLAIN,
+        dash: [6, 2],
+        line_width: 2,
+        mark: 'circle',
+    };
+
+/* The style sheet has --engine, --engine-text … wherever data-engine says which, and --ID for plots. */
+const sheet = new CSSStyleSheet();
+document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+
+const variables = (name: string, colors: Engine['light']) =>
+    `--${name}:${colors.line};--${name}-text:${colors.text};--${name}-fill:${colors.fill};--${name}-on:${colors.on};`;
+const using = (name: string) =>
+    ['', '-text', '-fill', '-on'].map((end) => `--engine${end}:var(--${name}${end});`).join('');
+
+effect(() => {
+    const all = engines.value.map((engine) => ({ ...engine, name: CSS.escape(engine.id) }));
+    sheet.replaceSync(
+        `:root{${all.map(({ name, light }) => variables(name, light)).join('')}}` +
+            `:root[data-theme='dark']{${all.map(({ name, dark }) => variables(name, dark)).join('')}}` +
+            all.map(({ name }) => `[data-engine="${name}"]{${using(name)}}`).join(''),
+    );
+});
+
+/** The color for canvas drawing, from the style sheet, so that themes rule in one place. */
+export const engineColor = (id: EngineId) =>
+    getComputedStyle(document.documentElement)
+        .getPropertyValue(`--${CSS.escape(id)}`)
+        .trim() || 'gray';

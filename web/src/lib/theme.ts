@@ -3,7 +3,7 @@ import { effect, signal } from '@preact/signals';
 import { onSystemTheme, resolveTheme, storedTheme, storeTheme, type Theme } from './theme-choice';
 
 export const theme = signal<Theme>(storedTheme());
-/** Changes whenever colours do; canvases draw themselves anew. */
+/** Changes whenever colors do; canvases draw themselves anew. */
 export const isDark = signal(false);
 
 function apply() {

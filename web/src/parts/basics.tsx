@@ -85,7 +85,7 @@ export function Trouble({ children, action }: { action?: ComponentChildren } & C
     );
 }
 
-/** The engine's name with its colour and its line pattern. */
+/** The engine's name with its color and its line pattern. */
 export function EngineName({ id, version }: { id: EngineId; version?: string | null }) {
     const look = engineLook(id);
     return (

@@ -1,14 +1,14 @@
 /* Epoch means on a loss plot: a filled mark for training, a hollow one for the test loss. Each engine has its shape. */
 import type uPlot from 'uplot';
-import { engineColour } from '../lib/engines';
-import type { EngineId } from '../lib/shapes';
+import { engineColor, engineLook } from '../lib/engines';
+import type { Engine, EngineId } from '../lib/shapes';
 import type { Piece, XAxis } from './loss-plot';
 import { token } from './plot-frame';
 
-const SHAPES: Record<EngineId, (path: Path2D, x: number, y: number, r: number) => void> = {
-    torch: (path, x, y, r) => path.arc(x, y, r, 0, 2 * Math.PI),
-    tensorflow: (path, x, y, r) => path.rect(x - r * 0.9, y - r * 0.9, 1.8 * r, 1.8 * r),
-    native: (path, x, y, r) => {
+const MARKS: Record<Engine['mark'], (path: Path2D, x: number, y: number, r: number) => void> = {
+    circle: (path, x, y, r) => path.arc(x, y, r, 0, 2 * Math.PI),
+    square: (path, x, y, r) => path.rect(x - r * 0.9, y - r * 0.9, 1.8 * r, 1.8 * r),
+    diamond: (path, x, y, r) => {
         path.moveTo(x, y - 1.2 * r);
         path.lineTo(x + 1.2 * r, y);
         path.lineTo(x, y + 1.2 * r);
@@ -25,9 +25,9 @@ function mark(
     filled: boolean,
 ) {
     const path = new Path2D();
-    SHAPES[engine]?.(path, x, y, 4 * devicePixelRatio);
-    context.fillStyle = filled ? engineColour(engine) : token('--surface');
-    context.strokeStyle = filled ? token('--surface') : engineColour(engine);
+    MARKS[engineLook(engine).mark](path, x, y, 4 * devicePixelRatio);
+    context.fillStyle = filled ? engineColor(engine) : token('--surface');
+    context.strokeStyle = filled ? token('--surface') : engineColor(engine);
     context.lineWidth = 1.5 * devicePixelRatio;
     context.fill(path);
     context.stroke(path);

@@ -1,10 +1,10 @@
-/* Line icons on a 20 × 20 grid, drawn with the text's colour. */
+/* Line icons on a 20 × 20 grid, drawn with the text's color. An engine's lab has the icon of its mark. */
 const PATHS = {
     data: 'M3 3h5v5H3zM12 3h5v5h-5zM3 12h5v5H3zM12 12h5v5h-5z',
     code: 'M7 5 2.5 10 7 15M13 5l4.5 5-4.5 5',
-    torch: 'M3 3v14h14M5.5 6c2 6 5 8 10.5 8.5',
-    tensorflow: 'M3 3v14h14M6 13.5l3-3 2.5 2L16 6',
-    native: 'M5 5h10v10H5zM8 2v3M12 2v3M8 15v3M12 15v3M2 8h3M2 12h3M15 8h3M15 12h3',
+    circle: 'M3 3v14h14M5.5 6c2 6 5 8 10.5 8.5',
+    square: 'M3 3v14h14M6 13.5l3-3 2.5 2L16 6',
+    diamond: 'M5 5h10v10H5zM8 2v3M12 2v3M8 15v3M12 15v3M2 8h3M2 12h3M15 8h3M15 12h3',
     showdown: 'M3 4c3 7 7 9.5 14 10M3 9c3 5 7 7.5 14 8M3 17h14',
     runs: 'M3 5h14M3 10h14M3 15h9',
     azure: 'M6 15.5a3.5 3.5 0 0 1-.3-7 4.5 4.5 0 0 1 8.7 1A3 3 0 0 1 14.5 15.5M10 17.5v-6M7.5 13.5 10 11l2.5 2.5',

@@ -12,7 +12,7 @@ const REFRESH_MS = 1000;
 
 export interface Line {
     label: string;
-    colour: string; // a CSS custom property: "--torch"
+    color: string; // a CSS custom property: "--torch"
     dash?: number[];
     values: (number | null)[];
     points?: boolean;
@@ -37,7 +37,7 @@ export function LinePlot({
 }) {
     const container = useRef<HTMLDivElement>(null);
     const dark = isDark.value;
-    const form = JSON.stringify(lines.map((line) => [line.label, line.colour]));
+    const form = JSON.stringify(lines.map((line) => [line.label, line.color]));
     const content = JSON.stringify([x.length, x.at(-1), lines.map((line) => line.values.at(-1))]);
     const now = useRef({ x, lines });
     now.current = { x, lines };
@@ -83,14 +83,14 @@ export function LinePlot({
                 series: [
                     {},
                     ...lines.map((line): uPlot.Series => ({
-                        stroke: style.getPropertyValue(line.colour).trim(),
+                        stroke: style.getPropertyValue(line.color).trim(),
                         width: 2,
                         dash: line.dash,
                         spanGaps: true,
                         points: {
                             show: line.points ?? false,
                             size: 6,
-                            fill: style.getPropertyValue(line.colour).trim(),
+                            fill: style.getPropertyValue(line.color).trim(),
                         },
                     })),
                 ],

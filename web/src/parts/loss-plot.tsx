@@ -1,6 +1,6 @@
 /* Loss by step of any number of runs, live: raw behind, smoothed in front, epoch means as marks.
  *
- * A run that changed hands has one piece a segment, each in its engine's colour. Drawing is paced so that it leaves the
+ * A run that changed hands has one piece a segment, each in its engine's color. Drawing is paced so that it leaves the
  * processor to the training: at most one setData an animation frame, FRAMES_PER_SECOND, and a small share of the time;
  * none while the tab is hidden. */
 import { effect, signal } from '@preact/signals';
@@ -8,7 +8,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { get } from '../lib/api';
 import { Curve } from '../lib/curve';
-import { engineColour, engineLook } from '../lib/engines';
+import { engineColor, engineLook, engines } from '../lib/engines';
 import * as format from '../lib/format';
 import { liveRun, type LiveRun } from '../lib/studio';
 import { isDark } from '../lib/theme';
@@ -253,8 +253,8 @@ class Drawing {
         const line = (piece: Piece, isRaw: boolean): uPlot.Series => ({
             facets,
             auto: false,
-            stroke: engineColour(piece.engine),
-            width: isRaw && smoothing > 0 ? 1 : engineLook(piece.engine).width,
+            stroke: engineColor(piece.engine),
+            width: isRaw && smoothing > 0 ? 1 : engineLook(piece.engine).line_width,
             alpha: pieceAlpha(piece) * (isRaw && smoothing > 0 ? 0.3 : 1),
             dash: isRaw && smoothing > 0 ? [] : engineLook(piece.engine).dash,
             paths: uPlot.paths.linear!({ alignGaps: 0 }),
@@ -367,13 +367,14 @@ export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; l
         .join();
     const pieces = useMemo(() => piecesOf(runs), [key]);
     const dark = isDark.value;
+    const looks = engines.value;
 
     useEffect(() => {
         if (pieces.length === 0) return; // the runs are still being read
         const made = new Drawing(container.current!, pieces, view);
         drawing.value = made;
         return () => made.destroy();
-    }, [pieces, view.x, view.log, view.smoothing, dark]);
+    }, [pieces, view.x, view.log, view.smoothing, dark, looks]);
 
     const onKeyDown = (event: KeyboardEvent) => {
         const moves: Record<string, [number, number]> = {

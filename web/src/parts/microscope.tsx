@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
-import { ENGINES, engineLook } from '../lib/engines';
+import { engines, engineLook } from '../lib/engines';
 import { findDataset } from '../lib/dataset';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
@@ -416,18 +416,20 @@ export function MicroscopeView({
     const without = param('without').split(',');
     const found = (id: EngineId) =>
         system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
-    const engines = ENGINES.map(({ id }) => id).filter((id) => found(id) && !without.includes(id));
+    const chosen = engines.value
+        .map(({ id }) => id)
+        .filter((id) => found(id) && !without.includes(id));
     const starts = newestRuns.value.filter((one) => one.files.length > 0).slice(0, 30);
     const from = starts.find((one) => one.id === param('weights'));
     const badBatch =
         Number.isInteger(batch) && batch >= 0 && batch <= 65535
             ? undefined
             : 'a whole number from 0';
-    const able = good && engines.length > 0 && badBatch === undefined;
+    const able = good && chosen.length > 0 && badBatch === undefined;
     const used: Settings = from ? { ...from.settings, batch_size: s.batch_size, seed: s.seed } : s;
     const question: Question = {
         settings: used,
-        engines,
+        engines: chosen,
         batch,
         ...(from ? { run: from.id } : {}),
     };
@@ -442,7 +444,8 @@ export function MicroscopeView({
     }, [again]);
     const pick = (id: EngineId, on: boolean) =>
         setParams({
-            without: ENGINES.map((engine) => engine.id)
+            without: engines.value
+                .map((engine) => engine.id)
                 .filter((one) => (one === id ? !on : without.includes(one)))
                 .join(),
         });
@@ -459,11 +462,11 @@ export function MicroscopeView({
                     <fieldset class="engine-picks">
                         <legend>Engines</legend>
                         <div class="row">
-                            {ENGINES.map(({ id }) => (
+                            {engines.value.map(({ id }) => (
                                 <label key={id} class="check">
                                     <input
                                         type="checkbox"
-                                        checked={engines.includes(id)}
+                                        checked={chosen.includes(id)}
                                         disabled={!found(id)}
                                         onChange={(event) => pick(id, event.currentTarget.checked)}
                                     />

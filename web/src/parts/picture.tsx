@@ -4,7 +4,7 @@ import { isDark } from '../lib/theme';
 
 type Rgb = [number, number, number];
 
-/** Ink on paper: 0 background … 255 full ink, in the theme's colours. */
+/** Ink on paper: 0 background … 255 full ink, in the theme's colors. */
 function ink(dark: boolean): (value: number) => Rgb {
     const [paper, full]: [Rgb, Rgb] = dark
         ? [
@@ -35,13 +35,13 @@ export function paint(
     values: ArrayLike<number>,
     rows: number,
     columns: number,
-    colour: (value: number) => Rgb,
+    color: (value: number) => Rgb,
     x = 0,
     y = 0,
 ) {
     const image = context.createImageData(columns, rows);
     for (let i = 0; i < rows * columns; i++) {
-        const [r, g, b] = colour(values[i]);
+        const [r, g, b] = color(values[i]);
         image.data.set([r, g, b, 255], 4 * i);
     }
     context.putImageData(image, x, y);
@@ -104,7 +104,7 @@ export function Tiles({
     useEffect(() => {
         const context = canvas.current?.getContext('2d');
         if (!context) return;
-        const colour = diverging(dark, limit);
+        const color = diverging(dark, limit);
         context.clearRect(0, 0, context.canvas.width, context.canvas.height);
         for (let i = 0; i < count; i++)
             paint(
@@ -112,7 +112,7 @@ export function Tiles({
                 values.subarray(i * rows * columns, (i + 1) * rows * columns),
                 rows,
                 columns,
-                colour,
+                color,
                 (i % across) * (columns + 1),
                 Math.floor(i / across) * (rows + 1),
             );

@@ -1,4 +1,4 @@
-/* What all plots share: axes in the theme's colours, a size that follows the page. */
+/* What all plots share: axes in the theme's colors, a size that follows the page. */
 import uPlot from 'uplot';
 
 export const token = (name: string) =>

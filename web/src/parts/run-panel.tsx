@@ -9,7 +9,7 @@ import {
     resumeRun,
     stopRun,
 } from '../lib/actions';
-import { ENGINES, engineLook } from '../lib/engines';
+import { engines, engineLook } from '../lib/engines';
 import * as format from '../lib/format';
 import { isActive, liveRun } from '../lib/studio';
 import type { EngineId, Run } from '../lib/shapes';
@@ -161,14 +161,14 @@ export function EpochsCard({ run }: { run: Run }) {
                     lines={[
                         {
                             label: 'test',
-                            colour: `--${run.engine}`,
+                            color: `--${run.engine}`,
                             dash: engineLook(run.engine).dash,
                             values: rows.map((row) => row.val_accuracy),
                             points: true,
                         },
                         {
                             label: 'training',
-                            colour: '--muted',
+                            color: '--muted',
                             values: rows.map((row) => row.accuracy),
                         },
                     ]}
@@ -256,8 +256,9 @@ export function FilesCard({ run }: { run: Run }) {
         >
             {run.files.length === 0 ? (
                 <p class="muted">
-                    The file is written when the run ends or stops: {engineLook(run.engine).model},
-                    as {engineLook(run.engine).title} itself reads it.
+                    The file is written when the run ends or stops: the engine’s own .
+                    {engineLook(run.engine).model_format}, as {engineLook(run.engine).title} itself
+                    reads it.
                 </p>
             ) : (
                 <ul class="files">
@@ -309,7 +310,7 @@ export function ContinueCard({ run }: { run: Run }) {
     return (
         <Card title="Continue" class="continue-card">
             <p class="muted">
-                Weights and position go to any engine: the curve changes colour where it changed
+                Weights and position go to any engine: the curve changes color where it changed
                 hands.
             </p>
             <div class="fields inline">
@@ -317,7 +318,7 @@ export function ContinueCard({ run }: { run: Run }) {
                     label="Engine"
                     value={engine}
                     onChange={setEngine}
-                    options={ENGINES.map(({ id, title }) => ({
+                    options={engines.value.map(({ id, title }) => ({
                         value: id,
                         label: engineFound(id) ? title : `${title}, not installed`,
                         disabled: !engineFound(id),

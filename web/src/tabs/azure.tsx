@@ -1,13 +1,14 @@
 /* Azure Deployment: register a trained model in Azure ML, in MLflow, or locally. */
 import { useEffect, useState } from 'preact/hooks';
 import { post, put, remove } from '../lib/api';
-import { engineLook } from '../lib/engines';
+import { engineLook, engines, frameworks, labPath } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
-import { newestRuns, tasks } from '../lib/studio';
+import { newestRuns, system, tasks } from '../lib/studio';
 import { targets } from '../lib/targets';
 import type {
+    ModelFormat,
     NewRegistration,
     RegistrationList,
     Run,
@@ -23,27 +24,23 @@ import { Field, SelectField, TextField } from '../parts/fields';
 import { RegistrationHistory, RegistrationView, SignInPrompt } from '../parts/registration';
 import { toastError } from '../parts/toast';
 
-const FORMATS = [
-    { value: 'pth', label: '.pth', title: 'PyTorch state dict' },
-    { value: 'h5', label: '.h5', title: 'Keras model' },
-] as const;
-type Format = (typeof FORMATS)[number]['value'];
+/** The formats that the frameworks write themselves. */
+const formats = () =>
+    (system.value?.formats ?? []).filter(({ id }) =>
+        frameworks.value.some((engine) => engine.model_format === id),
+    );
 
 const hasModel = (run: Run) => run.files.length > 0;
 
-function formatOf(run: Run | undefined): Format {
-    const file = param('file');
-    const asked =
-        param('format') || (file.endsWith('.h5') ? 'h5' : file.endsWith('.pth') ? 'pth' : '');
-    if (asked === 'h5' || asked === 'pth') return asked;
-    return run?.engine === 'tensorflow' ? 'h5' : 'pth';
+function formatOf(run: Run): ModelFormat {
+    const known = formats().map(({ id }) => id);
+    const asked = param('format') || param('file').split('.').at(-1)!;
+    return (
+        [asked, engineLook(run.engine).model_format].find((id) => known.includes(id)) ?? known[0]
+    );
 }
 
-/** As the server names a model that was given no name. */
-const defaultName = (run: Run, kind: Format) =>
-    `${kind === 'h5' ? 'tensorflow' : 'pytorch'}_${(run.settings.dataset.split('/').pop() || 'mnist').replace(/[^a-zA-Z0-9]/g, '_')}`;
-
-function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: Format }) {
+function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: ModelFormat }) {
     const written = run.files.find((file) => file.format === kind);
     return (
         <Card title="1. Model">
@@ -59,7 +56,11 @@ function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: Format })
             <Segmented
                 name="File format"
                 value={kind}
-                options={FORMATS}
+                options={formats().map(({ id, title }) => ({
+                    value: id,
+                    label: `.${id}`,
+                    title,
+                }))}
                 onChange={(value) => setParams({ format: value, file: null })}
             />
             <p class="muted">
@@ -315,7 +316,7 @@ function Deploy({ list }: { list: Run[] }) {
                         <TextField
                             label="Name"
                             value={name}
-                            placeholder={defaultName(run, kind)}
+                            placeholder="named after format and data set"
                             onChange={setName}
                             hint={id === 'azure' ? 'letters, digits, - and _' : undefined}
                         />
@@ -369,12 +370,12 @@ export function Azure() {
                     <Empty
                         title="No trained model yet"
                         action={
-                            <a class="button" href="/torch">
+                            <a class="button" href={labPath(engines.value[0]?.id ?? '')}>
                                 Train one
                             </a>
                         }
                     >
-                        Train a run first. Then pick its .pth or .h5, say where it goes (Azure ML,
+                        Train a run first. Then pick a file format, say where it goes (Azure ML,
                         MLflow, or a versioned folder on this machine), sign in, and register. Name,
                         version, id and hash are read back from the target, not assumed.
                     </Empty>

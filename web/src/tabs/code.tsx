@@ -1,14 +1,14 @@
 /* Code Diff: the same network in both frameworks, side by side, true to what runs; and one step under the microscope. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { codeAddress, programAddress, settingsWords, VOICES } from '../lib/code';
+import { codeAddress, programAddress, settingsWords } from '../lib/code';
 import { findDataset, layerSizes, sizesText } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { problemsOf, settings } from '../lib/settings';
-import { defaults, newestRuns } from '../lib/studio';
-import type { CodeDiff, CodeStage, Ideas, Settings, Voice, VoiceId } from '../lib/shapes';
+import { defaults, newestRuns, system } from '../lib/studio';
+import type { CodeDiff, CodeStage, Ideas, Settings, Voice } from '../lib/shapes';
 import { Card, CopyButton, EngineName, Page, Segmented, Trouble } from '../parts/basics';
 import { CodeBlock } from '../parts/code-block';
 import { CodeLines, light, litIdeas } from '../parts/code-lines';
@@ -62,9 +62,9 @@ function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s
                     value={voice.id}
                     onChange={(event) => setParams({ [side]: event.currentTarget.value })}
                 >
-                    {VOICES.map(({ value, label }) => (
-                        <option key={value} value={value}>
-                            {label}
+                    {(system.value?.voices ?? [voice]).map(({ id, title }) => (
+                        <option key={id} value={id}>
+                            {title}
                         </option>
                     ))}
                 </select>
@@ -222,17 +222,21 @@ function Stage({
 
 function RunItYourself({ diff, s }: { diff: CodeDiff; s: Settings }) {
     const words = settingsWords(s, defaults.value);
-    const commands = [...new Set([diff.left.engine, diff.right.engine])].flatMap((engine) => {
-        const file = engine === 'torch' ? 'model.py' : 'model_tf.py';
-        return [`nnstudio code ${engine} ${words} --out ${file}`, `python ${file} --data-dir data`];
-    });
+    const both = [...new Set([diff.left.engine, diff.right.engine])];
+    const programs = (system.value?.voices ?? []).filter(
+        (voice) => voice.language === 'python' && both.includes(voice.engine),
+    );
+    const commands = programs.flatMap(({ engine, file }) => [
+        `nnstudio code ${engine} ${words} --out ${file}`,
+        `python ${file} --data-dir data`,
+    ]);
     const text = [
         'pip install -r requirements.txt',
         `nnstudio data export ${s.dataset} --out data`,
         ...commands,
         '',
         '# the same training here, in C',
-        `nnstudio train --engine torch,tensorflow ${words}`,
+        `nnstudio train --engine ${both.join()} ${words}`,
     ].join('\n');
     return (
         <Card
@@ -261,9 +265,8 @@ function Bundle() {
     return (
         <Card title="Take a run with you">
             <p>
-                One .zip of a run: the model as .pth, .h5, .safetensors and .onnx, both programs and
-                notebooks, the settings, the curve, the weights it began with and the order of its
-                samples.
+                One .zip of a run: the model in every format, both programs and notebooks, the
+                settings, the curve, the weights it began with and the order of its samples.
             </p>
             {chosen ? (
                 <div class="row bundle-row">
@@ -305,15 +308,11 @@ function useLastGood(s: Settings | null) {
     return last.current;
 }
 
-const voiceParam = (side: 'left' | 'right'): VoiceId =>
-    VOICES.find(({ value }) => value === param(side))?.value ??
-    (side === 'left' ? 'torch.python' : 'tensorflow.python');
-
 export function Code() {
     const s = settings.value;
     const good = s !== null && Object.keys(problemsOf(s)).length === 0;
-    const left = voiceParam('left');
-    const right = voiceParam('right');
+    const left = param('left');
+    const right = param('right');
     const view = param('view', 'code');
     const shown = useLastGood(good ? s : null);
     const { value: diff, error } = useFetched<CodeDiff>(shown && codeAddress(left, right, shown));

@@ -1,6 +1,6 @@
 /* A lab: settings, one button, and the run as it goes. The same for every engine; what differs is the engine. */
 import { startRun, startTask } from '../lib/actions';
-import { ENGINES, engineLook } from '../lib/engines';
+import { defaultEngine, engineLook, engines, labPath } from '../lib/engines';
 import { go, param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { isActive, newestRuns, runs, system } from '../lib/studio';
@@ -11,13 +11,6 @@ import { RunPanel } from '../parts/run-panel';
 import { SettingsForm, settingsAreGood } from '../parts/settings-form';
 import { findTask, TaskView } from '../parts/tasks';
 import * as format from '../lib/format';
-
-const ABOUT: Record<EngineId, string> = {
-    torch: 'Imperative, define-by-run: zero_grad, forward, loss, backward, step, by the real libtorch.',
-    tensorflow:
-        'Declarative, define-then-run: one graph is built, then fit runs it, by the real TensorFlow runtime.',
-    native: 'Our own engine in plain C: no framework, the same formulas.',
-};
 
 function Missing({ engine }: { engine: EngineId }) {
     const info = system.value?.engines.find((one) => one.id === engine);
@@ -37,9 +30,11 @@ function Missing({ engine }: { engine: EngineId }) {
                         >
                             Install {info.title}
                         </Button>
-                        <a class="button" href="/native">
-                            Train in the Native Lab meanwhile
-                        </a>
+                        {defaultEngine.value && (
+                            <a class="button" href={labPath(defaultEngine.value.id)}>
+                                Train in the {defaultEngine.value.title} Lab meanwhile
+                            </a>
+                        )}
                     </>
                 }
             >
@@ -106,13 +101,13 @@ export function Lab({ engine }: { engine: EngineId }) {
     return (
         <Page
             title={`${look.title} Lab`}
-            about={ABOUT[engine]}
+            about={`${format.sentence(look.paradigm)} Every step’s loss, as it is computed.`}
             actions={
                 <Segmented<EngineId>
                     name="Engine"
                     value={engine}
-                    options={ENGINES.map(({ id, title }) => ({ value: id, label: title }))}
-                    onChange={(id) => go(id === 'torch' ? '/torch' : `/${id}`)}
+                    options={engines.value.map(({ id, title }) => ({ value: id, label: title }))}
+                    onChange={(id) => go(labPath(id))}
                 />
             }
         >

@@ -42,7 +42,7 @@ function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) 
     );
 }
 
-/** What 99 of 100 weights do not exceed: a few large ones would leave the rest without colour. */
+/** What 99 of 100 weights do not exceed: a few large ones would leave the rest without color. */
 function usualSize(values: Float32Array): number {
     const sizes = values.map(Math.abs).sort();
     return sizes[Math.floor(0.99 * (sizes.length - 1))] || 1;
@@ -72,7 +72,7 @@ function FirstLayer({ value }: { value: Weights }) {
             />
             <p class="muted keyline">
                 <span class="swatch low" /> negative <span class="swatch high" /> positive, full
-                colour from ±{format.number(Number(limit.toPrecision(2)))}. Each tile is what one of
+                color from ±{format.number(Number(limit.toPrecision(2)))}. Each tile is what one of
                 the {value.count} hidden units looks for.
             </p>
         </Card>

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { deleteRuns, exportAddress } from '../lib/actions';
 import { query } from '../lib/api';
-import { ENGINES } from '../lib/engines';
+import { engines } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
@@ -286,7 +286,7 @@ export function Runs() {
                         onChange={(value) => setParams({ engine: value })}
                         options={[
                             { value: '', label: 'any' },
-                            ...ENGINES.map(({ id, title }) => ({
+                            ...engines.value.map(({ id, title }) => ({
                                 value: id as string,
                                 label: title,
                             })),

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { post } from '../lib/api';
 import { stopRun } from '../lib/actions';
-import { ENGINES, engineLook } from '../lib/engines';
+import { engines, engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
@@ -42,12 +42,14 @@ function StartCard() {
         system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
     const [left, setLeft] = useState<EngineId[]>([]); // engines a person took out
     const [mode, setMode] = useState<Mode>('parallel');
-    const engines = ENGINES.map(({ id }) => id).filter((id) => found(id) && !left.includes(id));
+    const chosen = engines.value
+        .map(({ id }) => id)
+        .filter((id) => found(id) && !left.includes(id));
     const start = async (event: Event) => {
         event.preventDefault();
         try {
             const made = await post<StartedShowdown>('/api/showdowns', {
-                engines,
+                engines: chosen,
                 settings: settings.value ?? {},
                 mode,
                 name: 'simple_nn',
@@ -63,11 +65,11 @@ function StartCard() {
             <form onSubmit={(event) => void start(event)}>
                 <fieldset class="engine-picks">
                     <legend>Engines</legend>
-                    {ENGINES.map(({ id }) => (
+                    {engines.value.map(({ id }) => (
                         <label key={id} class="check">
                             <input
                                 type="checkbox"
-                                checked={engines.includes(id)}
+                                checked={chosen.includes(id)}
                                 disabled={!found(id)}
                                 onChange={(event) =>
                                     setLeft(
@@ -108,9 +110,9 @@ function StartCard() {
                 <Button
                     type="submit"
                     kind="main"
-                    disabled={engines.length < 2 || !settingsAreGood()}
+                    disabled={chosen.length < 2 || !settingsAreGood()}
                 >
-                    {engines.length < 2 ? 'Choose two engines' : `Train ${engines.length} engines`}
+                    {chosen.length < 2 ? 'Choose two engines' : `Train ${chosen.length} engines`}
                 </Button>
             </form>
         </Card>
@@ -241,7 +243,7 @@ const pairTitle = (pair: string) =>
         .map((id) => engineLook(id as EngineId).title)
         .join(' and ');
 const DASHES = [[], [10, 5], [2, 4]];
-const COLOURS = ['--text', '--accent', '--muted'];
+const COLORS = ['--text', '--accent', '--muted'];
 
 function Differences({ list }: { list: LossDifference[] }) {
     const steps = [...new Set(list.flatMap(({ curve }) => curve.step))].sort((a, b) => a - b);
@@ -249,7 +251,7 @@ function Differences({ list }: { list: LossDifference[] }) {
         const at = new Map(curve.step.map((step, n) => [step, curve.value[n]]));
         return {
             label: pairTitle(pair),
-            colour: COLOURS[i % 3],
+            color: COLORS[i % 3],
             dash: DASHES[i % 3],
             values: steps.map((step) => at.get(step) ?? null),
         };
@@ -319,7 +321,7 @@ function Result({ group }: { group: string }) {
     const list = newestRuns.value
         .filter((run) => run.group === group)
         .sort((a, b) => a.id.localeCompare(b.id));
-    const order = ENGINES.map(({ id }) => id);
+    const order = engines.value.map(({ id }) => id);
     list.sort((a, b) => order.indexOf(a.engine) - order.indexOf(b.engine));
     const stage = list.map((run) => `${run.state}${run.progress.epoch}`).join();
     const { value, error } = useFetched<Showdown>(`/api/showdowns/${group}`, stage);

@@ -9,6 +9,9 @@ import { findTask, TaskView } from '../parts/tasks';
 
 const REFRESH_MS = 5000;
 
+const engineOfNow = (value: System) =>
+    value.engines.find((engine) => engine.default)?.title.toLowerCase() ?? 'default';
+
 function Ready({ value }: { value: System }) {
     const missing = value.engines.filter((engine) => !engine.found);
     return (
@@ -21,10 +24,10 @@ function Ready({ value }: { value: System }) {
             <span>
                 {value.ready
                     ? value.engines
-                          .filter((engine) => engine.id !== 'native')
+                          .filter((engine) => engine.installable)
                           .map((engine) => `${engine.title} ${engine.version}`)
                           .join(' and ') + ', each loaded from its own library.'
-                    : 'The native engine works meanwhile. Install what is missing below.'}
+                    : `The ${engineOfNow(value)} engine works meanwhile. Install what is missing below.`}
             </span>
         </div>
     );
