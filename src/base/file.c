@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/path.h"
+
 int file_read(const char *path, size_t limit, char **data, size_t *size, struct error *error)
 {
     int status = -1;
@@ -150,13 +152,21 @@ static bool is_temporary(const char *entry, const char *base)
     return mark && strncmp(mark, ".part-", 6) == 0 && strlen(mark) == 12;
 }
 
-/* Removes a temporary file whose writer lives no more: its lock is free. */
-static void remove_leftover(int folder, const char *name)
+/* Removes a temporary file or folder whose writer lives no more: its lock is free. */
+static void remove_leftover(const char *folder, const char *name)
 {
-    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0) return;
-    if (!flock(fd, LOCK_EX | LOCK_NB)) unlinkat(folder, name, 0);
-    close(fd);
+    struct stat info;
+    struct error ignored;
+    char *path = path_join(folder, name);
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &info)) {
+        if (S_ISDIR(info.st_mode))
+            file_remove_tree(path, &ignored);
+        else
+            unlink(path);
+    }
+    if (fd >= 0) close(fd);
+    free(path);
 }
 
 /* `base` NULL: of any file. */
@@ -164,7 +174,7 @@ static void remove_leftovers(const char *folder, const char *base)
 {
     DIR *entries = opendir(folder);
     for (struct dirent *entry; entries && (entry = readdir(entries));)
-        if (is_temporary(entry->d_name, base)) remove_leftover(dirfd(entries), entry->d_name);
+        if (is_temporary(entry->d_name, base)) remove_leftover(folder, entry->d_name);
     if (entries) closedir(entries);
 }
 
@@ -179,6 +189,49 @@ void file_remove_unfinished(const char *path)
 void file_remove_all_unfinished(const char *folder)
 {
     remove_leftovers(folder, NULL);
+}
+
+int file_scratch_create(const char *path, struct file_scratch *scratch, struct error *error)
+{
+    *scratch = (struct file_scratch){.lock = -1};
+    file_remove_unfinished(path);
+    for (;;) {
+        struct stat info;
+        if (asprintf(&scratch->folder, "%s.part-XXXXXX", path) < 0) {
+            scratch->folder = NULL;
+            return error_set_memory(error, "a path");
+        }
+        if (!mkdtemp(scratch->folder)) {
+            error_set_errno(error, errno, "cannot write %s", path);
+            free(scratch->folder);
+            scratch->folder = NULL;
+            return -1;
+        }
+        scratch->lock = open(scratch->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (scratch->lock >= 0) flock(scratch->lock, LOCK_EX);
+        if (scratch->lock < 0 || fstat(scratch->lock, &info) || info.st_nlink) return 0;
+        close(scratch->lock); /* taken for a leftover before it was locked */
+        free(scratch->folder);
+    }
+}
+
+int file_scratch_deliver(const struct file_scratch *scratch, const char *path, struct error *error)
+{
+    char *made = path_join(scratch->folder, path_base(path));
+    if (!made) return error_set_memory(error, "a path");
+    int status = rename(made, path) ? error_set_errno(error, errno, "cannot write %s", path) : 0;
+    free(made);
+    return status;
+}
+
+void file_scratch_remove(struct file_scratch *scratch)
+{
+    struct error ignored;
+    if (!scratch->folder) return;
+    file_remove_tree(scratch->folder, &ignored);
+    if (scratch->lock >= 0) close(scratch->lock);
+    free(scratch->folder);
+    *scratch = (struct file_scratch){.lock = -1};
 }
 
 int file_write(const char *path, const void *data, size_t size, struct error *error)

@@ -30,14 +30,26 @@ int file_commit(struct file_writer *writer, struct error *error);
 /* Also fine after a commit or on a zeroed writer: does nothing then. */
 void file_abort(struct file_writer *writer);
 
-/* Removes what writers of `path` left that were killed in mid-writing; what a living one writes is
- * locked, and stays. file_create() does so first. */
+/* Removes what writers of `path` left (files, scratch folders) that were killed in mid-writing; what
+ * a living one writes is locked, and stays. file_create() does so first. */
 void file_remove_unfinished(const char *path);
 /* The same of every file in `folder`. */
 void file_remove_all_unfinished(const char *folder);
 
 /* All in one: writes `size` bytes as the new content of `path`. */
 int file_write(const char *path, const void *data, size_t size, struct error *error);
+
+/* A folder for work on the way to `path`, beside it, and locked as the unfinished files are: what a
+ * killed process left is removed by the next. */
+struct file_scratch {
+    char *folder; /* owned */
+    int lock;
+};
+int file_scratch_create(const char *path, struct file_scratch *scratch, struct error *error);
+/* Gives the file of that name (path_base() of the final one) in the folder its final name. */
+int file_scratch_deliver(const struct file_scratch *scratch, const char *path, struct error *error);
+/* With all that is in it; fine on one that is zeroed or was not created. */
+void file_scratch_remove(struct file_scratch *scratch);
 
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);

@@ -102,11 +102,16 @@ static int dispatch(int argc, char **argv)
 }
 
 /* A reader that went away (`nnstudio … | head`) is no failure worth a word; a full disk is. */
+bool cli_output_failed(void)
+{
+    if (!fflush(stdout) && !ferror(stdout)) return false;
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return !(poll(&output, 1, 0) == 1 && (output.revents & POLLERR));
+}
+
 static int check_output(int status)
 {
-    if (!fflush(stdout) && !ferror(stdout)) return status;
-    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    if (poll(&output, 1, 0) == 1 && (output.revents & POLLERR)) return status;
+    if (!cli_output_failed()) return status;
     fputs("nnstudio: cannot write to standard output: is the disk full?\n", stderr);
     return status ? status : EXIT_FAILED;
 }

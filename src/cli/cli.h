@@ -100,6 +100,8 @@ int cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)
 void cli_print_json(json_t *value);
 void cli_print_json_each(json_t *values); /* an array: a line each */
 bool cli_output_lost(void);
+/* What was printed could not be written, and not because its reader went away. */
+bool cli_output_failed(void);
 
 /* The one of `count` names closest to `word`, or NULL when none is near: for "did you mean". */
 const char *cli_nearest(const char *word, const char *const *names, size_t count);

@@ -3,7 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hash.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/settings.h"
@@ -33,24 +35,23 @@ static int read_source(const char *path, const char *activation, struct model **
 static int check_copy(const char *path, const struct model *model, struct error *error)
 {
     struct model *copy;
-    if (modelfile_read(path, NULL, &copy, error)) {
-        unlink(path);
+    if (modelfile_read(path, NULL, &copy, error))
         return error_prefix(error, "the new file cannot be read back");
-    }
     bool equal = model_equal(model, copy);
     model_destroy(copy);
     if (equal) return 0;
-    unlink(path);
     return error_set(error, ERROR_FAILED,
-                     "%s read back differs from the source and was removed: please report this",
-                     path);
+                     "what was written, read back, differs from the source, so nothing is kept: "
+                     "please report this");
 }
 
-static json_t *describe_file(const char *path, const char *format, struct error *error)
+/* Of the file at `place`, which is or will be `path`. */
+static json_t *describe_file(const char *place, const char *path, const char *format,
+                             struct error *error)
 {
     char digest[HASH_HEX_SIZE];
     uint64_t size;
-    if (hash_file(path, digest, &size, error)) return NULL;
+    if (hash_file(place, digest, &size, error)) return NULL;
     return json_pack("{s:s, s:s, s:I, s:s}", "path", path, "format", format, "bytes",
                      (json_int_t)size, "sha256", digest);
 }
@@ -81,6 +82,57 @@ static void print_receipt(const json_t *receipt, const struct model *model)
     printf("%zu parameters, equal to the last bit\n", network_parameter_count(&model->network));
 }
 
+/* The message of what failed in the folder of scratch names the file that was asked for. */
+static void name_final(struct error *error, const char *place, const char *path)
+{
+    struct error old = *error;
+    char *found = strstr(old.message, place);
+    if (!found) return;
+    *found = '\0';
+    error_set(error, old.code, "%s%s%s", old.message, path, found + strlen(place));
+}
+
+/* Written beside its place and read back there; it gets its name once the receipt is out. */
+static int convert(const char *from, const char *to, const struct modelfile_format *target,
+                   const struct model *model, bool as_json, struct error *error)
+{
+    struct file_scratch scratch;
+    json_t *source = NULL, *result = NULL;
+    int status = -1;
+    if (file_scratch_create(to, &scratch, error)) return -1;
+    char *place = path_join(scratch.folder, path_base(to));
+    if (!place) {
+        error_set_memory(error, "a path");
+        goto out;
+    }
+    source = describe_file(from, from, model->format, error);
+    if (!source || modelfile_write(place, model, error) || check_copy(place, model, error) ||
+        !(result = describe_file(place, to, target->id, error))) {
+        name_final(error, place, to);
+        goto out;
+    }
+    json_t *receipt = json_pack("{s:O, s:O, s:o, s:o, s:b}", "from", source, "to", result, "model",
+                                model_describe_json(model), "tensors", model_receipt_json(model),
+                                "equal", 1);
+    if (as_json) {
+        cli_print_json(receipt);
+    } else {
+        print_receipt(receipt, model);
+        json_decref(receipt);
+    }
+    status = cli_output_failed() ? error_set(error, ERROR_IO,
+                                             "the receipt cannot be printed, so %s is not kept: "
+                                             "make room there",
+                                             to)
+                                 : file_scratch_deliver(&scratch, to, error);
+out:
+    json_decref(source);
+    json_decref(result);
+    free(place);
+    file_scratch_remove(&scratch);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
     bool as_json = false;
@@ -102,25 +154,9 @@ static int run(int argc, char **argv)
         read_source(from, activation, &model, &error))
         return cli_fail(&error);
 
-    json_t *source = describe_file(from, model->format, &error), *result = NULL;
-    if (source && !modelfile_write(to, model, &error) && !check_copy(to, model, &error))
-        result = describe_file(to, target->id, &error);
-    if (!result) {
-        json_decref(source);
-        model_destroy(model);
-        return cli_fail(&error);
-    }
-    json_t *receipt = json_pack("{s:o, s:o, s:o, s:o, s:b}", "from", source, "to", result, "model",
-                                model_describe_json(model), "tensors", model_receipt_json(model),
-                                "equal", 1);
-    if (as_json) {
-        cli_print_json(receipt);
-    } else {
-        print_receipt(receipt, model);
-        json_decref(receipt);
-    }
+    int failed = convert(from, to, target, model, as_json, &error);
     model_destroy(model);
-    return EXIT_OK;
+    return failed ? cli_fail(&error) : EXIT_OK;
 }
 
 const struct command command_convert = {

@@ -6,6 +6,7 @@
 #include <zip.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -152,7 +153,6 @@ static int add_all(zip_t *archive, struct store *store, const char *id, const js
     return 0;
 }
 
-/* The archive appears under its name when it is whole: libzip writes beside it and renames. */
 static int write_archive(struct store *store, const char *id, const char *path, const json_t *run,
                          const struct buffer *curve, struct error *error)
 {
@@ -181,22 +181,41 @@ static int write_archive(struct store *store, const char *id, const char *path, 
     return status;
 }
 
+/* Made beside its place; it gets its name once that is printed. */
 static int export(struct store *store, const char *id, const char *path, bool as_json,
                   struct error *error)
 {
     struct buffer curve;
+    struct file_scratch scratch;
     json_t *run = NULL;
+    char *place = NULL;
+    int status = -1;
+    if (file_scratch_create(path, &scratch, error)) return -1;
     buffer_init(&curve, TEXT_MAX);
-    int status = store_run_json(store, id, true, &run, error) ||
-                 export_csv(store, id, &curve, error) ||
-                 write_archive(store, id, path, run, &curve, error);
-    if (!status && as_json)
+    place = path_join(scratch.folder, path_base(path));
+    if (!place) {
+        error_set_memory(error, "a path");
+        goto out;
+    }
+    if (store_run_json(store, id, true, &run, error) || export_csv(store, id, &curve, error) ||
+        write_archive(store, id, place, run, &curve, error))
+        goto out;
+    if (as_json)
         cli_print_json(json_pack("{s:s, s:s}", "run", id, "file", path));
-    else if (!status)
+    else
         puts(text_shown(path));
+    status = cli_output_failed()
+                 ? error_set(
+                       error, ERROR_IO,
+                       "the file's name cannot be printed, so %s is not kept: make room there",
+                       path)
+                 : file_scratch_deliver(&scratch, path, error);
+out:
     buffer_free(&curve);
     json_decref(run);
-    return status ? -1 : 0;
+    free(place);
+    file_scratch_remove(&scratch);
+    return status;
 }
 
 static int rm(struct store *store, const char *id, bool as_json, struct error *error)

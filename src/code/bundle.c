@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zip.h>
 
 #include "base/file.h"
@@ -17,7 +16,7 @@
 /* A bundle being put together: a folder of files that become the zip's entries. */
 struct packing {
     const struct code_bundle *bundle;
-    char *folder; /* temporary, owned */
+    struct file_scratch scratch;
     const char *names[MAX_ENTRIES];
     char model_names[4][128]; /* NAME.pth and so on: what `names` points to */
     size_t count;
@@ -27,7 +26,7 @@ struct packing {
 static int add_text(struct packing *packing, const char *name, const char *text, size_t size,
                     struct error *error)
 {
-    char *path = path_join(packing->folder, name);
+    char *path = path_join(packing->scratch.folder, name);
     if (!path) return error_set_memory(error, "the bundle");
     int status = file_write(path, text, size, error);
     free(path);
@@ -39,7 +38,7 @@ static int add_text(struct packing *packing, const char *name, const char *text,
 static int add_model(struct packing *packing, const char *name, const struct model *model,
                      struct error *error)
 {
-    char *path = path_join(packing->folder, name);
+    char *path = path_join(packing->scratch.folder, name);
     if (!path) return error_set_memory(error, "the bundle");
     int status = modelfile_write(path, model, error);
     free(path);
@@ -132,7 +131,7 @@ static int add_order(struct packing *packing, struct error *error)
     size_t samples = packing->bundle->train_samples;
     uint32_t epochs = packing->bundle->job->epochs;
     if (!samples) return 0;
-    char header[128], *path = path_join(packing->folder, "order.npy");
+    char header[128], *path = path_join(packing->scratch.folder, "order.npy");
     uint32_t *order = malloc(samples ? samples * sizeof *order : 1);
     struct file_writer writer = {0};
     int status = -1;
@@ -256,16 +255,10 @@ static int add_curve(struct packing *packing, struct error *error)
 static int zip_files(const struct packing *packing, const char *path, struct error *error)
 {
     int code = 0, status = -1;
-    char *temporary;
-    if (asprintf(&temporary, "%s.part-%ld", path, (long)getpid()) < 0)
-        return error_set_memory(error, "the bundle");
-    zip_t *archive = zip_open(temporary, ZIP_CREATE | ZIP_TRUNCATE, &code);
-    if (!archive) {
-        error_set_errno(error, errno, "cannot write %s", path);
-        goto out;
-    }
+    zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
+    if (!archive) return error_set_errno(error, errno, "cannot write %s", path);
     for (size_t i = 0; i < packing->count; i++) {
-        char *file = path_join(packing->folder, packing->names[i]);
+        char *file = path_join(packing->scratch.folder, packing->names[i]);
         zip_source_t *source = file ? zip_source_file(archive, file, 0, -1) : NULL;
         free(file);
         if (!source || zip_file_add(archive, packing->names[i], source, ZIP_FL_ENC_UTF_8) < 0) {
@@ -273,41 +266,32 @@ static int zip_files(const struct packing *packing, const char *path, struct err
             error_set(error, ERROR_IO, "cannot put %s into %s: %s", packing->names[i], path,
                       zip_strerror(archive));
             zip_discard(archive);
-            goto out;
+            return -1;
         }
     }
     if (zip_close(archive)) {
         error_set(error, ERROR_IO, "cannot write %s: %s", path, zip_strerror(archive));
         zip_discard(archive);
-    } else if (rename(temporary, path)) {
-        error_set_errno(error, errno, "cannot write %s", path);
     } else {
         status = 0;
     }
-out:
-    if (status) unlink(temporary);
-    free(temporary);
     return status;
 }
 
 int code_bundle_write(const struct code_bundle *bundle, const char *path, struct error *error)
 {
     struct packing packing = {.bundle = bundle};
-    struct error ignored;
-    if (asprintf(&packing.folder, "%s.files-XXXXXX", path) < 0)
-        return error_set_memory(error, "the bundle");
-    if (!mkdtemp(packing.folder)) {
-        error_set_errno(error, errno, "cannot write %s", path);
-        free(packing.folder);
-        return -1;
-    }
-    int status = add_settings(&packing, error) || add_curve(&packing, error) ||
+    if (file_scratch_create(path, &packing.scratch, error)) return -1;
+    char *made = path_join(packing.scratch.folder, path_base(path));
+    int status = made ? 0 : error_set_memory(error, "a path");
+    if (!status)
+        status = add_settings(&packing, error) || add_curve(&packing, error) ||
                          add_programs(&packing, error) || add_trained(&packing, error) ||
                          add_initial(&packing, error) || add_order(&packing, error) ||
-                         add_readme(&packing, error) || zip_files(&packing, path, error)
+                         add_readme(&packing, error) || zip_files(&packing, made, error)
                      ? -1
-                     : 0;
-    file_remove_tree(packing.folder, &ignored);
-    free(packing.folder);
+                     : file_scratch_deliver(&packing.scratch, path, error);
+    free(made);
+    file_scratch_remove(&packing.scratch);
     return status;
 }

@@ -134,23 +134,21 @@ int code_microscope(const struct job *job, const char *const *engines, size_t en
 {
     struct tracing tracing[MICROSCOPE_MAX_ENGINES] = {0};
     struct microscope_trace results[MICROSCOPE_MAX_ENGINES];
-    struct error ignored;
-    char *folder = NULL;
-    int status = -1;
+    struct file_scratch work;
+    int status;
     double deadline = clock_monotonic() + TRACE_SECONDS;
     if (!engine_count || engine_count > MICROSCOPE_MAX_ENGINES)
         return error_set(error, ERROR_USAGE, "name 1 to %d engines", MICROSCOPE_MAX_ENGINES);
     if (file_make_directories(scratch, error)) return -1;
-    if (asprintf(&folder, "%s/microscope-XXXXXX", scratch) < 0)
-        return error_set_memory(error, "a path");
-    if (!mkdtemp(folder)) {
-        error_set_errno(error, errno, "cannot write in %s", scratch);
-        free(folder);
-        return -1;
-    }
+    char *path = path_join(scratch, "microscope");
+    if (!path) return error_set_memory(error, "a path");
+    status = file_scratch_create(path, &work, error);
+    free(path);
+    if (status) return -1;
+    status = -1;
     for (size_t i = 0; i < engine_count; i++) {
-        if (prepare(&tracing[i], engines[i], folder, error) || write_job(job, &tracing[i], error) ||
-            start_tracing(&tracing[i], batch, error))
+        if (prepare(&tracing[i], engines[i], work.folder, error) ||
+            write_job(job, &tracing[i], error) || start_tracing(&tracing[i], batch, error))
             goto out;
     }
     for (size_t i = 0; i < engine_count; i++) finish_tracing(&tracing[i], deadline);
@@ -158,7 +156,6 @@ int code_microscope(const struct job *job, const char *const *engines, size_t en
     status = microscope_view(results, engine_count, batch, out, error);
 out:
     for (size_t i = 0; i < engine_count; i++) clear(&tracing[i]);
-    file_remove_tree(folder, &ignored);
-    free(folder);
+    file_scratch_remove(&work);
     return status;
 }

@@ -100,6 +100,7 @@ static int open_parts(struct life *life, const struct serve_options *options, st
         tasks_create(studio, &studio->tasks, error) ||
         offload_create(studio, THREADS, &studio->offload, error))
         return -1;
+    store_tidy(studio->home);
     if (interrupted)
         log_line("%u run%s did not end well: see them under Runs", interrupted,
                  interrupted == 1 ? "" : "s");

@@ -24,6 +24,9 @@ struct store;
 int store_open(const char *home, struct store **out, struct error *error);
 void store_close(struct store *store); /* NULL is fine */
 const char *store_home(const struct store *store);
+/* Removes what killed processes left in the home: unfinished files and work folders. What living
+ * ones write is locked, and stays. */
+void store_tidy(const char *home);
 
 /* What is written between the two is seen by others all at once or not at all. May be nested. */
 int store_begin(struct store *store, struct error *error);

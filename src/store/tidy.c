@@ -1,0 +1,59 @@
+/* What killed processes left in the home. */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "store/store.h"
+
+typedef void tidy_fn(const char *folder, const char *name);
+
+static void each_entry(const char *folder, tidy_fn *fn)
+{
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry; entries && (entry = readdir(entries));)
+        if (entry->d_name[0] != '.') fn(folder, entry->d_name);
+    if (entries) closedir(entries);
+}
+
+static void tidy_folder(const char *folder, const char *name)
+{
+    char *path = path_join(folder, name);
+    if (path && file_is_directory(path)) file_remove_all_unfinished(path);
+    free(path);
+}
+
+/* "bundle-PID-NUMBER.zip" is sent and removed at once, unless its process was killed. */
+static void tidy_bundle(const char *folder, const char *name)
+{
+    int pid;
+    unsigned number;
+    if (sscanf(name, "bundle-%d-%u.zip", &pid, &number) != 2) return;
+    if (pid <= 0 || pid == getpid() || !kill(pid, 0) || errno != ESRCH) return;
+    char *path = path_join(folder, name);
+    if (path) unlink(path);
+    free(path);
+}
+
+void store_tidy(const char *home)
+{
+    static const struct {
+        const char *name;
+        tidy_fn *fn;
+    } folders[] = {{"runs", tidy_folder},
+                   {"registry", tidy_folder},
+                   {"datasets", tidy_folder},
+                   {"scratch", tidy_bundle}};
+    file_remove_all_unfinished(home);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char *path = path_join(home, folders[i].name);
+        if (path) file_remove_all_unfinished(path);
+        if (path) each_entry(path, folders[i].fn);
+        free(path);
+    }
+}
