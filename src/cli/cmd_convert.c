@@ -8,28 +8,8 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "cli/cli.h"
-#include "cli/settings.h"
+#include "cli/model_words.h"
 #include "modelfile/modelfile.h"
-
-/* A state dict knows no activations, so they may be told; a file that does know them is not
- * contradicted. */
-static int read_source(const char *path, const char *activation, struct model **model,
-                       struct error *error)
-{
-    struct modelfile_options options = {0};
-    if (settings_activation(activation, &options.default_activation, error)) return -1;
-    if (modelfile_read(path, &options, model, error)) return -1;
-    if (!activation) return 0;
-    const struct network *network = &(*model)->network;
-    for (uint32_t i = 0; i + 1 < network->layer_count; i++) {
-        if (network->layers[i].activation == options.default_activation) continue;
-        error_set(error, ERROR_USAGE, "%s itself says that layer %u has %s: leave --activation out",
-                  path, i + 1, activation_name(network->layers[i].activation));
-        model_destroy(*model);
-        return -1;
-    }
-    return 0;
-}
 
 /* The receipt is only given for what really stands in the new file. */
 static int check_copy(const char *path, const struct model *model, struct error *error)
@@ -76,9 +56,7 @@ static void print_receipt(const json_t *receipt, const struct model *model)
                text_shown(json_string_value(json_object_get(tensor, "name"))),
                dtype_name(model->parameters->dtype),
                json_string_value(json_object_get(tensor, "sha256")));
-    if (!model->activation_known)
-        printf("activation taken for the hidden layers: %s\n",
-               activation_name(model->network.layers[0].activation));
+    model_words_print_assumed(model);
     printf("%zu parameters, equal to the last bit\n", network_parameter_count(&model->network));
 }
 
@@ -136,10 +114,10 @@ out:
 static int run(int argc, char **argv)
 {
     bool as_json = false;
-    const char *activation = NULL;
+    struct model_words words = {0};
+    struct modelfile_options wanted = {0};
     const struct cli_option options[] = {
-        {"activation", OPTION_TEXT, &activation, "NAME",
-         "relu, tanh or sigmoid, where the file tells none (default relu)"},
+        MODEL_OPTIONS(words),
         {"json", OPTION_FLAG, &as_json, NULL, "the receipt as one JSON object"},
         {0},
     };
@@ -151,8 +129,12 @@ static int run(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
     const char *from = arguments.words[0], *to = arguments.words[1];
     if (modelfile_format_for_writing(to, &target, &error) ||
-        read_source(from, activation, &model, &error))
+        model_words_use(&words, &wanted, &error) || modelfile_read(from, &wanted, &model, &error))
         return cli_fail(&error);
+    if (model_words_check(&wanted, from, model, &error)) {
+        model_destroy(model);
+        return cli_fail(&error);
+    }
 
     int failed = convert(from, to, target, model, as_json, &error);
     model_destroy(model);
@@ -163,7 +145,7 @@ const struct command command_convert = {
     .name = "convert",
     .run = run,
     .summary = "convert a model between .pth, .h5, .safetensors and .onnx, weights exactly equal",
-    .usage = "IN OUT [--activation NAME] [--json]",
+    .usage = "IN OUT [--activation NAME,...] [--order A,B,C] [--key NAME] [--json]",
     .details = "The new file is read back and compared before the receipt is printed.",
     .arguments_min = 2,
     .arguments_max = 2,

@@ -6,7 +6,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "cli/cli.h"
-#include "cli/settings.h"
+#include "cli/model_words.h"
 #include "run/job.h"
 #include "train/fit.h"
 #include "train/predictor.h"
@@ -16,7 +16,8 @@
 
 /* The words of the command line. */
 struct words {
-    const char *engine, *dataset, *data_dir, *activation, *home;
+    const char *engine, *dataset, *data_dir, *home;
+    struct model_words model;
     uint32_t limit, threads;
     bool json;
 };
@@ -76,16 +77,20 @@ static void print_result(const struct result *result, const struct words *words,
 {
     const struct metrics *metrics = &result->metrics;
     if (words->json) {
-        cli_print_json(json_pack("{s:f, s:f, s:I, s:o}", "loss", metrics->loss, "accuracy",
-                                 metrics->accuracy, "samples", (json_int_t)metrics->samples,
-                                 "confusion",
-                                 matrix_to_json(result->confusion, result->predictor.classes)));
+        const struct model *model = result->predictor.model;
+        json_t *assumed = model->assumed ? json_incref(model->assumed) : json_array();
+        cli_print_json(json_pack(
+            "{s:f, s:f, s:I, s:o, s:O}", "loss", metrics->loss, "accuracy", metrics->accuracy,
+            "samples", (json_int_t)metrics->samples, "confusion",
+            matrix_to_json(result->confusion, result->predictor.classes), "assumed", assumed));
+        json_decref(assumed);
         return;
     }
     printf("%s, test split, on %s%s\n", text_shown(result->dataset->title), ops->title,
            result->dataset->synthetic ? " (synthetic data)" : "");
     printf("loss      %.6f\naccuracy  %.2f%% of %zu samples\n", metrics->loss,
            100 * metrics->accuracy, metrics->samples);
+    model_words_print_assumed(result->predictor.model);
     print_matrix(result);
 }
 
@@ -115,9 +120,10 @@ static int evaluate(const char *path, const struct words *words, const struct en
                     const char *home, struct result *result, struct error *error)
 {
     struct modelfile_options options = {0};
-    if (settings_activation(words->activation, &options.default_activation, error)) return -1;
+    if (model_words_use(&words->model, &options, error)) return -1;
     uint32_t threads = words->threads ? words->threads : ops->default_threads();
     if (predictor_open(path, &options, ops, threads, &result->predictor, error) ||
+        model_words_check(&options, path, result->predictor.model, error) ||
         open_dataset(words, home, result, error))
         return -1;
     uint32_t classes = result->predictor.classes;
@@ -136,7 +142,7 @@ static int run(int argc, char **argv)
          "whose test split is used (the model's own)"},
         {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
         {"limit", OPTION_U32, &words.limit, "N", "at most so many samples (all)"},
-        {"activation", OPTION_TEXT, &words.activation, "NAME", "for files that tell none (relu)"},
+        MODEL_OPTIONS(words.model),
         {"threads", OPTION_U32, &words.threads, "N",
          "threads of the engine (what is usually fastest)"},
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},

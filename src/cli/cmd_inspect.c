@@ -3,26 +3,28 @@
 
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/model_words.h"
 #include "modelfile/modelfile.h"
 
 static void print_model(const char *path, const struct model *model)
 {
     const struct network *network = &model->network;
     const char *key;
+    char input[48], output[48];
     json_t *value;
     printf("%s: %s, %s\n", text_shown(path), modelfile_format_find(model->format)->title,
            dtype_name(model->parameters->dtype));
-    printf("%-8s %8s %8s %12s  %s\n", "layer", "inputs", "outputs", "parameters", "activation");
+    printf("%-13s %-8s %10s %10s %12s  %s\n", "layer", "name", "input", "output", "parameters",
+           "activation");
     for (uint32_t i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
-        printf("dense %-2u %8u %8u %12zu  %s\n", i + 1, layer->inputs, layer->outputs,
-               ((size_t)layer->inputs + 1) * layer->outputs, activation_name(layer->activation));
+        printf("%-13s %-8s %10s %10s %12zu  %s\n", layer_kind(layer->type)->name, layer->name,
+               shape_words(&layer->input, input), shape_words(&layer->output, output),
+               layer_parameters(layer), activation_name(layer->activation));
     }
     printf("input %u x %u, %zu parameters\n", network->rows, network->columns,
            network_parameter_count(network));
-    if (!model->activation_known)
-        puts("a state dict knows no activations: relu is taken, unless told with convert "
-             "--activation");
+    model_words_print_assumed(model);
     json_object_foreach(model->metadata, key, value) {
         printf("%s: %s\n", text_shown(key), text_shown(json_string_value(value)));
     }
@@ -31,7 +33,10 @@ static void print_model(const char *path, const struct model *model)
 static int run(int argc, char **argv)
 {
     bool as_json = false;
+    struct model_words words = {0};
+    struct modelfile_options wanted = {0};
     const struct cli_option options[] = {
+        MODEL_OPTIONS(words),
         {"json", OPTION_FLAG, &as_json, NULL, "one JSON object instead of text"},
         {0},
     };
@@ -40,7 +45,13 @@ static int run(int argc, char **argv)
     struct model *model;
     int status = cli_parse(&command_inspect, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
-    if (modelfile_read(arguments.words[0], NULL, &model, &error)) return cli_fail(&error);
+    if (model_words_use(&words, &wanted, &error) ||
+        modelfile_read(arguments.words[0], &wanted, &model, &error))
+        return cli_fail(&error);
+    if (model_words_check(&wanted, arguments.words[0], model, &error)) {
+        model_destroy(model);
+        return cli_fail(&error);
+    }
     if (as_json)
         cli_print_json(model_describe_json(model));
     else

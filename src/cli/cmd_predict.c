@@ -4,14 +4,15 @@
 
 #include "cli/cli.h"
 #include "cli/draw.h"
+#include "cli/model_words.h"
 #include "cli/registry_cli.h"
-#include "cli/settings.h"
 #include "data/picture.h"
 #include "run/job.h"
 #include "train/predictor.h"
 
 struct words {
-    const char *engine, *activation;
+    const char *engine;
+    struct model_words model;
     uint32_t threads;
     bool json;
 };
@@ -28,9 +29,11 @@ static int predict(const char *path, const char *image, const struct words *word
                    const struct engine_ops *ops, struct answer *answer, struct error *error)
 {
     struct modelfile_options options = {0};
-    if (settings_activation(words->activation, &options.default_activation, error)) return -1;
+    if (model_words_use(&words->model, &options, error)) return -1;
     uint32_t threads = words->threads ? words->threads : ops->default_threads();
-    if (predictor_open(path, &options, ops, threads, &answer->predictor, error)) return -1;
+    if (predictor_open(path, &options, ops, threads, &answer->predictor, error) ||
+        model_words_check(&options, path, answer->predictor.model, error))
+        return -1;
     const struct network *network = &answer->predictor.model->network;
     answer->pixels = malloc(answer->predictor.inputs);
     answer->probabilities = malloc(sizeof *answer->probabilities * answer->predictor.classes);
@@ -63,8 +66,10 @@ static void print_json(const struct answer *answer)
     json_t *probabilities = json_array();
     for (uint32_t c = 0; c < answer->predictor.classes; c++)
         json_array_append_new(probabilities, json_real(answer->probabilities[c]));
-    cli_print_json(
-        json_pack("{s:I, s:o}", "class", (json_int_t)answer->best, "probabilities", probabilities));
+    const struct model *model = answer->predictor.model;
+    cli_print_json(json_pack("{s:I, s:o, s:o}", "class", (json_int_t)answer->best, "probabilities",
+                             probabilities, "assumed",
+                             model->assumed ? json_incref(model->assumed) : json_array()));
 }
 
 static void print_text(const struct answer *answer)
@@ -77,6 +82,7 @@ static void print_text(const struct answer *answer)
             fputs(utf8 ? "█" : "#", stdout);
         putchar('\n');
     }
+    model_words_print_assumed(answer->predictor.model);
 }
 
 static int run(int argc, char **argv)
@@ -86,7 +92,7 @@ static int run(int argc, char **argv)
     const char *from = NULL, *version = NULL;
     const struct cli_option own[] = {
         {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
-        {"activation", OPTION_TEXT, &words.activation, "NAME", "for files that tell none (relu)"},
+        MODEL_OPTIONS(words.model),
         {"threads", OPTION_U32, &words.threads, "N",
          "threads of the engine (what is usually fastest)"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object instead of text"},

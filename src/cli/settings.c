@@ -14,13 +14,6 @@ int settings_copy_text(char *out, size_t size, const char *text, const char *wha
                      size - 1);
 }
 
-int settings_activation(const char *name, enum activation *out, struct error *error)
-{
-    if (!name || !activation_parse(name, out, error)) return 0;
-    error->code = ERROR_USAGE;
-    return -1;
-}
-
 /* Paths in a job outlive the folder it was started in. */
 static int copy_path(char out[JOB_PATH_MAX], const char *path, const char *what,
                      struct error *error)

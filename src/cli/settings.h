@@ -46,8 +46,6 @@ struct settings_words {
 /* What the person gave, onto a job that holds the defaults or the run that is to go on. */
 int settings_apply(const struct settings_words *words, const struct cli_arguments *given,
                    const struct cli_option *options, struct job *job, struct error *error);
-/* The activation named, for a file that tells none; a NULL `name` leaves *out as it is. */
-int settings_activation(const char *name, enum activation *out, struct error *error);
 /* Text into a field of a job; `what` names it when it is too long. */
 int settings_copy_text(char *out, size_t size, const char *text, const char *what,
                        struct error *error);

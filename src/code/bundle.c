@@ -105,9 +105,9 @@ static int add_weights(struct packing *packing, const struct model *model, struc
 static int add_initial(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
-    const struct modelfile_options options = {.default_activation = job->activation};
-    struct model drawn = {.network = packing->bundle->model->network, .activation_known = true},
-                 *given = NULL;
+    const struct modelfile_options options = {.activation_count = 1,
+                                              .activations = {job->activation}};
+    struct model drawn = {.network = packing->bundle->model->network}, *given = NULL;
     struct error ignored;
     int status;
     if (job->from[0]) {

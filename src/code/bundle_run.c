@@ -51,7 +51,8 @@ int code_bundle_run(struct store *store, const char *run, const char *path, stru
     if (store_run_get(store, run, record, error) ||
         store_model_file(store, run, &file, sha256, error))
         goto out;
-    const struct modelfile_options options = {.default_activation = record->job.activation};
+    const struct modelfile_options options = {.activation_count = 1,
+                                              .activations = {record->job.activation}};
     if (modelfile_read(file, &options, &model, error) || write_curve(store, run, &curve, error))
         goto out;
     const struct code_bundle bundle = {.job = &record->job,

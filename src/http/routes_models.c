@@ -33,7 +33,8 @@ static int open_model(struct store *store, struct subject *subject, struct error
     if (store_run_get(store, subject->run, &subject->record, error) ||
         store_model_file(store, subject->run, &path, subject->sha256, error))
         return -1;
-    const struct modelfile_options options = {.default_activation = subject->record.job.activation};
+    const struct modelfile_options options = {.activation_count = 1,
+                                              .activations = {subject->record.job.activation}};
     int status = predictor_open(path, &options, engine_default, 1, &subject->predictor, error);
     free(path);
     return status;

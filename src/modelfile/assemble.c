@@ -1,89 +1,71 @@
 #include "modelfile/assemble.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static size_t source_inputs(const struct dense_source *source)
+#include "base/buffer.h"
+#include "net/layout.h"
+
+size_t source_inputs(const struct layer_source *source)
 {
-    return source->weight->shape[source->transposed ? 0 : 1];
+    const struct named_tensor *weight = source->tensors[ROLE_WEIGHT];
+    return weight->rank == 2 ? weight->shape[source->axes == AXES_PYTORCH ? 1 : 0] : 0;
 }
 
-static size_t source_outputs(const struct dense_source *source)
+size_t source_outputs(const struct layer_source *source)
 {
-    return source->weight->shape[source->transposed ? 1 : 0];
+    const struct named_tensor *weight = source->tensors[ROLE_WEIGHT];
+    return weight->rank == 2 ? weight->shape[source->axes == AXES_PYTORCH ? 0 : 1] : 0;
 }
 
-static bool follows(const struct dense_source *first, const struct dense_source *next)
+int model_assume(struct model *model, struct error *error, const char *format, ...)
 {
-    return source_outputs(first) == source_inputs(next);
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (!model->assumed) model->assumed = json_array();
+    json_t *value = json_string(text);
+    if (!value) value = json_string("something whose name is not text");
+    return json_array_append_new(model->assumed, value)
+               ? error_set_memory(error, "what was assumed")
+               : 0;
 }
 
-/* A walk over all orders in which each layer takes what the one before gives. */
-struct search {
-    const struct dense_source *sources;
-    size_t count, found;
-    size_t steps; /* taken; capped, as many equal sizes have very many orders */
-    size_t order[NETWORK_MAX_LAYERS], answer[NETWORK_MAX_LAYERS];
-    bool used[NETWORK_MAX_LAYERS];
-};
-
-static void search_orders(struct search *search, size_t depth)
+char *note_text(const json_t *assumed)
 {
-    if (search->found > 1 || ++search->steps > 100000) return;
-    if (depth == search->count) {
-        if (!search->found++) memcpy(search->answer, search->order, sizeof search->answer);
-        return;
+    struct buffer text;
+    size_t index;
+    json_t *line;
+    buffer_init(&text, 1 << 20);
+    json_array_foreach(assumed, index, line)
+        buffer_printf(&text, "%s%s", index ? "\n" : "", json_string_value(line));
+    if (!text.failed) return text.data;
+    buffer_free(&text);
+    return NULL;
+}
+
+json_t *note_lines(const char *text)
+{
+    json_t *lines = json_array();
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        json_array_append_new(lines, json_stringn(text, length));
+        text += length + (text[length] == '\n');
     }
-    for (size_t i = 0; i < search->count; i++) {
-        if (search->used[i]) continue;
-        if (depth && !follows(&search->sources[search->order[depth - 1]], &search->sources[i]))
-            continue;
-        search->used[i] = true;
-        search->order[depth] = i;
-        search_orders(search, depth + 1);
-        search->used[i] = false;
-    }
+    return lines;
 }
 
-/* strverscmp() would put "fc01" before "fc1"; else it is the order wanted. */
-static int name_compare(const void *left, const void *right)
-{
-    const struct dense_source *a = left, *b = right;
-    return strverscmp(a->name, b->name);
-}
+/* --- tensors ---------------------------------------------------------------------------------- */
 
-void dense_sort(struct dense_source *sources, size_t count)
-{
-    if (count) qsort(sources, count, sizeof *sources, name_compare);
-}
-
-int dense_order(struct dense_source *sources, size_t count, struct error *error)
+int source_check_dense(const struct layer_source *source, struct error *error)
 {
     char a[64], b[64];
-    size_t broken = 1;
-    while (broken < count && follows(&sources[broken - 1], &sources[broken])) broken++;
-    if (broken >= count) return 0;
-    struct search search = {.sources = sources, .count = count};
-    search_orders(&search, 0);
-    if (search.found != 1) {
-        const struct named_tensor *first = sources[broken - 1].weight,
-                                  *next = sources[broken].weight;
-        return error_set(
-            error, ERROR_INPUT,
-            "the layers do not chain: %s is %s and %s is %s: the studio reads networks "
-            "whose dense layers follow one another",
-            first->name, shape_text(2, first->shape, a), next->name, shape_text(2, next->shape, b));
-    }
-    struct dense_source old[NETWORK_MAX_LAYERS];
-    memcpy(old, sources, count * sizeof *old);
-    for (size_t i = 0; i < count; i++) sources[i] = old[search.answer[i]];
-    return 0;
-}
-
-static int check_source(const struct dense_source *source, struct error *error)
-{
-    char a[64], b[64];
-    const struct named_tensor *weight = source->weight, *bias = source->bias;
+    const struct named_tensor *weight = source->tensors[ROLE_WEIGHT],
+                              *bias = source->tensors[ROLE_BIAS];
     if (weight->rank != 2)
         return error_set(
             error, ERROR_INPUT,
@@ -104,204 +86,278 @@ static int check_source(const struct dense_source *source, struct error *error)
     return 0;
 }
 
-static double value_at(const struct named_tensor *tensor, size_t index)
+/* Where the values of `to` lie in a source of these axes, and the shape that the source must have. */
+static struct layout source_layout(const struct network *network, const struct tensor *to,
+                                   enum axes axes)
 {
-    return tensor->dtype == DTYPE_FLOAT64 ? ((const double *)tensor->values)[index]
-                                          : (double)((const float *)tensor->values)[index];
+    if (axes == AXES_KERAS) return layout_of(network, to);
+    struct layout layout = {.rank = to->rank, .keras = {.rank = to->rank}};
+    bool turned = axes == AXES_TRANSPOSED && to->rank == 2;
+    for (uint32_t d = 0; d < to->rank; d++) {
+        layout.sizes[d] = to->shape[d];
+        layout.order[d] = turned ? to->rank - 1 - d : d;
+    }
+    for (uint32_t d = 0; d < to->rank; d++)
+        layout.keras.sizes[d] = (uint32_t)to->shape[layout.order[d]];
+    return layout;
 }
 
-static void fill_layer(struct parameters *parameters, size_t layer,
-                       const struct dense_source *source)
+static bool has_shape(const struct named_tensor *tensor, const struct shape *shape)
 {
-    struct tensor *weight = parameters_find(parameters, (uint32_t)layer, ROLE_WEIGHT),
-                  *bias = parameters_find(parameters, (uint32_t)layer, ROLE_BIAS);
-    size_t outputs = weight->shape[0], inputs = weight->shape[1];
-    for (size_t o = 0; o < outputs; o++)
-        for (size_t i = 0; i < inputs; i++)
-            tensor_set(
-                parameters, weight, o * inputs + i,
-                value_at(source->weight, source->transposed ? i * outputs + o : o * inputs + i));
-    for (size_t o = 0; source->bias && o < outputs; o++)
-        tensor_set(parameters, bias, o, value_at(source->bias, o));
+    if (tensor->rank != shape->rank) return false;
+    for (uint32_t d = 0; d < shape->rank; d++)
+        if (tensor->shape[d] != shape->sizes[d]) return false;
+    return true;
 }
 
-/* The picture's shape: as asked, as noted, a square, a line. */
-static void choose_picture(struct network *network, const struct network *noted,
-                           const struct modelfile_options *options)
+/* The source's values in the dtype that is wanted; *owned is to be freed. */
+static const void *values_as(const struct named_tensor *tensor, enum dtype dtype, double **owned)
 {
-    uint64_t inputs = network->layers[0].inputs;
+    *owned = NULL;
+    if (tensor->dtype == dtype) return tensor->values;
+    CHECK(dtype == DTYPE_FLOAT64);
+    double *wide = malloc((tensor->count + 1) * sizeof *wide);
+    for (size_t i = 0; wide && i < tensor->count; i++) wide[i] = ((const float *)tensor->values)[i];
+    return *owned = wide;
+}
+
+static int fill_tensor(const struct network *network, struct parameters *parameters,
+                       struct tensor *to, const struct layer_source *source, struct error *error)
+{
+    const struct named_tensor *from = source->tensors[to->role];
+    struct layout layout = source_layout(network, to, source->axes);
+    if (!has_shape(from, &layout.keras)) {
+        char have[64], want[64];
+        size_t sizes[SHAPE_MAX_RANK];
+        for (uint32_t d = 0; d < layout.keras.rank; d++) sizes[d] = layout.keras.sizes[d];
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %s has the shape %s, but its layer \"%.80s\" needs %s: the "
+                         "file is damaged",
+                         from->name, shape_text(from->rank, from->shape, have), source->name,
+                         shape_text(layout.keras.rank, sizes, want));
+    }
+    double *owned;
+    const void *values = values_as(from, parameters->dtype, &owned);
+    if (!values) return error_set_memory(error, "the parameters");
+    layout_from_keras(&layout, values, to->values, dtype_size(parameters->dtype));
+    free(owned);
+    return 0;
+}
+
+static void fill_initial(struct parameters *parameters, struct tensor *to, double value)
+{
+    for (size_t i = 0; i < to->count; i++) tensor_set(parameters, to, i, value);
+}
+
+/* A layer's tensors; one that the file leaves out (a bias, a scale) has the value that changes nothing. */
+static int fill_layer(const struct network *network, uint32_t index, struct parameters *parameters,
+                      const struct layer_source *source, struct error *error)
+{
+    struct tensor_spec specs[LAYER_MAX_TENSORS];
+    for (uint32_t k = 0, n = layer_tensors(&network->layers[index], specs); k < n; k++) {
+        struct tensor *to = parameters_find(parameters, index, specs[k].role);
+        if (!source->tensors[specs[k].role]) {
+            if (specs[k].role != ROLE_BIAS && specs[k].fan_in)
+                return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has no weights",
+                                 source->name);
+            fill_initial(parameters, to, specs[k].initial);
+        } else if (fill_tensor(network, parameters, to, source, error)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* --- the network ------------------------------------------------------------------------------ */
+
+/* Layers that do nothing when a trained network is used, or nothing in their place, are left out; where feature maps
+ * meet a dense layer, a flatten is put in. Returns how many there are in out[]. */
+static int canonical(const struct layer_source *sources, size_t count,
+                     struct layer_source out[NETWORK_MAX_LAYERS], size_t *kept, struct error *error)
+{
+    bool maps = true, flatten = false;
+    *kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        enum layer_type type = sources[i].layer.type;
+        if (type == LAYER_DROPOUT) continue;
+        if (type == LAYER_FLATTEN) {
+            flatten = maps;
+            continue;
+        }
+        bool needs = type == LAYER_DENSE ? maps && *kept : flatten;
+        if (*kept + needs >= NETWORK_MAX_LAYERS)
+            return error_set(error, ERROR_INPUT, "it has %zu layers: the most is %d", count,
+                             NETWORK_MAX_LAYERS);
+        if (needs) {
+            out[*kept] = (struct layer_source){.name = "flatten"};
+            layer_init(&out[(*kept)++].layer, LAYER_FLATTEN);
+        }
+        out[(*kept)++] = sources[i];
+        if (type == LAYER_DENSE || type == LAYER_GLOBALAVGPOOL || flatten) maps = false;
+        flatten = false;
+    }
+    return *kept ? 0
+                 : error_set(error, ERROR_INPUT,
+                             "it holds no dense layer: give a file with trained weights");
+}
+
+static bool fits(uint64_t values, uint32_t rows, uint32_t columns, uint32_t channels)
+{
+    return rows && columns &&
+           (!values || (uint64_t)rows * columns * (channels ? channels : 1) == values);
+}
+
+/* The picture's shape: as asked, as the file says, as noted, a square, a line. `values` is 0 when no layer says it. */
+static int choose_picture(struct network *network, uint64_t values,
+                          const struct source_input *input, const struct network *noted,
+                          const struct modelfile_options *options, struct error *error)
+{
     uint32_t side = 1;
-    while ((uint64_t)side * side < inputs) side++;
-    if (options && (uint64_t)options->rows * options->columns == inputs) {
+    while ((uint64_t)side * side < values) side++;
+    if (options && fits(values, options->rows, options->columns, 1)) {
         network->rows = options->rows;
         network->columns = options->columns;
-    } else if (noted && (uint64_t)noted->rows * noted->columns == inputs) {
+    } else if (input && fits(values, input->rows, input->columns, input->channels)) {
+        network->rows = input->rows;
+        network->columns = input->columns;
+        network->channels = input->channels;
+    } else if (noted && fits(values, noted->rows, noted->columns, noted->channels)) {
         network->rows = noted->rows;
         network->columns = noted->columns;
+        network->channels = noted->channels;
+    } else if (!values) {
+        return error_set(error, ERROR_INPUT,
+                         "the file does not say the size of its pictures: save it with an input "
+                         "of a fixed shape");
     } else {
-        network->rows = (uint64_t)side * side == inputs ? side : 1;
-        network->columns = (uint32_t)(inputs / network->rows);
+        network->rows = (uint64_t)side * side == values ? side : 1;
+        network->columns = (uint32_t)(values / network->rows);
     }
+    return 0;
 }
 
-int model_from_dense(const struct dense_source *sources, size_t count, const json_t *note,
-                     const struct modelfile_options *options, struct model *out,
-                     struct error *error)
+/* Whether a layer leaves the number of values as it is. */
+static bool keeps_values(enum layer_type type)
 {
-    enum dtype dtype = DTYPE_FLOAT32;
-    struct network noted, *network = &out->network;
-    struct error unused;
-    if (!count)
-        return error_set(error, ERROR_INPUT,
-                         "it holds no dense layer: give a file with trained weights");
-    if (count > NETWORK_MAX_LAYERS)
-        return error_set(error, ERROR_INPUT, "it has %zu layers: the most is %d", count,
-                         NETWORK_MAX_LAYERS);
+    return type != LAYER_CONV2D && type != LAYER_MAXPOOL2D && type != LAYER_AVGPOOL2D &&
+           type != LAYER_GLOBALAVGPOOL;
+}
+
+/* The values of a picture as the first dense layer tells them; 0 when layers before it change their number. */
+static uint64_t picture_values(const struct layer_source *sources, size_t count)
+{
+    for (size_t i = 0; i < count && keeps_values(sources[i].layer.type); i++)
+        if (sources[i].layer.type == LAYER_DENSE) return source_inputs(&sources[i]);
+    return 0;
+}
+
+static int build_network(const struct layer_source *sources, size_t count,
+                         const struct source_input *input, const struct network *noted,
+                         const struct modelfile_options *options, struct network *network,
+                         struct error *error)
+{
     *network = (struct network){.layer_count = (uint32_t)count};
     for (size_t i = 0; i < count; i++) {
-        if (check_source(&sources[i], error)) return -1;
         struct layer *layer = &network->layers[i];
-        layer_init(layer, LAYER_DENSE);
-        layer->activation = sources[i].activation;
+        *layer = sources[i].layer;
+        if (layer->type != LAYER_DENSE) continue;
+        if (!sources[i].tensors[ROLE_WEIGHT])
+            return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has no weights",
+                             sources[i].name);
+        if (source_check_dense(&sources[i], error)) return -1;
         layer->inputs = (uint32_t)source_inputs(&sources[i]);
         layer->units = (uint32_t)source_outputs(&sources[i]);
-        if (sources[i].weight->dtype == DTYPE_FLOAT64 ||
-            (sources[i].bias && sources[i].bias->dtype == DTYPE_FLOAT64))
-            dtype = DTYPE_FLOAT64;
     }
-    bool has_note = note && network_from_json(note, &noted, &unused) == 0;
-    choose_picture(network, has_note ? &noted : NULL, options);
-    if (network_finish(network, error) || network_check(network, error) ||
-        parameters_create(network, dtype, &out->parameters, error))
+    if (choose_picture(network, picture_values(sources, count), input, noted, options, error))
         return -1;
-    for (size_t i = 0; i < count; i++) fill_layer(out->parameters, i, &sources[i]);
-    out->activation_known = true;
+    return network_finish(network, error);
+}
+
+static enum dtype widest(const struct layer_source *sources, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (int role = 0; role < ROLE_COUNT; role++)
+            if (sources[i].tensors[role] && sources[i].tensors[role]->dtype == DTYPE_FLOAT64)
+                return DTYPE_FLOAT64;
+    return DTYPE_FLOAT32;
+}
+
+/* --- activations ------------------------------------------------------------------------------ */
+
+static bool has_weights(const struct layer_source *source)
+{
+    return source->layer.type == LAYER_DENSE || source->layer.type == LAYER_CONV2D;
+}
+
+/* What the file does not say: each hidden layer's activation, as told or else relu. */
+static int tell_activations(struct layer_source *sources, size_t count,
+                            const struct modelfile_options *options, struct error *error)
+{
+    size_t hidden = 0, given = options ? options->activation_count : 0;
+    for (size_t i = 0; i < count; i++) hidden += has_weights(&sources[i]);
+    if (hidden) hidden--;
+    if (given > 1 && given != hidden)
+        return error_set(error, ERROR_USAGE,
+                         "--activation names %zu activations, but the network has %zu hidden "
+                         "layers: name one for all or one for each",
+                         given, hidden);
+    for (size_t i = 0, n = 0; i < count; i++) {
+        if (!has_weights(&sources[i])) continue;
+        sources[i].layer.activation = n == hidden ? ACTIVATION_NONE
+                                      : given     ? options->activations[given > 1 ? n : 0]
+                                                  : ACTIVATION_RELU;
+        n++;
+    }
     return 0;
 }
 
-/* One layer of a state dict while its tensors are being gathered. */
-struct stem {
-    struct dense_source source;
-    const char *text; /* within the tensor's name, `length` bytes: "fc1" of "fc1.weight" */
-    size_t length;
-};
-
-/* How much of every name is a wrapper's: DataParallel's "module.", torch.compile's "_orig_mod.". */
-static size_t common_prefix(const struct state_dict *state)
+static int note_activations(struct model *model, struct error *error)
 {
-    static const char *const prefixes[] = {"module.", "_orig_mod."};
-    size_t skip = 0;
-    for (size_t p = 0; p < sizeof prefixes / sizeof *prefixes; p++) {
-        size_t length = strlen(prefixes[p]), all = 0;
-        while (all < state->count &&
-               strncmp(state->tensors[all].name + skip, prefixes[p], length) == 0)
-            all++;
-        if (!state->count || all < state->count) continue;
-        skip += length;
-        p = (size_t)-1; /* they may be nested either way round */
-    }
-    return skip;
-}
-
-static int gather_tensor(const struct named_tensor *tensor, size_t skip, struct stem *stems,
-                         size_t *count, struct error *error)
-{
-    const char *name = tensor->name + skip, *dot = strrchr(name, '.');
-    const char *kind = dot ? dot + 1 : name;
-    size_t length = dot ? (size_t)(dot - name) : 0, i = 0;
-    bool weight = strcmp(kind, "weight") == 0;
-    if (!weight && strcmp(kind, "bias") != 0)
-        return error_set(
-            error, ERROR_INPUT,
-            "the tensor %s is no dense layer's weight or bias: the studio reads networks of "
-            "dense layers",
-            tensor->name);
-    while (i < *count && (stems[i].length != length || memcmp(stems[i].text, name, length) != 0))
-        i++;
-    if (i == *count) {
-        if (i == NETWORK_MAX_LAYERS)
-            return error_set(error, ERROR_INPUT,
-                             "it has more than %d layers: the studio takes no more",
-                             NETWORK_MAX_LAYERS);
-        stems[(*count)++] = (struct stem){
-            .text = name, .length = length, .source.name = tensor->name};
-    }
-    *(weight ? &stems[i].source.weight : &stems[i].source.bias) = tensor;
+    for (uint32_t i = 0; i + 1 < model->network.layer_count; i++)
+        if (model_assume(model, error, "activation of layer %u: %s", i + 1,
+                         activation_name(model->network.layers[i].activation)))
+            return -1;
     return 0;
 }
 
-/* The network that was noted beside the tensors knows the activations; it must describe these very
- * tensors. */
-static int take_note(const json_t *note, struct dense_source *sources, size_t count,
-                     struct error *error)
+/* What the studio itself noted as assumed stays so, unless it is told this time. */
+static int settle_activations(struct layer_source *sources, size_t count, bool said,
+                              const struct model_note *note,
+                              const struct modelfile_options *options, struct model *out,
+                              struct error *error)
 {
-    struct network noted;
-    if (network_from_json(note, &noted, error))
-        return error_prefix(error, "the network noted in the file");
-    bool fits = noted.layer_count == count;
-    for (size_t i = 0; fits && i < count; i++) {
-        fits = noted.layers[i].inputs == source_inputs(&sources[i]) &&
-               noted.layers[i].outputs == source_outputs(&sources[i]);
-        sources[i].activation = noted.layers[i].activation;
+    bool assumed = note && json_array_size(note->assumed),
+         told = options && options->activation_count;
+    if (said && assumed && !told) {
+        out->assumed = json_deep_copy(note->assumed);
+        return out->assumed ? 0 : error_set_memory(error, "what was assumed");
     }
-    return fits
-               ? 0
-               : error_set(
-                     error, ERROR_INPUT,
-                     "the network noted in the file does not fit its tensors: the file is damaged");
+    return said && !assumed ? 0 : tell_activations(sources, count, options, error);
 }
 
-/* Checks, order and activations of layers whose file tells none. */
-static int arrange(struct dense_source *sources, size_t count, bool ordered,
-                   const struct modelfile_options *options, struct error *error)
-{
-    enum activation usual = options ? options->default_activation : ACTIVATION_NONE;
-    if (!count)
-        return error_set(error, ERROR_INPUT,
-                         "it holds no dense layer: give a file with trained weights");
-    for (size_t i = 0; i < count; i++) {
-        if (check_source(&sources[i], error)) return -1;
-        sources[i].activation = usual == ACTIVATION_NONE ? ACTIVATION_RELU : usual;
-    }
-    if (!ordered) dense_sort(sources, count);
-    if (dense_order(sources, count, error)) return -1;
-    sources[count - 1].activation = ACTIVATION_NONE;
-    return 0;
-}
-
-int model_from_layers(struct dense_source *sources, size_t count, bool ordered,
+int model_from_layers(struct layer_source *sources, size_t count, const struct source_input *input,
+                      bool activations_said, const struct model_note *note,
                       const struct modelfile_options *options, struct model *out,
                       struct error *error)
 {
-    if (arrange(sources, count, ordered, options, error) ||
-        model_from_dense(sources, count, NULL, options, out, error))
-        return -1;
-    out->activation_known = count == 1;
-    return 0;
-}
-
-int model_from_state_dict(const struct state_dict *state, const json_t *note, bool ordered,
-                          const struct modelfile_options *options, struct model *out,
-                          struct error *error)
-{
-    struct stem stems[NETWORK_MAX_LAYERS];
-    struct dense_source sources[NETWORK_MAX_LAYERS];
-    size_t count = 0, skip = common_prefix(state);
-    for (size_t i = 0; i < state->count; i++)
-        if (gather_tensor(&state->tensors[i], skip, stems, &count, error)) return -1;
-    for (size_t i = 0; i < count; i++) {
-        if (!stems[i].source.weight)
-            return error_set(
-                error, ERROR_INPUT,
-                "the tensor %s has no weight beside it: the studio reads networks of dense "
-                "layers",
-                stems[i].source.name);
-        sources[i] = stems[i].source;
-        sources[i].name = sources[i].weight->name;
-    }
-    if (arrange(sources, count, ordered, options, error)) return -1;
-    if (note && take_note(note, sources, count, error)) return -1;
-    if (model_from_dense(sources, count, note, options, out, error)) return -1;
-    out->activation_known = note || count == 1;
-    return 0;
+    struct network noted, *network = &out->network;
+    struct error unused;
+    struct layer_source *kept = calloc(NETWORK_MAX_LAYERS, sizeof *kept);
+    int status = -1;
+    size_t used;
+    bool told = options && options->activation_count;
+    if (!kept) return error_set_memory(error, "the layers");
+    if (settle_activations(sources, count, activations_said, note, options, out, error) ||
+        canonical(sources, count, kept, &used, error))
+        goto out;
+    bool has_note = note && note->network && !network_read_json(note->network, &noted, &unused);
+    if (build_network(kept, used, input, has_note ? &noted : NULL, options, network, error) ||
+        parameters_create(network, widest(kept, used), &out->parameters, error))
+        goto out;
+    for (uint32_t i = 0; i < used; i++)
+        if (fill_layer(network, i, out->parameters, &kept[i], error)) goto out;
+    status = !activations_said && !told ? note_activations(out, error) : 0;
+out:
+    free(kept);
+    return status;
 }

@@ -31,13 +31,12 @@
 
 #define TEXT_MAX ((size_t)4 << 20)
 
-/* What the child answers: this, the network's JSON, the metadata's, then the values. */
+/* What the child answers: this, the network's JSON, the notes' JSON, then the values. */
 struct answer {
     int status;
     struct error error; /* when status is not 0 */
     enum dtype dtype;
-    bool activation_known;
-    size_t network_size, metadata_size;
+    size_t network_size, notes_size;
 };
 
 /* The sanitizers need system calls of their own, and their reports should be seen. */
@@ -187,7 +186,7 @@ _Noreturn static void answer_and_exit(pid_t parent, int pipe, confined_reader *r
     child_close_others(pipe);
     struct model model = {0};
     struct answer answer;
-    char *network = NULL, *metadata = NULL;
+    char *network = NULL, *notes = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
     /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles
      * twice, gzip's gain. */
@@ -195,19 +194,19 @@ _Noreturn static void answer_and_exit(pid_t parent, int pipe, confined_reader *r
     answer.status = read(data, size, options, &model, &answer.error);
     if (!answer.status) {
         network = js_dump(network_to_json(&model.network));
-        metadata = js_dump(model.metadata ? model.metadata : json_object());
-        if (!network || !metadata) answer.status = error_set_memory(&answer.error, "the model");
+        notes = js_dump(
+            json_pack("{s:O*, s:O*}", "metadata", model.metadata, "assumed", model.assumed));
+        if (!network || !notes) answer.status = error_set_memory(&answer.error, "the model");
     }
     if (answer.status) {
         send_all(pipe, &answer, sizeof answer);
         _exit(0);
     }
     answer.dtype = model.parameters->dtype;
-    answer.activation_known = model.activation_known;
     answer.network_size = strlen(network);
-    answer.metadata_size = strlen(metadata);
+    answer.notes_size = strlen(notes);
     if (!send_all(pipe, &answer, sizeof answer) && !send_all(pipe, network, answer.network_size) &&
-        !send_all(pipe, metadata, answer.metadata_size))
+        !send_all(pipe, notes, answer.notes_size))
         send_all(pipe, model.parameters->values,
                  model.parameters->value_count * dtype_size(answer.dtype));
     _exit(0);
@@ -237,7 +236,7 @@ static int crashed(struct error *error)
 static int receive(const struct source *source, struct model *out, struct error *error)
 {
     struct answer answer;
-    json_t *network = NULL;
+    json_t *network = NULL, *notes = NULL;
     if (receive_all(source, &answer, sizeof answer)) return crashed(error);
     if (answer.status) {
         answer.error.message[sizeof answer.error.message - 1] = '\0';
@@ -247,17 +246,19 @@ static int receive(const struct source *source, struct model *out, struct error 
     if (answer.dtype != DTYPE_FLOAT32 && answer.dtype != DTYPE_FLOAT64) return crashed(error);
     int status = -1;
     if (receive_object(source, answer.network_size, &network, error) ||
-        receive_object(source, answer.metadata_size, &out->metadata, error) ||
-        network_from_json(network, &out->network, error) ||
+        receive_object(source, answer.notes_size, &notes, error) ||
+        network_read_json(network, &out->network, error) ||
         parameters_create(&out->network, answer.dtype, &out->parameters, error))
         goto out;
-    out->activation_known = answer.activation_known;
+    out->metadata = json_incref(json_object_get(notes, "metadata"));
+    out->assumed = json_incref(json_object_get(notes, "assumed"));
     status = receive_all(source, out->parameters->values,
                          out->parameters->value_count * dtype_size(answer.dtype))
                  ? crashed(error)
                  : 0;
 out:
     json_decref(network);
+    json_decref(notes);
     return status;
 }
 

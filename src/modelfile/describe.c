@@ -6,12 +6,22 @@
 json_t *model_describe_json(const struct model *model)
 {
     const struct network *network = &model->network;
-    return json_pack("{s:s, s:o, s:I, s:s, s:[I,I], s:b, s:O*}", "format", model->format, "layers",
-                     network_layers_to_json(network), "parameters",
-                     (json_int_t)network_parameter_count(network), "dtype",
-                     dtype_name(model->parameters->dtype), "input", (json_int_t)network->rows,
-                     (json_int_t)network->columns, "activation_known", (int)model->activation_known,
-                     "metadata", model->metadata);
+    json_t *assumed = model->assumed ? json_incref(model->assumed) : json_array();
+    return json_pack(
+        "{s:s, s:o, s:I, s:s, s:[I,I], s:b, s:o, s:O*}", "format", model->format, "layers",
+        network_layers_to_json(network), "parameters", (json_int_t)network_parameter_count(network),
+        "dtype", dtype_name(model->parameters->dtype), "input", (json_int_t)network->rows,
+        (json_int_t)network->columns, "activation_known", (int)model_activation_known(model),
+        "assumed", assumed, "metadata", model->metadata);
+}
+
+bool model_activation_known(const struct model *model)
+{
+    size_t index;
+    json_t *text;
+    json_array_foreach(model->assumed, index, text)
+        if (strncmp(json_string_value(text), "activation", 10) == 0) return false;
+    return true;
 }
 
 json_t *model_receipt_json(const struct model *model)

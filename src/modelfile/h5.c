@@ -21,37 +21,54 @@
 /* A model with its optimizer's state. */
 #define FILE_MAX (STATE_DICT_MAX_VALUES * sizeof(double))
 
-/* All tensors of a file and which of them are layers. Sources name tensors by index until all are
- * read, as the state
- * dict moves while it grows. */
+#define NAME_MAX_HERE 128
+#define NONE          SIZE_MAX
+
+/* All tensors of a file and which of them are whose. Sources name tensors by index until all are
+ * read, as the state dict moves while it grows. */
 struct reading {
     hid_t file;
     struct state_dict state;
+    struct keras_chain chain;
     size_t count;
-    struct {
-        size_t weight, bias;
-        bool has_bias;
-        enum activation activation;
-    } layers[NETWORK_MAX_LAYERS];
+    struct layer_source sources[NETWORK_MAX_LAYERS];
+    size_t tensors[NETWORK_MAX_LAYERS][ROLE_COUNT];
+    char names[NETWORK_MAX_LAYERS][NAME_MAX_HERE]; /* of layers whose configuration is not there */
 };
 
-static int add_layer(struct reading *reading, hid_t group, const char *kernel, const char *bias,
-                     const char *stem, struct error *error)
+static int add_tensor(struct reading *reading, size_t layer, enum tensor_role role, hid_t group,
+                      const char *path, const char *stem, const char *what, struct error *error)
 {
     char name[STATE_DICT_MAX_NAME];
+    snprintf(name, sizeof name, "%.400s/%.60s", stem, what);
+    reading->tensors[layer][role] = reading->state.count;
+    return h5_dataset(group, path, name, &reading->state, error);
+}
+
+static int add_layer(struct reading *reading, const struct layer_source *source,
+                     struct error *error)
+{
     if (reading->count == NETWORK_MAX_LAYERS)
         return error_set(error, ERROR_INPUT,
                          "it has more than %d layers with weights: the studio takes no more",
                          NETWORK_MAX_LAYERS);
-    snprintf(name, sizeof name, "%.400s/kernel", stem);
-    reading->layers[reading->count].weight = reading->state.count;
-    if (h5_dataset(group, kernel, name, &reading->state, error)) return -1;
-    reading->layers[reading->count].bias = reading->state.count;
-    reading->layers[reading->count].has_bias = bias != NULL;
-    snprintf(name, sizeof name, "%.400s/bias", stem);
-    if (bias && h5_dataset(group, bias, name, &reading->state, error)) return -1;
-    reading->count++;
+    for (int role = 0; role < ROLE_COUNT; role++) reading->tensors[reading->count][role] = NONE;
+    reading->sources[reading->count++] = *source;
     return 0;
+}
+
+/* A dense layer of a file that holds weights alone. */
+static int add_dense(struct reading *reading, hid_t group, const char *kernel, const char *bias,
+                     const char *stem, struct error *error)
+{
+    struct layer_source source = {.axes = AXES_KERAS};
+    layer_init(&source.layer, LAYER_DENSE);
+    if (add_layer(reading, &source, error)) return -1;
+    size_t index = reading->count - 1;
+    snprintf(reading->names[index], NAME_MAX_HERE, "%.120s", stem);
+    reading->sources[index].name = reading->names[index];
+    if (add_tensor(reading, index, ROLE_WEIGHT, group, kernel, stem, "kernel", error)) return -1;
+    return bias ? add_tensor(reading, index, ROLE_BIAS, group, bias, stem, "bias", error) : 0;
 }
 
 /* "…/kernel", "…/kernel:0" or "kernel" is a kernel. */
@@ -61,6 +78,23 @@ static bool is_called(const char *name, const char *kind)
     const char *last = slash ? slash + 1 : name;
     size_t length = strlen(kind);
     return strncmp(last, kind, length) == 0 && (!last[length] || last[length] == ':');
+}
+
+static int open_layer(hid_t weights, const char *layer, hid_t *group, struct error *error)
+{
+    if (h5_group(weights, layer, group, error)) return -1;
+    if (*group < 0)
+        return error_set(error, ERROR_INPUT,
+                         "the weights of the layer \"%.80s\" are missing: the file is damaged",
+                         layer);
+    return 0;
+}
+
+static int refuse_weight(const char *layer, const char *weight, struct error *error)
+{
+    return error_set(error, ERROR_INPUT,
+                     "the layer \"%.80s\" has the weight \"%.80s\", which the studio does not know",
+                     layer, weight);
 }
 
 /* One layer in Keras 2's form: a group named as the layer, whose attribute weight_names lists data
@@ -73,21 +107,14 @@ static int read_named_layer(struct reading *reading, hid_t weights, const char *
     bool found;
     const char *kernel = NULL, *bias = NULL;
     struct h5_names names = {0};
-    if (h5_group(weights, layer, &group, error)) return -1;
-    if (group < 0)
-        return error_set(error, ERROR_INPUT,
-                         "the weights of the layer \"%.80s\" are missing: the file is damaged",
-                         layer);
+    if (open_layer(weights, layer, &group, error)) return -1;
     if (h5_attribute_names(group, "weight_names", &names, &found, error)) goto out;
     for (size_t i = 0; i < names.count; i++) {
         const char **place = is_called(names.items[i], "kernel") ? &kernel
                              : is_called(names.items[i], "bias") ? &bias
                                                                  : NULL;
         if (!place || *place) {
-            error_set(error, ERROR_INPUT,
-                      "the layer \"%.80s\" has the weight \"%.80s\": the studio reads networks of "
-                      "dense layers",
-                      layer, names.items[i]);
+            refuse_weight(layer, names.items[i], error);
             goto out;
         }
         *place = names.items[i];
@@ -97,26 +124,76 @@ static int read_named_layer(struct reading *reading, hid_t weights, const char *
                   layer);
         goto out;
     }
-    status = kernel ? add_layer(reading, group, kernel, bias, layer, error) : 0;
+    status = kernel ? add_dense(reading, group, kernel, bias, layer, error) : 0;
 out:
     h5_names_free(&names);
     H5Gclose(group);
     return status;
 }
 
-/* Whether the tensors of layer `i` are those that the configuration announces. */
-static bool agrees(const struct reading *reading, size_t i, const struct keras_chain *chain)
+/* --- with a configuration --------------------------------------------------------------------- */
+
+/* The first name of this kind that is not taken yet; takes it (its text becomes empty). */
+static int take_name(struct reading *reading, hid_t group, struct h5_names *names, size_t index,
+                     const struct keras_weight *weight, struct error *error)
 {
-    const struct named_tensor *kernel = &reading->state.tensors[reading->layers[i].weight];
-    if (kernel->rank != 2 || kernel->shape[1] != chain->layers[i].units) return false;
-    if (i == 0 && chain->inputs && kernel->shape[0] != chain->inputs) return false;
-    return reading->layers[i].has_bias == chain->layers[i].use_bias;
+    const char *layer = reading->sources[index].name;
+    size_t i = 0;
+    while (i < names->count && !(*names->items[i] && is_called(names->items[i], weight->name))) i++;
+    for (size_t other = 0; i == names->count && other < names->count; other++)
+        if (*names->items[other]) return refuse_weight(layer, names->items[other], error);
+    if (i == names->count)
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" has no %s, which its configuration and the weights "
+                         "do not agree on: the file is damaged",
+                         layer, weight->name);
+    if (add_tensor(reading, index, weight->role, group, names->items[i], layer, weight->name,
+                   error))
+        return -1;
+    *names->items[i] = '\0';
+    return 0;
 }
 
-/* The dense layers of the configuration, with the weights kept under their names. */
-static int read_whole_model(struct reading *reading, const struct keras_chain *chain,
-                            struct error *error)
+/* The weights of the outermost model's layer `owner`, which may be a model of several layers. */
+static int read_owner(struct reading *reading, hid_t weights, const char *owner,
+                      struct error *error)
 {
+    struct keras_chain *chain = &reading->chain;
+    struct h5_names names = {0};
+    hid_t group;
+    bool found;
+    int status = 0;
+    if (!*owner || strchr(owner, '/'))
+        return error_set(error, ERROR_INPUT, "a layer's name is \"%.80s\": rename it", owner);
+    if (open_layer(weights, owner, &group, error)) return -1;
+    if (h5_attribute_names(group, "weight_names", &names, &found, error)) status = -1;
+    for (size_t i = 0; !status && i < chain->count; i++)
+        for (uint32_t w = 0;
+             !status && chain->layers[i].owner && strcmp(chain->layers[i].owner, owner) == 0 &&
+             w < chain->layers[i].weight_count;
+             w++)
+            status = take_name(reading, group, &names, i, &chain->layers[i].weights[w], error);
+    for (size_t i = 0; !status && i < names.count; i++)
+        if (*names.items[i]) status = refuse_weight(owner, names.items[i], error);
+    h5_names_free(&names);
+    H5Gclose(group);
+    return status;
+}
+
+/* Whether the owner's weights were read with a layer before `index`. */
+static bool is_read(const struct keras_chain *chain, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (chain->layers[i].weight_count && chain->layers[i].owner &&
+            strcmp(chain->layers[i].owner, chain->layers[index].owner) == 0)
+            return true;
+    return false;
+}
+
+/* Keras's own .h5: the weights lie under the names of the outermost model's layers. */
+static int read_by_name(struct reading *reading, struct error *error)
+{
+    const struct keras_chain *chain = &reading->chain;
     int status = 0;
     hid_t weights;
     if (h5_group(reading->file, "model_weights", &weights, error)) return -1;
@@ -125,27 +202,87 @@ static int read_whole_model(struct reading *reading, const struct keras_chain *c
             error, ERROR_INPUT,
             "it holds a configuration but no weights: save it with model.save(\"model.h5\")");
     for (size_t i = 0; !status && i < chain->count; i++) {
-        const char *name = chain->layers[i].name;
-        if (!*name || strchr(name, '/'))
-            status = error_set(error, ERROR_INPUT, "a layer's name is \"%.80s\": rename it", name);
-        if (!status) status = read_named_layer(reading, weights, name, error);
-        if (!status && reading->count != i + 1)
-            status = error_set(error, ERROR_INPUT,
-                               "the layer \"%.80s\" has no weights: the file is damaged", name);
-        if (!status && !agrees(reading, i, chain))
-            status = error_set(error, ERROR_INPUT,
-                               "the configuration and the weights of the layer \"%.80s\" do not "
-                               "agree: the file is damaged",
-                               name);
-        if (!status) reading->layers[i].activation = chain->layers[i].activation;
+        const struct keras_layer *layer = &chain->layers[i];
+        if (layer->weight_count && layer->owner && !is_read(chain, i))
+            status = read_owner(reading, weights, layer->owner, error);
     }
     H5Gclose(weights);
     return status;
 }
 
-/* Keras 3's .weights.h5: every group "vars" with a data set 0 is a layer's. What belongs to the
- * optimizer is left out.
- */
+/* Keras 3's weights: data sets 0, 1, … in the group "vars" of the layer's path. */
+static int read_by_path(struct reading *reading, struct error *error)
+{
+    const struct keras_chain *chain = &reading->chain;
+    int status = 0;
+    for (size_t i = 0; !status && i < chain->count; i++) {
+        const struct keras_layer *layer = &chain->layers[i];
+        char path[KERAS_MAX_PATH + 8], number[16];
+        hid_t group;
+        if (!layer->weight_count) continue;
+        snprintf(path, sizeof path, "%s/vars", layer->path);
+        if (open_layer(reading->file, path, &group, error)) return -1;
+        for (uint32_t w = 0; !status && w < layer->weight_count; w++) {
+            snprintf(number, sizeof number, "%u", w);
+            status = add_tensor(reading, i, layer->weights[w].role, group, number,
+                                layer->source.name, layer->weights[w].name, error);
+        }
+        H5Gclose(group);
+    }
+    return status;
+}
+
+/* Whether a dense layer's kernel is what the configuration announces. */
+static int check_agreement(const struct reading *reading, size_t i, bool first, struct error *error)
+{
+    const struct keras_layer *layer = &reading->chain.layers[i];
+    const struct named_tensor *kernel = &reading->state.tensors[reading->tensors[i][ROLE_WEIGHT]];
+    bool agrees = kernel->rank == 2 && kernel->shape[1] == layer->source.layer.units &&
+                  (!first || !reading->chain.inputs || kernel->shape[0] == reading->chain.inputs);
+    return agrees ? 0
+                  : error_set(error, ERROR_INPUT,
+                              "the configuration and the weights of the layer \"%.80s\" do not "
+                              "agree: the file is damaged",
+                              layer->source.name);
+}
+
+/* Whether only layers come before `index` that leave the number of values as it is. */
+static bool sees_input(const struct keras_chain *chain, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (chain->layers[i].weight_count || chain->layers[i].source.layer.kernel[0] != 1)
+            return false;
+    return true;
+}
+
+static int read_whole_model(struct reading *reading, const json_t *config, bool by_path,
+                            struct error *error)
+{
+    struct keras_chain *chain = &reading->chain;
+    if (keras_chain_read(config, chain, error)) return -1;
+    for (size_t i = 0; i < chain->count; i++)
+        if (add_layer(reading, &chain->layers[i].source, error)) return -1;
+    if (by_path ? read_by_path(reading, error) : read_by_name(reading, error)) return -1;
+    for (size_t i = 0; i < chain->count; i++)
+        if (chain->layers[i].source.layer.type == LAYER_DENSE &&
+            check_agreement(reading, i, sees_input(chain, i), error))
+            return -1;
+    return 0;
+}
+
+/* --- weights alone ---------------------------------------------------------------------------- */
+
+/* What Keras keeps beside the layers. */
+static bool is_beside(const char *name, int depth)
+{
+    static const char *const beside[] = {"optimizer", "metrics", "compile_metrics", "loss_tracker"};
+    if (strcmp(name, "seed_generator") == 0) return true; /* a Dropout's state */
+    for (size_t i = 0; depth == 0 && i < sizeof beside / sizeof *beside; i++)
+        if (strcmp(beside[i], name) == 0) return true;
+    return false;
+}
+
+/* Keras 3's .weights.h5: every group "vars" with a data set 0 is a layer's. */
 static int read_vars(struct reading *reading, hid_t group, const char *path, int depth,
                      struct error *error)
 {
@@ -157,8 +294,7 @@ static int read_vars(struct reading *reading, hid_t group, const char *path, int
     for (size_t i = 0; !status && i < names.count; i++) {
         char below[STATE_DICT_MAX_NAME];
         hid_t member;
-        if (depth == 0 && strcmp(names.items[i], "optimizer") == 0) continue;
-        if (!h5_may_be_group(group, names.items[i])) continue;
+        if (is_beside(names.items[i], depth) || !h5_may_be_group(group, names.items[i])) continue;
         snprintf(below, sizeof below, "%.250s%s%.250s", path, *path ? "/" : "", names.items[i]);
         status = h5_group(group, names.items[i], &member, error);
         if (status || member < 0) break;
@@ -171,7 +307,8 @@ static int read_vars(struct reading *reading, hid_t group, const char *path, int
                 "\"%.80s\" has %zu weights: the studio reads networks of dense layers", below,
                 vars.count);
         else if (!status && vars.count)
-            status = add_layer(reading, member, "0", vars.count == 2 ? "1" : NULL, path, error);
+            status = add_dense(reading, member, "0", vars.count == 2 ? "1" : NULL,
+                               strncmp(path, "layers/", 7) == 0 ? path + 7 : path, error);
         h5_names_free(&vars);
         H5Gclose(member);
     }
@@ -179,15 +316,15 @@ static int read_vars(struct reading *reading, hid_t group, const char *path, int
     return status;
 }
 
-static int read_weights_alone(struct reading *reading, bool *ordered, struct error *error)
+static int read_weights_alone(struct reading *reading, bool *listed, struct error *error)
 {
     struct h5_names layers;
-    if (h5_attribute_names(reading->file, "layer_names", &layers, ordered, error)) return -1;
+    if (h5_attribute_names(reading->file, "layer_names", &layers, listed, error)) return -1;
     int status = 0;
     for (size_t i = 0; !status && i < layers.count; i++)
         status = read_named_layer(reading, reading->file, layers.items[i], error);
     h5_names_free(&layers);
-    if (!status && !*ordered) status = read_vars(reading, reading->file, "", 0, error);
+    if (!status && !*listed) status = read_vars(reading, reading->file, "", 0, error);
     if (!status && !reading->count)
         return error_set(
             error, ERROR_INPUT,
@@ -195,43 +332,50 @@ static int read_weights_alone(struct reading *reading, bool *ordered, struct err
     return status;
 }
 
-static void make_sources(const struct reading *reading, struct dense_source *sources)
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static void resolve_tensors(struct reading *reading)
 {
     for (size_t i = 0; i < reading->count; i++)
-        sources[i] = (struct dense_source){
-            .name = reading->state.tensors[reading->layers[i].weight].name,
-            .weight = &reading->state.tensors[reading->layers[i].weight],
-            .bias = reading->layers[i].has_bias ? &reading->state.tensors[reading->layers[i].bias]
-                                                : NULL,
-            .transposed = true,
-            .activation = reading->layers[i].activation,
-        };
+        for (int role = 0; role < ROLE_COUNT; role++)
+            if (reading->tensors[i][role] != NONE)
+                reading->sources[i].tensors[role] =
+                    &reading->state.tensors[reading->tensors[i][role]];
+}
+
+static int say_taken_off(const char *what, struct model *out, struct error *error)
+{
+    if (strcmp(what, "softmax") != 0)
+        return model_assume(out, error,
+                            "%s at the end: taken off; this is no softmax classifier, its loss is "
+                            "computed as if it were one",
+                            what);
+    if (!out->metadata) out->metadata = json_object();
+    return json_object_set_new(
+               out->metadata, "note",
+               json_string("the file ends in softmax, which was taken off: the studio's networks "
+                           "end in logits"))
+               ? error_set_memory(error, "the metadata")
+               : 0;
 }
 
 /* The configuration, or with weights alone what was told, decides the activations. */
-static int read_layers(struct reading *reading, const json_t *config, const json_t *note,
-                       const struct modelfile_options *options, struct model *out,
-                       struct error *error)
+static int read_layers(struct reading *reading, const json_t *config, bool by_path,
+                       const struct model_note *note, const struct modelfile_options *options,
+                       struct model *out, struct error *error)
 {
-    struct keras_chain chain = {0};
-    struct modelfile_options wanted = options ? *options : (struct modelfile_options){0};
-    struct dense_source sources[NETWORK_MAX_LAYERS];
-    bool ordered = true;
-    if (config ? keras_chain_read(config, &chain, error) || read_whole_model(reading, &chain, error)
-               : read_weights_alone(reading, &ordered, error))
+    bool listed = true;
+    if (config ? read_whole_model(reading, config, by_path, error)
+               : read_weights_alone(reading, &listed, error))
         return -1;
-    make_sources(reading, sources);
-    if (config) {
-        if (!wanted.rows && chain.rows)
-            wanted = (struct modelfile_options){.rows = chain.rows, .columns = chain.columns};
-        if (model_from_dense(sources, reading->count, note, &wanted, out, error)) return -1;
-        if (!chain.ends_in_softmax) return 0;
-        out->metadata = json_pack(
-            "{s:s}", "note",
-            "the file ends in softmax, which was taken off: the studio's networks end in logits");
-        return 0;
-    }
-    return model_from_layers(sources, reading->count, ordered, options, out, error);
+    resolve_tensors(reading);
+    for (size_t i = 0; !config && i < reading->count; i++)
+        if (source_check_dense(&reading->sources[i], error)) return -1;
+    if ((!config && sources_order(reading->sources, reading->count, listed, options, error)) ||
+        model_from_layers(reading->sources, reading->count, &reading->chain.input, config != NULL,
+                          note, options, out, error))
+        return -1;
+    return reading->chain.taken_off ? say_taken_off(reading->chain.taken_off, out, error) : 0;
 }
 
 static int parse_attribute(hid_t file, const char *name, json_t **out, struct error *error)
@@ -244,26 +388,39 @@ static int parse_attribute(hid_t file, const char *name, json_t **out, struct er
     return status;
 }
 
-/* Runs in the confined child. */
-static int read_image(const char *data, size_t size, const struct modelfile_options *options,
-                      struct model *out, struct error *error)
+int h5_read_image(const char *data, size_t size, const json_t *config,
+                  const struct modelfile_options *options, struct model *out, struct error *error)
 {
-    struct reading reading = {0};
-    json_t *config = NULL, *note = NULL;
-    if (h5_open(data, size, &reading.file, error)) return -1;
-    int status = parse_attribute(reading.file, "model_config", &config, error) ||
-                         parse_attribute(reading.file, H5_NOTE_ATTRIBUTE, &note, error)
-                     ? -1
-                     : read_layers(&reading, config, json_object_get(note, "network"), options, out,
-                                   error);
-    const json_t *metadata = json_object_get(note, "metadata");
-    if (!status && json_is_object(metadata) && !out->metadata)
-        out->metadata = json_incref((json_t *)metadata);
-    H5Fclose(reading.file);
-    json_decref(config);
-    json_decref(note);
-    state_dict_clear(&reading.state);
+    struct reading *reading = calloc(1, sizeof *reading);
+    json_t *own = NULL, *noted = NULL;
+    int status = -1;
+    if (!reading) return error_set_memory(error, "the model");
+    if (h5_open(data, size, &reading->file, error)) {
+        free(reading);
+        return -1;
+    }
+    if ((!config && parse_attribute(reading->file, "model_config", &own, error)) ||
+        parse_attribute(reading->file, H5_NOTE_ATTRIBUTE, &noted, error))
+        goto out;
+    struct model_note note = {.network = json_object_get(noted, "network"),
+                              .metadata = json_object_get(noted, "metadata"),
+                              .assumed = json_object_get(noted, "assumed")};
+    if (json_is_object(note.metadata)) out->metadata = json_deep_copy(note.metadata);
+    status = read_layers(reading, config ? config : own, config != NULL, &note, options, out,
+                         error);
+out:
+    H5Fclose(reading->file);
+    json_decref(own);
+    json_decref(noted);
+    state_dict_clear(&reading->state);
+    free(reading);
     return status;
+}
+
+static int read_whole_file(const char *data, size_t size, const struct modelfile_options *options,
+                           struct model *out, struct error *error)
+{
+    return h5_read_image(data, size, NULL, options, out, error);
 }
 
 static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
@@ -273,7 +430,7 @@ static int read_model(const char *path, const struct modelfile_options *options,
     size_t size;
     if (file_read(path, FILE_MAX, &data, &size, error)) return -1;
     h5_lock(); /* no other thread is inside the library while the child is split off */
-    int status = confined_read(read_image, data, size, options, out, error);
+    int status = confined_read(read_whole_file, data, size, options, out, error);
     h5_unlock();
     free(data);
     return status ? error_prefix(error, "%s", path) : 0;

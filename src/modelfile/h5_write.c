@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/js.h"
 #include "modelfile/h5.h"
 #include "modelfile/h5_file.h"
 #include "modelfile/keras_config.h"
+#include "net/layout.h"
 
 #define KERAS_VERSION "3.0.0" /* of the form, not of a program that ran */
 
@@ -36,25 +38,17 @@ static int put_text(hid_t object, const char *name, const char *text)
     return put_attribute(object, name, &text, 0);
 }
 
-/* Keras keeps a kernel as [inputs, outputs]. */
-static void *transpose(const struct tensor *tensor, enum dtype dtype)
+/* A tensor with its axes and values as Keras has them. */
+static int put_tensor(hid_t group, const char *name, const struct network *network,
+                      const struct tensor *tensor, enum dtype dtype)
 {
-    size_t size = dtype_size(dtype), rows = tensor->shape[0], columns = tensor->shape[1];
-    char *out = calloc(tensor->count, size);
-    for (size_t r = 0; out && r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            memcpy(out + (c * rows + r) * size,
-                   (const char *)tensor->values + (r * columns + c) * size, size);
-    return out;
-}
-
-static int put_tensor(hid_t group, const char *name, const struct tensor *tensor, enum dtype dtype)
-{
-    bool kernel = tensor->rank == 2;
-    hsize_t extent[2] = {tensor->shape[kernel ? 1 : 0], tensor->shape[0]};
-    void *values = kernel ? transpose(tensor, dtype) : NULL;
-    if (kernel && !values) return -1;
-    hid_t space = H5Screate_simple((int)tensor->rank, extent, NULL);
+    struct layout layout = layout_of(network, tensor);
+    hsize_t extent[SHAPE_MAX_RANK];
+    void *values = malloc(tensor->count * dtype_size(dtype));
+    if (!values) return -1;
+    layout_to_keras(&layout, tensor->values, values, dtype_size(dtype));
+    for (uint32_t d = 0; d < layout.keras.rank; d++) extent[d] = layout.keras.sizes[d];
+    hid_t space = H5Screate_simple((int)layout.keras.rank, extent, NULL);
     hid_t create = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(create, 0); /* no clock in the file */
     hid_t dataset = H5Dcreate2(group, name,
@@ -63,7 +57,7 @@ static int put_tensor(hid_t group, const char *name, const struct tensor *tensor
     int status = -1;
     if (dataset >= 0) {
         status = H5Dwrite(dataset, dtype == DTYPE_FLOAT64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT,
-                          H5S_ALL, H5S_ALL, H5P_DEFAULT, kernel ? values : tensor->values) < 0
+                          H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0
                      ? -1
                      : 0;
         H5Dclose(dataset);
@@ -74,32 +68,55 @@ static int put_tensor(hid_t group, const char *name, const struct tensor *tensor
     return status;
 }
 
+/* A model while it is written, with what its layers are in Keras. */
+struct writing {
+    const struct model *model;
+    struct keras_written layers[NETWORK_MAX_LAYERS];
+};
+
+static int prepare(struct writing *writing, const struct model *model, struct error *error)
+{
+    *writing = (struct writing){.model = model};
+    for (uint32_t i = 0; i < model->network.layer_count; i++) {
+        if (keras_layer_write(&model->network.layers[i], dtype_name(model->parameters->dtype),
+                              &writing->layers[i], error))
+            return -1;
+        json_decref(writing->layers[i].config); /* only the weights' names are used here */
+        writing->layers[i].config = NULL;
+    }
+    return 0;
+}
+
 /* [stage: saving] */
 /* model_weights/fc1, with attribute weight_names, and below it fc1/kernel:0 and fc1/bias:0. */
-static int put_layer(hid_t weights, const char *layer, const struct tensor *weight,
-                     const struct tensor *bias, enum dtype dtype)
+static int put_layer(hid_t weights, const struct writing *writing, uint32_t index)
 {
-    char kernel_name[48], bias_name[48];
-    const char *names[2] = {kernel_name, bias_name};
-    snprintf(kernel_name, sizeof kernel_name, "%s/kernel:0", layer);
-    snprintf(bias_name, sizeof bias_name, "%s/bias:0", layer);
+    const struct keras_written *written = &writing->layers[index];
+    const struct model *model = writing->model;
+    const char *layer = model->network.layers[index].name;
+    char names[KERAS_MAX_WEIGHTS][64];
+    const char *list[KERAS_MAX_WEIGHTS];
+    for (uint32_t w = 0; w < written->weight_count; w++) {
+        snprintf(names[w], sizeof names[w], "%s/%s:0", layer, written->weights[w].name);
+        list[w] = names[w];
+    }
     hid_t outer = H5Gcreate2(weights, layer, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     hid_t inner = outer < 0 ? -1 : H5Gcreate2(outer, layer, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    int status = inner < 0 || put_attribute(outer, "weight_names", names, 2) ||
-                         put_tensor(inner, "kernel:0", weight, dtype) ||
-                         put_tensor(inner, "bias:0", bias, dtype)
-                     ? -1
-                     : 0;
+    int status = inner < 0 || put_attribute(outer, "weight_names", list, written->weight_count) ? -1
+                                                                                                : 0;
+    for (uint32_t w = 0; !status && w < written->weight_count; w++)
+        status = put_tensor(inner, names[w] + strlen(layer) + 1, &model->network,
+                            parameters_get(model->parameters, index, written->weights[w].role),
+                            model->parameters->dtype);
     if (inner >= 0) H5Gclose(inner);
     if (outer >= 0) H5Gclose(outer);
     return status;
 }
 
-static int put_weights(hid_t file, const struct model *model)
+static int put_weights(hid_t file, const struct writing *writing)
 {
-    char names[NETWORK_MAX_LAYERS][16];
     const char *list[NETWORK_MAX_LAYERS];
-    uint32_t count = model->network.layer_count;
+    uint32_t count = writing->model->network.layer_count, used = 0;
     hid_t weights = H5Gcreate2(file, "model_weights", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (weights < 0) return -1;
     int status = put_text(weights, "backend", "tensorflow") ||
@@ -107,35 +124,78 @@ static int put_weights(hid_t file, const struct model *model)
                      ? -1
                      : 0;
     for (uint32_t i = 0; !status && i < count; i++) {
-        const struct tensor *tensors = &model->parameters->tensors[2 * i];
-        snprintf(names[i], sizeof names[i], "fc%u", i + 1);
-        list[i] = names[i];
-        status = put_layer(weights, names[i], &tensors[0], &tensors[1], model->parameters->dtype);
+        if (!writing->layers[i].weight_count) continue;
+        list[used++] = writing->model->network.layers[i].name;
+        status = put_layer(weights, writing, i);
     }
-    if (!status) status = put_attribute(weights, "layer_names", list, count);
+    if (!status) status = put_attribute(weights, "layer_names", list, used);
     H5Gclose(weights);
     return status;
 }
+/* [end] */
 
-static int put_model(hid_t file, const struct model *model)
+/* What the studio knows of the model and Keras has no word for. */
+static int put_note(hid_t file, const struct model *model)
 {
-    int status = -1;
-    json_t *config = keras_chain_write(&model->network, dtype_name(model->parameters->dtype));
-    json_t *note = json_pack("{s:o, s:O*}", "network", network_to_json(&model->network), "metadata",
-                             model->metadata);
-    char *config_text = js_dump(config), *note_text = js_dump(note);
-    if (config_text && note_text && !put_text(file, "backend", "tensorflow") &&
-        !put_text(file, "keras_version", KERAS_VERSION) &&
-        !put_text(file, "model_config", config_text) &&
-        !put_text(file, H5_NOTE_ATTRIBUTE, note_text) && !put_weights(file, model))
-        status = 0;
-    free(config_text);
-    free(note_text);
-    json_decref(config);
+    json_t *note = json_pack("{s:o, s:O*, s:O*}", "network", network_to_json(&model->network),
+                             "metadata", model->metadata, "assumed", model->assumed);
+    char *text = js_dump(note);
+    int status = text ? put_text(file, H5_NOTE_ATTRIBUTE, text) : -1;
+    free(text);
     json_decref(note);
     return status;
 }
+
+/* [stage: saving] */
+static int put_model(hid_t file, const struct writing *writing, const json_t *config)
+{
+    char *text = js_dump(config);
+    int status = text && !put_text(file, "backend", "tensorflow") &&
+                         !put_text(file, "keras_version", KERAS_VERSION) &&
+                         !put_text(file, "model_config", text) && !put_note(file, writing->model) &&
+                         !put_weights(file, writing)
+                     ? 0
+                     : -1;
+    free(text);
+    return status;
+}
 /* [end] */
+
+/* Keras 3's weights: layers/dense_1/vars with data sets 0, 1, … */
+static int put_vars(hid_t file, const struct writing *writing, uint32_t index)
+{
+    const struct keras_written *written = &writing->layers[index];
+    const struct model *model = writing->model;
+    char group[64], path[96], number[16];
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < index; i++)
+        if (strcmp(writing->layers[i].class_name, written->class_name) == 0) before++;
+    keras_group_name(written->class_name, before, group);
+    snprintf(path, sizeof path, "layers/%s/vars", group);
+    hid_t links = H5Pcreate(H5P_LINK_CREATE);
+    H5Pset_create_intermediate_group(links, 1);
+    hid_t vars = H5Gcreate2(file, path, links, H5P_DEFAULT, H5P_DEFAULT);
+    H5Pclose(links);
+    int status = vars < 0 || put_text(vars, "name", model->network.layers[index].name) ? -1 : 0;
+    for (uint32_t w = 0; !status && w < written->weight_count; w++) {
+        snprintf(number, sizeof number, "%u", w);
+        status = put_tensor(vars, number, &model->network,
+                            parameters_get(model->parameters, index, written->weights[w].role),
+                            model->parameters->dtype);
+    }
+    if (vars >= 0) H5Gclose(vars);
+    return status;
+}
+
+static int put_all_vars(hid_t file, const struct writing *writing)
+{
+    hid_t vars = H5Gcreate2(file, "vars", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    int status = vars < 0 ? -1 : put_note(file, writing->model);
+    for (uint32_t i = 0; !status && i < writing->model->network.layer_count; i++)
+        status = put_vars(file, writing, i);
+    if (vars >= 0) H5Gclose(vars);
+    return status;
+}
 
 /* The finished file's bytes, malloc'd. */
 static int take_image(hid_t file, char **out, size_t *size)
@@ -153,25 +213,60 @@ static int take_image(hid_t file, char **out, size_t *size)
     return 0;
 }
 
-int h5_write_model(const char *path, const struct model *model, struct error *error)
+/* A file in memory: with a configuration the whole model, without one Keras 3's weights alone. */
+static int make_file(const struct model *model, const json_t *config, char **out, size_t *size,
+                     struct error *error)
 {
-    char *image = NULL;
-    size_t size = 0;
+    struct writing *writing = malloc(sizeof *writing);
     int status = -1;
+    if (!writing) return error_set_memory(error, "the model file");
+    if (prepare(writing, model, error)) {
+        free(writing);
+        return -1;
+    }
     h5_lock();
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_core(access, 1 << 20, 0);
     /* in memory: the name is only a name */
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t file = H5Fcreate("model.h5", H5F_ACC_TRUNC, H5P_DEFAULT, access);
     H5Pclose(access);
     if (file >= 0) {
-        status = put_model(file, model) || take_image(file, &image, &size) ? -1 : 0;
+        status = config ? put_model(file, writing, config) : put_all_vars(file, writing);
+        if (!status) status = take_image(file, out, size);
         H5Fclose(file);
     }
     h5_unlock();
-    if (status)
-        return error_set(error, ERROR_MEMORY, "cannot make the HDF5 file: is memory short?");
-    status = file_write(path, image, size, error);
+    free(writing);
+    return status ? error_set(error, ERROR_MEMORY, "cannot make the HDF5 file: is memory short?")
+                  : 0;
+}
+
+int h5_make_weights(const struct model *model, char **out, size_t *size, struct error *error)
+{
+    return make_file(model, NULL, out, size, error);
+}
+
+/* "x.weights.h5" is the name under which Keras 3 looks for weights alone. */
+static bool names_weights(const char *path)
+{
+    static const char ending[] = ".weights.h5";
+    size_t length = strlen(path);
+    return length >= sizeof ending - 1 &&
+           strcasecmp(path + length - (sizeof ending - 1), ending) == 0;
+}
+
+int h5_write_model(const char *path, const struct model *model, struct error *error)
+{
+    char *image = NULL;
+    size_t size = 0;
+    json_t *config = NULL;
+    if (!names_weights(path) &&
+        !(config = keras_chain_write(&model->network, dtype_name(model->parameters->dtype), false,
+                                     error)))
+        return -1;
+    int status = make_file(model, config, &image, &size, error);
+    if (!status) status = file_write(path, image, size, error);
     free(image);
+    json_decref(config);
     return status;
 }

@@ -1,33 +1,61 @@
-/* A Keras model's configuration, as it stands in .h5 files: which dense layers follow one another.
- * Private to this
- * room. Keras 2 and 3, Sequential and functional models that are a plain chain. */
+/* A Keras model's configuration, as .h5 and .keras hold it: which layers follow one another. Private to this room.
+ * Keras 2 and 3, Sequential and functional models that are a plain chain, also within one another. What Keras calls a
+ * layer, its settings and its weights stands in one table, keras_config.c's. */
 #ifndef NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 #define NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 
 #include <jansson.h>
 
-#include "net/network.h"
+#include "modelfile/assemble.h"
 
-struct keras_dense {
-    const char *name; /* within the JSON */
-    size_t units;     /* outputs */
-    bool use_bias;
-    enum activation activation;
+#define KERAS_MAX_WEIGHTS 4
+#define KERAS_MAX_PATH    120
+
+struct keras_weight {
+    const char *name; /* "kernel" */
+    enum tensor_role role;
+};
+
+/* A layer with the place of its weights. All texts lie within the JSON. */
+struct keras_layer {
+    struct layer_source source;
+    const char *owner;         /* the layer of the outermost model: its group in model_weights/ */
+    char path[KERAS_MAX_PATH]; /* its group in Keras 3's weights file: "layers/dense_1" */
+    uint32_t weight_count;
+    struct keras_weight weights[KERAS_MAX_WEIGHTS]; /* in the order of its variables */
 };
 
 struct keras_chain {
     size_t count;
-    struct keras_dense layers[NETWORK_MAX_LAYERS];
-    size_t inputs;          /* values of one sample; 0 when it is not said */
-    uint32_t rows, columns; /* the input's, when it is a picture; else 0 */
-    bool ends_in_softmax;   /* it was taken off: the studio's networks end in logits */
+    struct keras_layer layers[NETWORK_MAX_LAYERS];
+    size_t inputs;             /* values of one sample; 0 when it is not said */
+    struct source_input input; /* when it is a picture; else 0 */
+    const char
+        *taken_off; /* "softmax" or "sigmoid" at the end: the studio's networks end in logits */
     /* While reading: */
-    bool after_activation; /* an Activation layer has followed the last dense layer */
+    uint32_t rank; /* of what flows, without the batch; 0: not said */
+    int depth;     /* of models within models */
 };
 
-/* Unknown layers and branches are refused by name. The chain borrows from `config`. */
+/* Unknown layers, settings that the studio does not know, branches and several outputs are refused by name. The chain
+ * borrows from `config`. */
 int keras_chain_read(const json_t *config, struct keras_chain *out, struct error *error);
-/* The configuration of a Sequential model, readable by Keras 2 and 3; new reference. */
-json_t *keras_chain_write(const struct network *network, const char *dtype);
+
+/* What a layer is in Keras, for writing. */
+struct keras_written {
+    const char *class_name;
+    json_t *config; /* new reference; NULL when it cannot be said in Keras */
+    uint32_t weight_count;
+    struct keras_weight weights[KERAS_MAX_WEIGHTS];
+};
+/* `dtype` is "float32" or "float64". */
+int keras_layer_write(const struct layer *layer, const char *dtype, struct keras_written *out,
+                      struct error *error);
+/* The configuration of a Sequential model in the words that Keras 2 and 3 share (`saved` false: .h5), or as Keras 3
+ * saves it in .keras (true); new reference. NULL with an error when a layer cannot be said. */
+json_t *keras_chain_write(const struct network *network, const char *dtype, bool saved,
+                          struct error *error);
+/* The name of the layer's group in Keras 3's weights file, "dense_1": its class and how many of it came before. */
+void keras_group_name(const char *class_name, uint32_t before, char out[64]);
 
 #endif

@@ -158,5 +158,6 @@ void model_destroy(struct model *model)
     if (!model) return;
     parameters_destroy(model->parameters);
     json_decref(model->metadata);
+    json_decref(model->assumed);
     free(model);
 }

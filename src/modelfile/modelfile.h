@@ -15,14 +15,21 @@ struct model {
     struct parameters *parameters; /* owned; in the file's dtype */
     /* of the file it was read from: "pth", "h5", "safetensors", "onnx" */
     char format[16];
-    /* false when the format tells none (a state dict) and the default was taken */
-    bool activation_known;
     /* owned; string → string, what the studio wrote with it; may be NULL */
     json_t *metadata;
+    /* owned; texts, what the file does not say and was taken as usual: "activation of layer 1: relu". Belongs beside
+     * every number that the model gives, and into every file made of it. NULL: nothing. */
+    json_t *assumed;
 };
 
 struct modelfile_options {
-    enum activation default_activation; /* for formats that know none; ACTIVATION_NONE means relu */
+    /* What a file may not say. Activations of the hidden layers: none given (relu, which is then put down as assumed),
+     * one for all, or one for each. */
+    uint32_t activation_count;
+    enum activation activations[NETWORK_MAX_LAYERS];
+    const char
+        *key; /* borrowed; where a checkpoint of several state dicts has the wanted one; NULL */
+    const char *order; /* borrowed; the layers' names, "a,b,c", in the order of the network; NULL */
     /* the picture's shape if known; 0: a square when it fits, else 1 x inputs */
     uint32_t rows, columns;
 };
@@ -56,9 +63,12 @@ int modelfile_write(const char *path, const struct model *model, struct error *e
 void model_destroy(struct model *model);
 
 /* {"format":"pth","layers":[{"type":"dense","inputs":784,"outputs":128,"activation":"relu"},…],
- * "parameters":101770,"dtype":"float32","input":[28,28],"activation_known":true,"metadata":{…}};
+ * "parameters":101770,"dtype":"float32","input":[28,28],"activation_known":true,"assumed":[],
+ * "metadata":{…}}; what the file left open is in "assumed";
  * new reference. */
 json_t *model_describe_json(const struct model *model);
+/* Whether the file itself says every activation. */
+bool model_activation_known(const struct model *model);
 /* One entry a tensor, for comparing files by eye or machine:
  * [{"name":"fc1.weight","shape":[128,784],
  * "sha256":"…"},…], the digest being of the values' bytes, row-major, little-endian. New

@@ -342,11 +342,11 @@ static void note_picture(const Onnx__ValueInfoProto *input, struct modelfile_opt
     options->columns = (uint32_t)shape->dim[shape->n_dim - 1]->dim_value;
 }
 
-static int read_graph(struct reading *reading, const json_t *note,
+static int read_graph(struct reading *reading, const struct model_note *note,
                       struct modelfile_options *options, struct model *out, struct error *error)
 {
     const Onnx__GraphProto *graph = reading->graph;
-    struct dense_source sources[NETWORK_MAX_LAYERS];
+    struct layer_source sources[NETWORK_MAX_LAYERS];
     const Onnx__ValueInfoProto *input = find_input(reading, error);
     if (!input) return -1;
     if (graph->n_node > NODES_MAX)
@@ -360,28 +360,31 @@ static int read_graph(struct reading *reading, const json_t *note,
         return error_set(error, ERROR_INPUT,
                          "its output is not what the last node gives: the studio reads plain "
                          "chains of dense layers");
-    for (size_t i = 0; i < reading->count; i++)
-        sources[i] = (struct dense_source){
+    for (size_t i = 0; i < reading->count; i++) {
+        sources[i] = (struct layer_source){
             .name = reading->state.tensors[reading->layers[i].weight].name,
-            .weight = &reading->state.tensors[reading->layers[i].weight],
-            .bias = reading->layers[i].has_bias ? &reading->state.tensors[reading->layers[i].bias]
-                                                : NULL,
-            .transposed = reading->layers[i].transposed,
-            .activation = reading->layers[i].activation,
-        };
-    return model_from_dense(sources, reading->count, note, options, out, error);
+            .axes = reading->layers[i].transposed ? AXES_TRANSPOSED : AXES_PYTORCH};
+        layer_init(&sources[i].layer, LAYER_DENSE);
+        sources[i].layer.activation = reading->layers[i].activation;
+        sources[i].tensors[ROLE_WEIGHT] = &reading->state.tensors[reading->layers[i].weight];
+        if (reading->layers[i].has_bias)
+            sources[i].tensors[ROLE_BIAS] = &reading->state.tensors[reading->layers[i].bias];
+    }
+    return model_from_layers(sources, reading->count, NULL, true, note, options, out, error);
 }
 
 /* metadata_props without the network; *note gets that, parsed. What is no text is left out. */
-static json_t *read_metadata(const Onnx__ModelProto *model, json_t **note)
+static json_t *read_metadata(const Onnx__ModelProto *model, json_t **note, json_t **assumed)
 {
     struct error unused;
     json_t *metadata = json_object();
-    *note = NULL;
+    *note = *assumed = NULL;
     for (size_t i = 0; i < model->n_metadata_props; i++) {
         const char *key = word(model->metadata_props[i]->key),
                    *value = word(model->metadata_props[i]->value);
-        if (strcmp(key, ONNX_NETWORK_KEY) != 0)
+        if (strcmp(key, ONNX_ASSUMED_KEY) == 0) {
+            if (!*assumed) *assumed = note_lines(value);
+        } else if (strcmp(key, ONNX_NETWORK_KEY) != 0)
             json_object_set_new(metadata, key, json_string(value));
         else if (!*note && js_parse_object(value, strlen(value), "the network", note, &unused))
             *note = NULL;
@@ -394,11 +397,13 @@ static int read_message(const Onnx__ModelProto *message, const struct modelfile_
 {
     struct modelfile_options wanted = options ? *options : (struct modelfile_options){0};
     struct reading reading = {.graph = message->graph};
-    json_t *note;
+    json_t *note, *assumed;
     if (!message->graph)
         return error_set(error, ERROR_INPUT, "it is no ONNX model, or damaged or cut short");
-    json_t *metadata = read_metadata(message, &note);
-    int status = read_graph(&reading, json_is_object(note) ? note : NULL, &wanted, out, error);
+    json_t *metadata = read_metadata(message, &note, &assumed);
+    const struct model_note noted = {.network = json_is_object(note) ? note : NULL,
+                                     .assumed = assumed};
+    int status = read_graph(&reading, &noted, &wanted, out, error);
     if (!status && reading.ends_in_softmax)
         json_object_set_new(metadata, "note",
                             json_string("the file ends in softmax, which was taken off: the "
@@ -408,6 +413,7 @@ static int read_message(const Onnx__ModelProto *message, const struct modelfile_
     else
         out->metadata = metadata;
     json_decref(note);
+    json_decref(assumed);
     state_dict_clear(&reading.state);
     return status;
 }

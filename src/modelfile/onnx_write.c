@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/js.h"
+#include "modelfile/assemble.h"
 #include "modelfile/onnx.h"
 #include "modelfile/onnx.pb-c.h"
 
@@ -134,11 +135,11 @@ static void put_nodes(struct writing *writing, const struct network *network,
     writing->attributes[0] = &writing->trans_b;
     for (uint32_t i = 0; i < network->layer_count; i++) {
         enum activation activation = network->layers[i].activation;
-        snprintf(name, sizeof name, "fc%u", i + 1);
+        snprintf(name, sizeof name, "%s", network->layers[i].name);
         Onnx__NodeProto *gemm = put_node(writing, "Gemm", current,
                                          i + 1 == network->layer_count ? "logits" : name);
-        gemm->input[1] = text(parameters->tensors[2 * i].name);
-        gemm->input[2] = text(parameters->tensors[2 * i + 1].name);
+        gemm->input[1] = text(parameters_get(parameters, i, ROLE_WEIGHT)->name);
+        gemm->input[2] = text(parameters_get(parameters, i, ROLE_BIAS)->name);
         gemm->n_input = 3;
         gemm->attribute = writing->attributes;
         gemm->n_attribute = 1;
@@ -179,17 +180,23 @@ static void put_model(struct writing *writing, const struct model *model)
 
 /* The network's JSON and the model's metadata, as pairs; the caller frees both arrays. */
 static int put_metadata(struct writing *writing, const json_t *metadata, char *network,
-                        Onnx__StringStringEntryProto **pairs, Onnx__StringStringEntryProto ***list)
+                        char *assumed, Onnx__StringStringEntryProto **pairs,
+                        Onnx__StringStringEntryProto ***list)
 {
     const char *key;
     json_t *value;
     size_t count = 0;
-    *pairs = calloc(json_object_size(metadata) + 1, sizeof **pairs);
-    *list = calloc(json_object_size(metadata) + 1, sizeof **list);
+    *pairs = calloc(json_object_size(metadata) + 2, sizeof **pairs);
+    *list = calloc(json_object_size(metadata) + 2, sizeof **list);
     if (!*pairs || !*list) return -1;
     onnx__string_string_entry_proto__init(&(*pairs)[count]);
     (*pairs)[count].key = text(ONNX_NETWORK_KEY);
     (*pairs)[count++].value = network;
+    if (assumed) {
+        onnx__string_string_entry_proto__init(&(*pairs)[count]);
+        (*pairs)[count].key = text(ONNX_ASSUMED_KEY);
+        (*pairs)[count++].value = assumed;
+    }
     json_object_foreach((json_t *)metadata, key, value) {
         if (!json_is_string(value)) continue;
         onnx__string_string_entry_proto__init(&(*pairs)[count]);
@@ -209,10 +216,10 @@ int onnx_write_model(const char *path, const struct model *model, struct error *
     Onnx__StringStringEntryProto *pairs = NULL, **list = NULL;
     struct writing *writing = calloc(1, sizeof *writing);
     json_t *note = network_to_json(&model->network);
-    char *network = js_dump(note);
+    char *network = js_dump(note), *assumed = note_text(model->assumed);
     if (!writing || !network) goto memory;
     put_model(writing, model);
-    if (put_metadata(writing, model->metadata, network, &pairs, &list)) goto memory;
+    if (put_metadata(writing, model->metadata, network, assumed, &pairs, &list)) goto memory;
     size_t size = onnx__model_proto__get_packed_size(&writing->model);
     bytes = malloc(size);
     if (!bytes) goto memory;
@@ -226,6 +233,7 @@ out:
     free(pairs);
     free(list);
     free(network);
+    free(assumed);
     free(writing);
     json_decref(note);
     return status;

@@ -18,7 +18,7 @@
 #define KEY_MAX    64
 /* What a state dict of the studio may have, with room for a tensor too many to be named in a
  * message. */
-#define TENSORS_MAX (2 * NETWORK_MAX_LAYERS + 1)
+#define TENSORS_MAX (PARAMETERS_MAX_TENSORS + 1)
 
 struct archive {
     zip_t *zip;
@@ -230,8 +230,8 @@ static int load_state_dict(const struct archive *archive, const struct pickle_va
         if (state->count == TENSORS_MAX)
             return error_set(
                 error, ERROR_INPUT,
-                "it has more than %d tensors: the studio reads networks of up to %d dense layers",
-                2 * NETWORK_MAX_LAYERS, NETWORK_MAX_LAYERS);
+                "it has more than %d tensors: the studio reads networks of up to %d layers",
+                PARAMETERS_MAX_TENSORS, NETWORK_MAX_LAYERS);
         if (load_tensor(archive, name->text, &value->tensor, state, error)) return -1;
     }
     return 0;
@@ -297,13 +297,14 @@ static int read_model(const char *path, const struct modelfile_options *options,
     struct state_dict state = {0};
     json_t *note = NULL;
     int status = read_archive(path, &state, &note, error);
-    if (!status)
-        status = model_from_state_dict(&state, json_object_get(note, "network"), true, options, out,
-                                       error);
+    const struct model_note noted = {.network = json_object_get(note, "network"),
+                                     .metadata = json_object_get(note, "metadata"),
+                                     .assumed = json_object_get(note, "assumed")};
+    if (!status) status = model_from_state_dict(&state, &noted, true, options, out, error);
     if (status)
         error_prefix(error, "%s", path);
-    else if (json_is_object(json_object_get(note, "metadata")))
-        out->metadata = json_incref(json_object_get(note, "metadata"));
+    else if (json_is_object(noted.metadata))
+        out->metadata = json_deep_copy(noted.metadata);
     json_decref(note);
     state_dict_clear(&state);
     return status;

@@ -41,12 +41,13 @@ static void put_integer(struct buffer *out, size_t number)
     put_number(out, number, width);
 }
 
-/* A tuple of one or two. */
+/* A tuple. */
 static void put_sizes(struct buffer *out, const size_t *sizes, uint32_t rank)
 {
-    CHECK(rank == 1 || rank == 2);
+    if (rank > 3) buffer_append_char(out, '('); /* MARK */
     for (uint32_t d = 0; d < rank; d++) put_integer(out, sizes[d]);
-    buffer_append_char(out, (char)(rank == 1 ? 0x85 : 0x86)); /* TUPLE1, TUPLE2 */
+    /* TUPLE1 to TUPLE3, or TUPLE with the mark; a scalar's is EMPTY_TUPLE */
+    buffer_append_char(out, rank > 3 ? 't' : rank ? (char)(0x84 + rank) : ')');
 }
 
 #define ORDERED_DICT "ccollections\nOrderedDict\n)R"
@@ -56,7 +57,8 @@ static void put_tensor(struct buffer *out, const struct tensor *tensor, enum dty
                        size_t key)
 {
     char name[24];
-    size_t strides[2] = {tensor->rank == 2 ? tensor->shape[1] : 1, 1};
+    size_t strides[SHAPE_MAX_RANK], step = 1;
+    for (uint32_t d = tensor->rank; d-- > 0; step *= tensor->shape[d]) strides[d] = step;
     snprintf(name, sizeof name, "%zu", key);
     put_text(out, tensor->name);
     buffer_append_text(out, "ctorch._utils\n_rebuild_tensor_v2\n((");
@@ -214,8 +216,8 @@ int pth_write_model(const char *path, const struct model *model, struct error *e
     struct buffer program;
     buffer_init(&program, 1 << 20);
     put_state_dict(&program, model->parameters);
-    json_t *note = json_pack("{s:o, s:O*}", "network", network_to_json(&model->network), "metadata",
-                             model->metadata);
+    json_t *note = json_pack("{s:o, s:O*, s:O*}", "network", network_to_json(&model->network),
+                             "metadata", model->metadata, "assumed", model->assumed);
     char *text = note ? js_dump(note) : NULL;
     int status = -1;
     if (!text)

@@ -11,6 +11,7 @@
 
 #define METADATA_KEY "__metadata__"
 #define NETWORK_KEY  "nnstudio.network"
+#define ASSUMED_KEY  "nnstudio.assumed" /* a list, one text a line */
 
 static const struct {
     const char *name;
@@ -281,52 +282,75 @@ int safetensors_read(const char *path, struct state_dict *state, json_t **metada
     return status;
 }
 
+/* The model's own notes out of the metadata, which are texts. */
+static int parse_notes(const json_t *metadata, json_t **network, json_t **assumed,
+                       struct error *error)
+{
+    const char *text = json_string_value(json_object_get(metadata, NETWORK_KEY)),
+               *lines = json_string_value(json_object_get(metadata, ASSUMED_KEY));
+    *assumed = lines ? note_lines(lines) : NULL;
+    *network = NULL;
+    return text ? js_parse_object(text, strlen(text), "the network in the metadata", network, error)
+                : 0;
+}
+
 static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
                       struct error *error)
 {
     struct state_dict state = {0};
-    json_t *metadata, *note = NULL;
+    json_t *metadata, *network, *assumed;
     if (safetensors_read(path, &state, &metadata, error)) return -1;
-    const char *text = json_string_value(json_object_get(metadata, NETWORK_KEY));
-    int status = text ? js_parse_object(text, strlen(text), "the network in the metadata", &note,
-                                        error)
-                      : 0;
+    int status = parse_notes(metadata, &network, &assumed, error);
+    const struct model_note note = {.network = network, .assumed = assumed};
     /* The library writes tensors sorted by size and name, so their order says nothing. */
-    if (!status) status = model_from_state_dict(&state, note, false, options, out, error);
+    if (!status) status = model_from_state_dict(&state, &note, false, options, out, error);
     if (status) {
         error_prefix(error, "%s", path);
         json_decref(metadata);
     } else {
         json_object_del(metadata, NETWORK_KEY);
+        json_object_del(metadata, ASSUMED_KEY);
         json_object_del(metadata, "format");
         out->metadata = metadata;
     }
-    json_decref(note);
+    json_decref(network);
+    json_decref(assumed);
     state_dict_clear(&state);
     return status;
 }
 
+static int make_metadata(const struct model *model, json_t **out, struct error *error)
+{
+    json_t *metadata = model->metadata ? json_copy(model->metadata) : json_object();
+    json_t *network = network_to_json(&model->network);
+    char *text = js_dump(network), *lines = note_text(model->assumed);
+    /* "format" is what Hugging Face's own readers ask for. */
+    int failed = !text || (json_array_size(model->assumed) && !lines) ||
+                 json_object_set_new(metadata, "format", json_string("pt")) ||
+                 json_object_set_new(metadata, NETWORK_KEY, json_string(text)) ||
+                 (lines && json_object_set_new(metadata, ASSUMED_KEY, json_string(lines)));
+    free(text);
+    free(lines);
+    json_decref(network);
+    *out = metadata;
+    return failed ? error_set_memory(error, "the metadata") : 0;
+}
+
 static int write_model(const char *path, const struct model *model, struct error *error)
 {
-    struct safetensors_entry entries[2 * NETWORK_MAX_LAYERS];
     const struct parameters *parameters = model->parameters;
+    struct safetensors_entry *entries = calloc(parameters->tensor_count + 1, sizeof *entries);
+    json_t *metadata = NULL;
+    if (!entries) return error_set_memory(error, "the list of tensors");
     for (size_t i = 0; i < parameters->tensor_count; i++) {
         const struct tensor *tensor = &parameters->tensors[i];
         entries[i] = (struct safetensors_entry){tensor->name, parameters->dtype, tensor->rank,
                                                 tensor->shape, tensor->values};
     }
-    json_t *metadata = model->metadata ? json_copy(model->metadata) : json_object();
-    json_t *network = network_to_json(&model->network);
-    char *text = js_dump(network);
-    int status = -1;
-    /* "format" is what Hugging Face's own readers ask for. */
-    if (!text || json_object_set_new(metadata, "format", json_string("pt")) ||
-        json_object_set_new(metadata, NETWORK_KEY, json_string(text)))
-        error_set_memory(error, "the metadata");
-    else
+    int status = make_metadata(model, &metadata, error);
+    if (!status)
         status = safetensors_write(path, entries, parameters->tensor_count, metadata, error);
-    free(text);
-    json_decref(network);
+    free(entries);
     json_decref(metadata);
     return status;
 }

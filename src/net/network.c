@@ -242,7 +242,7 @@ static int read_picture(const json_t *input, struct network *out, struct error *
     return 0;
 }
 
-int network_from_json(const json_t *value, struct network *out, struct error *error)
+int network_read_json(const json_t *value, struct network *out, struct error *error)
 {
     *out = (struct network){0};
     const json_t *layers = json_object_get(value, "layers");
@@ -254,5 +254,10 @@ int network_from_json(const json_t *value, struct network *out, struct error *er
     for (uint32_t i = 0; i < out->layer_count; i++)
         if (layer_from_json(json_array_get(layers, i), &out->layers[i], error))
             return error_prefix(error, "layer %u", i + 1);
-    return network_finish(out, error) ? -1 : check_supported(out, error);
+    return network_finish(out, error);
+}
+
+int network_from_json(const json_t *value, struct network *out, struct error *error)
+{
+    return network_read_json(value, out, error) ? -1 : check_supported(out, error);
 }

@@ -39,10 +39,13 @@ static int set_weights(struct engine *engine, const struct job *job, const struc
     struct model *model = NULL;
     int status = -1;
     if (job->from[0]) {
-        struct modelfile_options options = {.default_activation = job->activation,
+        struct modelfile_options options = {.activation_count = 1,
+                                            .activations = {job->activation},
                                             .rows = network->rows,
                                             .columns = network->columns};
-        if (modelfile_read(job->from, &options, &model, error)) goto out;
+        if (modelfile_read(job->from, &options, &model, error) ||
+            network_check(&model->network, error))
+            goto out;
         if (!network_equal(&model->network, network)) {
             error_set(error, ERROR_INPUT,
                       "%s holds another network: choose the settings it was trained with",

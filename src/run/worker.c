@@ -213,7 +213,10 @@ static int make_start(struct session *session, struct error *error)
     struct model *model = NULL;
     int status = -1;
     if (job->from[0]) {
-        const struct modelfile_options options = {job->activation, dataset->rows, dataset->columns};
+        const struct modelfile_options options = {.activation_count = 1,
+                                                  .activations = {job->activation},
+                                                  .rows = dataset->rows,
+                                                  .columns = dataset->columns};
         if (modelfile_read(job->from, &options, &model, error)) return -1;
         now->network = model->network;
         if (network_must_fit(&now->network, dataset, job->from, error)) goto out;
@@ -383,9 +386,7 @@ static int write_model(struct session *session, char **path, char sha256[HASH_HE
                        uint64_t *bytes, struct error *error)
 {
     const struct job *job = &session->now.job;
-    struct model model = {.network = session->now.network,
-                          .parameters = session->now.parameters,
-                          .activation_known = true};
+    struct model model = {.network = session->now.network, .parameters = session->now.parameters};
     if (file_make_directories(job->out_dir, error) || take_snapshot(session, error)) return -1;
     char name[128];
     snprintf(name, sizeof name, "%s.%s", job->name, session->ops->model_format);

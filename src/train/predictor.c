@@ -11,6 +11,11 @@ int predictor_open(const char *path, const struct modelfile_options *options,
     ops->probe(&probe);
     if (!probe.found) return error_set(error, ERROR_UNAVAILABLE, "%s", probe.missing);
     if (modelfile_read(path, options, &out->model, error)) return -1;
+    if (network_check(&out->model->network, error)) {
+        error_prefix(error, "%s", path);
+        predictor_close(out);
+        return -1;
+    }
     struct engine_config config = {
         .network = out->model->network,
         .dtype = out->model->parameters->dtype,

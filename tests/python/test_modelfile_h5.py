@@ -205,12 +205,18 @@ def save_and_refuse(studio, tmp_path, layers, words):
 
 def test_what_the_studio_cannot_run_is_refused_by_name(studio, tmp_path):
     dense = keras.layers.Dense
-    save_and_refuse(studio, tmp_path, [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, name="my_conv"), keras.layers.Flatten(), dense(3)], "\"my_conv\" is a Conv2D")
-    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), keras.layers.BatchNormalization(name="norm"), dense(3)], "\"norm\" is a BatchNormalization")
-    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4, "gelu", name="g"), dense(3)], "\"g\" has the activation gelu")
+    save_and_refuse(studio, tmp_path, [keras.Input((8, 8)), keras.layers.Permute((2, 1), name="turn"), keras.layers.Flatten(), dense(3)], "\"turn\" is a Permute")
+    save_and_refuse(studio, tmp_path, [keras.Input((8, 8)), dense(3, name="rows"), keras.layers.Flatten()], "\"rows\" is a Dense on rows")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4, "mish", name="g"), dense(3)], "\"g\" has the activation mish")
+    save_and_refuse(studio, tmp_path, [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, padding="same", data_format="channels_first", name="first"), keras.layers.Flatten(), dense(3)], "channels_first")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), keras.layers.LayerNormalization(rms_scaling=True, name="rms"), dense(3)], "rms_scaling") if "rms_scaling" in keras.layers.LayerNormalization(axis=-1).get_config() else None
     save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4, "softmax"), dense(3, name="z")], "before the layer \"z\"")
     save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), keras.layers.ReLU(max_value=6, name="six"), dense(3)], "\"six\" is a ReLU with bounds")
-    save_and_refuse(studio, tmp_path, [keras.Input((8,)), keras.layers.Rescaling(1 / 255, name="scale"), dense(3)], "\"scale\" is a Rescaling")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), keras.layers.Rescaling(1 / 255, name="scale"), dense(3)], "\"scale\" is a Rescaling that is not the first layer")
+    inputs = keras.Input((8,))
+    hidden = dense(4, name="alpha")(inputs)
+    keras.Model(inputs, [hidden, dense(3, name="scores")(hidden)]).save(tmp_path / "two.h5")
+    refused(studio, "inspect", tmp_path / "two.h5", words="2 outputs")
     save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), dense(3, "tanh")], "logits")
     inputs = keras.Input((8,))
     a, b = dense(4)(inputs), dense(4)(inputs)
@@ -222,6 +228,99 @@ def test_what_the_studio_cannot_run_is_refused_by_name(studio, tmp_path):
     refused(studio, "inspect", tmp_path / "residual.h5", words="does not simply follow")
     sequential().save(tmp_path / "model.keras")
     refused(studio, "inspect", tmp_path / "model.keras", words=".keras archive")
+
+
+def types(studio, path):
+    return [(layer["type"], layer["activation"] if "activation" in layer else "none") for layer in inspect(studio, path)["layers"]]
+
+
+def test_layers_beyond_dense_keep_every_bit(studio, tmp_path):
+    """Convolution, pooling, normalization and activations of their own go through the studio and back unchanged."""
+    layers = keras.layers
+    model = randomize(keras.Sequential([
+        keras.Input((12, 10, 3)),
+        layers.Conv2D(4, (3, 2), strides=(2, 1), padding="same", activation="relu"), layers.BatchNormalization(momentum=0.9, epsilon=1e-4), layers.MaxPooling2D(2),
+        layers.Conv2D(6, 2, groups=2, use_bias=False), layers.LeakyReLU(negative_slope=0.05), layers.AveragePooling2D((1, 2), padding="same"),
+        layers.Flatten(), layers.Dense(7, "gelu"), layers.LayerNormalization(epsilon=1e-5), layers.Activation("silu"), layers.Dense(4),
+    ]))
+    model.save(tmp_path / "in.h5")
+    assert types(studio, tmp_path / "in.h5") == [
+        ("conv2d", "relu"), ("batchnorm", "none"), ("maxpool2d", "none"), ("conv2d", "leaky_relu"), ("avgpool2d", "none"), ("flatten", "none"),
+        ("dense", "gelu"), ("layernorm", "silu"), ("dense", "none"),
+    ]
+    convert(studio, tmp_path / "in.h5", tmp_path / "a.safetensors")
+    convert(studio, tmp_path / "a.safetensors", tmp_path / "b.pth")
+    convert(studio, tmp_path / "b.pth", tmp_path / "c.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "c.safetensors").read_bytes()
+    ours = load_file(tmp_path / "a.safetensors")
+    conv, norm, dense = model.layers[0], model.layers[1], model.layers[7]
+    assert np.array_equal(ours["conv1.weight"], np.array(conv.kernel).transpose(3, 2, 0, 1))
+    assert np.array_equal(ours["bn1.running_var"], np.array(norm.moving_variance))
+    rows, columns, maps = model.layers[6].input.shape[1:]
+    in_c_h_w = np.array(dense.kernel).reshape(rows, columns, maps, 7).transpose(3, 2, 0, 1).reshape(7, -1)
+    assert np.array_equal(ours["fc1.weight"], in_c_h_w)
+
+
+def test_rescaling_in_front_is_the_first_layer(studio, tmp_path):
+    keras.Sequential([keras.Input((8, 8)), keras.layers.Rescaling(1 / 255, offset=-0.5), keras.layers.Flatten(), keras.layers.Dense(3)]).save(tmp_path / "m.h5")
+    first = inspect(studio, tmp_path / "m.h5")["layers"][0]
+    assert first["type"] == "rescale" and first["scale"] == 1 / 255 and first["offset"] == -0.5
+    convert(studio, tmp_path / "m.h5", tmp_path / "again.h5")
+    x = RANDOM.uniform(0, 255, size=(3, 8, 8))
+    old, new = (keras.models.load_model(tmp_path / name).predict(shaped, verbose=0) for name, shaped in [("m.h5", x), ("again.h5", x[..., None])])
+    assert np.abs(old - new).max() < 1e-5
+
+
+def test_models_within_models_and_layers_as_activations(studio, tmp_path):
+    inner = keras.Sequential([keras.Input((6, 6)), keras.layers.Flatten(), keras.layers.Dense(5, keras.layers.ReLU()), keras.layers.Dense(4, use_bias=False)])
+    outer = randomize(keras.Sequential([keras.Input((6, 6)), inner, keras.layers.Dense(3), keras.layers.Softmax()]))
+    outer.save(tmp_path / "m.h5")
+    assert types(studio, tmp_path / "m.h5") == [("dense", "relu"), ("dense", "none"), ("dense", "none")]
+    convert(studio, tmp_path / "m.h5", tmp_path / "m.safetensors")
+    ours = load_file(tmp_path / "m.safetensors")
+    assert np.array_equal(ours["fc2.weight"].T, np.array(inner.layers[2].kernel)) and np.array_equal(ours["fc3.bias"], np.array(outer.layers[1].bias))
+
+
+def test_a_sigmoid_at_the_end_is_said_with_every_number(studio, tmp_path):
+    keras.Sequential([keras.Input((784,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(10, "sigmoid")]).save(tmp_path / "m.h5")
+    assert "sigmoid at the end" in inspect(studio, tmp_path / "m.h5")["assumed"][0]
+    convert(studio, tmp_path / "m.h5", tmp_path / "m.pth")
+    assert "sigmoid at the end" in inspect(studio, tmp_path / "m.pth")["assumed"][0]
+
+
+def test_weights_under_keras_s_own_name_load_in_keras(studio, tmp_path):
+    state = random_state((784, 20, 12, 10))
+    save_file(state, tmp_path / "in.safetensors")
+    convert(studio, tmp_path / "in.safetensors", tmp_path / "m.weights.h5", "--activation", "relu")
+    model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(20, "relu"), keras.layers.Dense(12, "relu"), keras.layers.Dense(10)])
+    model.load_weights(tmp_path / "m.weights.h5")
+    for name, value in keras_state(model).items():
+        assert np.array_equal(value, state[name])
+
+
+def test_several_orders_are_asked_for(studio, tmp_path):
+    class Names(keras.Model):
+        def __init__(self, *names):
+            super().__init__()
+            for name in names:
+                setattr(self, name, keras.layers.Dense(10 if name.endswith("out") else 12))
+            self.names = names
+
+        def call(self, x):
+            for name in self.names:
+                x = getattr(self, name)(x)
+            return x
+
+    model = Names("a_in", "c_mid", "b_late", "d_out")
+    model(np.zeros((1, 16)))
+    model.save_weights(tmp_path / "m.weights.h5")
+    message = refused(studio, "inspect", tmp_path / "m.weights.h5", words="several orders")
+    assert "--order a_in,b_late,c_mid,d_out" in message
+    convert(studio, tmp_path / "m.weights.h5", tmp_path / "m.safetensors", "--order", "a_in,c_mid,b_late,d_out")
+    assert np.array_equal(load_file(tmp_path / "m.safetensors")["fc2.weight"].T, np.array(model.c_mid.kernel))
+    refused(studio, "inspect", tmp_path / "m.weights.h5", "--order", "a_in,c_mid,b_late", words="3 of 4", status=2)
+    refused(studio, "inspect", tmp_path / "m.weights.h5", "--order", "a_in,c_mid,b_late,c_mid", words="twice", status=2)
+    refused(studio, "inspect", tmp_path / "m.weights.h5", "--order", "d_out,c_mid,b_late,a_in", words="do not chain")
 
 
 @pytest.fixture

@@ -143,6 +143,73 @@ def test_any_layer_names_and_no_bias(studio, tmp_path):
     assert torch.equal(ours["fc2.weight"], net[3].weight) and torch.equal(ours["fc3.bias"], net[5].bias)
 
 
+def accuracy_of(studio, path, *options):
+    return json.loads(studio("evaluate", path, "--limit", 50, "--json", *options).stdout)
+
+
+def layers_named(*names, width=6):
+    sizes = [784, *[width] * (len(names) - 1), 10]
+    return {f"{name}.weight": torch.rand(b, a) for name, a, b in zip(names, sizes, sizes[1:])}
+
+
+@pytest.mark.parametrize(
+    "network, file",
+    [
+        (["l1", "l2", "l3", "out"], ["out", "l3", "l2", "l1"]),
+        (["input", "hidden1", "hidden2", "output"], ["hidden1", "hidden2", "input", "output"]),
+        (["Linear_1", "linear_2", "Linear_3", "linear_4"], ["Linear_1", "Linear_3", "linear_2", "linear_4"]),
+        (["dense", "dense_1", "dense_2", "dense_10"], ["dense_10", "dense_2", "dense_1", "dense"]),
+        (["b1.fc", "b2.fc", "b10.fc", "head"], ["b1.fc", "b10.fc", "b2.fc", "head"]),
+        (["0", "2", "4", "10"], ["0", "10", "2", "4"]),
+    ],
+)
+def test_numbers_in_names_give_the_order(studio, tmp_path, network, file):
+    state = layers_named(*network)
+    save_file({f"{name}.weight": state[f"{name}.weight"] for name in file}, tmp_path / "m.safetensors")
+    convert(studio, tmp_path / "m.safetensors", tmp_path / "ours.safetensors")
+    ours = load_file(tmp_path / "ours.safetensors")
+    for i, name in enumerate(network, start=1):
+        assert torch.equal(ours[f"fc{i}.weight"], state[f"{name}.weight"])
+
+
+@pytest.mark.parametrize(
+    "names, order",
+    [(["fc_in", "fc_mid", "fc_late", "fc_out"], "fc_in,fc_late,fc_mid,fc_out"), (["fc1", "fc3", "fc2", "fc4"], "fc1,fc2,fc3,fc4"), (["a1", "b1", "a2", "b2"], "a1,b1,a2,b2")],
+)
+def test_several_orders_are_never_guessed(studio, tmp_path, names, order):
+    """Names without numbers; numbers that contradict the order of definition; two stems that may interleave."""
+    state = layers_named(*names)
+    torch.save(state, tmp_path / "m.pth")
+    for command in (["inspect", tmp_path / "m.pth"], ["convert", tmp_path / "m.pth", tmp_path / "out.h5"], ["evaluate", tmp_path / "m.pth"]):
+        refused(studio, *command, words="several orders of its layers fit")
+    convert(studio, tmp_path / "m.pth", tmp_path / "ours.safetensors", "--order", order)
+    ours = load_file(tmp_path / "ours.safetensors")
+    for i, name in enumerate(order.split(","), start=1):
+        assert torch.equal(ours[f"fc{i}.weight"], state[f"{name}.weight"])
+
+
+def test_what_is_assumed_is_said_with_every_number_and_kept(studio, tmp_path):
+    torch.save(layers_named("0", "2", "4"), tmp_path / "m.pth")
+    assumed = ["activation of layer 1: relu", "activation of layer 2: relu"]
+    assert accuracy_of(studio, tmp_path / "m.pth")["assumed"] == assumed
+    assert "activation of layer 1: relu" in studio("evaluate", tmp_path / "m.pth", "--limit", 50).stdout
+    for kind in ("h5", "onnx", "safetensors", "pth"):
+        convert(studio, tmp_path / "m.pth", tmp_path / f"kept.{kind}")
+        assert accuracy_of(studio, tmp_path / f"kept.{kind}")["assumed"] == assumed, kind
+        convert(studio, tmp_path / f"kept.{kind}", tmp_path / "told.safetensors", "--activation", "tanh,none")
+        said = inspect(studio, tmp_path / "told.safetensors")
+        assert said["assumed"] == [] and [layer["activation"] for layer in said["layers"]] == ["tanh", "none", "none"]
+    assert accuracy_of(studio, tmp_path / "m.pth", "--activation", "none")["assumed"] == []
+    refused(studio, "inspect", tmp_path / "m.pth", "--activation", "relu,tanh,relu", words="3 activations", status=2)
+    refused(studio, "inspect", tmp_path / "told.safetensors", "--activation", "relu", words="itself says", status=2)
+
+
+def test_a_loss_function_s_weights_are_no_layer(studio, tmp_path):
+    state = {"criterion.weight": torch.rand(10), **layers_named("model.0", "model.2")}
+    torch.save(state, tmp_path / "m.ckpt")
+    assert len(inspect(studio, tmp_path / "m.ckpt")["layers"]) == 2
+
+
 def test_safetensors_library_both_ways(studio, tmp_path, model):
     save_file(parallel(model.state_dict()), tmp_path / "theirs.safetensors")
     assert_holds(studio, tmp_path / "theirs.safetensors", model.state_dict(), tmp_path)

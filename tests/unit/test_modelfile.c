@@ -90,7 +90,7 @@ static void every_format_gives_back_every_bit(void **state)
                     fail_msg("%s: %s", name, error.message);
                 assert_same_model(&model, again);
                 assert_string_equal(again->format, modelfile_table[f]->id);
-                assert_true(again->activation_known);
+                assert_true(model_activation_known(again));
                 assert_string_equal(json_string_value(json_object_get(again->metadata, "dataset")),
                                     "mnist");
                 assert_int_equal(json_object_size(again->metadata), 1);
@@ -194,7 +194,7 @@ static void layers_are_put_in_the_order_that_chains(void **state)
     assert_int_equal(network_inputs(&model->network), 4);
     assert_int_equal(model->network.rows, 2);
     assert_int_equal(model->network.layers[0].activation, ACTIVATION_RELU);
-    assert_false(model->activation_known);
+    assert_false(model_activation_known(model));
     model_destroy(model);
 
     float other[9] = {9};
@@ -202,7 +202,7 @@ static void layers_are_put_in_the_order_that_chains(void **state)
         {"module.fc10.weight", DTYPE_FLOAT32, 2, (size_t[]){3, 3}, other},
         {"module.fc2.weight", DTYPE_FLOAT32, 2, (size_t[]){3, 3}, values},
     };
-    struct modelfile_options options = {.default_activation = ACTIVATION_TANH};
+    struct modelfile_options options = {.activation_count = 1, .activations = {ACTIVATION_TANH}};
     assert_int_equal(safetensors_write(in_folder("order.safetensors"), numbered, 2, NULL, &error),
                      0);
     assert_int_equal(modelfile_read(path, &options, &model, &error), 0);

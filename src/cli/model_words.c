@@ -1,0 +1,54 @@
+#include "cli/model_words.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+int model_words_use(const struct model_words *words, struct modelfile_options *out,
+                    struct error *error)
+{
+    out->order = words->order;
+    out->key = words->key;
+    for (const char *word = words->activation; word; word = strchr(word, ',')) {
+        char name[40];
+        if (*word == ',') word++;
+        size_t length = strcspn(word, ",");
+        if (out->activation_count == NETWORK_MAX_LAYERS)
+            return error_set(error, ERROR_USAGE, "--activation names more than %d activations",
+                             NETWORK_MAX_LAYERS);
+        snprintf(name, sizeof name, "%.*s", (int)(length < 39 ? length : 39), word);
+        if (activation_parse(name, &out->activations[out->activation_count++], error)) {
+            error->code = ERROR_USAGE;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int model_words_check(const struct modelfile_options *told, const char *path,
+                      const struct model *model, struct error *error)
+{
+    const struct network *network = &model->network;
+    for (uint32_t i = 0, n = 0; told->activation_count && i + 1 < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->type != LAYER_DENSE && layer->type != LAYER_CONV2D) continue;
+        uint32_t place = told->activation_count > 1 ? n++ : 0;
+        if (place < told->activation_count && layer->activation == told->activations[place])
+            continue;
+        return error_set(error, ERROR_USAGE,
+                         "%s itself says that layer %u has %s: leave --activation out", path, i + 1,
+                         activation_name(layer->activation));
+    }
+    return 0;
+}
+
+void model_words_print_assumed(const struct model *model)
+{
+    size_t index;
+    json_t *text;
+    json_array_foreach(model->assumed, index, text)
+        printf("assumed   %s\n", text_shown(json_string_value(text)));
+    if (!model_activation_known(model))
+        puts("          (the file does not say: set it with --activation)");
+}
