@@ -55,8 +55,11 @@ const struct cli_option *registry_cli_options(struct registry_cli *cli,
         if (!(option->places & REGISTRY_ON_COMMAND_LINE)) continue;
         snprintf(cli->help[key], sizeof cli->help[key], "%s%s%s",
                  option->target ? option->target : "", option->target ? ": " : "", option->help);
-        cli->options[count++] = (struct cli_option){option->flag, OPTION_TEXT, &cli->values[key],
-                                                    option->argument, cli->help[key]};
+        bool is_switch = option->kind == REGISTRY_SWITCH;
+        cli->options[count++] = (struct cli_option){
+            option->flag, is_switch ? OPTION_FLAG : OPTION_TEXT,
+            is_switch ? (void *)&cli->switches[key] : (void *)&cli->values[key], option->argument,
+            cli->help[key]};
     }
     cli->options[count++] = (struct cli_option){"home", OPTION_TEXT, &cli->home, "DIR",
                                                 "the studio's home"};
@@ -70,6 +73,8 @@ int registry_cli_use(const struct registry_cli *cli, const struct registry_targe
     *out = (struct registry_options){.cancelled = is_cancelled,
                                      .prompt = as_json ? prompt_json : prompt_text};
     memcpy(out->values, cli->values, sizeof out->values);
+    for (unsigned key = 0; key < REGISTRY_KEYS; key++)
+        if (cli->switches[key]) out->values[key] = "1";
     if (registry_options_check(out, target->id, false, error) || path_home(cli->home, home, error))
         return -1;
     struct sigaction action = {.sa_handler = on_interrupt};

@@ -10,6 +10,7 @@
 
 struct registry_cli {
     const char *home, *values[REGISTRY_KEYS];
+    bool switches[REGISTRY_KEYS];
     struct cli_option options[REGISTRY_CLI_OPTIONS];
     char help[REGISTRY_KEYS][160];
 };

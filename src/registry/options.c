@@ -34,6 +34,9 @@ const struct registry_option registry_option_table[REGISTRY_KEYS] = {
         "MLFLOW_TRACKING_URI"},
     [REGISTRY_EXPERIMENT] = {"experiment", "mlflow", REGISTRY_TEXT, EVERYWHERE, 255,
         "experiment", "NAME", "the experiment (nnstudio)", "Experiment", "nnstudio", NULL},
+    [REGISTRY_INSECURE_HTTP] = {"insecure_http", "mlflow", REGISTRY_SWITCH, REGISTRY_ON_COMMAND_LINE, 1,
+        "insecure-http", NULL, "allow plain http to another machine: everything sent is readable "
+        "on the way", "Plain http", NULL, "NNSTUDIO_INSECURE_HTTP"},
     [REGISTRY_CA_FILE] = {"ca_file", NULL, REGISTRY_FILE, REGISTRY_ON_COMMAND_LINE, 4096,
         "ca-file", "FILE", "additional certificates to trust (PEM)", "Certificates", NULL,
         "NNSTUDIO_CA_FILE"},
@@ -61,7 +64,7 @@ static bool is_for(const struct registry_option *option, const char *target)
 
 json_t *registry_options_json(const char *target, unsigned place)
 {
-    static const char *const kinds[] = {"text", "file", "choice"};
+    static const char *const kinds[] = {"text", "file", "choice", "switch"};
     json_t *list = json_array();
     for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
         const struct registry_option *option = &registry_option_table[key];

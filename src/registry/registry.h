@@ -28,14 +28,16 @@ enum registry_key {
     REGISTRY_CLIENT_ID,
     REGISTRY_TRACKING_URI,
     REGISTRY_EXPERIMENT,
+    REGISTRY_INSECURE_HTTP,
     REGISTRY_CA_FILE,
     REGISTRY_KEYS
 };
 
 enum registry_option_kind {
     REGISTRY_TEXT,
-    REGISTRY_FILE,  /* a path on this machine */
-    REGISTRY_CHOICE /* one of a list of words, registry_choices() */
+    REGISTRY_FILE,   /* a path on this machine */
+    REGISTRY_CHOICE, /* one of a list of words, registry_choices() */
+    REGISTRY_SWITCH  /* on when it has a value; true or false in JSON */
 };
 
 /* The places an option is offered in, as bits. */

@@ -3,6 +3,9 @@
 #include <ctype.h>
 #include <curl/curl.h>
 #include <math.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -21,7 +24,9 @@
 struct web {
     CURL *curl;
     struct web_options options;
-    char *ca_file;      /* owned, or NULL */
+    char *ca_file; /* owned, or NULL */
+    bool ca_is_folder;
+    char pin[80]; /* "sha256//…" of the public key that a request's certificate_sha1 stands for */
     long stall_seconds; /* without a byte: the connection is given up */
 };
 
@@ -51,10 +56,13 @@ int web_create(const struct web_options *options, struct web **out, struct error
     if (web->options.retry_base <= 0)
         web->options.retry_base = from_environment("NNSTUDIO_RETRY_BASE", 0.8);
     web->stall_seconds = (long)from_environment("NNSTUDIO_STALL_SECONDS", 60);
+    static const char *const variables[] = {"NNSTUDIO_CA_FILE", "REQUESTS_CA_BUNDLE",
+                                            "CURL_CA_BUNDLE", "SSL_CERT_FILE"};
     const char *file = options->ca_file;
-    if (!file || !*file) file = getenv("NNSTUDIO_CA_FILE");
-    if (!file || !*file) file = getenv("SSL_CERT_FILE");
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0] && (!file || !*file); i++)
+        file = getenv(variables[i]);
     if (file && *file) web->ca_file = strdup(file);
+    web->ca_is_folder = web->ca_file && file_is_directory(web->ca_file);
     web->curl = curl_easy_init();
     if (!web->curl || (file && *file && !web->ca_file)) {
         web_destroy(web);
@@ -170,13 +178,13 @@ bool web_is_loopback(const char *url)
            (length > 10 && strcasecmp(host + length - 10, ".localhost") == 0);
 }
 
-static int check_url(const struct web_request *request, struct error *error)
+static int check_url(const struct web *web, const struct web_request *request, struct error *error)
 {
     if (strncmp(request->url, "https://", 8) == 0) return 0;
     char host[256];
     host_of(request->url, host, sizeof host);
     if (strncmp(request->url, "http://", 7) == 0 &&
-        (web_is_loopback(request->url) ||
+        (web->options.insecure_http || web_is_loopback(request->url) ||
          (request->link_local && strncmp(host, "169.254.", 8) == 0)))
         return 0;
     return error_set(
@@ -295,9 +303,15 @@ static void set_options(struct web *web, struct attempt *attempt, struct curl_sl
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, attempt);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    if (web->ca_file) curl_easy_setopt(curl, CURLOPT_CAINFO, web->ca_file);
+    if (web->ca_file) /* a folder of hashed certificates is allowed, as in Python's requests */
+        curl_easy_setopt(curl, web->ca_is_folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, web->ca_file);
     if (request->link_local || web_is_loopback(request->url))
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    if (request->certificate_sha1) {
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L); /* the pin says more */
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl_easy_setopt(curl, CURLOPT_PINNEDPUBLICKEY, web->pin);
+    }
     if (strcmp(request->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     } else if (request->body && strcmp(request->method, "PUT") == 0) {
@@ -312,6 +326,59 @@ static void set_options(struct web *web, struct attempt *attempt, struct curl_sl
         }
         curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request->method);
     }
+}
+
+/* The pin of the certificate's public key when its SHA-1 is the one wanted. */
+static bool pin_of(const char *pem, const char *sha1, char pin[80])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE], key[32], *der = NULL;
+    char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
+    unsigned size = 0;
+    BIO *text = BIO_new_mem_buf(pem, -1);
+    X509 *certificate = text ? PEM_read_bio_X509(text, NULL, NULL, NULL) : NULL;
+    bool same = certificate && X509_digest(certificate, EVP_sha1(), digest, &size);
+    for (unsigned i = 0; same && i < size; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    same = same && strcasecmp(hex, sha1) == 0;
+    int length = same ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der) : 0;
+    same = length > 0 && EVP_Digest(der, (size_t)length, key, NULL, EVP_sha256(), NULL) == 1;
+    if (same) EVP_EncodeBlock((unsigned char *)pin + snprintf(pin, 9, "sha256//"), key, 32);
+    OPENSSL_free(der);
+    X509_free(certificate);
+    BIO_free(text);
+    return same;
+}
+
+/* Looks at the server's certificate before anything is sent there. */
+static int find_pin(struct web *web, const struct web_request *request, struct error *error)
+{
+    CURL *curl = curl_easy_init();
+    struct curl_certinfo *found = NULL;
+    bool same = false;
+    if (!curl) return error_set_memory(error, "a connection");
+    curl_easy_setopt(curl, CURLOPT_URL, request->url);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L); /* it is only read, and compared */
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    CURLcode code = curl_easy_perform(curl);
+    if (code == CURLE_OK) curl_easy_getinfo(curl, CURLINFO_CERTINFO, &found);
+    for (struct curl_slist *line = found && found->num_of_certs ? found->certinfo[0] : NULL;
+         line && !same; line = line->next)
+        same = strncmp(line->data, "Cert:", 5) == 0 &&
+               pin_of(line->data + 5, request->certificate_sha1, web->pin);
+    curl_easy_cleanup(curl);
+    if (code != CURLE_OK)
+        return error_set(error, ERROR_UNAVAILABLE, "%s: no answer from %s (%s): check the address",
+                         request->what, web_public_url(request->url), curl_easy_strerror(code));
+    if (same) return 0;
+    return error_set(error, ERROR_DENIED,
+                     "%s: the certificate of %s is not the one with the SHA-1 %.40s: nothing was "
+                     "sent there",
+                     request->what, web_public_url(request->url), request->certificate_sha1);
 }
 
 /* One try. 0: there is an answer; 1: the connection failed in a way that may pass (message set);
@@ -417,7 +484,8 @@ int web_send(struct web *web, const struct web_request *request, struct web_answ
 {
     unsigned tries = request->tries ? request->tries : WEB_TRIES;
     *answer = (struct web_answer){0};
-    if (check_url(request, error)) return -1;
+    if (check_url(web, request, error)) return -1;
+    if (request->certificate_sha1 && find_pin(web, request, error)) return -1;
     for (unsigned attempt = 0;; attempt++) {
         web_answer_clear(answer);
         buffer_init(&answer->body,

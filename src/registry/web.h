@@ -22,7 +22,9 @@
 struct web; /* a client: one connection pool, used by one thread */
 
 struct web_options {
-    /* more certificates to trust (PEM), or NULL; $NNSTUDIO_CA_FILE, $SSL_CERT_FILE else */
+    bool insecure_http; /* plain http may go to other machines */
+    /* more certificates to trust (PEM), or NULL: the first that is set of $NNSTUDIO_CA_FILE,
+     * $REQUESTS_CA_BUNDLE, $CURL_CA_BUNDLE and $SSL_CERT_FILE */
     const char *ca_file;
     bool (*cancelled)(void *context); /* asked a few times a second; NULL: never */
     void *context;
@@ -53,6 +55,9 @@ struct web_request {
     const char *what;
     const void *body; /* NULL: none */
     size_t body_size;
+    /* the SHA-1 of the one certificate that is trusted, in hexadecimal, instead of a chain: for
+     * endpoints that are known by it; NULL: a chain */
+    const char *certificate_sha1;
     bool link_local;     /* may go to 169.254.169.254 without TLS and past any proxy */
     long timeout_ms;     /* of the whole request; 0: none beyond the low-speed limit */
     unsigned tries;      /* 0: WEB_TRIES; 1: it is sent once and never more */

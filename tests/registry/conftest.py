@@ -108,9 +108,10 @@ def cloud(upstream, doors, certificate, tmp_path, monkeypatch):
         **rig.connect(azure, *fronts, certificate),
         "AZURE_TENANT_ID": standin.TENANT, "AZURE_CLIENT_ID": standin.CLIENT, "AZURE_CLIENT_SECRET": standin.SECRET,
         "NNSTUDIO_RETRY_BASE": "0.01", "NNSTUDIO_STALL_SECONDS": "20",
+        "AZURE_POD_IDENTITY_AUTHORITY_HOST": f"http://127.0.0.1:{upstream[1]}",  # never the real metadata service
     }
     for name in list(os.environ):
-        if name.startswith(("AZURE_", "AZUREML_", "ARM_", "IDENTITY_", "MSI_", "MLFLOW_")):
+        if name.startswith(("AZURE_", "AZUREML_", "ARM_", "IDENTITY_", "IMDS_", "MSI_", "MLFLOW_")):
             monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -119,40 +120,79 @@ def cloud(upstream, doors, certificate, tmp_path, monkeypatch):
     return made
 
 
-def needs_mlflow(item):
-    return "mlflow_server" in item.fixturenames or "place" in item.fixturenames
+class MlflowServer:
+    """A real MLflow server from the beginning of the tests: it takes a while to start, during which others run."""
+
+    def __init__(self, folder, *more, **environment):
+        folder.mkdir()
+        self.folder, self.more, self.environment = folder, more, environment
+        self.start()
+
+    def start(self):
+        self.port = free_port()
+        self.program = Program(
+            [pathlib.Path(sys.executable), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", self.port, "--workers", "1",
+             "--backend-store-uri", f"sqlite:///{self.folder}/m.db", "--artifacts-destination", self.folder / "artifacts", *self.more],
+            self.folder / "mlflow.log", cwd=self.folder, env={**os.environ, **self.environment},
+        )
+
+    def ready(self):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2).status == 200
+        except OSError:
+            return False
+
+    def wait(self):
+        """The address, once it answers. Another program may have taken the port meanwhile: then it starts once more."""
+        try:
+            self.program.wait_for(self.ready, "mlflow", 240)
+        except RuntimeError as error:
+            if "address already in use" not in str(error):
+                raise
+            self.program.stop()
+            self.start()
+            self.program.wait_for(self.ready, "mlflow", 240)
+        return f"http://127.0.0.1:{self.port}"
+
+
+def started(request, names, make):
+    """The server, if a test of this session wants one of the fixtures named."""
+    if not any(name in item.fixturenames for item in request.session.items for name in names):
+        yield None
+        return
+    server = make()
+    yield server
+    server.program.stop()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def mlflow_program(request, rig_folder):
-    """(a real MLflow server, its port) from the beginning of the tests: it takes 17 s to start, during which others run."""
-    if not any(needs_mlflow(item) for item in request.session.items):
-        yield None
-        return
-    port, folder = free_port(), rig_folder / "mlflow"
-    folder.mkdir()
-    program = Program(
-        [pathlib.Path(sys.executable), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{folder}/m.db", "--artifacts-destination", folder / "artifacts"],
-        rig_folder / "mlflow.log", cwd=folder,
-    )
-    yield program, port
-    program.stop()
+    yield from started(request, ("mlflow_server", "place"), lambda: MlflowServer(rig_folder / "mlflow"))
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(mlflow_program):
     """The address of the MLflow server, once it answers."""
-    program, port = mlflow_program
+    return mlflow_program.wait()
 
-    def ready():
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200
-        except OSError:
-            return False
 
-    program.wait_for(ready, "mlflow", 180)
-    return f"http://127.0.0.1:{port}"
+@pytest.fixture(scope="session", autouse=True)
+def mlflow_auth_program(request, rig_folder):
+    def make():
+        config = rig_folder / "auth.ini"
+        config.write_text(
+            f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{rig_folder}/auth.db\nadmin_username = {rig.MLFLOW_ADMIN[0]}\n"
+            f"admin_password = {rig.MLFLOW_ADMIN[1]}\nauthorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        )
+        return MlflowServer(rig_folder / "mlflow-auth", "--app-name", "basic-auth", MLFLOW_AUTH_CONFIG_PATH=str(config), MLFLOW_FLASK_SERVER_SECRET_KEY="k")
+
+    yield from started(request, ("mlflow_auth",), make)
+
+
+@pytest.fixture(scope="session")
+def mlflow_auth(mlflow_auth_program):
+    """The address of an MLflow server with basic authentication."""
+    return mlflow_auth_program.wait()
 
 
 @pytest.fixture(scope="session")

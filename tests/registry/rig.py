@@ -20,6 +20,7 @@ sys.path.insert(0, str(HERE))
 import faults  # noqa: E402
 import standin  # noqa: E402
 
+MLFLOW_ADMIN = ("admin", "password-that-nobody-may-see")  # of the server with basic authentication
 DESCRIPTION = HERE.parents[1].parent / "shared" / "azure-openapi" / "aml-arm-2024-10-01.json"
 
 

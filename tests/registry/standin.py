@@ -65,17 +65,45 @@ class Azure:
         self.identity_log = []  # (path, query, the header that opened it)
         self.issued = []  # every token and signature that was given out
         self.blob_endpoint = None
+        self.certificate, self.assertions = None, []  # of the service principal; what it signed: (header, claims)
         # what ARM says of a workspace that is not there
         self.absent_words = "The Resource '{type}/{name}' under resource group 'rg1' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
 
     # ---- Entra ID
+
+    def check_assertion(self, form):
+        """What is wrong with a certificate's assertion, as Entra checks it; None when nothing is."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import padding
+
+        unpack = lambda part: base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))  # noqa: E731
+        signed, _, signature = form["client_assertion"].rpartition(".")
+        head, claims = (json.loads(unpack(part)) for part in signed.split("."))
+        schemes = {"PS256": padding.PSS(padding.MGF1(hashes.SHA256()), 32), "RS256": padding.PKCS1v15()}
+        try:
+            self.certificate.public_key().verify(unpack(signature), signed.encode(), schemes[head["alg"]], hashes.SHA256())
+        except InvalidSignature:
+            return "the signature does not verify"
+        thumbprints = {"x5t": hashes.SHA1(), "x5t#S256": hashes.SHA256()}
+        for name in thumbprints.keys() & head.keys():
+            if unpack(head[name]) != self.certificate.fingerprint(thumbprints[name]):
+                return f"{name} names another certificate"
+        now = time.time()
+        fine = (claims["aud"] == f"{self.login}/{TENANT}/oauth2/v2.0/token" and claims["iss"] == claims["sub"] == form["client_id"] == CLIENT
+                and claims.get("nbf", 0) <= now + 5 and now < claims["exp"] <= now + 86400 and claims["jti"] and thumbprints.keys() & head.keys())
+        self.assertions.append((head, claims))
+        return None if fine else f"claims do not fit: {claims}"
 
     def token(self, form):
         grant = form.get("grant_type", "")
         audience = form.get("scope", "").split(" ")[0].removesuffix("/.default")
         if grant == "client_credentials":
             if form.get("client_assertion"):
-                if form["client_assertion"] != "federated-token":
+                if self.certificate and form["client_assertion"].count(".") == 2:
+                    if refusal := self.check_assertion(form):
+                        return 401, {"error": "invalid_client", "error_description": f"AADSTS700027: {refusal}", "trace_id": "t1"}
+                elif form["client_assertion"] != "federated-token":
                     return 401, {"error": "invalid_client", "error_description": "AADSTS700211: bad assertion", "trace_id": "t1"}
             elif form.get("client_secret") != SECRET:
                 return 401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided.", "trace_id": "t1"}
@@ -246,8 +274,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def identity(self, query):
         """The machine's own identity: App Service's form, Azure ML's, and the virtual machine's."""
         azure = self.azure
-        forms = {"Metadata": ("true", "2018-02-01", "client_id"), "X-IDENTITY-HEADER": ("identity-secret", "2019-08-01", "client_id"),
-                 "secret": ("msi-secret", "2017-09-01", "clientid")}
+        forms = {"X-IDENTITY-HEADER": ("identity-secret", "2019-08-01", "client_id"), "secret": ("msi-secret", "2017-09-01", "clientid"),
+                 "Metadata": ("true", "2018-02-01", "client_id")}
         header = next((name for name, (value, _, _) in forms.items() if self.headers.get(name) == value), None)
         azure.identity_log.append((urllib.parse.urlsplit(self.path).path, query, header))
         if azure.identity_faults:

@@ -1,15 +1,20 @@
 """Registering with a real MLflow server: MLflow's own loader on what was registered, and every fault at every request."""
 
+import base64
 import json
 import re
+import signal
+import socket
 import sqlite3
 import subprocess
 import threading
 import urllib.parse
+import urllib.request
 
 import faults
 import numpy as np
 import pytest
+import rig
 
 
 def logits_of(folder, pixels):
@@ -155,14 +160,22 @@ def test_versions_are_listed_newest_first(studio, models, mlflow_server):
 @pytest.mark.parametrize("uri, words", [
     ("http://mlflow.example:5000", "is not https"),
     ("http://user:secret@127.0.0.1:5000", "MLFLOW_TRACKING_USERNAME"),
-    ("sqlite:///m.db", "no http address"),
+    ("sqlite:///m.db", '"sqlite" is a database: start `mlflow server'),
+    ("postgresql+psycopg2://u:secret@h/db", "is a database"),
+    ("mysql://u:secret@h/db", "is a database"),
+    ("databricks", "is a Databricks workspace"),
+    ("databricks://profile", "is a Databricks workspace"),
+    ("azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/x", "is an Azure ML workspace: register in Azure ML instead"),
+    ("file:///tmp/mlruns", "is a folder"),
+    ("./mlruns", "is a folder"),
+    ("ftp://host", "is not an http address"),
 ])
 def test_an_address_that_will_not_do(studio, models, uri, words):
     result = studio("register", models / "simple_nn.pth", "--to", "mlflow", "--tracking-uri", uri, status=2)
     assert words in result.stderr and "secret" not in result.stderr
 
 
-@pytest.mark.parametrize("name", ["a/b", "a:b", "it's"])
+@pytest.mark.parametrize("name", ["a/b", "a:b", "it's", " ", "..", "x" * 256])
 def test_a_name_that_mlflow_refuses(studio, models, mlflow_server, name):
     assert "MLflow takes no model named" in studio("register", models / "simple_nn.pth", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", name, status=2).stderr
 
@@ -273,3 +286,206 @@ def test_killed_at_each_request_the_next_run_goes_on(binary, studio, models, cli
         faults.wait_for_quiet(door)
         door.reset()
     assert_whole(client, studio(*words_for(name, models)), name)
+
+
+# ---- a refusal late in the steps leaves nothing half-done
+
+DENIED = {"code": 403, "body": b'{"error_code":"PERMISSION_DENIED","message":"no"}'}
+
+
+def test_a_refusal_after_the_run_marks_it_and_takes_the_empty_model_back(studio, models, client, door):
+    name = "late"
+    door.fail(r"^POST .*model-versions/create", "status", times=99, **DENIED)
+    first = studio(*words_for(name, models), "--tag", "stage=wrong", "--tag", "only=first", status=1)
+    experiment = client.get_experiment_by_name(name)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED" and f"(the run {run.info.run_id} is marked FAILED; the next try continues it)" in first.stderr
+    assert [model.name for model in client.search_registered_models() if model.name == name] == []
+    door.reset()
+    assert_whole(client, studio(*words_for(name, models), "--tag", "stage=right"), name)
+    tags = client.get_run(run.info.run_id).data.tags
+    assert tags["stage"] == "right" and "only" not in tags and "mlflow.source.name" in tags
+    (version,) = client.search_model_versions(f"name='{name}'")
+    assert version.tags["stage"] == "right"
+
+
+def test_a_corrected_tag_reaches_a_version_that_was_made(studio, models, client, door):
+    name = "corrected"
+    door.fail(r"^GET .*model-versions/get", "status", times=99, **DENIED)
+    studio(*words_for(name, models), "--tag", "stage=wrong", "--tag", "only=first", status=1)
+    door.reset()
+    assert_whole(client, studio(*words_for(name, models), "--tag", "stage=right"), name)
+    (version,) = client.search_model_versions(f"name='{name}'")
+    assert version.tags["stage"] == "right" and "only" not in version.tags
+
+
+def test_a_model_that_was_there_stays(studio, models, client, door):
+    client.create_registered_model("was_there")
+    door.fail(r"^POST .*model-versions/create", "status", times=99, **DENIED)
+    studio(*words_for("was_there", models), status=1)
+    assert client.get_registered_model("was_there").name == "was_there"
+
+
+def test_a_run_that_cannot_be_closed_is_named(studio, models, client, door):
+    door.fail(r"^PUT .*/model/MLmodel", "status", times=99, **DENIED)
+    door.fail(r"^POST .*runs/update", "status", times=99, code=503, body=b"")
+    result = studio(*words_for("open", models), status=1)
+    (run,) = client.search_runs([client.get_experiment_by_name("open").experiment_id])
+    assert f"(the run {run.info.run_id} stays open there)" in result.stderr
+
+
+def test_ctrl_c_closes_the_run(binary, models, client, door, tmp_path):
+    arrived, ended = threading.Event(), threading.Event()
+
+    def hold(line):
+        if "/model/data/" in line:
+            arrived.set()
+            ended.wait(20)
+
+    door.hook = hold
+    process = subprocess.Popen([binary, *words_for("stopped", models)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert arrived.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    ended.set()
+    assert process.returncode == 130 and "is marked KILLED" in told
+    (run,) = client.search_runs([client.get_experiment_by_name("stopped").experiment_id])
+    assert run.info.status == "KILLED"
+
+
+def test_an_experiment_that_takes_no_upload_is_refused_first(studio, models, client, door, tmp_path):
+    client.create_experiment("elsewhere", artifact_location=f"file://{tmp_path}/there")
+    result = studio(*words_for("elsewhere", models), status=1)
+    assert "leaves their upload to clients" in result.stderr
+    assert not any("create" in line for line in door.log), "nothing was made"
+
+
+@pytest.mark.parametrize("tag, words", [
+    ("a$b=1", "does not allow the tag name"), ("/a=1", "does not allow the tag name"), ("a/../b=1", "does not allow the tag name"),
+    ("k" * 251 + "=1", "does not allow the tag name"), ("k=" + "v" * 5001, "has 5001 bytes: MLflow allows 5000"),
+])
+def test_a_tag_that_mlflow_refuses_is_refused_before_any_request(studio, models, door, tag, words):
+    result = studio(*words_for("tags", models), "--tag", tag, status=2)
+    assert words in result.stderr and door.log == []
+
+
+def test_our_rules_for_tags_are_mlflows(studio, models, client, door):
+    """What the studio lets through the real server takes, and what it refuses the server refuses."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.validation import _validate_tag_name
+
+    for key in ("a", "a b", "a.b-c/d:e", "größe", "_x", "a$b", "a/../b", "/a", "a//b", "./a", "a/", "..", "a\tb"):
+        try:
+            _validate_tag_name(key)
+            theirs = True
+        except MlflowException:
+            theirs = False
+        result = studio("register", models / "simple_nn.pth", "--to", "mlflow", "--tracking-uri", "http://127.0.0.1:9", "--tag", f"{key}=1", status=None)
+        assert ("does not allow the tag name" not in result.stderr) == theirs, key
+
+
+# ---- who may: what the server says decides the advice
+
+
+def list_models(studio, address, status=0, *more):
+    return studio("registry", "list", "--from", "mlflow", "--tracking-uri", address, *more, status=status).stderr
+
+
+@pytest.fixture
+def nobody(monkeypatch, tmp_path):
+    for name in ("TOKEN", "USERNAME", "PASSWORD", "URI"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return monkeypatch
+
+
+def test_basic_authentication(studio, mlflow_auth, nobody, tmp_path):
+    assert "HTTP 401: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in list_models(studio, mlflow_auth, 1)
+    nobody.setenv("MLFLOW_TRACKING_TOKEN", "token-that-nobody-may-see")
+    assert "wants a user and a password, not a token" in list_models(studio, mlflow_auth, 1)
+    nobody.setenv("MLFLOW_TRACKING_USERNAME", rig.MLFLOW_ADMIN[0])
+    nobody.setenv("MLFLOW_TRACKING_PASSWORD", "wrong-one-1234")
+    words = list_models(studio, mlflow_auth, 1)
+    assert "(user admin): the server does not accept this user and password" in words and "wrong-one" not in words
+    nobody.setenv("MLFLOW_TRACKING_PASSWORD", rig.MLFLOW_ADMIN[1])
+    assert list_models(studio, mlflow_auth) == "no model is registered in MLflow\n"
+
+
+def test_the_credentials_file(studio, mlflow_auth, nobody, tmp_path):
+    from mlflow.utils.credentials import read_mlflow_creds
+
+    file = tmp_path / ".mlflow" / "credentials"
+    file.parent.mkdir()
+    for text in (
+        f"[mlflow]\nmlflow_tracking_username = {rig.MLFLOW_ADMIN[0]}\nmlflow_tracking_password = {rig.MLFLOW_ADMIN[1]}\n",
+        f"# ours\n[other]\nmlflow_tracking_username = x\n[mlflow]\nMLFLOW_TRACKING_USERNAME: {rig.MLFLOW_ADMIN[0]}\r\nmlflow_tracking_password={rig.MLFLOW_ADMIN[1]}",
+    ):
+        file.write_text(text)
+        creds = read_mlflow_creds()
+        assert (creds.username, creds.password) == rig.MLFLOW_ADMIN, "the reference reads it so"
+        list_models(studio, mlflow_auth)
+    nobody.setenv("MLFLOW_TRACKING_USERNAME", "somebody")  # the environment wins, member by member
+    assert "(user somebody): the server does not accept" in list_models(studio, mlflow_auth, 1)
+
+
+def test_a_user_without_the_right(studio, models, mlflow_auth, nobody):
+    def ask(path, body):
+        secret = base64.b64encode(":".join(rig.MLFLOW_ADMIN).encode()).decode()
+        request = urllib.request.Request(f"{mlflow_auth}/api/2.0/mlflow/{path}", json.dumps(body).encode(), {"Content-Type": "application/json", "Authorization": f"Basic {secret}"})
+        urllib.request.urlopen(request).close()
+
+    ask("users/create", {"username": "reader", "password": "reader-password-1234"})
+    ask("experiments/create", {"name": "closed"})
+    nobody.setenv("MLFLOW_TRACKING_USERNAME", "reader")
+    nobody.setenv("MLFLOW_TRACKING_PASSWORD", "reader-password-1234")
+    result = studio("register", models / "simple_nn.pth", "--to", "mlflow", "--tracking-uri", mlflow_auth, "--name", "m", "--experiment", "closed", status=1)
+    assert "HTTP 403 (user reader): this user has no permission for it: ask the server's administrator" in result.stderr
+
+
+def test_a_name_that_the_server_does_not_answer_to(studio, mlflow_server, nobody):
+    port = urllib.parse.urlsplit(mlflow_server).port
+    assert "the server does not answer to this name: start it with --allowed-hosts" in list_models(studio, f"http://mlflow.localhost:{port}", 1)
+
+
+def test_plain_http_to_another_machine_is_chosen_outright(studio, nobody):
+    assert "unless --insecure-http" in list_models(studio, "http://192.0.2.1:5000", 2)
+    nobody.setenv("http_proxy", "http://127.0.0.1:9")  # nothing leaves this machine
+    nobody.setenv("NNSTUDIO_RETRY_BASE", "0.01")
+    assert "no answer from http://192.0.2.1:5000" in list_models(studio, "http://192.0.2.1:5000", 1, "--insecure-http")
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
+def test_a_proxy_is_used(studio, nobody, variable):
+    """The proxy is asked for the server; what it answers does not matter here."""
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        def serve():
+            while True:
+                try:
+                    connection, _ = proxy.accept()
+                except OSError:
+                    return
+                asked.append(connection.recv(4096).decode().splitlines()[0])
+                connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        nobody.setenv(variable, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        nobody.setenv("NNSTUDIO_RETRY_BASE", "0.01")
+        list_models(studio, "https://mlflow.example", 1)
+    assert asked[0] == "CONNECT mlflow.example:443 HTTP/1.1"
+
+
+@pytest.mark.parametrize("variable", ["NNSTUDIO_CA_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_bundle_of_certificates(studio, mlflow_server, certificate, nobody, variable):
+    port = urllib.parse.urlsplit(mlflow_server).port
+    proxy = faults.Proxy(lambda path: (port, False), certificate)
+    for name in ("NNSTUDIO_CA_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        nobody.delenv(name, raising=False)
+    try:
+        assert "certificate" in list_models(studio, f"https://localhost:{proxy.port}", 1)
+        nobody.setenv(variable, str(certificate[0]))
+        list_models(studio, f"https://localhost:{proxy.port}")
+    finally:
+        proxy.shutdown()
+        proxy.server_close()

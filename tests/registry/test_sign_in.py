@@ -66,7 +66,7 @@ def test_service_principal_with_a_wrong_secret(ask, monkeypatch):
 
 def test_service_principal_without_its_variables(ask, monkeypatch):
     without(monkeypatch, "AZURE_CLIENT_SECRET")
-    assert "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET" in ask("service-principal", 1).stderr
+    assert "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH" in ask("service-principal", 1).stderr
 
 
 def test_workload_identity_reads_its_file_anew(ask, cloud, monkeypatch, tmp_path):
@@ -125,7 +125,7 @@ def test_managed_identity_that_is_not_ready_is_asked_again(ask, cloud, monkeypat
 def test_managed_identity_that_refuses(ask, cloud, monkeypatch):
     use_identity(monkeypatch, cloud, "app")
     monkeypatch.setenv("IDENTITY_HEADER", "another")
-    assert "asking for the managed identity: refused with HTTP 400, invalid_request" in ask("managed-identity", 1).stderr
+    assert "managed identity of App Service: asking for the managed identity: refused with HTTP 400, invalid_request" in ask("managed-identity", 1).stderr
 
 
 # ---- the Azure CLI
@@ -144,7 +144,10 @@ def test_azure_cli(ask, cloud, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("script, words", [
     ("echo \"Please run 'az login' to setup account.\" >&2; exit 1", "the Azure CLI is not signed in: run `az login`"),
-    ("echo 'AADSTS700082: run az login with another scope' >&2; exit 1", "the Azure CLI gave no token: run `az account get-access-token`"),
+    ("echo 'ERROR: AADSTS700082: The refresh token has expired due to inactivity.' >&2; echo 'Trace ID: 1' >&2; exit 1",
+     "the Azure CLI gave no token: AADSTS700082: The refresh token has expired due to inactivity: run `az login`"),
+    ("printf 'WARNING: beta\\nERROR: Please specify only one of them.\\n' >&2; exit 2", "gave no token: Please specify only one of them: run `az login`"),
+    ("exit 1", "the Azure CLI gave no token: run `az account get-access-token`"),
     ("exit 0", "the Azure CLI gave no token: run `az login`"),
     ("echo not json at all", "the Azure CLI's answer"),
     ("echo '{\"accessToken\": 5}'", "holds no token"),
@@ -152,6 +155,25 @@ def test_azure_cli(ask, cloud, monkeypatch, tmp_path):
 def test_azure_cli_without_a_token(ask, tmp_path, script, words):
     fake_az(tmp_path, script + "\n")
     assert words in ask("azure-cli", 1).stderr
+
+
+@pytest.mark.parametrize("given, passed", [
+    (("--tenant", "contoso.example"), ["--tenant", "contoso.example"]),
+    (("--subscription", standin.SUBSCRIPTION), ["--subscription", standin.SUBSCRIPTION]),
+    (("--subscription", standin.SUBSCRIPTION, "--tenant", "contoso.example"), ["--tenant", "contoso.example"]),
+])
+def test_azure_cli_gets_what_was_typed(ask, tmp_path, given, passed):
+    """The CLI takes one of both only."""
+    fake_az(tmp_path, f"echo \"$@\" > {tmp_path}/words\ncat <<'END'\n{az_answer()}\nEND\n")
+    ask("azure-cli", 0, *given)
+    assert (tmp_path / "words").read_text().split()[-2:] == passed
+
+
+def test_azure_cli_that_takes_too_long(ask, tmp_path, monkeypatch):
+    fake_az(tmp_path, "exec sleep 30\n")
+    monkeypatch.setenv("NNSTUDIO_AZURE_CLI_SECONDS", "0.5")
+    assert "did not answer within 0 seconds" in (words := ask("azure-cli", 1).stderr) or "within 1 seconds" in words
+    assert "NNSTUDIO_AZURE_CLI_SECONDS" in words
 
 
 def test_azure_cli_that_is_not_installed(ask):
@@ -174,12 +196,40 @@ def test_the_chain_takes_the_first_that_is_set_up(ask, cloud, monkeypatch, tmp_p
     ask(None)
     assert any("/oauth2/" in line for line in cloud.entra.log) and not (tmp_path / "called").exists()
     without(monkeypatch, "AZURE_CLIENT_SECRET")
-    ask(None)  # the CLI comes before the managed identity
-    assert not any("/oauth2/" in line for line in cloud.entra.log) and (tmp_path / "called").exists()
-    assert cloud.azure.identity_log == []
-    fake_az(tmp_path, "echo 'az login' >&2; exit 1\n")
-    ask(None)
+    ask(None)  # the managed identity comes before the CLI, as in azure-identity
+    assert not any("/oauth2/" in line for line in cloud.entra.log) and not (tmp_path / "called").exists()
     assert len(cloud.azure.identity_log) == 1
+    without(monkeypatch, "IDENTITY_ENDPOINT", "IDENTITY_HEADER")
+    ask(None)
+    assert (tmp_path / "called").exists() and len(cloud.azure.identity_log) == 1
+
+
+def test_a_managed_identity_that_is_refused_is_not_passed_over(ask, cloud, monkeypatch, tmp_path):
+    fake_az(tmp_path, f"echo x >> {tmp_path}/called; cat <<'END'\n{az_answer()}\nEND\n")
+    use_identity(monkeypatch, cloud, "app")
+    without(monkeypatch, "AZURE_CLIENT_SECRET")
+    monkeypatch.setenv("IDENTITY_HEADER", "another")
+    assert "managed identity of App Service" in ask(None, 1).stderr
+    assert not (tmp_path / "called").exists()
+
+
+@pytest.mark.parametrize("given, unset, words", [
+    ({"AZURE_CLIENT_SECRET": "s"}, "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET is set without AZURE_TENANT_ID"),
+    ({"AZURE_CLIENT_CERTIFICATE_PATH": "/c.pem"}, "AZURE_CLIENT_ID", "is set without AZURE_CLIENT_ID"),
+    ({"AZURE_FEDERATED_TOKEN_FILE": "/t"}, "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE is set without AZURE_TENANT_ID"),
+    ({"AZURE_USERNAME": "u", "AZURE_PASSWORD": "p"}, "AZURE_CLIENT_ID", "AZURE_USERNAME and AZURE_PASSWORD is not supported"),
+    ({"IDENTITY_HEADER": "h"}, "AZURE_CLIENT_ID", "IDENTITY_HEADER is set without IDENTITY_ENDPOINT"),
+    ({"IMDS_ENDPOINT": "h"}, "AZURE_CLIENT_ID", "IMDS_ENDPOINT is set without IDENTITY_ENDPOINT"),
+    ({"MSI_SECRET": "h"}, "AZURE_CLIENT_ID", "MSI_SECRET is set without MSI_ENDPOINT"),
+    ({"IDENTITY_ENDPOINT": "http://127.0.0.1:9"}, "AZURE_CLIENT_ID", "IDENTITY_ENDPOINT is set without IDENTITY_HEADER"),
+])
+def test_half_of_a_way_is_named(ask, cloud, monkeypatch, tmp_path, given, unset, words):
+    fake_az(tmp_path, f"echo x >> {tmp_path}/called; cat <<'END'\n{az_answer()}\nEND\n")
+    without(monkeypatch, "AZURE_CLIENT_SECRET", unset)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert words in ask(None, 1).stderr
+    assert not (tmp_path / "called").exists() and cloud.azure.identity_log == []
 
 
 def test_the_chain_stops_at_a_service_principal_that_is_refused(ask, cloud, monkeypatch, tmp_path):

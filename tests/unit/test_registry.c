@@ -325,6 +325,35 @@ static void test_config_contents(void **state)
 }
 
 /* A whole walk per folder name comes before the next name: the nearer plain file loses. */
+/* As PowerShell (UTF-16) and Windows' editors (byte order marks) save it. */
+static void test_config_encodings(void **state)
+{
+    (void)state;
+    static const char text[] = PORTAL("ws1");
+    char path[128], file[1024];
+    struct az_workspace found;
+    snprintf(path, sizeof path, "%s/encoded.json", place);
+    for (int big = 0; big < 2; big++) {
+        size_t size = 0;
+        const unsigned units[] = {0xFEFF};
+        for (size_t i = 0; i < sizeof text; i++) { /* the mark, then the text */
+            unsigned unit = i ? (unsigned char)text[i - 1] : units[0];
+            file[size++] = (char)(big ? unit >> 8 : unit & 255);
+            file[size++] = (char)(big ? unit & 255 : unit >> 8);
+        }
+        assert_int_equal(file_write(path, file, size, &error), 0);
+        assert_int_equal(az_config_read(path, &found, &error), 0);
+        assert_string_equal(found.name, "ws1");
+        assert_int_equal(file_write(path, file, size - 1, &error), 0);
+        assert_int_equal(az_config_read(path, &found, &error), -1);
+    }
+    static const char lone[] = "\xff\xfe{\0\x00\xd8}\0";
+    assert_int_equal(file_write(path, lone, sizeof lone - 1, &error), 0);
+    assert_int_equal(az_config_read(path, &found, &error), -1);
+    assert_non_null(strstr(error.message, "not valid UTF-16"));
+    remove(path);
+}
+
 static void test_config_search(void **state)
 {
     (void)state;
@@ -528,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_default_names),
         cmocka_unit_test(test_tracking_addresses),
         cmocka_unit_test_setup_teardown(test_config_contents, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_config_encodings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_config_search, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_which_workspace_wins, set_up, tear_down),
         cmocka_unit_test(test_clouds),

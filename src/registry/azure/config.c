@@ -67,18 +67,71 @@ static int read_key(const json_t *object, const char *key, char *out, size_t siz
                      key, error);
 }
 
-int az_config_read(const char *file, struct az_workspace *out, struct error *error)
+/* One UTF-16 unit at `bytes`. */
+static unsigned unit_at(const unsigned char *bytes, bool big_endian)
+{
+    return (unsigned)bytes[big_endian ? 0 : 1] << 8 | bytes[big_endian ? 1 : 0];
+}
+
+/* UTF-16 as Windows' editors and PowerShell write it, to UTF-8. */
+static int from_utf16(const unsigned char *bytes, size_t size, bool big_endian, const char *file,
+                      struct buffer *out, struct error *error)
+{
+    for (size_t i = 0; i + 1 < size; i += 2) {
+        unsigned code = unit_at(bytes + i, big_endian);
+        if (code >= 0xD800 && code < 0xDC00 && i + 3 < size) {
+            unsigned low = unit_at(bytes + i + 2, big_endian);
+            if (low >= 0xDC00 && low < 0xE000) {
+                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+                i += 2;
+            }
+        }
+        if (code >= 0xD800 && code < 0xE000)
+            return error_set(error, ERROR_INPUT, "%s is not valid UTF-16: save it as UTF-8", file);
+        char text[4];
+        size_t length = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+        static const unsigned char starts[] = {0, 0, 0xC0, 0xE0, 0xF0};
+        for (size_t k = length; k-- > 1; code >>= 6) text[k] = (char)(0x80 | (code & 0x3F));
+        text[0] = (char)(starts[length] | code);
+        buffer_append(out, text, length);
+    }
+    if (size % 2)
+        return error_set(error, ERROR_INPUT, "%s ends within a character: copy it again", file);
+    return buffer_check(out, file, error);
+}
+
+/* The object in the file: UTF-8 with or without a byte order mark, or UTF-16 with one. */
+static int read_json(const char *file, json_t **object, struct error *error)
 {
     char *text;
     size_t size;
-    json_t *object;
-    *out = (struct az_workspace){0};
+    struct buffer plain;
     if (file_read(file, CONFIG_LIMIT, &text, &size, error)) return -1;
-    /* a byte order mark, as some editors leave */
+    const unsigned char *bytes = (const unsigned char *)text;
+    bool little = size >= 2 && bytes[0] == 0xFF && bytes[1] == 0xFE;
+    bool big = size >= 2 && bytes[0] == 0xFE && bytes[1] == 0xFF;
     size_t skip = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    int status = js_parse_object(text + skip, size - skip, file, &object, error);
+    int status;
+    if (little || big) {
+        buffer_init(&plain, 2 * CONFIG_LIMIT);
+        status = from_utf16(bytes + 2, size - 2, big, file, &plain, error);
+        if (!status)
+            status = js_parse_object(plain.data ? plain.data : "", plain.length, file, object,
+                                     error);
+        buffer_free(&plain);
+    } else {
+        status = js_parse_object(text + skip, size - skip, file, object, error);
+    }
     free(text);
-    if (status) return -1;
+    return status;
+}
+
+int az_config_read(const char *file, struct az_workspace *out, struct error *error)
+{
+    json_t *object;
+    int status;
+    *out = (struct az_workspace){0};
+    if (read_json(file, &object, error)) return -1;
     const char *scope = json_string_value(json_object_get(object, "Scope"));
     if (scope && *scope) {
         status = read_scope(scope, file, out, error);

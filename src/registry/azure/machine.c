@@ -17,8 +17,7 @@
 #include "base/js.h"
 #include "registry/azure/token_impl.h"
 
-#define IMDS        "http://169.254.169.254"
-#define CLI_SECONDS 10.0
+#define CLI_SECONDS 30.0 /* $NNSTUDIO_AZURE_CLI_SECONDS */
 #define CLI_LIMIT   ((size_t)64 << 10)
 
 static int post_client_form(struct az_credential *credential, struct buffer *form,
@@ -44,9 +43,19 @@ int az_get_service_principal(struct az_credential *credential, const char *resou
                              struct az_grant *grant, struct error *error)
 {
     struct buffer form;
-    buffer_init(&form, 65536);
+    buffer_init(&form, 131072);
     const char *secret = getenv("AZURE_CLIENT_SECRET");
-    az_form(&form, "client_secret", secret ? secret : "");
+    if (secret && *secret) {
+        az_form(&form, "client_secret", secret);
+    } else {
+        char *assertion;
+        if (az_certificate_assertion(credential, &assertion, error)) return -1;
+        az_form(&form, "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        az_form(&form, "client_assertion", assertion);
+        explicit_bzero(assertion, strlen(assertion));
+        free(assertion);
+    }
     return post_client_form(credential, &form, resource, "signing in as the service principal",
                             grant, error);
 }
@@ -72,98 +81,11 @@ int az_get_workload(struct az_credential *credential, const char *resource, stru
                             grant, error);
 }
 
-/* The three forms of the managed identity's endpoint: App Service, Azure ML's compute, and a
- * machine's identity service. */
-struct identity_form {
-    const char *endpoint, *api_version;
-    const char *client_id; /* the name of its parameter for a user-assigned identity */
-    char header[2048];     /* its whole line */
-};
-
-static void find_identity_form(struct identity_form *form, char place[512])
+static double cli_seconds(void)
 {
-    const char *endpoint = getenv("IDENTITY_ENDPOINT"), *secret = getenv("IDENTITY_HEADER");
-    const char *msi = getenv("MSI_ENDPOINT"), *msi_secret = getenv("MSI_SECRET"),
-               *other = getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST");
-    if (endpoint && *endpoint && secret && *secret) {
-        *form = (struct identity_form){
-            .endpoint = endpoint, .api_version = "2019-08-01", .client_id = "client_id"};
-        snprintf(form->header, sizeof form->header, "X-IDENTITY-HEADER: %s", secret);
-    } else if (msi && *msi) {
-        *form = (struct identity_form){
-            .endpoint = msi, .api_version = "2017-09-01", .client_id = "clientid"};
-        snprintf(form->header, sizeof form->header, "secret: %s", msi_secret ? msi_secret : "");
-    } else {
-        snprintf(place, 512, "%s/metadata/identity/oauth2/token", other && *other ? other : IMDS);
-        *form = (struct identity_form){.endpoint = place,
-                                       .api_version = "2018-02-01",
-                                       .client_id = "client_id",
-                                       .header = "Metadata: true"};
-    }
-}
-
-static int identity_headers(void *context, struct web_headers *headers, struct error *error)
-{
-    (void)error;
-    web_header(headers, "%s", ((const struct identity_form *)context)->header);
-    return 0;
-}
-
-/* Off Azure nobody answers at that address: a single short look comes before the request that is
- * tried again. */
-static int ask_identity(struct web *web, struct web_request *request, struct web_answer *answer,
-                        struct error *error)
-{
-    struct web_request probe = *request;
-    probe.timeout_ms = 1000;
-    probe.tries = 1;
-    if (web_send(web, &probe, answer, error)) return -1;
-    if (answer->status >= 500 || answer->status == 429) {
-        web_answer_clear(answer);
-        return web_send(web, request, answer, error);
-    }
-    for (int tries = 0; (answer->status == 404 || answer->status == 410) && tries < 6; tries++) {
-        /* 410: being updated, for up to 70 s */
-        double pause = answer->status == 410 ? 12 : web_pause(web, (unsigned)tries);
-        web_answer_clear(answer);
-        if (web_wait(web, pause, error) || web_send(web, request, answer, error)) return -1;
-    }
-    return 0;
-}
-
-int az_get_managed_identity(struct az_credential *credential, const char *resource,
-                            struct az_grant *grant, struct error *error)
-{
-    static const char what[] = "asking for the managed identity";
-    struct identity_form form;
-    char place[512];
-    struct buffer url;
-    find_identity_form(&form, place);
-    buffer_init(&url, 4096);
-    buffer_printf(&url, "%s?api-version=%s&resource=", form.endpoint, form.api_version);
-    web_escape(&url, resource, "");
-    if (credential->client_id[0]) {
-        buffer_printf(&url, "&%s=", form.client_id);
-        web_escape(&url, credential->client_id, "");
-    }
-    struct web_answer answer = {0};
-    json_t *object = NULL;
-    int status = buffer_check(&url, "the identity's address", error);
-    struct web_request request = {.method = "GET",
-                                  .url = url.data,
-                                  .what = what,
-                                  .link_local = true,
-                                  .timeout_ms = 5000,
-                                  .prepare = identity_headers,
-                                  .context = &form};
-    if (!status) status = ask_identity(credential->web, &request, &answer, error);
-    if (!status) status = web_answer_json(&answer, what, &object, error);
-    if (!status) status = az_read_grant(object, answer.status, what, grant, error);
-    json_decref(object);
-    web_answer_clear(&answer);
-    buffer_free(&url);
-    explicit_bzero(&form, sizeof form);
-    return status;
+    const char *text = getenv("NNSTUDIO_AZURE_CLI_SECONDS");
+    double seconds = text ? strtod(text, NULL) : 0;
+    return seconds > 0 && seconds <= 600 ? seconds : CLI_SECONDS;
 }
 
 /* Runs a program without a shell, standard input closed, and takes what it says. */
@@ -196,14 +118,15 @@ static int run_program(char *const *words, char *const *environment, struct buff
     close(pipes[0][1]);
     close(pipes[1][1]);
     pipes[0][1] = pipes[1][1] = -1;
-    double until = clock_monotonic() + CLI_SECONDS;
+    double limit = cli_seconds(), until = clock_monotonic() + limit;
     for (int open = 2; open;) {
         struct pollfd fds[2] = {{pipes[0][0], POLLIN, 0}, {pipes[1][0], POLLIN, 0}};
         double left = until - clock_monotonic();
         if (left <= 0 || (poll(fds, 2, (int)(left * 1000) + 1) < 0 && errno != EINTR)) {
             error_set(error, ERROR_UNAVAILABLE,
-                      "%s did not answer within %.0f seconds: try it in a terminal", words[0],
-                      CLI_SECONDS);
+                      "%s did not answer within %.0f seconds: try it in a terminal, or set "
+                      "NNSTUDIO_AZURE_CLI_SECONDS to more",
+                      words[0], limit);
             goto out;
         }
         for (int i = 0; i < 2; i++) {
@@ -244,20 +167,45 @@ static double cli_lifetime(const json_t *answer)
     return 600;
 }
 
+/* Why the Azure CLI gave no token: in its own words, as far as they say more than "az login". */
+static int describe_cli_failure(const struct buffer *complaint, struct error *error)
+{
+    const char *text = complaint->data ? complaint->data : "";
+    while (strncmp(text, "WARNING", 7) == 0 && strchr(text, '\n')) text = strchr(text, '\n') + 1;
+    text += strspn(text, " \t\r\n");
+    if (strncmp(text, "ERROR: ", 7) == 0) text += 7;
+    size_t length = strcspn(text, "\r\n");
+    while (length && strchr(". :", text[length - 1])) length--;
+    if (strstr(text, "az login") && !strstr(text, "AADSTS"))
+        return error_set(error, ERROR_DENIED, "the Azure CLI is not signed in: run `az login`");
+    if (!length)
+        return error_set(
+            error, ERROR_DENIED,
+            "the Azure CLI gave no token: run `az account get-access-token` to see why");
+    return error_set(error, ERROR_DENIED, "the Azure CLI gave no token: %.*s: run `az login`",
+                     (int)(length < 400 ? length : 400), text);
+}
+
 int az_get_cli(struct az_credential *credential, const char *resource, struct az_grant *grant,
                struct error *error)
 {
-    char resource_word[512], tenant_word[160];
-    char program[] = "az", account[] = "account", get[] = "get-access-token", output[] = "--output",
-         json[] = "json", resource_option[] = "--resource", tenant_option[] = "--tenant";
-    snprintf(resource_word, sizeof resource_word, "%s", resource);
-    snprintf(tenant_word, sizeof tenant_word, "%s", credential->tenant);
-    bool tenant = strcmp(credential->tenant, AZ_ANY_TENANT) != 0;
-    char *const words[] = {program,       account,
-                           get,           output,
-                           json,          resource_option,
-                           resource_word, tenant ? tenant_option : NULL,
-                           tenant_word,   NULL};
+    /* The CLI takes a tenant or a subscription, not both: what was typed comes first. */
+    const char *typed_tenant = registry_given(credential->options, REGISTRY_TENANT),
+               *subscription = registry_given(credential->options, REGISTRY_SUBSCRIPTION);
+    bool by_subscription = subscription && !typed_tenant;
+    bool by_tenant = !by_subscription && strcmp(credential->tenant, AZ_ANY_TENANT) != 0;
+    const char *words[] = {"az",
+                           "account",
+                           "get-access-token",
+                           "--output",
+                           "json",
+                           "--resource",
+                           resource,
+                           by_subscription ? "--subscription"
+                           : by_tenant     ? "--tenant"
+                                           : NULL,
+                           by_subscription ? subscription : credential->tenant,
+                           NULL};
     struct buffer out, complaint;
     json_t *answer = NULL;
     int exit_status = -1;
@@ -265,19 +213,11 @@ int az_get_cli(struct az_credential *credential, const char *resource, struct az
     buffer_init(&complaint, CLI_LIMIT);
     static char plain[] = "AZURE_CORE_NO_COLOR=true";
     char **environment = environment_for_child(plain);
-    int status = environment
-                     ? run_program(words, environment, &out, &complaint, &exit_status, error)
-                     : error_set_memory(error, "the environment");
+    int status = environment ? run_program((char *const *)(uintptr_t)words, environment, &out,
+                                           &complaint, &exit_status, error)
+                             : error_set_memory(error, "the environment");
     free(environment);
-    if (!status && exit_status != 0) {
-        const char *text = complaint.data ? complaint.data : "";
-        bool signed_out = strstr(text, "az login") && !strstr(text, "AADSTS");
-        status = error_set(
-            error, ERROR_DENIED,
-            signed_out
-                ? "the Azure CLI is not signed in: run `az login`"
-                : "the Azure CLI gave no token: run `az account get-access-token` to see why");
-    }
+    if (!status && exit_status != 0) status = describe_cli_failure(&complaint, error);
     if (!status && out.length == 0)
         status = error_set(error, ERROR_DENIED, "the Azure CLI gave no token: run `az login`");
     if (!status)

@@ -125,8 +125,7 @@ int az_get_device_code(struct az_credential *credential, const char *resource,
     return status;
 }
 
-/* base64url without padding (RFC 4648, 5). */
-static void base64url(const unsigned char *bytes, size_t count, char *out)
+void az_base64url(const unsigned char *bytes, size_t count, char *out)
 {
     EVP_EncodeBlock((unsigned char *)out, bytes, (int)count);
     for (char *c = out; *c; c++) {
@@ -140,7 +139,7 @@ void az_pkce_challenge(const char *verifier, char out[64])
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)verifier, strlen(verifier), digest);
-    base64url(digest, sizeof digest, out);
+    az_base64url(digest, sizeof digest, out);
 }
 
 static int random_text(char out[64], struct error *error)
@@ -148,7 +147,7 @@ static int random_text(char out[64], struct error *error)
     unsigned char bytes[32];
     if (RAND_bytes(bytes, sizeof bytes) != 1)
         return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
-    base64url(bytes, sizeof bytes, out);
+    az_base64url(bytes, sizeof bytes, out);
     return 0;
 }
 

@@ -18,24 +18,27 @@ static bool have(const char *name)
     return value && *value;
 }
 
+static bool is_known(const struct registry_options *options)
+{
+    return registry_value(options, REGISTRY_TENANT) && registry_value(options, REGISTRY_CLIENT_ID);
+}
+
 static bool service_principal_available(const struct registry_options *options, char *found,
                                         size_t size)
 {
-    (void)options;
-    bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") && have("AZURE_CLIENT_SECRET");
-    snprintf(
-        found, size, "%s",
-        there
-            ? "AZURE_CLIENT_ID with a secret in the environment"
-            : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET in the environment");
+    bool secret = have("AZURE_CLIENT_SECRET"), file = have("AZURE_CLIENT_CERTIFICATE_PATH");
+    bool there = is_known(options) && (secret || file);
+    snprintf(found, size, "%s",
+             there && secret ? "AZURE_CLIENT_ID with a secret in the environment"
+             : there         ? "AZURE_CLIENT_ID with a certificate in the environment"
+                             : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or "
+                               "AZURE_CLIENT_CERTIFICATE_PATH in the environment");
     return there;
 }
 
 static bool workload_available(const struct registry_options *options, char *found, size_t size)
 {
-    (void)options;
-    bool there = have("AZURE_TENANT_ID") && have("AZURE_CLIENT_ID") &&
-                 have("AZURE_FEDERATED_TOKEN_FILE");
+    bool there = is_known(options) && have("AZURE_FEDERATED_TOKEN_FILE");
     snprintf(found, size, "%s",
              there ? "AZURE_FEDERATED_TOKEN_FILE in the environment"
                    : "needs AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE in the "
@@ -43,9 +46,29 @@ static bool workload_available(const struct registry_options *options, char *fou
     return there;
 }
 
+/* Half of what a way needs was set on purpose: it is named, not passed over for another way. */
+static int check_halves(const struct registry_options *options, struct error *error)
+{
+    static const char *const marks[] = {"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH",
+                                        "AZURE_FEDERATED_TOKEN_FILE"};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        if (!have(marks[i]) || is_known(options)) continue;
+        const char *missing = registry_value(options, REGISTRY_TENANT) ? "AZURE_CLIENT_ID"
+                                                                       : "AZURE_TENANT_ID";
+        return error_set(error, ERROR_DENIED, "%s is set without %s: set it, or unset %s", marks[i],
+                         missing, marks[i]);
+    }
+    if (have("AZURE_USERNAME") && have("AZURE_PASSWORD") && !have("AZURE_CLIENT_SECRET") &&
+        !have("AZURE_CLIENT_CERTIFICATE_PATH"))
+        return error_set(error, ERROR_DENIED,
+                         "signing in by AZURE_USERNAME and AZURE_PASSWORD is not supported: unset "
+                         "them, and sign in by browser or device-code");
+    return 0;
+}
+
 static bool managed_available(const struct registry_options *options, char *found, size_t size)
 {
-    bool variables = have("IDENTITY_ENDPOINT") || have("MSI_ENDPOINT");
+    bool variables = az_identity_is_set();
     const char *way = registry_given(options, REGISTRY_SIGN_IN);
     bool chosen = way && strcmp(way, "managed-identity") == 0;
     snprintf(found, size, "%s",
@@ -85,16 +108,17 @@ static bool person_available(const struct registry_options *options, char *found
 const struct az_method az_methods[] = {
     {"service-principal", "Service principal", false, true, service_principal_available},
     {"workload-identity", "Workload identity", false, true, workload_available},
+    {"managed-identity", "Managed identity", false, true, managed_available},
     {"azure-cli", "Azure CLI", false, false, cli_available},
-    {"managed-identity", "Managed identity", false, false, managed_available},
     {"device-code", "Device code", true, false, person_available},
     {"browser", "Browser", true, false, person_available},
 };
 const size_t az_method_count = sizeof az_methods / sizeof az_methods[0];
 
 typedef int get_fn(struct az_credential *, const char *, struct az_grant *, struct error *);
-static get_fn *const getters[] = {az_get_service_principal, az_get_workload,    az_get_cli,
-                                  az_get_managed_identity,  az_get_device_code, az_get_browser};
+static get_fn *const getters[] = {az_get_service_principal, az_get_workload,
+                                  az_get_managed_identity,  az_get_cli,
+                                  az_get_device_code,       az_get_browser};
 
 /* A user's sign-in, kept in memory so that one who picks a workspace and then registers signs in
  * once. */
@@ -327,6 +351,7 @@ static int get_by_chain(struct az_credential *credential, const char *resource,
 {
     const char *chosen = credential->method[0] ? credential->method : credential->chosen;
     struct buffer tried;
+    if (!chosen && check_halves(credential->options, error)) return -1;
     buffer_init(&tried, 2048);
     for (size_t i = 0; i < az_method_count; i++) {
         char found[256];

@@ -44,6 +44,15 @@ int az_read_grant(const json_t *answer, int http, const char *what, struct az_gr
 void az_scope(const struct az_credential *credential, const char *resource, bool person,
               char out[512]);
 
+/* base64url without padding (RFC 4648, 5); `out` holds 4/3 of the bytes and 4 more. */
+void az_base64url(const unsigned char *bytes, size_t count, char *out);
+/* True when a variable of a managed identity's endpoint is set. */
+bool az_identity_is_set(void);
+/* The assertion that $AZURE_CLIENT_CERTIFICATE_PATH signs for the credential's tenant and client;
+ * *out is malloc'd, and a secret. */
+int az_certificate_assertion(const struct az_credential *credential, char **out,
+                             struct error *error);
+
 /* The ways. Each fills *grant or describes why not. */
 int az_get_service_principal(struct az_credential *credential, const char *resource,
                              struct az_grant *grant, struct error *error);

@@ -12,10 +12,13 @@
 /* What MLflow refuses, and a quote, which would end the name in a search. */
 int mlflow_check_name(const char *name, struct error *error)
 {
-    if (!strpbrk(name, "/:'") && strlen(name) < MLFLOW_NAME_SIZE) return 0;
+    bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+    if (!strpbrk(name, "/:'") && !dots && strspn(name, " \t") < strlen(name) &&
+        strlen(name) < MLFLOW_NAME_SIZE)
+        return 0;
     return error_set(error, ERROR_USAGE,
-                     "MLflow takes no model named \"%.60s\": leave out / : and ', and be short",
-                     name);
+                     "MLflow takes no model named \"%.60s\": use 1 to %d bytes without / : and '",
+                     name, MLFLOW_NAME_SIZE - 1);
 }
 
 /* A model version as the studio tells it. */
@@ -215,7 +218,7 @@ static int download(struct mlflow_server *server, const char *source, const char
                      ? -1
                      : web_send(server->web, &request, &answer, error);
     if (!status && (answer.status != 200 || web_answer_is_page(&answer)))
-        status = mlflow_refusal(&answer, request.what, error);
+        status = mlflow_refusal(server, &answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;

@@ -14,6 +14,7 @@
 
 #define MODEL_LIMIT      ((size_t)2 << 30)
 #define METRICS_PER_CALL 1000
+#define CLOSE_MS         10000L /* what closing the run after a failure may take */
 
 enum {
     STEP_EXPERIMENT,
@@ -41,46 +42,82 @@ static const char *text_at(const json_t *object, const char *outer, const char *
     return text ? text : "";
 }
 
-static int find_experiment(struct mlflow_server *server, const char *name, char id[64],
-                           struct error *error)
+#define PROXIED "mlflow-artifacts:"
+
+/* The experiment's id and where its artifacts go; *found false when there is none. */
+static int get_experiment(struct mlflow_server *server, const char *name, char id[64],
+                          char location[512], bool *found, struct error *error)
 {
     struct buffer path;
     json_t *answer = NULL;
-    buffer_init(&path, 1024);
+    buffer_init(&path, 4096);
     buffer_append_text(&path, "experiments/get-by-name?experiment_name=");
     web_escape(&path, name, "");
-    int status = mlflow_call(server,
-                             (struct mlflow_request){.method = "GET",
-                                                     .path = path.data,
-                                                     .fine = "RESOURCE_DOES_NOT_EXIST",
-                                                     .what = "asking for the experiment"},
-                             &answer, error);
-    if (!status && !answer) {
-        status = mlflow_call(server,
-                             (struct mlflow_request){.method = "POST",
-                                                     .path = "experiments/create",
-                                                     .body = json_pack("{s:s}", "name", name),
-                                                     .fine = "RESOURCE_ALREADY_EXISTS",
-                                                     .what = "making the experiment"},
-                             &answer, error);
-        if (!status && !answer)
-            status = mlflow_call(server,
-                                 (struct mlflow_request){.method = "GET",
-                                                         .path = path.data,
-                                                         .what = "asking for the experiment"},
-                                 &answer, error);
-    }
-    if (!status) {
-        const char *own = json_string_value(json_object_get(answer, "experiment_id"));
-        snprintf(id, 64, "%s", own ? own : text_at(answer, "experiment", "experiment_id"));
-        if (!*id)
-            status = error_set(
-                error, ERROR_UNAVAILABLE,
-                "the server did not say the experiment's id: is this an MLflow server?");
-    }
+    int status = buffer_check(&path, "the address", error) ||
+                         mlflow_call(server,
+                                     (struct mlflow_request){.method = "GET",
+                                                             .path = path.data,
+                                                             .fine = "RESOURCE_DOES_NOT_EXIST",
+                                                             .what = "asking for the experiment"},
+                                     &answer, error)
+                     ? -1
+                     : 0;
+    *found = answer != NULL;
+    snprintf(id, 64, "%s", text_at(answer, "experiment", "experiment_id"));
+    snprintf(location, 512, "%s", text_at(answer, "experiment", "artifact_location"));
+    if (!status && answer && !*id)
+        status = error_set(error, ERROR_UNAVAILABLE,
+                           "the server did not say the experiment's id: is this an MLflow server?");
     json_decref(answer);
     buffer_free(&path);
     return status;
+}
+
+static int delete_experiment(struct mlflow_server *server, const char *id, struct error *error)
+{
+    return mlflow_call(server,
+                       (struct mlflow_request){.method = "POST",
+                                               .path = "experiments/delete",
+                                               .body = json_pack("{s:s}", "experiment_id", id),
+                                               .what = "removing the experiment"},
+                       NULL, error);
+}
+
+/* Finds the experiment or makes it. One whose artifacts the server leaves to clients cannot take
+ * the model's folder: it is refused before anything else is made, and removed if it was made
+ * here. */
+static int find_experiment(struct mlflow_server *server, const char *name, char id[64],
+                           struct error *error)
+{
+    char location[512];
+    bool found, made = false;
+    if (get_experiment(server, name, id, location, &found, error)) return -1;
+    if (!found) {
+        if (mlflow_call(server,
+                        (struct mlflow_request){.method = "POST",
+                                                .path = "experiments/create",
+                                                .body = json_pack("{s:s}", "name", name),
+                                                .fine = "RESOURCE_ALREADY_EXISTS",
+                                                .what = "making the experiment"},
+                        NULL, error) ||
+            get_experiment(server, name, id, location, &found, error))
+            return -1;
+        made = true;
+        if (!found)
+            return error_set(error, ERROR_CONFLICT,
+                             "the experiment \"%.80s\" was deleted: restore it in MLflow, or give "
+                             "another one",
+                             name);
+    }
+    if (!*location || strncmp(location, PROXIED, strlen(PROXIED)) == 0) return 0;
+    struct error ignored;
+    if (made) delete_experiment(server, id, &ignored);
+    return error_set(
+        error, ERROR_UNAVAILABLE,
+        "the experiment \"%.80s\" keeps artifacts at %.120s and leaves their upload to "
+        "clients: start the server with --artifacts-destination, and give a new "
+        "experiment",
+        name, location);
 }
 
 /* One publication on its way. */
@@ -96,6 +133,22 @@ struct mlflow_registration {
     char name[MLFLOW_NAME_SIZE], experiment[64], attempt[64], run_id[64], artifact_uri[512],
         version[64];
 };
+
+static const char *text_at_top(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* The value in a list of {"key","value"}, or NULL. */
+static const char *find_tag(const json_t *list, const char *key)
+{
+    const json_t *tag;
+    size_t i;
+    json_array_foreach((json_t *)list, i, tag)
+        if (strcmp(text_at_top(tag, "key"), key) == 0) return text_at_top(tag, "value");
+    return NULL;
+}
 
 static json_t *tag_list(const struct mlflow_registration *own)
 {
@@ -123,6 +176,49 @@ static int take_run(struct mlflow_registration *own, const json_t *run, struct e
                      "the server did not say the run's id: is this an MLflow server?");
 }
 
+/* Makes the tags of something that exists already those of this try: the first try may have had
+ * others. `held` is the server's list; tags of MLflow and of the studio's own stay. `body` names
+ * what the tags belong to. */
+static int correct_tags(struct mlflow_registration *own, const json_t *held, const char *of,
+                        const json_t *body, struct error *error)
+{
+    char path[64];
+    json_t *wanted = tag_list(own), *tag;
+    size_t i;
+    int status = 0;
+    json_array_foreach((json_t *)held, i, tag) {
+        const char *key = text_at_top(tag, "key");
+        if (status || strncmp(key, "mlflow.", 7) == 0 || strncmp(key, "nnstudio.", 9) == 0 ||
+            find_tag(wanted, key))
+            continue;
+        json_t *request = json_deep_copy(body);
+        json_object_set_new(request, "key", json_string(key));
+        snprintf(path, sizeof path, "%s/delete-tag", of);
+        status = mlflow_call(
+            &own->server,
+            (struct mlflow_request){.method = strcmp(of, "runs") == 0 ? "POST" : "DELETE",
+                                    .path = path,
+                                    .body = request,
+                                    .what = "removing an old tag"},
+            NULL, error);
+    }
+    json_array_foreach(wanted, i, tag) {
+        const char *key = text_at_top(tag, "key"), *value = text_at_top(tag, "value"),
+                   *old = find_tag(held, key);
+        if (status || (old && strcmp(old, value) == 0)) continue;
+        json_t *request = json_deep_copy(body);
+        json_object_update(request, tag);
+        snprintf(path, sizeof path, "%s/set-tag", of);
+        status = mlflow_call(
+            &own->server,
+            (struct mlflow_request){
+                .method = "POST", .path = path, .body = request, .what = "correcting a tag"},
+            NULL, error);
+    }
+    json_decref(wanted);
+    return status;
+}
+
 /* The run that a cut try of this registration made. */
 static int find_run(struct mlflow_registration *own, bool *found, struct error *error)
 {
@@ -140,6 +236,12 @@ static int find_run(struct mlflow_registration *own, bool *found, struct error *
     const json_t *run = json_array_get(json_object_get(answer, "runs"), 0);
     *found = run != NULL;
     int status = run ? take_run(own, run, error) : 0;
+    if (run && !status) {
+        json_t *of = json_pack("{s:s}", "run_id", own->run_id);
+        status = correct_tags(own, json_object_get(json_object_get(run, "data"), "tags"), "runs",
+                              of, error);
+        json_decref(of);
+    }
     json_decref(answer);
     return status;
 }
@@ -257,15 +359,14 @@ static int log_run(struct mlflow_registration *own, struct error *error)
 static int upload_one(struct mlflow_registration *own, const char *file, const void *data,
                       size_t size, bool tell, struct error *error)
 {
-    static const char proxied[] = "mlflow-artifacts:";
     struct buffer url;
-    if (strncmp(own->artifact_uri, proxied, strlen(proxied)) != 0)
+    if (strncmp(own->artifact_uri, PROXIED, strlen(PROXIED)) != 0)
         return error_set(error, ERROR_UNAVAILABLE,
                          "the server keeps artifacts at %.120s and leaves their upload to clients: "
                          "start it with "
                          "--artifacts-destination",
                          own->artifact_uri);
-    const char *path = own->artifact_uri + strlen(proxied);
+    const char *path = own->artifact_uri + strlen(PROXIED);
     if (strncmp(path, "//", 2) == 0) path = strchr(path + 2, '/') ? strchr(path + 2, '/') : "";
     buffer_init(&url, 4096);
     buffer_printf(&url, "%s/api/2.0/mlflow-artifacts/artifacts", own->server.uri);
@@ -286,7 +387,7 @@ static int upload_one(struct mlflow_registration *own, const char *file, const v
                      ? -1
                      : web_send(own->server.web, &request, &answer, error);
     if (!status && (answer.status != 200 || web_answer_is_page(&answer)))
-        status = mlflow_refusal(&answer, request.what, error);
+        status = mlflow_refusal(&own->server, &answer, request.what, error);
     web_answer_clear(&answer);
     buffer_free(&url);
     return status;
@@ -326,13 +427,18 @@ static int finish_run(struct mlflow_registration *own, struct error *error)
 
 static int register_model(struct mlflow_registration *own, struct error *error)
 {
-    return mlflow_call(&own->server,
-                       (struct mlflow_request){.method = "POST",
-                                               .path = "registered-models/create",
-                                               .body = json_pack("{s:s}", "name", own->name),
-                                               .fine = "RESOURCE_ALREADY_EXISTS",
-                                               .what = "registering the model"},
-                       NULL, error);
+    json_t *answer = NULL;
+    if (mlflow_call(&own->server,
+                    (struct mlflow_request){.method = "POST",
+                                            .path = "registered-models/create",
+                                            .body = json_pack("{s:s}", "name", own->name),
+                                            .fine = "RESOURCE_ALREADY_EXISTS",
+                                            .what = "registering the model"},
+                    &answer, error))
+        return -1;
+    bool made = answer != NULL;
+    json_decref(answer);
+    return made ? progress_note(&own->progress, "model_made", "yes", error) : 0;
 }
 
 /* A version that an interrupted try made already is found by its run. */
@@ -340,6 +446,7 @@ static int find_version_of_run(struct mlflow_registration *own, bool *found, str
 {
     char path[512];
     json_t *answer = NULL, *entry;
+    const json_t *tags = NULL;
     size_t i;
     snprintf(path, sizeof path, "model-versions/search?filter=run_id%%3D%%27%s%%27", own->run_id);
     if (mlflow_call(&own->server,
@@ -350,12 +457,19 @@ static int find_version_of_run(struct mlflow_registration *own, bool *found, str
     json_array_foreach(json_object_get(answer, "model_versions"), i, entry) {
         const char *name = json_string_value(json_object_get(entry, "name")),
                    *version = json_string_value(json_object_get(entry, "version"));
-        if (name && version && strcmp(name, own->name) == 0)
-            snprintf(own->version, sizeof own->version, "%s", version);
+        if (!name || !version || strcmp(name, own->name) != 0) continue;
+        snprintf(own->version, sizeof own->version, "%s", version);
+        tags = json_object_get(entry, "tags");
+    }
+    *found = own->version[0] != '\0';
+    int status = 0;
+    if (*found) {
+        json_t *body = json_pack("{s:s, s:s}", "name", own->name, "version", own->version);
+        status = correct_tags(own, tags, "model-versions", body, error);
+        json_decref(body);
     }
     json_decref(answer);
-    *found = own->version[0] != '\0';
-    return 0;
+    return status;
 }
 
 static int create_version(struct mlflow_registration *own, struct error *error)
@@ -434,14 +548,68 @@ static int read_back(struct mlflow_registration *own, json_t **out, struct error
     return 0;
 }
 
-int mlflow_check(const struct registry_options *options, const struct registry_request *request,
-                 struct error *error)
+/* The model that this registration made, when it got no version. One that somebody else has given
+ * a version meanwhile stays. */
+static void remove_empty_model(struct mlflow_registration *own)
 {
-    char uri[512];
-    if (request->name && mlflow_check_name(request->name, error)) return -1;
-    if (request->version && *request->version)
-        return error_set(error, ERROR_USAGE, "MLflow numbers versions itself: leave --version out");
-    return mlflow_tracking_uri(options, uri, error);
+    struct buffer path;
+    json_t *answer = NULL;
+    struct error ignored;
+    const char *made = progress_noted(&own->progress, "model_made");
+    if (!made || strcmp(made, "yes") != 0 || own->version[0]) return;
+    buffer_init(&path, 2048);
+    buffer_append_text(&path, "model-versions/search?max_results=1&filter=name%3D%27");
+    web_escape(&path, own->name, "");
+    buffer_append_text(&path, "%27");
+    if (buffer_check(&path, "the address", &ignored) == 0 &&
+        mlflow_call(&own->server,
+                    (struct mlflow_request){
+                        .method = "GET", .path = path.data, .what = "looking for versions"},
+                    &answer, &ignored) == 0 &&
+        json_array_size(json_object_get(answer, "model_versions")) == 0 &&
+        mlflow_call(&own->server,
+                    (struct mlflow_request){.method = "DELETE",
+                                            .path = "registered-models/delete",
+                                            .body = json_pack("{s:s}", "name", own->name),
+                                            .what = "removing the model"},
+                    NULL, &ignored) == 0)
+        progress_note(&own->progress, "model_made", "removed", &ignored);
+    json_decref(answer);
+    buffer_free(&path);
+}
+
+/* After a failure: the run does not stay RUNNING or FINISHED, a model without versions goes, and
+ * what stays is named. The next try of the same registration continues with the run. */
+static void close_failed(struct mlflow_registration *own, struct error *error)
+{
+    struct mlflow_server server = own->server;
+    struct error ignored;
+    const char *status = error->code == ERROR_INTERRUPTED ? "KILLED" : "FAILED";
+    struct registry_options plain = *own->options;
+    plain.cancelled = NULL; /* a cancelled registration closes its run all the same */
+    if (!own->run_id[0] || mlflow_open(&plain, &own->server, &ignored)) {
+        own->server = server;
+        return;
+    }
+    own->server.once = true;
+    own->server.timeout_ms = CLOSE_MS;
+    int closed = mlflow_call(
+        &own->server,
+        (struct mlflow_request){.method = "POST",
+                                .path = "runs/update",
+                                .body = json_pack("{s:s, s:s, s:I}", "run_id", own->run_id,
+                                                  "status", status, "end_time",
+                                                  (json_int_t)clock_wall_ms()),
+                                .what = "closing the run"},
+        NULL, &ignored);
+    if (!closed) remove_empty_model(own);
+    mlflow_close(&own->server);
+    own->server = server;
+    size_t length = strlen(error->message);
+    snprintf(error->message + length, sizeof error->message - length,
+             closed ? " (the run %s stays open there)"
+                    : " (the run %s is marked %s; the next try continues it)",
+             own->run_id, status);
 }
 
 static int run_steps(struct mlflow_registration *own, json_t **out, struct error *error)
@@ -477,6 +645,7 @@ int mlflow_publish(const struct registry_options *options, const struct registry
     snprintf(key, sizeof key, "mlflow %s %s %s", own.server.uri, own.name, own.sha256);
     if (progress_begin(&own.progress, watch, step_titles, request->journal, key, error)) goto out;
     status = run_steps(&own, out, error);
+    if (status) close_failed(&own, error);
     if (status && error->code != ERROR_INTERRUPTED)
         error_prefix(error, "step %u of %u", own.progress.step + 1, own.progress.steps);
 out:

@@ -3,8 +3,48 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base/file.h"
 #include "base/js.h"
+
+#define CREDENTIALS_LIMIT ((size_t)64 << 10)
+
+/* Addresses that MLflow's own client takes and a server's address is not. */
+static const struct {
+    const char *start, *fix;
+} other_addresses[] = {
+    {"sqlite:", "a database: start `mlflow server --backend-store-uri` with it and give the "
+                "server's address"},
+    {"postgresql", "a database: start `mlflow server --backend-store-uri` with it and give the "
+                   "server's address"},
+    {"mysql", "a database: start `mlflow server --backend-store-uri` with it and give the "
+              "server's address"},
+    {"mssql", "a database: start `mlflow server --backend-store-uri` with it and give the "
+              "server's address"},
+    {"databricks", "a Databricks workspace, which is not supported: give the address of an MLflow "
+                   "server"},
+    {"uc:", "a Databricks catalog, which is not supported: give the address of an MLflow server"},
+    {"azureml:", "an Azure ML workspace: register in Azure ML instead (target azure)"},
+    {"file:", "a folder: start `mlflow server --backend-store-uri` with it and give the server's "
+              "address"},
+    {"/", "a folder: start `mlflow server --backend-store-uri` with it and give the server's "
+          "address"},
+    {"./", "a folder: start `mlflow server --backend-store-uri` with it and give the server's "
+           "address"},
+};
+
+static int refuse_address(const char *uri, struct error *error)
+{
+    for (size_t i = 0; i < sizeof other_addresses / sizeof other_addresses[0]; i++)
+        if (strncmp(uri, other_addresses[i].start, strlen(other_addresses[i].start)) == 0)
+            return error_set(error, ERROR_USAGE, "the tracking address \"%.*s\" is %s",
+                             (int)strcspn(uri, "@?#:/"), uri, other_addresses[i].fix);
+    return error_set(error, ERROR_USAGE,
+                     "the tracking address \"%.80s\" is not an http address: start `mlflow "
+                     "server` and give its address",
+                     uri);
+}
 
 int mlflow_tracking_uri(const struct registry_options *options, char out[512], struct error *error)
 {
@@ -13,17 +53,16 @@ int mlflow_tracking_uri(const struct registry_options *options, char out[512], s
         return error_set(error, ERROR_USAGE,
                          "no MLflow server is known: give --tracking-uri http://127.0.0.1:5000");
     if (strncmp(uri, "http://", 7) != 0 && strncmp(uri, "https://", 8) != 0)
-        return error_set(error, ERROR_USAGE,
-                         "the tracking address \"%.80s\" is no http address: start `mlflow server` "
-                         "and give its address",
-                         uri);
+        return refuse_address(uri, error);
     if (strcspn(uri, "@?#") < strlen(uri)) /* it is kept and shown, so it may hold no password */
         return error_set(error, ERROR_USAGE,
                          "the tracking address may hold no user, password or query: set "
-                         "MLFLOW_TRACKING_USERNAME and _PASSWORD");
-    if (strncmp(uri, "http://", 7) == 0 && !web_is_loopback(uri))
+                         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD");
+    if (strncmp(uri, "http://", 7) == 0 && !web_is_loopback(uri) &&
+        !registry_value(options, REGISTRY_INSECURE_HTTP))
         return error_set(error, ERROR_USAGE,
-                         "%s is not https: plain http goes to this machine only",
+                         "%s is not https: plain http goes to this machine only, unless "
+                         "--insecure-http or NNSTUDIO_INSECURE_HTTP=1 allows it",
                          web_public_url(uri));
     size_t length = strlen(uri);
     while (length && uri[length - 1] == '/') length--;
@@ -32,32 +71,79 @@ int mlflow_tracking_uri(const struct registry_options *options, char out[512], s
     return 0;
 }
 
-static void find_authorization(char *out, size_t size)
+/* "key = value" of the section [mlflow] in ~/.mlflow/credentials, as Python's configparser reads
+ * it: '=' or ':' separates, keys are in any case, '#' and ';' begin comments. */
+static bool read_credential(const char *text, const char *key, char *out, size_t size)
 {
-    const char *token = getenv("MLFLOW_TRACKING_TOKEN"), *user = getenv("MLFLOW_TRACKING_USERNAME"),
-               *password = getenv("MLFLOW_TRACKING_PASSWORD");
-    if (token && *token) {
-        snprintf(out, size, "Bearer %s", token);
-    } else if (user && *user && password) {
-        char plain[1024];
+    bool in_section = false, found = false;
+    size_t key_length = strlen(key);
+    for (const char *line = text; line && *line;
+         line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        size_t length = strcspn(line, "\r\n");
+        if (*line == '[') in_section = strncmp(line, "[mlflow]", 8) == 0;
+        if (!in_section || strncasecmp(line, key, key_length) != 0) continue;
+        const char *value = line + key_length, *end = line + length;
+        while (value < end && (*value == ' ' || *value == '\t')) value++;
+        if (value >= end || (*value != '=' && *value != ':')) continue;
+        value++;
+        while (value < end && (*value == ' ' || *value == '\t')) value++;
+        while (end > value && (end[-1] == ' ' || end[-1] == '\t')) end--;
+        if ((size_t)(end - value) >= size) continue;
+        snprintf(out, size, "%.*s", (int)(end - value), value);
+        found = *out != '\0';
+    }
+    return found;
+}
+
+/* The user and the password: each from the environment, else from ~/.mlflow/credentials. */
+static bool find_password(char user[256], char password[512])
+{
+    const char *home = getenv("HOME"), *own_user = getenv("MLFLOW_TRACKING_USERNAME"),
+               *own_password = getenv("MLFLOW_TRACKING_PASSWORD");
+    char path[4200], *text = NULL;
+    size_t size = 0;
+    struct error ignored;
+    snprintf(user, 256, "%s", own_user ? own_user : "");
+    snprintf(password, 512, "%s", own_password ? own_password : "");
+    snprintf(path, sizeof path, "%s/.mlflow/credentials", home ? home : "");
+    if ((!*user || !*password) && home && file_exists(path) &&
+        file_read(path, CREDENTIALS_LIMIT, &text, &size, &ignored) == 0) {
+        if (!*user) read_credential(text, "mlflow_tracking_username", user, 256);
+        if (!*password) read_credential(text, "mlflow_tracking_password", password, 512);
+        explicit_bzero(text, size);
+        free(text);
+    }
+    return *user && *password;
+}
+
+static void find_authorization(struct mlflow_server *server)
+{
+    char *out = server->authorization, user[256], password[512], plain[800];
+    const char *token = getenv("MLFLOW_TRACKING_TOKEN");
+    const size_t size = sizeof server->authorization;
+    if (find_password(user, password)) {
         int length = snprintf(plain, sizeof plain, "%s:%s", user, password);
-        if (length < 0 || (size_t)length >= sizeof plain || (size_t)length * 4 / 3 + 16 > size)
-            return;
         int start = snprintf(out, size, "Basic ");
         EVP_EncodeBlock((unsigned char *)out + start, (const unsigned char *)plain, length);
+        snprintf(server->user, sizeof server->user, "%s", user);
         explicit_bzero(plain, sizeof plain);
+    } else if (token && *token) {
+        snprintf(out, size, "Bearer %s", token);
     }
+    explicit_bzero(password, sizeof password);
 }
 
 int mlflow_open(const struct registry_options *options, struct mlflow_server *server,
                 struct error *error)
 {
-    struct web_options web = {.ca_file = registry_value(options, REGISTRY_CA_FILE),
+    struct web_options web = {.insecure_http = registry_value(options, REGISTRY_INSECURE_HTTP) !=
+                                               NULL,
+                              .ca_file = registry_value(options, REGISTRY_CA_FILE),
                               .cancelled = options->cancelled,
                               .context = options->context};
     *server = (struct mlflow_server){0};
     if (mlflow_tracking_uri(options, server->uri, error)) return -1;
-    find_authorization(server->authorization, sizeof server->authorization);
+    find_authorization(server);
     return web_create(&web, &server->web, error);
 }
 
@@ -86,32 +172,95 @@ int mlflow_file_headers(void *context, struct web_headers *headers, struct error
     return 0;
 }
 
-int mlflow_refusal(const struct web_answer *answer, const char *what, struct error *error)
+/* What a refusal means: the first row whose status, challenge, body and credentials fit. Texts are
+ * those of MLflow's basic authentication app and of its security middleware. */
+static const struct {
+    int status;            /* 0: any */
+    const char *challenge; /* how WWW-Authenticate begins, or NULL */
+    const char *text;      /* in the body, or NULL */
+    const char *sent;      /* how the credentials that were sent begin; "": none; NULL: any */
+    const char *fix;
+} refusals[] = {
+    {401, "Basic", NULL, "",
+     "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or write them to "
+     "~/.mlflow/credentials"},
+    {401, "Basic", NULL, "Basic",
+     "the server does not accept this user and password: check MLFLOW_TRACKING_USERNAME, "
+     "MLFLOW_TRACKING_PASSWORD and ~/.mlflow/credentials"},
+    {401, "Basic", NULL, "Bearer",
+     "the server wants a user and a password, not a token: set MLFLOW_TRACKING_USERNAME and "
+     "MLFLOW_TRACKING_PASSWORD"},
+    {401, "Bearer", NULL, "Bearer",
+     "the server does not accept this token: set a new MLFLOW_TRACKING_TOKEN"},
+    {401, "Bearer", NULL, NULL, "the server wants a token: set MLFLOW_TRACKING_TOKEN"},
+    {401, NULL, NULL, "",
+     "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"},
+    {401, NULL, NULL, NULL, "the server does not accept these credentials: check them"},
+    {403, NULL, "Invalid Host header", NULL,
+     "the server does not answer to this name: start it with --allowed-hosts, or use its own name"},
+    {403, NULL, "Permission denied", NULL,
+     "this user has no permission for it: ask the server's administrator"},
+    {403, NULL, "PERMISSION_DENIED", NULL,
+     "this user has no permission for it: ask the server's administrator"},
+};
+
+static const char *fix_for(const struct mlflow_server *server, const struct web_answer *answer,
+                           const char *code)
+{
+    const char *body = answer->body.data ? answer->body.data : "", *sent = server->authorization;
+    if (answer->status >= 500) return "look at the server's log, then try again";
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        const char *challenge = refusals[i].challenge, *wanted = refusals[i].sent;
+        if (refusals[i].status != answer->status ||
+            (challenge &&
+             strncasecmp(answer->www_authenticate, challenge, strlen(challenge)) != 0) ||
+            (refusals[i].text && !strstr(body, refusals[i].text)))
+            continue;
+        if (wanted && (*wanted ? strncmp(sent, wanted, strlen(wanted)) != 0 : *sent != '\0'))
+            continue;
+        return refusals[i].fix;
+    }
+    if (web_answer_is_page(answer))
+        return "the answer is a web page: is this an MLflow server, is a proxy in between?";
+    if (answer->status == 403)
+        return "the server or a proxy in front of it forbids it: ask who keeps it";
+    if (answer->status == 404 && !*code) return "is this an MLflow server?";
+    if (answer->status >= 300 && answer->status < 400)
+        return "the address redirects elsewhere, which is not followed: give the final one";
+    return "see what the server says";
+}
+
+int mlflow_refusal(const struct mlflow_server *server, const struct web_answer *answer,
+                   const char *what, struct error *error)
 {
     json_t *object = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0,
                                 NULL);
     const char *code = json_string_value(json_object_get(object, "error_code"));
     const char *message = json_string_value(json_object_get(object, "message"));
-    const char *mend =
-        answer->status >= 500 ? "look at the server's log, then try again"
-        : web_answer_is_page(answer)
-            ? "the answer is a web page: is this an MLflow server, is a proxy in between?"
-        : answer->status == 401 || answer->status == 403
-            ? "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD"
-        : answer->status == 404 && !code ? "is this an MLflow server?"
-        : answer->status >= 300 && answer->status < 400
-            ? "the address redirects elsewhere, which is not followed: give the final one"
-            : "see what the server says";
     enum error_code kind = answer->status == 404                            ? ERROR_NOT_FOUND
                            : answer->status == 401 || answer->status == 403 ? ERROR_DENIED
                            : answer->status >= 500 || answer->status == 429 ? ERROR_UNAVAILABLE
                                                                             : ERROR_INPUT;
-    error_set(error, kind, "%s: HTTP %d%s%s%s%.300s: %s", what, answer->status, code ? " " : "",
-              code ? code : "", message ? ": " : "", message ? message : "", mend);
+    bool named = kind == ERROR_DENIED && server->user[0];
+    error_set(error, kind, "%s: HTTP %d%s%s%s%.300s%s%.80s%s: %s", what, answer->status,
+              code ? " " : "", code ? code : "", message ? ": " : "", message ? message : "",
+              named ? " (user " : "", named ? server->user : "", named ? ")" : "",
+              fix_for(server, answer, code ? code : ""));
     for (char *c = error->message; *c; c++)
         if (*c == '\n' || *c == '\r') *c = ' ';
     json_decref(object);
     return -1;
+}
+
+/* True when the refusal's error_code is the one that is as good as success. */
+static bool is_fine(const struct web_answer *answer, const char *fine)
+{
+    json_t *object = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0,
+                                NULL);
+    const char *code = json_string_value(json_object_get(object, "error_code"));
+    bool same = fine && code && strcmp(code, fine) == 0;
+    json_decref(object);
+    return same;
 }
 
 int mlflow_call(struct mlflow_server *server, struct mlflow_request request, json_t **out,
@@ -135,6 +284,7 @@ int mlflow_call(struct mlflow_server *server, struct mlflow_request request, jso
                                      .prepare = mlflow_json_headers,
                                      .context = server,
                                      .answer_limit = (size_t)4 << 20,
+                                     .timeout_ms = server->timeout_ms,
                                      .tries = server->once ? 1 : 0};
     if (web_send(server->web, &sent, &answer, error)) goto out;
     if (answer.status == 200) {
@@ -142,10 +292,10 @@ int mlflow_call(struct mlflow_server *server, struct mlflow_request request, jso
         status = web_answer_json(&answer, request.what, &object, error);
         if (!status && out) *out = object;
         if (!status && !out) json_decref(object);
-    } else if (request.fine && answer.body.data && strstr(answer.body.data, request.fine)) {
+    } else if (is_fine(&answer, request.fine)) {
         status = 0;
     } else {
-        mlflow_refusal(&answer, request.what, error);
+        mlflow_refusal(server, &answer, request.what, error);
     }
 out:
     web_answer_clear(&answer);

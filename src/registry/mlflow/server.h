@@ -11,6 +11,8 @@ struct mlflow_server {
     struct web *web;
     char uri[512];            /* without a slash at the end */
     char authorization[4096]; /* "Bearer …", "Basic …" or "" */
+    char user[256];           /* of basic authentication, for messages; "" for none */
+    long timeout_ms;          /* of each of the next calls; 0: none */
     bool once; /* the next calls are not tried again: what they make could be made twice */
 };
 
@@ -33,7 +35,8 @@ int mlflow_call(struct mlflow_server *server, struct mlflow_request request, jso
  * returns -1. */
 int mlflow_json_headers(void *context, struct web_headers *headers, struct error *error);
 int mlflow_file_headers(void *context, struct web_headers *headers, struct error *error);
-int mlflow_refusal(const struct web_answer *answer, const char *what, struct error *error);
+int mlflow_refusal(const struct mlflow_server *server, const struct web_answer *answer,
+                   const char *what, struct error *error);
 
 /* What MLflow refuses as a model's name, and a quote, which would end the name in a search. */
 int mlflow_check_name(const char *name, struct error *error);
