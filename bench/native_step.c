@@ -31,8 +31,7 @@ static int train_chunks(struct engine *engine, const uint32_t *order, size_t cou
         size_t from = first * batch, to = last * batch < count ? last * batch : count;
         double start = clock_monotonic();
         if (first == last) continue;
-        if (engine->ops->train(engine, order + from, to - from, losses + first, correct + first,
-                               error))
+        if (engine_train(engine, order + from, to - from, losses + first, correct + first, error))
             return -1;
         paces[chunk] = (clock_monotonic() - start) / (double)(to - from);
     }
@@ -48,7 +47,7 @@ static int measure(struct engine *engine, struct dataset *dataset, size_t batch,
            from = clock_monotonic();
     int result = -1;
     if (!order || !losses || !correct) goto out;
-    if (engine->ops->attach(engine, &dataset->train, error)) goto out;
+    if (engine_attach(engine, &dataset->train, error)) goto out;
     printf("attach %.1f ms\n", 1e3 * (clock_monotonic() - from));
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
         double loss = 0, hits = 0;
@@ -71,8 +70,7 @@ static int measure(struct engine *engine, struct dataset *dataset, size_t batch,
            1e9 * best / (double)count, (double)count / best, (double)clock_peak_rss() / 1e6);
     from = clock_monotonic();
     double *logits = calloc(dataset->test.count, dataset->classes * sizeof *logits);
-    if (!logits ||
-        engine->ops->forward(engine, dataset->test.pixels, dataset->test.count, logits, error))
+    if (!logits || engine_forward(engine, dataset->test.pixels, dataset->test.count, logits, error))
         goto out;
     printf("forward of %zu: %.1f ms\n", dataset->test.count, 1e3 * (clock_monotonic() - from));
     free(logits);
@@ -113,11 +111,11 @@ int main(int argc, char **argv)
     printf("data %.1f ms\n", 1e3 * (clock_monotonic() - from));
     parameters_draw(start, &config.network, INIT_TORCH, 1);
     from = clock_monotonic();
-    if (ops->open(&config, &engine, &error) || ops->set_parameters(engine, start, &error))
+    if (engine_open(ops, &config, &engine, &error) || engine_set_parameters(engine, start, &error))
         goto failed;
     printf("open %.1f ms\n", 1e3 * (clock_monotonic() - from));
     if (measure(engine, dataset, config.batch_size, &error)) goto failed;
-    ops->close(engine);
+    engine_close(engine);
     parameters_destroy(start);
     dataset_close(dataset);
     return 0;

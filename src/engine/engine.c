@@ -1,3 +1,4 @@
+/* The table of engines, and the one place where what they are given is checked. */
 #include "engine/engine.h"
 
 #include <stdio.h>
@@ -44,4 +45,218 @@ int engine_need(const char *id, const struct engine_ops **out, struct error *err
     if (*out) return 0;
     return error_set(error, ERROR_USAGE, "unknown engine \"%.40s\": use %s", id,
                      engine_ids(false, ids));
+}
+
+/* ---- open and close ---- */
+
+static int check_device(const struct engine_ops *ops, const struct engine_probe *found,
+                        const char *device, struct error *error)
+{
+    char offered[ENGINE_MAX_DEVICES * (sizeof found->devices[0] + 4)];
+    size_t length = 0;
+    for (uint32_t i = 0; i < found->device_count; i++)
+        if (strcmp(found->devices[i], device) == 0) return 0;
+    for (uint32_t i = 0; i < found->device_count; i++) {
+        const char *before = i == 0 ? "" : i + 1 == found->device_count ? " or " : ", ";
+        length += (size_t)snprintf(offered + length, sizeof offered - length, "%s%s", before,
+                                   found->devices[i]);
+    }
+    return error_set(error, ERROR_UNAVAILABLE, "%s offers no device \"%.40s\" here: use %s",
+                     ops->title, device, found->device_count ? offered : "another engine");
+}
+
+/* Fills in what follows from the network's layers. What an engine cannot carry it refuses itself. */
+static int check_config(struct engine_config *config, struct error *error)
+{
+    if (config->batch_size < 1)
+        return error_set(error, ERROR_INPUT, "batch size 0 is out of range: use 1 or more");
+    if (config->threads < 1 || config->threads > ENGINE_MAX_THREADS)
+        return error_set(error, ERROR_INPUT, "%u threads are out of range: use 1 to %d",
+                         config->threads, ENGINE_MAX_THREADS);
+    if (network_finish(&config->network, error)) return -1;
+    return optimizer_check(&config->optimizer, error);
+}
+
+int engine_open(const struct engine_ops *ops, const struct engine_config *config,
+                struct engine **out, struct error *error)
+{
+    struct engine_probe found;
+    struct engine_config checked = *config;
+    *out = NULL;
+    if (!checked.device) checked.device = "cpu";
+    if (check_config(&checked, error)) return -1;
+    ops->probe(&found);
+    if (!found.found) return error_set(error, ERROR_UNAVAILABLE, "%s", found.missing);
+    if (check_device(ops, &found, checked.device, error) || ops->open(&checked, &found, out, error))
+        return -1;
+    checked.device = NULL; /* the caller's text may go */
+    (*out)->ops = ops;
+    (*out)->config = checked;
+    (*out)->split = NULL;
+    return 0;
+}
+
+void engine_close(struct engine *engine)
+{
+    if (engine) engine->ops->close(engine);
+}
+
+/* ---- samples and values in and out ---- */
+
+int engine_attach(struct engine *engine, const struct split *split, struct error *error)
+{
+    uint32_t classes = network_classes(&engine->config.network);
+    if (split->count < 1)
+        return error_set(error, ERROR_INPUT, "there are no samples to train on: add some");
+    for (size_t i = 0; i < split->count; i++)
+        if (split->labels[i] >= classes)
+            return error_set(error, ERROR_INPUT,
+                             "sample %zu has label %u but the network has %u classes: make the "
+                             "last layer wider",
+                             i, split->labels[i], classes);
+    engine->split = NULL;
+    if (engine->ops->attach(engine, split, error)) return -1;
+    engine->split = split;
+    return 0;
+}
+
+static int check_parameters(const struct engine *engine, const struct parameters *parameters,
+                            struct error *error)
+{
+    return parameters_check(parameters, &engine->config.network, engine->config.dtype, error);
+}
+
+int engine_set_parameters(struct engine *engine, const struct parameters *parameters,
+                          struct error *error)
+{
+    if (check_parameters(engine, parameters, error)) return -1;
+    return engine->ops->set_parameters(engine, parameters, error);
+}
+
+int engine_get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
+{
+    if (check_parameters(engine, parameters, error)) return -1;
+    return engine->ops->get_parameters(engine, parameters, error);
+}
+
+static int check_state(const struct engine *engine, const struct optimizer_state *state,
+                       struct error *error)
+{
+    uint32_t slots = optimizer_slot_count(&engine->config.optimizer);
+    if (state->slot_count != slots)
+        return error_set(error, ERROR_INPUT,
+                         "the optimizer state has %u slots but %s keeps %u here: use the state of "
+                         "the same optimizer",
+                         state->slot_count, optimizer_type_name(engine->config.optimizer.type),
+                         slots);
+    for (uint32_t i = 0; i < slots; i++)
+        if (check_parameters(engine, state->slots[i], error))
+            return error_prefix(error, "the optimizer state");
+    return 0;
+}
+
+int engine_set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
+                               struct error *error)
+{
+    if (check_state(engine, state, error)) return -1;
+    return engine->ops->set_optimizer_state(engine, state, error);
+}
+
+int engine_get_optimizer_state(struct engine *engine, struct optimizer_state *state,
+                               struct error *error)
+{
+    if (check_state(engine, state, error)) return -1;
+    return engine->ops->get_optimizer_state(engine, state, error);
+}
+
+int engine_set_learning_rate(struct engine *engine, double learning_rate, struct error *error)
+{
+    struct optimizer before = engine->config.optimizer, changed = before;
+    changed.learning_rate = learning_rate;
+    if (optimizer_check(&changed, error)) return -1;
+    if (!engine->ops->set_learning_rate)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "%s keeps the learning rate that it was opened with: open it again",
+                         engine->ops->title);
+    engine->config.optimizer = changed;
+    if (engine->ops->set_learning_rate(engine, learning_rate, error) == 0) return 0;
+    engine->config.optimizer = before;
+    return -1;
+}
+
+/* ---- computing ---- */
+
+static int check_order(const struct engine *engine, const uint32_t *order, size_t count,
+                       struct error *error)
+{
+    if (!engine->split)
+        return error_set(error, ERROR_USAGE, "no samples are attached: attach a data set first");
+    if (count > INT32_MAX) /* what a graph's indices reach */
+        return error_set(error, ERROR_INPUT,
+                         "%zu samples in one call are out of range: use 1 to %d", count, INT32_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (order[i] >= engine->split->count)
+            return error_set(error, ERROR_INPUT,
+                             "the order names sample %u but the data set has %zu: use 0 to %zu",
+                             order[i], engine->split->count, engine->split->count - 1);
+    return 0;
+}
+
+/* For what works on (a part of) one batch. */
+static int check_batch(const struct engine *engine, const uint32_t *order, size_t count,
+                       struct error *error)
+{
+    if (check_order(engine, order, count, error)) return -1;
+    if (count < 1 || count > engine->config.batch_size)
+        return error_set(error, ERROR_INPUT, "a batch of %zu is out of range: use 1 to %u samples",
+                         count, engine->config.batch_size);
+    return 0;
+}
+
+int engine_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                 uint32_t *correct, struct error *error)
+{
+    if (check_order(engine, order, count, error)) return -1;
+    return count ? engine->ops->train(engine, order, count, losses, correct, error) : 0;
+}
+
+int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
+                   struct error *error)
+{
+    return count ? engine->ops->forward(engine, pixels, count, logits, error) : 0;
+}
+
+int engine_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
+                 void *context, struct error *error)
+{
+    if (check_batch(engine, order, count, error)) return -1;
+    return engine->ops->trace(engine, order, count, emit, context, error);
+}
+
+static int check_parts(const struct engine *engine, const struct parameters *sums,
+                       struct error *error)
+{
+    if (!engine->ops->gradients || !engine->ops->apply)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "%s cannot compute a part of a batch: train the whole batch with it",
+                         engine->ops->title);
+    return check_parameters(engine, sums, error);
+}
+
+int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
+                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+{
+    if (check_parts(engine, sums, error) || check_batch(engine, order, count, error)) return -1;
+    return engine->ops->gradients(engine, order, count, sums, loss, correct, error);
+}
+
+int engine_apply(struct engine *engine, const struct parameters *sums, size_t count,
+                 struct error *error)
+{
+    if (check_parts(engine, sums, error)) return -1;
+    if (count < 1)
+        return error_set(error, ERROR_INPUT,
+                         "gradients of 0 samples cannot be applied: give the number of samples in "
+                         "all parts");
+    return engine->ops->apply(engine, sums, count, error);
 }

@@ -2,12 +2,12 @@
  * engine.c's table.
  *
  * An engine takes the studio's own parameters, samples by index and an order, so that all engines
- * compute on the same
- * numbers. What differs between paradigms (a manual loop with autograd, a graph built once, fused
- * kernels) stays inside
- * the engine's folder. An engine is used by one thread at a time; one process opens at most one
- * engine (the frameworks
- * clash in one process). */
+ * compute on the same numbers. What differs between paradigms (a manual loop with autograd, a graph
+ * built once, fused kernels) stays inside the engine's folder. An engine is used by one thread at a
+ * time; one process opens at most one framework (they clash in one process).
+ *
+ * Callers use the functions engine_*() at the end of this file: they check what they are given, so
+ * that all engines answer a wrong shape alike, and then call the engine's own function. */
 #ifndef NNSTUDIO_ENGINE_ENGINE_H
 #define NNSTUDIO_ENGINE_ENGINE_H
 
@@ -22,6 +22,7 @@
 #include "net/parameters.h"
 
 #define ENGINE_MAX_DEVICES 9
+#define ENGINE_MAX_THREADS 256
 
 /* What is known about an engine without running it. */
 struct engine_probe {
@@ -38,16 +39,19 @@ struct engine_config {
     struct network network;
     enum dtype dtype;
     struct optimizer optimizer;
-    uint32_t batch_size;
-    uint32_t threads;   /* 1 or more */
-    const char *device; /* one of the probe's devices; NULL: "cpu" */
-    uint64_t seed;      /* of dropout's masks (engine/dropout.h) */
+    uint32_t batch_size; /* 1 or more */
+    uint32_t threads;    /* 1 to ENGINE_MAX_THREADS */
+    const char *device;  /* one of the probe's devices; NULL: "cpu" */
+    uint64_t seed;       /* of dropout's masks (engine/dropout.h) */
 };
 
-/* An open engine. Each engine's own struct starts with this one. */
+/* An open engine. Each engine's own struct starts with this one; engine_open() and engine_attach()
+ * fill it. */
 struct engine_ops;
 struct engine {
     const struct engine_ops *ops;
+    struct engine_config config; /* as opened, with the learning rate last set; no device */
+    const struct split *split;   /* the samples attached, borrowed; NULL before */
 };
 
 /* Receives one tensor of a traced step: row-major, `rank` ≤ 4. Returns 0 to go on, -1 to end the
@@ -77,6 +81,11 @@ struct engine_package {
     const char *note;        /* one line: what will be fetched, and how much */
 };
 
+/* An engine's own functions. What they are given has been checked by the functions below: shapes,
+ * dtypes and indices fit, samples are attached where they are needed, counts are at least 1. So a
+ * failure here is the library's or memory's: the function returns -1 with one line in *error, and
+ * the engine can still be used and closed. Unless said otherwise, a call that fails may have changed
+ * parameters and optimizer state. */
 struct engine_ops {
     const char *id;           /* "torch": the word on the command line and in files */
     const char *title;        /* "PyTorch": for users */
@@ -93,51 +102,52 @@ struct engine_ops {
      * says so in *out. */
     void (*probe)(struct engine_probe *out);
 
-    /* Loads the library and builds what training needs. `config` is copied. The parameters are
-     * zero, the optimizer's
-     * state fresh until they are set. On failure nothing is left behind. */
-    int (*open)(const struct engine_config *config, struct engine **out, struct error *error);
+    /* Loads the library and builds what training needs: an engine of its own struct, zeroed but for
+     * what it needs, with *config copied where it keeps any of it. `found` is what probe() told
+     * (found->found is true), config->device one of its devices, never NULL. The parameters are
+     * zero, the optimizer's state fresh. On failure nothing is left behind. */
+    int (*open)(const struct engine_config *config, const struct engine_probe *found,
+                struct engine **out, struct error *error);
 
-    /* The samples that train() and trace() index. `split` must outlive the engine; the engine may
-     * keep its own form. */
+    /* The samples that train(), trace() and gradients() index from then on, in place of those
+     * before; there is at least one. The engine may keep its own form. On failure none are attached.
+     */
     int (*attach)(struct engine *engine, const struct split *split, struct error *error);
 
-    /* Values in the config's dtype and the studio's layout (net/parameters.h). */
+    /* Values in the config's dtype and the studio's layout (net/parameters.h): copied, bit for bit;
+     * the caller keeps its own. */
     int (*set_parameters)(struct engine *engine, const struct parameters *parameters,
                           struct error *error);
     int (*get_parameters)(struct engine *engine, struct parameters *parameters,
                           struct error *error);
-    /* Slots and step count as net/optimizer.h says. */
+    /* Slots and step count as net/optimizer.h says: copied, bit for bit. */
     int (*set_optimizer_state)(struct engine *engine, const struct optimizer_state *state,
                                struct error *error);
     int (*get_optimizer_state)(struct engine *engine, struct optimizer_state *state,
                                struct error *error);
 
-    /* Runs ceil(count / batch_size) consecutive training steps over the samples order[0 … count);
-     * the last batch may be
-     * short. Writes each step's mean loss (before its update) to losses[step], and, when `correct`
-     * is not NULL, how many
-     * samples of the batch the logits classified rightly (before the update) to correct[step]. */
+    /* As engine_train. Parameters and state set back to what they were give the same bits again;
+     * how the steps are cut into calls changes nothing. */
     int (*train)(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct, struct error *error);
 
-    /* Logits of `count` pictures (bytes, preprocessed as in training): logits[count, classes], as
-     * doubles. */
+    /* As engine_forward. Changes nothing. */
     int (*forward)(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error);
 
-    /* One real training step over the batch order[0 … count), emitting its tensors in this order
-     * (L dense layers):
-     *   "input" [count, inputs]; for each hidden layer i from 1: "z{i}" (before the activation),
-     *   "a{i}" (after);
-     *   "logits"; "probabilities" [count, classes]; "loss" [1];
-     *   "grad/fc{i}.weight", "grad/fc{i}.bias" for every layer (without weight decay); then
-     *   "new/fc{i}.weight", "new/fc{i}.bias" after the update.
-     * All really computed by this engine. */
+    /* As engine_trace. When `emit` returns -1 it is not called again and the result is -1. */
     int (*trace)(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
                  void *context, struct error *error);
 
-    /* (optional) A new learning rate from the next step on; NULL when it is fixed at open. */
+    /* (optional) As engine_gradients and engine_apply: both, or NULL in both for an engine that
+     * cannot train one batch together with others. gradients() changes nothing. */
+    int (*gradients)(struct engine *engine, const uint32_t *order, size_t count,
+                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
+    int (*apply)(struct engine *engine, const struct parameters *sums, size_t count,
+                 struct error *error);
+
+    /* (optional) A new learning rate from the next step on; NULL when it is fixed at open. The value
+     * is in engine->config already when this is called. */
     int (*set_learning_rate)(struct engine *engine, double learning_rate, struct error *error);
 
     /* Frees everything; NULL never comes. */
@@ -159,5 +169,77 @@ const struct engine_ops *engine_find(const char *id);
 const char *engine_ids(bool packaged, char out[ENGINE_IDS_SIZE]);
 /* As engine_find, with a message that lists the ids. */
 int engine_need(const char *id, const struct engine_ops **out, struct error *error);
+
+/* Opens an engine: its parameters are zero, its optimizer's state fresh, no samples are attached.
+ * `config` is copied. The caller closes it. Refused, with nothing left behind: a network, an
+ * optimizer, a batch size or a number of threads out of range (ERROR_INPUT); a library that is
+ * missing or unfit, a device that it does not offer (ERROR_UNAVAILABLE). */
+int engine_open(const struct engine_ops *ops, const struct engine_config *config,
+                struct engine **out, struct error *error);
+/* NULL is fine. */
+void engine_close(struct engine *engine);
+
+/* The samples that training indexes; `split` must outlive the engine, or the next attach. Its
+ * pictures have network_inputs() bytes. Refused: no samples, a label that the network has no class
+ * for (ERROR_INPUT). */
+int engine_attach(struct engine *engine, const struct split *split, struct error *error);
+
+/* Values in the config's dtype and the studio's layout (net/parameters.h). Refused: parameters of
+ * another network or dtype, a state of another optimizer (ERROR_INPUT); nothing is changed then. */
+int engine_set_parameters(struct engine *engine, const struct parameters *parameters,
+                          struct error *error);
+int engine_get_parameters(struct engine *engine, struct parameters *parameters,
+                          struct error *error);
+int engine_set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
+                               struct error *error);
+int engine_get_optimizer_state(struct engine *engine, struct optimizer_state *state,
+                               struct error *error);
+
+/* Runs ceil(count / batch_size) consecutive training steps over the samples order[0 … count); the
+ * last batch may be short. Writes each step's mean loss (before its update) to losses[step], and,
+ * when `correct` is not NULL, how many samples of the batch the logits classify correctly (before
+ * the update; of equal logits the first counts) to correct[step]. Refused: no samples attached
+ * (ERROR_USAGE), an index past the samples (ERROR_INPUT). */
+int engine_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                 uint32_t *correct, struct error *error);
+
+/* Logits of `count` pictures (bytes, preprocessed as in training): logits[count, classes], as
+ * doubles. */
+int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
+                   struct error *error);
+
+/* One real training step over the batch order[0 … count), emitting its tensors in this order (L
+ * dense layers):
+ *   "input" [count, inputs]; for each hidden layer i from 1: "z{i}" (before the activation),
+ *   "a{i}" (after);
+ *   "logits"; "probabilities" [count, classes]; "loss" [1];
+ *   "grad/fc{i}.weight", "grad/fc{i}.bias" for every layer (without weight decay); then
+ *   "new/fc{i}.weight", "new/fc{i}.bias" after the update.
+ * All really computed by this engine. Refused as in engine_train, and a count that is not 1 to the
+ * batch size (ERROR_INPUT). */
+int engine_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
+                 void *context, struct error *error);
+
+/* Data-parallel training: several engines hold the same parameters and optimizer state, each
+ * computes the gradients of its part of a batch, the parts' gradients are added up
+ * (parameters_add), and every engine applies the total. That gives what engine_train does with the
+ * whole batch, but for rounding: in float64 within 1e-12 a step.
+ *
+ * engine_gradients writes to `sums` the gradient of the sum (not the mean) of the losses of
+ * order[0 … count), without weight decay, in the config's dtype; to *loss that sum; to *correct,
+ * when it is not NULL, how many of the samples the logits classify correctly. Refused as in
+ * engine_trace, and sums of another network or dtype (ERROR_INPUT), an engine without this
+ * (ERROR_UNAVAILABLE). */
+int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
+                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
+/* One step of the optimizer with the gradient sums / count, where `count` is the number of samples
+ * in all parts together. Refused: 0 samples, sums of another network or dtype (ERROR_INPUT), an
+ * engine without this (ERROR_UNAVAILABLE). */
+int engine_apply(struct engine *engine, const struct parameters *sums, size_t count,
+                 struct error *error);
+
+/* A new learning rate from the next step on. Refused: one out of range (ERROR_INPUT), an engine
+ * whose rate is fixed at open (ERROR_UNAVAILABLE). */
+int engine_set_learning_rate(struct engine *engine, double learning_rate, struct error *error);
 
 #endif

@@ -92,8 +92,8 @@ static int evaluate(struct predictor *predictor, const struct dataset *dataset,
     int status = 0;
     for (size_t done = 0; done < split->count && !status; done += CHUNK) {
         size_t count = split->count - done < CHUNK ? split->count - done : CHUNK;
-        status = predictor->engine->ops->forward(
-            predictor->engine, split->pixels + done * predictor->inputs, count, logits, error);
+        status = engine_forward(predictor->engine, split->pixels + done * predictor->inputs, count,
+                                logits, error);
         if (status) break;
         metrics_add(&evaluation->metrics, logits, count, classes, split->labels + done);
         for (size_t i = 0; i < count; i++)

@@ -43,17 +43,23 @@ static void add_tensor(struct parameters *parameters, const struct layer *layer,
     parameters->value_count += tensor->count;
 }
 
-int parameters_create(const struct network *network, enum dtype dtype, struct parameters **out,
-                      struct error *error)
+/* All but the values. */
+static void lay_out(struct parameters *parameters, const struct network *network, enum dtype dtype)
 {
-    struct parameters *parameters = calloc(1, sizeof *parameters);
-    if (!parameters) return error_set_memory(error, "the parameters");
-    parameters->dtype = dtype;
+    *parameters = (struct parameters){.dtype = dtype};
     for (uint32_t i = 0; i < network->layer_count; i++) {
         struct tensor_spec specs[LAYER_MAX_TENSORS];
         for (uint32_t k = 0, count = layer_tensors(&network->layers[i], specs); k < count; k++)
             add_tensor(parameters, &network->layers[i], i, &specs[k]);
     }
+}
+
+int parameters_create(const struct network *network, enum dtype dtype, struct parameters **out,
+                      struct error *error)
+{
+    struct parameters *parameters = calloc(1, sizeof *parameters);
+    if (!parameters) return error_set_memory(error, "the parameters");
+    lay_out(parameters, network, dtype);
     size_t bytes = (parameters->value_count * dtype_size(dtype) + 63) & ~(size_t)63;
     parameters->values = aligned_alloc(64, bytes);
     if (!parameters->values) {
@@ -131,10 +137,60 @@ int parameters_convert(const struct parameters *source, const struct network *ne
     return 0;
 }
 
+static const char *shape_text(const struct tensor *tensor, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (uint32_t i = 0; i < tensor->rank && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%zu", i ? ", " : "", tensor->shape[i]);
+    return out;
+}
+
+static bool same_shape(const struct tensor *a, const struct tensor *b)
+{
+    return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
+}
+
+int parameters_check(const struct parameters *parameters, const struct network *network,
+                     enum dtype dtype, struct error *error)
+{
+    struct parameters wanted;
+    char is[96], must[96];
+    if (parameters->dtype != dtype)
+        return error_set(error, ERROR_INPUT, "the parameters are %s, not %s: convert them first",
+                         dtype_name(parameters->dtype), dtype_name(dtype));
+    lay_out(&wanted, network, dtype);
+    if (parameters->tensor_count != wanted.tensor_count)
+        return error_set(error, ERROR_INPUT,
+                         "there are %zu tensors of parameters but the network has %zu: use the "
+                         "parameters of this network",
+                         parameters->tensor_count, wanted.tensor_count);
+    for (size_t i = 0; i < wanted.tensor_count; i++) {
+        const struct tensor *have = &parameters->tensors[i], *need = &wanted.tensors[i];
+        if (strcmp(have->name, need->name) != 0 || !same_shape(have, need))
+            return error_set(error, ERROR_INPUT,
+                             "the parameter %s [%s] is not the network's %s [%s]: use the "
+                             "parameters of this network",
+                             have->name, shape_text(have, is, sizeof is), need->name,
+                             shape_text(need, must, sizeof must));
+    }
+    return 0;
+}
+
 void parameters_copy(struct parameters *destination, const struct parameters *source)
 {
     CHECK(destination->dtype == source->dtype && destination->value_count == source->value_count);
     memcpy(destination->values, source->values, source->value_count * dtype_size(source->dtype));
+}
+
+void parameters_add(struct parameters *sum, const struct parameters *other)
+{
+    CHECK(sum->dtype == other->dtype && sum->value_count == other->value_count);
+    for (size_t t = 0; t < sum->tensor_count; t++)
+        for (size_t i = 0; i < sum->tensors[t].count; i++)
+            tensor_set(sum, &sum->tensors[t], i,
+                       tensor_get(sum, &sum->tensors[t], i) +
+                           tensor_get(other, &other->tensors[t], i));
 }
 
 bool parameters_finite(const struct parameters *parameters)

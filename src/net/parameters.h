@@ -50,8 +50,14 @@ size_t network_largest_tensor(const struct network *network, size_t samples);
 /* A copy of `source` in another or the same dtype. */
 int parameters_convert(const struct parameters *source, const struct network *network,
                        enum dtype dtype, struct parameters **out, struct error *error);
+/* 0 when `parameters` are of this network and dtype, every tensor by its name and shape; else -1
+ * with ERROR_INPUT and the first difference. */
+int parameters_check(const struct parameters *parameters, const struct network *network,
+                     enum dtype dtype, struct error *error);
 /* Same dtype and shapes: copies the values. */
 void parameters_copy(struct parameters *destination, const struct parameters *source);
+/* Same dtype and shapes: adds the values of `other`. */
+void parameters_add(struct parameters *sum, const struct parameters *other);
 /* One value of a tensor as a double. */
 double tensor_get(const struct parameters *parameters, const struct tensor *tensor, size_t index);
 void tensor_set(struct parameters *parameters, struct tensor *tensor, size_t index, double value);

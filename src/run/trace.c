@@ -58,7 +58,7 @@ static int set_weights(struct engine *engine, const struct job *job, const struc
         if (parameters_create(network, job->dtype, &parameters, error)) goto out;
         parameters_draw(parameters, network, job->init, job->seed);
     }
-    status = engine->ops->set_parameters(engine, parameters, error);
+    status = engine_set_parameters(engine, parameters, error);
 out:
     parameters_destroy(parameters);
     model_destroy(model);
@@ -144,13 +144,14 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
         goto out;
     }
     fit_order(job->seed, 0, order, dataset->train.count);
-    if (ops->open(&config, &engine, error) || ops->attach(engine, &dataset->train, error) ||
+    if (engine_open(ops, &config, &engine, error) ||
+        engine_attach(engine, &dataset->train, error) ||
         set_weights(engine, job, &config.network, error) ||
-        ops->trace(engine, order + first, count, keep_tensor, &trace, error))
+        engine_trace(engine, order + first, count, keep_tensor, &trace, error))
         goto out;
     status = write_trace(&trace, ops, dataset, order + first, count, path, error);
 out:
-    if (engine) ops->close(engine);
+    engine_close(engine);
     free(order);
     dataset_close(dataset);
     state_dict_clear(&trace.tensors);

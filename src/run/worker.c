@@ -45,8 +45,8 @@ struct session {
 /* Weights and slots out of the engine into session->now. */
 static int take_snapshot(struct session *session, struct error *error)
 {
-    if (session->ops->get_parameters(session->engine, session->now.parameters, error)) return -1;
-    return session->ops->get_optimizer_state(session->engine, session->now.optimizer_state, error);
+    if (engine_get_parameters(session->engine, session->now.parameters, error)) return -1;
+    return engine_get_optimizer_state(session->engine, session->now.optimizer_state, error);
 }
 
 static int save_checkpoint(struct session *session, struct error *error)
@@ -305,12 +305,10 @@ static int open_engine(struct session *session, struct error *error)
     };
     const struct engine_ops *ops = session->ops;
     ops->probe(&session->probe);
-    if (!session->probe.found)
-        return error_set(error, ERROR_UNAVAILABLE, "%s", session->probe.missing);
-    if (ops->open(&config, &session->engine, error)) return -1;
-    if (ops->attach(session->engine, &session->dataset->train, error) ||
-        ops->set_parameters(session->engine, now->parameters, error) ||
-        ops->set_optimizer_state(session->engine, now->optimizer_state, error))
+    if (engine_open(ops, &config, &session->engine, error) ||
+        engine_attach(session->engine, &session->dataset->train, error) ||
+        engine_set_parameters(session->engine, now->parameters, error) ||
+        engine_set_optimizer_state(session->engine, now->optimizer_state, error))
         return -1;
     return 0;
 }

@@ -64,8 +64,7 @@ static int train_chunk(struct fit_run *run, struct error *error)
     if (count > run->dataset->train.count - first) count = run->dataset->train.count - first;
 
     double start = clock_monotonic();
-    if (run->engine->ops->train(run->engine, run->order + first, count, run->losses, run->correct,
-                                error))
+    if (engine_train(run->engine, run->order + first, count, run->losses, run->correct, error))
         return -1;
     double seconds = clock_monotonic() - start;
     adapt_chunk(run, steps, seconds);

@@ -39,8 +39,8 @@ int evaluate_split(struct engine *engine, uint32_t classes, const struct split *
     int status = 0;
     for (size_t i = 0; i < split->count && !status; i += EVALUATION_BATCH) {
         size_t count = split->count - i < EVALUATION_BATCH ? split->count - i : EVALUATION_BATCH;
-        status = engine->ops->forward(engine, split->pixels + i * pixels_per_sample, count, logits,
-                                      error);
+        status = engine_forward(engine, split->pixels + i * pixels_per_sample, count, logits,
+                                error);
         if (!status) metrics_add(out, logits, count, classes, split->labels + i);
     }
     free(logits);

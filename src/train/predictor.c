@@ -7,9 +7,6 @@ int predictor_open(const char *path, const struct modelfile_options *options,
                    struct error *error)
 {
     *out = (struct predictor){0};
-    struct engine_probe probe;
-    ops->probe(&probe);
-    if (!probe.found) return error_set(error, ERROR_UNAVAILABLE, "%s", probe.missing);
     if (modelfile_read(path, options, &out->model, error)) return -1;
     if (network_check(&out->model->network, error)) {
         error_prefix(error, "%s", path);
@@ -23,8 +20,8 @@ int predictor_open(const char *path, const struct modelfile_options *options,
         .threads = threads,
     };
     if (optimizer_init(&config.optimizer, "sgd", error) ||
-        ops->open(&config, &out->engine, error) ||
-        ops->set_parameters(out->engine, out->model->parameters, error)) {
+        engine_open(ops, &config, &out->engine, error) ||
+        engine_set_parameters(out->engine, out->model->parameters, error)) {
         predictor_close(out);
         return -1;
     }
@@ -37,8 +34,7 @@ int predictor_predict(struct predictor *predictor, const uint8_t *pixels, double
                       uint32_t *best, struct error *error)
 {
     /* The logits come first, in the same place. */
-    if (predictor->engine->ops->forward(predictor->engine, pixels, 1, probabilities, error))
-        return -1;
+    if (engine_forward(predictor->engine, pixels, 1, probabilities, error)) return -1;
     *best = 0;
     for (uint32_t c = 1; c < predictor->classes; c++)
         if (probabilities[c] > probabilities[*best]) *best = c;
@@ -51,7 +47,7 @@ int predictor_predict(struct predictor *predictor, const uint8_t *pixels, double
 
 void predictor_close(struct predictor *predictor)
 {
-    if (predictor->engine) predictor->engine->ops->close(predictor->engine);
+    engine_close(predictor->engine);
     model_destroy(predictor->model);
     *predictor = (struct predictor){0};
 }

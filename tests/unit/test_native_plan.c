@@ -89,17 +89,17 @@ static void need(struct trial *t, int status)
 static void trial_open(struct trial *t, struct engine_config config)
 {
     *t = (struct trial){.config = config, .ops = engine_find("native")};
-    need(t, t->ops->open(&config, &t->engine, &t->error));
-    need(t, t->ops->attach(t->engine, &split, &t->error));
+    need(t, engine_open(t->ops, &config, &t->engine, &t->error));
+    need(t, engine_attach(t->engine, &split, &t->error));
     need(t, parameters_create(&config.network, config.dtype, &t->parameters, &t->error));
     need(t, parameters_create(&config.network, config.dtype, &t->gradient, &t->error));
     parameters_draw(t->parameters, &config.network, INIT_TORCH, 3);
-    need(t, t->ops->set_parameters(t->engine, t->parameters, &t->error));
+    need(t, engine_set_parameters(t->engine, t->parameters, &t->error));
 }
 
 static void trial_close(struct trial *t)
 {
-    t->ops->close(t->engine);
+    engine_close(t->engine);
     parameters_destroy(t->parameters);
     parameters_destroy(t->gradient);
 }
@@ -128,10 +128,10 @@ static double loss_at(struct trial *t)
     struct optimizer_state *fresh;
     need(t, optimizer_state_create(&t->config.optimizer, &t->config.network, t->config.dtype,
                                    &fresh, &t->error));
-    need(t, t->ops->set_optimizer_state(t->engine, fresh, &t->error));
+    need(t, engine_set_optimizer_state(t->engine, fresh, &t->error));
     optimizer_state_destroy(fresh);
-    need(t, t->ops->set_parameters(t->engine, t->parameters, &t->error));
-    need(t, t->ops->trace(t->engine, order, BATCH, keep, t, &t->error));
+    need(t, engine_set_parameters(t->engine, t->parameters, &t->error));
+    need(t, engine_trace(t->engine, order, BATCH, keep, t, &t->error));
     return t->loss;
 }
 
@@ -181,10 +181,10 @@ static void threads_do_not_change_a_bit(void **state)
                 uint32_t correct[4];
                 trial_open(&t, config_of(networks[n], (enum dtype)dtype, threads));
                 for (int epoch = 0; epoch < 2; epoch++)
-                    need(&t, t.ops->train(t.engine, order, SAMPLES, losses + 2 * epoch,
+                    need(&t, engine_train(t.engine, order, SAMPLES, losses + 2 * epoch,
                                           correct + 2 * epoch, &t.error));
-                need(&t, t.ops->get_parameters(t.engine, t.parameters, &t.error));
-                need(&t, t.ops->forward(t.engine, pixels, SAMPLES, again, &t.error));
+                need(&t, engine_get_parameters(t.engine, t.parameters, &t.error));
+                need(&t, engine_forward(t.engine, pixels, SAMPLES, again, &t.error));
                 if (threads == 1) {
                     need(&t, parameters_convert(t.parameters, &t.config.network, (enum dtype)dtype,
                                                 &one, &t.error));
@@ -217,7 +217,7 @@ static void a_plan_agrees_with_the_dense_path(void **state)
         trial_open(&t, config_of(both[n], DTYPE_FLOAT64, 1));
         for (int epoch = 0; epoch < 5; epoch++)
             need(&t,
-                 t.ops->train(t.engine, order, SAMPLES, losses[n] + 2 * epoch, correct, &t.error));
+                 engine_train(t.engine, order, SAMPLES, losses[n] + 2 * epoch, correct, &t.error));
         trial_close(&t);
     }
     for (size_t i = 0; i < 10; i++) assert_true(fabs(losses[0][i] - losses[1][i]) < 1e-12);
@@ -231,7 +231,7 @@ static void a_batch_of_one_cannot_be_normalized(void **state)
     trial_open(&t, config_of("[{\"type\":\"dense\",\"units\":5},{\"type\":\"batchnorm\"},"
                              "{\"type\":\"dense\",\"units\":4}]",
                              DTYPE_FLOAT64, 1));
-    assert_int_equal(t.ops->train(t.engine, order, BATCH + 1, losses, NULL, &t.error), -1);
+    assert_int_equal(engine_train(t.engine, order, BATCH + 1, losses, NULL, &t.error), -1);
     assert_string_equal(t.error.message,
                         "layer 2, batchnorm, needs more than one sample per batch: use a batch "
                         "size that leaves no batch of one");

@@ -54,21 +54,20 @@ static void bench_open(struct bench *bench, struct dataset *dataset, const char 
     bench->optimizer.learning_rate = learning_rate;
     const struct engine_config config = {bench->network, DTYPE_FLOAT32, bench->optimizer, BATCH, 1,
                                          "cpu"};
-    assert_int_equal(engine_find("native")->open(&config, &bench->engine, &error), 0);
-    assert_int_equal(bench->engine->ops->attach(bench->engine, &dataset->train, &error), 0);
+    assert_int_equal(engine_open(engine_find("native"), &config, &bench->engine, &error), 0);
+    assert_int_equal(engine_attach(bench->engine, &dataset->train, &error), 0);
     assert_int_equal(parameters_create(&bench->network, DTYPE_FLOAT32, &bench->parameters, &error),
                      0);
     assert_int_equal(optimizer_state_create(&bench->optimizer, &bench->network, DTYPE_FLOAT32,
                                             &bench->state, &error),
                      0);
     parameters_draw(bench->parameters, &bench->network, INIT_TORCH, 7);
-    assert_int_equal(bench->engine->ops->set_parameters(bench->engine, bench->parameters, &error),
-                     0);
+    assert_int_equal(engine_set_parameters(bench->engine, bench->parameters, &error), 0);
 }
 
 static void bench_close(struct bench *bench)
 {
-    bench->engine->ops->close(bench->engine);
+    engine_close(bench->engine);
     parameters_destroy(bench->parameters);
     optimizer_state_destroy(bench->state);
 }
@@ -101,10 +100,8 @@ static int bench_fit(struct bench *bench, double events_per_second, struct error
     const struct fit_config config = {EPOCHS, BATCH, 5, events_per_second};
     const struct fit_callbacks callbacks = {bench, on_steps, on_epoch_end};
     if (fit(bench->engine, bench->dataset, &config, &bench->position, &callbacks, error)) return -1;
-    assert_int_equal(bench->engine->ops->get_parameters(bench->engine, bench->parameters, error),
-                     0);
-    assert_int_equal(bench->engine->ops->get_optimizer_state(bench->engine, bench->state, error),
-                     0);
+    assert_int_equal(engine_get_parameters(bench->engine, bench->parameters, error), 0);
+    assert_int_equal(engine_get_optimizer_state(bench->engine, bench->state, error), 0);
     return 0;
 }
 
@@ -175,10 +172,8 @@ static void a_stopped_run_goes_on_with_the_same_bits(void **state)
     assert_int_equal(first.position.epoch, 1);
     assert_int_equal(first.position.step, 13);
     second.position = first.position;
-    assert_int_equal(second.engine->ops->set_parameters(second.engine, first.parameters, &error),
-                     0);
-    assert_int_equal(second.engine->ops->set_optimizer_state(second.engine, first.state, &error),
-                     0);
+    assert_int_equal(engine_set_parameters(second.engine, first.parameters, &error), 0);
+    assert_int_equal(engine_set_optimizer_state(second.engine, first.state, &error), 0);
     assert_int_equal(bench_fit(&second, 1e12, &error), 0);
 
     assert_int_equal(first.loss_count + second.loss_count, STEPS * EPOCHS);
@@ -203,7 +198,7 @@ static void a_diverging_run_names_the_step(void **state)
     bench_open(&bench, dataset, "sgd", 0.01);
     for (size_t i = 0; i < bench.parameters->tensor_count; i++)
         tensor_set(bench.parameters, &bench.parameters->tensors[i], 0, 1e38);
-    assert_int_equal(bench.engine->ops->set_parameters(bench.engine, bench.parameters, &error), 0);
+    assert_int_equal(engine_set_parameters(bench.engine, bench.parameters, &error), 0);
     assert_int_equal(bench_fit(&bench, 1e12, &error), -1);
     assert_non_null(strstr(error.message, "(epoch 1): try a smaller learning rate"));
     for (size_t i = 0; i < bench.loss_count; i++) assert_true(isfinite(bench.losses[i]));

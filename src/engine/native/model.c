@@ -47,6 +47,12 @@ static bool create_scratch(struct native_model *model)
     return failed;
 }
 
+size_t native_model_weights(const struct native_model *model, uint32_t n)
+{
+    const struct native_layer *layer = &model->layers[n];
+    return n == 0 ? model->first_rows * layer->output_width : layer->unit_rows * layer->input_width;
+}
+
 int native_model_create(const struct engine_config *config, struct team *team,
                         struct native_model **out, struct error *error)
 {
@@ -72,8 +78,7 @@ int native_model_create(const struct engine_config *config, struct team *team,
         layer->output_width = padded(model, from->outputs);
         layer->unit_rows = ((size_t)from->outputs + NATIVE_COLUMNS - 1) / NATIVE_COLUMNS *
                            NATIVE_COLUMNS;
-        size_t weights = i == 0 ? model->first_rows * layer->output_width
-                                : layer->unit_rows * layer->input_width;
+        size_t weights = native_model_weights(model, i);
         for (uint32_t set = 0; set < 1 + optimizer_slot_count(&model->optimizer); set++) {
             layer->weight[set] = numbers(model, weights, &failed);
             layer->bias[set] = numbers(model, layer->output_width, &failed);
@@ -115,6 +120,8 @@ void native_model_destroy(struct native_model *model)
             free(model->layers[i].weight[set]);
             free(model->layers[i].bias[set]);
         }
+        free(model->layers[i].weight_sum[0]);
+        free(model->layers[i].bias_sum[0]);
     }
     for (uint32_t i = 0; model->blocks && i < team_threads(model->team); i++) {
         free(model->blocks[i].entries);
@@ -150,8 +157,7 @@ int native_model_trace_begin(struct native_model *model, struct error *error)
     bool failed = false;
     for (uint32_t i = 0; i < model->layer_count; i++) {
         struct native_layer *layer = &model->layers[i];
-        size_t weights = i == 0 ? model->first_rows * layer->output_width
-                                : layer->unit_rows * layer->input_width;
+        size_t weights = native_model_weights(model, i);
         layer->before = numbers(model, model->rows * layer->output_width, &failed);
         layer->weight_gradient = numbers(model, weights, &failed);
         layer->bias_gradient = numbers(model, layer->output_width, &failed);
@@ -170,6 +176,26 @@ void native_model_trace_end(struct native_model *model)
         free(layer->bias_gradient);
         layer->before = layer->weight_gradient = layer->bias_gradient = NULL;
     }
+}
+
+int native_model_sums_begin(struct native_model *model, struct error *error)
+{
+    bool failed = false;
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        struct native_layer *layer = &model->layers[i];
+        size_t weights = native_model_weights(model, i);
+        if (!layer->weight_sum[0]) {
+            layer->weight_sum[0] = numbers(model, weights, &failed);
+        } else {
+            memset(layer->weight_sum[0], 0, weights * model->kernels->size);
+        }
+        if (!layer->bias_sum[0]) {
+            layer->bias_sum[0] = numbers(model, layer->output_width, &failed);
+        } else {
+            memset(layer->bias_sum[0], 0, layer->output_width * model->kernels->size);
+        }
+    }
+    return failed ? error_set_memory(error, "the gradients") : 0;
 }
 
 void native_model_panel(const struct native_model *model, size_t end, size_t from, size_t *to)
@@ -202,18 +228,44 @@ static void move(const struct native_model *model, void *destination, size_t to,
         ((double *)destination)[to] = ((const double *)source)[from];
 }
 
+static void import_layer(const struct native_model *model, uint32_t n, const void *weight,
+                         const void *bias, void *weight_out, void *bias_out)
+{
+    const struct native_layer *layer = &model->layers[n];
+    for (size_t j = 0; j < layer->outputs; j++) {
+        size_t at = weight_at(model, n, 0, j), step = weight_at(model, n, 1, j) - at;
+        for (size_t i = 0; i < layer->inputs; i++)
+            move(model, weight_out, at + i * step, weight, j * layer->inputs + i);
+    }
+    memcpy(bias_out, bias, layer->outputs * model->kernels->size);
+}
+
 void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set)
+{
+    for (uint32_t n = 0; n < model->layer_count; n++)
+        import_layer(model, n, source->tensors[2 * n].values, source->tensors[2 * n + 1].values,
+                     model->layers[n].weight[set], model->layers[n].bias[set]);
+}
+
+static void divide(const struct native_model *model, void *values, size_t value_count, size_t by)
+{
+    for (size_t i = 0; i < value_count; i++) {
+        if (model->kernels->size == sizeof(float))
+            ((float *)values)[i] /= (float)by;
+        else
+            ((double *)values)[i] /= (double)by;
+    }
+}
+
+void native_model_import_sums(struct native_model *model, const struct parameters *sums,
+                              size_t count)
 {
     for (uint32_t n = 0; n < model->layer_count; n++) {
         struct native_layer *layer = &model->layers[n];
-        const void *weight = source->tensors[2 * n].values;
-        for (size_t j = 0; j < layer->outputs; j++) {
-            size_t at = weight_at(model, n, 0, j), step = weight_at(model, n, 1, j) - at;
-            for (size_t i = 0; i < layer->inputs; i++)
-                move(model, layer->weight[set], at + i * step, weight, j * layer->inputs + i);
-        }
-        memcpy(layer->bias[set], source->tensors[2 * n + 1].values,
-               layer->outputs * model->kernels->size);
+        import_layer(model, n, sums->tensors[2 * n].values, sums->tensors[2 * n + 1].values,
+                     layer->weight_sum[0], layer->bias_sum[0]);
+        divide(model, layer->weight_sum[0], native_model_weights(model, n), count);
+        divide(model, layer->bias_sum[0], layer->output_width, count);
     }
 }
 
@@ -236,4 +288,12 @@ void native_model_export(const struct native_model *model, struct parameters *de
         native_model_export_layer(model, n, model->layers[n].weight[set],
                                   model->layers[n].bias[set], destination->tensors[2 * n].values,
                                   destination->tensors[2 * n + 1].values);
+}
+
+void native_model_export_sums(const struct native_model *model, struct parameters *sums)
+{
+    for (uint32_t n = 0; n < model->layer_count; n++)
+        native_model_export_layer(model, n, model->layers[n].weight_sum[0],
+                                  model->layers[n].bias_sum[0], sums->tensors[2 * n].values,
+                                  sums->tensors[2 * n + 1].values);
 }

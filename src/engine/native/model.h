@@ -27,6 +27,8 @@ struct native_layer {
     enum activation activation;
     void *weight[NATIVE_SETS], *bias[NATIVE_SETS];
     void *weight_gradient, *bias_gradient; /* NULL except in a traced step */
+    /* [0]: sums of gradients, for a part of a batch; the rest, and it before it is needed, NULL */
+    void *weight_sum[NATIVE_SETS], *bias_sum[NATIVE_SETS];
     void *output; /* [rows, output_width]: after the activation; the last layer's are the logits */
     /* [rows, output_width]: the loss's derivative by what goes into the activation */
     void *delta;
@@ -69,10 +71,19 @@ int native_model_reserve(struct native_model *model, size_t rows, struct error *
 int native_model_trace_begin(struct native_model *model, struct error *error);
 void native_model_trace_end(struct native_model *model);
 
+/* Room for the sums of gradients, zeroed; it stays until the model is destroyed. */
+int native_model_sums_begin(struct native_model *model, struct error *error);
+
+/* How many numbers layer n's weight takes, padding included. */
+size_t native_model_weights(const struct native_model *model, uint32_t n);
 /* Between the studio's layout and this one; `set` 0 the values, else 1 + slot. */
 void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set);
 void native_model_export(const struct native_model *model, struct parameters *destination,
                          uint32_t set);
+/* The sums of gradients from the studio's layout, each divided by `count`. */
+void native_model_import_sums(struct native_model *model, const struct parameters *sums,
+                              size_t count);
+void native_model_export_sums(const struct native_model *model, struct parameters *sums);
 /* The same for two matrices given apart: gradients. */
 void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight,
                                const void *bias, void *weight_out, void *bias_out);
@@ -80,6 +91,12 @@ void native_model_export_layer(const struct native_model *model, uint32_t layer,
 /* Steps over order[0 … count): as engine.h's train. */
 void native_model_train(struct native_model *model, const struct native_data *data,
                         const uint32_t *order, size_t count, double *losses, uint32_t *correct);
+/* The gradients of order[0 … count), added to sums that native_model_sums_begin() zeroed: as
+ * engine.h's gradients. `count` is at most the batch size. */
+void native_model_gradients(struct native_model *model, const struct native_data *data,
+                            const uint32_t *order, size_t count, double *loss, uint32_t *correct);
+/* One step of the optimizer, with the sums as the gradient. */
+void native_model_apply(struct native_model *model);
 /* The last layer's output for samples [0, count), count at most model->rows; softmax instead of
  * logits if asked. */
 void native_model_forward(struct native_model *model, const struct native_data *data, size_t count);

@@ -1,7 +1,6 @@
 /* The studio's own engine: engine.h on top of model.h. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "engine/engine_impl.h"
@@ -16,23 +15,21 @@
 
 /* Two ways to train: dense layers on pixels, whose first layer skips what is blank (model.h), and a
  * plan for every other network (plan.h). One of the two is NULL. */
-struct native {
+struct native_engine {
     struct engine base;
-    struct engine_config config;
     struct team *team;
     struct native_model *model;
     struct plan *plan;
-    const void *values; /* of the 256 pixels */
-    const struct split *split;
-    struct samples lists;
+    const void *values;   /* of the 256 pixels */
+    struct samples lists; /* of the attached split; none with a plan */
 };
 
-static struct native *native_of(struct engine *engine)
+static struct native_engine *self_of(struct engine *engine)
 {
-    return (struct native *)engine;
+    return (struct native_engine *)engine;
 }
 
-static void native_probe(struct engine_probe *out)
+static void probe(struct engine_probe *out)
 {
     *out = (struct engine_probe){.found = true, .device_count = 1};
     snprintf(out->version, sizeof out->version, "%s", NNSTUDIO_VERSION);
@@ -49,176 +46,178 @@ static bool is_dense_on_pixels(const struct network *network)
     return true;
 }
 
-static void native_close(struct engine *engine)
+static void close_engine(struct engine *engine)
 {
-    struct native *native = native_of(engine);
-    samples_free(&native->lists);
-    native_model_destroy(native->model);
-    plan_destroy(native->plan);
-    team_destroy(native->team);
-    free(native);
+    struct native_engine *self = self_of(engine);
+    samples_free(&self->lists);
+    native_model_destroy(self->model);
+    plan_destroy(self->plan);
+    team_destroy(self->team);
+    free(self);
 }
 
-static int native_open(const struct engine_config *config, struct engine **out, struct error *error)
+static int open_engine(const struct engine_config *config, const struct engine_probe *found,
+                       struct engine **out, struct error *error)
 {
-    if (config->device && strcmp(config->device, "cpu") != 0)
-        return error_set(error, ERROR_UNAVAILABLE,
-                         "the native engine has no device \"%.40s\": use cpu", config->device);
-    if (config->batch_size < 1)
-        return error_set(error, ERROR_USAGE, "the batch size is 0: give 1 or more");
-    if (config->threads < 1 || config->threads > TEAM_MAX_THREADS)
-        return error_set(error, ERROR_USAGE, "%u threads are not usable: give 1 to %d",
-                         config->threads, TEAM_MAX_THREADS);
-    if (is_dense_on_pixels(&config->network) &&
-        config->network.layers[0].inputs > SAMPLES_MAX_INPUTS)
+    bool dense = is_dense_on_pixels(&config->network);
+    uint32_t inputs = network_inputs(&config->network);
+    (void)found;
+    if (dense && inputs > SAMPLES_MAX_INPUTS)
         return error_set(
             error, ERROR_INPUT,
             "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
-            config->network.layers[0].inputs, SAMPLES_MAX_INPUTS);
-    if (optimizer_check(&config->optimizer, error)) return -1;
-    struct native *native = calloc(1, sizeof *native);
-    if (!native) return error_set_memory(error, "the engine");
-    native->base.ops = &engine_native;
-    native->config = *config;
-    native->values = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32()
-                                                    : preprocess_table_f64();
-    if (team_create(config->threads, &native->team, error) ||
-        (is_dense_on_pixels(&config->network)
-             ? native_model_create(config, native->team, &native->model, error)
-             : plan_create(config, native->team, &native->plan, error))) {
-        native_close(&native->base);
+            inputs, SAMPLES_MAX_INPUTS);
+    struct native_engine *self = calloc(1, sizeof *self);
+    if (!self) return error_set_memory(error, "the engine");
+    self->values = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32()
+                                                  : preprocess_table_f64();
+    if (team_create(config->threads, &self->team, error) ||
+        (dense ? native_model_create(config, self->team, &self->model, error)
+               : plan_create(config, self->team, &self->plan, error))) {
+        close_engine(&self->base);
         return -1;
     }
-    *out = &native->base;
+    *out = &self->base;
     return 0;
 }
 
-static int native_attach(struct engine *engine, const struct split *split, struct error *error)
+/* ---- samples and values in and out ---- */
+
+static int attach(struct engine *engine, const struct split *split, struct error *error)
 {
-    struct native *native = native_of(engine);
-    size_t inputs = network_inputs(&native->config.network),
-           classes = network_classes(&native->config.network);
-    for (size_t s = 0; s < split->count; s++)
-        if (split->labels[s] >= classes)
-            return error_set(error, ERROR_INPUT,
-                             "sample %zu has label %u but the network has %zu classes: make the "
-                             "last layer wider",
-                             s, split->labels[s], classes);
-    samples_free(&native->lists);
-    size_t rows = split->count < native->config.batch_size ? split->count
-                                                           : native->config.batch_size;
-    native->split = split;
-    if (native->plan) return plan_reserve(native->plan, rows, error);
-    if (native_model_reserve(native->model, rows, error)) return -1;
-    return samples_create(&native->lists, split->pixels, split->count, inputs, native->team, error);
+    struct native_engine *self = self_of(engine);
+    size_t batch = engine->config.batch_size, rows = split->count < batch ? split->count : batch;
+    samples_free(&self->lists);
+    if (self->plan) return plan_reserve(self->plan, rows, error);
+    if (native_model_reserve(self->model, rows, error)) return -1;
+    return samples_create(&self->lists, split->pixels, split->count,
+                          network_inputs(&engine->config.network), self->team, error);
 }
 
-static int check_shape(const struct native *native, const struct parameters *parameters,
-                       struct error *error)
+static void import_set(struct native_engine *self, const struct parameters *source, uint32_t set)
 {
-    if (parameters->dtype != native->config.dtype ||
-        parameters->value_count != network_value_count(&native->config.network))
-        return error_set(error, ERROR_INPUT,
-                         "the parameters are not of this network and %s: convert them first",
-                         dtype_name(native->config.dtype));
-    return 0;
-}
-
-static void import_set(struct native *native, const struct parameters *source, uint32_t set)
-{
-    if (native->plan)
-        plan_import(native->plan, source, set);
+    if (self->plan)
+        plan_import(self->plan, source, set);
     else
-        native_model_import(native->model, source, set);
+        native_model_import(self->model, source, set);
 }
 
-static void export_set(const struct native *native, struct parameters *destination, uint32_t set)
+static void export_set(const struct native_engine *self, struct parameters *destination,
+                       uint32_t set)
 {
-    if (native->plan)
-        plan_export(native->plan, destination, set);
+    if (self->plan)
+        plan_export(self->plan, destination, set);
     else
-        native_model_export(native->model, destination, set);
+        native_model_export(self->model, destination, set);
 }
 
-static int native_set_parameters(struct engine *engine, const struct parameters *parameters,
-                                 struct error *error)
+static int set_parameters(struct engine *engine, const struct parameters *parameters,
+                          struct error *error)
 {
-    struct native *native = native_of(engine);
-    if (check_shape(native, parameters, error)) return -1;
-    import_set(native, parameters, 0);
+    (void)error;
+    import_set(self_of(engine), parameters, 0);
     return 0;
 }
 
-static int native_get_parameters(struct engine *engine, struct parameters *parameters,
-                                 struct error *error)
+static int get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
 {
-    struct native *native = native_of(engine);
-    if (check_shape(native, parameters, error)) return -1;
-    export_set(native, parameters, 0);
+    (void)error;
+    export_set(self_of(engine), parameters, 0);
     return 0;
 }
 
-static int check_state(const struct native *native, const struct optimizer_state *state,
-                       struct error *error)
+static uint64_t *steps_of(struct native_engine *self)
 {
-    if (state->slot_count != optimizer_slot_count(&native->config.optimizer))
-        return error_set(error, ERROR_INPUT,
-                         "the optimizer state is of another optimizer: it has %u slots, not %u",
-                         state->slot_count, optimizer_slot_count(&native->config.optimizer));
-    for (uint32_t i = 0; i < state->slot_count; i++)
-        if (check_shape(native, state->slots[i], error)) return -1;
+    return self->plan ? &self->plan->steps : &self->model->steps;
+}
+
+static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
+                               struct error *error)
+{
+    struct native_engine *self = self_of(engine);
+    (void)error;
+    for (uint32_t slot = 0; slot < state->slot_count; slot++)
+        import_set(self, state->slots[slot], 1 + slot);
+    *steps_of(self) = state->steps;
     return 0;
 }
 
-static int native_set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
-                                      struct error *error)
+static int get_optimizer_state(struct engine *engine, struct optimizer_state *state,
+                               struct error *error)
 {
-    struct native *native = native_of(engine);
-    if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++) import_set(native, state->slots[i], 1 + i);
-    *(native->plan ? &native->plan->steps : &native->model->steps) = state->steps;
+    struct native_engine *self = self_of(engine);
+    (void)error;
+    for (uint32_t slot = 0; slot < state->slot_count; slot++)
+        export_set(self, state->slots[slot], 1 + slot);
+    state->steps = *steps_of(self);
     return 0;
 }
 
-static int native_get_optimizer_state(struct engine *engine, struct optimizer_state *state,
-                                      struct error *error)
+static int set_learning_rate(struct engine *engine, double learning_rate, struct error *error)
 {
-    struct native *native = native_of(engine);
-    if (check_state(native, state, error)) return -1;
-    for (uint32_t i = 0; i < state->slot_count; i++) export_set(native, state->slots[i], 1 + i);
-    state->steps = native->plan ? native->plan->steps : native->model->steps;
+    struct native_engine *self = self_of(engine);
+    (void)error;
+    (self->plan ? &self->plan->optimizer : &self->model->optimizer)->learning_rate = learning_rate;
     return 0;
 }
 
-static struct native_data training_data(const struct native *native)
+/* ---- training and inference ---- */
+
+static struct native_data training_data(const struct native_engine *self)
 {
-    return (struct native_data){native->split->labels, &native->lists};
+    return (struct native_data){self->base.split->labels, &self->lists};
 }
 
-static int check_order(const struct native *native, const uint32_t *order, size_t count,
-                       struct error *error)
+static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                 uint32_t *correct, struct error *error)
 {
-    if (!native->split)
-        return error_set(error, ERROR_USAGE, "no samples are attached: attach a data set first");
-    for (size_t i = 0; i < count; i++) CHECK(order[i] < native->split->count);
-    return 0;
-}
-
-static int native_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
-                        uint32_t *correct, struct error *error)
-{
-    struct native *native = native_of(engine);
-    if (check_order(native, order, count, error)) return -1;
-    if (native->plan) {
-        size_t batch = native->config.batch_size, rest = count % batch;
-        if (plan_check_batch(native->plan, count < batch ? count : batch, error) ||
-            (rest && plan_check_batch(native->plan, rest, error)))
+    struct native_engine *self = self_of(engine);
+    size_t batch = engine->config.batch_size, rest = count % batch,
+           rows = count < batch ? count : batch;
+    /* An order that repeats samples may be longer than the set that attach() made room for. */
+    if (self->plan) {
+        if (plan_check_batch(self->plan, rows, error) ||
+            (rest && plan_check_batch(self->plan, rest, error)) ||
+            plan_reserve(self->plan, rows, error))
             return -1;
-        plan_train(native->plan, native->split, native->values, order, count, losses, correct);
+        plan_train(self->plan, engine->split, self->values, order, count, losses, correct);
         return 0;
     }
-    struct native_data data = training_data(native);
-    native_model_train(native->model, &data, order, count, losses, correct);
+    struct native_data data = training_data(self);
+    if (native_model_reserve(self->model, rows, error)) return -1;
+    native_model_train(self->model, &data, order, count, losses, correct);
+    return 0;
+}
+
+static int refuse_parts(struct error *error)
+{
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "the native engine computes parts of a batch for dense layers only: train the "
+                     "whole batch with it");
+}
+
+static int gradients(struct engine *engine, const uint32_t *order, size_t count,
+                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+{
+    struct native_engine *self = self_of(engine);
+    if (self->plan) return refuse_parts(error);
+    struct native_data data = training_data(self);
+    if (native_model_reserve(self->model, count, error) ||
+        native_model_sums_begin(self->model, error))
+        return -1;
+    native_model_gradients(self->model, &data, order, count, loss, correct);
+    native_model_export_sums(self->model, sums);
+    return 0;
+}
+
+static int apply(struct engine *engine, const struct parameters *sums, size_t count,
+                 struct error *error)
+{
+    struct native_model *model = self_of(engine)->model;
+    if (!model) return refuse_parts(error);
+    if (native_model_sums_begin(model, error)) return -1;
+    native_model_import_sums(model, sums, count);
+    native_model_apply(model);
     return 0;
 }
 
@@ -233,30 +232,30 @@ static void widen(const struct native_model *model, const void *values, size_t s
                                        : ((const double *)values)[m * stride + c];
 }
 
-static int forward_plan(struct native *native, const uint8_t *pixels, size_t count, double *logits,
-                        struct error *error)
+static int forward_plan(struct native_engine *self, const uint8_t *pixels, size_t count,
+                        double *logits, struct error *error)
 {
-    struct plan *plan = native->plan;
+    struct plan *plan = self->plan;
     const struct grid *last = &plan->grids[plan->op_count];
     size_t inputs = network_inputs(&plan->network), classes = network_classes(&plan->network);
     size_t most = count < PLAN_ROWS ? count : PLAN_ROWS;
     if (plan_reserve(plan, most, error)) return -1;
     for (size_t done = 0; done < count; done += most) {
         size_t rows = count - done < most ? count - done : most;
-        plan_forward(plan, pixels + done * inputs, native->values, rows);
+        plan_forward(plan, pixels + done * inputs, self->values, rows);
         plan_read(plan, last, last->values, rows, logits + done * classes);
     }
     return 0;
 }
 
-static int native_forward(struct engine *engine, const uint8_t *pixels, size_t count,
-                          double *logits, struct error *error)
+static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
+                   struct error *error)
 {
-    struct native *native = native_of(engine);
-    struct native_model *model = native->model;
-    if (native->plan) return forward_plan(native, pixels, count, logits, error);
-    size_t inputs = network_inputs(&native->config.network),
-           classes = network_classes(&native->config.network);
+    struct native_engine *self = self_of(engine);
+    struct native_model *model = self->model;
+    if (self->plan) return forward_plan(self, pixels, count, logits, error);
+    size_t inputs = network_inputs(&self->base.config.network),
+           classes = network_classes(&self->base.config.network);
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     size_t most = count < FORWARD_ROWS ? count : FORWARD_ROWS;
     if (native_model_reserve(model, most, error)) return -1;
@@ -264,7 +263,7 @@ static int native_forward(struct engine *engine, const uint8_t *pixels, size_t c
         size_t rows = count - done < most ? count - done : most;
         struct samples lists = {0};
         struct native_data data = {NULL, &lists};
-        if (samples_create(&lists, pixels + done * inputs, rows, inputs, native->team, error))
+        if (samples_create(&lists, pixels + done * inputs, rows, inputs, self->team, error))
             return -1;
         native_model_forward(model, &data, rows);
         widen(model, last->output, last->output_width, rows, classes, logits + done * classes);
@@ -276,7 +275,7 @@ static int native_forward(struct engine *engine, const uint8_t *pixels, size_t c
 /* ---- trace ---- */
 
 struct trace {
-    const struct native *native;
+    const struct native_engine *self;
     engine_trace_fn *emit;
     void *context;
     double *values; /* room for the largest tensor */
@@ -287,20 +286,20 @@ static int emit_rows(struct trace *trace, enum trace_what what, uint32_t number,
                      size_t stride, size_t columns)
 {
     char name[TRACE_NAME_SIZE];
-    widen(trace->native->model, values, stride, trace->rows, columns, trace->values);
+    widen(trace->self->model, values, stride, trace->rows, columns, trace->values);
     return trace->emit(trace->context, trace_name(name, what, number, NULL),
                        (size_t[]){trace->rows, columns}, 2, trace->values);
 }
 
 static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
 {
-    const struct native *native = trace->native;
-    struct native_model *model = native->model;
-    size_t inputs = network_inputs(&native->config.network);
+    const struct native_engine *self = trace->self;
+    struct native_model *model = self->model;
+    size_t inputs = network_inputs(&self->base.config.network);
     char name[TRACE_NAME_SIZE];
     for (size_t m = 0; m < trace->rows; m++)
         for (size_t i = 0; i < inputs; i++) {
-            uint8_t pixel = native->split->pixels[order[m] * inputs + i];
+            uint8_t pixel = self->base.split->pixels[order[m] * inputs + i];
             widen(model, model->table, 0, 1, 256, trace->values + trace->rows * inputs);
             trace->values[m * inputs + i] = trace->values[trace->rows * inputs + pixel];
         }
@@ -320,7 +319,7 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
     if (emit_rows(trace, TRACE_LOGITS, 0, last->output, last->output_width, last->outputs))
         return -1;
     struct native_matrix logits = {last->output, last->output_width};
-    model->kernels->softmax(&logits, native->split->labels, order, trace->rows, last->outputs, 0,
+    model->kernels->softmax(&logits, self->base.split->labels, order, trace->rows, last->outputs, 0,
                             last->delta, last->output_width, model->losses, model->correct);
     if (emit_rows(trace, TRACE_PROBABILITIES, 0, last->delta, last->output_width, last->outputs))
         return -1;
@@ -331,12 +330,12 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
 /* The gradients of every layer's parameters, or their new values. */
 static int emit_parameters(struct trace *trace, enum trace_what what)
 {
-    const struct native *native = trace->native;
-    const struct native_model *model = native->model;
+    const struct native_engine *self = trace->self;
+    const struct native_model *model = self->model;
     struct parameters *parameters;
     struct error error;
     int result = -1;
-    if (parameters_create(&native->config.network, native->config.dtype, &parameters, &error))
+    if (parameters_create(&self->base.config.network, self->base.config.dtype, &parameters, &error))
         return -1;
     for (uint32_t n = 0; n < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
@@ -360,29 +359,25 @@ out:
     return result;
 }
 
-static int native_trace(struct engine *engine, const uint32_t *order, size_t count,
-                        engine_trace_fn *emit, void *context, struct error *error)
+static int trace_step(struct engine *engine, const uint32_t *order, size_t count,
+                      engine_trace_fn *emit, void *context, struct error *error)
 {
-    struct native *native = native_of(engine);
-    struct native_model *model = native->model;
+    struct native_engine *self = self_of(engine);
+    struct native_model *model = self->model;
     int result = -1;
     double loss;
-    if (check_order(native, order, count, error)) return -1;
-    if (count < 1 || count > native->config.batch_size)
-        return error_set(error, ERROR_USAGE, "a traced step takes 1 to %u samples",
-                         native->config.batch_size);
-    if (native->plan)
-        return plan_check_batch(native->plan, count, error)
+    if (self->plan)
+        return plan_check_batch(self->plan, count, error)
                    ? -1
-                   : plan_trace(native->plan, native->split, native->values, order, count, emit,
+                   : plan_trace(self->plan, self->base.split, self->values, order, count, emit,
                                 context, error);
     /* and the table of a pixel's values behind the pictures */
-    size_t most = network_largest_tensor(&native->config.network, count) + 256;
-    struct trace trace = {native, emit, context, malloc(most * sizeof(double)), count};
+    size_t most = network_largest_tensor(&self->base.config.network, count) + 256;
+    struct trace trace = {self, emit, context, malloc(most * sizeof(double)), count};
     if (!trace.values) return error_set_memory(error, "the traced step");
     if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error))
         goto out;
-    struct native_data data = training_data(native);
+    struct native_data data = training_data(self);
     native_model_train(model, &data, order, count, &loss, NULL);
     if (emit_forward(&trace, order, loss) || emit_parameters(&trace, TRACE_GRADIENT) ||
         emit_parameters(&trace, TRACE_NEW)) {
@@ -396,19 +391,8 @@ out:
     return result;
 }
 
-static int native_set_learning_rate(struct engine *engine, double learning_rate,
-                                    struct error *error)
-{
-    struct native *native = native_of(engine);
-    struct optimizer optimizer = native->config.optimizer;
-    optimizer.learning_rate = learning_rate;
-    if (optimizer_check(&optimizer, error)) return -1;
-    native->config.optimizer = native->model->optimizer = optimizer;
-    return 0;
-}
-
 /* The threads that are given are used only as far as that is faster, step by step. */
-static uint32_t native_default_threads(void)
+static uint32_t default_threads(void)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (cores < 1) return 1;
@@ -425,17 +409,19 @@ const struct engine_ops engine_native = {
              .dashes = {2, 8},
              .line_width = 3,
              .mark = "diamond"},
-    .default_threads = native_default_threads,
-    .probe = native_probe,
-    .open = native_open,
-    .attach = native_attach,
-    .set_parameters = native_set_parameters,
-    .get_parameters = native_get_parameters,
-    .set_optimizer_state = native_set_optimizer_state,
-    .get_optimizer_state = native_get_optimizer_state,
-    .train = native_train,
-    .forward = native_forward,
-    .trace = native_trace,
-    .set_learning_rate = native_set_learning_rate,
-    .close = native_close,
+    .default_threads = default_threads,
+    .probe = probe,
+    .open = open_engine,
+    .attach = attach,
+    .set_parameters = set_parameters,
+    .get_parameters = get_parameters,
+    .set_optimizer_state = set_optimizer_state,
+    .get_optimizer_state = get_optimizer_state,
+    .train = train,
+    .forward = forward,
+    .trace = trace_step,
+    .gradients = gradients,
+    .apply = apply,
+    .set_learning_rate = set_learning_rate,
+    .close = close_engine,
 };

@@ -24,6 +24,10 @@ struct job {
     uint32_t workers;
 };
 
+/* Gradients are what plain gradient descent with a rate of -1 adds to zeros: the kernels, which
+ * hand gradients to the optimizer as they come, need no second form. */
+static const struct native_update into_sums = {.type = OPTIMIZER_SGD, .learning_rate = -1};
+
 /* One worker's view of one batch. */
 struct batch {
     struct native_model *model;
@@ -33,6 +37,7 @@ struct batch {
     size_t known; /* how far `order` goes past this batch's rows, and with them */
     uint32_t worker, workers;
     uint32_t parts, parts_end; /* the parts this worker owns */
+    bool sums;                 /* gradients go to the layers' sums, parameters stay */
     struct native_update update;
     struct native_sparse block; /* the last one sorted */
 };
@@ -64,11 +69,22 @@ static struct native_target target_of(const struct native_model *model,
     };
 }
 
-static struct native_target panel_of(const struct batch *batch, size_t from, size_t to)
+/* What a step changes: the parameters and slots, or the sums. */
+static void *const *changed_weight(const struct batch *batch, const struct native_layer *layer)
+{
+    return batch->sums ? layer->weight_sum : layer->weight;
+}
+
+static void *const *changed_bias(const struct batch *batch, const struct native_layer *layer)
+{
+    return batch->sums ? layer->bias_sum : layer->bias;
+}
+
+static struct native_target panel_of(const struct batch *batch, void *const sets[NATIVE_SETS],
+                                     size_t from, size_t to)
 {
     const struct native_model *model = batch->model;
-    const struct native_layer *layer = &model->layers[0];
-    return target_of(model, layer->weight, layer->weight_gradient, model->first_rows * from,
+    return target_of(model, sets, model->layers[0].weight_gradient, model->first_rows * from,
                      to - from, to - from);
 }
 
@@ -101,9 +117,10 @@ static void columns_of(const struct batch *batch, size_t width, size_t *from, si
     native_model_columns(batch->model, width, batch->parts_end - 1, &unused, to);
 }
 
-/* Calls visit for every panel of the first layer in this worker's parts; blocks outside, panels
- * inside. */
-static void each_panel(struct batch *batch, size_t row, size_t next, panel_fn *visit)
+/* Calls visit for every panel of the first layer, as it lies in `sets`, in this worker's parts;
+ * blocks outside, panels inside. */
+static void each_panel(struct batch *batch, void *const sets[NATIVE_SETS], size_t row, size_t next,
+                       panel_fn *visit)
 {
     const struct native_model *model = batch->model;
     for (uint32_t part = batch->parts; part < batch->parts_end; part++) {
@@ -111,7 +128,7 @@ static void each_panel(struct batch *batch, size_t row, size_t next, panel_fn *v
         native_model_columns(model, model->layers[0].output_width, part, &from, &end);
         for (; from < end; from = to) {
             native_model_panel(model, end, from, &to);
-            struct native_target weight = panel_of(batch, from, to);
+            struct native_target weight = panel_of(batch, sets, from, to);
             visit(batch, &weight, from, row, next);
         }
     }
@@ -154,7 +171,7 @@ static void forward_first(struct batch *batch)
     for (size_t row = 0, next; row < batch->rows; row = next) {
         next = block_end(batch, row);
         sort_block(batch, row, next);
-        each_panel(batch, row, next, forward_panel);
+        each_panel(batch, layer->weight, row, next, forward_panel);
     }
     activate(batch, layer, 0, batch->rows, from, to);
 }
@@ -186,7 +203,7 @@ static void loss(const struct batch *batch)
     struct native_matrix logits = {at(model, last->output, from * last->output_width),
                                    last->output_width};
     model->kernels->softmax(&logits, batch->data->labels, batch->order + from, to - from,
-                            last->outputs, 1.0 / (double)batch->rows,
+                            last->outputs, batch->sums ? 1 : 1.0 / (double)batch->rows,
                             at(model, last->delta, from * last->output_width), last->output_width,
                             model->losses + from, model->correct + from);
 }
@@ -201,15 +218,16 @@ static void backward_layer(const struct batch *batch, uint32_t n)
     struct native_matrix delta = {layer->delta, layer->output_width};
     size_t from, to;
     if (batch->worker == 0) {
-        struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, 0, 0,
-                                              layer->output_width);
+        struct native_target bias = target_of(model, changed_bias(batch, layer),
+                                              layer->bias_gradient, 0, 0, layer->output_width);
         kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
     }
     columns_of(batch, layer->input_width, &from, &to);
     if (from == to) return;
-    struct native_target weight = target_of(model, layer->weight, layer->weight_gradient, from,
-                                            layer->input_width, to - from);
-    struct native_matrix values = {weight.values, weight.stride};
+    struct native_target weight = target_of(model, changed_weight(batch, layer),
+                                            layer->weight_gradient, from, layer->input_width,
+                                            to - from);
+    struct native_matrix values = {at(model, layer->weight[0], from), layer->input_width};
     struct native_matrix output = {at(model, below->output, from), below->output_width};
     void *out = at(model, below->delta, from);
     kernels->multiply(&delta, &values, batch->rows, layer->outputs, to - from, out,
@@ -238,15 +256,15 @@ static void backward_first(struct batch *batch)
     size_t from, to;
     columns_of(batch, layer->output_width, &from, &to);
     if (from == to) return;
-    struct native_target bias = target_of(model, layer->bias, layer->bias_gradient, from, 0,
-                                          to - from);
+    struct native_target bias = target_of(model, changed_bias(batch, layer), layer->bias_gradient,
+                                          from, 0, to - from);
     struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
     model->kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
     for (size_t row = 0, next; row < batch->rows; row = next) {
         next = block_end(batch, row);
         /* a single block is left from the forward pass */
         if (batch->rows > BLOCK_ROWS) sort_block(batch, row, next);
-        each_panel(batch, row, next, backward_panel);
+        each_panel(batch, changed_weight(batch, layer), row, next, backward_panel);
     }
 }
 
@@ -260,19 +278,19 @@ static void backward(struct batch *batch)
     backward_first(batch);
 }
 
-/* The samples' losses and hits, in their order; only the first worker, after the barrier that
- * follows the loss. */
-static void report(const struct batch *batch, double *mean, uint32_t *correct)
+/* The samples' losses and correct answers, in their order; only the first worker, after the barrier
+ * that follows the loss. */
+static void report(const struct batch *batch, double *loss, uint32_t *correct)
 {
     const struct native_model *model = batch->model;
     double total = 0;
-    uint32_t hits = 0;
+    uint32_t count = 0;
     for (size_t m = 0; m < batch->rows; m++) {
         total += model->losses[m];
-        hits += model->correct[m];
+        count += model->correct[m];
     }
-    *mean = total / (double)batch->rows;
-    if (correct) *correct = hits;
+    *loss = batch->sums ? total : total / (double)batch->rows;
+    if (correct) *correct = count;
 }
 
 /* The numbers of step `step`, counted from 1. */
@@ -307,6 +325,18 @@ static struct batch batch_of(const struct job *job, uint32_t worker)
     };
 }
 
+/* One batch from the pictures to the update; the mean loss (or, into sums, its sum) goes to *loss. */
+static void run_batch(struct batch *batch, double *mean, uint32_t *correct)
+{
+    forward_first(batch);
+    meet(batch);
+    forward_rest(batch);
+    loss(batch);
+    meet(batch);
+    if (batch->worker == 0) report(batch, mean, correct);
+    backward(batch);
+}
+
 static void run_steps(void *context, uint32_t worker)
 {
     struct job *job = context;
@@ -317,14 +347,7 @@ static void run_steps(void *context, uint32_t worker)
         batch.order = job->order + done;
         batch.known = job->count - done;
         batch.update = native_update_of(&model->optimizer, model->steps + step + 1);
-        forward_first(&batch);
-        meet(&batch);
-        forward_rest(&batch);
-        loss(&batch);
-        meet(&batch);
-        if (worker == 0)
-            report(&batch, &job->losses[step], job->correct ? &job->correct[step] : NULL);
-        backward(&batch);
+        run_batch(&batch, &job->losses[step], job->correct ? &job->correct[step] : NULL);
     }
 }
 
@@ -346,6 +369,61 @@ void native_model_train(struct native_model *model, const struct native_data *da
         losses += steps;
         if (correct) correct += steps;
     }
+}
+
+static void run_gradients(void *context, uint32_t worker)
+{
+    struct job *job = context;
+    struct batch batch = batch_of(job, worker);
+    batch.rows = batch.known = job->count;
+    batch.order = job->order;
+    batch.update = into_sums;
+    batch.sums = true;
+    run_batch(&batch, job->losses, job->correct);
+}
+
+void native_model_gradients(struct native_model *model, const struct native_data *data,
+                            const uint32_t *order, size_t count, double *loss_sum,
+                            uint32_t *correct)
+{
+    struct job job = {model, data, order, count, loss_sum, correct, pace_workers(&model->pace)};
+    CHECK(count <= model->rows && count <= model->batch_size);
+    double start = clock_monotonic();
+    team_run(model->team, job.workers, run_gradients, &job);
+    pace_report(&model->pace, clock_monotonic() - start, count);
+}
+
+/* Hands this worker's share of one matrix, seen as one row, to the optimizer. */
+static void apply_sums(const struct batch *batch, void *const sets[NATIVE_SETS], void *sum,
+                       size_t count)
+{
+    const struct native_model *model = batch->model;
+    size_t line = NATIVE_LINE / model->kernels->size, lines = count / line,
+           from = lines * batch->worker / batch->workers * line,
+           to = lines * (batch->worker + 1) / batch->workers * line;
+    struct native_target target = target_of(model, sets, NULL, from, 0, to - from);
+    struct native_matrix gradient = {at(model, sum, from), 0};
+    model->kernels->bias_update(&gradient, 1, &target, &batch->update);
+}
+
+static void run_apply(void *context, uint32_t worker)
+{
+    struct job *job = context;
+    const struct native_model *model = job->model;
+    struct batch batch = batch_of(job, worker);
+    batch.update = native_update_of(&model->optimizer, model->steps + 1);
+    for (uint32_t n = 0; n < model->layer_count; n++) {
+        const struct native_layer *layer = &model->layers[n];
+        apply_sums(&batch, layer->weight, layer->weight_sum[0], native_model_weights(model, n));
+        apply_sums(&batch, layer->bias, layer->bias_sum[0], layer->output_width);
+    }
+}
+
+void native_model_apply(struct native_model *model)
+{
+    struct job job = {.model = model, .workers = team_threads(model->team)};
+    team_run(model->team, job.workers, run_apply, &job);
+    model->steps++;
 }
 
 static void run_forward(void *context, uint32_t worker)

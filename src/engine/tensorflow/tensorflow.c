@@ -11,17 +11,15 @@
 #include "engine/trace_name.h"
 
 struct tensorflow_engine {
-    const struct engine_ops *ops;
-    struct engine_config config;
+    struct engine base;
     const struct tf_api *tf;
     struct training training;
     struct session session;
-    struct run run;      /* reused by every call */
-    uint64_t steps;      /* taken so far */
-    size_t sample_count; /* attached */
+    struct run run; /* reused by every call */
+    uint64_t steps; /* taken so far */
 };
 
-static struct tensorflow_engine *self(struct engine *engine)
+static struct tensorflow_engine *self_of(struct engine *engine)
 {
     return (struct tensorflow_engine *)engine;
 }
@@ -68,15 +66,15 @@ static void transpose(const void *from, void *to, size_t rows, size_t columns, s
 }
 
 /* The studio keeps weights as [outputs, inputs], TensorFlow as [inputs, outputs]. */
-static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *e,
+static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *self,
                                         const struct tensor *tensor)
 {
-    const size_t value_size = dtype_size(e->config.dtype);
+    const size_t value_size = dtype_size(self->base.config.dtype);
     const int rank = (int)tensor->rank;
     int64_t dims[2] = {(int64_t)tensor->shape[rank - 1], (int64_t)tensor->shape[0]};
-    TF_Tensor *value = tensor_create(e->tf, e->training.real, dims, rank);
+    TF_Tensor *value = tensor_create(self->tf, self->training.real, dims, rank);
     if (!value) return NULL;
-    void *data = e->tf->TensorData(value);
+    void *data = self->tf->TensorData(value);
     if (rank == 2) {
         transpose(tensor->values, data, tensor->shape[0], tensor->shape[1], value_size);
     } else {
@@ -85,12 +83,12 @@ static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *e,
     return value;
 }
 
-static void parameter_from_tensor(const struct tensorflow_engine *e, const TF_Tensor *value,
+static void parameter_from_tensor(const struct tensorflow_engine *self, const TF_Tensor *value,
                                   struct tensor *tensor)
 {
-    const size_t value_size = dtype_size(e->config.dtype);
-    const void *data = e->tf->TensorData(value);
-    CHECK(e->tf->TensorByteSize(value) == tensor->count * value_size);
+    const size_t value_size = dtype_size(self->base.config.dtype);
+    const void *data = self->tf->TensorData(value);
+    CHECK(self->tf->TensorByteSize(value) == tensor->count * value_size);
     if (tensor->rank == 2) {
         transpose(data, tensor->values, tensor->shape[1], tensor->shape[0], value_size);
     } else {
@@ -99,196 +97,243 @@ static void parameter_from_tensor(const struct tensorflow_engine *e, const TF_Te
 }
 
 /* `group` 0: the network's parameters; 1 and 2: the optimizer's slots. */
-static int set_group(struct tensorflow_engine *e, size_t group, const struct parameters *parameters,
-                     struct error *error)
+static int set_group(struct tensorflow_engine *self, size_t group,
+                     const struct parameters *parameters, struct error *error)
 {
-    const struct training *t = &e->training;
-    CHECK(parameters->dtype == e->config.dtype && parameters->tensor_count == t->parameter_count);
-    run_init(&e->run, &e->session);
+    const struct training *t = &self->training;
+    run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        run_feed(&e->run, t->values[group][p].fed,
-                 tensor_from_parameter(e, &parameters->tensors[p]));
-        run_target(&e->run, t->values[group][p].assign);
+        run_feed(&self->run, t->values[group][p].fed,
+                 tensor_from_parameter(self, &parameters->tensors[p]));
+        run_target(&self->run, t->values[group][p].assign);
     }
-    int result = run_go(&e->run, "giving TensorFlow the parameters", error);
-    run_free(&e->run);
+    int result = run_go(&self->run, "giving TensorFlow the parameters", error);
+    run_free(&self->run);
     return result;
 }
 
-static int get_group(struct tensorflow_engine *e, size_t group, struct parameters *parameters,
+static int get_group(struct tensorflow_engine *self, size_t group, struct parameters *parameters,
                      struct error *error)
 {
-    const struct training *t = &e->training;
-    CHECK(parameters->dtype == e->config.dtype && parameters->tensor_count == t->parameter_count);
-    run_init(&e->run, &e->session);
-    for (size_t p = 0; p < t->parameter_count; p++) run_fetch(&e->run, t->values[group][p].read);
-    int result = run_go(&e->run, "reading TensorFlow's parameters", error);
+    const struct training *t = &self->training;
+    run_init(&self->run, &self->session);
+    for (size_t p = 0; p < t->parameter_count; p++) run_fetch(&self->run, t->values[group][p].read);
+    int result = run_go(&self->run, "reading TensorFlow's parameters", error);
     for (size_t p = 0; result == 0 && p < t->parameter_count; p++)
-        parameter_from_tensor(e, e->run.fetched[p], &parameters->tensors[p]);
-    run_free(&e->run);
+        parameter_from_tensor(self, self->run.fetched[p], &parameters->tensors[p]);
+    run_free(&self->run);
     return result;
 }
 
 static int set_parameters(struct engine *engine, const struct parameters *parameters,
                           struct error *error)
 {
-    return set_group(self(engine), 0, parameters, error);
+    return set_group(self_of(engine), 0, parameters, error);
 }
 
 static int get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
 {
-    return get_group(self(engine), 0, parameters, error);
+    return get_group(self_of(engine), 0, parameters, error);
 }
 
 static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
                                struct error *error)
 {
-    struct tensorflow_engine *e = self(engine);
-    CHECK(1 + state->slot_count == e->training.group_count);
+    struct tensorflow_engine *self = self_of(engine);
     for (uint32_t s = 0; s < state->slot_count; s++)
-        if (set_group(e, 1 + s, state->slots[s], error)) return -1;
-    e->steps = state->steps;
+        if (set_group(self, 1 + s, state->slots[s], error)) return -1;
+    self->steps = state->steps;
     return 0;
 }
 
 static int get_optimizer_state(struct engine *engine, struct optimizer_state *state,
                                struct error *error)
 {
-    struct tensorflow_engine *e = self(engine);
-    CHECK(1 + state->slot_count == e->training.group_count);
+    struct tensorflow_engine *self = self_of(engine);
     for (uint32_t s = 0; s < state->slot_count; s++)
-        if (get_group(e, 1 + s, state->slots[s], error)) return -1;
-    state->steps = e->steps;
+        if (get_group(self, 1 + s, state->slots[s], error)) return -1;
+    state->steps = self->steps;
     return 0;
 }
 
 /* Variables have no value until they are assigned one. */
-static int set_zero(struct tensorflow_engine *e, struct error *error)
+static int set_zero(struct tensorflow_engine *self, struct error *error)
 {
     struct parameters *zero;
-    if (parameters_create(&e->config.network, e->config.dtype, &zero, error)) return -1;
+    if (parameters_create(&self->base.config.network, self->base.config.dtype, &zero, error))
+        return -1;
     int result = 0;
-    for (size_t group = 0; result == 0 && group < e->training.group_count; group++)
-        result = set_group(e, group, zero, error);
+    for (size_t group = 0; result == 0 && group < self->training.group_count; group++)
+        result = set_group(self, group, zero, error);
     parameters_destroy(zero);
     return result;
 }
 
 static void close_engine(struct engine *engine)
 {
-    struct tensorflow_engine *e = self(engine);
-    session_close(&e->session);
-    training_free(&e->training);
-    free(e);
+    struct tensorflow_engine *self = self_of(engine);
+    session_close(&self->session);
+    training_free(&self->training);
+    free(self);
 }
 
-static int open_engine(const struct engine_config *config, struct engine **out, struct error *error)
+static int open_engine(const struct engine_config *config, const struct engine_probe *found,
+                       struct engine **out, struct error *error)
 {
-    struct engine_probe found;
     const struct tf_api *tf;
-    if (config->device && strcmp(config->device, "cpu") != 0)
-        return error_set(error, ERROR_UNAVAILABLE,
-                         "TensorFlow offers no device \"%.40s\" here: use cpu", config->device);
-    probe(&found);
-    if (!found.found) return error_set(error, ERROR_UNAVAILABLE, "%s", found.missing);
-    if (tf_api_load(found.path, &tf, error)) return -1;
-    struct tensorflow_engine *e = calloc(1, sizeof *e);
-    if (!e) return error_set_memory(error, "the TensorFlow engine");
-    e->ops = &engine_tensorflow;
-    e->config = *config;
-    e->config.device = "cpu";
-    e->tf = tf;
-    if (training_build(&e->training, tf, &e->config, error)) {
-        free(e);
+    if (network_check(&config->network, error) || tf_api_load(found->path, &tf, error)) return -1;
+    struct tensorflow_engine *self = calloc(1, sizeof *self);
+    if (!self) return error_set_memory(error, "the TensorFlow engine");
+    self->base.config = *config; /* the training keeps a pointer to it */
+    self->tf = tf;
+    if (training_build(&self->training, tf, &self->base.config, error)) {
+        free(self);
         return -1;
     }
-    if (session_open(&e->session, &e->training.graph, config->threads, error) ||
-        set_zero(e, error)) {
-        close_engine((struct engine *)e);
+    if (session_open(&self->session, &self->training.graph, config->threads, error) ||
+        set_zero(self, error)) {
+        close_engine(&self->base);
         return -1;
     }
-    *out = (struct engine *)e;
+    *out = &self->base;
     return 0;
 }
 
 /* The pictures stay bytes, in the data set's own memory if that is aligned. */
 static int attach(struct engine *engine, const struct split *split, struct error *error)
 {
-    struct tensorflow_engine *e = self(engine);
-    const struct training *t = &e->training;
-    const int64_t dims[] = {(int64_t)split->count, network_inputs(&e->config.network)};
-    TF_Tensor *labels = tensor_create(e->tf, TF_INT32, dims, 1);
+    struct tensorflow_engine *self = self_of(engine);
+    const struct training *t = &self->training;
+    const int64_t dims[] = {(int64_t)split->count, network_inputs(&self->base.config.network)};
+    TF_Tensor *labels = tensor_create(self->tf, TF_INT32, dims, 1);
     if (labels) {
-        int32_t *wide = e->tf->TensorData(labels);
+        int32_t *wide = self->tf->TensorData(labels);
         for (size_t i = 0; i < split->count; i++) wide[i] = split->labels[i];
     }
-    run_init(&e->run, &e->session);
-    run_feed(&e->run, t->images.fed, tensor_borrow(e->tf, TF_UINT8, dims, 2, split->pixels));
-    run_feed(&e->run, t->labels.fed, labels);
-    run_target(&e->run, t->images.assign);
-    run_target(&e->run, t->labels.assign);
-    int result = run_go(&e->run, "giving TensorFlow the samples", error);
-    run_free(&e->run);
-    if (result == 0) e->sample_count = split->count;
+    run_init(&self->run, &self->session);
+    run_feed(&self->run, t->images.fed, tensor_borrow(self->tf, TF_UINT8, dims, 2, split->pixels));
+    run_feed(&self->run, t->labels.fed, labels);
+    run_target(&self->run, t->images.assign);
+    run_target(&self->run, t->labels.assign);
+    int result = run_go(&self->run, "giving TensorFlow the samples", error);
+    run_free(&self->run);
     return result;
 }
 
 /* An order as TensorFlow takes it, without a copy if it lies well. */
-static TF_Tensor *tensor_from_order(const struct tensorflow_engine *e, const uint32_t *order,
+static TF_Tensor *tensor_from_order(const struct tensorflow_engine *self, const uint32_t *order,
                                     size_t count)
 {
-    CHECK(count <= INT32_MAX);
-    for (size_t i = 0; i < count; i++) CHECK(order[i] < e->sample_count);
-    return tensor_borrow(e->tf, TF_INT32, &(int64_t){(int64_t)count}, 1, order);
+    return tensor_borrow(self->tf, TF_INT32, &(int64_t){(int64_t)count}, 1, order);
 }
 
-static double read_real(const struct tensorflow_engine *e, const void *values, size_t index)
+static double read_real(const struct tensorflow_engine *self, const void *values, size_t index)
 {
-    return e->training.real == TF_DOUBLE ? ((const double *)values)[index]
-                                         : (double)((const float *)values)[index];
+    return self->training.real == TF_DOUBLE ? ((const double *)values)[index]
+                                            : (double)((const float *)values)[index];
 }
 
 static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct, struct error *error)
 {
-    struct tensorflow_engine *e = self(engine);
-    const struct training *t = &e->training;
-    if (count == 0) return 0;
-    const size_t steps = (count + e->config.batch_size - 1) / e->config.batch_size;
-    run_init(&e->run, &e->session);
-    run_feed(&e->run, t->order, tensor_from_order(e, order, count));
-    run_feed_int(&e->run, t->steps, (int32_t)steps);
-    run_feed_double(&e->run, t->steps_before, (double)e->steps);
-    run_feed_double(&e->run, t->learning_rate, e->config.optimizer.learning_rate);
-    run_fetch(&e->run, t->losses);
-    run_fetch(&e->run, t->correct);
-    int result = run_go(&e->run, "training with TensorFlow", error);
+    struct tensorflow_engine *self = self_of(engine);
+    const struct training *t = &self->training;
+    const size_t steps = (count + self->base.config.batch_size - 1) / self->base.config.batch_size;
+    run_init(&self->run, &self->session);
+    run_feed(&self->run, t->order, tensor_from_order(self, order, count));
+    run_feed_int(&self->run, t->steps, (int32_t)steps);
+    run_feed_double(&self->run, t->steps_before, (double)self->steps);
+    run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    run_fetch(&self->run, t->losses);
+    run_fetch(&self->run, t->correct);
+    int result = run_go(&self->run, "training with TensorFlow", error);
     if (result == 0) {
-        const void *loss_values = e->tf->TensorData(e->run.fetched[0]);
-        for (size_t i = 0; i < steps; i++) losses[i] = read_real(e, loss_values, i);
-        if (correct) memcpy(correct, e->tf->TensorData(e->run.fetched[1]), steps * sizeof *correct);
-        e->steps += steps;
+        const void *loss_values = self->tf->TensorData(self->run.fetched[0]);
+        for (size_t i = 0; i < steps; i++) losses[i] = read_real(self, loss_values, i);
+        if (correct)
+            memcpy(correct, self->tf->TensorData(self->run.fetched[1]), steps * sizeof *correct);
+        self->steps += steps;
     }
-    run_free(&e->run);
+    run_free(&self->run);
     return result;
 }
 
 static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error)
 {
-    struct tensorflow_engine *e = self(engine);
-    const struct training *t = &e->training;
-    const int64_t dims[] = {(int64_t)count, network_inputs(&e->config.network)};
-    run_init(&e->run, &e->session);
-    run_feed(&e->run, t->pixels, tensor_borrow(e->tf, TF_UINT8, dims, 2, pixels));
-    run_fetch(&e->run, t->logits);
-    int result = run_go(&e->run, "computing with TensorFlow", error);
+    struct tensorflow_engine *self = self_of(engine);
+    const struct training *t = &self->training;
+    const int64_t dims[] = {(int64_t)count, network_inputs(&self->base.config.network)};
+    run_init(&self->run, &self->session);
+    run_feed(&self->run, t->pixels, tensor_borrow(self->tf, TF_UINT8, dims, 2, pixels));
+    run_fetch(&self->run, t->logits);
+    int result = run_go(&self->run, "computing with TensorFlow", error);
     if (result == 0) {
-        const void *values = e->tf->TensorData(e->run.fetched[0]);
-        const size_t value_count = count * network_classes(&e->config.network);
-        for (size_t i = 0; i < value_count; i++) logits[i] = read_real(e, values, i);
+        const void *values = self->tf->TensorData(self->run.fetched[0]);
+        const size_t value_count = count * network_classes(&self->base.config.network);
+        for (size_t i = 0; i < value_count; i++) logits[i] = read_real(self, values, i);
     }
-    run_free(&e->run);
+    run_free(&self->run);
+    return result;
+}
+
+/* In place. */
+static void multiply(const struct tensorflow_engine *self, void *values, size_t count,
+                     double factor)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (self->training.real == TF_DOUBLE)
+            ((double *)values)[i] *= factor;
+        else
+            ((float *)values)[i] = (float)(((float *)values)[i] * factor);
+    }
+}
+
+/* The traced step's gradients without its update: of the mean, so they are multiplied. */
+static int gradients(struct engine *engine, const uint32_t *order, size_t count,
+                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+{
+    struct tensorflow_engine *self = self_of(engine);
+    const struct training *t = &self->training;
+    run_init(&self->run, &self->session);
+    run_feed(&self->run, t->order, tensor_from_order(self, order, count));
+    for (size_t p = 0; p < t->parameter_count; p++) run_fetch(&self->run, t->step.gradients[p]);
+    int loss_at = run_fetch(&self->run, t->step.loss),
+        correct_at = run_fetch(&self->run, t->step.correct);
+    int result = run_go(&self->run, "computing gradients with TensorFlow", error);
+    if (result == 0) {
+        for (size_t p = 0; p < t->parameter_count; p++)
+            parameter_from_tensor(self, self->run.fetched[p], &sums->tensors[p]);
+        multiply(self, sums->values, sums->value_count, (double)count);
+        *loss = (double)count *
+                read_real(self, self->tf->TensorData(self->run.fetched[loss_at]), 0);
+        if (correct)
+            memcpy(correct, self->tf->TensorData(self->run.fetched[correct_at]), sizeof *correct);
+    }
+    run_free(&self->run);
+    return result;
+}
+
+/* The traced step's update, fed with gradients in place of those it would compute. */
+static int apply(struct engine *engine, const struct parameters *sums, size_t count,
+                 struct error *error)
+{
+    struct tensorflow_engine *self = self_of(engine);
+    const struct training *t = &self->training;
+    run_init(&self->run, &self->session);
+    for (size_t p = 0; p < t->parameter_count; p++) {
+        TF_Tensor *gradient = tensor_from_parameter(self, &sums->tensors[p]);
+        if (gradient)
+            multiply(self, self->tf->TensorData(gradient), sums->tensors[p].count,
+                     1 / (double)count);
+        run_feed(&self->run, t->step.gradients[p], gradient);
+        run_target(&self->run, t->step.updates[p]);
+    }
+    run_feed_double(&self->run, t->steps_before, (double)self->steps);
+    run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    int result = run_go(&self->run, "applying gradients with TensorFlow", error);
+    if (result == 0) self->steps++;
+    run_free(&self->run);
     return result;
 }
 
@@ -312,100 +357,99 @@ static void show(struct shown *shown, struct run *run, TF_Output what, uint32_t 
 }
 
 /* Lists the tensors and asks for them; returns how many. */
-static size_t list_traced(struct tensorflow_engine *e, size_t batch, struct shown *shown)
+static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct shown *shown)
 {
-    const struct training *t = &e->training;
-    const struct network *network = &e->config.network;
+    const struct training *t = &self->training;
+    const struct network *network = &self->base.config.network;
     const uint32_t last = network->layer_count - 1;
     size_t n = 0;
     trace_name(shown[n].name, TRACE_INPUT, 0, NULL);
-    show(&shown[n++], &e->run, t->step.input, 2, batch, network_inputs(network));
+    show(&shown[n++], &self->run, t->step.input, 2, batch, network_inputs(network));
     for (uint32_t i = 0; i < last; i++) {
         trace_name(shown[n].name, TRACE_BEFORE, i + 1, NULL);
-        show(&shown[n++], &e->run, t->step.z[i], 2, batch, network->layers[i].outputs);
+        show(&shown[n++], &self->run, t->step.z[i], 2, batch, network->layers[i].outputs);
         trace_name(shown[n].name, TRACE_AFTER, i + 1, NULL);
-        show(&shown[n++], &e->run, t->step.a[i], 2, batch, network->layers[i].outputs);
+        show(&shown[n++], &self->run, t->step.a[i], 2, batch, network->layers[i].outputs);
     }
     trace_name(shown[n].name, TRACE_LOGITS, 0, NULL);
-    show(&shown[n++], &e->run, t->step.z[last], 2, batch, network_classes(network));
+    show(&shown[n++], &self->run, t->step.z[last], 2, batch, network_classes(network));
     trace_name(shown[n].name, TRACE_PROBABILITIES, 0, NULL);
-    show(&shown[n++], &e->run, t->probabilities, 2, batch, network_classes(network));
+    show(&shown[n++], &self->run, t->probabilities, 2, batch, network_classes(network));
     trace_name(shown[n].name, TRACE_LOSS, 0, NULL);
-    show(&shown[n++], &e->run, t->step.loss, 1, 1, 0);
+    show(&shown[n++], &self->run, t->step.loss, 1, 1, 0);
     return n;
 }
 
 /* The parameters' gradients or, from the variables, their new values. */
-static size_t list_parameters(struct tensorflow_engine *e, enum trace_what what,
+static size_t list_parameters(struct tensorflow_engine *self, enum trace_what what,
                               const TF_Output *outputs, struct shown *shown)
 {
-    for (size_t p = 0; p < e->training.parameter_count; p++) {
-        const struct layer *layer = &e->config.network.layers[p / 2];
+    for (size_t p = 0; p < self->training.parameter_count; p++) {
+        const struct layer *layer = &self->base.config.network.layers[p / 2];
         const bool is_weight = p % 2 == 0;
         char tensor[48];
         snprintf(tensor, sizeof tensor, "fc%zu.%s", p / 2 + 1, is_weight ? "weight" : "bias");
         trace_name(shown[p].name, what, 0, tensor);
-        show(&shown[p], &e->run, outputs[p], is_weight ? 2 : 1, layer->outputs,
+        show(&shown[p], &self->run, outputs[p], is_weight ? 2 : 1, layer->outputs,
              is_weight ? layer->inputs : 0);
         shown[p].is_weight = is_weight;
     }
-    return e->training.parameter_count;
+    return self->training.parameter_count;
 }
 
-static int emit_one(const struct tensorflow_engine *e, const struct shown *shown,
+static int emit_one(const struct tensorflow_engine *self, const struct shown *shown,
                     engine_trace_fn *emit, void *context, struct error *error)
 {
-    const void *values = e->tf->TensorData(e->run.fetched[shown->fetch]);
+    const void *values = self->tf->TensorData(self->run.fetched[shown->fetch]);
     const size_t rows = shown->shape[0], columns = shown->rank == 2 ? shown->shape[1] : 1;
     double *wide = calloc(rows * columns, sizeof *wide);
     if (!wide) return error_set_memory(error, "the trace");
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++)
-            wide[r * columns + c] = read_real(e, values,
+            wide[r * columns + c] = read_real(self, values,
                                               shown->is_weight ? c * rows + r : r * columns + c);
     int result = emit(context, shown->name, shown->shape, shown->rank, wide);
     free(wide);
     return result ? error_set(error, ERROR_FAILED, "the trace was ended at %s", shown->name) : 0;
 }
 
-static int emit_run(struct tensorflow_engine *e, const struct shown *shown, size_t count,
+static int emit_run(struct tensorflow_engine *self, const struct shown *shown, size_t count,
                     unsigned steps, engine_trace_fn *emit, void *context, struct error *error)
 {
-    int result = run_go(&e->run, "tracing a step of TensorFlow", error);
-    if (result == 0) e->steps += steps;
+    int result = run_go(&self->run, "tracing a step of TensorFlow", error);
+    if (result == 0) self->steps += steps;
     for (size_t i = 0; result == 0 && i < count; i++)
-        result = emit_one(e, &shown[i], emit, context, error);
-    run_free(&e->run);
+        result = emit_one(self, &shown[i], emit, context, error);
+    run_free(&self->run);
     return result;
 }
 
-static int trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
-                 void *context, struct error *error)
+static int trace_step(struct engine *engine, const uint32_t *order, size_t count,
+                      engine_trace_fn *emit, void *context, struct error *error)
 {
-    struct tensorflow_engine *e = self(engine);
-    const struct training *t = &e->training;
+    struct tensorflow_engine *self = self_of(engine);
+    const struct training *t = &self->training;
     struct shown shown[RUN_MAX] = {0};
-    if (count == 0) return error_set(error, ERROR_INPUT, "a trace needs at least one sample");
-    run_init(&e->run, &e->session);
-    run_feed(&e->run, t->order, tensor_from_order(e, order, count));
-    run_feed_double(&e->run, t->steps_before, (double)e->steps);
-    run_feed_double(&e->run, t->learning_rate, e->config.optimizer.learning_rate);
-    size_t n = list_traced(e, count, shown);
-    n += list_parameters(e, TRACE_GRADIENT, t->step.gradients, shown + n);
-    for (size_t p = 0; p < t->parameter_count; p++) run_target(&e->run, t->step.updates[p]);
-    if (emit_run(e, shown, n, 1, emit, context, error)) return -1;
+    run_init(&self->run, &self->session);
+    run_feed(&self->run, t->order, tensor_from_order(self, order, count));
+    run_feed_double(&self->run, t->steps_before, (double)self->steps);
+    run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    size_t n = list_traced(self, count, shown);
+    n += list_parameters(self, TRACE_GRADIENT, t->step.gradients, shown + n);
+    for (size_t p = 0; p < t->parameter_count; p++) run_target(&self->run, t->step.updates[p]);
+    if (emit_run(self, shown, n, 1, emit, context, error)) return -1;
 
     memset(shown, 0, sizeof shown);
     TF_Output after[MAX_PARAMETERS];
     for (size_t p = 0; p < t->parameter_count; p++) after[p] = t->values[0][p].read;
-    n = list_parameters(e, TRACE_NEW, after, shown);
-    return emit_run(e, shown, n, 0, emit, context, error);
+    n = list_parameters(self, TRACE_NEW, after, shown);
+    return emit_run(self, shown, n, 0, emit, context, error);
 }
 
+/* It is fed at every run, from the config. */
 static int set_learning_rate(struct engine *engine, double learning_rate, struct error *error)
 {
-    (void)error;
-    self(engine)->config.optimizer.learning_rate = learning_rate;
+    (void)engine, (void)learning_rate, (void)error;
     return 0;
 }
 
@@ -437,7 +481,9 @@ const struct engine_ops engine_tensorflow = {
     .get_optimizer_state = get_optimizer_state,
     .train = train,
     .forward = forward,
-    .trace = trace,
+    .trace = trace_step,
+    .gradients = gradients,
+    .apply = apply,
     .set_learning_rate = set_learning_rate,
     .close = close_engine,
 };

@@ -281,13 +281,38 @@ torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits)
     return call_for_tensor(session, "aten::softmax", "int", stack);
 }
 
+/* at::Reduction */
+enum { REDUCTION_MEAN = 1, REDUCTION_SUM = 2 };
+
+static torch_tensor cross_entropy(struct torch_session *session, torch_tensor logits,
+                                  torch_tensor labels, int64_t reduction)
+{
+    enum { IGNORE_INDEX = -100 };
+    value stack[] = {from_tensor(session, logits), from_tensor(session, labels), NONE,
+                     from_int(reduction),          from_int(IGNORE_INDEX),       from_double(0.0)};
+    return call_for_tensor(session, "aten::cross_entropy_loss", "", stack);
+}
+
 torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits,
                                  torch_tensor labels)
 {
-    enum { REDUCTION_MEAN = 1, IGNORE_INDEX = -100 };
-    value stack[] = {from_tensor(session, logits), from_tensor(session, labels), NONE,
-                     from_int(REDUCTION_MEAN),     from_int(IGNORE_INDEX),       from_double(0.0)};
-    return call_for_tensor(session, "aten::cross_entropy_loss", "", stack);
+    return cross_entropy(session, logits, labels, REDUCTION_MEAN);
+}
+
+torch_tensor torch_cross_entropy_sum(struct torch_session *session, torch_tensor logits,
+                                     torch_tensor labels)
+{
+    return cross_entropy(session, logits, labels, REDUCTION_SUM);
+}
+
+/* The stable ABI passes no Scalars yet: the number goes as a tensor. */
+void torch_divide(struct torch_session *session, torch_tensor tensor, double number)
+{
+    float narrow = (float)number;
+    void *place = session->float64 ? (void *)&number : &narrow;
+    torch_tensor by = torch_to_device(session, torch_view(session, place, 1, 0), 1, 0);
+    value stack[] = {from_tensor(session, tensor), from_tensor(session, by)};
+    call_for_tensor(session, "aten::div_", "Tensor", stack);
 }
 
 /* ---- autograd -------------------------------------------------------------------------------- */
@@ -311,6 +336,13 @@ torch_tensor torch_grad(struct torch_session *session, torch_tensor parameter)
     /* A handle is an at::Tensor, whose only member is the pointer to its TensorImpl. */
     void *tensor_impl = *(void **)(void *)parameter;
     return session->library->grad_slot(tensor_impl);
+}
+
+void torch_set_grad(struct torch_session *session, torch_tensor parameter, torch_tensor gradient)
+{
+    if (session->failed) return;
+    succeed(session, session->library->assign(gradient, torch_grad(session, parameter)),
+            "setting a gradient");
 }
 
 void torch_clear_grad(struct torch_session *session, torch_tensor parameter)

@@ -75,6 +75,11 @@ torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits);
 /* the mean */
 torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits,
                                  torch_tensor labels);
+/* reduction="sum" */
+torch_tensor torch_cross_entropy_sum(struct torch_session *session, torch_tensor logits,
+                                     torch_tensor labels);
+/* tensor.div_(number), of a tensor in the session's dtype on its device */
+void torch_divide(struct torch_session *session, torch_tensor tensor, double number);
 
 /* Autograd. Recording is on or off for the calling thread; what changes values in place is never
  * recorded. */
@@ -82,6 +87,8 @@ void torch_enable_grad(struct torch_session *session, bool enabled);
 void torch_backward(struct torch_session *session, torch_tensor loss);
 /* parameter.grad: borrowed from the parameter, valid until its gradient is cleared. */
 torch_tensor torch_grad(struct torch_session *session, torch_tensor parameter);
+/* parameter.grad = gradient, which lies as the parameter does; the caller keeps its reference. */
+void torch_set_grad(struct torch_session *session, torch_tensor parameter, torch_tensor gradient);
 /* parameter.grad = None */
 void torch_clear_grad(struct torch_session *session, torch_tensor parameter);
 

@@ -58,6 +58,12 @@ void torch_optimizer_step(struct torch_model *model);
 int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses,
                 uint32_t *correct, struct error *error);
 
+/* parts.c: as engine.h's gradients and apply. */
+int torch_gradients(struct torch_model *model, const uint32_t *order, size_t count,
+                    struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
+int torch_apply_gradients(struct torch_model *model, const struct parameters *sums, size_t count,
+                          struct error *error);
+
 /* trace.c: as engine.h's trace. */
 int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
                 engine_trace_fn *emit, void *context, struct error *error);

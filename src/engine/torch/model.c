@@ -58,8 +58,6 @@ uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits)
 int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors,
                         const struct parameters *source, struct error *error)
 {
-    CHECK((source->dtype == DTYPE_FLOAT64) == model->torch->float64 &&
-          source->tensor_count == model->parameter_count);
     for (size_t i = 0; i < source->tensor_count; i++) {
         const struct tensor *tensor = &source->tensors[i];
         torch_copy(model->torch, tensors[i],
@@ -72,8 +70,6 @@ int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors,
 int torch_tensors_read(struct torch_model *model, const torch_tensor *tensors,
                        struct parameters *destination, struct error *error)
 {
-    CHECK((destination->dtype == DTYPE_FLOAT64) == model->torch->float64 &&
-          destination->tensor_count == model->parameter_count);
     for (size_t i = 0; i < destination->tensor_count; i++) {
         struct tensor *tensor = &destination->tensors[i];
         torch_read(model->torch, tensors[i], tensor->values, tensor->shape[0], columns_of(tensor));

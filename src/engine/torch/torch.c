@@ -16,13 +16,13 @@
 #define FORWARD_CHUNK 256
 
 struct torch_engine {
-    struct engine engine;
+    struct engine base;
     struct torch_session session;
     struct torch_model model;
     struct torch_batch pictures; /* for forward(); created when first needed */
 };
 
-static struct torch_engine *own(struct engine *engine)
+static struct torch_engine *self_of(struct engine *engine)
 {
     return (struct torch_engine *)engine;
 }
@@ -85,55 +85,40 @@ static void probe(struct engine_probe *out)
 
 /* ---- open and close -------------------------------------------------------------------------- */
 
-static int check_device(const struct engine_probe *found, const char *device, struct error *error)
-{
-    for (uint32_t i = 0; i < found->device_count; i++)
-        if (strcmp(found->devices[i], device) == 0) return 0;
-    return error_set(
-        error, ERROR_UNAVAILABLE, "PyTorch offers no device \"%.40s\" here: use cpu%s%s", device,
-        found->device_count > 1 ? " or " : "", found->device_count > 1 ? found->devices[1] : "");
-}
-
 static void close_engine(struct engine *engine)
 {
-    struct torch_engine *self = own(engine);
+    struct torch_engine *self = self_of(engine);
     torch_model_close(&self->model);
     torch_batch_destroy(&self->pictures);
     torch_session_close(&self->session);
     free(self);
 }
 
-static int open_engine(const struct engine_config *config, struct engine **out, struct error *error)
+static int open_engine(const struct engine_config *config, const struct engine_probe *found,
+                       struct engine **out, struct error *error)
 {
-    struct engine_probe found;
     const struct torch_library *library;
-    const char *device = config->device ? config->device : "cpu";
-    *out = NULL;
-    probe(&found);
-    if (!found.found) return error_set(error, ERROR_UNAVAILABLE, "%s", found.missing);
-    if (network_check(&config->network, error) || optimizer_check(&config->optimizer, error) ||
-        check_device(&found, device, error) ||
-        torch_library_load(found.path, strcmp(device, "cpu") != 0, config->threads, &library,
-                           error))
+    bool cuda = strcmp(config->device, "cpu") != 0;
+    if (network_check(&config->network, error) ||
+        torch_library_load(found->path, cuda, config->threads, &library, error))
         return -1;
     struct torch_engine *self = calloc(1, sizeof *self);
     if (!self) return error_set_memory(error, "the engine");
-    self->engine.ops = &engine_torch;
-    if (torch_session_open(&self->session, library, config->dtype == DTYPE_FLOAT64, device,
+    if (torch_session_open(&self->session, library, config->dtype == DTYPE_FLOAT64, config->device,
                            error) ||
         torch_model_open(&self->model, &self->session, &config->network, &config->optimizer,
                          config->batch_size, error)) {
-        close_engine(&self->engine);
+        close_engine(&self->base);
         return -1;
     }
-    *out = &self->engine;
+    *out = &self->base;
     return 0;
 }
 
 static int attach(struct engine *engine, const struct split *split, struct error *error)
 {
     (void)error;
-    own(engine)->model.split = split;
+    self_of(engine)->model.split = split;
     return 0;
 }
 
@@ -142,21 +127,20 @@ static int attach(struct engine *engine, const struct split *split, struct error
 static int set_parameters(struct engine *engine, const struct parameters *parameters,
                           struct error *error)
 {
-    struct torch_model *model = &own(engine)->model;
+    struct torch_model *model = &self_of(engine)->model;
     return torch_tensors_write(model, model->parameters, parameters, error);
 }
 
 static int get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
 {
-    struct torch_model *model = &own(engine)->model;
+    struct torch_model *model = &self_of(engine)->model;
     return torch_tensors_read(model, model->parameters, parameters, error);
 }
 
 static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
                                struct error *error)
 {
-    struct torch_model *model = &own(engine)->model;
-    CHECK(state->slot_count == optimizer_slot_count(&model->optimizer));
+    struct torch_model *model = &self_of(engine)->model;
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
         if (torch_tensors_write(model, model->slots[slot], state->slots[slot], error)) return -1;
     model->steps = state->steps;
@@ -166,8 +150,7 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
 static int get_optimizer_state(struct engine *engine, struct optimizer_state *state,
                                struct error *error)
 {
-    struct torch_model *model = &own(engine)->model;
-    CHECK(state->slot_count == optimizer_slot_count(&model->optimizer));
+    struct torch_model *model = &self_of(engine)->model;
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
         if (torch_tensors_read(model, model->slots[slot], state->slots[slot], error)) return -1;
     state->steps = model->steps;
@@ -176,11 +159,8 @@ static int get_optimizer_state(struct engine *engine, struct optimizer_state *st
 
 static int set_learning_rate(struct engine *engine, double learning_rate, struct error *error)
 {
-    struct optimizer *optimizer = &own(engine)->model.optimizer;
-    struct optimizer changed = *optimizer;
-    changed.learning_rate = learning_rate;
-    if (optimizer_check(&changed, error)) return -1;
-    *optimizer = changed;
+    (void)error;
+    self_of(engine)->model.optimizer.learning_rate = learning_rate;
     return 0;
 }
 
@@ -189,8 +169,7 @@ static int set_learning_rate(struct engine *engine, double learning_rate, struct
 static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct, struct error *error)
 {
-    struct torch_model *model = &own(engine)->model;
-    CHECK(model->split);
+    struct torch_model *model = &self_of(engine)->model;
     torch_enable_grad(model->torch, true);
     int result = torch_train(model, order, count, losses, correct, error);
     torch_enable_grad(model->torch, false);
@@ -213,7 +192,7 @@ static void forward_chunk(struct torch_engine *self, const uint8_t *pixels, size
 static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error)
 {
-    struct torch_engine *self = own(engine);
+    struct torch_engine *self = self_of(engine);
     size_t inputs = network_inputs(&self->model.network),
            classes = network_classes(&self->model.network);
     if (!self->pictures.capacity &&
@@ -227,11 +206,28 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     return torch_check(&self->session, error);
 }
 
-static int trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
-                 void *context, struct error *error)
+static int gradients(struct engine *engine, const uint32_t *order, size_t count,
+                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
 {
-    struct torch_model *model = &own(engine)->model;
-    CHECK(model->split && count <= model->batch_size);
+    struct torch_model *model = &self_of(engine)->model;
+    torch_enable_grad(model->torch, true);
+    int result = torch_gradients(model, order, count, sums, loss, correct, error);
+    torch_enable_grad(model->torch, false);
+    return result;
+}
+
+static int apply(struct engine *engine, const struct parameters *sums, size_t count,
+                 struct error *error)
+{
+    struct torch_model *model = &self_of(engine)->model;
+    torch_enable_grad(model->torch, false);
+    return torch_apply_gradients(model, sums, count, error);
+}
+
+static int trace_step(struct engine *engine, const uint32_t *order, size_t count,
+                      engine_trace_fn *emit, void *context, struct error *error)
+{
+    struct torch_model *model = &self_of(engine)->model;
     torch_enable_grad(model->torch, true);
     int result = torch_trace(model, order, count, emit, context, error);
     torch_enable_grad(model->torch, false);
@@ -267,7 +263,9 @@ const struct engine_ops engine_torch = {
     .get_optimizer_state = get_optimizer_state,
     .train = train,
     .forward = forward,
-    .trace = trace,
+    .trace = trace_step,
+    .gradients = gradients,
+    .apply = apply,
     .set_learning_rate = set_learning_rate,
     .close = close_engine,
 };

@@ -1,0 +1,95 @@
+/* engine/native: the number of threads changes no bit, and what only this engine refuses. */
+#include "trial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/native/samples.h"
+
+static const struct engine_ops *native(void)
+{
+    return engine_find("native");
+}
+
+/* What training with some number of threads left. */
+struct result {
+    double *losses; /* [steps] */
+    struct parameters *parameters;
+    struct optimizer_state *state;
+};
+
+static struct result train_with(struct trial *t, uint32_t threads)
+{
+    struct result result = {.losses = calloc(t->steps, sizeof(double))};
+    assert_non_null(result.losses);
+    t->config.threads = threads;
+    struct engine *engine = trial_open(t, native(), t->config.dtype);
+    for (int epoch = 0; epoch < 3; epoch++)
+        trial_succeed(
+            t, engine_train(engine, t->order, t->split.count, result.losses, NULL, &t->error));
+    result.parameters = trial_parameters(t, engine);
+    result.state = trial_state(t, engine);
+    engine_close(engine);
+    return result;
+}
+
+static void free_result(struct result *result)
+{
+    free(result->losses);
+    parameters_destroy(result->parameters);
+    optimizer_state_destroy(result->state);
+}
+
+static void compare_threads(struct trial *t)
+{
+    static const uint32_t threads[] = {2, 3, 7};
+    struct result one = train_with(t, 1);
+    for (size_t i = 0; i < 3; i++) {
+        struct result more = train_with(t, threads[i]);
+        assert_memory_equal(one.losses, more.losses, t->steps * sizeof(double));
+        trial_same_bits(t, one.parameters, more.parameters);
+        for (uint32_t slot = 0; slot < one.state->slot_count; slot++)
+            trial_same_bits(t, one.state->slots[slot], more.state->slots[slot]);
+        free_result(&more);
+    }
+    free_result(&one);
+}
+
+static void results_do_not_depend_on_the_threads(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < trial_case_count; i++)
+        for (size_t o = 0; o < trial_optimizer_count; o++) {
+            struct trial trial;
+            trial_begin(&trial, &trial_cases[i], ACTIVATION_TANH, &trial_optimizers[o].optimizer);
+            trial.config.dtype = o % 2 ? DTYPE_FLOAT64 : DTYPE_FLOAT32;
+            compare_threads(&trial);
+            trial_end(&trial);
+        }
+}
+
+/* An index of 16 bits finds four pixels of a picture (samples.h). */
+static void a_picture_too_large_is_refused(void **state)
+{
+    (void)state;
+    struct trial_case c = *trial_find("no hidden layer");
+    struct engine_config config = {.batch_size = 1, .threads = 1};
+    struct engine *engine;
+    struct error error;
+    c.rows = 513, c.columns = 512, c.classes = 2;
+    assert_int_equal(c.build(&c, ACTIVATION_NONE, &config.network, &error), 0);
+    config.optimizer = *trial_find_optimizer("sgd");
+    assert_int_equal(engine_open(native(), &config, &engine, &error), -1);
+    assert_string_equal(error.message, "a picture of 262656 pixels is too large for the native "
+                                       "engine: use at most 262144 (512 x 512)");
+    assert_int_equal(error.code, ERROR_INPUT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(results_do_not_depend_on_the_threads),
+        cmocka_unit_test(a_picture_too_large_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
