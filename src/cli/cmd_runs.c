@@ -14,8 +14,6 @@
 #include "http/export.h"
 #include "store/store.h"
 
-#define TEXT_MAX ((size_t)1 << 30)
-
 static double number(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
@@ -123,30 +121,33 @@ static int add_bytes(zip_t *archive, const char *name, const void *bytes, size_t
                      zip_strerror(archive));
 }
 
+static int add_file(zip_t *archive, const char *name, const char *path, struct error *error)
+{
+    zip_source_t *source = zip_source_file(archive, path, 0, -1);
+    if (source && zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) >= 0) return 0;
+    zip_source_free(source);
+    return error_set(error, ERROR_IO, "cannot add %s to the archive: %s", path,
+                     zip_strerror(archive));
+}
+
 static int add_model(zip_t *archive, struct store *store, const char *id, const char *name,
                      struct error *error)
 {
     char *path;
     if (store_file_path(store, id, name, &path, error)) return -1;
-    zip_source_t *source = zip_source_file(archive, path, 0, -1);
-    int status = source && zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) >= 0
-                     ? 0
-                     : error_set(error, ERROR_IO, "cannot add %s to the archive: %s", path,
-                                 zip_strerror(archive));
-    if (status) zip_source_free(source);
+    int status = add_file(archive, name, path, error);
     free(path);
     return status;
 }
 
 static int add_all(zip_t *archive, struct store *store, const char *id, const json_t *run,
-                   const char *settings, const struct buffer *curve, const char *whole,
-                   struct error *error)
+                   const char *settings, const char *curve, const char *whole, struct error *error)
 {
     const json_t *file;
     size_t index;
     if (add_bytes(archive, "settings.json", settings, strlen(settings), error) ||
         add_bytes(archive, "run.json", whole, strlen(whole), error) ||
-        add_bytes(archive, "curve.csv", curve->data, curve->length, error))
+        add_file(archive, "curve.csv", curve, error))
         return -1;
     json_array_foreach(json_object_get(run, "files"), index, file)
         if (add_model(archive, store, id, text(file, "name"), error)) return -1;
@@ -154,7 +155,7 @@ static int add_all(zip_t *archive, struct store *store, const char *id, const js
 }
 
 static int write_archive(struct store *store, const char *id, const char *path, const json_t *run,
-                         const struct buffer *curve, struct error *error)
+                         const char *curve, struct error *error)
 {
     int code, status = -1;
     char *settings = json_dumps(json_object_get(run, "settings"),
@@ -185,20 +186,20 @@ static int write_archive(struct store *store, const char *id, const char *path, 
 static int export(struct store *store, const char *id, const char *path, bool as_json,
                   struct error *error)
 {
-    struct buffer curve;
     struct file_scratch scratch;
     json_t *run = NULL;
-    char *place = NULL;
+    char *place = NULL, *curve = NULL;
     int status = -1;
     if (file_scratch_create(path, &scratch, error)) return -1;
-    buffer_init(&curve, TEXT_MAX);
     place = path_join(scratch.folder, path_base(path));
-    if (!place) {
+    curve = path_join(scratch.folder, "curve.csv");
+    if (!place || !curve) {
         error_set_memory(error, "a path");
         goto out;
     }
-    if (store_run_json(store, id, true, &run, error) || export_csv(store, id, &curve, error) ||
-        write_archive(store, id, place, run, &curve, error))
+    if (store_run_json(store, id, true, &run, error) ||
+        export_to_file(store, id, true, curve, error) ||
+        write_archive(store, id, place, run, curve, error))
         goto out;
     if (as_json)
         cli_print_json(json_pack("{s:s, s:s}", "run", id, "file", path));
@@ -211,9 +212,9 @@ static int export(struct store *store, const char *id, const char *path, bool as
                        path)
                  : file_scratch_deliver(&scratch, path, error);
 out:
-    buffer_free(&curve);
     json_decref(run);
     free(place);
+    free(curve);
     file_scratch_remove(&scratch);
     return status;
 }

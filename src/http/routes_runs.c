@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/js.h"
@@ -14,7 +15,6 @@
 #include "http/training.h"
 
 #define POINTS_MAX 100000
-#define EXPORT_MAX ((size_t)1 << 30)
 
 void reply_run(struct studio *studio, struct call *call, const char *run, bool full, int status)
 {
@@ -227,58 +227,73 @@ static void get_file(struct studio *studio, struct call *call)
     free(path);
 }
 
-/* A download, written on a thread. */
+/* A download, written to a file on a thread and sent from there. */
 struct download {
     struct call *call;
     char run[64];
-    bool csv;
-    bool failed;
-    struct buffer text;
+    bool csv, failed;
+    char *folder, *path; /* owned: HOME/scratch and the file in it */
     struct error error;
 };
+
+static void free_download(struct download *download)
+{
+    free(download->folder);
+    free(download->path);
+    free(download);
+}
 
 static void write_download(struct store *store, void *context)
 {
     struct download *download = context;
-    int (*write)(struct store *, const char *, struct buffer *,
-                 struct error *) = download->csv ? export_csv : export_json;
-    download->failed = write(store, download->run, &download->text, &download->error) != 0;
+    download->failed = file_make_directories(download->folder, &download->error) ||
+                       export_to_file(store, download->run, download->csv, download->path,
+                                      &download->error);
 }
 
 static void send_download(void *context)
 {
     struct download *download = context;
+    struct request *request = call_request(download->call);
     char header[200];
-    if (download->failed) {
-        call_fail(download->call, &download->error);
-    } else {
-        snprintf(header, sizeof header, "attachment; filename=\"%s.%s\"", download->run,
-                 download->csv ? "csv" : "json");
-        request_add_header(call_request(download->call), "Content-Disposition", header);
-        call_reply_bytes(download->call, 200,
-                         download->csv ? "text/csv; charset=utf-8" : "application/json",
-                         download->text.data, download->text.length);
+    snprintf(header, sizeof header, "attachment; filename=\"%s.%s\"", download->run,
+             download->csv ? "csv" : "json");
+    if (!download->failed) {
+        request_add_header(request, "Content-Disposition", header);
+        /* Once it is open, its name may go. */
+        download->failed = request_reply_file(request, download->path,
+                                              download->csv ? "text/csv; charset=utf-8"
+                                                            : "application/json",
+                                              &download->error) != 0;
+        unlink(download->path);
     }
-    buffer_free(&download->text);
-    free(download);
+    if (download->failed) call_fail(download->call, &download->error);
+    free_download(download);
 }
 
 static void get_export(struct studio *studio, struct call *call)
 {
+    static unsigned number; /* of the loop alone */
     struct error error;
-    const char *format = call_text(call, "format");
     struct download *download = calloc(1, sizeof *download);
     if (!download) {
         error_set_memory(&error, "an export");
         call_fail(call, &error);
         return;
     }
-    *download = (struct download){.call = call, .csv = strcmp(format, "csv") == 0, .failed = true};
+    *download = (struct download){
+        .call = call, .csv = strcmp(call_text(call, "format"), "csv") == 0, .failed = true};
     error_set(&download->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
     snprintf(download->run, sizeof download->run, "%s", call_path(call, "id"));
-    buffer_init(&download->text, EXPORT_MAX);
-    if (!offload_run(studio->offload, write_download, send_download, download, &error)) return;
-    free(download);
+    if (asprintf(&download->folder, "%s/scratch", studio->home) < 0) download->folder = NULL;
+    if (asprintf(&download->path, "%s/scratch/export-%ld-%u", studio->home, (long)getpid(),
+                 number++) < 0)
+        download->path = NULL;
+    if (!download->folder || !download->path)
+        error_set_memory(&error, "an export");
+    else if (!offload_run(studio->offload, write_download, send_download, download, &error))
+        return;
+    free_download(download);
     call_fail(call, &error);
 }
 

@@ -80,8 +80,8 @@ static zip_int64_t find_record(const struct archive *archive, const char *name)
     return index;
 }
 
-/* A whole record, malloc'd. Its claimed size must be plausible before memory is had for it; the
- * checksum is checked. */
+/* A whole record of at most `limit` bytes, malloc'd. Its claimed size must be plausible before memory
+ * is had for it; the checksum is checked. */
 static int read_record(const struct archive *archive, const char *name, size_t limit, char **out,
                        size_t *size, struct error *error)
 {
@@ -98,10 +98,11 @@ static int read_record(const struct archive *archive, const char *name, size_t l
     /* Deflate shrinks at most about 1:1032. */
     if (info.size > limit || info.comp_size > archive->file_size ||
         info.size > info.comp_size * (stored ? 1 : 1040))
-        return error_set(
-            error, ERROR_INPUT,
-            "the record %s claims %llu bytes: the file is damaged, or no model for the studio",
-            name, (unsigned long long)info.size);
+        return error_set(error, ERROR_INPUT,
+                         "the record %s claims %llu bytes, the most is %zu: the file is damaged, "
+                         "or no model for "
+                         "the studio",
+                         name, (unsigned long long)info.size, limit);
     char extra, *data = malloc((size_t)info.size + 1);
     zip_file_t *file = data ? zip_fopen_index(archive->zip, (zip_uint64_t)index, 0) : NULL;
     if (!file || zip_fread(file, data, info.size) != (zip_int64_t)info.size ||
@@ -202,10 +203,11 @@ static int load_tensor(const struct archive *archive, const char *name,
         return error_set(error, ERROR_INPUT,
                          "the tensor %.100s names no record: the file is damaged", name);
     snprintf(record, sizeof record, "data/%s", storage->key);
-    if (read_record(archive, record, NETWORK_MAX_PARAMETERS * sizeof(double), &data, &size, error))
-        return -1;
+    /* no more is taken out of the archive than the pickle says there is */
+    size_t wanted = storage->count * stored_type_size(storage->stored);
+    if (read_record(archive, record, wanted, &data, &size, error)) return -1;
     int status = -1;
-    if (size != storage->count * stored_type_size(storage->stored))
+    if (size != wanted)
         error_set(error, ERROR_INPUT,
                   "the record %s has %zu bytes, the pickle says %zu values: the file is damaged",
                   record, size, storage->count);

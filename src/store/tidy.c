@@ -28,12 +28,15 @@ static void tidy_folder(const char *folder, const char *name)
     free(path);
 }
 
-/* "bundle-PID-NUMBER.zip" is sent and removed at once, unless its process was killed. */
-static void tidy_bundle(const char *folder, const char *name)
+/* "bundle-PID-NUMBER.zip" and "export-PID-NUMBER" are sent and removed at once, unless their process
+ * was killed. */
+static void tidy_download(const char *folder, const char *name)
 {
     int pid;
     unsigned number;
-    if (sscanf(name, "bundle-%d-%u.zip", &pid, &number) != 2) return;
+    if (sscanf(name, "bundle-%d-%u", &pid, &number) != 2 &&
+        sscanf(name, "export-%d-%u", &pid, &number) != 2)
+        return;
     if (pid <= 0 || pid == getpid() || !kill(pid, 0) || errno != ESRCH) return;
     char *path = path_join(folder, name);
     if (path) unlink(path);
@@ -48,7 +51,7 @@ void store_tidy(const char *home)
     } folders[] = {{"runs", tidy_folder},
                    {"registry", tidy_folder},
                    {"datasets", tidy_folder},
-                   {"scratch", tidy_bundle}};
+                   {"scratch", tidy_download}};
     file_remove_all_unfinished(home);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         char *path = path_join(home, folders[i].name);
