@@ -19,20 +19,19 @@ struct words {
 };
 
 /* MNIST unless another set is named: what is read in Python lies in files. */
-static int make_job(const struct words *words, const struct cli_arguments *given,
-                    const struct cli_option *options, struct job *job, struct error *error)
+static int make_job(const struct words *words, struct job *job, struct error *error)
 {
     char *home;
     job_init(job);
     snprintf(job->dataset, sizeof job->dataset, "mnist");
-    if (words->settings.from)
+    if (settings_given(&words->settings, "from"))
         return error_set(error, ERROR_USAGE,
                          "--from is of no use here: the program takes weights as --initial FILE, "
                          "so give them to it");
     if (path_home(words->home, &home, error)) return -1;
     int status = settings_copy_text(job->home, sizeof job->home, home, "home folder's path", error);
     free(home);
-    if (status || settings_apply(&words->settings, given, options, job, error)) return -1;
+    if (status || settings_apply(&words->settings, job, error)) return -1;
     status = job_check(job, error);
     if (status && error->code == ERROR_INPUT) error->code = ERROR_USAGE;
     return status;
@@ -46,14 +45,13 @@ static int put(const char *path, const struct buffer *text, struct error *error)
     return 0;
 }
 
-static int write_program(const struct words *words, const struct cli_arguments *given,
-                         const struct cli_option *options, struct job *job, struct error *error)
+static int write_program(const struct words *words, const char *framework, struct job *job,
+                         struct error *error)
 {
     const struct code_voice *voice;
     struct code_subject subject;
     struct buffer text;
-    if (code_voice_need(given->words[0], words->language, &voice, error) ||
-        make_job(words, given, options, job, error))
+    if (code_voice_need(framework, words->language, &voice, error) || make_job(words, job, error))
         return -1;
     snprintf(job->engine, sizeof job->engine, "%s", voice->engine);
     if (words->notebook && strcmp(voice->language, "python") != 0)
@@ -93,17 +91,17 @@ static int write_bundle(const struct words *words, struct error *error)
 static int run(int argc, char **argv)
 {
     struct words words = {.language = "python"};
-    const struct cli_option options[] = {
+    struct cli_option options[OPTIONS_MAX] = {
         {"lang", OPTION_TEXT, &words.language, "LANGUAGE",
          "python or c: the C is what really runs here (python)"},
         {"out", OPTION_TEXT, &words.out, "FILE", "where to write it (standard output)"},
-        {"notebook", OPTION_FLAG, &words.notebook, NULL, "a Jupyter notebook, a cell a stage"},
+        {"notebook", OPTION_FLAG, &words.notebook, NULL, "a Jupyter notebook, one cell per stage"},
         {"bundle", OPTION_TEXT, &words.bundle, "RUN",
          "everything of a run as a .zip: models, programs, weights, curve"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
-        SETTINGS_OPTIONS(words.settings),
         {0},
     };
+    settings_insert(options, 5, &words.settings);
     struct cli_arguments given;
     struct error error;
     int status = cli_parse(&command_code, options, argc, argv, &given);
@@ -121,7 +119,7 @@ static int run(int argc, char **argv)
         error_set_memory(&error, "the job");
         return cli_fail(&error);
     }
-    status = write_program(&words, &given, options, job, &error) ? cli_fail(&error) : EXIT_OK;
+    status = write_program(&words, given.words[0], job, &error) ? cli_fail(&error) : EXIT_OK;
     free(job);
     return status;
 }
@@ -135,7 +133,7 @@ const struct command command_code = {
              "       nnstudio code --bundle RUN --out FILE.zip",
     .details = "The Python needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds\n"
                "the four IDX files; `nnstudio data export mnist --out DIR` writes them, of any\n"
-               "data set. It prints a line an epoch and saves NAME.pth or NAME.h5 in the current\n"
+               "data set. It prints a line per epoch and saves NAME.pth or NAME.h5 in the current\n"
                "folder.",
     .arguments_max = 1,
 };

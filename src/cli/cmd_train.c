@@ -19,27 +19,6 @@ struct words {
     bool parallel, json;
 };
 
-/* With another value of these the rest would be another run than the one that was begun. */
-static int same_run(const struct job *job, const struct job *begun, struct error *error)
-{
-    static const char *const fixed[] = {"dataset", "batch_size", "seed", "init",  "dtype",
-                                        "hidden",  "activation", "from", "limit", "optimizer"};
-    struct job other = *begun;
-    /* this one may change on the way */
-    other.optimizer.learning_rate = job->optimizer.learning_rate;
-    json_t *now = job_to_json(job), *then = job_to_json(&other);
-    int status = 0;
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0] && !status; i++)
-        if (!json_equal(json_object_get(now, fixed[i]), json_object_get(then, fixed[i])))
-            status = error_set(
-                error, ERROR_USAGE,
-                "a run cannot change its %s on the way: leave that out with --resume",
-                strcmp(fixed[i], "batch_size") == 0 ? "batch size" : fixed[i]);
-    json_decref(now);
-    json_decref(then);
-    return status;
-}
-
 /* The job of the run that is to go on. */
 static int read_run(const char *run, const char *home, struct job *job, uint32_t *epochs_done,
                     struct error *error)
@@ -83,20 +62,19 @@ static bool has_delivered(const struct job *job, const char *run, const char *ho
     return delivered;
 }
 
-static int make_job(const struct words *words, const struct cli_arguments *given,
-                    const struct cli_option *options, const char *home, struct job *job,
+static int make_job(const struct words *words, const char *home, struct job *job,
                     struct error *error)
 {
     uint32_t epochs_done = 0;
     job_init(job);
     if (words->resume && read_run(words->resume, home, job, &epochs_done, error)) return -1;
     struct job begun = *job;
-    if (settings_apply(&words->settings, given, options, job, error)) return -1;
+    if (settings_apply(&words->settings, job, error)) return -1;
     if (words->out &&
         settings_copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error))
         return -1;
     if (!words->resume) return 0;
-    if (same_run(job, &begun, error)) return -1;
+    if (settings_same_run(job, &begun, error)) return -1;
     if (job->epochs > epochs_done) return 0;
     /* With nothing left to train, a run that was cut off at its end still writes its model. */
     bool own_engine = !words->engine || strcmp(words->engine, job->engine) == 0;
@@ -145,8 +123,7 @@ static int make_lanes(struct race *race, const struct job *job, const char *engi
 }
 
 /* All that can be known before a worker is started. Returns the exit status or CLI_GO_ON. */
-static int prepare(struct race *race, const struct words *words, const struct cli_arguments *given,
-                   const struct cli_option *options)
+static int prepare(struct race *race, const struct words *words)
 {
     struct error error;
     struct job job;
@@ -159,7 +136,7 @@ static int prepare(struct race *race, const struct words *words, const struct cl
         status = cli_fail(&error);
         goto out;
     }
-    if (make_job(words, given, options, absolute, &job, &error) ||
+    if (make_job(words, absolute, &job, &error) ||
         make_lanes(race, &job, words->engine ? words->engine : job.engine, absolute, &error) ||
         job_check(&race->lanes[0].job, &error)) {
         if (error.code == ERROR_INPUT) error.code = ERROR_USAGE;
@@ -178,10 +155,9 @@ out:
 static int run(int argc, char **argv)
 {
     struct words words = {0};
-    const struct cli_option options[] = {
+    struct cli_option options[OPTIONS_MAX] = {
         {"engine", OPTION_TEXT, &words.engine, "E[,E...]",
          "torch, tensorflow, native; several are compared (native)"},
-        SETTINGS_OPTIONS(words.settings),
         {"parallel", OPTION_FLAG, &words.parallel, NULL,
          "all engines at once, for the race; speeds then compare less well"},
         {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},
@@ -192,6 +168,7 @@ static int run(int argc, char **argv)
          "events on standard output, one JSON object a line"},
         {0},
     };
+    settings_insert(options, 1, &words.settings);
     struct cli_arguments given;
     int status = cli_parse(&command_train, options, argc, argv, &given);
     if (status != CLI_GO_ON) return status;
@@ -203,7 +180,7 @@ static int run(int argc, char **argv)
     }
     race->parallel = words.parallel;
     race->json = words.json;
-    status = prepare(race, &words, &given, options);
+    status = prepare(race, &words);
     if (status == CLI_GO_ON) status = race_run(race);
     free(race);
     return status;

@@ -14,58 +14,66 @@ int settings_copy_text(char *out, size_t size, const char *text, const char *wha
                      size - 1);
 }
 
-/* Paths in a job outlive the folder it was started in. */
-static int copy_path(char out[JOB_PATH_MAX], const char *path, const char *what,
-                     struct error *error)
+/* "activation of the hidden layers: relu, tanh or sigmoid (relu)" */
+static void write_help(const struct setting *setting, char out[2 * SETTING_TEXT_SIZE])
 {
-    char *whole = path_absolute(path);
-    if (!whole) return error_set_memory(error, "a path");
-    int status = settings_copy_text(out, JOB_PATH_MAX, whole, what, error);
-    free(whole);
-    return status;
+    char choices[SETTING_TEXT_SIZE] = "", fallback[SETTING_TEXT_SIZE];
+    if (setting->kind == SETTING_CHOICE) setting_choices(setting, choices);
+    setting_default(setting, fallback);
+    snprintf(out, 2 * SETTING_TEXT_SIZE, "%s%s%s%s%s%s", setting->help, choices[0] ? ": " : "",
+             choices, fallback[0] ? " (" : "", fallback, fallback[0] ? ")" : "");
 }
 
-/* A data set is a name, or a path when it has a slash. */
-static int copy_dataset(struct job *job, const char *name, struct error *error)
+void settings_insert(struct cli_option options[OPTIONS_MAX], size_t at,
+                     struct settings_words *words)
 {
-    if (strchr(name, '/')) return copy_path(job->dataset, name, "data set's path", error);
-    return settings_copy_text(job->dataset, sizeof job->dataset, name, "data set's name", error);
+    size_t count = 0, added = 0;
+    while (options[count].name) count++;
+    for (size_t i = 0; i < settings_count; i++) added += settings_table[i].option != NULL;
+    CHECK(at <= count && count + added < OPTIONS_MAX);
+    memmove(&options[at + added], &options[at], (count + 1 - at) * sizeof *options);
+    struct cli_option *option = &options[at];
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        words->texts[i] = NULL;
+        if (!setting->option) continue;
+        write_help(setting, words->help[i]);
+        *option++ = (struct cli_option){setting->option, OPTION_TEXT, &words->texts[i],
+                                        setting->argument, words->help[i]};
+    }
 }
 
-static int apply_optimizer(const struct settings_words *words, const struct cli_arguments *given,
-                           const struct cli_option *options, struct optimizer *optimizer,
-                           struct error *error)
+const char *settings_given(const struct settings_words *words, const char *key)
 {
-    /* Naming the optimizer that is there already changes nothing: a resumed run keeps its learning
-     * rate. */
-    if (words->optimizer && strcmp(words->optimizer, optimizer_type_name(optimizer->type)) != 0 &&
-        optimizer_init(optimizer, words->optimizer, error))
-        return -1;
-    if (cli_given(given, options, "lr")) optimizer->learning_rate = words->lr;
-    if (cli_given(given, options, "momentum")) optimizer->momentum = words->momentum;
-    if (cli_given(given, options, "weight-decay")) optimizer->weight_decay = words->weight_decay;
+    const struct setting *setting = setting_find(key);
+    CHECK(setting);
+    return words->texts[setting - settings_table];
+}
+
+/* Paths in a job outlive the folder it was started in: those given, made absolute, go to `texts`.
+ * They are the caller's, in `owned`. */
+static int make_absolute(const struct settings_words *words, const char *texts[SETTINGS_MAX],
+                         char *owned[SETTINGS_MAX], struct error *error)
+{
+    for (size_t i = 0; i < settings_count; i++) {
+        unsigned flags = settings_table[i].flags;
+        texts[i] = words->texts[i];
+        if (!texts[i] ||
+            !(flags & SETTING_PATH || (flags & SETTING_NAME_OR_PATH && strchr(texts[i], '/'))))
+            continue;
+        texts[i] = owned[i] = path_absolute(texts[i]);
+        if (!owned[i]) return error_set_memory(error, "a path");
+    }
     return 0;
 }
 
-int settings_apply(const struct settings_words *words, const struct cli_arguments *given,
-                   const struct cli_option *options, struct job *job, struct error *error)
+int settings_apply(const struct settings_words *words, struct job *job, struct error *error)
 {
-    if (words->dataset && copy_dataset(job, words->dataset, error)) return -1;
-    if (words->data_dir && copy_path(job->data_dir, words->data_dir, "data folder", error))
-        return -1;
-    if (words->name &&
-        settings_copy_text(job->name, sizeof job->name, words->name, "model's name", error))
-        return -1;
-    if (words->from && copy_path(job->from, words->from, "model's path", error)) return -1;
-    if (words->hidden && job_parse_hidden(job, words->hidden, error)) return -1;
-    if (words->activation && activation_parse(words->activation, &job->activation, error))
-        return -1;
-    if (words->init && init_scheme_parse(words->init, &job->init, error)) return -1;
-    if (words->dtype && dtype_parse(words->dtype, &job->dtype, error)) return -1;
-    if (cli_given(given, options, "epochs")) job->epochs = words->epochs;
-    if (cli_given(given, options, "batch-size")) job->batch_size = words->batch_size;
-    if (cli_given(given, options, "threads")) job->threads = words->threads;
-    if (cli_given(given, options, "limit")) job->limit = words->limit;
-    if (cli_given(given, options, "seed")) job->seed = words->seed;
-    return apply_optimizer(words, given, options, &job->optimizer, error);
+    const char *texts[SETTINGS_MAX] = {NULL};
+    char *owned[SETTINGS_MAX] = {NULL};
+    int status = make_absolute(words, texts, owned, error) ||
+                 settings_take_texts(texts, job, error);
+    for (size_t i = 0; i < settings_count; i++) free(owned[i]);
+    if (status && error->code == ERROR_INPUT) error->code = ERROR_USAGE;
+    return status ? -1 : 0;
 }

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "code/text.h"
+#include "run/settings.h"
 #include "train/fit.h"
 
 #define TEXT_LIMIT  ((size_t)4 << 20)
@@ -232,7 +233,7 @@ static int add_settings(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
     const char *set = path_base(job->dataset);
-    json_t *settings = settings_from_job(job);
+    json_t *settings = settings_to_json(job);
     /* Places on this machine are nobody else's business. */
     json_object_del(settings, "from");
     json_object_set_new(settings, "dataset", json_string(set));

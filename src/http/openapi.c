@@ -3,6 +3,7 @@
 
 #include "http/router.h"
 #include "http/schema.h"
+#include "run/settings.h"
 
 const struct route_group *const route_groups[] = {
     &routes_system, &routes_datasets, &routes_runs, &routes_showdowns,
@@ -45,6 +46,17 @@ static json_t *parameter_schema(const struct parameter *parameter)
     return schema;
 }
 
+/* A setting in the query: widths with commas, all else as in JSON. */
+static json_t *setting_parameter(const struct setting *setting)
+{
+    json_t *schema = setting->kind == SETTING_WIDTHS
+                         ? json_pack("{s:s, s:s}", "type", "string", "pattern",
+                                     "^(none|[0-9]+(,[0-9]+)*)?$")
+                         : setting_schema(setting);
+    return json_pack("{s:s, s:s, s:s, s:o}", "name", setting->key, "in", "query", "description",
+                     setting->help, "schema", schema);
+}
+
 static json_t *parameters_json(const struct route *route)
 {
     json_t *list = json_array();
@@ -59,6 +71,9 @@ static json_t *parameters_json(const struct route *route)
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "name", parameter->name, "in",
                                               "query", "description", parameter->summary, "schema",
                                               parameter_schema(parameter)));
+    for (size_t i = 0; route->flags & ROUTE_SETTINGS && i < settings_count; i++)
+        if (settings_table[i].flags & SETTING_PROGRAM)
+            json_array_append_new(list, setting_parameter(&settings_table[i]));
     return list;
 }
 

@@ -10,6 +10,7 @@
 #include "http/assets.h"
 #include "http/schema.h"
 #include "http/security.h"
+#include "run/settings.h"
 
 #define PATH_PARTS_MAX 3
 #define PARAMETERS_MAX 16
@@ -27,6 +28,7 @@ struct call {
     const char *texts[PARAMETERS_MAX]; /* by the index in route->parameters */
     char choices[PARAMETERS_MAX][32];  /* what `texts` points to where a choice is absent */
     int64_t integers[PARAMETERS_MAX];
+    const char *settings[SETTINGS_MAX]; /* by the index in settings_table */
     json_t *body;
 };
 
@@ -82,6 +84,11 @@ const char *call_text(const struct call *call, const char *name)
     int index = parameter_index(call->route, name);
     CHECK(index >= 0);
     return call->texts[index];
+}
+
+const char *const *call_settings(const struct call *call)
+{
+    return call->settings;
 }
 
 const json_t *call_body(const struct call *call)
@@ -373,13 +380,34 @@ static int refuse_choice(const char *name, const json_t *choices, struct error *
     return -1;
 }
 
+static int check_text(const char *name, const char *value, struct error *error)
+{
+    if (strlen(value) > 200) return error_set(error, ERROR_INPUT, "\"%s\" is too long", name);
+    json_t *utf8 = json_string(value);
+    json_decref(utf8);
+    return utf8 ? 0 : error_set(error, ERROR_INPUT, "\"%s\" is not UTF-8", name);
+}
+
+/* 1 when the route takes no setting of that name. */
+static int take_setting(struct call *call, const char *name, const char *value, struct error *error)
+{
+    const struct setting *setting = call->route->flags & ROUTE_SETTINGS ? setting_find(name) : NULL;
+    if (!setting || !(setting->flags & SETTING_PROGRAM)) return 1;
+    if (check_text(name, value, error)) return -1;
+    call->settings[setting - settings_table] = value;
+    return 0;
+}
+
 static int take_parameter(struct call *call, const char *name, const char *value,
                           struct error *error)
 {
     int index = parameter_index(call->route, name);
-    if (index < 0)
-        return error_set(error, ERROR_INPUT, "there is no parameter \"%.60s\" here: leave it out",
-                         name);
+    if (index < 0) {
+        int status = take_setting(call, name, value, error);
+        return status <= 0 ? status
+                           : error_set(error, ERROR_INPUT,
+                                       "there is no parameter \"%.60s\" here: leave it out", name);
+    }
     const struct parameter *parameter = &call->route->parameters[index];
     if (parameter->type == PARAMETER_INTEGER)
         return take_integer(parameter, value, &call->integers[index], error);
@@ -389,10 +417,7 @@ static int take_parameter(struct call *call, const char *name, const char *value
         json_decref(choices);
         if (status) return -1;
     }
-    if (strlen(value) > 200) return error_set(error, ERROR_INPUT, "\"%s\" is too long", name);
-    json_t *utf8 = json_string(value);
-    json_decref(utf8);
-    if (!utf8) return error_set(error, ERROR_INPUT, "\"%s\" is not UTF-8", name);
+    if (check_text(name, value, error)) return -1;
     call->texts[index] = value;
     return 0;
 }

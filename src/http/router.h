@@ -25,6 +25,9 @@ json_t *parameter_choices(const struct parameter *parameter);
 #define ROUTE_CHANGES 1 /* takes a JSON body (may be empty), and says so by Content-Type */
 #define ROUTE_RAW     2 /* answers something else than JSON: `response` is its media type */
 
+/* takes the settings that programs follow (run/settings.h) in the query, beside `parameters` */
+#define ROUTE_SETTINGS 4
+
 struct call;
 typedef void route_fn(struct studio *studio, struct call *call);
 struct route {
@@ -65,6 +68,9 @@ const char *call_path(const struct call *call, const char *name);
 /* Query parameters of the route, checked, or their fallback. */
 int64_t call_integer(const struct call *call, const char *name);
 const char *call_text(const struct call *call, const char *name);
+/* The settings of the query (ROUTE_SETTINGS) by their place in the table, not checked yet; NULL where
+ * one is absent. */
+const char *const *call_settings(const struct call *call);
 /* The JSON object of the body; borrowed; an empty object when there was no body. */
 const json_t *call_body(const struct call *call);
 

@@ -14,6 +14,7 @@
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
+#include "run/settings.h"
 
 #define PROGRAM_LIMIT ((size_t)4 << 20)
 
@@ -39,40 +40,6 @@ static const struct code_voice *counterpart(const struct code_voice *voice)
 
 /* --- settings in the query --- */
 
-static int set_real(json_t *settings, const struct call *call, const char *name,
-                    struct error *error)
-{
-    const char *text = call_text(call, name);
-    if (!text) return 0;
-    char *end;
-    double value = strtod(text, &end);
-    json_t *number = end != text && !*end ? json_real(value) : NULL; /* NULL for infinities, too */
-    if (!number) return error_set(error, ERROR_INPUT, "\"%s\" must be a number, as in 0.01", name);
-    return json_object_set_new(settings, name, number);
-}
-
-/* The settings of the query as the JSON that a run's settings are, so that the same rules hold. */
-static int read_settings(const struct call *call, json_t **out, struct error *error)
-{
-    static const char *const texts[] = {"dataset", "init", "dtype", "activation", "optimizer"};
-    static const char *const integers[] = {"epochs", "batch_size", "seed", "limit"};
-    static const char *const reals[] = {"lr", "momentum", "weight_decay"};
-    json_t *settings = json_object();
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (call_text(call, texts[i]))
-            json_object_set_new(settings, texts[i], json_string(call_text(call, texts[i])));
-    for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++)
-        json_object_set_new(settings, integers[i], json_integer(call_integer(call, integers[i])));
-    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
-        if (set_real(settings, call, reals[i], error)) {
-            json_decref(settings);
-            return -1;
-        }
-    }
-    *out = settings;
-    return 0;
-}
-
 /* The set as the code's subject needs it: a known name, or the path of a person's own set. */
 static int resolve_dataset(const struct studio *studio, struct job *job, struct error *error)
 {
@@ -88,12 +55,8 @@ static int resolve_dataset(const struct studio *studio, struct job *job, struct 
 static int read_job(const struct studio *studio, const struct call *call, struct job *job,
                     struct error *error)
 {
-    json_t *settings;
-    const char *hidden = call_text(call, "hidden");
-    if (read_settings(call, &settings, error)) return -1;
-    int status = settings_to_job(settings, job, error);
-    json_decref(settings);
-    if (status || (hidden && job_parse_hidden(job, hidden, error)) ||
+    job_init(job);
+    if (settings_take_texts(call_settings(call), job, error) || settings_check(job, false, error) ||
         resolve_dataset(studio, job, error))
         return -1;
     return job_check(job, error);
@@ -358,49 +321,23 @@ static void post_microscope(struct studio *studio, struct call *call)
 
 /* --- the table --- */
 
-/* As in a run's settings; absent ones take the defaults. */
-#define SETTINGS_PARAMETERS                                                                  \
-    {"dataset", PARAMETER_TEXT, 0, 0, 0, NULL, "the data set's name"},                       \
-        {"epochs", PARAMETER_INTEGER, 1, 1000000, 5, NULL, "epochs"},                        \
-        {"lr", PARAMETER_TEXT, 0, 0, 0, NULL, "the learning rate, a number"},                \
-        {"batch_size", PARAMETER_INTEGER, 1, 65536, 32, NULL, "samples a step"},             \
-        {"seed", PARAMETER_INTEGER, 0, INT64_MAX, 0, NULL, "the seed"},                      \
-        {"init", PARAMETER_CHOICE, 0, 0, 0, "torch keras", "how first weights are drawn"},   \
-        {"dtype", PARAMETER_CHOICE, 0, 0, 0, "float32 float64", "of all numbers"},           \
-        {"hidden",                                                                           \
-         PARAMETER_TEXT,                                                                     \
-         0,                                                                                  \
-         0,                                                                                  \
-         0,                                                                                  \
-         NULL,                                                                               \
-         "widths of the hidden layers, \"128,64\"; \"none\" for none"},                      \
-        {"activation", PARAMETER_CHOICE, 0, 0, 0, "relu tanh sigmoid", "the activation"},    \
-        {"optimizer", PARAMETER_CHOICE, 0, 0, 0, "sgd adam", "the optimizer"},               \
-        {"momentum", PARAMETER_TEXT, 0, 0, 0, NULL, "of sgd, a number"},                     \
-        {"weight_decay", PARAMETER_TEXT, 0, 0, 0, NULL, "L2, a number"},                     \
-    {                                                                                        \
-        "limit", PARAMETER_INTEGER, 0, INT32_MAX, 0, NULL, "at most so many samples; 0: all" \
-    }
-
 static const struct parameter code_parameters[] = {
     {"left", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "the left voice"},
     {"right", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "the right voice"},
-    SETTINGS_PARAMETERS,
     {0},
 };
 static const struct parameter program_parameters[] = {
     {"voice", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "which program"},
     {"format", PARAMETER_CHOICE, 0, 0, 0, "file notebook",
      "a program's file, or a Jupyter notebook"},
-    SETTINGS_PARAMETERS,
     {0},
 };
 
 static const struct route routes[] = {
     {"GET", "/api/code", get_code, "Two voices side by side, by stage", code_parameters, NULL,
-     "CodeDiff", 200, 0},
+     "CodeDiff", 200, ROUTE_SETTINGS},
     {"GET", "/api/code/program", get_program, "A program to take away", program_parameters, NULL,
-     "text/plain", 200, ROUTE_RAW},
+     "text/plain", 200, ROUTE_RAW | ROUTE_SETTINGS},
     {"GET", "/api/code/requirements", get_requirements, "What pip needs for the programs", NULL,
      NULL, "text/plain", 200, ROUTE_RAW},
     {"GET", "/api/runs/{id}/bundle", get_bundle, "Everything of a run as a .zip", NULL, NULL,

@@ -13,6 +13,7 @@
 #include "http/offload.h"
 #include "http/routes.h"
 #include "http/training.h"
+#include "run/settings.h"
 
 #define POINTS_MAX 100000
 
@@ -73,7 +74,7 @@ static int need_found(const char *id, struct error *error)
 int make_job(const struct studio *studio, struct store *store, const json_t *settings,
              const char *engine, const char *name, struct job *job, struct error *error)
 {
-    if (settings_to_job(settings, job, error)) return -1;
+    if (settings_from_json(settings, job, error) || settings_check(job, false, error)) return -1;
     if (strlen(engine) >= sizeof job->engine)
         return error_set(error, ERROR_INPUT, "there is no engine \"%.40s\"", engine);
     snprintf(job->engine, sizeof job->engine, "%s", engine);

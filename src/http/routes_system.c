@@ -13,6 +13,7 @@
 #include "http/offload.h"
 #include "http/routes.h"
 #include "modelfile/modelfile.h"
+#include "run/settings.h"
 
 #define PREFERENCES_MAX ((size_t)64 << 10)
 
@@ -147,7 +148,13 @@ static void get_defaults(struct studio *studio, struct call *call)
     (void)studio;
     struct job job;
     job_init(&job);
-    call_reply(call, 200, settings_from_job(&job));
+    call_reply(call, 200, settings_to_json(&job));
+}
+
+static void get_settings(struct studio *studio, struct call *call)
+{
+    (void)studio;
+    call_reply(call, 200, settings_describe());
 }
 
 static void get_preferences(struct studio *studio, struct call *call)
@@ -191,6 +198,9 @@ static void get_openapi(struct studio *studio, struct call *call)
 static const struct route routes[] = {
     {"GET", "/api/system", get_system, "Engines, processor, memory, data sets", NULL, NULL,
      "System", 200, 0},
+    {"GET", "/api/settings", get_settings,
+     "The settings of a run: kinds, ranges, defaults, labels, choices", NULL, NULL,
+     "SettingsDescription", 200, 0},
     {"GET", "/api/settings/defaults", get_defaults, "The settings a run has unless told otherwise",
      NULL, NULL, "Settings", 200, 0},
     {"GET", "/api/preferences", get_preferences, "What the page keeps", NULL, NULL, "Preferences",

@@ -7,6 +7,7 @@
 #include "http/assets.h"
 #include "modelfile/modelfile.h"
 #include "registry/registry.h"
+#include "run/settings.h"
 
 #define REFERENCE "#/components/schemas/"
 
@@ -109,6 +110,8 @@ static json_t *read_files(void)
         }
         json_decref(shapes);
     }
+    /* The file holds a copy for the page's types; the table is what is checked. */
+    json_object_set_new(all, "Settings", settings_schema());
     json_object_foreach(all, name, schema) fill_partial(all, schema);
     fill_values(all);
     return all;

@@ -46,6 +46,8 @@ enum activation {
     ACTIVATION_SOFTPLUS,  /* ln(1 + e^x) */
     ACTIVATION_COUNT
 };
+/* The last of those that every engine computes; the others are described, not trained. */
+#define ACTIVATION_LAST_TRAINED ACTIVATION_SIGMOID
 
 /* What a tensor is to its layer. */
 enum tensor_role {

@@ -17,7 +17,7 @@ static int check_supported(const struct network *network, struct error *error)
                              "gray pictures",
                              i + 1, layer_kind(layer->type)->name,
                              layer->without_bias ? " without a bias" : "");
-        if (layer->activation > ACTIVATION_SIGMOID)
+        if (layer->activation > ACTIVATION_LAST_TRAINED)
             return error_set(error, ERROR_INPUT,
                              "layer %u has the activation %s: this version computes relu, tanh "
                              "and sigmoid",

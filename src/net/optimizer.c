@@ -30,7 +30,7 @@ int optimizer_init(struct optimizer *optimizer, const char *type_name, struct er
 int optimizer_check(const struct optimizer *optimizer, struct error *error)
 {
     if (!isfinite(optimizer->learning_rate) || optimizer->learning_rate <= 0 ||
-        optimizer->learning_rate > 1000)
+        optimizer->learning_rate > OPTIMIZER_MAX_LEARNING_RATE)
         return error_set(error, ERROR_INPUT,
                          "the learning rate %g is not usable: give a number above 0, such as 0.01",
                          optimizer->learning_rate);
@@ -41,9 +41,9 @@ int optimizer_check(const struct optimizer *optimizer, struct error *error)
     if (optimizer->momentum > 0 && optimizer->type != OPTIMIZER_SGD)
         return error_set(error, ERROR_INPUT, "momentum belongs to sgd: leave it out with %s",
                          optimizer_type_name(optimizer->type));
-    if (!(optimizer->weight_decay >= 0 && optimizer->weight_decay <= 100))
-        return error_set(error, ERROR_INPUT, "the weight decay %g is not usable: give 0 to 100",
-                         optimizer->weight_decay);
+    if (!(optimizer->weight_decay >= 0 && optimizer->weight_decay <= OPTIMIZER_MAX_WEIGHT_DECAY))
+        return error_set(error, ERROR_INPUT, "the weight decay %g is not usable: give 0 to %d",
+                         optimizer->weight_decay, OPTIMIZER_MAX_WEIGHT_DECAY);
     if (!(optimizer->beta1 >= 0 && optimizer->beta1 < 1) ||
         !(optimizer->beta2 >= 0 && optimizer->beta2 < 1))
         return error_set(error, ERROR_INPUT,

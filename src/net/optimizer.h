@@ -12,6 +12,9 @@
 
 #include "net/parameters.h"
 
+#define OPTIMIZER_MAX_LEARNING_RATE 1000
+#define OPTIMIZER_MAX_WEIGHT_DECAY  100
+
 enum optimizer_type { OPTIMIZER_SGD, OPTIMIZER_ADAM };
 
 struct optimizer {

@@ -38,21 +38,20 @@ struct job {
     uint64_t seed;  /* at most INT64_MAX, JSON's largest */
 };
 
-/* The defaults of cli.md: 784-128-10, relu, sgd 0.01, 5 epochs, batch 32, seed 0, synthetic
- * digits, native. */
+/* The settings' defaults (settings.h), the default engine, the output folder "models". */
 void job_init(struct job *job);
-/* Everything in range, one clear message otherwise. */
+/* Everything in range, one clear message otherwise. A job that goes on (`resume` set) may hold what
+ * an older version accepted. */
 int job_check(const struct job *job, struct error *error);
+/* One object: the places below and every row of the settings table. */
 json_t *job_to_json(const struct job *job); /* new reference */
 /* Members that are absent keep the value *job has (so call job_init first). Unknown members are an
- * error that names
- * them. */
+ * error that names them. Takes jobs of older versions, too; checked as those of a run that was
+ * accepted once. */
 int job_from_json(const json_t *value, struct job *job, struct error *error);
 /* A fresh id for a run, unique on this machine. */
 void job_make_id(const char *engine, char out[64]);
 /* Sets home, run_dir (from run, which must be set) and makes neither. */
 int job_set_home(struct job *job, const char *home, struct error *error);
-/* "128,64" into hidden and hidden_count; "" or "none" for no hidden layer. */
-int job_parse_hidden(struct job *job, const char *text, struct error *error);
 
 #endif

@@ -20,6 +20,7 @@
 #include "run/events.h"
 #include "run/job.h"
 #include "run/journal.h"
+#include "run/settings.h"
 
 /* How long the run's folder may still be another's. */
 #define LOCK_SECONDS 2.0
@@ -237,23 +238,6 @@ out:
     return status;
 }
 
-/* What would make the rest of the run another run than the one that was begun. */
-static int must_match(const struct job *job, const struct job *begun, struct error *error)
-{
-    const char *differs = job->seed != begun->seed                       ? "seed"
-                          : job->batch_size != begun->batch_size         ? "batch size"
-                          : job->limit != begun->limit                   ? "limit"
-                          : job->dtype != begun->dtype                   ? "dtype"
-                          : job->optimizer.type != begun->optimizer.type ? "optimizer"
-                          : optimizer_slot_count(&job->optimizer) !=
-                                  optimizer_slot_count(&begun->optimizer)
-                              ? "momentum"
-                              : NULL;
-    if (!differs) return 0;
-    return error_set(error, ERROR_INPUT,
-                     "a run is continued with the %s it began with: leave that as it was", differs);
-}
-
 /* The last epoch that the run which goes on has done: its figures are those of the model, until
  * another epoch ends. */
 static void recall_epoch(struct session *session)
@@ -280,7 +264,7 @@ static int read_start(struct session *session, struct error *error)
     struct checkpoint begun;
     struct job job = session->now.job;
     if (checkpoint_read(job.resume, &begun, error)) return -1;
-    if (must_match(&job, &begun.job, error) ||
+    if (settings_same_run(&job, &begun.job, error) ||
         network_must_fit(&begun.network, session->dataset, job.resume, error)) {
         checkpoint_clear(&begun);
         return -1;

@@ -94,6 +94,10 @@ static const char *const migrations[] = {
     ");",
     /* 2: a run that changed hands has a file of each engine; only the newest is its model. */
     "ALTER TABLE files ADD COLUMN written_at INTEGER NOT NULL DEFAULT 0;",
+    /* 3: a sample limit above 2^31 - 1 was written as the negative number of the same 32 bits. */
+    "UPDATE runs SET settings = json_set(settings, '$.limit', "
+    "json_extract(settings, '$.limit') + 4294967296) "
+    "WHERE json_extract(settings, '$.limit') < 0;",
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "run/settings.h"
 #include "store/database.h"
 #include "store/owner.h"
 #include "store/points.h"
@@ -66,7 +67,7 @@ int store_run_create(struct store *store, const struct job *job, const char *sho
 {
     char owner[OWNER_SIZE];
     owner_self(owner);
-    json_t *settings = settings_from_job(job);
+    json_t *settings = settings_to_json(job);
     char *text = js_dump(settings), *tag_text = tags ? js_dump(tags) : strdup("[]");
     int status = text && tag_text ? store_begin(store, error) : error_set_memory(error, "a run");
     if (status) goto out;
@@ -102,7 +103,7 @@ static int fill_job(struct store *store, sqlite3_stmt *row, const char *run, str
                     struct error *error)
 {
     json_t *settings = column_parsed_json(row, 0);
-    int status = settings_to_job(settings, job, error);
+    int status = settings_from_json(settings, job, error);
     json_decref(settings);
     if (status || copy_text(job->run, sizeof job->run, run, error) ||
         copy_text(job->engine, sizeof job->engine, column_text(row, 1), error) ||

@@ -63,12 +63,6 @@ struct run_record {
     struct job job;       /* as it was last started; resume is empty */
 };
 
-/* Settings, as people know them, from a job and back. settings_to_job() starts from job_init(),
- * takes only the members
- * of api.md and names any other; it sets no paths but dataset and from. */
-json_t *settings_from_job(const struct job *job);
-int settings_to_job(const json_t *settings, struct job *job, struct error *error);
-
 /* Adds a run in state queued, owned by this process. `showdown` may be NULL; `tags` is an array or
  * NULL. */
 int store_run_create(struct store *store, const struct job *job, const char *showdown,

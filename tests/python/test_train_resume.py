@@ -75,7 +75,7 @@ def test_what_a_run_is_cannot_change_on_the_way(studio):
     run = run_of(train(studio, "--engine", "native", *SMALL, "--epochs", 1), "native")
     for words, option in {
         "seed": ["--seed", 1], "batch size": ["--batch-size", 16], "optimizer": ["--optimizer", "adam"],
-        "hidden": ["--hidden", 64], "dtype": ["--dtype", "float64"], "dataset": ["--dataset", "mnist"],
+        "hidden layers": ["--hidden", 64], "precision": ["--dtype", "float64"], "data set": ["--dataset", "mnist"],
     }.items():  # fmt: skip
         result = studio("train", "--resume", run, "--epochs", 2, *option, status=2)
         assert f"cannot change its {words} on the way" in result.stderr

@@ -110,16 +110,30 @@ static void test_every_route_is_described(void **state)
 static void check_schema(const json_t *schema, bool is_map)
 {
     static const char *const known[] = {
-        "$ref",        "additionalProperties",
-        "allOf",       "anyOf",
-        "description", "enum",
-        "items",       "maxItems",
-        "maxLength",   "maxProperties",
-        "maximum",     "minItems",
-        "minLength",   "minimum",
-        "pattern",     "properties",
-        "required",    "type",
-        "uniqueItems", "x-unchecked",
+        /* of Settings, which are checked by their own table (run/settings.h) */
+        "default",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "$ref",
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "description",
+        "enum",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minimum",
+        "pattern",
+        "properties",
+        "required",
+        "type",
+        "uniqueItems",
+        "x-unchecked",
     };
     const char *key;
     json_t *value;

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "run/checkpoint.h"
+#include "run/settings.h"
 #include "run/supervisor.h"
 #include "run/worker.h"
 
@@ -28,7 +29,7 @@ static void a_job_survives_json(void **state)
     job_init(&job);
     job_make_id("torch", job.run);
     assert_int_equal(job_set_home(&job, "/somewhere", &error), 0);
-    assert_int_equal(job_parse_hidden(&job, "64,32", &error), 0);
+    assert_int_equal(setting_set_text(setting_find("hidden"), "64,32", &job, &error), 0);
     assert_int_equal(optimizer_init(&job.optimizer, "adam", &error), 0);
     job.optimizer.learning_rate = 0.1 + 0.2;
     job.activation = ACTIVATION_TANH;
@@ -67,20 +68,90 @@ static void a_bad_job_is_refused_by_name(void **state)
 {
     (void)state;
     refuse("{\"epoch\":3}", "no member \"epoch\"");
-    refuse("{\"epochs\":0}", "\"epochs\" must be a whole number from 1");
-    refuse("{\"epochs\":\"3\"}", "\"epochs\" must be a whole number");
-    refuse("{\"batch_size\":65537}", "\"batch_size\"");
+    refuse("{\"epochs\":0}", "epochs 0 is out of range: give a whole number from 1 to 1,000,000");
+    refuse("{\"epochs\":\"3\"}", "epochs \"3\" is not valid: give a whole number");
+    refuse("{\"batch_size\":65537}", "batch size 65537 is out of range");
     refuse("{\"engine\":\"jax\"}", "unknown engine \"jax\"");
     refuse("{\"optimizer\":{\"type\":\"sgd\",\"lr\":-1}}", "learning rate -1");
     refuse("{\"optimizer\":{\"type\":\"adam\",\"momentum\":0.9}}", "momentum belongs to sgd");
-    refuse("{\"hidden\":[0]}", "\"hidden\"");
-    refuse("{\"hidden\":128}", "\"hidden\" must be an array");
+    refuse("{\"hidden\":[0]}", "hidden layers [0] is not valid");
+    refuse("{\"hidden\":128}", "hidden layers 128 is out of range");
     refuse("{\"activation\":\"none\"}", "hidden layers need an activation");
-    refuse("{\"seed\":-1}", "\"seed\"");
-    refuse("{\"name\":\"../x\"}", "the name \"../x\"");
-    refuse("{\"run\":\"a/b\"}", "the run id \"a/b\"");
-    refuse("{\"dataset\":\"\"}", "no data set is named");
+    refuse("{\"seed\":-1}", "seed -1 is out of range");
+    refuse("{\"name\":\"../x\"}", "\"../x\" is not a valid model name");
+    refuse("{\"run\":\"a/b\"}", "\"a/b\" is not a valid run id");
+    refuse("{\"dataset\":\"\"}", "data set \"\" is not valid");
     refuse("[]", "must be a JSON object");
+}
+
+static void an_old_job_still_opens(void **state)
+{
+    (void)state;
+    struct job job;
+    struct error error;
+    json_t *value = json_loads(
+        "{\"engine\":\"native\",\"optimizer\":{\"type\":\"adam\",\"lr\":0.5,\"momentum\":0.0,"
+        "\"weight_decay\":0.25,\"beta1\":0.5,\"beta2\":0.75,\"epsilon\":0.001},\"limit\":"
+        "4294967295,"
+        "\"seed\":9223372036854775807,\"hidden\":[],\"activation\":\"none\"}",
+        0, NULL);
+    assert_non_null(value);
+    job_init(&job);
+    if (job_from_json(value, &job, &error)) fail_msg("%s", error.message);
+    assert_int_equal(job.optimizer.type, OPTIMIZER_ADAM);
+    assert_true(job.optimizer.learning_rate == 0.5 && job.optimizer.weight_decay == 0.25);
+    assert_true(job.optimizer.beta1 == 0.5 && job.optimizer.beta2 == 0.75);
+    assert_true(job.optimizer.epsilon == 0.001);
+    assert_int_equal(job.limit, UINT32_MAX);
+    assert_true(job.seed == INT64_MAX);
+    /* A new run may not be begun with what only old ones have. */
+    assert_int_equal(job_check(&job, &error), -1);
+    job.resume[0] = 'x';
+    assert_int_equal(job_check(&job, &error), 0);
+    json_decref(value);
+}
+
+/* A value that is in range, and another. */
+static const char *const two_values[][2] = {
+    [SETTING_INTEGER] = {"3", "4"},
+    [SETTING_NUMBER] = {"0.25", "0.5"},
+    [SETTING_TEXT] = {"a", "b"},
+    [SETTING_WIDTHS] = {"8,4", "8"},
+};
+
+static void every_setting_is_carried_and_compared(void **state)
+{
+    (void)state;
+    struct job job, other, back;
+    struct error error;
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *setting = &settings_table[i];
+        bool choice = setting->kind == SETTING_CHOICE;
+        const char *one = choice ? setting->choice((uint32_t)setting->low)
+                                 : two_values[setting->kind][0],
+                   *two = choice ? setting->choice((uint32_t)setting->high)
+                                 : two_values[setting->kind][1];
+        job_init(&job);
+        if (setting->optimizers && !(setting->optimizers & 1 << OPTIMIZER_SGD))
+            setting_find("optimizer")->chosen(&job, OPTIMIZER_ADAM);
+        other = job;
+        assert_int_equal(setting_set_text(setting, one, &job, &error), 0);
+        assert_int_equal(setting_set_text(setting, two, &other, &error), 0);
+        json_t *value = job_to_json(&other), *a = setting_value(setting, &job),
+               *b = setting_value(setting, &other);
+        assert_false(json_equal(a, b));
+        job_init(&back);
+        if (job_from_json(value, &back, &error)) fail_msg("%s: %s", setting->key, error.message);
+        json_t *again = job_to_json(&back);
+        assert_true(json_equal(value, again));
+        assert_int_equal(settings_same_run(&job, &job, &error), 0);
+        assert_int_equal(settings_same_run(&job, &other, &error),
+                         setting->flags & SETTING_FIXED ? -1 : 0);
+        json_decref(value);
+        json_decref(again);
+        json_decref(a);
+        json_decref(b);
+    }
 }
 
 static struct job small_job(const char *run)
@@ -314,7 +385,7 @@ static void a_run_is_not_resumed_as_another(void **state)
     job.seed = 9;
     struct story other = {0};
     tell(&job, &other);
-    assert_non_null(strstr(other.message, "continued with the seed it began with"));
+    assert_non_null(strstr(other.message, "a run cannot change its seed on the way"));
 }
 
 static int make_home(void **state)
@@ -336,6 +407,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_survives_json),
         cmocka_unit_test(a_bad_job_is_refused_by_name),
+        cmocka_unit_test(an_old_job_still_opens),
+        cmocka_unit_test(every_setting_is_carried_and_compared),
         cmocka_unit_test(a_checkpoint_survives_the_disk),
         cmocka_unit_test(a_worker_trains_and_writes_its_files),
         cmocka_unit_test(a_killed_worker_is_told_as_such),

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "run/journal.h"
+#include "run/settings.h"
 #include "store/database.h"
 #include "store/owner.h"
 #include "store/points.h"
@@ -63,12 +64,12 @@ static void test_settings_return_as_they_went(void **state)
     job.hidden[1] = 64;
     job.optimizer.momentum = 0.1;
     job.seed = 1234567890123;
-    json_t *settings = settings_from_job(&job);
-    assert_int_equal(settings_to_job(settings, &back, &error), 0);
-    json_t *again = settings_from_job(&back);
+    json_t *settings = settings_to_json(&job);
+    assert_int_equal(settings_from_json(settings, &back, &error), 0);
+    json_t *again = settings_to_json(&back);
     assert_true(json_equal(settings, again));
     json_object_set_new(settings, "speed", json_integer(3));
-    assert_int_equal(settings_to_job(settings, &back, &error), -1);
+    assert_int_equal(settings_from_json(settings, &back, &error), -1);
     assert_non_null(strstr(error.message, "speed"));
     json_decref(settings);
     json_decref(again);
