@@ -131,3 +131,9 @@ int js_get_real(const json_t *object, const char *key, double low, double high, 
     *out = number;
     return 0;
 }
+
+const char *js_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}

@@ -40,6 +40,8 @@ int js_get_u32(const json_t *object, const char *key, uint32_t low, uint32_t hig
                struct error *error);
 int js_get_real(const json_t *object, const char *key, double low, double high, double *out,
                 struct error *error);
+/* A text member, "" when it is absent or no string: for what other programs wrote. Borrowed. */
+const char *js_text(const json_t *object, const char *key);
 int js_need_string(const json_t *object, const char *key, const char **out, struct error *error);
 
 #endif

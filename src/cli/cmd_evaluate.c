@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "cli/model_words.h"
 #include "run/job.h"
-#include "train/fit.h"
+#include "train/metrics.h"
 #include "train/predictor.h"
 
 /* A wider matrix is no picture any more. */
@@ -26,21 +26,8 @@ struct words {
 struct result {
     struct predictor predictor;
     struct dataset *dataset;
-    uint32_t *confusion; /* owned; [classes, classes] */
     struct metrics metrics;
 };
-
-static json_t *matrix_to_json(const uint32_t *confusion, uint32_t classes)
-{
-    json_t *rows = json_array();
-    for (uint32_t r = 0; r < classes; r++) {
-        json_t *row = json_array();
-        for (uint32_t c = 0; c < classes; c++)
-            json_array_append_new(row, json_integer(confusion[(size_t)r * classes + c]));
-        json_array_append_new(rows, row);
-    }
-    return rows;
-}
 
 static void print_matrix(const struct result *result)
 {
@@ -51,7 +38,7 @@ static void print_matrix(const struct result *result)
     }
     printf("\nconfusion (rows: true class, columns: predicted)\n%-14s", "");
     for (uint32_t c = 0; c < classes; c++) printf(" %5u", c);
-    puts("   right");
+    puts("  correct");
     for (uint32_t r = 0; r < classes; r++) {
         uint64_t total = 0;
         char number[16];
@@ -59,15 +46,15 @@ static void print_matrix(const struct result *result)
         bool named = strcmp(number, result->dataset->class_names[r]) != 0;
         printf("%3u %-10.10s", r, named ? text_shown(result->dataset->class_names[r]) : "");
         for (uint32_t c = 0; c < classes; c++) {
-            uint32_t count = result->confusion[(size_t)r * classes + c];
+            uint32_t count = result->metrics.confusion[(size_t)r * classes + c];
             total += count;
             if (count)
                 printf(" %5u", count);
             else
                 printf(" %5s", ".");
         }
-        uint32_t right = result->confusion[(size_t)r * classes + r];
-        if (total) printf(" %6.2f%%", 100.0 * right / (double)total);
+        uint32_t correct = result->metrics.confusion[(size_t)r * classes + r];
+        if (total) printf(" %6.2f%%", 100.0 * correct / (double)total);
         putchar('\n');
     }
 }
@@ -82,7 +69,8 @@ static void print_result(const struct result *result, const struct words *words,
         cli_print_json(json_pack(
             "{s:f, s:f, s:I, s:o, s:O}", "loss", metrics->loss, "accuracy", metrics->accuracy,
             "samples", (json_int_t)metrics->samples, "confusion",
-            matrix_to_json(result->confusion, result->predictor.classes), "assumed", assumed));
+            metrics_confusion_to_json(result->metrics.confusion, result->predictor.classes),
+            "assumed", assumed));
         json_decref(assumed);
         return;
     }
@@ -127,10 +115,11 @@ static int evaluate(const char *path, const struct words *words, const struct en
         open_dataset(words, home, result, error))
         return -1;
     uint32_t classes = result->predictor.classes;
-    result->confusion = calloc((size_t)classes * classes, sizeof *result->confusion);
-    if (!result->confusion) return error_set_memory(error, "the confusion matrix");
+    result->metrics.confusion = calloc((size_t)classes * classes,
+                                       sizeof *result->metrics.confusion);
+    if (!result->metrics.confusion) return error_set_memory(error, "the confusion matrix");
     return evaluate_split(result->predictor.engine, classes, &result->dataset->test,
-                          result->predictor.inputs, result->confusion, &result->metrics, error);
+                          result->predictor.inputs, NULL, NULL, &result->metrics, error);
 }
 
 static int run(int argc, char **argv)
@@ -165,7 +154,7 @@ static int run(int argc, char **argv)
         status = EXIT_OK;
     }
     free(home);
-    free(result.confusion);
+    free(result.metrics.confusion);
     predictor_close(&result.predictor);
     dataset_close(result.dataset);
     return status;

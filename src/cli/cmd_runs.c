@@ -20,12 +20,6 @@ static double number(const json_t *object, const char *key)
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value ? value : "";
-}
-
 /* --- list --- */
 
 static void print_line(const json_t *run)
@@ -37,9 +31,9 @@ static void print_line(const json_t *run)
     clock_format_utc((int64_t)number(run, "created_at"), when);
     if (isfinite(right)) snprintf(accuracy, sizeof accuracy, "%.2f%%", 100 * right);
     if (isfinite(rate)) snprintf(speed, sizeof speed, "%.0f", rate);
-    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s\n", text(run, "id"), when, when + 11,
-           text(run, "engine"), text(run, "state"),
-           text_shown(text(json_object_get(run, "settings"), "dataset")),
+    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s\n", js_text(run, "id"), when,
+           when + 11, js_text(run, "engine"), js_text(run, "state"),
+           text_shown(js_text(json_object_get(run, "settings"), "dataset")),
            number(progress, "epochs"), accuracy, speed);
 }
 
@@ -73,7 +67,7 @@ static void print_epochs(const json_t *run)
     printf("\nepoch  engine          loss  accuracy  test loss  test acc  seconds\n");
     json_array_foreach(json_object_get(run, "epochs"), index, epoch)
         printf("%5.0f  %-11s %8.4f   %6.2f%%   %8.4f   %6.2f%% %8.2f\n", number(epoch, "epoch"),
-               text(epoch, "engine"), number(epoch, "loss"), 100 * number(epoch, "accuracy"),
+               js_text(epoch, "engine"), number(epoch, "loss"), 100 * number(epoch, "accuracy"),
                number(epoch, "val_loss"), 100 * number(epoch, "val_accuracy"),
                number(epoch, "seconds"));
 }
@@ -85,13 +79,14 @@ static void print_run(const json_t *run)
     const json_t *file;
     size_t index;
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-        if (*text(run, shown[i])) printf("%-15s %s\n", shown[i], text_shown(text(run, shown[i])));
+        if (*js_text(run, shown[i]))
+            printf("%-15s %s\n", shown[i], text_shown(js_text(run, shown[i])));
     char *settings = js_dump(json_object_get(run, "settings"));
     if (settings) printf("%-15s %s\n", "settings", text_shown(settings));
     free(settings);
     json_array_foreach(json_object_get(run, "files"), index, file)
-        printf("%-15s %s  %.0f bytes  sha256 %s\n", "file", text_shown(text(file, "path")),
-               number(file, "bytes"), text(file, "sha256"));
+        printf("%-15s %s  %.0f bytes  sha256 %s\n", "file", text_shown(js_text(file, "path")),
+               number(file, "bytes"), js_text(file, "sha256"));
     if (json_array_size(json_object_get(run, "epochs"))) print_epochs(run);
 }
 
@@ -150,7 +145,7 @@ static int add_all(zip_t *archive, struct store *store, const char *id, const js
         add_file(archive, "curve.csv", curve, error))
         return -1;
     json_array_foreach(json_object_get(run, "files"), index, file)
-        if (add_model(archive, store, id, text(file, "name"), error)) return -1;
+        if (add_model(archive, store, id, js_text(file, "name"), error)) return -1;
     return 0;
 }
 

@@ -57,7 +57,7 @@ static double real_value(const json_t *value)
     return json_is_null(value) ? NAN : json_number_value(value);
 }
 
-/* Members of events; absent ones are 0 and "". */
+/* Members of events; absent ones are 0. */
 static double real_of(const json_t *event, const char *key)
 {
     return real_value(json_object_get(event, key));
@@ -68,15 +68,9 @@ static uint64_t whole_of(const json_t *event, const char *key)
     return (uint64_t)json_integer_value(json_object_get(event, key));
 }
 
-static void text_of(const json_t *event, const char *key, char *out, size_t size)
-{
-    const char *text = json_string_value(json_object_get(event, key));
-    snprintf(out, size, "%s", text ? text : "");
-}
-
 static void on_start(struct lane *lane, const json_t *event)
 {
-    text_of(event, "engine_version", lane->version, sizeof lane->version);
+    snprintf(lane->version, sizeof lane->version, "%s", js_text(event, "engine_version"));
     lane->samples = whole_of(event, "samples");
     lane->steps_per_epoch = whole_of(event, "steps_per_epoch");
     lane->epoch = (uint32_t)whole_of(event, "epoch");
@@ -127,12 +121,12 @@ static void on_checkpoint(struct lane *lane, const json_t *event)
 static void on_end(struct lane *lane, const json_t *event)
 {
     char state[16];
-    text_of(event, "state", state, sizeof state);
+    snprintf(state, sizeof state, "%s", js_text(event, "state"));
     lane->state = strcmp(state, "finished") == 0 ? LANE_FINISHED : LANE_STOPPED;
     lane->seconds = real_of(event, "seconds");
     lane->cpu_seconds = real_of(event, "cpu_seconds");
     lane->peak_rss = real_of(event, "peak_rss_bytes");
-    text_of(event, "model", lane->model, sizeof lane->model);
+    snprintf(lane->model, sizeof lane->model, "%s", js_text(event, "model"));
     if (lane->model[0]) lane->kept = true;
     if (json_object_get(event, "val_accuracy")) take_figures(lane, event);
 }
@@ -146,7 +140,7 @@ static void on_log(struct lane *lane, const json_t *event)
 static void on_error(struct lane *lane, const json_t *event)
 {
     lane->state = LANE_FAILED;
-    text_of(event, "message", lane->message, sizeof lane->message);
+    snprintf(lane->message, sizeof lane->message, "%s", js_text(event, "message"));
 }
 
 /* What each kind of event changes, and whether cli.md shows it to programs. */

@@ -1,6 +1,5 @@
-/* What a trained model does: its evaluation, its weights, its answer to a drawing. The native
- * engine computes, from the
- * file that the run's own engine wrote, and says so. */
+/* What a trained model does: its evaluation, its weights, its answer to a drawing. The default
+ * engine computes, from the file that the run's own engine wrote, and says so. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +10,10 @@
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
-#include "train/fit.h"
+#include "train/metrics.h"
 #include "train/predictor.h"
 
 #define MISTAKES_SHOWN 24
-#define CHUNK          500
 #define ANSWERS_MAX    16
 
 /* --- the model of a run --- */
@@ -53,6 +51,9 @@ struct evaluation {
     struct metrics metrics;
     struct mistake worst[MISTAKES_SHOWN]; /* the worst first */
     size_t worst_count;
+    const uint8_t *labels; /* of the split; borrowed */
+    uint32_t classes;
+    double *probabilities; /* of the sample that is looked at */
 };
 
 static void note_mistake(struct evaluation *evaluation, const struct mistake *mistake)
@@ -69,50 +70,28 @@ static void note_mistake(struct evaluation *evaluation, const struct mistake *mi
 }
 
 /* Looks at one sample's logits. */
-static void judge(struct evaluation *evaluation, const double *logits, uint32_t classes,
-                  size_t index, uint32_t label)
+static void judge(void *context, size_t sample, const double *logits)
 {
-    uint32_t best = 0;
-    double sum = 0;
-    for (uint32_t c = 1; c < classes; c++)
-        if (logits[c] > logits[best]) best = c;
+    struct evaluation *evaluation = context;
+    uint32_t label = evaluation->labels[sample], classes = evaluation->classes;
+    double *probabilities = evaluation->probabilities;
+    uint32_t best = metrics_probabilities(logits, classes, probabilities);
     if (best == label || label >= classes) return;
-    for (uint32_t c = 0; c < classes; c++) sum += exp(logits[c] - logits[best]);
-    const struct mistake mistake = {index, best, 1 / sum, exp(logits[label] - logits[best]) / sum};
+    const struct mistake mistake = {sample, best, probabilities[best], probabilities[label]};
     note_mistake(evaluation, &mistake);
 }
 
 static int evaluate(struct predictor *predictor, const struct dataset *dataset,
                     struct evaluation *evaluation, struct error *error)
 {
-    const struct split *split = &dataset->test;
-    uint32_t classes = predictor->classes;
-    double *logits = malloc(CHUNK * (size_t)classes * sizeof *logits);
-    if (!logits) return error_set_memory(error, "an evaluation");
-    int status = 0;
-    for (size_t done = 0; done < split->count && !status; done += CHUNK) {
-        size_t count = split->count - done < CHUNK ? split->count - done : CHUNK;
-        status = engine_forward(predictor->engine, split->pixels + done * predictor->inputs, count,
-                                logits, error);
-        if (status) break;
-        metrics_add(&evaluation->metrics, logits, count, classes, split->labels + done);
-        for (size_t i = 0; i < count; i++)
-            judge(evaluation, logits + i * classes, classes, done + i, split->labels[done + i]);
-    }
-    free(logits);
+    evaluation->labels = dataset->test.labels;
+    evaluation->classes = predictor->classes;
+    evaluation->probabilities = malloc(predictor->classes * sizeof *evaluation->probabilities);
+    if (!evaluation->probabilities) return error_set_memory(error, "an evaluation");
+    int status = evaluate_split(predictor->engine, predictor->classes, &dataset->test,
+                                predictor->inputs, judge, evaluation, &evaluation->metrics, error);
+    free(evaluation->probabilities);
     return status;
-}
-
-static json_t *confusion_json(const uint32_t *confusion, uint32_t classes)
-{
-    json_t *rows = json_array();
-    for (uint32_t r = 0; r < classes; r++) {
-        json_t *row = json_array();
-        for (uint32_t c = 0; c < classes; c++)
-            json_array_append_new(row, json_integer(confusion[(size_t)r * classes + c]));
-        json_array_append_new(rows, row);
-    }
-    return rows;
 }
 
 static json_t *evaluation_json(const struct evaluation *evaluation, const struct dataset *dataset)
@@ -133,8 +112,8 @@ static json_t *evaluation_json(const struct evaluation *evaluation, const struct
     return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o, s:i, s:i, s:s, s:s}", "samples",
                      (json_int_t)evaluation->metrics.samples, "loss", evaluation->metrics.loss,
                      "accuracy", evaluation->metrics.accuracy, "confusion",
-                     confusion_json(evaluation->metrics.confusion, dataset->classes), "classes",
-                     names, "mistakes", mistakes, "rows", (int)dataset->rows, "columns",
+                     metrics_confusion_to_json(evaluation->metrics.confusion, dataset->classes),
+                     "classes", names, "mistakes", mistakes, "rows", (int)dataset->rows, "columns",
                      (int)dataset->columns, "dataset", dataset->title, "computed_by",
                      engine_default->id);
 }

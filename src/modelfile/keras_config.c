@@ -5,13 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEPTH_MAX 4 /* of models within models */
+#include "base/js.h"
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
+#define DEPTH_MAX 4 /* of models within models */
 
 /* What a layer is called in Keras, and what it means here. */
 struct keras_row {
@@ -24,7 +20,7 @@ struct keras_row {
 
 static const char *name_of(const json_t *config)
 {
-    return text_of(config, "name");
+    return js_text(config, "name");
 }
 
 /* --- settings --------------------------------------------------------------------------------- */
@@ -52,7 +48,7 @@ static bool ends_with(const char *text, const char *end)
 /* Every member must be known, or be off. */
 static int check_settings(const struct keras_row *row, const json_t *config, struct error *error)
 {
-    const char *key, *order = text_of(config, "data_format");
+    const char *key, *order = js_text(config, "data_format");
     json_t *value;
     if (*order && strcmp(order, "channels_last") != 0)
         return error_set(error, ERROR_INPUT,
@@ -122,7 +118,7 @@ static bool is_on(const json_t *config, const char *key)
 
 static int get_padding(const json_t *config, struct layer *layer, struct error *error)
 {
-    const char *padding = text_of(config, "padding");
+    const char *padding = js_text(config, "padding");
     layer->same = strcmp(padding, "same") == 0;
     if (layer->same || !*padding || strcmp(padding, "valid") == 0) return 0;
     return error_set(error, ERROR_INPUT,
@@ -530,7 +526,7 @@ static int take_layer(const json_t *layer, const char *owner, struct keras_chain
                       struct error *error)
 {
     const json_t *config = json_object_get(layer, "config");
-    const char *class_name = text_of(layer, "class_name");
+    const char *class_name = js_text(layer, "class_name");
     const struct keras_row *row = find_row(class_name);
     size_t before = chain->count;
     if (!row)
@@ -639,10 +635,10 @@ void keras_group_name(const char *class_name, uint32_t before, char out[64])
 /* How many layers of this class stand before `index`: Keras numbers their groups so. */
 static uint32_t same_class_before(const json_t *layers, size_t index)
 {
-    const char *class_name = text_of(json_array_get(layers, index), "class_name");
+    const char *class_name = js_text(json_array_get(layers, index), "class_name");
     uint32_t count = 0;
     for (size_t i = 0; i < index; i++)
-        if (strcmp(text_of(json_array_get(layers, i), "class_name"), class_name) == 0) count++;
+        if (strcmp(js_text(json_array_get(layers, i), "class_name"), class_name) == 0) count++;
     return count;
 }
 
@@ -677,7 +673,7 @@ static int take_model(const struct keras_row *row, const json_t *config, struct 
         size_t before = chain->count;
         const char *owner = chain->depth == 1 ? layer_name(layer) : NULL;
         if (take_layer(layer, owner, chain, error)) return -1;
-        keras_group_name(text_of(layer, "class_name"), same_class_before(layers, index), group);
+        keras_group_name(js_text(layer, "class_name"), same_class_before(layers, index), group);
         set_paths(chain, before, group);
     }
     chain->depth--;
@@ -697,7 +693,7 @@ static void take_off_sigmoid(struct keras_chain *chain)
 
 int keras_chain_read(const json_t *config, struct keras_chain *out, struct error *error)
 {
-    const char *class_name = text_of(config, "class_name");
+    const char *class_name = js_text(config, "class_name");
     const struct keras_row *row = find_row(class_name);
     *out = (struct keras_chain){0};
     if (!row || row->take != take_model)

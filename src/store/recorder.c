@@ -104,23 +104,17 @@ __attribute__((format(printf, 3, 4))) static int say(struct recorder *r, struct 
     return store_add_log(r->store, r->key, r->run, text, error);
 }
 
-static const char *text_member(const json_t *event, const char *key)
-{
-    const char *text = json_string_value(json_object_get(event, key));
-    return text ? text : "";
-}
-
 static int say_start(struct recorder *r, const json_t *event, int64_t first, struct error *error)
 {
     long long threads = json_integer_value(json_object_get(event, "threads"));
     char from[64] = "";
     if (first) snprintf(from, sizeof from, ", from step %lld", (long long)first);
     return say(r, error, "%s %s (%s), %lld thread%s, %s: %lld samples of %s%s",
-               text_member(event, "engine_title"), text_member(event, "engine_version"),
-               text_member(event, "engine_detail"), threads, threads == 1 ? "" : "s",
-               text_member(event, "dtype"),
+               js_text(event, "engine_title"), js_text(event, "engine_version"),
+               js_text(event, "engine_detail"), threads, threads == 1 ? "" : "s",
+               js_text(event, "dtype"),
                (long long)json_integer_value(json_object_get(event, "samples")),
-               text_member(event, "dataset_title"), from);
+               js_text(event, "dataset_title"), from);
 }
 
 /* --- what the events mean --- */
@@ -332,7 +326,7 @@ static int write_mean_speed(struct recorder *r, struct error *error)
 
 static int on_end(struct recorder *r, const json_t *event, struct error *error)
 {
-    bool finished = strcmp(text_member(event, "state"), "finished") == 0;
+    bool finished = strcmp(js_text(event, "state"), "finished") == 0;
     const char *path = json_string_value(json_object_get(event, "model"));
     if (path && add_file(r, event, path, error)) return -1;
     if (write_mean_speed(r, error) ||

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "train/metrics.h"
 
 /* The most steps between two events, whatever the speed. */
 #define CHUNK_MAX_STEPS 16384
@@ -89,9 +90,9 @@ static int finish_epoch(struct fit_run *run, struct error *error)
 {
     struct fit_position *position = run->position;
     const struct dataset *dataset = run->dataset;
-    struct metrics test;
+    struct metrics test = {0};
     if (evaluate_split(run->engine, dataset->classes, &dataset->test,
-                       (size_t)dataset->rows * dataset->columns, NULL, &test, error))
+                       (size_t)dataset->rows * dataset->columns, NULL, NULL, &test, error))
         return -1;
     double samples = (double)dataset->train.count;
     struct fit_epoch epoch = {

@@ -6,23 +6,6 @@
 #include "data/dataset.h"
 #include "engine/engine.h"
 
-struct metrics {
-    double loss;     /* mean cross-entropy from logits, natural logarithm */
-    double accuracy; /* 0 … 1 */
-    size_t samples;
-    /* [classes, classes], row: true class; NULL when not asked for; owned by the caller */
-    uint32_t *confusion;
-};
-
-/* Loss and accuracy of `split` by the engine's forward(); with `confusion` (classes² zeroed
- * counters) if not NULL. */
-int evaluate_split(struct engine *engine, uint32_t classes, const struct split *split,
-                   size_t pixels_per_sample, uint32_t *confusion, struct metrics *out,
-                   struct error *error);
-/* From logits already there. Stable log-sum-exp; the first of equal logits wins. */
-void metrics_add(struct metrics *metrics, const double *logits, size_t count, uint32_t classes,
-                 const uint8_t *labels);
-
 /* The order of epoch `epoch` (from 0): a permutation of 0 … count-1 that depends on seed and epoch
  * alone. */
 void fit_order(uint64_t seed, uint32_t epoch, uint32_t *out, size_t count);

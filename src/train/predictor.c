@@ -1,6 +1,6 @@
 #include "train/predictor.h"
 
-#include <math.h>
+#include "train/metrics.h"
 
 int predictor_open(const char *path, const struct modelfile_options *options,
                    const struct engine_ops *ops, uint32_t threads, struct predictor *out,
@@ -35,13 +35,7 @@ int predictor_predict(struct predictor *predictor, const uint8_t *pixels, double
 {
     /* The logits come first, in the same place. */
     if (engine_forward(predictor->engine, pixels, 1, probabilities, error)) return -1;
-    *best = 0;
-    for (uint32_t c = 1; c < predictor->classes; c++)
-        if (probabilities[c] > probabilities[*best]) *best = c;
-    double sum = 0, most = probabilities[*best];
-    for (uint32_t c = 0; c < predictor->classes; c++)
-        sum += probabilities[c] = exp(probabilities[c] - most);
-    for (uint32_t c = 0; c < predictor->classes; c++) probabilities[c] /= sum;
+    *best = metrics_probabilities(probabilities, predictor->classes, probabilities);
     return 0;
 }
 

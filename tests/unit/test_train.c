@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "train/fit.h"
+#include "train/metrics.h"
 
 #define SAMPLES 1000
 #define BATCH   32
