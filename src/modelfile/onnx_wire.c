@@ -14,7 +14,7 @@ struct walk {
 
 static int damaged(const struct walk *walk)
 {
-    error_set(walk->error, ERROR_INPUT, "it is no ONNX model, or damaged or cut short");
+    error_set(walk->error, ERROR_INPUT, "it is not an ONNX model, or damaged or cut short");
     return -1;
 }
 
@@ -50,8 +50,7 @@ static int check_message(struct walk *walk, const ProtobufCMessageDescriptor *me
         uint64_t tag, length;
         if (++walk->fields > MAX_FIELDS)
             return error_set(walk->error, ERROR_INPUT,
-                             "it has more than %d fields: it is no model for the studio",
-                             MAX_FIELDS);
+                             "it has more than %d fields: the most is that", MAX_FIELDS);
         if (take_varint(&place, end, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3 ||
             value_length(&place, end, tag & 7, &length) || length > (uint64_t)(end - place))
             return damaged(walk);

@@ -11,10 +11,22 @@
 #include "modelfile/onnx.h"
 #include "modelfile/onnx.pb-c.h"
 
-#define IR_VERSION  8
-#define OPSET       17
-#define NODES_MAX   (2 * NETWORK_MAX_LAYERS)
-#define TENSORS_MAX (2 * NETWORK_MAX_LAYERS)
+#define IR_VERSION     8
+#define OPSET          17
+#define OPSET_GELU     20 /* and its format version */
+#define IR_GELU        9
+#define NODES_MAX      (3 * NETWORK_MAX_LAYERS)
+#define EXTRA_MAX      2 /* constants of a scaling in front, beside the network's tensors */
+#define TENSORS_MAX    (PARAMETERS_MAX_TENSORS + EXTRA_MAX)
+#define ATTRIBUTES_MAX 5
+
+/* A node with what it points to. */
+struct node {
+    Onnx__NodeProto proto;
+    char *inputs[5], *outputs[1], name[40];
+    Onnx__AttributeProto attributes[ATTRIBUTES_MAX], *list[ATTRIBUTES_MAX];
+    int64_t ints[ATTRIBUTES_MAX][4];
+};
 
 /* All messages of one model; they point into each other and into the model, so nothing is owned.
  * protobuf-c's fields
@@ -23,25 +35,21 @@ struct writing {
     Onnx__ModelProto model;
     Onnx__GraphProto graph;
     Onnx__OperatorSetIdProto opset, *opsets[1];
-    Onnx__NodeProto nodes[NODES_MAX], *node_list[NODES_MAX];
-    char *inputs[NODES_MAX][3], *outputs[NODES_MAX][1];
-    char names[NODES_MAX][32];
-    Onnx__AttributeProto trans_b, *attributes[1];
+    struct node nodes[NODES_MAX];
+    Onnx__NodeProto *node_list[NODES_MAX];
     Onnx__TensorProto tensors[TENSORS_MAX], *tensor_list[TENSORS_MAX];
-    int64_t dims[TENSORS_MAX][2];
+    int64_t dims[TENSORS_MAX][SHAPE_MAX_RANK];
+    double extra[EXTRA_MAX][3];
+    const struct network *network;
+    const struct parameters *parameters;
+    char *current; /* the value that the next node takes */
     struct edge {
         Onnx__ValueInfoProto value, *list[1];
         Onnx__TypeProto type;
         Onnx__TypeProto__Tensor tensor;
         Onnx__TensorShapeProto shape;
-        Onnx__TensorShapeProto__Dimension dimensions[2], *dimension_list[2];
+        Onnx__TensorShapeProto__Dimension dimensions[4], *dimension_list[4];
     } input, output;
-};
-
-static const char *const operator_names[ACTIVATION_COUNT] = {
-    [ACTIVATION_RELU] = "Relu",
-    [ACTIVATION_TANH] = "Tanh",
-    [ACTIVATION_SIGMOID] = "Sigmoid",
 };
 
 static char *text(const char *constant)
@@ -55,23 +63,25 @@ static int32_t data_type(enum dtype dtype)
                                   : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
 }
 
-/* The graph's input or output: [N, width]. */
-static void put_edge(struct edge *edge, const char *name, int64_t width, enum dtype dtype)
+/* The graph's input or output: the batch and one sample's shape. */
+static void put_edge(struct edge *edge, const char *name, const struct shape *sample,
+                     enum dtype dtype)
 {
     onnx__value_info_proto__init(&edge->value);
     onnx__type_proto__init(&edge->type);
     onnx__type_proto__tensor__init(&edge->tensor);
     onnx__tensor_shape_proto__init(&edge->shape);
-    for (int d = 0; d < 2; d++) {
+    for (uint32_t d = 0; d <= sample->rank; d++) {
         onnx__tensor_shape_proto__dimension__init(&edge->dimensions[d]);
         edge->dimension_list[d] = &edge->dimensions[d];
+        if (!d) continue;
+        edge->dimensions[d].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        edge->dimensions[d].dim_value = sample->sizes[d - 1];
     }
     edge->dimensions[0].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
     edge->dimensions[0].dim_param = text("N");
-    edge->dimensions[1].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-    edge->dimensions[1].dim_value = width;
     edge->shape.dim = edge->dimension_list;
-    edge->shape.n_dim = 2;
+    edge->shape.n_dim = sample->rank + 1;
     edge->tensor.has_elem_type = 1;
     edge->tensor.elem_type = data_type(dtype);
     edge->tensor.shape = &edge->shape;
@@ -103,79 +113,283 @@ static void put_tensors(struct writing *writing, const struct parameters *parame
     writing->graph.n_initializer = parameters->tensor_count;
 }
 
-/* One more node; its name is its output's. */
-static Onnx__NodeProto *put_node(struct writing *writing, const char *op_type, char *input,
-                                 const char *name)
+/* One more node behind the others; its name is its output's. */
+static struct node *put_node(struct writing *writing, const char *op_type, const char *name)
 {
     size_t index = writing->graph.n_node++;
-    Onnx__NodeProto *node = &writing->nodes[index];
-    onnx__node_proto__init(node);
-    snprintf(writing->names[index], sizeof writing->names[index], "%s", name);
-    writing->inputs[index][0] = input;
-    writing->outputs[index][0] = writing->names[index];
-    node->op_type = text(op_type);
-    node->name = writing->names[index];
-    node->input = writing->inputs[index];
-    node->n_input = 1;
-    node->output = writing->outputs[index];
-    node->n_output = 1;
-    writing->node_list[index] = node;
+    struct node *node = &writing->nodes[index];
+    onnx__node_proto__init(&node->proto);
+    snprintf(node->name, sizeof node->name, "%s", name);
+    node->inputs[0] = writing->current;
+    node->outputs[0] = node->name;
+    node->proto.op_type = text(op_type);
+    node->proto.name = node->name;
+    node->proto.input = node->inputs;
+    node->proto.n_input = 1;
+    node->proto.output = node->outputs;
+    node->proto.n_output = 1;
+    node->proto.attribute = node->list;
+    writing->node_list[index] = &node->proto;
+    writing->current = node->name;
     return node;
 }
 
-static void put_nodes(struct writing *writing, const struct network *network,
-                      const struct parameters *parameters)
+static Onnx__AttributeProto *put_attribute(struct node *node, const char *name,
+                                           Onnx__AttributeProto__AttributeType type)
 {
-    char *current = text("input"), name[32];
-    onnx__attribute_proto__init(&writing->trans_b);
-    writing->trans_b.name = text("transB");
-    writing->trans_b.has_type = writing->trans_b.has_i = 1;
-    writing->trans_b.type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
-    writing->trans_b.i = 1;
-    writing->attributes[0] = &writing->trans_b;
-    for (uint32_t i = 0; i < network->layer_count; i++) {
-        enum activation activation = network->layers[i].activation;
-        snprintf(name, sizeof name, "%s", network->layers[i].name);
-        Onnx__NodeProto *gemm = put_node(writing, "Gemm", current,
-                                         i + 1 == network->layer_count ? "logits" : name);
-        gemm->input[1] = text(parameters_get(parameters, i, ROLE_WEIGHT)->name);
-        gemm->input[2] = text(parameters_get(parameters, i, ROLE_BIAS)->name);
-        gemm->n_input = 3;
-        gemm->attribute = writing->attributes;
-        gemm->n_attribute = 1;
-        current = gemm->output[0];
-        if (activation == ACTIVATION_NONE) continue;
-        snprintf(name, sizeof name, "%s%u", activation_name(activation), i + 1);
-        current = put_node(writing, operator_names[activation], current, name)->output[0];
-    }
-    writing->graph.node = writing->node_list;
+    size_t index = node->proto.n_attribute++;
+    Onnx__AttributeProto *attribute = &node->attributes[index];
+    onnx__attribute_proto__init(attribute);
+    attribute->name = text(name);
+    attribute->has_type = 1;
+    attribute->type = type;
+    attribute->ints = node->ints[index];
+    node->list[index] = attribute;
+    return attribute;
 }
 
-static void put_model(struct writing *writing, const struct model *model)
+static void put_int(struct node *node, const char *name, int64_t value)
 {
+    Onnx__AttributeProto *attribute = put_attribute(node, name,
+                                                    ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+    attribute->has_i = 1;
+    attribute->i = value;
+}
+
+static void put_real(struct node *node, const char *name, double value)
+{
+    Onnx__AttributeProto *attribute = put_attribute(node, name,
+                                                    ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+    attribute->has_f = 1;
+    attribute->f = (float)value;
+}
+
+static void put_ints(struct node *node, const char *name, const uint32_t *values, size_t count)
+{
+    Onnx__AttributeProto *attribute = put_attribute(node, name,
+                                                    ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+    for (size_t i = 0; i < count; i++) attribute->ints[i] = values[i];
+    attribute->n_ints = count;
+}
+
+/* --- layers ----------------------------------------------------------------------------------- */
+
+/* The layer's tensors in these roles, as far as it has them, become the node's further inputs. */
+static void put_inputs(const struct writing *writing, struct node *node, uint32_t index,
+                       const enum tensor_role *roles, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct tensor *tensor = parameters_get(writing->parameters, index, roles[i]);
+        if (tensor) node->inputs[node->proto.n_input++] = text(tensor->name);
+    }
+}
+
+static const enum tensor_role all_roles[ROLE_COUNT] = {ROLE_WEIGHT, ROLE_BIAS, ROLE_RUNNING_MEAN,
+                                                       ROLE_RUNNING_VARIANCE};
+
+static void put_dense(struct writing *writing, uint32_t index, const char *name)
+{
+    struct node *node = put_node(writing, "Gemm", name);
+    put_inputs(writing, node, index, all_roles, 2);
+    put_int(node, "transB", 1);
+}
+
+static void put_window(struct node *node, const struct layer *layer)
+{
+    const uint32_t pads[4] = {layer->padding[PAD_TOP], layer->padding[PAD_LEFT],
+                              layer->padding[PAD_BOTTOM], layer->padding[PAD_RIGHT]};
+    put_ints(node, "kernel_shape", layer->kernel, 2);
+    put_ints(node, "strides", layer->stride, 2);
+    put_ints(node, "pads", pads, 4);
+}
+
+static void put_conv(struct writing *writing, uint32_t index, const char *name)
+{
+    const struct layer *layer = &writing->network->layers[index];
+    struct node *node = put_node(writing, "Conv", name);
+    put_inputs(writing, node, index, all_roles, 2);
+    put_window(node, layer);
+    put_ints(node, "dilations", layer->dilation, 2);
+    put_int(node, "group", layer->groups);
+}
+
+static void put_maxpool(struct writing *writing, uint32_t index, const char *name)
+{
+    put_window(put_node(writing, "MaxPool", name), &writing->network->layers[index]);
+}
+
+static void put_avgpool(struct writing *writing, uint32_t index, const char *name)
+{
+    put_window(put_node(writing, "AveragePool", name), &writing->network->layers[index]);
+}
+
+static void put_globalavgpool(struct writing *writing, uint32_t index, const char *name)
+{
+    char pooled[40];
+    snprintf(pooled, sizeof pooled, "%s_maps", writing->network->layers[index].name);
+    put_node(writing, "GlobalAveragePool", pooled);
+    put_node(writing, "Flatten", name);
+}
+
+static void put_flatten(struct writing *writing, uint32_t index, const char *name)
+{
+    (void)index;
+    put_node(writing, "Flatten", name);
+}
+
+static void put_batchnorm(struct writing *writing, uint32_t index, const char *name)
+{
+    const struct layer *layer = &writing->network->layers[index];
+    struct node *node = put_node(writing, "BatchNormalization", name);
+    put_inputs(writing, node, index, all_roles, ROLE_COUNT);
+    put_real(node, "epsilon", layer->epsilon);
+    put_real(node, "momentum", 1 - layer->momentum);
+}
+
+static void put_layernorm(struct writing *writing, uint32_t index, const char *name)
+{
+    struct node *node = put_node(writing, "LayerNormalization", name);
+    put_inputs(writing, node, index, all_roles, 2);
+    put_int(node, "axis", 1);
+    put_real(node, "epsilon", writing->network->layers[index].epsilon);
+}
+
+/* A constant of one number or one for each channel; float32 as ONNX's own tools would write it. */
+static void put_constant(struct writing *writing, struct node *node, const char *name, size_t extra,
+                         const double *values, uint32_t channels)
+{
+    bool wide = writing->parameters->dtype == DTYPE_FLOAT64;
+    size_t index = writing->graph.n_initializer++;
+    Onnx__TensorProto *tensor = &writing->tensors[index];
+    float *narrow = (float *)writing->extra[extra];
+    onnx__tensor_proto__init(tensor);
+    for (uint32_t c = 0; c < channels; c++)
+        if (wide)
+            writing->extra[extra][c] = values[c];
+        else
+            narrow[c] = (float)values[c];
+    const int64_t dims[3] = {channels, 1, 1};
+    memcpy(writing->dims[index], dims, sizeof dims);
+    tensor->dims = writing->dims[index];
+    tensor->n_dims = 3;
+    tensor->has_data_type = tensor->has_raw_data = 1;
+    tensor->data_type = data_type(writing->parameters->dtype);
+    tensor->name = text(name);
+    tensor->raw_data = (ProtobufCBinaryData){channels * dtype_size(writing->parameters->dtype),
+                                             (uint8_t *)writing->extra[extra]};
+    writing->tensor_list[index] = tensor;
+    node->inputs[node->proto.n_input++] = text(name);
+}
+
+static void put_rescale(struct writing *writing, uint32_t index, const char *name)
+{
+    const struct layer *layer = &writing->network->layers[index];
+    put_constant(writing, put_node(writing, "Mul", "scaled"), "scale", 0, &layer->scale, 1);
+    put_constant(writing, put_node(writing, "Add", name), "offset", 1, &layer->offset, 1);
+}
+
+static void put_normalize(struct writing *writing, uint32_t index, const char *name)
+{
+    const struct layer *layer = &writing->network->layers[index];
+    uint32_t channels = writing->network->channels;
+    put_constant(writing, put_node(writing, "Sub", "centered"), "mean", 0, layer->mean, channels);
+    put_constant(writing, put_node(writing, "Div", name), "std", 1, layer->std, channels);
+}
+
+/* An operator per type; dropout and activation have none of their own. */
+static void (*const layer_nodes[LAYER_TYPE_COUNT])(struct writing *, uint32_t, const char *) = {
+    [LAYER_DENSE] = put_dense,
+    [LAYER_CONV2D] = put_conv,
+    [LAYER_MAXPOOL2D] = put_maxpool,
+    [LAYER_AVGPOOL2D] = put_avgpool,
+    [LAYER_GLOBALAVGPOOL] = put_globalavgpool,
+    [LAYER_FLATTEN] = put_flatten,
+    [LAYER_BATCHNORM] = put_batchnorm,
+    [LAYER_LAYERNORM] = put_layernorm,
+    [LAYER_RESCALE] = put_rescale,
+    [LAYER_NORMALIZE] = put_normalize,
+};
+
+static const struct {
+    const char *op_type;
+    const char *number; /* the attribute that holds the slope */
+} activation_nodes[ACTIVATION_COUNT] = {
+    [ACTIVATION_RELU] = {"Relu"},        [ACTIVATION_TANH] = {"Tanh"},
+    [ACTIVATION_SIGMOID] = {"Sigmoid"},  [ACTIVATION_LEAKY_RELU] = {"LeakyRelu", "alpha"},
+    [ACTIVATION_ELU] = {"Elu", "alpha"}, [ACTIVATION_SELU] = {"Selu"},
+    [ACTIVATION_GELU] = {"Gelu"},        [ACTIVATION_SOFTPLUS] = {"Softplus"},
+};
+
+static int put_activation(struct writing *writing, uint32_t index, struct error *error)
+{
+    const struct layer *layer = &writing->network->layers[index];
+    char name[40];
+    if (layer->activation == ACTIVATION_NONE) return 0;
+    if (!activation_nodes[layer->activation].op_type)
+        return error_set(error, ERROR_INPUT,
+                         "the layer %s has the activation %s, for which ONNX has no operator: use "
+                         ".safetensors",
+                         layer->name, activation_name(layer->activation));
+    snprintf(name, sizeof name, "%s%u", activation_name(layer->activation), index + 1);
+    struct node *node = put_node(writing, activation_nodes[layer->activation].op_type, name);
+    if (activation_nodes[layer->activation].number)
+        put_real(node, activation_nodes[layer->activation].number, layer->slope);
+    if (layer->activation == ACTIVATION_GELU) {
+        writing->opset.version = OPSET_GELU;
+        writing->model.ir_version = IR_GELU;
+    }
+    return 0;
+}
+
+static int put_nodes(struct writing *writing, struct error *error)
+{
+    const struct network *network = writing->network;
+    writing->current = text("input");
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        bool last = i + 1 == network->layer_count;
+        if (layer_nodes[layer->type])
+            layer_nodes[layer->type](writing, i, last ? "logits" : layer->name);
+        if (put_activation(writing, i, error)) return -1;
+    }
+    writing->graph.node = writing->node_list;
+    if (strcmp(writing->current, "logits") == 0) return 0;
+    return error_set(error, ERROR_INPUT, "the network ends in %s: end it with a dense layer",
+                     layer_kind(network->layers[network->layer_count - 1].type)->name);
+}
+
+static int put_model(struct writing *writing, const struct model *model, struct error *error)
+{
+    const struct network *network = &model->network;
+    struct shape flat = shape_units(network_inputs(network)),
+                 classes = shape_units(network_classes(network));
+    bool dense_first = network->layers[0].type == LAYER_DENSE;
+    writing->network = network;
+    writing->parameters = model->parameters;
     onnx__model_proto__init(&writing->model);
     onnx__graph_proto__init(&writing->graph);
     onnx__operator_set_id_proto__init(&writing->opset);
-    put_edge(&writing->input, "input", network_inputs(&model->network), model->parameters->dtype);
-    put_edge(&writing->output, "logits", network_classes(&model->network),
+    writing->opset.domain = text("");
+    writing->opset.has_version = 1;
+    writing->opset.version = OPSET;
+    writing->model.has_ir_version = 1;
+    writing->model.ir_version = IR_VERSION;
+    put_edge(&writing->input, "input", dense_first ? &flat : &network->layers[0].input,
              model->parameters->dtype);
+    put_edge(&writing->output, "logits", &classes, model->parameters->dtype);
     put_tensors(writing, model->parameters);
-    put_nodes(writing, &model->network, model->parameters);
+    if (put_nodes(writing, error)) return -1;
     writing->graph.name = text("simple_nn");
     writing->graph.input = writing->input.list;
     writing->graph.output = writing->output.list;
     writing->graph.n_input = writing->graph.n_output = 1;
-    writing->opset.domain = text("");
-    writing->opset.has_version = 1;
-    writing->opset.version = OPSET;
     writing->opsets[0] = &writing->opset;
-    writing->model.has_ir_version = 1;
-    writing->model.ir_version = IR_VERSION;
     writing->model.producer_name = text("nnstudio");
     writing->model.producer_version = text(NNSTUDIO_VERSION);
     writing->model.opset_import = writing->opsets;
     writing->model.n_opset_import = 1;
     writing->model.graph = &writing->graph;
+    return 0;
 }
 
 /* The network's JSON and the model's metadata, as pairs; the caller frees both arrays. */
@@ -218,7 +432,7 @@ int onnx_write_model(const char *path, const struct model *model, struct error *
     json_t *note = network_to_json(&model->network);
     char *network = js_dump(note), *assumed = note_text(model->assumed);
     if (!writing || !network) goto memory;
-    put_model(writing, model);
+    if (put_model(writing, model, error)) goto out;
     if (put_metadata(writing, model->metadata, network, assumed, &pairs, &list)) goto memory;
     size_t size = onnx__model_proto__get_packed_size(&writing->model);
     bytes = malloc(size);
