@@ -24,7 +24,7 @@ static void remove_bar(struct showing *showing)
     showing->bar = false;
 }
 
-/* A bar of 32 places, drawn anew in its line. */
+/* A bar of 32 places, redrawn in its line. */
 static void draw_bar(struct showing *showing, uint64_t done, uint64_t total)
 {
     static const char full[] = "################################";
@@ -134,12 +134,13 @@ const struct command command_register = {
     .summary =
         "register a model file as a versioned model: on this machine, in Azure ML, in MLflow",
     .usage = "MODEL --to local|azure|mlflow [options]",
-    .details = "Azure: the workspace comes from config.json (as Microsoft's clients look for it), "
-               "from the options or the\n"
-               "environment; --sign-in chooses how to sign in (auto: service principal, workload "
-               "identity, Azure CLI, managed\n"
-               "identity; device-code and browser need a person). What was cut is taken up again "
-               "by the same command.",
+    .details =
+        "Azure: the workspace comes from config.json (as Microsoft's clients look for it), "
+        "from the options or the\n"
+        "environment; --sign-in chooses how to sign in (auto: service principal, workload "
+        "identity, Azure CLI, managed\n"
+        "identity; device-code and browser need a user). What was interrupted is taken up again "
+        "by the same command.",
     .arguments_min = 1,
     .arguments_max = 1,
 };

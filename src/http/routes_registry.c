@@ -598,7 +598,7 @@ static const struct route routes[] = {
     {"DELETE", "/api/registry/sign-in", delete_sign_in, "Sign out of Azure", NULL, NULL, "Targets",
      200, 0},
     {"POST", "/api/registry/workspaces", post_workspaces,
-     "Ask Azure for the workspaces one may see: the task's result lists them", NULL, "SignIn",
+     "Ask Azure for the workspaces the user may see: the task's result lists them", NULL, "SignIn",
      "Started", 202, ROUTE_CHANGES},
     {"POST", "/api/registry/registrations", post_registration,
      "Register a run's model; one that was cut off is taken up again", NULL, "NewRegistration",

@@ -29,7 +29,7 @@ int registry_describe_model(const char *path, json_t **tags, struct error *error
         for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
             const json_t *value = json_object_get(model->metadata, kept[i]);
             if (!json_is_string(value)) continue;
-            bool figure = strstr(kept[i], "accuracy") != NULL; /* for people: not all its digits */
+            bool figure = strstr(kept[i], "accuracy") != NULL; /* for readers: not all its digits */
             json_object_set_new(*tags, kept[i],
                                 figure
                                     ? json_sprintf("%.4f", strtod(json_string_value(value), NULL))

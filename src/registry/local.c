@@ -34,7 +34,8 @@ static int check(const struct registry_options *options, const struct registry_r
     const char *name = request->name && *request->name ? request->name : fallback;
     if (!path_is_plain_name(name))
         return error_set(error, ERROR_USAGE,
-                         "\"%.60s\" is no name for a model: use letters, digits, - _ and .", name);
+                         "\"%.60s\" is not a valid model name: use letters, digits, - _ and .",
+                         name);
     if (request->version && *request->version)
         return error_set(error, ERROR_USAGE,
                          "local versions are numbered by the studio: leave --version out");
@@ -71,7 +72,7 @@ static int model_folder(const struct registry_options *options, const char *name
                         struct error *error)
 {
     if (!path_is_plain_name(name))
-        return error_set(error, ERROR_USAGE, "\"%.60s\" is no name of a model", name);
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is not a valid model name", name);
     if ((size_t)snprintf(out, 4096, "%s/registry/%s", options->home, name) >= 4096)
         return error_set(error, ERROR_INPUT, "the path of the home folder is too long");
     return 0;
@@ -106,7 +107,7 @@ static int checked_file(const char *folder, const char *version, const json_t *m
 }
 
 /* Waits until this process alone writes into the model's folder, and removes what one that was
- * killed in mid-writing left.
+ * killed while writing left.
  * Closing *lock lets go, also when the process dies. */
 static int take_folder(const char *folder, int *lock, struct error *error)
 {
@@ -126,6 +127,21 @@ static int take_folder(const char *folder, int *lock, struct error *error)
     return 0;
 }
 
+static int write_card(const char *folder, const struct registry_request *request, const char *name,
+                      const char *sha256, struct error *error)
+{
+    char path[4400];
+    struct buffer card;
+    buffer_init(&card, REGISTRY_CARD_LIMIT);
+    snprintf(path, sizeof path, "%s/" REGISTRY_CARD, folder);
+    int status = registry_model_card(request, name, sha256, &card, error) ||
+                         file_write(path, card.data, card.length, error)
+                     ? -1
+                     : 0;
+    buffer_free(&card);
+    return status;
+}
+
 /* Writes the version's folder under a temporary name, then gives it the first number that is free.
  */
 static int write_version(const char *folder, const struct registry_request *request,
@@ -139,7 +155,8 @@ static int write_version(const char *folder, const struct registry_request *requ
     snprintf(part, sizeof part, "%s/.part-XXXXXX", folder);
     if (!mkdtemp(part)) return error_set_errno(error, errno, "cannot write in %s", folder);
     snprintf(path, sizeof path, "%s/%s", part, file);
-    if (file_write(path, data, size, error)) goto out;
+    if (file_write(path, data, size, error) || write_card(part, request, name, sha256, error))
+        goto out;
     for (unsigned number = highest_version(folder) + 1; status && number < MAX_VERSION; number++) {
         char final[4200];
         snprintf(version, 16, "%u", number);

@@ -55,7 +55,7 @@ int progress_attempt(struct progress *progress, char out[64], struct error *erro
         return 0;
     }
     if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
+        return error_set(error, ERROR_FAILED, "no random source is available: try again");
     for (size_t i = 0; i < sizeof bytes; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
     return progress_note(progress, "attempt", out, error);
 }

@@ -80,7 +80,7 @@ static int take_lock(struct record *record, const char *home, const char *target
     if (fcntl(record->lock, F_OFD_SETLK, &whole) == 0) return 0;
     return error_set(
         error, ERROR_CONFLICT,
-        "this file is being registered under this name just now: wait until that has ended");
+        "this file is already being registered under this name: wait until that has ended");
 }
 
 /* The unfinished row of the same thing, if there is one; its journal goes into record->data. */

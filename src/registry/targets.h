@@ -2,12 +2,20 @@
 #ifndef NNSTUDIO_REGISTRY_TARGETS_H
 #define NNSTUDIO_REGISTRY_TARGETS_H
 
+#include "base/buffer.h"
 #include "registry/registry.h"
 
 extern const struct registry_target registry_local, registry_azure, registry_mlflow;
 
 /* "auto" and the ids of the ways to sign in, ended by NULL. */
 const char *const *azure_sign_in_choices(void);
+
+/* Appends the version's model card: Markdown with YAML front matter, from the request's tags, its run
+ * and the file's hash. */
+int registry_model_card(const struct registry_request *request, const char *name,
+                        const char *sha256, struct buffer *out, struct error *error);
+#define REGISTRY_CARD       "README.md"
+#define REGISTRY_CARD_LIMIT ((size_t)256 << 10)
 
 /* A registration in progress: reports steps and keeps the journal. */
 struct progress {

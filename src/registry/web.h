@@ -1,4 +1,4 @@
-/* HTTP requests to where models are deployed: libcurl with this house's rules.
+/* HTTP requests to where models are deployed: libcurl with the project's rules.
  *
  * TLS is always checked; plain http goes to loopback only (and to the link-local address of
  * Azure's identity service); redirects

@@ -126,9 +126,9 @@ def prism(folder, upstream_port):
 
 
 def doors(ports, certificate):
-    """The proxies with TLS in front of ARM, the storage and the sign-in, where faults are made. Subscriptions are not in the
-    description."""
-    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") else ports["prism"], False), certificate)
+    """The proxies with TLS in front of ARM, the storage and the sign-in, where faults are made. Subscriptions and
+    permissions are not in the description."""
+    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") or "/Microsoft.Authorization/" in path else ports["prism"], False), certificate)
     blob = faults.Proxy(lambda path: (ports["azurite"], True), certificate)
     entra = faults.Proxy(lambda path: (ports["plain"], False), certificate)
     return arm, blob, entra

@@ -65,6 +65,7 @@ class Azure:
         self.identity_log = []  # (path, query, the header that opened it)
         self.issued = []  # every token and signature that was given out
         self.blob_endpoint = None
+        self.permissions = [{"actions": ["*/read"], "notActions": []}, {"actions": ["Microsoft.MachineLearningServices/workspaces/*/write"], "notActions": []}]
         self.certificate, self.assertions = None, []  # of the service principal; what it signed: (header, claims)
         # what ARM says of a workspace that is not there
         self.absent_words = "The Resource '{type}/{name}' under resource group 'rg1' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
@@ -146,6 +147,8 @@ class Azure:
         tail = path[len(SCOPE) :]
         if tail == "":
             return 200, self.workspace()
+        if tail == "/providers/Microsoft.Authorization/permissions":
+            return 200, {"value": self.permissions}
         if tail == "/datastores":
             return 200, {"value": [self.datastore()]}
         if tail == "/datastores/workspaceblobstore":

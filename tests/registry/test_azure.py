@@ -129,7 +129,7 @@ def test_the_same_at_the_same_time_is_refused(binary, studio, cloud, models, tmp
     process = subprocess.Popen([str(w) for w in words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert arrived.wait(30)
     _, _, result = register(studio, cloud, models / "simple_nn.pth", status=1)
-    assert "is being registered under this name just now" in result.stderr
+    assert "is already being registered under this name" in result.stderr
     ended.set()
     assert process.wait(30) == 0 and cloud.versions("pytorch_synthetic") == ["1"]
 
@@ -232,6 +232,34 @@ def test_a_resource_group_as_azure_allows_it(studio, cloud):
     for name in ("ends.", "a b", "a/b", "x" * 91):
         result = studio("registry", "list", "--from", "azure", "--subscription", standin.SUBSCRIPTION, "--resource-group", name, "--workspace", "ws1", status=1)
         assert "resource group" in result.stderr and "Azure" in result.stderr
+
+
+# ---- rights are asked before anything is written
+
+WRITE = "Microsoft.MachineLearningServices/workspaces/models/versions/write"
+
+
+@pytest.mark.parametrize("permissions, allowed", [
+    ([{"actions": ["*"], "notActions": []}], True),
+    ([{"actions": ["Microsoft.MachineLearningServices/workspaces/*/write"], "notActions": ["Microsoft.MachineLearningServices/workspaces/delete"]}], True),
+    ([{"actions": ["*/read"]}, {"actions": [WRITE.upper()]}], True),
+    ([{"actions": ["*/read"], "notActions": []}], False),
+    ([{"actions": ["*"], "notActions": ["Microsoft.MachineLearningServices/workspaces/models/*"]}], False),
+    ([{"actions": ["*"], "notActions": ["*/write"]}, {"actions": ["*/write"], "notActions": []}], True),
+    ([], False),
+])
+def test_roles_that_do_not_allow_it_are_told_before_the_upload(studio, cloud, models, permissions, allowed):
+    cloud.azure.permissions = permissions
+    _, _, result = register(studio, cloud, models / "simple_nn.pth", status=0 if allowed else 1)
+    if not allowed:
+        assert f"your roles on the workspace ws1 do not include {WRITE}: ask for the role" in result.stderr
+        assert cloud.blob.log == [] and cloud.versions("pytorch_synthetic") == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_roles_that_cannot_be_asked_are_no_refusal(studio, cloud, models, status):
+    cloud.arm.fail("/permissions", "status", times=9, code=status, body=b'{"error":{"code":"AuthorizationFailed","message":"no"}}')
+    register(studio, cloud, models / "simple_nn.pth")
 
 
 # ---- options

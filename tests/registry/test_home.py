@@ -114,7 +114,7 @@ def test_local_versions(studio, models, home, tmp_path):
 
 
 @pytest.mark.parametrize("words, status, says", [
-    (["register", "MODEL", "--name", "../up"], 2, "is no name for a model"),
+    (["register", "MODEL", "--name", "../up"], 2, "is not a valid model name"),
     (["register", "MODEL", "--version", "3"], 2, "numbered by the studio"),
     (["register", "MODEL", "--to", "moon"], 2, "use local, azure or mlflow"),
     (["register", "MODEL", "--tag", "nothing"], 2, "write it as name=value"),
@@ -122,7 +122,7 @@ def test_local_versions(studio, models, home, tmp_path):
     (["registry", "show", "none"], 1, "no model none is registered"),
     (["registry", "pull"], 2, "which model?"),
     (["registry", "drop", "m"], 2, "use list, show or pull"),
-    (["registry", "list", "../up"], 2, "is no name"),
+    (["registry", "list", "../up"], 2, "is not a valid model name"),
     (["register", "MODEL", "--to", "azure"], 1, "no config.json"),
     (["register", "MODEL", "--to", "mlflow"], 2, "--tracking-uri"),
 ])
@@ -223,3 +223,35 @@ def test_an_option_of_another_target_is_refused(serve, home):
     while (now := server.get(f"/api/tasks/{task}"))["state"] == "running" and time.monotonic() < until:
         time.sleep(0.05)
     assert now["error"] == '"tracking_uri" is an option of mlflow, not of local: leave it out'
+
+
+def card_of(text):
+    """The card as huggingface-hub reads it."""
+    from huggingface_hub import ModelCard
+
+    return ModelCard(text)
+
+
+def test_the_model_card_is_one_that_hugging_face_reads(studio, home, tmp_path):
+    studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", "640", "--epochs", "2", "--lr", "0.05", "--out", tmp_path)
+    made = json.loads(studio("register", tmp_path / "simple_nn.safetensors", "--name", "m", "--description", "For | *the* <lecture>", "--json").stdout.splitlines()[-1])
+    (run,) = [json.loads(line) for line in studio("runs", "list", "--json").stdout.splitlines()]
+    run = json.loads(studio("runs", "show", run["id"], "--json").stdout)
+    text = (home / "registry" / "m" / "1" / "README.md").read_text()
+    card = card_of(text)
+    assert (card.data.library_name, card.data.pipeline_tag, card.data.datasets) == ("safetensors", "image-classification", ["synthetic"])
+    (result,) = card.data.eval_results
+    assert (result.metric_type, result.dataset_name, card.data.model_name) == ("accuracy", "synthetic", "m")
+    assert result.metric_value == run["last"]["val_accuracy"]
+    assert made["sha256"] in text and run["id"] in text and "| lr | 0.05 |" in text and "| epochs | 2 |" in text
+    assert "For \\| \\*the\\* \\<lecture\\>" in text
+
+
+def test_a_model_of_others_has_a_card_without_figures(studio, models, home, tmp_path):
+    import torch
+
+    state = torch.load(models / "simple_nn.pth", weights_only=True)
+    torch.save(state, tmp_path / "theirs.pth")
+    studio("register", tmp_path / "theirs.pth", "--name", "m", "--tag", 'dataset=a "b": c')
+    card = card_of((home / "registry" / "m" / "1" / "README.md").read_text())
+    assert card.data.eval_results is None and card.data.datasets == ['a "b": c'] and card.data.library_name == "pytorch"

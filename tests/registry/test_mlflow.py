@@ -106,6 +106,10 @@ def test_requirements_are_pinned_to_what_trained_the_model(studio, models, clien
     assert tested == {"numpy": installed("numpy"), "onnxruntime": installed("onnxruntime")}, "the pins are those that are tested"
     assert requirements("input_pth")[0]["torch"] == installed("torch")
     assert requirements("input_h5")[0]["tensorflow-cpu"] == installed("tensorflow_cpu")
+    from huggingface_hub import ModelCard
+
+    card = ModelCard((tmp_path / "input_pth" / "README.md").read_text())
+    assert card.data.library_name == "pytorch" and card.data.datasets == ["synthetic"]
     # a run of another version is pinned to that one
     studio("train", "--engine", "torch", "--dataset", "synthetic", "--limit", "640", "--epochs", "1", "--out", tmp_path)
     (run,) = [json.loads(line) for line in studio("runs", "list", "--json").stdout.splitlines()]

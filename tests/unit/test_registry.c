@@ -325,6 +325,19 @@ static void test_config_contents(void **state)
 }
 
 /* A whole walk per folder name comes before the next name: the nearer plain file loses. */
+static void test_roles(void **state)
+{
+    (void)state;
+    assert_true(az_action_matches("*", "a/b/write"));
+    assert_true(az_action_matches("a/*/write", "a/b/c/WRITE"));
+    assert_true(az_action_matches("A/b", "a/B"));
+    assert_true(az_action_matches("a/b*", "a/b"));
+    assert_false(az_action_matches("a/*/read", "a/b/write"));
+    assert_false(az_action_matches("a/b", "a/b/c"));
+    assert_false(az_action_matches("", "a"));
+    assert_false(az_action_matches("a/b/c", "a/b"));
+}
+
 /* As PowerShell (UTF-16) and Windows' editors (byte order marks) save it. */
 static void test_config_encodings(void **state)
 {
@@ -557,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_default_names),
         cmocka_unit_test(test_tracking_addresses),
         cmocka_unit_test_setup_teardown(test_config_contents, set_up, tear_down),
+        cmocka_unit_test(test_roles),
         cmocka_unit_test_setup_teardown(test_config_encodings, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_config_search, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_which_workspace_wins, set_up, tear_down),

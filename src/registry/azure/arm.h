@@ -9,6 +9,8 @@
 #define ARM_VERSION "2024-10-01"
 /* only there does listSecrets take a body that asks for a SAS */
 #define ARM_VERSION_SECRETS "2024-10-01-preview"
+/* of the list of permissions (Microsoft.Authorization) */
+#define ARM_VERSION_PERMISSIONS "2022-04-01"
 /* of the list of subscriptions */
 #define ARM_VERSION_SUBSCRIPTIONS "2022-12-01"
 

@@ -168,7 +168,7 @@ static int register_version(struct az_registration *own, struct error *error)
                      "others register versions of %s at the same time: try again", own->name);
 }
 
-/* "2026-11-23T22:54:02.1Z" to milliseconds; 0 when it is no such time. */
+/* "2026-11-23T22:54:02.1Z" to milliseconds; 0 when it is not such a time. */
 static json_int_t milliseconds(const char *text)
 {
     struct tm parts = {0};
@@ -259,7 +259,9 @@ static void make_uri(struct az_registration *own)
 static int run_steps(struct az_registration *own, json_t **out, struct error *error)
 {
     progress_step(&own->progress, STEP_WORKSPACE);
-    if (az_connection_check(own->connection, error)) return -1;
+    if (az_connection_check(own->connection, error) ||
+        az_connection_may(own->connection, "models/versions/write", error))
+        return -1;
     progress_step(&own->progress, STEP_VERSION);
     if (choose_version(own, false, error)) return -1;
     progress_step(&own->progress, STEP_STORAGE);
@@ -409,7 +411,7 @@ static int find_version(const struct registry_options *options, const char *name
     if (version && *version) {
         snprintf(latest, sizeof latest, "%s", version);
         if (!path_is_plain_name(latest)) {
-            error_set(error, ERROR_USAGE, "\"%.40s\" is no version", version);
+            error_set(error, ERROR_USAGE, "\"%.40s\" is not a valid version", version);
             goto fail;
         }
     } else if (latest_version(*connection, name, latest, error)) {
@@ -441,10 +443,11 @@ static int split_uri(const char *uri, char *datastore, size_t datastore_size, co
     const char *paths = place ? strstr(place, "/paths/") : NULL;
     size_t length = paths ? (size_t)(paths - (place + 12)) : 0;
     if (!paths || !length || length >= datastore_size || !paths[7])
-        return error_set(error, ERROR_UNAVAILABLE,
-                         "the model lies at \"%.200s\", which is no file in a datastore: download "
-                         "it in Azure ML",
-                         uri);
+        return error_set(
+            error, ERROR_UNAVAILABLE,
+            "the model lies at \"%.200s\", which is not a file in a datastore: download "
+            "it in Azure ML",
+            uri);
     snprintf(datastore, datastore_size, "%.*s", (int)length, place + 12);
     *path = paths + 7;
     return 0;

@@ -1,5 +1,6 @@
 #include "registry/azure/connection.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,57 @@ int az_connection_check(struct az_connection *connection, struct error *error)
         error, ERROR_UNAVAILABLE,
         "the workspace %s is in v1 legacy mode: switch v1LegacyMode off, then try again",
         connection->arm.workspace.name);
+}
+
+bool az_action_matches(const char *pattern, const char *action)
+{
+    for (; *pattern; pattern++, action++) {
+        if (*pattern == '*') {
+            for (const char *rest = action;; rest++) {
+                if (az_action_matches(pattern + 1, rest)) return true;
+                if (!*rest) return false;
+            }
+        }
+        if (tolower((unsigned char)*pattern) != tolower((unsigned char)*action)) return false;
+    }
+    return !*action;
+}
+
+static bool any_matches(const json_t *patterns, const char *action)
+{
+    const json_t *pattern;
+    size_t i;
+    json_array_foreach((json_t *)patterns, i, pattern)
+        if (json_is_string(pattern) && az_action_matches(json_string_value(pattern), action))
+            return true;
+    return false;
+}
+
+int az_connection_may(struct az_connection *connection, const char *action, struct error *error)
+{
+    char whole[256];
+    const struct arm_request request = {.path = "/providers/Microsoft.Authorization/permissions",
+                                        .version = ARM_VERSION_PERMISSIONS,
+                                        .what = "asking for your rights on the workspace"};
+    struct arm_answer answer;
+    const json_t *role;
+    bool allowed = false;
+    size_t i;
+    snprintf(whole, sizeof whole, "Microsoft.MachineLearningServices/workspaces/%s", action);
+    if (arm_call(&connection->arm, &request, &answer, error))
+        return error->code == ERROR_INTERRUPTED ? -1 : 0;
+    const json_t *roles = json_object_get(answer.body, "value");
+    json_array_foreach((json_t *)roles, i, role) {
+        allowed = allowed || (any_matches(json_object_get(role, "actions"), whole) &&
+                              !any_matches(json_object_get(role, "notActions"), whole));
+    }
+    if (!json_is_array(roles)) allowed = true; /* not an answer to the question */
+    json_decref(answer.body);
+    if (allowed) return 0;
+    return error_set(error, ERROR_DENIED,
+                     "your roles on the workspace %s do not include %s: ask for the role \"AzureML "
+                     "Data Scientist\" on it",
+                     connection->arm.workspace.name, whole);
 }
 
 static const char *text_member(const json_t *object, const char *key, const char *otherwise)

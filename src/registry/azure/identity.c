@@ -210,7 +210,7 @@ static int write_question(const struct az_credential *credential, const struct i
                : 0;
 }
 
-/* An agent of old answers with the system's own identity whatever was asked for. */
+/* An old agent answers with the system's own identity whatever was asked for. */
 static int check_client(const struct az_credential *credential, const struct identity_form *form,
                         const json_t *answer, struct error *error)
 {

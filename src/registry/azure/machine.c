@@ -1,4 +1,4 @@
-/* Signing in without a person: service principal, workload identity, managed identity, the Azure
+/* Signing in without a user: service principal, workload identity, managed identity, the Azure
  * CLI. */
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ int az_get_service_principal(struct az_credential *credential, const char *resou
 int az_get_workload(struct az_credential *credential, const char *resource, struct az_grant *grant,
                     struct error *error)
 {
-    /* Read anew each time: the file is rotated. */
+    /* Read each time: the file is rotated. */
     char *assertion;
     size_t size;
     const char *file = getenv("AZURE_FEDERATED_TOKEN_FILE");

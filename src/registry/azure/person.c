@@ -1,4 +1,4 @@
-/* Signing in as a person: device code, and a browser with authorization code and PKCE. */
+/* Signing in as a user: device code, and a browser with authorization code and PKCE. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -37,7 +37,7 @@ static double seconds_member(const json_t *object, const char *key, double other
     return otherwise;
 }
 
-/* What a refusal of the device grant means to the person. */
+/* What a refusal of the device grant means to the user. */
 static int explain_device_error(const struct az_grant *grant, struct error *error)
 {
     static const struct {
@@ -55,7 +55,7 @@ static int explain_device_error(const struct az_grant *grant, struct error *erro
     return -1;
 }
 
-/* Asks until the person has signed in. `interval` grows by 5 s with each slow_down (RFC 8628,
+/* Asks until the user has signed in. `interval` grows by 5 s with each slow_down (RFC 8628,
  * 3.5). */
 static int poll_device(struct az_credential *credential, const char *device_code, double interval,
                        double expires, struct az_grant *grant, struct error *error)
@@ -146,7 +146,7 @@ static int random_text(char out[64], struct error *error)
 {
     unsigned char bytes[32];
     if (RAND_bytes(bytes, sizeof bytes) != 1)
-        return error_set(error, ERROR_FAILED, "no random numbers are to be had: try again");
+        return error_set(error, ERROR_FAILED, "no random source is available: try again");
     az_base64url(bytes, sizeof bytes, out);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Pieces of a person's sign-in that have published test vectors: for this room and its tests. */
+/* Pieces of a user's sign-in that have published test vectors: for this room and its tests. */
 #ifndef NNSTUDIO_REGISTRY_AZURE_PERSON_H
 #define NNSTUDIO_REGISTRY_AZURE_PERSON_H
 

@@ -321,7 +321,7 @@ void az_scope(const struct az_credential *credential, const char *resource, bool
     snprintf(out, 512, "%s/.default%s", resource, person ? " offline_access openid profile" : "");
 }
 
-/* A person signed in before: their refresh token also serves for other resources. */
+/* A user signed in before: the refresh token also serves for other resources. */
 static int get_by_refresh(struct az_credential *credential, const char *resource,
                           struct az_grant *grant, struct error *error)
 {
@@ -369,7 +369,7 @@ static int get_by_chain(struct az_credential *credential, const char *resource,
             buffer_free(&tried);
             return 0;
         }
-        /* What was set up on purpose and is refused must not end in signing in as somebody else. */
+        /* What was set up on purpose and is refused must not end in signing in as another user. */
         if (chosen || az_methods[i].decisive || error->code == ERROR_INTERRUPTED) {
             buffer_free(&tried);
             return -1;

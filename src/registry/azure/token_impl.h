@@ -14,7 +14,7 @@ struct az_credential {
     const char *chosen; /* the id of the way to sign in; NULL: the chain; borrowed */
     char tenant[128], client_id[128];
     char method[32];
-    char refresh[TOKEN_MAX]; /* refresh token of a person's sign-in; "" when there is none */
+    char refresh[TOKEN_MAX]; /* refresh token of a user's sign-in; "" when there is none */
     struct {
         char resource[256];
         char token[TOKEN_MAX];
@@ -40,7 +40,7 @@ int az_post_form(struct az_credential *credential, const char *path, const struc
  * returned. */
 int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant,
                   struct error *error);
-/* The scopes for a person's sign-in: "RESOURCE/.default offline_access openid profile". */
+/* The scopes for a user's sign-in: "RESOURCE/.default offline_access openid profile". */
 void az_scope(const struct az_credential *credential, const char *resource, bool person,
               char out[512]);
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "registry/targets.h"
 
 #define TEXT_LIMIT     ((size_t)256 << 10)
 #define MLFLOW_VERSION "2.22.0" /* the oldest whose form of MLmodel this is; newer ones read it */
@@ -272,13 +273,18 @@ int mlflow_folder_make(const struct mlflow_folder_parts *parts, struct mlflow_fo
     snprintf(loader_path, sizeof loader_path, "code/%s.py", loader);
     write_mlmodel(model, parts->run_id, loader, add_file(out, "MLmodel"));
     write_loader(model, kind, parts->file, add_file(out, loader_path));
-    write_requirements(kind, parts->run, add_file(out, "requirements.txt"));
+    write_requirements(kind, parts->request->run, add_file(out, "requirements.txt"));
     buffer_append_text(
         add_file(out, "python_env.yaml"),
         "python: 3.11.0\nbuild_dependencies:\n- pip\ndependencies:\n- -r requirements.txt\n");
     buffer_append_text(add_file(out, "conda.yaml"),
                        "name: mlflow-env\nchannels:\n- conda-forge\ndependencies:\n- "
                        "python=3.11\n- pip\n- pip:\n  - -r requirements.txt\n");
+    if (registry_model_card(parts->request, parts->name, parts->sha256,
+                            add_file(out, REGISTRY_CARD), error)) {
+        mlflow_folder_clear(out);
+        return -1;
+    }
     for (size_t i = 0; i < out->count; i++) {
         if (!buffer_check(&out->files[i].text, out->files[i].path, error)) continue;
         mlflow_folder_clear(out);

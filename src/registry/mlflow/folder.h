@@ -4,13 +4,14 @@
 
 #include "base/buffer.h"
 #include "modelfile/modelfile.h"
+#include "registry/registry.h"
 
 /* One file of it. `text` is owned; the model file itself has none: it is sent as it is. */
 struct mlflow_file {
     char path[160]; /* "MLmodel", "data/simple_nn.pth", "code/nnstudio_loader_ID.py", … */
     struct buffer text;
 };
-#define MLFLOW_FILES 6
+#define MLFLOW_FILES 6 /* with the model card */
 
 struct mlflow_folder {
     struct mlflow_file files[MLFLOW_FILES];
@@ -18,9 +19,10 @@ struct mlflow_folder {
 };
 struct mlflow_folder_parts {
     const struct model *model;
-    const char *file;   /* the model file's name: its place is data/FILE */
-    const char *run_id; /* MLflow's run */
-    const json_t *run;  /* the studio's, for what trained it; may be NULL */
+    const char *file;                       /* the model file's name: its place is data/FILE */
+    const char *run_id;                     /* MLflow's run */
+    const struct registry_request *request; /* its run, for what trained it, may be NULL */
+    const char *name, *sha256;              /* of the registered model, of the file */
 };
 /* All files but the model's own. The loader builds the network from `model` and loads the file with
  * the framework it belongs to; predict() gives logits [N, classes] for pixels [N, inputs] or

@@ -305,7 +305,7 @@ static int send_batch(struct mlflow_registration *own, json_t *metrics, json_t *
         NULL, error);
 }
 
-/* A setting as a person would write it: a string as it is, a number in the fewest digits that read
+/* A setting as a user would write it: a string as it is, a number in the fewest digits that read
  * back the same. malloc'd. */
 static char *setting_text(const json_t *value)
 {
@@ -400,8 +400,12 @@ static int upload_folder(struct mlflow_registration *own, struct error *error)
     const char *name = path_base(own->request->model_path);
     const char *uploaded = progress_noted(&own->progress, "uploaded");
     if (uploaded && strcmp(uploaded, "yes") == 0) return 0;
-    const struct mlflow_folder_parts parts = {
-        .model = own->model, .file = name, .run_id = own->run_id, .run = own->request->run};
+    const struct mlflow_folder_parts parts = {.model = own->model,
+                                              .file = name,
+                                              .run_id = own->run_id,
+                                              .request = own->request,
+                                              .name = own->name,
+                                              .sha256 = own->sha256};
     if (mlflow_folder_make(&parts, &folder, error)) return -1;
     snprintf(file, sizeof file, "data/%s", name);
     int status = upload_one(own, file, own->data, own->size, true, error);
@@ -532,7 +536,7 @@ static int read_back(struct mlflow_registration *own, json_t **out, struct error
     if (mlflow_get_version(&own->server, own->name, own->version, out, error)) return -1;
     int status = stored_size(&own->server, own->run_id, path_base(own->request->model_path), &size,
                              error);
-    /* the next try sends it anew */
+    /* the next try sends it again */
     if (!status && size != (int64_t)own->size &&
         !progress_note(&own->progress, "uploaded", "no", error))
         status = error_set(error, ERROR_FAILED,
@@ -548,7 +552,7 @@ static int read_back(struct mlflow_registration *own, json_t **out, struct error
     return 0;
 }
 
-/* The model that this registration made, when it got no version. One that somebody else has given
+/* The model that this registration made, when it got no version. One that another user has given
  * a version meanwhile stays. */
 static void remove_empty_model(struct mlflow_registration *own)
 {
