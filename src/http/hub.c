@@ -37,7 +37,7 @@ struct hub {
         struct shared_text *text;
     } cache[CACHE_SIZE];
     int cache_next;
-    bool troubled; /* the data base could not be read; said once */
+    bool troubled; /* the database could not be read; said once */
 };
 
 /* --- what a stretch of events says --- */

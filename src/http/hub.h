@@ -1,4 +1,4 @@
-/* The stream of /api/events: follows the data base and tells every listener. What is sent was
+/* The stream of /api/events: follows the database and tells every listener. What is sent was
  * written before, by
  * whichever process. */
 #ifndef NNSTUDIO_HTTP_HUB_H

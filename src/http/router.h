@@ -35,7 +35,7 @@ struct route {
     /* "/api/runs/{id}/points": a part in braces takes any one part */
     const char *path;
     route_fn *handle;
-    const char *summary;                /* one line, for people */
+    const char *summary;                /* one line, for users */
     const struct parameter *parameters; /* ended by an entry without a name; NULL: none */
     const char *body; /* the body's shape (http/schema.h), checked before; NULL: none is read */
     /* the answer's shape, or its media type (ROUTE_RAW) */

@@ -40,7 +40,7 @@ static const struct code_voice *counterpart(const struct code_voice *voice)
 
 /* --- settings in the query --- */
 
-/* The set as the code's subject needs it: a known name, or the path of a person's own set. */
+/* The set as the code's subject needs it: a known name, or the path of a user's own set. */
 static int resolve_dataset(const struct studio *studio, struct job *job, struct error *error)
 {
     char *path;
@@ -62,7 +62,7 @@ static int read_job(const struct studio *studio, const struct call *call, struct
     return job_check(job, error);
 }
 
-/* --- two voices: on a thread, for a person's own data set is opened to learn its shape --- */
+/* --- two voices: on a thread, for a user's own data set is opened to learn its shape --- */
 
 struct comparing {
     struct job job;

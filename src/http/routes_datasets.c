@@ -60,7 +60,7 @@ static json_t *known_json(const struct studio *studio, const struct dataset_entr
                      "test", 10000, "rows", 28, "columns", 28, "classes", classes);
 }
 
-/* A person's own set in the home's data folder: what is in it is known when it is opened. */
+/* A user's own set in the home's data folder: what is in it is known when it is opened. */
 static json_t *own_json(const char *folder, const char *name)
 {
     char source[4096];
@@ -413,7 +413,7 @@ static const struct parameter samples_parameters[] = {
 static const struct parameter stats_parameters[] = {SPLIT_PARAMETER, {0}};
 static const struct parameter batch_parameters[] = {
     SEED_PARAMETER,
-    {"batch_size", PARAMETER_INTEGER, 1, 65536, 32, NULL, "samples a batch"},
+    {"batch_size", PARAMETER_INTEGER, 1, 65536, 32, NULL, "samples per batch"},
     {0},
 };
 

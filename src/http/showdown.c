@@ -222,7 +222,7 @@ static void write_speeds(const struct entry *const *ranked, size_t count, struct
 {
     buffer_printf(out, "%s trained fastest, ", ranked[0]->title);
     write_count(ranked[0]->speed, out);
-    buffer_append_text(out, " samples a second");
+    buffer_append_text(out, " samples per second");
     for (size_t i = 1; i < count; i++)
         buffer_printf(out, "%s %.2f times as fast as %s",
                       i == 1           ? ":"

@@ -99,8 +99,8 @@ static int make_room(struct tasks *tasks, const char *kind, const char *subject,
         if (is_running(task)) {
             running++;
             if (strcmp(task->kind, kind) == 0 && strcmp(task->subject, subject) == 0)
-                return error_set(error, ERROR_CONFLICT, "that is under way already: see task %s",
-                                 task->id);
+                return error_set(error, ERROR_CONFLICT,
+                                 "the same task is running already: see task %s", task->id);
         } else if (++kept > TASKS_KEPT) {
             *place = task->next;
             task_free(task);
@@ -110,7 +110,7 @@ static int make_room(struct tasks *tasks, const char *kind, const char *subject,
     }
     return running < RUNNING_MAX ? 0
                                  : error_set(error, ERROR_UNAVAILABLE,
-                                             "too many tasks are under way: wait for one to end");
+                                             "too many tasks are running: wait for one to end");
 }
 
 int tasks_start(struct tasks *tasks, const char *kind, const char *subject, const char *title,

@@ -198,7 +198,7 @@ test('reads the verdict of a showdown', { skip }, async () => {
     assert.match(await page.locator('.verdict p').textContent(), /machine/i);
     assert.equal(await page.locator('.measured tbody tr').count(), engines.length);
     assert.equal(
-        await page.locator('.racers .badge[data-state="finished"]').count(),
+        await page.locator('.showdown-progress .badge[data-state="finished"]').count(),
         engines.length,
     );
     for (const engine of engines) await waitForInk(`--${engine}`); // also where curves coincide

@@ -84,10 +84,10 @@ effect(() => {
 
 function Nowhere() {
     return (
-        <Page title="Nothing here" about={`The studio has no page at ${path.value}.`}>
+        <Page title="Page not found" about={`The studio has no page at ${path.value}.`}>
             <Card>
                 <Empty
-                    title="This address leads nowhere"
+                    title="Page not found"
                     action={
                         <a class="button main" href="/data">
                             Open the Data Inspector
@@ -142,7 +142,7 @@ function RailLink({ tab }: { tab: Tab }) {
 const CONNECTION_TEXT = {
     connecting: 'connecting…',
     live: 'live',
-    lost: 'connection lost, trying again; nothing is lost',
+    lost: 'connection lost, reconnecting; nothing is lost',
 } as const;
 const THEME_ICONS = { system: 'theme', light: 'sun', dark: 'moon' } as const;
 
@@ -169,10 +169,10 @@ function Rail() {
                         type="button"
                         class="bare"
                         onClick={() => (theme.value = nextTheme[theme.value])}
-                        title={`Colors: ${theme.value}`}
+                        title={`Theme: ${theme.value}`}
                     >
                         <Icon name={THEME_ICONS[theme.value]} />
-                        <span class="hidden">Colors: {theme.value}. Change</span>
+                        <span class="hidden">Theme: {theme.value}. Change</span>
                     </button>
                     <button
                         type="button"
@@ -226,14 +226,14 @@ export function App() {
                     document.getElementById('main')?.focus()
                 )}
             >
-                Skip to the tab
+                Skip to content
             </a>
             <Rail />
             <main id="main" tabIndex={-1}>
                 {connection.value === 'lost' && (
                     <p class="offline" role="alert">
                         The studio does not answer. What is on the screen stays; the page catches up
-                        by itself when it is back.
+                        by itself once it is back.
                     </p>
                 )}
                 <View />

@@ -1,4 +1,4 @@
-/* What a person can do to a run, each with its word when it fails. */
+/* What the user can do to a run; a failure becomes a message. */
 import { get, patch, post, query, remove } from './api';
 import { liveRun, rememberRun, system } from './studio';
 import type { Continue, EngineId, NewRun, Run, RunEdit, Settings, Started } from './shapes';

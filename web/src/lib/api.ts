@@ -27,7 +27,7 @@ async function call<T>(
         if (signal?.aborted) throw cause;
         throw new ApiError(
             'unreachable',
-            'the studio does not answer: see whether "nnstudio serve" still runs; nothing is lost',
+            'the studio does not answer: check that "nnstudio serve" is running; nothing is lost',
         );
     }
     const value: unknown = await response.json().catch(() => null);

@@ -27,7 +27,7 @@ export const codeAddress = (left: VoiceId, right: VoiceId, s: Settings) =>
 export const programAddress = (voice: VoiceId, format: 'file' | 'notebook', s: Settings) =>
     `/api/code/program${query({ voice, format, ...codeSettings(s) })}`;
 
-/** What a person types in a terminal for the same settings; defaults are left out. */
+/** What the user types in a terminal for the same settings; defaults are left out. */
 export function settingsWords(s: Settings, defaults: Settings | null) {
     const words = Object.entries(codeSettings(s)).filter(
         ([name, value]) =>

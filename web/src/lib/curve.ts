@@ -1,6 +1,6 @@
 /* The loss of a run, step by step, in a fixed amount of memory.
  *
- * While steps fit, each is kept. When they no longer do, neighbouring buckets are merged and of each only the lowest and
+ * While steps fit, each is kept. When they no longer do, neighboring buckets are merged and of each only the lowest and
  * the highest loss stay (so that spikes stay visible), with the bucket's mean for the smoothing. */
 import { signal } from '@preact/signals';
 import type { Points } from './shapes';
@@ -185,7 +185,7 @@ export class Curve {
         Object.assign(this.pending, { count: 0, sum: 0, low: Infinity, high: -Infinity });
     }
 
-    /** Halves the points: of four neighbours the lowest and the highest stay, in their order. */
+    /** Halves the points: of four neighbors the lowest and the highest stay, in their order. */
     private compact() {
         let to = 0;
         for (let from = 0; from < this.full; from += 4) {

@@ -1,4 +1,4 @@
-/* Numbers for people. A value that is not there is an em dash, never a zero. */
+/* Numbers as text. A value that is not known is an en dash, never a zero. */
 
 export const NOTHING = '–';
 type Maybe = number | null | undefined;

@@ -1,4 +1,4 @@
-/* The settings a person last chose, checked as they type. */
+/* The settings that the user chose last, checked while typing. */
 import { effect, signal } from '@preact/signals';
 import { get, put } from './api';
 import { usualDataset } from './dataset';

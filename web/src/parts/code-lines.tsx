@@ -30,7 +30,7 @@ export function CodeLines({ lines, other, ideas, numbers, language, label, lit }
     }, [lit?.join()]);
     const pieces = highlightLines(lines.map((line) => line.text).join('\n'), language);
     const said = new Set(other.map((line) => line.text));
-    if (lines.length === 0) return <p class="no-code muted">Nothing to write here.</p>;
+    if (lines.length === 0) return <p class="no-code muted">No code is needed here.</p>;
     return (
         <pre
             ref={block}

@@ -18,11 +18,13 @@ export function Confusion({ value, classes }: { value: Evaluation; classes: stri
         >
             <div class="scroll" tabIndex={0} role="group" aria-label="Confusion matrix">
                 <table class="confusion">
-                    <caption class="hidden">Rows: what it is. Columns: what was answered.</caption>
+                    <caption class="hidden">
+                        Rows: the actual class. Columns: the predicted class.
+                    </caption>
                     <thead>
                         <tr>
                             <th scope="col" class="corner">
-                                is \ said
+                                actual \ predicted
                             </th>
                             {confusion.map((_, j) => (
                                 <th key={j} scope="col">

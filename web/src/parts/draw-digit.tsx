@@ -8,7 +8,7 @@ import type { Answers, Drawing, Run } from '../lib/shapes';
 import { Bars, Button, Card, EngineName } from './basics';
 import { Picture } from './picture';
 
-const SIDE = 140; // the drawing's own pixels; the studio centres and scales them as MNIST was
+const SIDE = 140; // the drawing's own pixels; the studio centers and scales them as MNIST was
 const PEN = 11;
 const MIN_GAP_MS = 60;
 
@@ -149,7 +149,7 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
                     {problem && <p class="problem">{problem}</p>}
                     {!answer && !problem && (
                         <p class="muted">
-                            Each trained engine answers as you draw. Your drawing is centred and
+                            Each trained engine answers as you draw. Your drawing is centered and
                             scaled to 28 × 28 as MNIST’s digits were, and is not kept.
                         </p>
                     )}
@@ -163,7 +163,7 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
                                     size={56}
                                     label="The drawing as the engines receive it"
                                 />
-                                <figcaption>what they see</figcaption>
+                                <figcaption>as the models see it</figcaption>
                             </figure>
                             {answer.answers.map((one) => {
                                 const names =

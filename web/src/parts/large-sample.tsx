@@ -1,4 +1,4 @@
-/* One sample, large, with the value under the pointer and its neighbours as numbers. */
+/* One sample, large, with the value under the pointer and its neighbors as numbers. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytesOf } from '../lib/api';
 import type { Dataset, Samples } from '../lib/shapes';

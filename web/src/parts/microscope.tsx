@@ -26,11 +26,11 @@ import { diverging, paint, Tiles } from './picture';
 const shapeText = (shape: number[]) => shape.join(' × ');
 const valuesOf = (picture: TensorPicture) => new Float32Array(bytesOf(picture.values).buffer);
 
-/** How far the engines are apart, as one would say it. */
+/** How far the engines are apart, in words. */
 function differenceWords(tensor: TracedTensor, engines: number) {
     if (engines < 2) return '';
-    if (tensor.max_difference === null) return 'The engines do not agree: see the table.';
-    if (tensor.max_difference === 0) return 'Exactly equal in all engines, to the last bit.';
+    if (tensor.max_difference === null) return 'The engines disagree: see the table.';
+    if (tensor.max_difference === 0) return 'Equal in all engines, to the last bit.';
     const scale = Math.max(Math.abs(tensor.low), Math.abs(tensor.high)) || 1;
     const share = tensor.max_difference / scale;
     return `The engines differ by at most ${format.scientific(tensor.max_difference)}${share < 1e-5 ? ', the rounding of the last digits' : ''}.`;
@@ -361,7 +361,7 @@ function Seen({
     );
 }
 
-/** What was seen last, and what was asked for; it stays while a person looks at other tabs. */
+/** What was seen last, and what was asked for; it stays while the user looks at other tabs. */
 const looking = signal<{
     seen: Microscope | null;
     asked: string;
@@ -515,10 +515,10 @@ export function MicroscopeView({
             ) : (
                 <Card>
                     <Empty title="One batch, one step, every tensor">
-                        Every engine really performs the same training step, in a process of its
-                        own. Then walk through it with the buttons or the arrow keys: the batch,
-                        hidden layers, logits, loss, gradients, new weights; each with shapes,
-                        pictures, and how far the engines are apart.
+                        Every engine performs the same real training step, in a process of its own.
+                        Then walk through it with the buttons or the arrow keys: the batch, hidden
+                        layers, logits, loss, gradients, new weights; each with shapes, pictures,
+                        and how far the engines are apart.
                     </Empty>
                 </Card>
             )}

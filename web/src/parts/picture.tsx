@@ -1,4 +1,4 @@
-/* Small grey pictures on canvas: digits, mean images, weights. */
+/* Small gray pictures on canvas: digits, mean images, weights. */
 import { useEffect, useRef } from 'preact/hooks';
 import { isDark } from '../lib/theme';
 

@@ -9,7 +9,7 @@ import { toastError } from './toast';
 const MARKS = { running: '▸', finished: '✓', failed: '!', cancelled: '■' };
 const BADGES = { running: 'running', finished: 'finished', failed: 'failed', cancelled: 'stopped' };
 
-/** What a person must do at Microsoft's page before the studio can go on. */
+/** What the user must do on Microsoft's page before the studio can continue. */
 export function SignInPrompt({ prompt }: { prompt: NonNullable<TaskResult['prompt']> }) {
     return (
         <div class="sign-in" role="status">

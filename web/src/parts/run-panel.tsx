@@ -175,7 +175,7 @@ export function EpochsCard({ run }: { run: Run }) {
                 />
                 <p class="muted keyline">
                     <span class="swatch" data-engine={run.engine} /> test, after the epoch{' '}
-                    <span class="swatch grey" /> training, before each update
+                    <span class="swatch gray" /> training, before each update
                 </p>
             </div>
             <div class="scroll epochs" tabIndex={0} role="group" aria-label="Epochs, as a table">
@@ -227,7 +227,7 @@ export function LogCard({ run }: { run: Run }) {
     return (
         <Card title="Log" class="log-card">
             <ol class="log" tabIndex={0} aria-label={`Log of ${run.name}`}>
-                {log.value.length === 0 && <li class="muted">Nothing said yet.</li>}
+                {log.value.length === 0 && <li class="muted">No log entries yet.</li>}
                 {log.value.toReversed().map((line, i) => (
                     <li key={log.value.length - i}>
                         <time>{format.clock(line.at)}</time> {line.text}
@@ -310,8 +310,8 @@ export function ContinueCard({ run }: { run: Run }) {
     return (
         <Card title="Continue" class="continue-card">
             <p class="muted">
-                Weights and position go to any engine: the curve changes color where it changed
-                hands.
+                Weights and position can be handed to any engine: the curve changes color where it
+                changed hands.
             </p>
             <div class="fields inline">
                 <SelectField

@@ -76,12 +76,12 @@ export function EditRun({ run, onClose }: { run: Run; onClose: () => void }) {
                     label="Name"
                     value={name}
                     onChange={setName}
-                    hint="its files are called so, too"
+                    hint="its files get this name"
                     problem={problem}
                 />
                 <TextField
                     label="Tags"
-                    hint="with commas between, as in lecture, week 3"
+                    hint="separated by commas, as in lecture, week 3"
                     value={tags}
                     onChange={setTags}
                 />

@@ -5,12 +5,12 @@ export const showShortcuts = signal(false);
 
 const KEYS: [string, string][] = [
     ['1 … 8', 'go to a tab'],
-    ['Space', 'pause the active run, or go on'],
+    ['Space', 'pause or resume the active run'],
     ['?', 'this list'],
-    ['Esc', 'close a box'],
-    ['+ −', 'in a plot: closer, farther'],
+    ['Esc', 'close a dialog'],
+    ['+ −', 'in a plot: zoom in, zoom out'],
     ['← →', 'in a plot: move along'],
-    ['← →', 'in the step microscope: a stage back or on'],
+    ['← →', 'in the step microscope: previous or next stage'],
     ['0', 'in a plot: show all'],
     ['Delete', 'in the drawing area: clear'],
 ];

@@ -87,7 +87,7 @@ function WorkspacePicker({ signIn, onDone }: { signIn: string; onDone: () => voi
         <>
             <div class="row">
                 <Button disabled={now?.state === 'running'} onClick={find}>
-                    {now?.state === 'running' ? 'Asking Azure…' : 'Pick from a list'}
+                    {now?.state === 'running' ? 'Asking Azure…' : 'Choose from a list'}
                 </Button>
                 <label class="button">
                     Upload config.json
@@ -157,7 +157,7 @@ function AzureSignIn({
     return (
         <>
             <SelectField
-                label="Way"
+                label="Sign-in method"
                 value={signIn}
                 onChange={(value) => setParams({ sign_in: value })}
                 options={target.sign_in.map((one) => ({
@@ -208,7 +208,7 @@ function History({ finished }: { finished: number }) {
     return <RegistrationHistory rows={value?.registrations ?? null} />;
 }
 
-/** The first found way that needs nobody, or the device code. */
+/** The first method found that needs no user, or the device code. */
 const likelyWay = (target?: Target) =>
     target?.sign_in.find((way) => way.available && !way.interactive)?.id ?? 'device-code';
 
@@ -304,7 +304,7 @@ function Deploy({ list }: { list: Run[] }) {
                     )}
                     {id === 'local' && (
                         <p class="muted">
-                            Nothing to sign in to: the version goes into a numbered folder in the
+                            No sign-in is needed: the version goes into a numbered folder in the
                             studio's home.
                         </p>
                     )}
@@ -338,8 +338,8 @@ function Deploy({ list }: { list: Run[] }) {
                     {target && !ready && (
                         <p class="muted">
                             {id === 'azure'
-                                ? 'First find a workspace in step 3.'
-                                : 'First give the server’s address in step 2.'}
+                                ? 'Choose a workspace in step 3 first.'
+                                : 'Enter the server’s address in step 2 first.'}
                         </p>
                     )}
                 </Card>

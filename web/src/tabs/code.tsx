@@ -263,7 +263,7 @@ function Bundle() {
     const done = newestRuns.value.filter((run) => run.files.length > 0);
     const chosen = done.find((run) => run.id === param('bundle')) ?? done[0];
     return (
-        <Card title="Take a run with you">
+        <Card title="Download a run">
             <p>
                 One .zip of a run: the model in every format, both programs and notebooks, the
                 settings, the curve, the weights it began with and the order of its samples.
@@ -353,7 +353,7 @@ export function Code() {
                             <span class="key-mark differs" /> differs{' '}
                             <span class="key-mark alone" /> only on this side{' '}
                             <span class="key-mark joined">7</span> the same idea on both sides:
-                            point at a line to see its other half
+                            point at a line to see its counterpart
                         </p>
                         {diff.stages.map((stage, i) => (
                             <Stage

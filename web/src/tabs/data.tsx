@@ -169,7 +169,7 @@ function Classes({ set, stats }: { set: Dataset; stats: DatasetStats | null }) {
             }
         >
             <Bars
-                label="Samples a class"
+                label="Samples per class"
                 names={set.classes}
                 values={stats?.per_class ?? []}
                 marked={label === '' ? undefined : Number(label)}
@@ -204,8 +204,8 @@ function MeanImages({ set, stats }: { set: Dataset; stats: DatasetStats | null }
                 ))}
             </ul>
             <p class="muted">
-                What a network sees when it looks away: the average picture. Where it is sharp the
-                class varies little; where it is blurred, much.
+                The average picture of each class. Where it is sharp the class varies little; where
+                it is blurred, much.
             </p>
         </Card>
     );
@@ -306,7 +306,7 @@ export function Data() {
     return (
         <Page
             title="Data Inspector"
-            about="What the engines learn from: look at it before you trust a number."
+            about="The data that the engines learn from. Look at it before you trust a number."
             actions={
                 <>
                     <Segmented

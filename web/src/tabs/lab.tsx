@@ -76,7 +76,7 @@ function Earlier({ engine, shown }: { engine: EngineId; shown: Run | undefined }
     if (list.length < 2) return null;
     return (
         <label class="field earlier">
-            <span>Shown run</span>
+            <span>Run shown</span>
             <select
                 value={shown?.id}
                 onChange={(event) => setParams({ run: event.currentTarget.value })}
@@ -136,7 +136,8 @@ export function Lab({ engine }: { engine: EngineId }) {
                                 <Empty title="No run yet">
                                     Press Start training. The loss of every step appears here as it
                                     is computed, with the mean of each epoch on it; pause, look, go
-                                    on. A refresh, a closed tab or a killed server loses nothing.
+                                    on. Nothing is lost by a refresh, a closed tab or a killed
+                                    server.
                                 </Empty>
                             </Card>
                         )

@@ -18,8 +18,8 @@ import { EditRun, SETTING_NAMES, settingText } from '../parts/run-words';
 function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) {
     return (
         <Card
-            title="The worst mistakes"
-            aside={<span class="muted">surest of the wrong answer first</span>}
+            title="Worst mistakes"
+            aside={<span class="muted">most confident in the wrong answer first</span>}
         >
             <ul class="mistakes">
                 {value.mistakes.map((one) => (
@@ -37,7 +37,7 @@ function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) 
                     </li>
                 ))}
             </ul>
-            {value.mistakes.length === 0 && <p class="muted">None at all.</p>}
+            {value.mistakes.length === 0 && <p class="muted">No mistakes on the test split.</p>}
         </Card>
     );
 }
@@ -179,9 +179,7 @@ export function RunPage({ id }: { id: string }) {
             actions={<RunHead run={run} onEdit={() => setEditing(true)} />}
         >
             {run.deleted && (
-                <Trouble
-                    action={<Button onClick={() => void restoreRun(run)}>Take it back</Button>}
-                >
+                <Trouble action={<Button onClick={() => void restoreRun(run)}>Restore</Button>}>
                     This run is deleted; its files are kept for 24 hours.
                 </Trouble>
             )}

@@ -228,7 +228,7 @@ function Selection({ list, onNone }: { list: Run[]; onNone: () => void }) {
                 Delete
             </Button>
             <Button disabled={list.length === 0} onClick={onNone}>
-                Select none
+                Clear selection
             </Button>
             {editing && one && <EditRun run={one} onClose={() => setEditing(false)} />}
         </div>

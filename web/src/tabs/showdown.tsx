@@ -40,7 +40,7 @@ type Mode = Showdown['mode'];
 function StartCard() {
     const found = (id: EngineId) =>
         system.value?.engines.find((engine) => engine.id === id)?.found ?? false;
-    const [left, setLeft] = useState<EngineId[]>([]); // engines a person took out
+    const [left, setLeft] = useState<EngineId[]>([]); // engines that the user took out
     const [mode, setMode] = useState<Mode>('parallel');
     const chosen = engines.value
         .map(({ id }) => id)
@@ -92,19 +92,19 @@ function StartCard() {
                         {
                             value: 'parallel',
                             label: 'At once',
-                            title: 'The race: the engines share the machine.',
+                            title: 'All engines at once: they share the machine.',
                         },
                         {
                             value: 'sequence',
                             label: 'In turn',
-                            title: 'One after another, the measurement: each has the machine for itself.',
+                            title: 'One engine after another: each has the machine to itself, so speeds compare.',
                         },
                     ]}
                 />
                 <p class="muted">
                     {mode === 'parallel'
-                        ? 'A race to watch: the engines share the cores, so speeds are lower than alone.'
-                        : 'A measurement: one engine after another, each with the machine for itself, so speeds compare.'}
+                        ? 'All engines at once: they share the cores, so speeds are lower than alone.'
+                        : 'One engine after another, each with the machine to itself, so speeds compare.'}
                 </p>
                 <SettingsForm />
                 <Button
@@ -119,7 +119,7 @@ function StartCard() {
     );
 }
 
-function Racers({ list }: { list: Run[] }) {
+function ShowdownProgress({ list }: { list: Run[] }) {
     return (
         <Card
             title="Now"
@@ -133,7 +133,7 @@ function Racers({ list }: { list: Run[] }) {
                 )
             }
         >
-            <ul class="racers">
+            <ul class="showdown-progress">
                 {list.map((run) => (
                     <li key={run.id}>
                         <EngineName id={run.engine} version={run.engine_version} />
@@ -287,7 +287,7 @@ function Differences({ list }: { list: LossDifference[] }) {
                 ))}
             </ul>
             <p class="muted">
-                The same first weights and the same batches: what is left is the rounding of float
+                The same initial weights and the same batches: what is left is the rounding of float
                 arithmetic, which grows as the engines add in another order.
             </p>
         </Card>
@@ -301,7 +301,7 @@ function Groups({ group }: { group: string }) {
     if (known.size < 2) return null;
     return (
         <label class="field earlier">
-            <span>Shown showdown</span>
+            <span>Showdown shown</span>
             <select
                 value={group}
                 onChange={(event) => setParams({ group: event.currentTarget.value })}
@@ -334,7 +334,7 @@ function Result({ group }: { group: string }) {
                     <p>{value.verdict}</p>
                 </Card>
             )}
-            <Racers list={list} />
+            <ShowdownProgress list={list} />
             <LossPanel runs={list} />
             <Table rows={value?.rows ?? []} />
             {value && value.differences.length > 0 && <Differences list={value.differences} />}
@@ -354,7 +354,7 @@ export function ShowdownTab() {
     return (
         <Page
             title="Showdown"
-            about="The same network, the same first weights, the same batches: who is faster, and do they agree?"
+            about="The same network, the same initial weights, the same batches: which engine is faster, and do they agree?"
         >
             <div
                 class="lab-grid"

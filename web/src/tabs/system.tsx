@@ -27,7 +27,7 @@ function Ready({ value }: { value: System }) {
                           .filter((engine) => engine.installable)
                           .map((engine) => `${engine.title} ${engine.version}`)
                           .join(' and ') + ', each loaded from its own library.'
-                    : `The ${engineOfNow(value)} engine works meanwhile. Install what is missing below.`}
+                    : `The ${engineOfNow(value)} engine works in the meantime. Install what is missing below.`}
             </span>
         </div>
     );
@@ -156,11 +156,10 @@ function DataSets({ value }: { value: System }) {
 function Tasks() {
     const list = [...tasks.value.values()].reverse();
     return (
-        <Card title="Fetched and installed">
+        <Card title="Downloads and installations">
             {list.length === 0 ? (
-                <Empty title="Nothing yet">
-                    Downloads and installations appear here with their progress, also those another
-                    tab started.
+                <Empty title="None yet">
+                    They appear here with their progress, also those that another tab started.
                 </Empty>
             ) : (
                 list.map((task) => <TaskView key={task.id} task={task} />)
@@ -178,7 +177,10 @@ export function SystemTab() {
     }, []);
     const value = system.value;
     return (
-        <Page title="System" about="What is installed, what the machine has, and where things lie.">
+        <Page
+            title="System"
+            about="What is installed, what the machine has, and where files are kept."
+        >
             {value && (
                 <>
                     <Ready value={value} />
