@@ -66,7 +66,7 @@ test('shows six stages in two voices and follows the settings', { skip }, async 
     await page.getByLabel('Learning rate').fill('0.05');
     await page.getByText('More settings').click();
     await page.getByLabel('Hidden layers').fill('64, 32');
-    await page.getByLabel('Training samples').fill('320');
+    await page.getByLabel('Sample limit').fill('320');
     await waitForText('#network .side', 'self.fc3 = nn.Linear(32, 10)');
     await waitForText('#network .side', 'keras.layers.Dense(32, activation="relu", name="fc2"');
     await waitForText('#optimizer .side', 'lr=0.05');
@@ -223,7 +223,7 @@ test('walks through every stage of one real step, forward and back', { skip }, a
             `${name}: lines lit on both sides, not ${now.lit}`,
         );
         if (engines.length > 1)
-            for (const words of now.words) assert.match(words, /at most .* × 10⁻|Exactly equal/);
+            for (const words of now.words) assert.match(words, /at most .* × 10⁻|Equal in all engines/);
         assert.equal(
             await page.getByRole('button', { name: 'Next →' }).isDisabled(),
             i === STAGES.length - 1,

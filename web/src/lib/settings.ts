@@ -1,32 +1,111 @@
-/* The settings that the user chose last, checked while typing. */
-import { effect, signal } from '@preact/signals';
+/* The settings that the user chose last. What is known about each (kind, range, default, label) is the studio's table,
+ * by GET /api/settings. Only valid settings are kept; what does not fit yet is a draft and stays the text it is. */
+import { computed, effect, signal } from '@preact/signals';
 import { get, put } from './api';
 import { usualDataset } from './dataset';
-import { datasets, defaults } from './studio';
-import type { Settings } from './shapes';
+import { datasets, defaults, settingsTable } from './studio';
+import type { Setting, Settings } from './shapes';
+
+export type SettingKey = keyof Settings;
+type Value = Settings[SettingKey];
+type Drafts = Partial<Record<string, string>>;
 
 const KEY = 'settings';
+const DRAFTS = 'drafts';
 
-function remembered(): Partial<Settings> {
+const read = <T>(storage: Storage, key: string): Partial<T> => {
     try {
-        return JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Settings>;
+        return JSON.parse(storage.getItem(key) ?? '{}') as Partial<T>;
     } catch {
         return {};
     }
+};
+const write = (storage: Storage, key: string, value: unknown) => {
+    try {
+        storage.setItem(key, JSON.stringify(value));
+    } catch {
+        // No storage: the server's copy remains.
+    }
+};
+
+export const findSetting = (key: string) => settingsTable.value?.find((one) => one.key === key);
+export const settingLabel = (key: string) => findSetting(key)?.label ?? key;
+
+/* --- one value: text and number --- */
+
+const inRange = ({ low, high, low_open, high_open }: Setting, value: number) =>
+    (low === null || (low_open ? value > low : value >= low)) &&
+    (high === null || (high_open ? value < high : value <= high));
+
+const whole = (text: string) => (/^\d+$/.test(text) ? Number(text) : NaN);
+
+/** The value that a text stands for; undefined when it does not fit the setting. */
+export function parseSetting(setting: Setting, text: string): Value | undefined {
+    const trimmed = text.trim();
+    switch (setting.kind) {
+        case 'integer':
+        case 'number': {
+            const value =
+                setting.kind === 'integer'
+                    ? whole(trimmed)
+                    : trimmed === ''
+                      ? NaN
+                      : Number(trimmed);
+            return Number.isFinite(value) && inRange(setting, value) ? value : undefined;
+        }
+        case 'widths': {
+            const list = trimmed === '' ? [] : trimmed.split(',').map((part) => whole(part.trim()));
+            const fits = list.every((n) => Number.isFinite(n) && inRange(setting, n));
+            return fits && list.length <= (setting.most ?? Infinity) ? list : undefined;
+        }
+        case 'choice':
+            return setting.choices?.some(({ value }) => value === text)
+                ? (text as Value)
+                : undefined;
+        case 'text':
+            return inRange(setting, new TextEncoder().encode(text).length)
+                ? (text as Value)
+                : undefined;
+    }
 }
 
-/** What the forms of all labs show; null until the server's defaults are read. */
+export const settingInput = (value: Value) =>
+    Array.isArray(value) ? value.join(', ') : String(value ?? '');
+
+/** As a text of the page: what 0 or an empty list stands for is said. */
+export function settingWords(key: string, value: Value): string {
+    const { zero } = findSetting(key) ?? {};
+    const empty = value === 0 || value === null || value === '' || settingInput(value) === '';
+    if (empty && zero) return zero;
+    return settingInput(value) || '–';
+}
+
+const isValid = (key: string, value: unknown) => {
+    const setting = findSetting(key);
+    if (!setting || value === undefined) return false;
+    if (value === null) return setting.nullable;
+    return parseSetting(setting, settingInput(value as Value)) !== undefined;
+};
+
+/** What of kept settings fits the table still: another version may have kept them. */
+const validOf = (kept: Partial<Settings>) =>
+    Object.fromEntries(
+        Object.entries(kept).filter(([key, value]) => isValid(key, value)),
+    ) as Partial<Settings>;
+
+/* --- what the forms of all labs show --- */
+
+/** Valid ones only; null until the studio's table and defaults are read. */
 export const settings = signal<Settings | null>(null);
+/** What is typed, by setting, while it is being typed or does not fit. */
+export const drafts = signal<Drafts>(read<Record<string, string>>(sessionStorage, DRAFTS));
+effect(() => write(sessionStorage, DRAFTS, drafts.value));
 
 effect(() => {
-    if (!defaults.value || !datasets.value || settings.peek()) return;
-    settings.value = {
-        ...defaults.value,
-        dataset: usualDataset.peek(),
-        ...remembered(),
-        from: null,
-    };
-    if (Object.keys(remembered()).length === 0) void adoptPreferences();
+    if (!defaults.value || !datasets.value || !settingsTable.value || settings.peek()) return;
+    const kept = validOf(read<Settings>(localStorage, KEY));
+    settings.value = { ...defaults.value, dataset: usualDataset.peek(), ...kept, from: null };
+    if (Object.keys(kept).length === 0) void adoptPreferences();
 });
 
 /** Another browser at the same studio starts with what was chosen last. */
@@ -35,19 +114,14 @@ async function adoptPreferences() {
         () => null,
     );
     if (preferences?.settings && settings.value)
-        settings.value = { ...settings.value, ...preferences.settings, from: null };
+        settings.value = { ...settings.value, ...validOf(preferences.settings), from: null };
 }
 
 let saving = 0;
 export function changeSettings(values: Partial<Settings>) {
     if (!settings.value) return;
     settings.value = { ...settings.value, ...values };
-    const text = JSON.stringify(settings.value);
-    try {
-        localStorage.setItem(KEY, text);
-    } catch {
-        // No storage: the server's copy remains.
-    }
+    write(localStorage, KEY, settings.value);
     clearTimeout(saving);
     saving = window.setTimeout(
         () => void put('/api/preferences', { settings: settings.value }).catch(() => {}),
@@ -55,39 +129,59 @@ export function changeSettings(values: Partial<Settings>) {
     );
 }
 
-export const resetSettings = () =>
-    defaults.value && changeSettings({ ...defaults.value, dataset: usualDataset.value });
+const without = (key: string): Drafts => {
+    const { [key]: _, ...rest } = drafts.value;
+    return rest;
+};
 
-type Problems = Partial<Record<keyof Settings, string>>;
-const whole = (value: number, low: number, high: number) =>
-    Number.isInteger(value) && value >= low && value <= high
-        ? undefined
-        : `a whole number from ${low} to ${high.toLocaleString('en')}`;
-const between = (value: number, low: number, high: number) =>
-    value >= low && value <= high ? undefined : `a number from ${low} to ${high}`;
-
-/** What is wrong, by field; an empty object when all is well. */
-export function problemsOf(s: Settings): Problems {
-    const all: Problems = {
-        epochs: whole(s.epochs, 1, 100_000),
-        lr: s.lr > 0 && s.lr <= 100 ? undefined : 'above 0, at most 100; 0.01 is usual',
-        batch_size: whole(s.batch_size, 1, 65_536),
-        seed: whole(s.seed, 0, Number.MAX_SAFE_INTEGER),
-        threads: whole(s.threads, 0, 1024),
-        limit: whole(s.limit, 0, 1e9),
-        momentum: s.momentum >= 0 && s.momentum < 1 ? undefined : 'from 0 to below 1',
-        weight_decay: between(s.weight_decay, 0, 1),
-        hidden: s.hidden.every((n) => Number.isInteger(n) && n >= 1 && n <= 65_536)
-            ? undefined
-            : 'layer widths, as in 128 or 256,64',
-    };
-    return Object.fromEntries(Object.entries(all).filter(([, text]) => text)) as Problems;
+/** Takes what was typed: the setting changes when it fits, the text stays as it is either way. */
+export function typeSetting(setting: Setting, text: string) {
+    drafts.value = { ...drafts.value, [setting.key]: text };
+    const value = parseSetting(setting, text);
+    if (value !== undefined) changeSettings({ [setting.key]: value });
 }
+
+/** The field was left: a text that fits becomes the value's own. */
+export function leaveSetting(setting: Setting) {
+    const text = drafts.value[setting.key];
+    if (text !== undefined && parseSetting(setting, text) !== undefined)
+        drafts.value = without(setting.key);
+}
+
+/** Another optimizer comes with its own defaults; what belongs to the old one goes back to its default. */
+export function chooseOptimizer(optimizer: Settings['optimizer']) {
+    const changed: Record<string, unknown> = { optimizer };
+    for (const one of settingsTable.value ?? []) {
+        const own = one.default_by_optimizer?.[optimizer];
+        if (own !== undefined) changed[one.key] = own;
+        else if (one.optimizers && !one.optimizers.includes(optimizer))
+            changed[one.key] = one.default;
+    }
+    for (const key of Object.keys(changed)) drafts.value = without(key);
+    changeSettings(changed as Partial<Settings>);
+}
+
+export function resetSettings() {
+    drafts.value = {};
+    if (defaults.value) changeSettings({ ...defaults.value, dataset: usualDataset.value });
+}
+
+/** What is wrong, by setting: the drafts that do not fit, and what would. */
+export const problems = computed(() => {
+    const all: Partial<Record<string, string>> = {};
+    for (const [key, text] of Object.entries(drafts.value)) {
+        const setting = findSetting(key);
+        if (setting && parseSetting(setting, text ?? '') === undefined) all[key] = setting.range;
+    }
+    return all;
+});
+export const settingsAreValid = () =>
+    settings.value !== null && Object.keys(problems.value).length === 0;
 
 /** Names of the settings in which these differ. */
 export function differing(list: Settings[]): Set<string> {
     const names = new Set<string>();
-    for (const name of Object.keys(list[0] ?? {}) as (keyof Settings)[])
+    for (const name of Object.keys(list[0] ?? {}) as SettingKey[])
         if (list.some((other) => JSON.stringify(other[name]) !== JSON.stringify(list[0][name])))
             names.add(name);
     return names;

@@ -13,7 +13,9 @@ import type {
     Points,
     Run,
     RunList,
+    Setting,
     Settings,
+    SettingsDescription,
     StepsEvent,
     System,
     Task,
@@ -24,6 +26,8 @@ export const connection = signal<'connecting' | 'live' | 'lost'>('connecting');
 export const system = signal<System | null>(null);
 export const datasets = signal<Dataset[] | null>(null);
 export const defaults = signal<Settings | null>(null);
+/** What is known about each setting: its kind, range, label … null: not read yet. */
+export const settingsTable = signal<Setting[] | null>(null);
 export const tasks = signal<ReadonlyMap<string, Task>>(new Map());
 /** The newest runs and all that were asked for, by id. null: not read yet. */
 export const runs = signal<ReadonlyMap<string, Run> | null>(null);
@@ -131,6 +135,11 @@ async function loadAll() {
     await Promise.all([
         quietly(loadSystem()),
         quietly(get<Settings>('/api/settings/defaults').then((value) => (defaults.value = value))),
+        quietly(
+            get<SettingsDescription>('/api/settings').then(
+                (value) => (settingsTable.value = value.settings),
+            ),
+        ),
         quietly(
             get<TaskList>('/api/tasks').then((list) => {
                 tasks.value = new Map(list.reverse().map((task) => [task.id, task])); // oldest first, as the stream adds them

@@ -102,9 +102,19 @@ export function SelectField<T extends string>({
 export function TextField({
     value,
     onChange,
+    onLeave,
     placeholder,
+    disabled,
+    numeric,
     ...field
-}: FieldProps & { value: string; onChange: (value: string) => void; placeholder?: string }) {
+}: FieldProps & {
+    value: string;
+    onChange: (value: string) => void;
+    onLeave?: () => void;
+    placeholder?: string;
+    disabled?: boolean;
+    numeric?: boolean;
+}) {
     return (
         <Field {...field}>
             {(ids) => (
@@ -112,9 +122,12 @@ export function TextField({
                     {...ids}
                     type="text"
                     autocomplete="off"
+                    inputMode={numeric ? 'decimal' : undefined}
                     placeholder={placeholder}
+                    disabled={disabled}
                     value={value}
                     onInput={(event) => onChange(event.currentTarget.value)}
+                    onBlur={onLeave}
                 />
             )}
         </Field>

@@ -1,8 +1,7 @@
 /* Runs in words. */
 import { engineLook } from '../lib/engines';
-import * as format from '../lib/format';
 import { editRun } from '../lib/actions';
-import type { Run, Settings } from '../lib/shapes';
+import type { Run } from '../lib/shapes';
 import { useState } from 'preact/hooks';
 import { Button } from './basics';
 import { Dialog } from './dialog';
@@ -24,32 +23,6 @@ export function Tags({ tags }: { tags: string[] }) {
             ))}
         </span>
     );
-}
-
-export const SETTING_NAMES: Record<keyof Settings, string> = {
-    dataset: 'data set',
-    epochs: 'epochs',
-    lr: 'learning rate',
-    batch_size: 'batch size',
-    seed: 'seed',
-    init: 'first weights',
-    dtype: 'numbers',
-    threads: 'threads',
-    hidden: 'hidden layers',
-    activation: 'activation',
-    optimizer: 'optimizer',
-    momentum: 'momentum',
-    weight_decay: 'weight decay',
-    limit: 'training samples',
-    device: 'device',
-    from: 'started from',
-};
-
-export function settingText(settings: Settings, name: keyof Settings): string {
-    const value = settings[name];
-    if (name === 'limit') return value === 0 ? 'all' : format.count(value as number);
-    if (Array.isArray(value)) return value.join(', ') || 'none';
-    return value === null || value === '' ? format.NOTHING : String(value);
 }
 
 const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,98}$/;

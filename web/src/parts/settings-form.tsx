@@ -1,189 +1,143 @@
-/* The settings of a run, one form for every lab. What is wrong stands under its field; what was chosen is remembered. */
+/* The settings of a run, one form for every lab, made of the studio's own table. What does not fit stands under its field. */
 import { findDataset, layerSizes, sizesText, usualDataset } from '../lib/dataset';
 import * as format from '../lib/format';
 import {
     changeSettings,
+    chooseOptimizer,
+    drafts,
+    findSetting,
+    leaveSetting,
     parameterCount,
-    problemsOf,
+    problems,
     resetSettings,
+    settingInput,
     settings,
+    settingsAreValid,
+    typeSetting,
+    type SettingKey,
 } from '../lib/settings';
-import { datasets, system } from '../lib/studio';
-import type { EngineId, Settings } from '../lib/shapes';
-import { useState } from 'preact/hooks';
-import { NumberField, SelectField, TextField } from './fields';
+import { datasets, settingsTable, system } from '../lib/studio';
+import type { EngineId, Setting, Settings } from '../lib/shapes';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { SelectField, TextField } from './fields';
 
-const choice = <T extends string>(...values: T[]) =>
-    values.map((value) => ({ value, label: value }));
+const hintOf = ({ kind, help, zero }: Setting) =>
+    kind === 'widths' ? help : zero && kind === 'integer' ? `0: ${zero}` : undefined;
 
-function HiddenField({ value, problem }: { value: number[]; problem?: string }) {
-    const [text, setText] = useState(value.join(', '));
-    const shown = text.split(',').map(Number).join() === value.join() ? text : value.join(', ');
+/** A value that is typed: while it is, the field shows the text and nothing else. */
+function TypedField({ setting, s }: { setting: Setting; s: Settings }) {
     return (
         <TextField
-            label="Hidden layers"
-            hint="widths, as in 128 or 256, 64"
-            problem={problem}
-            value={shown}
-            onChange={(next) => {
-                setText(next);
-                changeSettings({
-                    hidden:
-                        next.trim() === ''
-                            ? []
-                            : next.split(',').map((part) => Number(part.trim() || NaN)),
-                });
-            }}
+            label={setting.label}
+            hint={hintOf(setting)}
+            problem={problems.value[setting.key]}
+            disabled={setting.optimizers?.includes(s.optimizer) === false}
+            numeric={setting.kind === 'integer' || setting.kind === 'number'}
+            value={drafts.value[setting.key] ?? settingInput(s[setting.key as SettingKey])}
+            onChange={(text) => typeSetting(setting, text)}
+            onLeave={() => leaveSetting(setting)}
         />
     );
 }
 
-function Advanced({
-    s,
-    problems,
-    engine,
-}: {
-    s: Settings;
-    problems: ReturnType<typeof problemsOf>;
-    engine?: EngineId;
-}) {
-    const devices = (engine && system.value?.engines.find((e) => e.id === engine)?.devices) || [
-        'cpu',
-    ];
-    const bad = (['threads', 'limit', 'momentum', 'weight_decay', 'hidden'] as const).some(
-        (name) => problems[name],
-    );
+function ChoiceField({ setting, s }: { setting: Setting; s: Settings }) {
     return (
-        <details class="fold" open={bad || undefined}>
-            <summary>More settings</summary>
-            <div class="fields">
-                <HiddenField value={s.hidden} problem={problems.hidden} />
-                <SelectField
-                    label="Activation"
-                    value={s.activation}
-                    options={choice('relu', 'tanh', 'sigmoid')}
-                    onChange={(activation) => changeSettings({ activation })}
-                />
-                <SelectField
-                    label="Optimizer"
-                    value={s.optimizer}
-                    options={choice('sgd', 'adam')}
-                    onChange={(optimizer) =>
-                        changeSettings({ optimizer, lr: optimizer === 'adam' ? 0.001 : 0.01 })
-                    }
-                />
-                <NumberField
-                    label="Momentum"
-                    value={s.momentum}
-                    problem={problems.momentum}
-                    disabled={s.optimizer !== 'sgd'}
-                    onChange={(momentum) => changeSettings({ momentum })}
-                />
-                <NumberField
-                    label="Weight decay"
-                    value={s.weight_decay}
-                    problem={problems.weight_decay}
-                    onChange={(weight_decay) => changeSettings({ weight_decay })}
-                />
-                <SelectField
-                    label="First weights"
-                    value={s.init}
-                    onChange={(init) => changeSettings({ init })}
-                    options={[
-                        { value: 'torch', label: 'as PyTorch draws them' },
-                        { value: 'keras', label: 'as Keras draws them' },
-                    ]}
-                />
-                <SelectField
-                    label="Numbers"
-                    value={s.dtype}
-                    options={choice('float32', 'float64')}
-                    onChange={(dtype) => changeSettings({ dtype })}
-                />
-                <NumberField
-                    label="Threads"
-                    hint="0: as the engine likes"
-                    value={s.threads}
-                    problem={problems.threads}
-                    onChange={(threads) => changeSettings({ threads })}
-                />
-                <NumberField
-                    label="Training samples"
-                    hint="0: all of them"
-                    value={s.limit}
-                    problem={problems.limit}
-                    onChange={(limit) => changeSettings({ limit })}
-                />
-                <SelectField
-                    label="Device"
-                    value={s.device}
-                    options={choice(...new Set([...devices, s.device]))}
-                    onChange={(device) => changeSettings({ device })}
-                />
-            </div>
-        </details>
+        <SelectField
+            label={setting.label}
+            value={String(s[setting.key as SettingKey])}
+            options={setting.choices ?? []}
+            onChange={(value) =>
+                setting.key === 'optimizer'
+                    ? chooseOptimizer(value as Settings['optimizer'])
+                    : changeSettings({ [setting.key]: value })
+            }
+        />
     );
 }
 
-export function SettingsForm({ engine }: { engine?: EngineId }) {
-    const s = settings.value;
-    if (!s) return <p class="muted">Reading the defaults…</p>;
-    const problems = problemsOf(s);
-    const known = datasets.value ?? [];
+/** The sets that there are, on this machine or to be fetched. */
+function DatasetField({ setting, s }: { setting: Setting; s: Settings }) {
     const set = findDataset(s.dataset);
-    const sets = known.map((d) => ({
+    const sets = (datasets.value ?? []).map((d) => ({
         value: d.name,
         label: d.available ? d.title : `${d.title}, not fetched yet`,
         disabled: !d.available,
     }));
     if (!set) sets.push({ value: s.dataset, label: s.dataset, disabled: false });
+    return (
+        <SelectField
+            label={setting.label}
+            value={s.dataset}
+            options={sets}
+            onChange={(dataset) => changeSettings({ dataset })}
+            problem={
+                set && !set.available
+                    ? `not on this machine: fetch it in the Data Inspector, or choose ${usualDataset.value}`
+                    : undefined
+            }
+        />
+    );
+}
+
+/** The devices of the lab's engine. */
+function DeviceField({ setting, s, engine }: { setting: Setting; s: Settings; engine?: EngineId }) {
+    const found = system.value?.engines.find((one) => one.id === engine)?.devices ?? [];
+    const devices = new Set([...(found.length > 0 ? found : ['cpu']), s.device]);
+    return (
+        <SelectField
+            label={setting.label}
+            value={s.device}
+            options={[...devices].map((value) => ({ value, label: value }))}
+            onChange={(device) => changeSettings({ device })}
+        />
+    );
+}
+
+function AnyField({ setting, s, engine }: { setting: Setting; s: Settings; engine?: EngineId }) {
+    if (setting.key === 'dataset') return <DatasetField setting={setting} s={s} />;
+    if (setting.key === 'device') return <DeviceField setting={setting} s={s} engine={engine} />;
+    if (setting.kind === 'choice') return <ChoiceField setting={setting} s={s} />;
+    return <TypedField setting={setting} s={s} />;
+}
+
+/** Opens by itself when something in it does not fit, and never closes under the user's hands. */
+function MoreSettings({ wanted, children }: { wanted: boolean; children: ComponentChildren }) {
+    const [open, setOpen] = useState(wanted);
+    useEffect(() => {
+        if (wanted) setOpen(true);
+    }, [wanted]);
+    return (
+        <details class="fold" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+            <summary>More settings</summary>
+            <div class="fields">{children}</div>
+        </details>
+    );
+}
+
+/** What a form has a field for: a run's weights to start from are chosen where that run is shown. */
+const inForm = (setting: Setting) => setting.key !== 'from';
+
+export function SettingsForm({ engine }: { engine?: EngineId }) {
+    const s = settings.value;
+    if (!s) return <p class="muted">Reading the defaults…</p>;
+    const table = (settingsTable.value ?? []).filter(inForm);
+    const fields = (basic: boolean) =>
+        table
+            .filter((one) => one.basic === basic)
+            .map((one) => <AnyField key={one.key} setting={one} s={s} engine={engine} />);
+    const bad = Object.keys(problems.value).some((key) => findSetting(key)?.basic === false);
     const layers = layerSizes(s.dataset, s.hidden);
-    const parameters = parameterCount(layers);
     return (
         <div class="settings">
-            <div class="fields">
-                <SelectField
-                    label="Data set"
-                    value={s.dataset}
-                    options={sets}
-                    onChange={(dataset) => changeSettings({ dataset })}
-                    problem={
-                        set && !set.available
-                            ? `not on this machine: fetch it in the Data Inspector, or choose ${usualDataset.value}`
-                            : undefined
-                    }
-                />
-                <NumberField
-                    label="Epochs"
-                    value={s.epochs}
-                    problem={problems.epochs}
-                    onChange={(epochs) => changeSettings({ epochs })}
-                />
-                <NumberField
-                    label="Learning rate"
-                    value={s.lr}
-                    problem={problems.lr}
-                    onChange={(lr) => changeSettings({ lr })}
-                />
-                <NumberField
-                    label="Batch size"
-                    value={s.batch_size}
-                    problem={problems.batch_size}
-                    onChange={(batch_size) => changeSettings({ batch_size })}
-                />
-                <NumberField
-                    label="Seed"
-                    value={s.seed}
-                    problem={problems.seed}
-                    onChange={(seed) => changeSettings({ seed })}
-                />
-            </div>
-            <Advanced s={s} problems={problems} engine={engine} />
+            <div class="fields">{fields(true)}</div>
+            <MoreSettings wanted={bad}>{fields(false)}</MoreSettings>
             <p class="network num">
                 {sizesText(layers)}
                 <span class="muted">
                     {' '}
-                    · {format.count(parameters)} parameters · {s.activation} · cross-entropy
+                    · {format.count(parameterCount(layers))} parameters · {s.activation} ·
+                    cross-entropy
                 </span>
                 <button type="button" class="link" onClick={resetSettings}>
                     Defaults
@@ -195,6 +149,4 @@ export function SettingsForm({ engine }: { engine?: EngineId }) {
 
 /** Whether a run may start with what the form holds. */
 export const settingsAreGood = () =>
-    settings.value !== null &&
-    Object.keys(problemsOf(settings.value)).length === 0 &&
-    (findDataset(settings.value.dataset)?.available ?? true);
+    settingsAreValid() && (findDataset(settings.value!.dataset)?.available ?? true);

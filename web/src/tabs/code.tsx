@@ -1,13 +1,13 @@
 /* Code Diff: the same network in both frameworks, side by side, true to what runs; and one step under the microscope. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { codeAddress, programAddress, settingsWords } from '../lib/code';
 import { findDataset, layerSizes, sizesText } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
-import { problemsOf, settings } from '../lib/settings';
-import { defaults, newestRuns, system } from '../lib/studio';
+import { settings, settingsAreValid } from '../lib/settings';
+import { defaults, newestRuns, settingsTable, system } from '../lib/studio';
 import type { CodeDiff, CodeStage, Ideas, Settings, Voice } from '../lib/shapes';
 import { Card, CopyButton, EngineName, Page, Segmented, Trouble } from '../parts/basics';
 import { CodeBlock } from '../parts/code-block';
@@ -301,21 +301,15 @@ function Bundle() {
     );
 }
 
-/** The last settings that were good, so that a half-typed number does not empty the page. */
-function useLastGood(s: Settings | null) {
-    const last = useRef(s);
-    if (s !== null) last.current = s;
-    return last.current;
-}
-
 export function Code() {
     const s = settings.value;
-    const good = s !== null && Object.keys(problemsOf(s)).length === 0;
+    const good = settingsAreValid();
     const left = param('left');
     const right = param('right');
     const view = param('view', 'code');
-    const shown = useLastGood(good ? s : null);
-    const { value: diff, error } = useFetched<CodeDiff>(shown && codeAddress(left, right, shown));
+    const { value: diff, error } = useFetched<CodeDiff>(
+        s && settingsTable.value && codeAddress(left, right, s),
+    );
     const numbers = numbersOf(diff);
     useEffect(
         () => document.getElementById(location.hash.slice(1))?.scrollIntoView(),
@@ -342,12 +336,12 @@ export function Code() {
             {view === 'step' && s && (
                 <MicroscopeView s={s} good={good} diff={diff} numbers={numbers} />
             )}
-            {view !== 'step' && shown && diff && (
+            {view !== 'step' && s && diff && (
                 <>
                     <div class="card code-card">
                         <div class="sides voices">
-                            <VoiceHead side="left" voice={diff.left} s={shown} />
-                            <VoiceHead side="right" voice={diff.right} s={shown} />
+                            <VoiceHead side="left" voice={diff.left} s={s} />
+                            <VoiceHead side="right" voice={diff.right} s={s} />
                         </div>
                         <p class="muted code-key">
                             <span class="key-mark differs" /> differs{' '}
@@ -366,7 +360,7 @@ export function Code() {
                         ))}
                     </div>
                     <div class="halves take-away">
-                        <RunItYourself diff={diff} s={shown} />
+                        <RunItYourself diff={diff} s={s} />
                         <Bundle />
                     </div>
                 </>

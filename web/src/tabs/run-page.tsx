@@ -7,13 +7,14 @@ import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { isActive, liveRun, runs } from '../lib/studio';
-import type { Evaluation, Run, Settings, Weights } from '../lib/shapes';
+import { settingLabel, settingWords, type SettingKey } from '../lib/settings';
+import type { Evaluation, Run, Weights } from '../lib/shapes';
 import { Button, Card, Empty, Page, Trouble } from '../parts/basics';
 import { Confusion } from '../parts/confusion';
 import { DrawDigit } from '../parts/draw-digit';
 import { Picture, Tiles } from '../parts/picture';
 import { RunHead, RunPanel } from '../parts/run-panel';
-import { EditRun, SETTING_NAMES, settingText } from '../parts/run-words';
+import { EditRun } from '../parts/run-words';
 
 function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) {
     return (
@@ -109,12 +110,12 @@ function SettingsOf({ run }: { run: Run }) {
     return (
         <Card title="Settings">
             <dl class="settings-list">
-                {(Object.keys(SETTING_NAMES) as (keyof Settings)[])
+                {(Object.keys(run.settings) as SettingKey[])
                     .filter((name) => name in run.settings)
                     .map((name) => (
                         <div key={name}>
-                            <dt>{SETTING_NAMES[name]}</dt>
-                            <dd class="num">{settingText(run.settings, name)}</dd>
+                            <dt>{settingLabel(name)}</dt>
+                            <dd class="num">{settingWords(name, run.settings[name])}</dd>
                         </div>
                     ))}
                 <div>

@@ -6,13 +6,13 @@ import { engines } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
-import { differing } from '../lib/settings';
+import { differing, settingLabel, settingWords, type SettingKey } from '../lib/settings';
 import { isActive, runs as knownRuns, runsChanged } from '../lib/studio';
-import type { Run, RunList, Settings } from '../lib/shapes';
+import type { Run, RunList } from '../lib/shapes';
 import { Button, Card, Empty, EngineName, Page, StateBadge, Trouble } from '../parts/basics';
 import { SelectField, TextField } from '../parts/fields';
 import { LossPanel } from '../parts/loss-panel';
-import { EditRun, SETTING_NAMES, settingText, Tags } from '../parts/run-words';
+import { EditRun, Tags } from '../parts/run-words';
 
 const PAGE = 100;
 const STATES = ['running', 'paused', 'finished', 'stopped', 'failed', 'interrupted'];
@@ -152,7 +152,7 @@ function List({
 
 function Compare({ list }: { list: Run[] }) {
     const differ = differing(list.map((run) => run.settings));
-    const names = (Object.keys(SETTING_NAMES) as (keyof Settings)[]).filter(
+    const names = (Object.keys(list[0].settings) as SettingKey[]).filter(
         (name) => name in list[0].settings,
     );
     names.sort((a, b) => Number(differ.has(b)) - Number(differ.has(a)));
@@ -182,11 +182,11 @@ function Compare({ list }: { list: Run[] }) {
                             <tr key={name} class={differ.has(name) ? 'differs' : ''}>
                                 <th scope="row">
                                     {differ.has(name) && <span aria-label="differs">≠ </span>}
-                                    {SETTING_NAMES[name]}
+                                    {settingLabel(name)}
                                 </th>
                                 {list.map((run) => (
                                     <td key={run.id} class="num left">
-                                        {settingText(run.settings, name)}
+                                        {settingWords(name, run.settings[name])}
                                     </td>
                                 ))}
                             </tr>
