@@ -154,7 +154,7 @@ struct engine_ops {
     void (*close)(struct engine *engine);
 };
 
-/* The table, in the order people see: torch, tensorflow, native. */
+/* The table, in the order users see: torch, tensorflow, native. */
 extern const struct engine_ops *const engine_table[];
 extern const size_t engine_table_count;
 

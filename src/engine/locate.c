@@ -139,7 +139,7 @@ int engine_locate(const char *package_library, const char *variable, char *out, 
     out[0] = '\0';
     struct search search = {.package_library = package_library, .out = out, .size = size};
     const char *named = getenv(variable);
-    /* A person's own word is final: another library in its place would only puzzle. */
+    /* The user's own choice is final: another library in its place would only puzzle. */
     if (named && named[0]) return try_named(&search, named) ? 0 : -1;
     bool found = try_project(&search) || try_prefix(&search, getenv("VIRTUAL_ENV")) ||
                  try_prefix(&search, getenv("CONDA_PREFIX")) || try_user_site(&search) ||

@@ -1,6 +1,6 @@
 /* Compiled once for each number type and kind of processor; see kernels.h and meson.build:
  *   NATIVE_TABLE         the name of the table defined here
- *   NATIVE_TITLE         its name for people
+ *   NATIVE_TITLE         its name for users
  *   NATIVE_FLOAT64       1 for double, 0 for float
  *   NATIVE_VECTOR_BYTES  16, 32 or 64
  *   NATIVE_REGISTERS     how many vectors the processor holds */

@@ -9,7 +9,7 @@
 
 static struct tf_api api;
 
-/* What TensorFlow reads from the environment while its library is being loaded. A person's own
+/* What TensorFlow reads from the environment while its library is being loaded. The user's own
  * setting wins. */
 static void set_environment(void)
 {

@@ -1,4 +1,4 @@
-/* The part of TensorFlow's C API that is used, declared here because a person's machine need not
+/* The part of TensorFlow's C API that is used, declared here because the user's machine need not
  * have its headers, and
  * loaded at run time because the studio runs without TensorFlow, too.
  *

@@ -337,7 +337,7 @@ static int apply(struct engine *engine, const struct parameters *sums, size_t co
     return result;
 }
 
-/* A tensor of a traced step: its name, where the run puts it, its shape for people (a weight is
+/* A tensor of a traced step: its name, where the run puts it, its shape as the studio has it (a weight is
  * turned to theirs). */
 struct shown {
     char name[TRACE_NAME_SIZE];

@@ -37,7 +37,7 @@ int torch_model_open(struct torch_model *model, struct torch_session *torch,
                      const struct network *network, const struct optimizer *optimizer,
                      size_t batch_size, struct error *error);
 void torch_model_close(struct torch_model *model); /* a zeroed one is fine */
-/* How many of the batch's samples the logits classify rightly. */
+/* How many of the batch's samples the logits classify correctly. */
 uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits);
 /* Between the studio's values and PyTorch's tensors of the same shapes, on whatever device. */
 int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors,
