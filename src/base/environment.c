@@ -13,6 +13,7 @@ static const char *const secrets[] = {
     "IDENTITY_HEADER",
     "MSI_SECRET",
     "MLFLOW_TRACKING_TOKEN",
+    "NNSTUDIO_TOKEN",
     "MLFLOW_TRACKING_PASSWORD",
 };
 

@@ -6,15 +6,18 @@
 #include <strings.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/js.h"
+#include "base/log.h"
 #include "http/assets.h"
 #include "http/schema.h"
 #include "http/security.h"
 #include "run/settings.h"
 
-#define PATH_PARTS_MAX 3
-#define PARAMETERS_MAX 16
-#define COOKIE_NAME    "nnstudio_token"
+#define PATH_PARTS_MAX   3
+#define PARAMETERS_MAX   16
+#define COOKIE_NAME      "nnstudio_token_%u" /* with the port, of which cookies know nothing */
+#define COOKIE_NAME_SIZE 32
 
 struct call {
     struct studio *studio;
@@ -184,16 +187,22 @@ static const char *local_target(const struct request *request)
     return local ? local : "";
 }
 
-/* The token as a header or a cookie; or as ?token= on the page's address, which sets the cookie
+static void cookie_name(const struct studio *studio, char out[COOKIE_NAME_SIZE])
+{
+    snprintf(out, COOKIE_NAME_SIZE, COOKIE_NAME, server_port(studio->server));
+}
+
+/* This user's own processes need none; others give it as a header or a cookie; or as ?token= on the page's address, which sets the cookie
  * and is then left out. */
 static bool token_ok(struct studio *studio, struct request *request)
 {
-    char cookie[128];
+    char cookie[128], name[COOKIE_NAME_SIZE];
     const char *header = request_header(request, "Authorization");
-    if (!studio->token) return true;
+    if (studio->own_pass && request_peer(request) == PEER_OWN) return true;
     if (header && strncasecmp(header, "Bearer ", 7) == 0)
         return security_token_equal(header + 7, studio->token);
-    return security_cookie(request_header(request, "Cookie"), COOKIE_NAME, cookie, sizeof cookie) &&
+    cookie_name(studio, name);
+    return security_cookie(request_header(request, "Cookie"), name, cookie, sizeof cookie) &&
            security_token_equal(cookie, studio->token);
 }
 
@@ -205,8 +214,9 @@ static bool token_from_address(struct studio *studio, struct request *request)
         target[1] == '/')
         return false;
     if (!security_token_equal(mark + 7, studio->token)) return false;
-    char cookie[256], path[1024];
-    snprintf(cookie, sizeof cookie, COOKIE_NAME "=%s; HttpOnly; SameSite=Strict; Path=/",
+    char cookie[256], path[1024], name[COOKIE_NAME_SIZE];
+    cookie_name(studio, name);
+    snprintf(cookie, sizeof cookie, "%s=%s; HttpOnly; SameSite=Strict; Path=/", name,
              studio->token);
     snprintf(path, sizeof path, "%.*s", (int)(mark - target), target);
     request_add_header(request, "Set-Cookie", cookie);
@@ -225,6 +235,15 @@ static const char *const fixed_headers[][2] = {
     {"Cross-Origin-Opener-Policy", "same-origin"},
     {"Cross-Origin-Resource-Policy", "same-origin"},
 };
+
+/* Somebody tries: said at most once a minute. */
+static void tell_refusal(double *told, bool given)
+{
+    double now = clock_monotonic();
+    if (!given || (*told > 0 && now - *told < 60)) return;
+    *told = now;
+    log_line("a request with a wrong token was refused");
+}
 
 /* True when the request may go on; else it has been answered. */
 static bool admit(struct studio *studio, struct request *request)
@@ -257,9 +276,13 @@ static bool admit(struct studio *studio, struct request *request)
                "another page may not use the studio's files: open the studio's own page");
     } else if (!token_ok(studio, request)) {
         if (token_from_address(studio, request)) return false;
+        static double told; /* of the loop alone */
+        bool given = request_header(request, "Authorization") ||
+                     strstr(request_target(request), "?token=");
         request_add_header(request, "WWW-Authenticate", "Bearer");
         refuse(request, 401, "token",
                "a token is needed: open the address with ?token= that nnstudio serve printed");
+        tell_refusal(&told, given);
     } else {
         return !token_from_address(studio, request);
     }

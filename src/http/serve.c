@@ -79,7 +79,8 @@ static int check_access(struct life *life, const struct serve_options *options, 
         return error_set(
             error, ERROR_USAGE,
             "the token is too short: give at least 8 characters, or none to have one made");
-    if (studio->token || studio->loopback) return 0;
+    studio->own_pass = studio->loopback && !studio->token && peer_is_known_here();
+    if (studio->token) return 0;
     if (!security_make_token(life->token))
         return error_set(error, ERROR_FAILED, "no random numbers are to be had for a token");
     studio->token = life->token;
@@ -115,7 +116,7 @@ static void write_address(const struct studio *studio, char *out, size_t size)
     bool v6 = strchr(host, ':') != NULL;
     int used = snprintf(out, size, "http://%s%s%s:%u/", v6 ? "[" : "", host, v6 ? "]" : "",
                         server_port(studio->server));
-    if (studio->token && used > 0 && (size_t)used < size)
+    if (!studio->own_pass && used > 0 && (size_t)used < size)
         snprintf(out + used, size - (size_t)used, "?token=%s", studio->token);
 }
 
@@ -134,7 +135,7 @@ static int run(struct life *life, const struct serve_options *options, struct er
         if (!watches[i]) status = error_set_memory(error, "the event loop");
     if (!status) {
         write_address(studio, address, sizeof address);
-        options->on_ready(options->context, address, studio->token);
+        options->on_ready(options->context, address, studio->own_pass ? NULL : studio->token);
         server_run(studio->server);
     }
     for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++) server_cancel(watches[i]);

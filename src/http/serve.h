@@ -11,7 +11,8 @@ struct serve_options {
     uint16_t port;        /* 8501; 0: any */
     const char *home;     /* made when it is not there */
     const char *data_dir; /* or NULL */
-    const char *token;    /* or NULL: one is made when the address is not loopback's */
+    /* or NULL: one is made, which this user's own processes do not need at a loopback address */
+    const char *token;
     /* Called once it listens, with the address to open in a browser. */
     void (*on_ready)(void *context, const char *address, const char *token);
     void *context;

@@ -31,6 +31,7 @@ struct connection {
     uint64_t cookie;     /* 0: none here */
     double since;        /* when it began to wait for a request; 0 while one is being answered */
     struct framing head; /* of the request that comes or is being answered */
+    enum peer peer;
 };
 #define FILES_MAX 16384
 
@@ -216,7 +217,8 @@ static void note_arrival(evutil_socket_t unused, short what, void *context)
         return;
     }
     if (!server->connections[fd].cookie) server->connection_count++;
-    server->connections[fd] = (struct connection){socket_cookie(fd), clock_monotonic(), {0}};
+    server->connections[fd] = (struct connection){
+        .cookie = socket_cookie(fd), .since = clock_monotonic(), .peer = peer_of(fd)};
     if (!evbuffer_add_cb(bufferevent_get_input(bev), scan_arrived, &server->connections[fd].head))
         shutdown(fd, SHUT_RDWR);
     if (fd >= server->connections_end) server->connections_end = fd + 1;
@@ -295,6 +297,13 @@ size_t request_header_count(const struct request *request, const char *name)
     for (const struct evkeyval *header = headers->tqh_first; header; header = header->next.tqe_next)
         count += strcasecmp(header->key, name) == 0;
     return count;
+}
+
+enum peer request_peer(const struct request *request)
+{
+    const struct connection *connection = connection_find(
+        request->server, evhttp_request_get_connection(request->raw));
+    return connection ? connection->peer : PEER_UNKNOWN;
 }
 
 const char *request_malformed(const struct request *request)

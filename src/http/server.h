@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "http/peer.h"
 
 struct server;
 struct request; /* one request until its reply */
@@ -59,6 +60,8 @@ const char *request_target(const struct request *request); /* as sent: "/api/run
 /* The value of a header; NULL when absent. `request_header_count` tells how often it was sent. */
 const char *request_header(const struct request *request, const char *name);
 size_t request_header_count(const struct request *request, const char *name);
+/* Who asks, as it was when the connection came. */
+enum peer request_peer(const struct request *request);
 /* What is wrong with the request's form, so that its end may lie elsewhere than libevent took it to
  * be; NULL: nothing. Such a request is refused, and its connection closed. */
 const char *request_malformed(const struct request *request);

@@ -11,7 +11,9 @@ struct studio {
     struct store *store; /* the loop's own handle */
     const char *home;
     const char *data_dir; /* or NULL */
-    const char *token;    /* or NULL: none is asked for */
+    const char *token;    /* never NULL once it serves */
+    /* the token was not chosen by anyone: this user's own processes need none */
+    bool own_pass;
     const char *host;     /* what it was told to listen on */
     bool loopback;        /* only this machine can reach it */
     double started;       /* clock_monotonic() */

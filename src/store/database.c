@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/js.h"
@@ -43,6 +45,19 @@ static int set_up(struct store *store, const char *path, struct error *error)
     return store_migrate(store, path, error);
 }
 
+/* What a person trains is nobody else's: the home is closed to others, if it is ours and no folder
+ * that had a use before. */
+static void keep_private(const char *home, const char *path, bool fresh)
+{
+    struct stat info;
+    char *runs = path_join(home, "runs");
+    if ((fresh || (runs && file_exists(runs))) && !stat(home, &info) && info.st_uid == geteuid() &&
+        (info.st_mode & 077))
+        chmod(home, 0700);
+    if (!stat(path, &info) && info.st_uid == geteuid() && (info.st_mode & 077)) chmod(path, 0600);
+    free(runs);
+}
+
 int store_open(const char *home, struct store **out, struct error *error)
 {
     int status = -1;
@@ -55,8 +70,10 @@ int store_open(const char *home, struct store **out, struct error *error)
         error_set_memory(error, "the store");
         goto out;
     }
+    bool fresh = !file_exists(home);
     if (file_check_writable(home, error)) goto out;
     status = set_up(store, path, error);
+    if (!status) keep_private(home, path, fresh);
 out:
     free(path);
     if (status)

@@ -7,6 +7,7 @@ import pathlib
 import re
 import resource
 import socket
+import subprocess
 import threading
 import time
 
@@ -127,6 +128,53 @@ def test_other_addresses_need_a_token(serve):
     assert server.request("GET", "/", headers={"Cookie": f"x{cookie.split(';')[0]}"})[0] == 401
     assert server.request("GET", "/", headers={"Cookie": cookie.split(";")[0], "Host": "evil.example"})[0] == 403
     assert server.request("GET", f"//evil.example/?token={token}")[0] == 401
+
+
+NOBODY = 65534
+ASK = "import sys, urllib.request as r; q = r.Request(sys.argv[1], headers=dict(h.split('=', 1) for h in sys.argv[2:])); print(r.urlopen(q).status)"
+
+
+def as_user(uid, address, *headers):
+    """What another user of the machine gets: its status."""
+    result = subprocess.run(["/usr/bin/env", "python3", "-c", ASK, address, *headers], user=uid, capture_output=True, text=True, cwd="/")
+    return int((re.findall(r"HTTP Error (\d+)", result.stderr) or [result.stdout.strip() or "0"])[0])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_of_the_machine_needs_the_token(serve):
+    server = serve()
+    if "?token=" in server.address:
+        pytest.skip("the kernel does not tell here who asks")
+    place = f"http://127.0.0.1:{server.port}/api/settings/defaults"
+    assert as_user(0, place) == 200
+    assert as_user(NOBODY, place) == 401
+    assert as_user(NOBODY, place, "Authorization=Bearer " + "0" * 32) == 401
+    chosen = serve("--token", "correct-horse")
+    place = f"http://127.0.0.1:{chosen.port}/api/settings/defaults"
+    assert as_user(NOBODY, place, "Authorization=Bearer correct-horse") == 200
+    assert as_user(0, place) == 401
+
+
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_a_token_that_no_list_of_processes_shows(serve, tmp_path, way):
+    (tmp_path / "token").write_text("correct-horse\n")
+    server = serve("--token-file", tmp_path / "token") if way == "file" else serve(env={**os.environ, "NNSTUDIO_TOKEN": "correct-horse"})
+    assert server.request("GET", "/api/runs")[0] == 401
+    assert server.request("GET", "/api/runs", headers={"Authorization": "Bearer correct-horse"})[0] == 200
+    assert b"correct-horse" not in pathlib.Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
+
+
+def test_a_token_is_for_one_port(serve):
+    """Cookies do not know ports: two studios of one machine must not overwrite each other's."""
+    one, two = (serve("--token", name * 8) for name in "ab")
+    names = {server.request("GET", f"/?token={token * 8}")[1]["set-cookie"].split("=")[0] for server, token in ((one, "a"), (two, "b"))}
+    assert len(names) == 2
+
+
+def test_the_home_is_its_owners(serve, home):
+    serve()
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert (home / "studio.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_chosen_token(serve, studio):
