@@ -12,14 +12,14 @@
 
 #define PROGRAM_LIMIT ((size_t)4 << 20)
 
-struct words {
+struct code_words {
     struct settings_words settings;
     const char *language, *out, *bundle, *home;
     bool notebook;
 };
 
 /* MNIST unless another set is named: what is read in Python lies in files. */
-static int make_job(const struct words *words, struct job *job, struct error *error)
+static int make_job(const struct code_words *words, struct job *job, struct error *error)
 {
     char *home;
     job_init(job);
@@ -45,7 +45,7 @@ static int put(const char *path, const struct buffer *text, struct error *error)
     return 0;
 }
 
-static int write_program(const struct words *words, const char *framework, struct job *job,
+static int write_program(const struct code_words *words, const char *framework, struct job *job,
                          struct error *error)
 {
     const struct code_voice *voice;
@@ -67,7 +67,7 @@ static int write_program(const struct words *words, const char *framework, struc
     return status;
 }
 
-static int write_bundle(const struct words *words, struct error *error)
+static int write_bundle(const struct code_words *words, struct error *error)
 {
     struct store *store = NULL;
     char *home = NULL, *absolute = NULL;
@@ -90,7 +90,7 @@ static int write_bundle(const struct words *words, struct error *error)
 
 static int run(int argc, char **argv)
 {
-    struct words words = {.language = "python"};
+    struct code_words words = {.language = "python"};
     struct cli_option options[OPTIONS_MAX] = {
         {"lang", OPTION_TEXT, &words.language, "LANGUAGE",
          "python or c: the C is what really runs here (python)"},

@@ -16,15 +16,15 @@
 #include "data/export.h"
 #include "data/fetch.h"
 
-struct words {
+struct data_words {
     const char *data_dir, *home, *out;
     uint32_t count, label;
     uint64_t seed;
     bool any_label, json;
 };
 
-static int list(const struct words *words, const struct dataset_options *places, const char *name,
-                struct error *error)
+static int list(const struct data_words *words, const struct dataset_options *places,
+                const char *name, struct error *error)
 {
     (void)error;
     (void)name;
@@ -36,7 +36,7 @@ static int list(const struct words *words, const struct dataset_options *places,
 }
 
 /* Draws `count` samples of the training split, all of one class when a label is given. */
-static int show_samples(const struct dataset *dataset, const struct words *words,
+static int show_samples(const struct dataset *dataset, const struct data_words *words,
                         struct error *error)
 {
     size_t total = dataset->train.count, chosen = 0;
@@ -57,8 +57,8 @@ static int show_samples(const struct dataset *dataset, const struct words *words
     return 0;
 }
 
-static int show(const struct words *words, const struct dataset_options *places, const char *name,
-                struct error *error)
+static int show(const struct data_words *words, const struct dataset_options *places,
+                const char *name, struct error *error)
 {
     struct dataset *dataset;
     if (dataset_open(name, places, &dataset, error)) return -1;
@@ -68,8 +68,8 @@ static int show(const struct words *words, const struct dataset_options *places,
 }
 
 /* OUT/NAME/ with four IDX files, which the programs of `nnstudio code` read as --data-dir OUT. */
-static int export(const struct words *words, const struct dataset_options *places, const char *name,
-                  struct error *error)
+static int export(const struct data_words *words, const struct dataset_options *places,
+                  const char *name, struct error *error)
 {
     struct dataset *dataset;
     if (!words->out)
@@ -139,8 +139,8 @@ static int fetch_to(const char *name, const struct dataset_options *places, stru
     return status;
 }
 
-static int fetch(const struct words *words, const struct dataset_options *places, const char *name,
-                 struct error *error)
+static int fetch(const struct data_words *words, const struct dataset_options *places,
+                 const char *name, struct error *error)
 {
     (void)words;
     struct sigaction action = {.sa_handler = on_interrupt}, before;
@@ -159,14 +159,14 @@ static int fetch(const struct words *words, const struct dataset_options *places
 static const struct verb {
     const char *name;
     bool needs_name;
-    int (*run)(const struct words *words, const struct dataset_options *places, const char *name,
-               struct error *error);
+    int (*run)(const struct data_words *words, const struct dataset_options *places,
+               const char *name, struct error *error);
 } verbs[] = {
     {"list", false, list}, {"fetch", true, fetch}, {"show", true, show}, {"export", true, export}};
 
 static int run(int argc, char **argv)
 {
-    struct words words = {.count = 10, .any_label = true};
+    struct data_words words = {.count = 10, .any_label = true};
     const struct cli_option options[] = {
         {"count", OPTION_U32, &words.count, "N", "show: how many samples (10)"},
         {"seed", OPTION_U64, &words.seed, "N", "show: which ones (0)"},

@@ -15,7 +15,7 @@
 #define MATRIX_MAX_CLASSES 26
 
 /* The words of the command line. */
-struct words {
+struct evaluate_words {
     const char *engine, *dataset, *data_dir, *home;
     struct model_words model;
     uint32_t limit, threads;
@@ -59,7 +59,7 @@ static void print_matrix(const struct result *result)
     }
 }
 
-static void print_result(const struct result *result, const struct words *words,
+static void print_result(const struct result *result, const struct evaluate_words *words,
                          const struct engine_ops *ops)
 {
     const struct metrics *metrics = &result->metrics;
@@ -83,7 +83,7 @@ static void print_result(const struct result *result, const struct words *words,
 }
 
 /* The data set asked for, else the one the model says it was trained on, else the built-in one. */
-static int open_dataset(const struct words *words, const char *home, struct result *result,
+static int open_dataset(const struct evaluate_words *words, const char *home, struct result *result,
                         struct error *error)
 {
     const char *name = words->dataset;
@@ -104,8 +104,9 @@ static int open_dataset(const struct words *words, const char *home, struct resu
         dataset->rows * dataset->columns, dataset->classes);
 }
 
-static int evaluate(const char *path, const struct words *words, const struct engine_ops *ops,
-                    const char *home, struct result *result, struct error *error)
+static int evaluate(const char *path, const struct evaluate_words *words,
+                    const struct engine_ops *ops, const char *home, struct result *result,
+                    struct error *error)
 {
     struct modelfile_options options = {0};
     if (model_words_use(&words->model, &options, error)) return -1;
@@ -124,7 +125,7 @@ static int evaluate(const char *path, const struct words *words, const struct en
 
 static int run(int argc, char **argv)
 {
-    struct words words = {.engine = engine_default->id};
+    struct evaluate_words words = {.engine = engine_default->id};
     const struct cli_option options[] = {
         {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
         {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH",

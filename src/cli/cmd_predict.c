@@ -10,7 +10,7 @@
 #include "run/job.h"
 #include "train/predictor.h"
 
-struct words {
+struct predict_words {
     const char *engine;
     struct model_words model;
     uint32_t threads;
@@ -25,7 +25,7 @@ struct answer {
     uint32_t best;
 };
 
-static int predict(const char *path, const char *image, const struct words *words,
+static int predict(const char *path, const char *image, const struct predict_words *words,
                    const struct engine_ops *ops, struct answer *answer, struct error *error)
 {
     struct modelfile_options options = {0};
@@ -87,7 +87,7 @@ static void print_text(const struct answer *answer)
 
 static int run(int argc, char **argv)
 {
-    struct words words = {.engine = engine_default->id};
+    struct predict_words words = {.engine = engine_default->id};
     struct registry_cli place = {0};
     const char *from = NULL, *version = NULL;
     const struct cli_option own[] = {

@@ -13,7 +13,7 @@
 #include "store/store.h"
 
 /* The command line's words before they are a job. */
-struct words {
+struct train_words {
     struct settings_words settings;
     const char *engine, *out, *resume, *home;
     bool parallel, json;
@@ -62,7 +62,7 @@ static bool has_delivered(const struct job *job, const char *run, const char *ho
     return delivered;
 }
 
-static int make_job(const struct words *words, const char *home, struct job *job,
+static int make_job(const struct train_words *words, const char *home, struct job *job,
                     struct error *error)
 {
     uint32_t epochs_done = 0;
@@ -123,7 +123,7 @@ static int make_lanes(struct race *race, const struct job *job, const char *engi
 }
 
 /* All that can be known before a worker is started. Returns the exit status or CLI_GO_ON. */
-static int prepare(struct race *race, const struct words *words)
+static int prepare(struct race *race, const struct train_words *words)
 {
     struct error error;
     struct job job;
@@ -154,7 +154,7 @@ out:
 
 static int run(int argc, char **argv)
 {
-    struct words words = {0};
+    struct train_words words = {0};
     struct cli_option options[OPTIONS_MAX] = {
         {"engine", OPTION_TEXT, &words.engine, "E[,E...]",
          "torch, tensorflow, native; several are compared (native)"},
