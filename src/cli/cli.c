@@ -21,6 +21,7 @@ static const struct command *const commands[] = {
     &command_engines,
     &command_evaluate,
     &command_inspect,
+    &command_net,
     &command_predict,
     &command_register,
     &command_registry,

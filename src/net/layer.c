@@ -32,6 +32,16 @@ const char *activation_name(enum activation activation)
     return activations[activation].name;
 }
 
+bool activation_has_slope(enum activation activation)
+{
+    return activations[activation].member != NULL;
+}
+
+double activation_usual_slope(enum activation activation)
+{
+    return activations[activation].usual;
+}
+
 int activation_parse(const char *name, enum activation *out, struct error *error)
 {
     for (int i = 0; i < ACTIVATION_COUNT; i++) {
@@ -144,6 +154,7 @@ static int resolve_conv2d(struct layer *layer, struct error *error)
 {
     if (need_maps(layer, error)) return -1;
     uint32_t channels = layer->input.sizes[0];
+    if (!layer->groups) layer->groups = layer->filters = channels; /* depthwise */
     if (channels % layer->groups || layer->filters % layer->groups)
         return error_set(error, ERROR_INPUT,
                          "%u groups must divide its %u input channels and its %u filters",

@@ -127,6 +127,9 @@ int layer_from_json(const json_t *value, struct layer *out, struct error *error)
 
 /* The names used in JSON, files and on the command line: "none", "relu", "tanh", "sigmoid" … */
 const char *activation_name(enum activation activation);
+/* leaky_relu and elu have a number, struct layer's `slope`; and what it usually is. */
+bool activation_has_slope(enum activation activation);
+double activation_usual_slope(enum activation activation);
 int activation_parse(const char *name, enum activation *out, struct error *error);
 const char *
 tensor_role_name(enum tensor_role role); /* "weight", "bias", "running_mean", "running_var" */

@@ -3,10 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "net/compact.h"
+#include "net/cost.h"
 #include "net/layout.h"
 #include "net/network.h"
 #include "net/optimizer.h"
@@ -221,6 +224,107 @@ static void layouts_are_those_of_keras(void **state)
     parameters_destroy(parameters);
 }
 
+static void parse(const char *text, struct network *network)
+{
+    struct error error;
+    *network = (struct network){.rows = 28, .columns = 28};
+    if (network_parse(text, network, &error)) fail_msg("%s: %s", text, error.message);
+}
+
+static void presets_have_the_sizes_of_their_originals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t parameters;
+    } sizes[] = {{"mlp", 101770},
+                 {"softmax", 7850},
+                 {"lenet5", 61706},
+                 {"keras-mnist-convnet", 34826},
+                 {"pytorch-mnist", 1199882}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct network network;
+        parse(sizes[i].name, &network);
+        assert_int_equal(network_parameter_count(&network), sizes[i].parameters);
+    }
+}
+
+static void the_compact_form_says_what_was_read(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "conv 6 5x5 same relu, maxpool 2, conv 16 5x3 stride 2 dilation 2 nobias, flatten, dense "
+        "120 relu, dense 10",
+        "normalize 0.1307 0.3081, conv 8 3 groups 1, depthwise 3 same elu 0.5, batchnorm epsilon "
+        "0.001 momentum 0.01 gelu, avgpool 3 stride 2 pad 1 1 1 1, dropout 0.25, flatten, dense 10",
+        "rescale 2 -1, conv 4 2x3 leaky_relu, relu, layernorm silu, globalavgpool softplus, dense "
+        "3",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct network first, second;
+        struct buffer text, again;
+        parse(texts[i], &first);
+        buffer_init(&text, COMPACT_MAX_LENGTH);
+        buffer_init(&again, COMPACT_MAX_LENGTH);
+        network_to_compact(&first, &text);
+        parse(text.data, &second);
+        assert_true(network_equal(&first, &second));
+        network_to_compact(&second, &again);
+        assert_string_equal(text.data, again.data);
+        json_t *json = network_to_json(&first);
+        char *words = json_dumps(json, JSON_COMPACT);
+        parse(words, &second); /* the JSON of a network is a spec, too */
+        assert_true(network_equal(&first, &second));
+        free(words);
+        json_decref(json);
+        buffer_free(&text);
+        buffer_free(&again);
+    }
+}
+
+static void what_cannot_be_read_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"dense 128 relu,, dense 10", "layer 2 is empty: remove a comma"},
+        {"conv 32, dense 10",
+         "layer 1: the kernel's size is missing: write it as in \"conv 32 3x3\""},
+        {"dense 0, dense 10",
+         "layer 1: \"0\" is not valid for units: use 1 to 65536, as in \"dense 128\""},
+        {"dense 10 stride 2", "layer 1: \"stride\" is not known for dense: an activation such as "
+                              "relu, or one of its own words, may stand here"},
+        {"", "no layers are given: write them as in \"dense 128 relu, dense 10\""},
+        {"dense 128 relu", "the last layer has an activation: the network must end in logits"},
+        {"[{\"type\":\"dense\",\"units\":10}", "the network is not valid JSON: line 1: ']' "
+                                               "expected near end of file"},
+        {"dropout 1, dense 10", "layer 1: \"1\" is not valid for the share to drop: use 0 to "
+                                "0.99, as in \"dropout 0.5\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct network network = {.rows = 28, .columns = 28};
+        struct error error;
+        assert_int_equal(network_parse(cases[i].text, &network, &error), -1);
+        assert_string_equal(error.message, cases[i].message);
+    }
+}
+
+static void what_a_value_sees_grows_with_the_windows(void **state)
+{
+    (void)state;
+    struct network network;
+    struct network_cost cost;
+    parse("lenet5", &network);
+    network_cost(&network, &cost);
+    assert_int_equal(cost.layers[0].receptive[0], 5);
+    assert_int_equal(cost.layers[1].receptive[0], 6);
+    assert_int_equal(cost.layers[2].receptive[1], 14);
+    assert_int_equal(cost.layers[3].receptive[1], 16);
+    assert_int_equal(cost.layers[7].receptive[1], 28);
+    assert_int_equal(cost.total.multiply_adds, 117600 + 240000 + 48000 + 10080 + 840);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +335,10 @@ int main(void)
         cmocka_unit_test(layers_come_back_from_their_json),
         cmocka_unit_test(what_does_not_fit_is_refused_with_a_fix),
         cmocka_unit_test(layouts_are_those_of_keras),
+        cmocka_unit_test(presets_have_the_sizes_of_their_originals),
+        cmocka_unit_test(the_compact_form_says_what_was_read),
+        cmocka_unit_test(what_cannot_be_read_is_named),
+        cmocka_unit_test(what_a_value_sees_grows_with_the_windows),
         cmocka_unit_test(optimizers_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,439 @@
+#include "net/compact.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/js.h"
+
+/* clang-format off */
+const struct preset preset_table[] = {
+    {"mlp", "Perceptron", "One hidden layer of 128: the network that the studio starts with.",
+     "dense 128 relu, dense 10"},
+    {"softmax", "Softmax regression", "No hidden layer: every pixel votes for every class.",
+     "dense 10"},
+    {"lenet5", "LeNet-5", "LeCun's classic of 1998, with relu and max pooling.",
+     "conv 6 5x5 same relu, maxpool 2, conv 16 5x5 relu, maxpool 2, flatten, dense 120 relu, dense 84 relu, dense 10"},
+    {"keras-mnist-convnet", "Keras's MNIST convnet", "The first example of Keras's documentation.",
+     "conv 32 3x3 relu, maxpool 2, conv 64 3x3 relu, maxpool 2, flatten, dropout 0.5, dense 10"},
+    {"pytorch-mnist", "PyTorch's MNIST example", "The network of PyTorch's own MNIST example.",
+     "conv 32 3x3 relu, conv 64 3x3 relu, maxpool 2, dropout 0.25, flatten, dense 128 relu, dropout 0.5, dense 10"},
+    {"mini-vgg", "A small VGG", "Pairs of 3×3 convolutions with batch normalization between poolings.",
+     "conv 32 3x3 same nobias, batchnorm relu, conv 32 3x3 same nobias, batchnorm relu, maxpool 2, "
+     "conv 64 3x3 same nobias, batchnorm relu, conv 64 3x3 same nobias, batchnorm relu, maxpool 2, "
+     "flatten, dense 128 relu, dropout 0.5, dense 10"},
+};
+/* clang-format on */
+const size_t preset_count = sizeof preset_table / sizeof *preset_table;
+
+const struct preset *preset_find(const char *name)
+{
+    for (size_t i = 0; i < preset_count; i++)
+        if (strcmp(preset_table[i].name, name) == 0) return &preset_table[i];
+    return NULL;
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+
+enum number_kind { NUMBER_NONE, NUMBER_COUNT, NUMBER_PAIR, NUMBER_REAL, NUMBER_CHANNELS };
+
+struct number {
+    enum number_kind kind;
+    size_t offset;
+    const char *name;
+    double low, high;
+    bool optional;
+};
+
+#define AT(member) offsetof(struct layer, member)
+/* clang-format off */
+/* A layer's word, what follows it in order, and how it is written. */
+static const struct word {
+    const char *word, *form;
+    enum layer_type type;
+    struct number numbers[2];
+} words[] = {
+    {"dense", "dense 128", LAYER_DENSE, {{NUMBER_COUNT, AT(units), "units", 1, LAYER_MAX_WIDTH, false}}},
+    {"conv", "conv 32 3x3", LAYER_CONV2D,
+     {{NUMBER_COUNT, AT(filters), "filters", 1, LAYER_MAX_WIDTH, false}, {NUMBER_PAIR, AT(kernel), "the kernel's size", 1, 1024, false}}},
+    {"depthwise", "depthwise 3x3", LAYER_CONV2D, {{NUMBER_PAIR, AT(kernel), "the kernel's size", 1, 1024, false}}},
+    {"maxpool", "maxpool 2", LAYER_MAXPOOL2D, {{NUMBER_PAIR, AT(kernel), "the window's size", 1, 1024, false}}},
+    {"avgpool", "avgpool 2", LAYER_AVGPOOL2D, {{NUMBER_PAIR, AT(kernel), "the window's size", 1, 1024, false}}},
+    {"globalavgpool", "globalavgpool", LAYER_GLOBALAVGPOOL, {{0}}},
+    {"flatten", "flatten", LAYER_FLATTEN, {{0}}},
+    {"batchnorm", "batchnorm", LAYER_BATCHNORM, {{0}}},
+    {"layernorm", "layernorm", LAYER_LAYERNORM, {{0}}},
+    {"dropout", "dropout 0.5", LAYER_DROPOUT, {{NUMBER_REAL, AT(rate), "the share to drop", 0, 0.99, false}}},
+    {"rescale", "rescale 2 -1", LAYER_RESCALE,
+     {{NUMBER_REAL, AT(scale), "the scale", -1e6, 1e6, false}, {NUMBER_REAL, AT(offset), "the offset", -1e6, 1e6, true}}},
+    {"normalize", "normalize 0.1307 0.3081", LAYER_NORMALIZE,
+     {{NUMBER_CHANNELS, AT(mean), "the mean", -1e6, 1e6, false}, {NUMBER_CHANNELS, AT(std), "the standard deviation", 1e-6, 1e6, false}}},
+};
+
+/* Words that may follow, with their number. */
+static const struct modifier {
+    const char *word;
+    struct number number;
+    uint32_t types; /* bit of each layer type it fits */
+} modifiers[] = {
+    {"stride",   {NUMBER_PAIR,  AT(stride),   "the stride",   1, 1024, false}, 1u << LAYER_CONV2D | 1u << LAYER_MAXPOOL2D | 1u << LAYER_AVGPOOL2D},
+    {"dilation", {NUMBER_PAIR,  AT(dilation), "the dilation", 1, 1024, false}, 1u << LAYER_CONV2D},
+    {"groups",   {NUMBER_COUNT, AT(groups),   "the groups",   1, LAYER_MAX_WIDTH, false}, 1u << LAYER_CONV2D},
+    {"epsilon",  {NUMBER_REAL,  AT(epsilon),  "epsilon",      1e-12, 1, false}, 1u << LAYER_BATCHNORM | 1u << LAYER_LAYERNORM},
+    {"momentum", {NUMBER_REAL,  AT(momentum), "momentum",     0, 1, false}, 1u << LAYER_BATCHNORM},
+};
+/* clang-format on */
+#define COUNT(list)  (sizeof(list) / sizeof *(list))
+#define PADDED_TYPES (1u << LAYER_CONV2D | 1u << LAYER_MAXPOOL2D | 1u << LAYER_AVGPOOL2D)
+#define BIASED_TYPES (1u << LAYER_DENSE | 1u << LAYER_CONV2D)
+#define TOKENS_MAX   16
+#define TOKEN_LENGTH 32
+
+struct tokens {
+    char text[TOKENS_MAX][TOKEN_LENGTH];
+    size_t count, next;
+};
+
+/* A layer's words, in lower case. */
+static int split_words(const char *text, size_t length, struct tokens *out, struct error *error)
+{
+    *out = (struct tokens){0};
+    for (size_t i = 0; i < length;) {
+        size_t size = 0;
+        if (isspace((unsigned char)text[i])) {
+            i++;
+            continue;
+        }
+        if (out->count == TOKENS_MAX)
+            return error_set(error, ERROR_INPUT, "more than %d words: put a comma between layers",
+                             TOKENS_MAX);
+        for (; i < length && !isspace((unsigned char)text[i]); i++)
+            if (size < TOKEN_LENGTH - 1)
+                out->text[out->count][size++] = (char)tolower((unsigned char)text[i]);
+        out->count++;
+    }
+    return 0;
+}
+
+static const char *peek(const struct tokens *tokens)
+{
+    return tokens->next < tokens->count ? tokens->text[tokens->next] : NULL;
+}
+
+static bool read_count(const char **text, const struct number *number, uint32_t *out)
+{
+    char *end;
+    if (!isdigit((unsigned char)**text)) return false;
+    unsigned long value = strtoul(*text, &end, 10);
+    if (value < (unsigned long)number->low || value > (unsigned long)number->high) return false;
+    *out = (uint32_t)value;
+    *text = end;
+    return true;
+}
+
+/* One number, "3" or "3x3" for pairs. */
+static bool read_number(const char *text, const struct number *number, struct layer *layer)
+{
+    void *place = (char *)layer + number->offset;
+    uint32_t *counts = place;
+    double *reals = place;
+    if (number->kind == NUMBER_COUNT) return read_count(&text, number, counts) && !*text;
+    if (number->kind == NUMBER_PAIR) {
+        if (!read_count(&text, number, &counts[0])) return false;
+        counts[1] = counts[0];
+        if (!*text) return true;
+        return (*text++ == 'x') && read_count(&text, number, &counts[1]) && !*text;
+    }
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= number->low && value <= number->high)) return false;
+    reals[0] = value;
+    if (number->kind == NUMBER_CHANNELS) reals[1] = reals[2] = value;
+    return true;
+}
+
+static int need_number(struct tokens *tokens, const struct number *number, const char *form,
+                       struct layer *layer, struct error *error)
+{
+    const char *text = peek(tokens);
+    if (text && read_number(text, number, layer)) {
+        tokens->next++;
+        return 0;
+    }
+    if (number->optional) return 0;
+    if (!text)
+        return error_set(error, ERROR_INPUT, "%s is missing: write it as in \"%s\"", number->name,
+                         form);
+    return error_set(error, ERROR_INPUT, "\"%s\" is not valid for %s: use %g to %g, as in \"%s\"",
+                     text, number->name, number->low, number->high, form);
+}
+
+static bool read_activation(struct tokens *tokens, struct layer *layer)
+{
+    struct error unused;
+    const char *text = peek(tokens);
+    enum activation activation;
+    if (!text || layer->activation || strcmp(text, "none") == 0 ||
+        activation_parse(text, &activation, &unused))
+        return false;
+    tokens->next++;
+    layer->activation = activation;
+    layer->slope = activation_usual_slope(activation);
+    const struct number slope = {NUMBER_REAL, AT(slope), "the slope", -100, 100, true};
+    const char *number = peek(tokens);
+    if (activation_has_slope(activation) && number && read_number(number, &slope, layer))
+        tokens->next++;
+    return true;
+}
+
+static int read_pad(struct tokens *tokens, struct layer *layer, struct error *error)
+{
+    static const char form[] = "pad 1 1 2 2";
+    for (size_t side = 0; side < PAD_SIDES; side++) {
+        const struct number number = {
+            NUMBER_COUNT, AT(padding) + side * sizeof(uint32_t), "the padding", 0, 1024, false};
+        if (need_number(tokens, &number, form, layer, error)) return -1;
+    }
+    return 0;
+}
+
+/* One word behind a layer's numbers; *strides: a stride was given. */
+static int read_modifier(struct tokens *tokens, struct layer *layer, bool *strides,
+                         struct error *error)
+{
+    const char *text = peek(tokens);
+    uint32_t type = 1u << layer->type;
+    if (read_activation(tokens, layer)) return 0;
+    tokens->next++;
+    for (size_t i = 0; i < COUNT(modifiers); i++) {
+        if (strcmp(text, modifiers[i].word) != 0 || !(modifiers[i].types & type)) continue;
+        char form[64];
+        snprintf(form, sizeof form, "%s 2", text);
+        if (strcmp(text, "stride") == 0) *strides = true;
+        return need_number(tokens, &modifiers[i].number, form, layer, error);
+    }
+    if ((type & PADDED_TYPES) && strcmp(text, "same") == 0)
+        layer->same = true;
+    else if ((type & PADDED_TYPES) && strcmp(text, "pad") == 0)
+        return read_pad(tokens, layer, error);
+    else if ((type & BIASED_TYPES) && strcmp(text, "nobias") == 0)
+        layer->without_bias = true;
+    else if (!(type & PADDED_TYPES) || strcmp(text, "valid") != 0)
+        return error_set(error, ERROR_INPUT,
+                         "\"%s\" is not known for %s: an activation such as relu, or one of its "
+                         "own words, may stand here",
+                         text, layer_kind(layer->type)->name);
+    return 0;
+}
+
+static const struct word *find_word(const char *text)
+{
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (strcmp(words[i].word, text) == 0 || strcmp(layer_kind(words[i].type)->name, text) == 0)
+            return &words[i];
+    return NULL;
+}
+
+/* Activations join the layer before them where that computes the same thing in one go. */
+static bool joins(const struct layer *layer)
+{
+    return layer->activation == ACTIVATION_NONE && layer->type != LAYER_FLATTEN &&
+           layer->type != LAYER_DROPOUT && !layer_kind(layer->type)->first_only;
+}
+
+static int read_layer(struct tokens *tokens, struct network *network, struct error *error)
+{
+    struct layer *layer = &network->layers[network->layer_count];
+    struct layer *before = network->layer_count ? layer - 1 : NULL;
+    const char *text = peek(tokens);
+    const struct word *word = find_word(text);
+    bool strides = false;
+    if (!word) {
+        layer_init(layer, LAYER_ACTIVATION);
+        bool joined = before && joins(before) && read_activation(tokens, before);
+        if (!joined && !read_activation(tokens, layer))
+            return error_set(error, ERROR_INPUT,
+                             "\"%s\" is no layer: use dense, conv, depthwise, maxpool, avgpool, "
+                             "globalavgpool, flatten, batchnorm, layernorm, dropout, rescale, "
+                             "normalize or an activation",
+                             text);
+        if (!joined) network->layer_count++;
+        return peek(tokens) ? error_set(error, ERROR_INPUT,
+                                        "\"%s\" stands behind an activation: "
+                                        "put a comma between layers",
+                                        peek(tokens))
+                            : 0;
+    }
+    layer_init(layer, word->type);
+    tokens->next++;
+    for (size_t i = 0; i < 2 && word->numbers[i].kind != NUMBER_NONE; i++)
+        if (need_number(tokens, &word->numbers[i], word->form, layer, error)) return -1;
+    if (strcmp(word->word, "depthwise") == 0) layer->groups = 0; /* as many as there are channels */
+    while (peek(tokens))
+        if (read_modifier(tokens, layer, &strides, error)) return -1;
+    if (!strides && (layer->type == LAYER_MAXPOOL2D || layer->type == LAYER_AVGPOOL2D))
+        memcpy(layer->stride, layer->kernel, sizeof layer->stride);
+    network->layer_count++;
+    return 0;
+}
+
+static int read_compact(const char *text, struct network *network, struct error *error)
+{
+    for (const char *place = text; *place;) {
+        struct tokens tokens;
+        size_t length = strcspn(place, ",\n");
+        if (split_words(place, length, &tokens, error))
+            return error_prefix(error, "layer %u", network->layer_count + 1);
+        place += length + (place[length] != 0);
+        if (!tokens.count) {
+            if (!*place) break; /* a comma at the end is forgiven */
+            return error_set(error, ERROR_INPUT, "layer %u is empty: remove a comma",
+                             network->layer_count + 1);
+        }
+        if (network->layer_count == NETWORK_MAX_LAYERS)
+            return error_set(error, ERROR_INPUT, "more than %d layers: use fewer",
+                             NETWORK_MAX_LAYERS);
+        if (read_layer(&tokens, network, error))
+            return error_prefix(error, "layer %u", network->layer_count + 1);
+    }
+    if (!network->layer_count)
+        return error_set(error, ERROR_INPUT,
+                         "no layers are given: write them as in \"dense 128 relu, dense 10\"");
+    return 0;
+}
+
+static int read_json(const char *text, struct network *network, struct error *error)
+{
+    json_error_t why;
+    json_t *value = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+    if (!value)
+        return error_set(error, ERROR_INPUT, "the network is not valid JSON: line %d: %.80s",
+                         why.line, why.text);
+    const json_t *layers = json_is_array(value) ? value : json_object_get(value, "layers");
+    int status = 0;
+    if (!json_is_array(layers) || json_array_size(layers) > NETWORK_MAX_LAYERS)
+        status = error_set(error, ERROR_INPUT, "\"layers\" must be an array of at most %d layers",
+                           NETWORK_MAX_LAYERS);
+    for (size_t i = 0; !status && i < json_array_size(layers); i++) {
+        status = layer_from_json(json_array_get(layers, i), &network->layers[i], error);
+        if (status) error_prefix(error, "layer %zu", i + 1);
+        network->layer_count++;
+    }
+    json_decref(value);
+    return status;
+}
+
+int network_parse(const char *text, struct network *network, struct error *error)
+{
+    const struct preset *preset = preset_find(text);
+    network->layer_count = 0;
+    while (isspace((unsigned char)*text)) text++;
+    if (strlen(text) > COMPACT_MAX_LENGTH)
+        return error_set(error, ERROR_INPUT, "the network's text has %zu bytes: the most is %d",
+                         strlen(text), COMPACT_MAX_LENGTH);
+    int status = *text == '{' || *text == '['
+                     ? read_json(text, network, error)
+                     : read_compact(preset ? preset->layers : text, network, error);
+    return status ? status : network_finish(network, error);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static void put_pair(struct buffer *out, const char *word, const uint32_t pair[2])
+{
+    if (pair[0] == pair[1])
+        buffer_printf(out, "%s%u", word, pair[0]);
+    else
+        buffer_printf(out, "%s%ux%u", word, pair[0], pair[1]);
+}
+
+static void put_real(struct buffer *out, const char *word, double value)
+{
+    char shortest[JS_SHORTEST_SIZE];
+    buffer_printf(out, "%s%s", word, js_shortest(value, shortest));
+}
+
+static void put_number(struct buffer *out, const struct layer *layer, const struct number *number)
+{
+    const void *place = (const char *)layer + number->offset;
+    switch (number->kind) {
+    case NUMBER_COUNT:
+        buffer_printf(out, " %u", *(const uint32_t *)place);
+        break;
+    case NUMBER_PAIR:
+        put_pair(out, " ", place);
+        break;
+    case NUMBER_REAL:
+    case NUMBER_CHANNELS:
+        put_real(out, " ", *(const double *)place);
+        break;
+    case NUMBER_NONE:
+        break;
+    }
+}
+
+static void put_activation(struct buffer *out, const struct layer *layer)
+{
+    if (!layer->activation) return;
+    buffer_printf(out, "%s%s", layer->type == LAYER_ACTIVATION ? "" : " ",
+                  activation_name(layer->activation));
+    if (activation_has_slope(layer->activation) &&
+        layer->slope != activation_usual_slope(layer->activation))
+        put_real(out, " ", layer->slope);
+}
+
+static void put_modifiers(struct buffer *out, const struct layer *layer, bool depthwise)
+{
+    struct layer usual;
+    layer_init(&usual, layer->type);
+    if (layer->type == LAYER_MAXPOOL2D || layer->type == LAYER_AVGPOOL2D)
+        memcpy(usual.stride, layer->kernel, sizeof usual.stride);
+    uint32_t type = 1u << layer->type;
+    if (layer->same)
+        buffer_append_text(out, " same");
+    else if ((type & PADDED_TYPES) &&
+             memcmp(layer->padding, usual.padding, sizeof layer->padding) != 0)
+        buffer_printf(out, " pad %u %u %u %u", layer->padding[0], layer->padding[1],
+                      layer->padding[2], layer->padding[3]);
+    for (size_t i = 0; i < COUNT(modifiers); i++) {
+        const struct number *number = &modifiers[i].number;
+        size_t size = number->kind == NUMBER_PAIR   ? 2 * sizeof(uint32_t)
+                      : number->kind == NUMBER_REAL ? sizeof(double)
+                                                    : sizeof(uint32_t);
+        if (!(modifiers[i].types & type) || (depthwise && number->offset == AT(groups)) ||
+            memcmp((const char *)layer + number->offset, (const char *)&usual + number->offset,
+                   size) == 0)
+            continue;
+        buffer_printf(out, " %s", modifiers[i].word);
+        put_number(out, layer, number);
+    }
+    if (layer->without_bias) buffer_append_text(out, " nobias");
+}
+
+static void put_layer(struct buffer *out, const struct layer *layer)
+{
+    bool depthwise = layer->type == LAYER_CONV2D && layer->input.rank == 3 &&
+                     layer->input.sizes[0] > 1 && layer->groups == layer->input.sizes[0] &&
+                     layer->filters == layer->groups;
+    const struct word *word = NULL;
+    for (size_t i = 0; i < COUNT(words) && !word; i++)
+        if (words[i].type == layer->type && (strcmp(words[i].word, "depthwise") == 0) == depthwise)
+            word = &words[i];
+    if (word) {
+        buffer_append_text(out, word->word);
+        for (size_t i = 0; i < 2; i++)
+            if (!word->numbers[i].optional || layer->offset != 0)
+                put_number(out, layer, &word->numbers[i]);
+        put_modifiers(out, layer, depthwise);
+    }
+    put_activation(out, layer);
+}
+
+void network_to_compact(const struct network *network, struct buffer *out)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        if (i) buffer_append_text(out, ", ");
+        put_layer(out, &network->layers[i]);
+    }
+}
