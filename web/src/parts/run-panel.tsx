@@ -11,6 +11,7 @@ import {
 } from '../lib/actions';
 import { engines, engineLook } from '../lib/engines';
 import * as format from '../lib/format';
+import { findSetting } from '../lib/settings';
 import { isActive, liveRun } from '../lib/studio';
 import type { EngineId, Run } from '../lib/shapes';
 import {
@@ -303,10 +304,11 @@ export function ContinueCard({ run }: { run: Run }) {
         run.state === 'finished' ? run.progress.epochs + 5 : run.progress.epochs,
     );
     if (isActive(run) || !run.resumable) return null;
+    const most = findSetting('epochs')?.high ?? Number.MAX_SAFE_INTEGER;
     const bad =
-        Number.isInteger(epochs) && epochs > done && epochs <= 100_000
+        Number.isInteger(epochs) && epochs > done && epochs <= most
             ? undefined
-            : `a whole number above ${done}`;
+            : `a whole number from ${done + 1} to ${most.toLocaleString('en')}`;
     return (
         <Card title="Continue" class="continue-card">
             <p class="muted">
