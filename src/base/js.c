@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 
@@ -57,6 +58,51 @@ const char *js_shortest(double value, char out[JS_SHORTEST_SIZE])
         if (strtod(out, NULL) == value) break;
     }
     return out;
+}
+
+bool js_can_hold(const char *text)
+{
+    json_t *value = json_string(text);
+    json_decref(value);
+    return value != NULL;
+}
+
+/* The length of the UTF-8 character at `text`, 1 to 4; 0 when the bytes there are none. */
+static size_t character_length(const unsigned char *text)
+{
+    size_t length = text[0] < 0x80   ? 1
+                    : text[0] < 0xc2 ? 0
+                    : text[0] < 0xe0 ? 2
+                    : text[0] < 0xf0 ? 3
+                    : text[0] < 0xf5 ? 4
+                                     : 0;
+    char copy[5] = {0};
+    for (size_t i = 0; i < length; i++) {
+        if (!text[i]) return 0;
+        copy[i] = (char)text[i];
+    }
+    return length && js_can_hold(copy) ? length : 0;
+}
+
+json_t *js_shown(const char *text)
+{
+    json_t *value = json_string(text);
+    if (value) return value;
+    char *shown = malloc(3 * strlen(text) + 1), *to = shown;
+    if (!shown) return NULL;
+    while (*text) {
+        size_t length = character_length((const unsigned char *)text);
+        if (length)
+            memcpy(to, text, length);
+        else
+            memcpy(to, "\xef\xbf\xbd", 3);
+        to += length ? length : 3;
+        text += length ? length : 1;
+    }
+    *to = '\0';
+    value = json_string(shown);
+    free(shown);
+    return value;
 }
 
 json_t *js_real(double value)

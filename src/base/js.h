@@ -29,6 +29,12 @@ const char *js_shortest(double value, char out[JS_SHORTEST_SIZE]);
 /* A finite number, or null for nan and infinities (which JSON lacks). New reference. */
 json_t *js_real(double value);
 
+/* Any bytes as a string: what is not UTF-8, which JSON cannot hold, becomes U+FFFD. For what is only
+ * shown; never for a path that is to be opened again. New reference. */
+json_t *js_shown(const char *text);
+/* True when JSON can hold the text as it is: valid UTF-8. */
+bool js_can_hold(const char *text);
+
 /* Members with a check of type and range; the message names the member. When it is absent (or
  * null) the value at
  * *out stays as it is, so it may hold the default; js_need_* refuse that. */

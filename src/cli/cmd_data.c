@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/data_words.h"
 #include "cli/draw.h"
 #include "cli/report.h"
 #include "data/export.h"
@@ -21,6 +22,7 @@ struct data_words {
     uint32_t count, label;
     uint64_t seed;
     bool any_label, json;
+    struct input_words data;
 };
 
 static int list(const struct data_words *words, const struct dataset_options *places,
@@ -57,12 +59,60 @@ static int show_samples(const struct dataset *dataset, const struct data_words *
     return 0;
 }
 
+/* Samples per class, as many side by side as the line takes. */
+static void print_classes(const struct dataset *dataset)
+{
+    size_t counts[DATASET_MAX_CLASSES] = {0}, width = 0;
+    for (size_t i = 0; i < dataset->train.count; i++) counts[dataset->train.labels[i]]++;
+    printf("classes (training samples):");
+    for (uint32_t c = 0; c < dataset->classes; c++) {
+        char text[DATASET_NAME_MAX + 32];
+        int length = snprintf(text, sizeof text, "%s %zu", dataset->class_names[c], counts[c]);
+        bool wraps = width + (size_t)length + 2 > 90;
+        if (c == 0 || wraps) width = 0;
+        printf("%s%s", c == 0 || wraps ? "\n  " : ", ", text);
+        width += (size_t)length + 2;
+    }
+    putchar('\n');
+}
+
+static void print_notes(const char *title, const struct dataset_note *notes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) printf("%s: %s\n", title, notes[i].what);
+}
+
+/* What the studio makes of the data, for someone who opens it for the first time. */
+static void print_description(const struct dataset *dataset)
+{
+    char words[128];
+    printf("%s\n", dataset->title);
+    if (dataset->source[0]) printf("  %s\n", dataset->source);
+    printf("samples: %zu to train, %zu to test\n", dataset->train.count, dataset->test.count);
+    if (dataset->table)
+        printf("each sample: %u numbers\n", dataset->columns);
+    else
+        printf("each sample: a picture of %u x %u pixels\n", dataset->rows, dataset->columns);
+    printf("values: %g to %g, %s for the network\n", dataset->low, dataset->high,
+           input_form_words(&dataset->form, words));
+    if (dataset->label_column[0]) printf("label column: %s\n", dataset->label_column);
+    print_classes(dataset);
+    print_notes("assumed", dataset->assumed, dataset->assumed_count);
+    print_notes("skipped", dataset->skipped, dataset->skipped_count);
+    putchar('\n');
+}
+
 static int show(const struct data_words *words, const struct dataset_options *places,
                 const char *name, struct error *error)
 {
     struct dataset *dataset;
+    int status = 0;
     if (dataset_open(name, places, &dataset, error)) return -1;
-    int status = show_samples(dataset, words, error);
+    if (words->json) {
+        cli_print_json(dataset_describe(dataset));
+    } else {
+        print_description(dataset);
+        if (!dataset->table) status = show_samples(dataset, words, error);
+    }
     dataset_close(dataset);
     return status;
 }
@@ -168,13 +218,14 @@ static int run(int argc, char **argv)
 {
     struct data_words words = {.count = 10, .any_label = true};
     const struct cli_option options[] = {
-        {"count", OPTION_U32, &words.count, "N", "show: how many samples (10)"},
+        {"count", OPTION_U32, &words.count, "N", "show: number of samples (10)"},
         {"seed", OPTION_U64, &words.seed, "N", "show: which ones (0)"},
         {"label", OPTION_U32, &words.label, "L", "show: only of this class"},
         {"out", OPTION_TEXT, &words.out, "DIR", "export: where to make NAME/ with four IDX files"},
         {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
-        {"json", OPTION_FLAG, &words.json, NULL, "list: one JSON object a line instead of text"},
+        DATA_OPTIONS(words.data),
+        {"json", OPTION_FLAG, &words.json, NULL, "list and show: JSON, one object per line"},
         {0},
     };
     struct cli_arguments arguments;
@@ -196,8 +247,10 @@ static int run(int argc, char **argv)
     struct error error;
     char *home = NULL;
     if (path_home(words.home, &home, &error)) return cli_fail(&error);
-    const struct dataset_options places = {.data_dir = words.data_dir, .home = home};
-    status = verb->run(&words, &places, arguments.count > 1 ? arguments.words[1] : NULL, &error)
+    struct dataset_options places = {.data_dir = words.data_dir, .home = home};
+    status = data_words_use(&words.data, &places, &error) ||
+                     verb->run(&words, &places, arguments.count > 1 ? arguments.words[1] : NULL,
+                               &error)
                  ? cli_fail(&error)
                  : EXIT_OK;
     free(home);
@@ -207,8 +260,8 @@ static int run(int argc, char **argv)
 const struct command command_data = {
     .name = "data",
     .run = run,
-    .summary = "list, fetch, look at and give away data sets",
-    .usage = "list | fetch NAME | show NAME [--count 10] [--seed S] [--label L]\n"
+    .summary = "list, fetch, look at and export data sets",
+    .usage = "list | fetch NAME | show NAME|PATH [--count 10] [--seed S] [--label L] [--json]\n"
              "       nnstudio data export NAME --out DIR",
     .arguments_min = 1,
     .arguments_max = 2,

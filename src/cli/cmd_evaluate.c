@@ -3,10 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/data_words.h"
 #include "cli/model_words.h"
+#include "cli/predict_table.h"
 #include "run/job.h"
 #include "train/metrics.h"
 #include "train/predictor.h"
@@ -20,6 +24,7 @@ struct evaluate_words {
     struct model_words model;
     uint32_t limit, threads;
     bool json;
+    struct input_words data;
 };
 
 /* What was evaluated. */
@@ -27,6 +32,7 @@ struct result {
     struct predictor predictor;
     struct dataset *dataset;
     struct metrics metrics;
+    bool changed; /* the data is not what the model was trained on any more */
 };
 
 static void print_matrix(const struct result *result)
@@ -59,49 +65,104 @@ static void print_matrix(const struct result *result)
     }
 }
 
+/* All that the model's file and the data did not say. */
+static json_t *assumed_json(const struct result *result)
+{
+    json_t *assumed = predict_assumed(&result->predictor);
+    for (uint32_t i = 0; i < result->dataset->assumed_count; i++)
+        json_array_append_new(assumed, json_sprintf("data: %s", result->dataset->assumed[i].what));
+    if (result->changed)
+        json_array_append_new(assumed, json_string("data: the file has changed since the model was "
+                                                   "trained on it"));
+    return assumed;
+}
+
 static void print_result(const struct result *result, const struct evaluate_words *words,
                          const struct engine_ops *ops)
 {
     const struct metrics *metrics = &result->metrics;
     if (words->json) {
-        const struct model *model = result->predictor.model;
-        json_t *assumed = model->assumed ? json_incref(model->assumed) : json_array();
         cli_print_json(json_pack(
-            "{s:f, s:f, s:I, s:o, s:O}", "loss", metrics->loss, "accuracy", metrics->accuracy,
+            "{s:f, s:f, s:I, s:o, s:o}", "loss", metrics->loss, "accuracy", metrics->accuracy,
             "samples", (json_int_t)metrics->samples, "confusion",
             metrics_confusion_to_json(result->metrics.confusion, result->predictor.classes),
-            "assumed", assumed));
-        json_decref(assumed);
+            "assumed", assumed_json(result)));
         return;
     }
     printf("%s, test split, on %s%s\n", text_shown(result->dataset->title), ops->title,
            result->dataset->synthetic ? " (synthetic data)" : "");
     printf("loss      %.6f\naccuracy  %.2f%% of %zu samples\n", metrics->loss,
            100 * metrics->accuracy, metrics->samples);
-    model_words_print_assumed(result->predictor.model);
+    predict_print_assumed(&result->predictor, stdout);
+    for (uint32_t i = 0; i < result->dataset->assumed_count; i++)
+        printf("assumed   data: %s\n", text_shown(result->dataset->assumed[i].what));
+    if (result->changed) puts("note      the data has changed since the model was trained on it");
     print_matrix(result);
 }
 
-/* The data set asked for, else the one the model says it was trained on, else the built-in one. */
+/* What the model's file says of the data it was trained on, or NULL. */
+static const char *recorded(const struct result *result, const char *key)
+{
+    const char *text = json_string_value(json_object_get(result->predictor.model->metadata, key));
+    return text && *text ? text : NULL;
+}
+
+/* The data set asked for, else the very one that the model says it was trained on. */
+static int choose_dataset(const struct evaluate_words *words, const struct result *result,
+                          const char **name, struct error *error)
+{
+    const char *path = recorded(result, "dataset_path"), *known = recorded(result, "dataset");
+    *name = words->dataset ? words->dataset : path ? path : known;
+    if (words->dataset) return 0;
+    bool unsaid = !*name;
+    if (unsaid) *name = "synthetic"; /* told by print_result() */
+    if (path && !file_exists(path))
+        return error_set(error, ERROR_NOT_FOUND,
+                         "the model was trained on %s, which is not there: name other data with "
+                         "--dataset",
+                         path);
+    if (!unsaid && !path && !dataset_find(known))
+        return error_set(error, ERROR_NOT_FOUND,
+                         "the model was trained on \"%.60s\", and the file does not say where that "
+                         "is: name it with --dataset",
+                         known);
+    return 0;
+}
+
+/* The same data as in training? Told when the file has changed since. */
+static int compare_with_training(const struct evaluate_words *words, struct result *result,
+                                 struct error *error)
+{
+    char hash[HASH_HEX_SIZE];
+    const char *trained = recorded(result, "dataset_hash");
+    const char *limit = recorded(result, "dataset_limit");
+    if (words->dataset || !trained || !recorded(result, "dataset_path")) return 0;
+    if (words->limit != (limit ? strtoul(limit, NULL, 10) : 0)) return 0;
+    if (dataset_hash(result->dataset, hash, error)) return -1;
+    result->changed = strcmp(hash, trained) != 0;
+    return 0;
+}
+
 static int open_dataset(const struct evaluate_words *words, const char *home, struct result *result,
                         struct error *error)
 {
-    const char *name = words->dataset;
-    if (!name)
-        name = json_string_value(json_object_get(result->predictor.model->metadata, "dataset"));
-    const struct dataset_options options = {
-        .data_dir = words->data_dir, .home = home, .limit = words->limit};
-    if (dataset_open(name ? name : "synthetic", &options, &result->dataset, error)) return -1;
-    const struct dataset *dataset = result->dataset;
-    if (result->predictor.inputs == (size_t)dataset->rows * dataset->columns &&
-        result->predictor.classes == dataset->classes)
-        return 0;
-    return error_set(
-        error, ERROR_INPUT,
-        "the model takes %zu pixels and knows %u classes, but %s has %u and %u: name the data it "
-        "was made for with --dataset",
-        result->predictor.inputs, result->predictor.classes, dataset->title,
-        dataset->rows * dataset->columns, dataset->classes);
+    const char *name;
+    struct predictor *predictor = &result->predictor;
+    const struct network *network = &predictor->model->network;
+    struct dataset_options options = {.data_dir = words->data_dir,
+                                      .home = home,
+                                      .limit = words->limit,
+                                      .label_column = recorded(result, "label_column"),
+                                      .form = &predictor->form,
+                                      .rows = network->rows,
+                                      .columns = network->columns};
+    if (words->dataset) options.label_column = NULL;
+    if (choose_dataset(words, result, &name, error) ||
+        data_words_use(&words->data, &options, error) ||
+        dataset_open(name, &options, &result->dataset, error) ||
+        compare_with_training(words, result, error))
+        return -1;
+    return predictor_match(predictor, result->dataset, error);
 }
 
 static int evaluate(const char *path, const struct evaluate_words *words,
@@ -111,9 +172,10 @@ static int evaluate(const char *path, const struct evaluate_words *words,
     struct modelfile_options options = {0};
     if (model_words_use(&words->model, &options, error)) return -1;
     uint32_t threads = words->threads ? words->threads : ops->default_threads();
-    if (predictor_open(path, &options, ops, threads, &result->predictor, error) ||
+    if (predictor_read(path, &options, &result->predictor, error) ||
         model_words_check(&options, path, result->predictor.model, error) ||
-        open_dataset(words, home, result, error))
+        open_dataset(words, home, result, error) ||
+        predictor_start(&result->predictor, ops, threads, &result->dataset->preprocess, error))
         return -1;
     uint32_t classes = result->predictor.classes;
     result->metrics.confusion = calloc((size_t)classes * classes,
@@ -136,6 +198,7 @@ static int run(int argc, char **argv)
         {"threads", OPTION_U32, &words.threads, "N",
          "threads of the engine (what is usually fastest)"},
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
+        DATA_OPTIONS(words.data),
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object instead of text"},
         {0},
     };

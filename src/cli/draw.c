@@ -72,6 +72,8 @@ static cell_fn *choose_cell(void)
 static void draw_row(const struct dataset *dataset, const struct split *split,
                      const uint32_t *samples, size_t count, cell_fn *cell)
 {
+    uint8_t light[256];
+    dataset_brightness(dataset, light);
     size_t size = (size_t)dataset->rows * dataset->columns;
     for (size_t i = 0; i < count; i++)
         printf("%-*.*s  ", (int)dataset->columns, (int)dataset->columns,
@@ -82,7 +84,8 @@ static void draw_row(const struct dataset *dataset, const struct split *split,
             const uint8_t *line = split->pixels + samples[i] * size +
                                   (size_t)row * dataset->columns;
             for (uint32_t c = 0; c < dataset->columns; c++)
-                cell(line[c], row + 1 < dataset->rows ? line[c + dataset->columns] : 0);
+                cell(light[line[c]],
+                     row + 1 < dataset->rows ? light[line[c + dataset->columns]] : 0);
             fputs(cell == grey_cell ? "\033[0m  " : "  ", stdout);
         }
         putchar('\n');

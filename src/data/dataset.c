@@ -75,6 +75,8 @@ void dataset_close(struct dataset *dataset)
     free(dataset->train.labels);
     free(dataset->test.pixels);
     free(dataset->test.labels);
+    for (size_t i = 0; dataset->ids && i < dataset->train.count; i++) free(dataset->ids[i]);
+    free(dataset->ids);
     free(dataset);
 }
 
@@ -124,18 +126,16 @@ static int check_labels(const char *split_name, const struct split *split, uint3
     return 0;
 }
 
-/* Labels of an unknown set run from 0 to the largest in training. When most of those numbers never
- * occur, the largest
- * is taken for an error in the file rather than for a class. */
+/* Classes of a set that does not name them: the labels that occur in training, named by their
+ * number. When most of the numbers up to the largest never occur, the largest is taken for an error
+ * in the file rather than for a class. */
 static int find_classes(struct dataset *dataset, struct error *error)
 {
-    bool seen[DATASET_MAX_CLASSES] = {false};
+    size_t seen[DATASET_MAX_CLASSES] = {0}, where = 0;
     uint32_t largest = 0, distinct = 0;
-    size_t where = 0;
     for (size_t i = 0; i < dataset->train.count; i++) {
         uint8_t label = dataset->train.labels[i];
-        distinct += !seen[label];
-        seen[label] = true;
+        distinct += !seen[label]++;
         if (label > largest) {
             largest = label;
             where = i;
@@ -144,33 +144,51 @@ static int find_classes(struct dataset *dataset, struct error *error)
     if (largest >= 10 && distinct * 2 < largest + 1)
         return error_set(error, ERROR_INPUT,
                          "%s: label %u of training sample %zu (counted from 0) is out of range: "
-                         "only %u different labels "
-                         "occur, number them from 0",
+                         "only %u different labels occur, number them from 0",
                          dataset->source, largest, where, distinct);
-    dataset->classes = largest < 1 ? 2 : largest + 1;
-    for (uint32_t c = 0; c < dataset->classes; c++)
-        if (!dataset->class_names[c][0])
-            snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%u", c);
+    uint8_t place[DATASET_MAX_CLASSES] = {0};
+    for (uint32_t label = 0; label <= largest; label++) {
+        if (!seen[label]) continue;
+        place[label] = (uint8_t)dataset->classes;
+        snprintf(dataset->class_names[dataset->classes++], DATASET_NAME_MAX, "%u", label);
+    }
+    if (distinct < largest + 1)
+        dataset_assume(dataset, "%u classes from \"%s\" to \"%u\": the other numbers do not occur",
+                       distinct, dataset->class_names[0], largest);
+    for (size_t i = 0; i < dataset->train.count; i++)
+        dataset->train.labels[i] = place[dataset->train.labels[i]];
+    for (size_t i = 0; i < dataset->test.count; i++) {
+        uint8_t label = dataset->test.labels[i];
+        if (!seen[label])
+            return error_set(error, ERROR_INPUT,
+                             "%s: label %u of test sample %zu (counted from 0) is out of range: no "
+                             "training sample has it",
+                             dataset->source, label, i);
+        dataset->test.labels[i] = place[label];
+    }
     return 0;
 }
 
-static void keep_first(struct split *split, uint32_t limit)
+/* What every freshly read set goes through: classes that fit the labels, a test split, what the
+ * values mean, the limit. */
+static int settle(struct dataset *dataset, const struct dataset_options *options,
+                  struct error *error)
 {
-    if (limit && split->count > limit) split->count = limit;
-}
-
-/* What every freshly read set goes through: classes that fit the labels, a test split, the limit.
- */
-static int settle(struct dataset *dataset, uint32_t limit, struct error *error)
-{
-    if (!dataset->classes && find_classes(dataset, error)) return -1;
-    if (!dataset->test.count && split_off_test(dataset, error)) return -1;
-    if (check_labels("training", &dataset->train, dataset->classes, dataset->source, error))
-        return -1;
-    if (check_labels("test", &dataset->test, dataset->classes, dataset->source, error)) return -1;
-    keep_first(&dataset->train, limit);
-    keep_first(&dataset->test, limit);
-    return 0;
+    if (!dataset->classes && !options->unlabeled && find_classes(dataset, error)) return -1;
+    if (dataset->classes == 1) { /* a network has two outputs at least */
+        dataset->classes = 2;
+        snprintf(dataset->class_names[1], DATASET_NAME_MAX, "%s",
+                 strcmp(dataset->class_names[0], "1") != 0 ? "1" : "0");
+        dataset_assume(dataset, "all samples are of one class, \"%s\"", dataset->class_names[0]);
+    }
+    if (!options->unlabeled) {
+        if (!dataset->test.count && split_off_test(dataset, error)) return -1;
+        if (check_labels("training", &dataset->train, dataset->classes, dataset->source, error) ||
+            check_labels("test", &dataset->test, dataset->classes, dataset->source, error))
+            return -1;
+    }
+    if (dataset_find_form(dataset, options, error)) return -1;
+    return dataset_keep_part(dataset, options->limit, error);
 }
 
 static void name_by_path(struct dataset *dataset, const char *path)
@@ -199,28 +217,89 @@ static char *find_ending(const char *folder, const char *ending)
     return found;
 }
 
-static int read_folder(const char *folder, uint32_t limit, struct dataset *dataset,
-                       struct error *error)
+static int read_folder(const char *folder, const struct dataset_options *options,
+                       struct dataset *dataset, struct error *error)
 {
-    if (dataset_folder_has_idx(folder))
-        return dataset_read_idx_folder(folder, limit, dataset, error);
+    if (dataset_folder_has_idx(folder)) return dataset_read_idx_folder(folder, 0, dataset, error);
     char *train = find_ending(folder, "train.csv"),
          *test = train ? find_ending(folder, "test.csv") : NULL;
-    int status = train ? dataset_read_csv(train, test, dataset, error)
-                       : dataset_read_image_folder(folder, dataset, error);
+    int status = train ? dataset_read_csv(train, test, options, dataset, error)
+                       : dataset_read_image_folder(folder, options, dataset, error);
     free(train);
     free(test);
     return status;
 }
 
-static int read_path(const char *path, uint32_t limit, struct dataset *dataset, struct error *error)
+static int read_csv(const char *path, const struct dataset_options *options,
+                    struct dataset *dataset, struct error *error)
 {
-    snprintf(dataset->source, sizeof dataset->source, "%s", path);
+    return dataset_read_csv(path, NULL, options, dataset, error);
+}
+
+static int read_npz(const char *path, const struct dataset_options *options,
+                    struct dataset *dataset, struct error *error)
+{
+    return dataset_read_npz(path, options, dataset, error);
+}
+
+static int refuse(const char *path, const struct dataset_options *options, struct dataset *dataset,
+                  struct error *error);
+
+/* Files by the ending of their name; `instead` tells the way out where none is read. */
+static const struct file_kind {
+    const char *extension;
+    int (*read)(const char *path, const struct dataset_options *options, struct dataset *dataset,
+                struct error *error);
+    const char *instead;
+    /* clang-format off */
+} file_kinds[] = {
+    {"csv", read_csv, NULL},
+    {"tsv", read_csv, NULL},
+    {"npz", read_npz, NULL},
+    {"npy", refuse, "is one NumPy array without labels: put pictures and labels into one .npz "
+                    "(numpy.savez(\"data.npz\", x_train=..., y_train=...))"},
+    {"parquet", refuse, "is a Parquet file, which the studio does not read: convert it to CSV or "
+                        ".npz, for example with pandas"},
+    {"zip", refuse, "is a zip archive: unpack it and give the folder"},
+    {"tar", refuse, "is a tar archive: unpack it and give the folder"},
+    {"tgz", refuse, "is a tar archive: unpack it and give the folder"},
+    {"mat", refuse, "is a MATLAB file: save its pictures and labels as CSV or .npz"},
+    {"pt", refuse, "is a PyTorch file: save its pictures and labels as .npz (numpy.savez)"},
+    {"pkl", refuse, "is a Python pickle, which can run programs when opened: save the data as CSV "
+                    "or .npz"},
+    {"xlsx", refuse, "is a spreadsheet: save it as CSV"},
+    {"json", refuse, "is a JSON file: save the data as CSV, one sample per line"},
+};
+/* clang-format on */
+
+static const struct file_kind *file_kind_of(const char *path)
+{
+    for (size_t i = 0; i < sizeof file_kinds / sizeof file_kinds[0]; i++)
+        if (!strcasecmp(path_extension(path), file_kinds[i].extension)) return &file_kinds[i];
+    return NULL;
+}
+
+static int refuse(const char *path, const struct dataset_options *options, struct dataset *dataset,
+                  struct error *error)
+{
+    (void)options;
+    (void)dataset;
+    return error_set(error, ERROR_INPUT, "%s %s", path, file_kind_of(path)->instead);
+}
+
+static int read_path(const char *path, const struct dataset_options *options,
+                     struct dataset *dataset, struct error *error)
+{
+    if ((size_t)snprintf(dataset->source, sizeof dataset->source, "%s", path) >=
+        sizeof dataset->source)
+        return error_set(error, ERROR_INPUT,
+                         "the path of the data is too long: the most is %zu bytes",
+                         sizeof dataset->source - 1);
     name_by_path(dataset, path);
-    if (file_is_directory(path)) return read_folder(path, limit, dataset, error);
-    if (!strcasecmp(path_extension(path), "csv"))
-        return dataset_read_csv(path, NULL, dataset, error);
-    return dataset_read_idx_file(path, limit, dataset, error);
+    if (file_is_directory(path)) return read_folder(path, options, dataset, error);
+    const struct file_kind *kind = file_kind_of(path);
+    return kind ? kind->read(path, options, dataset, error)
+                : dataset_read_idx_file(path, dataset, error);
 }
 
 int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options,
@@ -266,6 +345,8 @@ static int open_entry(const struct dataset_entry *entry, const struct dataset_op
                       struct dataset *dataset, struct error *error)
 {
     dataset->classes = ENTRY_CLASSES;
+    dataset->known = true;
+    dataset->full = 255;
     if (entry->built_in) return draw_built_in(options->limit, dataset, error);
     char *folder;
     if (dataset_locate(entry, options, &folder, error)) return -1;
@@ -291,7 +372,7 @@ static int open_path(const char *name, const struct dataset_options *options,
     }
     int status;
     if (file_exists(path ? path : name))
-        status = read_path(path ? path : name, options->limit, dataset, error);
+        status = read_path(path ? path : name, options, dataset, error);
     else
         status = error_set(
             error, ERROR_NOT_FOUND,
@@ -319,7 +400,7 @@ int dataset_open(const char *name, const struct dataset_options *options, struct
     } else {
         status = open_path(name, options, dataset, error);
     }
-    if (!status) status = settle(dataset, options->limit, error);
+    if (!status) status = settle(dataset, options, error);
     if (status) {
         dataset_close(dataset);
         return -1;

@@ -7,41 +7,100 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "data/preprocess.h"
 
 #define DATASET_MAX_CLASSES 256
+#define DATASET_NAME_MAX    64 /* of a class, with its NUL */
+#define DATASET_MAX_NOTES   16
 
 struct split {
     size_t count;
-    /* [count, rows * columns], 0 background … 255 full ink; best 64-byte aligned */
+    /* [count, rows * columns], codes: what each stands for is told by the data set (`values`); for
+     * pictures 0 is background and the largest full ink. Best 64-byte aligned */
     uint8_t *pixels;
     uint8_t *labels; /* [count], 0 … classes-1 */
+};
+
+/* Something in the data that was left out, or decided without being told. */
+struct dataset_note {
+    char what[160];
+    size_t count; /* of files, columns or samples; 0 where a count makes no sense */
 };
 
 struct dataset {
     char name[64];     /* "mnist", "fashion-mnist", "synthetic", or the file's or folder's name */
     char title[96];    /* for people: "MNIST", "Built-in synthetic digits" */
     char source[1024]; /* the path it was read from; "" when it was drawn */
+    bool known;        /* one of dataset_list() */
     bool synthetic;    /* always shown to people */
+    bool table;        /* measurements in columns rather than pictures; rows is 1 */
     uint32_t rows, columns, classes;
-    char class_names[DATASET_MAX_CLASSES][24];
+    char class_names[DATASET_MAX_CLASSES][DATASET_NAME_MAX];
     struct split train, test; /* memory owned by the data set */
+
+    char label_column[64]; /* of a CSV file: its name, or its number counted from 0; "" otherwise */
+    bool coded;            /* code c stands for values[c]; otherwise for c */
+    double values[256];
+    double low, high;       /* the smallest and largest value that occurs, as the file has them */
+    double full;            /* the value of full brightness: 255, 16, 1; 0 for measurements */
+    bool inverted;          /* the codes were turned over: dark ink became light */
+    struct input_form form; /* what a model trained on it has to be given */
+    struct preprocess preprocess; /* by that form, for the engine */
+    struct dataset_note skipped[DATASET_MAX_NOTES], assumed[DATASET_MAX_NOTES];
+    uint32_t skipped_count, assumed_count;
+    char **ids; /* [train.count] with options.unlabeled: the samples' names; owned */
 };
 
+enum dataset_invert { DATASET_INVERT_AUTO, DATASET_INVERT_YES, DATASET_INVERT_NO };
+
+/* All zero: everything is seen from the data itself. */
 struct dataset_options {
     const char *data_dir; /* a folder with one folder a data set, or NULL */
     const char *home;     /* the studio's home, whose data/ is searched next, or NULL */
-    /* at most so many training samples (the first ones) and as many test samples; 0: all */
+    /* At most so many samples of each split; 0: all. The first ones if the classes are mixed there
+     * as in the whole, else the same share of every class. */
     uint32_t limit;
+    const char *label_column; /* of a CSV file: a header's name, or a number counted from 0 (-1 is
+                                 the last); NULL: by the header, else by the values if certain */
+    double scale;             /* values are divided by it; 0: by their range */
+    double mean, std;         /* then minus mean, divided by std; std 0: 1 */
+    enum dataset_invert invert;
+    /* what a model expects: the data is brought to that form. NULL: for training */
+    const struct input_form *form;
+    /* for prediction: `features` columns or pixels a sample; labels may be missing, all samples are
+     * in `train`, and `ids` is filled */
+    bool unlabeled;
+    size_t features;
+    uint32_t rows, columns; /* what pictures are brought to; 0: the commonest size */
 };
 
 /* `name` is a known name (see dataset_list) or a path: a folder with an IDX pair (plain or .gz), a
- * CSV file (label
- * first or last), or a folder of pictures, one folder a class. Errors are one line naming file,
- * line and column.
- * The caller closes it. */
+ * CSV file, an .npz file, or a folder of pictures, one folder per class. Errors are one line naming
+ * file, line and column. The caller closes it. */
 int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out,
                  struct error *error);
 void dataset_close(struct dataset *dataset);
+
+/* One line for people: samples, size, classes, label column, range of values and what is done with
+ * them, what was skipped and assumed. malloc'd, NULL when memory is out. */
+char *dataset_summary(const struct dataset *dataset);
+/* {"name", "title", "path", "synthetic", "samples":{"train","test"}, "classes":[…], "shape":[28,28,1],
+ * "range":[0,255], "label_column", "scale", "mean", "std", "polarity", "skipped":[{"what","count"}],
+ * "assumed":[{"what","count"}]}; new reference. */
+json_t *dataset_describe(const struct dataset *dataset);
+/* SHA-256 over shape, class names, labels and pixels of both splits, as they were opened. */
+int dataset_hash(const struct dataset *dataset, char hex[65], struct error *error);
+/* Renumbers the labels to a model's classes, by name. A class with samples that the model does not
+ * know is an error. */
+int dataset_match_classes(struct dataset *dataset, const char *const *names, uint32_t count,
+                          struct error *error);
+/* The preprocessing of this data for a model of another form, polarity included. */
+void dataset_preprocess_for(const struct dataset *dataset, const struct input_form *form,
+                            struct preprocess *out);
+/* The value a code stands for in the file. */
+double dataset_value(const struct dataset *dataset, uint8_t code);
+/* The codes' brightness for looking at them: 0 … 255. */
+void dataset_brightness(const struct dataset *dataset, uint8_t out[256]);
 
 /* The data sets known by name. */
 struct dataset_entry {

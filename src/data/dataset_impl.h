@@ -7,20 +7,46 @@
 #define DATASET_MAX_SIDE  1024              /* rows and columns each */
 #define DATASET_MAX_BYTES ((size_t)2 << 30) /* pixels of one split */
 
-/* Each reader fills rows, columns and both splits with all labels (and, for IDX, at least `limit`
- * pictures); names,
- * classes and the limit are dealt with in dataset.c. A reader that found one split only leaves
- * test.count 0. */
+/* Each reader fills rows, columns and both splits, and what it knows of classes and values; the
+ * rest is settled in dataset.c. A reader that found one split only leaves test.count 0.
+ * `limit` (0: none): only as many pictures are read where the first ones will do. */
 int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *dataset,
                             struct error *error);
-int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *dataset,
-                          struct error *error);
+int dataset_read_idx_file(const char *images, struct dataset *dataset, struct error *error);
 
-/* One CSV file a split; test_path may be NULL. */
-int dataset_read_csv(const char *train_path, const char *test_path, struct dataset *dataset,
+/* One CSV file per split; test_path may be NULL, and a test file without labels is skipped. */
+int dataset_read_csv(const char *train_path, const char *test_path,
+                     const struct dataset_options *options, struct dataset *dataset,
                      struct error *error);
 /* Sets classes and class names too. */
-int dataset_read_image_folder(const char *folder, struct dataset *dataset, struct error *error);
+int dataset_read_image_folder(const char *folder, const struct dataset_options *options,
+                              struct dataset *dataset, struct error *error);
+/* A NumPy archive with pictures and labels by name (x_train, y_train, x_test, y_test and so on). */
+int dataset_read_npz(const char *path, const struct dataset_options *options,
+                     struct dataset *dataset, struct error *error);
+
+/* form.c: full brightness, polarity and preprocessing, from the options and the values. */
+int dataset_find_form(struct dataset *dataset, const struct dataset_options *options,
+                      struct error *error);
+/* part.c: cuts both splits to `limit` samples (0: none). */
+int dataset_keep_part(struct dataset *dataset, uint32_t limit, struct error *error);
+/* True when the first `limit` labels hold the classes about as the whole does. */
+bool dataset_is_mixed(const uint8_t *labels, size_t count, size_t limit);
+
+/* Notes for the summary; beyond the most of them the last one counts the rest. */
+void dataset_skip(struct dataset *dataset, size_t count, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void dataset_assume(struct dataset *dataset, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Takes numbers of both splits (test may be NULL) as codes: dataset->coded, values, full and table
+ * are set. `what` names the source. Frees nothing; the codes are allocated into the splits. */
+int dataset_take_numbers(struct dataset *dataset, const char *what, const float *train,
+                         const float *test, struct error *error);
+
+/* The sides of a picture whose form is not told: a square if it can be, else as near to one as
+ * divides. */
+void dataset_guess_sides(size_t pixels, struct dataset *dataset);
 
 /* True when `folder` holds IDX files under one of the usual names. */
 bool dataset_folder_has_idx(const char *folder);

@@ -67,6 +67,11 @@ static int write_split(const struct dataset *dataset, const struct split *split,
 
 int dataset_export(const struct dataset *dataset, const char *folder, struct error *error)
 {
+    if (dataset->coded)
+        return error_set(error, ERROR_INPUT,
+                         "%s holds numbers that are not whole, and IDX files hold bytes: it cannot "
+                         "be exported",
+                         dataset->title);
     if (file_make_directories(folder, error)) return -1;
     if (write_split(dataset, &dataset->train, folder, "train", error)) return -1;
     return write_split(dataset, &dataset->test, folder, "t10k", error);

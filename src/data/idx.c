@@ -11,8 +11,12 @@
 #include "base/file.h"
 #include "data/dataset_impl.h"
 
-#define IMAGES_MAGIC   2051u
-#define LABELS_MAGIC   2049u
+#define IMAGES_MAGIC 2051u
+#define LABELS_MAGIC 2049u
+/* QMNIST's labels: 32-bit integers, eight to a sample, the first being the class
+ * (https://github.com/facebookresearch/qmnist) */
+#define QMNIST_MAGIC   3074u
+#define QMNIST_COLUMNS 8u
 #define COMPRESSED_MAX ((size_t)1 << 30)
 /* zlib's technical notes: deflate never does better than 1032 : 1 */
 #define DEFLATE_BEST_RATIO 1032u
@@ -166,6 +170,11 @@ static int check_magic(const char *path, uint32_t magic, uint32_t wanted, struct
 {
     if (magic == wanted) return 0;
     const char *kind = wanted == IMAGES_MAGIC ? "images" : "labels";
+    if (magic >> 24 == '<')
+        return error_set(error, ERROR_INPUT,
+                         "%s is a web page, not data: the server answered with a page, download "
+                         "the file again",
+                         path);
     if (magic == IMAGES_MAGIC || magic == LABELS_MAGIC)
         return error_set(error, ERROR_INPUT,
                          "%s holds %s where %s belong (magic number %u, not %u): swap the files",
@@ -207,6 +216,23 @@ out:
     return status;
 }
 
+/* The rest of a QMNIST file, after its count. */
+static int read_wide_labels(struct source *source, uint32_t count, uint8_t *labels,
+                            struct error *error)
+{
+    uint8_t row[4 * QMNIST_COLUMNS];
+    for (uint32_t i = 0; i < count; i++) {
+        if (source_read(source, row, sizeof row, error)) return -1;
+        if (big_endian(row) > 255)
+            return error_set(error, ERROR_INPUT,
+                             "%s: label %u of sample %u (counted from 0) is out of range: the most "
+                             "is 255",
+                             source->path, big_endian(row), i);
+        labels[i] = row[3];
+    }
+    return 0;
+}
+
 int idx_read_labels(const char *path, struct idx_labels *out, struct error *error)
 {
     int status = -1;
@@ -215,17 +241,29 @@ int idx_read_labels(const char *path, struct idx_labels *out, struct error *erro
     uint8_t *labels = NULL;
     if (source_open(path, &source, error)) goto out;
     if (source_read(&source, head, 4, error)) goto out;
-    if (check_magic(path, big_endian(head), LABELS_MAGIC, error)) goto out;
+    bool wide = big_endian(head) == QMNIST_MAGIC;
+    if (!wide && check_magic(path, big_endian(head), LABELS_MAGIC, error)) goto out;
     if (source_read(&source, head + 4, 4, error)) goto out;
+    uint8_t columns[4] = {0};
+    if (wide && source_read(&source, columns, 4, error)) goto out;
+    if (wide && big_endian(columns) != QMNIST_COLUMNS) {
+        error_set(error, ERROR_INPUT,
+                  "%s has %u numbers per label, QMNIST has 8: give another file", path,
+                  big_endian(columns));
+        goto out;
+    }
     uint32_t count = big_endian(head + 4);
     if (dataset_check_size(path, 1, 1, count, error)) goto out;
-    if (source_check_room(&source, count, error)) goto out;
+    if (source_check_room(&source, (uint64_t)count * (wide ? 4 * QMNIST_COLUMNS : 1), error))
+        goto out;
     labels = malloc(count);
     if (!labels) {
         error_set_memory(error, "the labels");
         goto out;
     }
-    if (source_read(&source, labels, count, error)) goto out;
+    if (wide ? read_wide_labels(&source, count, labels, error)
+             : source_read(&source, labels, count, error))
+        goto out;
     if (source_expect_end(&source, error)) goto out;
     *out = (struct idx_labels){count, labels};
     labels = NULL;

@@ -1,9 +1,11 @@
 /* Finding and pairing IDX files: a folder with the usual four, or one images file and its
  * companions. */
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/path.h"
@@ -32,6 +34,8 @@ static void *pair_read(void *argument)
     struct pair *pair = argument;
     pair->status = -1;
     if (idx_read_labels(pair->labels, &pair->read_labels, &pair->error)) return NULL;
+    if (!dataset_is_mixed(pair->read_labels.labels, pair->read_labels.count, pair->limit))
+        pair->limit = 0;
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): pair_free() has it all */
     if (idx_read_images(pair->images, pair->limit, &pair->read_images, &pair->error)) return NULL;
     if (pair->read_images.count != pair->read_labels.count) {
@@ -69,7 +73,7 @@ static int read_pairs(struct pair *train, struct pair *test, struct error *error
 
 static void take_split(struct pair *pair, struct split *split)
 {
-    split->count = pair->read_labels.count;
+    split->count = pair->read_images.read;
     split->pixels = pair->read_images.pixels;
     split->labels = pair->read_labels.labels;
     pair->read_images.pixels = NULL;
@@ -94,6 +98,28 @@ static const char *const spellings[][2] = {{"images-idx3-ubyte", "labels-idx1-ub
                                            {"images.idx3-ubyte", "labels.idx1-ubyte"}};
 static const char *const endings[] = {"", ".gz"};
 
+/* The images file in `folder` whose name ends in `prefix`-images… after any other beginning, as in
+ * emnist-letters-train-images-idx3-ubyte.gz; malloc'd. *several is set when more than one is there. */
+static char *find_prefixed(const char *folder, const char *prefix, bool *several)
+{
+    char *found = NULL;
+    *several = false;
+    DIR *directory = opendir(folder);
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        char wanted[64];
+        const char *place = NULL;
+        for (size_t s = 0; s < 2 && !place; s++) {
+            snprintf(wanted, sizeof wanted, "%s-%s", prefix, spellings[s][0]);
+            place = strstr(entry->d_name, wanted);
+        }
+        if (!place || entry->d_name[0] == '.') continue;
+        *several |= found != NULL;
+        if (!found) found = path_join(folder, entry->d_name);
+    }
+    if (directory) closedir(directory);
+    return found;
+}
+
 /* folder/prefix + part, plain or .gz, malloc'd; NULL when neither is there (or memory is out). */
 static char *find_part(const char *folder, const char *prefix, int part)
 {
@@ -111,7 +137,9 @@ static char *find_part(const char *folder, const char *prefix, int part)
 
 bool dataset_folder_has_idx(const char *folder)
 {
+    bool several;
     char *images = find_part(folder, "train", 0);
+    if (!images) images = find_prefixed(folder, "train", &several);
     free(images);
     return images != NULL;
 }
@@ -122,6 +150,20 @@ int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *
     int status = -1;
     struct pair train = {.limit = limit}, test = {.limit = limit};
     train.images = find_part(folder, "train", 0);
+    if (!train.images) {
+        bool several;
+        char *images = find_prefixed(folder, "train", &several);
+        if (images && several)
+            error_set(error, ERROR_INPUT,
+                      "%s holds several data sets: name the images file of one, such as %s", folder,
+                      images);
+        else if (images)
+            status = dataset_read_idx_file(images, dataset, error);
+        if (images) {
+            free(images);
+            return status;
+        }
+    }
     train.labels = find_part(folder, "train", 1);
     test.images = find_part(folder, "t10k", 0);
     test.labels = find_part(folder, "t10k", 1);
@@ -164,6 +206,16 @@ static char *labels_beside(const char *images)
 {
     char *result = NULL, *half = with_replaced(images, "images", "labels");
     char *path = half ? with_replaced(half, "idx3", "idx1") : NULL;
+    if (path && !file_exists(path) && strstr(path_base(path), "idx1-ubyte")) {
+        /* QMNIST's wide labels */
+        char *wide = with_replaced(path, "idx1-ubyte", "idx2-int");
+        if (wide && file_exists(wide)) {
+            free(half);
+            free(path);
+            return wide;
+        }
+        free(wide);
+    }
     if (half && !path) path = strdup(half);
     free(half);
     if (!path) return NULL;
@@ -179,12 +231,25 @@ static char *labels_beside(const char *images)
     return NULL;
 }
 
-int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *dataset,
-                          struct error *error)
+static void transpose(const struct dataset *dataset, struct split *split)
+{
+    size_t side = dataset->rows;
+    for (size_t i = 0; i < split->count; i++) {
+        uint8_t *pixels = split->pixels + i * side * side;
+        for (size_t y = 0; y < side; y++)
+            for (size_t x = 0; x < y; x++) {
+                uint8_t one = pixels[y * side + x];
+                pixels[y * side + x] = pixels[x * side + y];
+                pixels[x * side + y] = one;
+            }
+    }
+}
+
+int dataset_read_idx_file(const char *images, struct dataset *dataset, struct error *error)
 {
     static const char *const test_names[] = {"t10k", "test"};
     int status = -1;
-    struct pair train = {.limit = limit}, test = {.limit = limit};
+    struct pair train = {0}, test = {0};
     train.images = strdup(images);
     train.labels = labels_beside(images);
     if (!train.images || !train.labels) {
@@ -205,6 +270,13 @@ int dataset_read_idx_file(const char *images, uint32_t limit, struct dataset *da
         test.images = NULL;
     }
     status = read_into(&train, &test, dataset, error);
+    if (!status && !strncasecmp(path_base(images), "emnist", 6) &&
+        dataset->rows == dataset->columns) {
+        /* EMNIST stores its pictures column by column (Cohen et al. 2017, section II). */
+        transpose(dataset, &dataset->train);
+        transpose(dataset, &dataset->test);
+        dataset_assume(dataset, "turned upright, as EMNIST stores its pictures transposed");
+    }
 out:
     pair_free(&train);
     pair_free(&test);

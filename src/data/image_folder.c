@@ -1,5 +1,7 @@
-/* A folder of PNG pictures, one folder a class; perhaps split into train/ and test/ first. */
+/* A folder of pictures: one folder per class, with pictures at any depth; perhaps split into train/
+ * and test/ or val/ first. What is no picture is left out and named. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,17 +12,58 @@
 #include "data/dataset_impl.h"
 #include "data/picture.h"
 
-/* Sorted names in a folder. */
-struct names {
-    struct dirent **entries;
-    int count;
+#define DEPTH_MAX    16
+#define PICTURES_MAX ((size_t)50 << 20)
+
+/* Paths, natural order. */
+struct paths {
+    char **items; /* owned, and what they point to */
+    size_t count, room;
 };
 
-static void names_free(struct names *names)
+struct class
 {
-    for (int i = 0; i < names->count; i++) free(names->entries[i]);
-    free(names->entries);
-    *names = (struct names){0};
+    char name[DATASET_NAME_MAX];
+    struct paths pictures;
+};
+
+/* The classes below one folder. */
+struct tree {
+    struct class classes[DATASET_MAX_CLASSES];
+    uint32_t count;
+    size_t total, longest; /* pictures in all, and of the largest class */
+};
+
+static void paths_free(struct paths *paths)
+{
+    for (size_t i = 0; i < paths->count; i++) free(paths->items[i]);
+    free(paths->items);
+    *paths = (struct paths){0};
+}
+
+static void tree_free(struct tree *tree)
+{
+    if (!tree) return;
+    for (uint32_t c = 0; c < tree->count; c++) paths_free(&tree->classes[c].pictures);
+    free(tree);
+}
+
+/* Takes `path` over. */
+static int paths_add(struct paths *paths, char *path, struct error *error)
+{
+    if (path && paths->count < PICTURES_MAX) {
+        size_t room = paths->room ? 2 * paths->room : 64;
+        char **items = paths->count < paths->room ? paths->items
+                                                  : realloc(paths->items, room * sizeof *items);
+        if (items) {
+            if (items != paths->items || paths->count == paths->room) paths->room = room;
+            paths->items = items;
+            paths->items[paths->count++] = path;
+            return 0;
+        }
+    }
+    free(path);
+    return error_set_memory(error, "the list of pictures");
 }
 
 static int is_visible(const struct dirent *entry)
@@ -28,192 +71,443 @@ static int is_visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-static int is_png(const struct dirent *entry)
+/* What an archiver or a file manager left. */
+static bool is_leftover(const char *name)
 {
-    return is_visible(entry) && !strcasecmp(path_extension(entry->d_name), "png");
+    static const char *const names[] = {"__MACOSX", "Thumbs.db", "desktop.ini"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strcasecmp(name, names[i])) return true;
+    return false;
 }
 
-/* Names in natural order, so that 2.png comes before 10.png. */
-static int names_read(const char *folder, int (*filter)(const struct dirent *), struct names *names,
-                      struct error *error)
+/* Calls `visit` with every path in `folder`, in natural order of their names. */
+typedef int visit_fn(void *context, const char *path, const char *name, bool is_folder,
+                     struct error *error);
+static int each_in(const char *folder, visit_fn *visit, void *context, struct error *error)
 {
-    names->count = scandir(folder, &names->entries, filter, versionsort);
-    if (names->count >= 0) return 0;
-    *names = (struct names){0};
-    return error_set(error, ERROR_IO, "cannot read the folder %s", folder);
+    struct dirent **entries;
+    int count = scandir(folder, &entries, is_visible, versionsort), status = 0;
+    if (count < 0) return error_set_errno(error, errno, "cannot read the folder %s", folder);
+    for (int i = 0; i < count; i++) {
+        char *path = status ? NULL : path_join(folder, entries[i]->d_name);
+        if (!status && !path) status = error_set_memory(error, "a path");
+        if (path) status = visit(context, path, entries[i]->d_name, file_is_directory(path), error);
+        free(path);
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
 }
 
-struct classes {
-    char *folders[DATASET_MAX_CLASSES];         /* owned */
-    struct names pictures[DATASET_MAX_CLASSES]; /* of each class */
-    const char *names[DATASET_MAX_CLASSES];     /* within folders */
-    uint32_t count;
-    size_t total, longest; /* pictures in all, and of the largest class */
+/* ---- gathering ---- */
+
+struct gathering {
+    struct dataset *dataset; /* for its notes */
+    struct paths *pictures;
+    size_t others; /* files that are no pictures */
+    char other[64];
+    int depth;
 };
 
-static void classes_free(struct classes *classes)
+static int gather(void *context, const char *path, const char *name, bool is_folder,
+                  struct error *error)
 {
-    for (uint32_t c = 0; c < classes->count; c++) {
-        free(classes->folders[c]);
-        names_free(&classes->pictures[c]);
+    struct gathering *gathering = context;
+    if (is_leftover(name)) {
+        dataset_skip(gathering->dataset, 1, "%.60s", name);
+        return 0;
     }
-}
-
-static int add_class(struct classes *classes, char *folder, struct error *error)
-{
-    if (classes->count == DATASET_MAX_CLASSES) {
-        error_set(error, ERROR_INPUT, "%s is one class too many: the most is %d", folder,
-                  DATASET_MAX_CLASSES);
-        free(folder);
-        return -1;
+    if (is_folder) {
+        if (gathering->depth == DEPTH_MAX)
+            return error_set(error, ERROR_INPUT, "%s lies too deep: the most is %d folders", path,
+                             DEPTH_MAX);
+        gathering->depth++;
+        int status = each_in(path, gather, gathering, error);
+        gathering->depth--;
+        return status;
     }
-    uint32_t c = classes->count++;
-    classes->folders[c] = folder;
-    classes->names[c] = path_base(folder);
-    if (names_read(folder, is_png, &classes->pictures[c], error)) return -1;
-    size_t had = (size_t)classes->pictures[c].count;
-    classes->total += had;
-    if (had > classes->longest) classes->longest = had;
+    if (picture_has_extension(path)) return paths_add(gathering->pictures, strdup(path), error);
+    if (!gathering->others++) snprintf(gathering->other, sizeof gathering->other, "%.60s", name);
     return 0;
 }
 
-/* Every folder in `root` is a class. */
-static int find_classes(const char *root, struct classes *classes, struct error *error)
+static void note_others(struct dataset *dataset, const struct gathering *gathering)
 {
-    struct names names;
-    int status = 0;
-    if (names_read(root, is_visible, &names, error)) return -1;
-    for (int i = 0; i < names.count && !status; i++) {
-        char *folder = path_join(root, names.entries[i]->d_name);
-        if (!folder)
-            status = error_set_memory(error, "a path");
-        else if (file_is_directory(folder))
-            status = add_class(classes, folder, error);
-        else
-            free(folder);
+    if (gathering->others == 1)
+        dataset_skip(dataset, 1, "%s (not a picture)", gathering->other);
+    else
+        dataset_skip(dataset, gathering->others, "%zu files that are not pictures, such as %s",
+                     gathering->others, gathering->other);
+}
+
+struct class_search {
+    struct tree *tree;
+    struct dataset *dataset;
+    struct gathering loose; /* what lies beside the classes */
+};
+
+static int add_class(void *context, const char *path, const char *name, bool is_folder,
+                     struct error *error)
+{
+    struct class_search *search = context;
+    struct tree *tree = search->tree;
+    if (!is_folder || is_leftover(name))
+        return gather(&search->loose, path, name, is_folder, error);
+    struct paths pictures = {0};
+    struct gathering inside = {.dataset = search->dataset, .pictures = &pictures};
+    if (each_in(path, gather, &inside, error)) goto fail;
+    note_others(search->dataset, &inside);
+    if (!pictures.count) {
+        dataset_skip(search->dataset, 1, "the folder %.60s (no pictures)", name);
+        return 0;
     }
-    names_free(&names);
-    if (!status && !classes->total)
-        status = error_set(error, ERROR_INPUT,
-                           "%s holds no data set: it needs IDX files (train-images-idx3-ubyte and "
-                           "so on), a train.csv, "
-                           "or one folder a class with PNG pictures",
-                           root);
+    if (tree->count == DATASET_MAX_CLASSES) {
+        error_set(error, ERROR_INPUT, "%s is one class too many: the most is %d", path,
+                  DATASET_MAX_CLASSES);
+        goto fail;
+    }
+    if (strlen(name) >= DATASET_NAME_MAX) {
+        error_set(error, ERROR_INPUT, "%s: the class's name is too long: the most is %d bytes",
+                  path, DATASET_NAME_MAX - 1);
+        goto fail;
+    }
+    struct class *class = &tree->classes[tree->count++];
+    snprintf(class->name, sizeof class->name, "%s", name);
+    class->pictures = pictures;
+    tree->total += pictures.count;
+    if (pictures.count > tree->longest) tree->longest = pictures.count;
+    return 0;
+fail:
+    paths_free(&pictures);
+    return -1;
+}
+
+/* Every folder with pictures in `root` is a class. */
+static int find_classes(const char *root, struct dataset *dataset, struct tree **out,
+                        struct error *error)
+{
+    struct paths loose = {0};
+    struct tree *tree = calloc(1, sizeof *tree);
+    if (!tree) return error_set_memory(error, "the classes");
+    struct class_search search = {tree, dataset, {.dataset = dataset, .pictures = &loose}};
+    int status = each_in(root, add_class, &search, error);
+    if (!status) {
+        note_others(dataset, &search.loose);
+        dataset_skip(dataset, loose.count, "%zu pictures beside the class folders", loose.count);
+    }
+    paths_free(&loose);
+    if (status) {
+        tree_free(tree);
+        return -1;
+    }
+    *out = tree;
+    return 0;
+}
+
+/* ---- layouts ---- */
+
+struct folder_search {
+    const char *const *names; /* wanted, in any case; NULL: the only folder there is */
+    char *found;              /* owned */
+    size_t folders, pictures;
+};
+
+static int look_for(void *context, const char *path, const char *name, bool is_folder,
+                    struct error *error)
+{
+    struct folder_search *search = context;
+    if (is_leftover(name)) return 0;
+    search->folders += is_folder;
+    search->pictures += !is_folder && picture_has_extension(path);
+    bool wanted = is_folder && !search->found && !search->names;
+    for (const char *const *at = search->names; is_folder && at && *at; at++)
+        wanted |= !search->found && !strcasecmp(name, *at);
+    if (!wanted) return 0;
+    search->found = strdup(path);
+    return search->found ? 0 : error_set_memory(error, "a path");
+}
+
+/* A folder with one of these names that itself has folders: a split, not a class called so. *out is
+ * malloc'd, or NULL when there is none. */
+static int find_split(const char *root, const char *const *names, char **out, struct error *error)
+{
+    struct folder_search search = {.names = names}, inside = {0};
+    *out = NULL;
+    if (each_in(root, look_for, &search, error) ||
+        (search.found && each_in(search.found, look_for, &inside, error))) {
+        free(search.found);
+        free(inside.found);
+        return -1;
+    }
+    if (inside.folders)
+        *out = search.found;
+    else
+        free(search.found);
+    free(inside.found);
+    return 0;
+}
+
+/* Where an archive holds everything in one more folder: that one. malloc'd. */
+static int descend(const char *root, char **out, struct error *error)
+{
+    char *at = strdup(root);
+    if (!at) return error_set_memory(error, "a path");
+    for (int depth = 0; depth < DEPTH_MAX; depth++) {
+        struct folder_search here = {0}, inside = {0};
+        int status = each_in(at, look_for, &here, error);
+        if (!status && here.folders == 1 && !here.pictures)
+            status = each_in(here.found, look_for, &inside, error);
+        bool deeper = !status && inside.folders > 0;
+        free(inside.found);
+        if (status || !deeper) {
+            free(here.found);
+            if (status) free(at);
+            *out = at;
+            return status;
+        }
+        free(at);
+        at = here.found;
+    }
+    *out = at;
+    return 0;
+}
+
+/* ---- reading ---- */
+
+/* The commonest size, when there are several. */
+struct size_count {
+    uint32_t width, height;
+    size_t count;
+};
+
+#define SIZES_MAX 1024
+
+static int find_size(const struct tree *tree, struct dataset *dataset, bool *several,
+                     struct error *error)
+{
+    struct size_count *sizes = calloc(SIZES_MAX, sizeof *sizes);
+    size_t used = 0;
+    int status = sizes ? 0 : error_set_memory(error, "the sizes of the pictures");
+    for (uint32_t c = 0; c < tree->count && !status; c++) {
+        const struct paths *pictures = &tree->classes[c].pictures;
+        for (size_t i = 0; i < pictures->count && !status; i++) {
+            uint32_t width, height;
+            status = picture_size(pictures->items[i], &width, &height, error);
+            if (status) break;
+            size_t s = 0;
+            while (s < used && (sizes[s].width != width || sizes[s].height != height)) s++;
+            if (s == SIZES_MAX) continue;
+            if (s == used) sizes[used++] = (struct size_count){width, height, 0};
+            sizes[s].count++;
+        }
+    }
+    size_t best = 0;
+    for (size_t s = 1; s < used; s++)
+        if (sizes[s].count > sizes[best].count) best = s;
+    if (!status && used) {
+        dataset->rows = sizes[best].height;
+        dataset->columns = sizes[best].width;
+        *several = used > 1;
+    }
+    free(sizes);
     return status;
 }
 
-static int add_picture(const char *path, struct dataset *dataset, struct split *split, size_t total,
+struct reading {
+    const struct dataset_options *options;
+    struct dataset *dataset;
+    size_t resized, colored;
+};
+
+static int add_picture(struct reading *reading, const char *path, struct split *split,
                        uint8_t label, struct error *error)
 {
+    struct dataset *dataset = reading->dataset;
     struct picture picture;
-    if (picture_read_png(path, &picture, error)) return -1;
-    int status = 0;
-    size_t image = (size_t)picture.width * picture.height;
-    if (!dataset->rows) {
-        dataset->rows = picture.height;
-        dataset->columns = picture.width;
-    }
-    if (picture.height != dataset->rows || picture.width != dataset->columns)
-        status = error_set(
-            error, ERROR_INPUT,
-            "%s is %u x %u pixels, the pictures before it %u x %u: all must be of one size", path,
-            picture.height, picture.width, dataset->rows, dataset->columns);
-    else if (!split->pixels)
-        status = dataset_check_size(path, dataset->rows, dataset->columns, total, error);
-    if (!status && !split->pixels) {
-        split->pixels = dataset_alloc_pixels(total * image);
-        if (!split->pixels) status = error_set_memory(error, "the pictures");
-    }
-    if (!status) {
-        memcpy(split->pixels + split->count * image, picture.grey, image);
-        split->labels[split->count++] = label;
-    }
+    if (picture_read(path, &picture, error)) return -1;
+    uint8_t *out = split->pixels + split->count * dataset->rows * dataset->columns;
+    bool same = picture.width == dataset->columns && picture.height == dataset->rows;
+    const struct input_form *form = reading->options->form;
+    if (same)
+        memcpy(out, picture.grey, (size_t)dataset->rows * dataset->columns);
+    else if (!form || form->resize || (form->known && form->polarity == POLARITY_UNKNOWN) ||
+             picture_normalise(picture.grey, picture.width, picture.height, dataset->rows,
+                               dataset->columns, out, error))
+        picture_resize(picture.grey, picture.width, picture.height, dataset->rows, dataset->columns,
+                       out);
+    reading->resized += !same;
+    reading->colored += picture.color;
+    split->labels[split->count++] = label;
     picture_free(&picture);
-    return status;
+    return 0;
+}
+
+static int make_room(const char *root, const struct dataset *dataset, size_t count,
+                     struct split *split, struct error *error)
+{
+    if (dataset_check_size(root, dataset->rows, dataset->columns, count, error)) return -1;
+    split->pixels = dataset_alloc_pixels(count * dataset->rows * dataset->columns);
+    split->labels = malloc(count);
+    return split->pixels && split->labels ? 0 : error_set_memory(error, "the pictures");
 }
 
 /* Reads the classes in turn, one picture of each, so that the first N of a split hold all classes.
  */
-static int read_split(const struct classes *classes, const uint8_t *labels, struct dataset *dataset,
-                      struct split *split, struct error *error)
+static int read_split(const char *root, const struct tree *tree, const uint8_t *labels,
+                      struct reading *reading, struct split *split, struct error *error)
 {
-    split->labels = malloc(classes->total);
-    if (!split->labels) return error_set_memory(error, "the labels");
-    for (size_t i = 0; i < classes->longest; i++) {
-        for (uint32_t c = 0; c < classes->count; c++) {
-            if (i >= (size_t)classes->pictures[c].count) continue;
-            char *path = path_join(classes->folders[c], classes->pictures[c].entries[i]->d_name);
-            if (!path) return error_set_memory(error, "a path");
-            int status = add_picture(path, dataset, split, classes->total, labels[c], error);
-            free(path);
-            if (status) return -1;
+    if (make_room(root, reading->dataset, tree->total, split, error)) return -1;
+    for (size_t i = 0; i < tree->longest; i++)
+        for (uint32_t c = 0; c < tree->count; c++) {
+            const struct paths *pictures = &tree->classes[c].pictures;
+            if (i < pictures->count &&
+                add_picture(reading, pictures->items[i], split, labels[c], error))
+                return -1;
         }
-    }
     return 0;
 }
 
 /* The test classes' places among the training classes, by name. */
-static int match_classes(const struct classes *train, const struct classes *test, uint8_t *labels,
-                         struct error *error)
+static int match_classes(const struct dataset *dataset, const struct tree *test, const char *folder,
+                         uint8_t *labels, struct error *error)
 {
     for (uint32_t t = 0; t < test->count; t++) {
+        const char *name = test->classes[t].name;
         uint32_t c = 0;
-        while (c < train->count && strcmp(train->names[c], test->names[t]) != 0) c++;
-        if (c == train->count)
+        while (c < dataset->classes && strcmp(dataset->class_names[c], name) != 0) c++;
+        if (c == dataset->classes)
             return error_set(
                 error, ERROR_INPUT,
-                "%s has no class of that name in the training pictures: add or rename it",
-                test->folders[t]);
+                "%s/%s has no class of that name in the training pictures: add or rename it",
+                folder, name);
         labels[t] = (uint8_t)c;
     }
     return 0;
 }
 
-/* folder/name for the first of `names` that is a folder, malloc'd, or NULL. */
-static char *find_folder(const char *folder, const char *const *names)
+static int no_pictures(const char *root, struct error *error)
 {
-    for (; *names; names++) {
-        char *path = path_join(folder, *names);
-        if (path && file_is_directory(path)) return path;
-        free(path);
-    }
-    return NULL;
+    return error_set(error, ERROR_INPUT,
+                     "%s holds no data set: it needs IDX files (train-images-idx3-ubyte and so "
+                     "on), a train.csv, or one folder per class with pictures (PNG, JPEG, BMP or "
+                     "GIF)",
+                     root);
 }
 
-int dataset_read_image_folder(const char *folder, struct dataset *dataset, struct error *error)
+static void note_reading(const struct reading *reading)
 {
-    static const char *const train_names[] = {"train", "training", NULL}, *const test_names[] = {
-                                                                              "test", "testing",
-                                                                              NULL};
+    struct dataset *dataset = reading->dataset;
+    if (reading->resized)
+        dataset_assume(dataset, "%zu pictures of other sizes brought to %u x %u", reading->resized,
+                       dataset->rows, dataset->columns);
+    if (reading->colored) dataset_assume(dataset, "%zu color pictures made gray", reading->colored);
+}
+
+/* A training folder, and perhaps a test folder. */
+static int read_folders(const char *train_folder, const char *test_folder, struct reading *reading,
+                        struct error *error)
+{
     int status = -1;
+    struct dataset *dataset = reading->dataset;
     uint8_t labels[DATASET_MAX_CLASSES];
-    char *train_folder = find_folder(folder, train_names),
-         *test_folder = find_folder(folder, test_names);
-    struct classes *train = calloc(1, sizeof *train), *test = calloc(1, sizeof *test);
-    if (!train || !test) {
-        error_set_memory(error, "the classes");
+    struct tree *train = NULL, *test = NULL;
+    bool several = false;
+    if (find_classes(train_folder, dataset, &train, error)) goto out;
+    if (!train->total) {
+        no_pictures(train_folder, error);
         goto out;
     }
-    bool split = train_folder && test_folder;
-    if (find_classes(split ? train_folder : folder, train, error)) goto out;
     for (uint32_t c = 0; c < train->count; c++) {
         labels[c] = (uint8_t)c;
-        snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%s", train->names[c]);
+        snprintf(dataset->class_names[c], DATASET_NAME_MAX, "%s", train->classes[c].name);
     }
-    dataset->classes = train->count < 2 ? 2 : train->count;
-    if (read_split(train, labels, dataset, &dataset->train, error)) goto out;
-    if (split) {
-        if (find_classes(test_folder, test, error)) goto out;
-        if (match_classes(train, test, labels, error)) goto out;
-        if (read_split(test, labels, dataset, &dataset->test, error)) goto out;
+    dataset->classes = train->count;
+    if (reading->options->rows && reading->options->columns) {
+        dataset->rows = reading->options->rows;
+        dataset->columns = reading->options->columns;
+    } else if (find_size(train, dataset, &several, error)) {
+        goto out;
+    }
+    dataset->form.resize = several;
+    if (read_split(train_folder, train, labels, reading, &dataset->train, error)) goto out;
+    if (test_folder) {
+        if (find_classes(test_folder, dataset, &test, error) ||
+            match_classes(dataset, test, test_folder, labels, error))
+            goto out;
+        if (test->total && read_split(test_folder, test, labels, reading, &dataset->test, error))
+            goto out;
     }
     status = 0;
 out:
-    if (train) classes_free(train);
-    if (test) classes_free(test);
+    tree_free(train);
+    tree_free(test);
+    return status;
+}
+
+/* Pictures at any depth, for prediction: their paths within the folder are their names. */
+static int read_unlabeled(const char *folder, struct reading *reading, struct error *error)
+{
+    struct dataset *dataset = reading->dataset;
+    struct paths pictures = {0};
+    struct gathering gathering = {.dataset = dataset, .pictures = &pictures};
+    int status = -1;
+    size_t prefix = strlen(folder);
+    while (prefix > 1 && folder[prefix - 1] == '/') prefix--;
+    if (each_in(folder, gather, &gathering, error)) goto out;
+    note_others(dataset, &gathering);
+    if (!pictures.count) {
+        error_set(error, ERROR_INPUT, "%s holds no pictures (PNG, JPEG, BMP or GIF)", folder);
+        goto out;
+    }
+    dataset->rows = reading->options->rows;
+    dataset->columns = reading->options->columns;
+    if (make_room(folder, dataset, pictures.count, &dataset->train, error)) goto out;
+    dataset->ids = calloc(pictures.count + 1, sizeof *dataset->ids);
+    if (!dataset->ids) {
+        error_set_memory(error, "the names of the pictures");
+        goto out;
+    }
+    for (size_t i = 0; i < pictures.count; i++) {
+        if (add_picture(reading, pictures.items[i], &dataset->train, 0, error)) goto out;
+        const char *name = pictures.items[i] + prefix;
+        dataset->ids[i] = strdup(name + strspn(name, "/"));
+        if (!dataset->ids[i]) {
+            error_set_memory(error, "the names of the pictures");
+            goto out;
+        }
+    }
+    status = 0;
+out:
+    paths_free(&pictures);
+    return status;
+}
+
+int dataset_read_image_folder(const char *folder, const struct dataset_options *options,
+                              struct dataset *dataset, struct error *error)
+{
+    static const char *const train_names[] = {"train", "training", NULL},
+                             *const test_names[] = {"test", "testing", NULL},
+                             *const val_names[] = {"val", "valid", "validation", NULL};
+    int status = -1;
+    struct reading reading = {options, dataset, 0, 0};
+    char *root = NULL, *train = NULL, *test = NULL, *val = NULL;
+    dataset->full = 255;
+    if (options->unlabeled) {
+        status = read_unlabeled(folder, &reading, error);
+        if (!status) note_reading(&reading);
+        return status;
+    }
+    if (descend(folder, &root, error) || find_split(root, train_names, &train, error) ||
+        find_split(root, test_names, &test, error) || find_split(root, val_names, &val, error))
+        goto out;
+    if (train && test && val) dataset_skip(dataset, 1, "the folder %.60s", path_base(val));
+    status = train ? read_folders(train, test ? test : val, &reading, error)
+                   : read_folders(root, NULL, &reading, error);
+    if (!status) note_reading(&reading);
+out:
+    free(root);
     free(train);
     free(test);
-    free(train_folder);
-    free(test_folder);
+    free(val);
     return status;
 }

@@ -8,83 +8,6 @@
 
 #include "base/file.h"
 
-#define PNG_FILE_MAX       ((size_t)64 << 20)
-#define PICTURE_MAX_PIXELS ((uint64_t)4096 * 4096)
-
-void picture_free(struct picture *picture)
-{
-    free(picture->grey);
-    *picture = (struct picture){0};
-}
-
-static uint32_t luma(const uint8_t *rgba)
-{
-    return (rgba[0] * 19595u + rgba[1] * 38470u + rgba[2] * 7471u + 32768u) >> 16;
-}
-
-/* Light ink needs a dark background and the other way round. */
-static uint32_t choose_background(const uint8_t *rgba, size_t count)
-{
-    uint64_t weight = 0, sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        weight += rgba[4 * i + 3];
-        sum += (uint64_t)rgba[4 * i + 3] * luma(rgba + 4 * i);
-    }
-    return sum > 127 * weight ? 0 : 255;
-}
-
-static void make_grey(const uint8_t *rgba, size_t count, uint8_t *grey)
-{
-    uint32_t background = choose_background(rgba, count);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t alpha = rgba[4 * i + 3];
-        grey[i] = (uint8_t)((luma(rgba + 4 * i) * alpha + background * (255 - alpha) + 127) / 255);
-    }
-}
-
-int picture_read_png(const char *path, struct picture *out, struct error *error)
-{
-    int status = -1;
-    char *file = NULL;
-    size_t size;
-    uint8_t *rgba = NULL, *grey = NULL;
-    png_image image = {.version = PNG_IMAGE_VERSION};
-    if (file_read(path, PNG_FILE_MAX, &file, &size, error)) return -1;
-    if (!png_image_begin_read_from_memory(&image, file, size)) {
-        error_set(error, ERROR_INPUT, "%s is no readable PNG picture (%s): give a PNG", path,
-                  image.message);
-        goto out;
-    }
-    size_t count = (size_t)image.width * image.height;
-    if (count < 1 || count > PICTURE_MAX_PIXELS) {
-        error_set(error, ERROR_INPUT, "%s is too large: %u x %u pixels, the most is 4096 x 4096",
-                  path, image.width, image.height);
-        goto out;
-    }
-    rgba = calloc(count, 4);
-    grey = calloc(1, count);
-    if (!rgba || !grey) {
-        error_set_memory(error, "a picture");
-        goto out;
-    }
-    image.format = PNG_FORMAT_RGBA;
-    if (!png_image_finish_read(&image, NULL, rgba, 0, NULL)) {
-        error_set(error, ERROR_INPUT, "%s is a damaged PNG picture (%s): give another", path,
-                  image.message);
-        goto out;
-    }
-    make_grey(rgba, count, grey);
-    *out = (struct picture){image.width, image.height, grey};
-    grey = NULL;
-    status = 0;
-out:
-    png_image_free(&image);
-    free(file);
-    free(rgba);
-    free(grey);
-    return status;
-}
-
 int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uint32_t height,
                       struct error *error)
 {
@@ -258,13 +181,62 @@ out:
     return status;
 }
 
-int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint8_t *out,
+void picture_resize(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+                    uint32_t columns, uint8_t *out)
+{
+    double step_x = (double)width / columns, step_y = (double)height / rows;
+    for (uint32_t y = 0; y < rows; y++)
+        for (uint32_t x = 0; x < columns; x++) {
+            double right = x + 1 < columns ? (x + 1) * step_x : width;
+            double bottom = y + 1 < rows ? (y + 1) * step_y : height;
+            out[(size_t)y * columns + x] =
+                (uint8_t)(mean_over(grey, width, x * step_x, y * step_y, right, bottom) + 0.5);
+        }
+}
+
+static void turn_over(uint8_t *pixels, size_t count)
+{
+    for (size_t i = 0; i < count; i++) pixels[i] = (uint8_t)(255 - pixels[i]);
+}
+
+int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+                     uint32_t columns, const struct input_form *form, uint8_t *out, bool *inverted,
+                     struct error *error)
+{
+    size_t count = (size_t)rows * columns;
+    if (width < 1 || height < 1 || (uint64_t)width * height > PICTURE_MAX_PIXELS)
+        return error_set(error, ERROR_INPUT,
+                         "a picture of %u x %u pixels is out of range: each side must be 1 to 4096",
+                         width, height);
+    if (form->range <= 0)
+        return error_set(error, ERROR_INPUT,
+                         "the model was trained on columns of measurements, not on pictures: give "
+                         "a CSV file");
+    enum polarity wanted = form->known ? form->polarity : POLARITY_LIGHT;
+    bool light_border = border_level(grey, width, height) > 127,
+         same = width == columns && height == rows;
+    *inverted = wanted != POLARITY_UNKNOWN && light_border != (wanted == POLARITY_DARK);
+    if (!same && !form->resize && wanted != POLARITY_UNKNOWN) {
+        if (picture_normalise(grey, width, height, rows, columns, out, error)) return -1;
+        if (wanted == POLARITY_DARK) turn_over(out, count);
+        return 0;
+    }
+    if (same)
+        memcpy(out, grey, count);
+    else
+        picture_resize(grey, width, height, rows, columns, out);
+    if (*inverted) turn_over(out, count);
+    return 0;
+}
+
+int picture_read_input(const char *path, uint32_t rows, uint32_t columns,
+                       const struct input_form *form, uint8_t *out, bool *inverted,
                        struct error *error)
 {
     struct picture picture;
-    if (picture_read_png(path, &picture, error)) return -1;
-    int status = picture_normalise(picture.grey, picture.width, picture.height, rows, columns, out,
-                                   error);
+    if (picture_read(path, &picture, error)) return -1;
+    int status = picture_to_input(picture.grey, picture.width, picture.height, rows, columns, form,
+                                  out, inverted, error);
     if (status) error_prefix(error, "%s", path);
     picture_free(&picture);
     return status;

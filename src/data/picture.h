@@ -1,22 +1,37 @@
-/* Single pictures: PNG in and out, and any picture brought into the form a data set's pictures
+/* Single pictures: read, PNG written, and any picture brought into the form a data set's pictures
  * have. */
 #ifndef NNSTUDIO_DATA_PICTURE_H
 #define NNSTUDIO_DATA_PICTURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "data/preprocess.h"
+
+#define PICTURE_MAX_PIXELS ((uint64_t)4096 * 4096)
 
 struct picture {
     uint32_t width, height;
+    bool color;    /* the file holds colors that were made gray */
     uint8_t *grey; /* [height, width], owned */
 };
 
-/* Reads a PNG of any color type as grey (ITU-R 601 luma). Where it is transparent it gets the
- * background, black or
- * white, that its ink stands out from. At most 4096 x 4096 pixels. */
-int picture_read_png(const char *path, struct picture *out, struct error *error);
+/* Reads a PNG, JPEG, BMP or GIF (told apart by their first bytes; of an animation the first frame)
+ * as gray: ITU-R 601 luma; 16-bit samples v · 257 become v; gamma is left as it is. Where it is
+ * transparent it gets the background, black or white, that its ink stands out from. At most 4096 x
+ * 4096 pixels. */
+int picture_read(const char *path, struct picture *out, struct error *error);
+/* Its size alone, from the first bytes. */
+int picture_size(const char *path, uint32_t *width, uint32_t *height, struct error *error);
+/* True when the name ends as those of pictures do that picture_read() takes. */
+bool picture_has_extension(const char *path);
 void picture_free(struct picture *picture);
+
+/* The whole picture [height, width] as out[rows, columns]: each pixel is the mean of the area it
+ * covers. */
+void picture_resize(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+                    uint32_t columns, uint8_t *out);
 
 /* Writes grey pixels [height, width] as a PNG. */
 int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uint32_t height,
@@ -32,8 +47,15 @@ int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uin
 int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
                       uint32_t columns, uint8_t *out, struct error *error);
 
-/* Both in one: the input made from a PNG. */
-int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint8_t *out,
+/* A network's input out[rows, columns] as the model's form says. Known polarity: a picture of the
+ * other one is inverted (*inverted). Of another size: resized whole, or normalised as above. Not
+ * known: as MNIST, light on dark. */
+int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+                     uint32_t columns, const struct input_form *form, uint8_t *out, bool *inverted,
+                     struct error *error);
+/* The same from a file. */
+int picture_read_input(const char *path, uint32_t rows, uint32_t columns,
+                       const struct input_form *form, uint8_t *out, bool *inverted,
                        struct error *error);
 
 #endif

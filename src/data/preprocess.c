@@ -1,6 +1,7 @@
 #include "data/preprocess.h"
 
 #include <pthread.h>
+#include <string.h>
 
 static float table_f32[256];
 static double table_f64[256];
@@ -24,6 +25,21 @@ const double *preprocess_table_f64(void)
 {
     pthread_once(&tables_once, fill_tables);
     return table_f64;
+}
+
+void preprocess_fill_f64(const struct preprocess *preprocess, double out[256])
+{
+    memcpy(out, preprocess && preprocess->custom ? preprocess->values : preprocess_table_f64(),
+           256 * sizeof *out);
+}
+
+void preprocess_fill_f32(const struct preprocess *preprocess, float out[256])
+{
+    if (!preprocess || !preprocess->custom) {
+        memcpy(out, preprocess_table_f32(), 256 * sizeof *out);
+        return;
+    }
+    for (int p = 0; p < 256; p++) out[p] = (float)preprocess->values[p];
 }
 
 /* Two products and a sum are quicker than a division. 1/255 is split in two: HIGH, of so few bits

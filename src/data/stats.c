@@ -6,6 +6,25 @@
 
 #include "base/rng.h"
 
+/* The figures of inputs that are not p / 255. */
+static void measure_inputs(const struct preprocess *preprocess, size_t pixels,
+                           struct split_stats *out)
+{
+    double sum = 0, squares = 0;
+    out->low = INFINITY;
+    out->high = -INFINITY;
+    for (unsigned code = 0; code < 256; code++) {
+        double value = preprocess->values[code], count = (double)out->histogram[code];
+        if (!out->histogram[code]) continue;
+        sum += value * count;
+        squares += value * value * count;
+        out->low = fmin(out->low, value);
+        out->high = fmax(out->high, value);
+    }
+    out->mean = sum / (double)pixels;
+    out->std = sqrt(fmax(0, squares / (double)pixels - out->mean * out->mean));
+}
+
 void stats_measure(const struct dataset *dataset, const struct split *split,
                    struct split_stats *out)
 {
@@ -22,21 +41,29 @@ void stats_measure(const struct dataset *dataset, const struct split *split,
         sum += value * out->histogram[value];
         squares += (uint64_t)value * value * out->histogram[value];
     }
+    if (dataset->preprocess.custom) {
+        measure_inputs(&dataset->preprocess, pixels, out);
+        return;
+    }
     double mean = (double)sum / (double)pixels;
     out->mean = mean / 255;
     out->std = sqrt((double)squares / (double)pixels - mean * mean) / 255;
+    out->low = out->smallest / 255.0;
+    out->high = out->largest / 255.0;
 }
 
 int stats_mean_pictures(const struct dataset *dataset, const struct split *split, float *out,
                         struct error *error)
 {
     size_t image = (size_t)dataset->rows * dataset->columns, count[DATASET_MAX_CLASSES] = {0};
+    uint8_t light[256];
+    dataset_brightness(dataset, light);
     uint64_t *sums = calloc(dataset->classes * image, sizeof *sums);
     if (!sums) return error_set_memory(error, "the mean pictures");
     for (size_t i = 0; i < split->count; i++) {
         const uint8_t *pixels = split->pixels + i * image;
         uint64_t *sum = sums + split->labels[i] * image;
-        for (size_t p = 0; p < image; p++) sum[p] += pixels[p];
+        for (size_t p = 0; p < image; p++) sum[p] += light[pixels[p]];
         count[split->labels[i]]++;
     }
     for (size_t c = 0; c < dataset->classes; c++)

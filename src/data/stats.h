@@ -8,14 +8,14 @@ struct split_stats {
     size_t per_class[DATASET_MAX_CLASSES];
     uint64_t histogram[256]; /* pixels of each value */
     uint8_t smallest, largest;
-    /* of the preprocessed pixels (p / 255), over all pixels (population standard deviation) */
-    double mean, std;
+    /* of what the network receives, over all pixels (population standard deviation) */
+    double mean, std, low, high;
 };
 
 /* `split` is one of the data set's two and not empty. */
 void stats_measure(const struct dataset *dataset, const struct split *split,
                    struct split_stats *out);
-/* The mean picture of every class, 0 … 255, into out[classes, rows * columns]; zeros for a class
+/* The mean picture of every class, in brightness 0 … 255, into out[classes, rows * columns]; zeros for a class
  * without samples. */
 int stats_mean_pictures(const struct dataset *dataset, const struct split *split, float *out,
                         struct error *error);

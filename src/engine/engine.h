@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "data/dataset.h"
+#include "data/preprocess.h"
 #include "net/network.h"
 #include "net/optimizer.h"
 #include "net/parameters.h"
@@ -43,6 +44,8 @@ struct engine_config {
     uint32_t threads;    /* 1 to ENGINE_MAX_THREADS */
     const char *device;  /* one of the probe's devices; NULL: "cpu" */
     uint64_t seed;       /* of dropout's masks (engine/dropout.h) */
+    /* what the network receives for every code of attach() and forward(); zeroed: p / 255 */
+    struct preprocess preprocess;
 };
 
 /* An open engine. Each engine's own struct starts with this one; engine_open() and engine_attach()

@@ -145,13 +145,15 @@ static int samples_json(const struct dataset *dataset, const struct question *qu
     size_t image = (size_t)dataset->rows * dataset->columns;
     size_t count = stats_pick(split, (int)question->label, (uint64_t)question->seed,
                               (size_t)question->count, picked);
-    uint8_t *pixels = malloc(count * image + 1);
+    uint8_t light[256], *pixels = malloc(count * image + 1);
     if (!pixels) return error_set_memory(error, "the samples");
+    dataset_brightness(dataset, light);
     json_t *indices = json_array(), *labels = json_array();
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(indices, json_integer(picked[i]));
         json_array_append_new(labels, json_integer(split->labels[picked[i]]));
-        memcpy(pixels + i * image, split->pixels + picked[i] * image, image);
+        for (size_t p = 0; p < image; p++)
+            pixels[i * image + p] = light[split->pixels[picked[i] * image + p]];
     }
     *out = json_pack("{s:o, s:o, s:i, s:i, s:o}", "indices", indices, "labels", labels, "rows",
                      (int)dataset->rows, "columns", (int)dataset->columns, "pixels",
@@ -215,15 +217,15 @@ static int stats_json(const struct dataset *dataset, const struct split *split, 
     json_t *classes = json_array(), *per_class = json_array(),
            *means = mean_pictures_json(dataset, split, error);
     for (uint32_t i = 0; i < dataset->classes; i++) {
-        json_array_append_new(classes, json_string(dataset->class_names[i]));
+        json_array_append_new(classes, js_shown(dataset->class_names[i]));
         json_array_append_new(per_class, json_integer((json_int_t)stats->per_class[i]));
     }
     *out = json_pack("{s:I, s:i, s:i, s:o, s:o, s:f, s:f, s:f, s:f, s:b, s:s, s:s, s:o}", "count",
                      (json_int_t)split->count, "rows", (int)dataset->rows, "columns",
                      (int)dataset->columns, "classes", classes, "per_class", per_class, "mean",
-                     stats->mean, "std", stats->std, "min", stats->smallest / 255.0, "max",
-                     stats->largest / 255.0, "synthetic", (int)dataset->synthetic, "title",
-                     dataset->title, "source", dataset->source, "mean_images", means);
+                     stats->mean, "std", stats->std, "min", stats->low, "max", stats->high,
+                     "synthetic", (int)dataset->synthetic, "title", dataset->title, "source",
+                     dataset->source, "mean_images", means);
     free(stats);
     return *out ? 0 : error_set_memory(error, "the figures");
 }
@@ -338,8 +340,10 @@ static int batch_json(const struct studio *studio, const struct dataset *dataset
         goto out;
     }
     char batch_hash[HASH_HEX_SIZE];
-    const float *table = preprocess_table_f32();
-    double sum = 0, squares = 0, low = 1, high = 0, count = (double)(batch * image);
+    float table[256];
+    preprocess_fill_f32(&dataset->preprocess, table);
+    double sum = 0, squares = 0, low = (double)table[split->pixels[0]], high = low,
+           count = (double)(batch * image);
     fit_order((uint64_t)question->seed, 0, order, split->count);
     for (size_t i = 0; i < batch; i++) {
         json_array_append_new(indices, json_integer(order[i]));

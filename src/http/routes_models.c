@@ -94,9 +94,21 @@ static int evaluate(struct predictor *predictor, const struct dataset *dataset,
     return status;
 }
 
-static json_t *evaluation_json(const struct evaluation *evaluation, const struct dataset *dataset)
+/* A sample as it looks, in bytes. */
+static json_t *pixels_json(const struct dataset *dataset, const uint8_t *codes)
 {
     size_t image = (size_t)dataset->rows * dataset->columns;
+    uint8_t light[256], *bytes = malloc(image);
+    json_t *value = NULL;
+    dataset_brightness(dataset, light);
+    for (size_t p = 0; bytes && p < image; p++) bytes[p] = light[codes[p]];
+    if (bytes) value = base64_json(bytes, image);
+    free(bytes);
+    return value;
+}
+
+static json_t *evaluation_json(const struct evaluation *evaluation, const struct dataset *dataset)
+{
     json_t *mistakes = json_array(), *names = json_array();
     for (size_t i = 0; i < evaluation->worst_count; i++) {
         const struct mistake *mistake = &evaluation->worst[i];
@@ -105,10 +117,11 @@ static json_t *evaluation_json(const struct evaluation *evaluation, const struct
             json_pack("{s:I, s:i, s:i, s:f, s:o}", "index", (json_int_t)mistake->index, "label",
                       dataset->test.labels[mistake->index], "predicted", (int)mistake->predicted,
                       "probability", mistake->probability, "pixels",
-                      base64_json(dataset->test.pixels + mistake->index * image, image)));
+                      pixels_json(dataset, dataset->test.pixels +
+                                               mistake->index * dataset->rows * dataset->columns)));
     }
     for (uint32_t c = 0; c < dataset->classes; c++)
-        json_array_append_new(names, json_string(dataset->class_names[c]));
+        json_array_append_new(names, js_shown(dataset->class_names[c]));
     return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o, s:i, s:i, s:s, s:s}", "samples",
                      (json_int_t)evaluation->metrics.samples, "loss", evaluation->metrics.loss,
                      "accuracy", evaluation->metrics.accuracy, "confusion",
@@ -116,6 +129,15 @@ static json_t *evaluation_json(const struct evaluation *evaluation, const struct
                      "classes", names, "mistakes", mistakes, "rows", (int)dataset->rows, "columns",
                      (int)dataset->columns, "dataset", dataset->title, "computed_by",
                      engine_default->id);
+}
+
+/* The engine again, for this data's values instead of pictures of bytes. */
+static int start_for(struct predictor *predictor, const struct dataset *dataset,
+                     struct error *error)
+{
+    struct preprocess preprocess;
+    dataset_preprocess_for(dataset, &predictor->form, &preprocess);
+    return predictor_start(predictor, engine_default, 1, &preprocess, error);
 }
 
 static int evaluate_run(const struct studio *studio, struct subject *subject, json_t **out,
@@ -138,7 +160,10 @@ static int evaluate_run(const struct studio *studio, struct subject *subject, js
         error_set(error, ERROR_CONFLICT,
                   "the model does not fit %s any more: was the data set changed?", dataset->title);
     else
-        status = evaluate(&subject->predictor, dataset, &evaluation, error);
+        status = start_for(&subject->predictor, dataset, error) ||
+                         evaluate(&subject->predictor, dataset, &evaluation, error)
+                     ? -1
+                     : 0;
     if (!status) *out = evaluation_json(&evaluation, dataset);
     free(evaluation.metrics.confusion);
     library_give_back(studio->library, dataset);
@@ -251,13 +276,14 @@ static int answer(const struct asking *asking, struct subject *subject, json_t *
     double probabilities[DATASET_MAX_CLASSES];
     uint8_t *picture = malloc(subject->predictor.inputs);
     uint32_t best;
+    bool inverted;
     if (!picture) return error_set_memory(error, "a picture");
     int status = subject->predictor.classes > DATASET_MAX_CLASSES
                      ? error_set(error, ERROR_CONFLICT,
                                  "the model has too many classes for a drawing")
-                     : picture_normalise(asking->drawing.pixels, asking->drawing.width,
-                                         asking->drawing.height, network->rows, network->columns,
-                                         picture, error);
+                     : picture_to_input(asking->drawing.pixels, asking->drawing.width,
+                                        asking->drawing.height, network->rows, network->columns,
+                                        &subject->predictor.form, picture, &inverted, error);
     if (!status)
         status = predictor_predict(&subject->predictor, picture, probabilities, &best, error);
     if (!status) {

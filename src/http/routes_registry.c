@@ -508,6 +508,7 @@ static int predict(const char *path, const struct drawing *drawing, const json_t
     struct predictor predictor = {0};
     double probabilities[DATASET_MAX_CLASSES];
     uint32_t best;
+    bool inverted;
     if (predictor_open(path, NULL, engine_default, 1, &predictor, error)) return -1;
     const struct network *network = &predictor.model->network;
     uint8_t *picture = malloc(predictor.inputs);
@@ -515,8 +516,9 @@ static int predict(const char *path, const struct drawing *drawing, const json_t
                  : predictor.classes > DATASET_MAX_CLASSES
                      ? error_set(error, ERROR_CONFLICT,
                                  "the model has too many classes for a picture")
-                     : picture_normalise(drawing->pixels, drawing->width, drawing->height,
-                                         network->rows, network->columns, picture, error);
+                     : picture_to_input(drawing->pixels, drawing->width, drawing->height,
+                                        network->rows, network->columns, &predictor.form, picture,
+                                        &inverted, error);
     if (!status) status = predictor_predict(&predictor, picture, probabilities, &best, error);
     if (!status) *out = prediction_json(&predictor, probabilities, best, version);
     free(picture);

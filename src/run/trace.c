@@ -127,7 +127,8 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
                                    .batch_size = job->batch_size,
                                    .seed = job->seed,
                                    .threads = 1,
-                                   .device = job->device};
+                                   .device = job->device,
+                                   .preprocess = dataset->preprocess};
     if (network_build(&config.network, dataset->rows, dataset->columns, job->hidden,
                       job->hidden_count, job->activation, dataset->classes, error))
         goto out;

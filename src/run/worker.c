@@ -21,6 +21,7 @@
 #include "run/job.h"
 #include "run/journal.h"
 #include "run/settings.h"
+#include "train/predictor.h"
 
 /* How long the run's folder may still be another's. */
 #define LOCK_SECONDS 2.0
@@ -286,6 +287,7 @@ static int open_engine(struct session *session, struct error *error)
         .seed = now->job.seed,
         .threads = session->threads,
         .device = now->job.device[0] ? now->job.device : "cpu",
+        .preprocess = session->dataset->preprocess,
     };
     const struct engine_ops *ops = session->ops;
     ops->probe(&session->probe);
@@ -319,6 +321,9 @@ static void send_start(struct session *session)
         (json_int_t)position->epoch, "step", (json_int_t)position->step, "global_step",
         (json_int_t)position->global_step, "dtype", dtype_name(job->dtype), "optimizer",
         optimizer_to_json(&job->optimizer), "network", network_to_json(&session->now.network));
+    char *summary = dataset_summary(dataset);
+    if (summary) json_object_set_new(more, "data", js_shown(summary));
+    free(summary);
     /* of an epoch that was begun before */
     json_object_set_new(more, "seconds", js_real(position->train_seconds));
     json_object_update_missing(event, more);
@@ -341,12 +346,16 @@ static int prepare(struct session *session, struct error *error)
     return open_engine(session, error);
 }
 
-static json_t *model_metadata(const struct session *session)
+static json_t *model_metadata(const struct session *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s, s:s}", "studio", NNSTUDIO_VERSION, "run",
+    json_t *metadata = json_pack("{s:s, s:s, s:s, s:s}", "studio", NNSTUDIO_VERSION, "run",
                                  job->run, "engine", session->ops->id, "engine_version",
-                                 session->probe.version, "dataset", session->dataset->name);
+                                 session->probe.version);
+    if (predictor_describe_data(session->dataset, metadata, error)) {
+        json_decref(metadata);
+        return NULL;
+    }
     const struct {
         const char *key;
         double value;
@@ -375,7 +384,8 @@ static int write_model(struct session *session, char **path, char sha256[HASH_HE
     snprintf(model.format, sizeof model.format, "%s", session->ops->model_format);
     *path = path_join(job->out_dir, name);
     if (!*path) return error_set_memory(error, "a path");
-    model.metadata = model_metadata(session);
+    model.metadata = model_metadata(session, error);
+    if (!model.metadata) return -1;
     int status = modelfile_write(*path, &model, error);
     json_decref(model.metadata);
     return status ? -1 : hash_file(*path, sha256, bytes, error);

@@ -155,7 +155,9 @@ static void read_png(const uint8_t *bytes, size_t size, const char *path)
     (void)size;
     struct error error = {0};
     uint8_t input[28 * 28];
-    if (picture_read_input(path, 28, 28, input, &error)) check_refusal(&error);
+    bool inverted;
+    if (picture_read_input(path, 28, 28, &input_form_usual, input, &inverted, &error))
+        check_refusal(&error);
 }
 
 static void read_checkpoint(const uint8_t *bytes, size_t size, const char *path)

@@ -148,7 +148,9 @@ def found_sets(studio, *words):
 def test_data_is_listed_and_shown(studio, data_dir):
     assert found_sets(studio, "--data-dir", data_dir) == {"synthetic": True, "mnist": True, "fashion-mnist": True}
     shown = studio("data", "show", "mnist", "--data-dir", data_dir, "--count", 3, "--label", 4).stdout
-    assert len(shown.splitlines()) == 2 * 15 and shown.splitlines()[0].split() == ["4", "4"]
+    about, drawn = shown.split("\n\n", 1)
+    assert "samples: 60000 to train, 10000 to test" in about and "28 x 28 pixels" in about
+    assert len(drawn.splitlines()) == 2 * 15 and drawn.splitlines()[0].split() == ["4", "4"]
     assert "synthetic" in studio("data", "show", "synthetic", "--count", 1).stdout
     assert "there is no label 10" in studio("data", "show", "synthetic", "--label", 10, status=2).stderr
     assert "data show needs a name" in studio("data", "show", status=2).stderr

@@ -112,12 +112,20 @@ static void write_good_set(const char *name)
     write_bytes(path, bytes, make_labels(bytes, 2049, 10));
 }
 
+static struct dataset *open_with(const char *name, const struct dataset_options *options);
+
 static struct dataset *open_good(const char *name, uint32_t limit)
+{
+    struct dataset_options options = {.data_dir = folder, .limit = limit};
+    return open_with(name, &options);
+}
+
+/* Opens with any options; must go well. */
+static struct dataset *open_with(const char *name, const struct dataset_options *options)
 {
     struct error error = {0};
     struct dataset *dataset = NULL;
-    struct dataset_options options = {.data_dir = folder, .limit = limit};
-    if (dataset_open(name, &options, &dataset, &error)) print_message("%s\n", error.message);
+    if (dataset_open(name, options, &dataset, &error)) print_message("%s\n", error.message);
     assert_non_null(dataset);
     return dataset;
 }
@@ -299,24 +307,245 @@ static void csv_is_read_with_label_first_or_last(void **state)
     /* No header, last column, Windows line ends, blanks, decimals, an empty line at the end. */
     write_text("last.csv", "0; 10;200;0;0\r\n0;11;0;0;1\r\n0;12.0;\"7\";0;2\r\n\r\n");
     dataset = open_good(in_folder("last.csv"), 0);
+    assert_string_equal(dataset->label_column, "4");
+    assert_int_equal(dataset->assumed_count, 1);
     assert_memory_equal(dataset->train.labels, ((uint8_t[]){0, 1}), 2);
     assert_int_equal(dataset->test.labels[0], 2);
     dataset_close(dataset);
 }
 
+/* Black and white pictures without a header: every column could be labels. */
+static void csv_never_takes_a_pixel_for_a_label(void **state)
+{
+    (void)state;
+    char text[8192];
+    size_t length = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        for (unsigned p = 0; p < 16; p++)
+            length += (size_t)snprintf(text + length, sizeof text - length, "%u,",
+                                       (i * 7 + p * 3) % 5 > 2);
+        length += (size_t)snprintf(text + length, sizeof text - length, "%u\n", i % 3);
+    }
+    write_bytes("bw.csv", text, length);
+    const char *path = in_folder("bw.csv");
+    expect_refusal(path, "which of its 17 columns is the label", "--label-column 0", NULL);
+    struct dataset *dataset = open_with(path, &(struct dataset_options){.label_column = "-1"});
+    assert_int_equal(dataset->classes, 3);
+    assert_int_equal(dataset->columns, 4);
+    assert_true(dataset->full == 1 && dataset->form.scale == 1);
+    dataset_close(dataset);
+    struct dataset_options off = {.label_column = "17"};
+    struct error error;
+    assert_int_equal(dataset_open(path, &off, &dataset, &error), -1);
+    assert_non_null(strstr(error.message, "0 to 16"));
+}
+
+static void csv_headers_say_what_columns_are(void **state)
+{
+    (void)state;
+    char text[4096] = ",label,pixel0,pixel1,pixel2,pixel3\n";
+    size_t length = strlen(text);
+    for (unsigned i = 0; i < 30; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%u,%u,0,%u,9,255\n", i,
+                                   i % 3, i);
+    write_bytes("pandas.csv", text, length);
+    struct dataset *dataset = open_good(in_folder("pandas.csv"), 0);
+    assert_int_equal(dataset->classes, 3);
+    assert_int_equal(dataset->columns, 2);
+    assert_string_equal(dataset->label_column, "label");
+    assert_non_null(strstr(dataset->skipped[0].what, "row numbers"));
+    dataset_close(dataset);
+    /* A header of numbers is a header, not a sample; its names come before numbers. */
+    write_text(
+        "numbers.csv",
+        "0,1,2,3,4,5,6,7,8,9\n7,0,0,9,9,9,9,9,0,1\n8,0,0,9,9,9,9,9,0,0\n8,0,1,9,9,9,9,9,0,0\n");
+    dataset = open_with(in_folder("numbers.csv"), &(struct dataset_options){.label_column = "0"});
+    assert_int_equal(dataset->train.count + dataset->test.count, 3);
+    assert_string_equal(dataset->class_names[0], "7");
+    dataset_close(dataset);
+}
+
+static void csv_of_measurements_keeps_its_numbers(void **state)
+{
+    (void)state;
+    write_text("iris.csv", "sepal_length,sepal_width,species\n5.1,-3.5,setosa\n7,0.25,virginica\n"
+                           "5.1,300,setosa\n");
+    struct dataset *dataset = open_good(in_folder("iris.csv"), 0);
+    assert_true(dataset->table);
+    assert_int_equal(dataset->rows, 1);
+    assert_int_equal(dataset->columns, 2);
+    assert_string_equal(dataset->class_names[1], "virginica");
+    const uint8_t *code = dataset->train.pixels;
+    assert_true(dataset->preprocess.custom);
+    assert_true(dataset->preprocess.values[code[0]] == 5.1);
+    assert_true(dataset->preprocess.values[code[1]] == -3.5);
+    assert_true(dataset->preprocess.values[code[2]] == 7);
+    assert_true(dataset->low == -3.5 && dataset->high == 300);
+    dataset_close(dataset);
+    /* More than 256 different numbers do not fit: said, not rounded. */
+    char text[16384] = "a_x,b_y,label\n";
+    size_t length = strlen(text);
+    for (unsigned i = 0; i < 300; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%u.5,1.5,%u\n", i, i % 2);
+    write_bytes("many.csv", text, length);
+    expect_refusal(in_folder("many.csv"), "more than 256 different values", NULL);
+}
+
+static void values_are_scaled_by_their_range(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text;
+        double full, first;
+    } cases[] = {
+        {"0/1", "label,p1,p2,p3,p4\n0,1,0,0,1\n1,0,1,1,0\n", 1, 1},
+        {"0-16", "label,p1,p2,p3,p4\n0,4,0,0,16\n1,0,1,1,0\n", 16, 0.25},
+        {"0-255", "label,p1,p2,p3,p4\n0,51,0,0,255\n1,0,1,1,0\n", 255, 0.2},
+        {"0..1", "label,p1,p2,p3,p4\n0,0.2,0,0,1.0\n1,0,1,0.00392157,0\n", 1, 0.2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        double table[256];
+        write_text("range.csv", cases[i].text);
+        struct dataset *dataset = open_good(in_folder("range.csv"), 0);
+        preprocess_fill_f64(&dataset->preprocess, table);
+        assert_true(dataset->full == cases[i].full);
+        assert_true(table[dataset->train.pixels[0]] == cases[i].first);
+        dataset_close(dataset);
+    }
+    /* What is given goes before what is seen. */
+    write_text("range.csv", cases[0].text);
+    struct dataset *dataset = open_with(
+        in_folder("range.csv"), &(struct dataset_options){.scale = 4, .mean = 0.5, .std = 2});
+    assert_true(dataset->preprocess.values[1] == (0.25 - 0.5) / 2);
+    /* A model of bytes / 255 gets the same brightness. */
+    struct preprocess preprocess;
+    dataset_preprocess_for(dataset, &input_form_usual, &preprocess);
+    assert_true(preprocess.values[1] == 1);
+    dataset_close(dataset);
+}
+
+static void a_part_holds_every_class(void **state)
+{
+    (void)state;
+    char text[16384] = "label,p1,p2,p3,p4\n";
+    size_t length = strlen(text);
+    for (unsigned i = 0; i < 500; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%u,%u,0,0,255\n", i / 50,
+                                   i % 200);
+    write_bytes("sorted.csv", text, length);
+    size_t counts[10] = {0};
+    struct dataset *dataset = open_good(in_folder("sorted.csv"), 50),
+                   *again = open_good(in_folder("sorted.csv"), 50);
+    assert_int_equal(dataset->train.count, 50);
+    for (size_t i = 0; i < 50; i++) counts[dataset->train.labels[i]]++;
+    for (size_t c = 0; c < 10; c++) assert_int_equal(counts[c], 5);
+    assert_memory_equal(dataset->train.pixels, again->train.pixels, 50 * 4);
+    assert_memory_equal(dataset->train.labels, again->train.labels, 50);
+    assert_non_null(strstr(dataset->assumed[0].what, "sorted"));
+    dataset_close(dataset);
+    dataset_close(again);
+}
+
+static void classes_are_matched_by_name(void **state)
+{
+    (void)state;
+    struct error error;
+    const char *const pets[] = {"bird", "cat", "dog"};
+    write_text("pets.csv", "label,p1,p2\ncat,1,2\ndog,3,4\ndog,5,6\n");
+    struct dataset *dataset = open_good(in_folder("pets.csv"), 0);
+    assert_int_equal(dataset->train.labels[1], 1);
+    assert_int_equal(dataset_match_classes(dataset, pets, 3, &error), 0);
+    assert_int_equal(dataset->train.labels[0], 1);
+    assert_int_equal(dataset->train.labels[1], 2);
+    assert_int_equal(dataset->classes, 3);
+    assert_int_equal(dataset_match_classes(dataset, pets, 2, &error), -1);
+    assert_non_null(strstr(error.message, "\"dog\""));
+    dataset_close(dataset);
+}
+
+static void dark_pictures_are_turned_over(void **state)
+{
+    (void)state;
+    struct error error;
+    char name[64];
+    for (int i = 0; i < 14; i++) {
+        memset(bytes, 250, 64);
+        bytes[27] = bytes[28] = (uint8_t)i;
+        snprintf(name, sizeof name, "dark/%d/%d.png", i % 2, i);
+        write_text(name, "");
+        assert_int_equal(picture_write_png(in_folder(name), bytes, 8, 8, &error), 0);
+    }
+    struct dataset *dataset = open_good(in_folder("dark"), 0);
+    assert_true(dataset->inverted && dataset->form.polarity == POLARITY_LIGHT);
+    assert_int_equal(dataset->train.pixels[0], 5);
+    assert_int_equal(dataset->train.pixels[27], 255);
+    /* A single picture of the set becomes the same input. */
+    uint8_t input[64];
+    bool inverted;
+    assert_int_equal(picture_read_input(in_folder("dark/0/0.png"), 8, 8, &dataset->form, input,
+                                        &inverted, &error),
+                     0);
+    assert_true(inverted);
+    assert_memory_equal(input, dataset->train.pixels, 64);
+    dataset_close(dataset);
+    dataset = open_with(in_folder("dark"), &(struct dataset_options){.invert = DATASET_INVERT_NO});
+    assert_int_equal(dataset->train.pixels[0], 250);
+    assert_int_equal(dataset->form.polarity, POLARITY_DARK);
+    dataset_close(dataset);
+}
+
+static void downloads_of_pages_are_told(void **state)
+{
+    (void)state;
+    write_good_set("mnist");
+    write_text("mnist/train-images-idx3-ubyte", "<!DOCTYPE html><html><body>Not found</body>");
+    expect_refusal("mnist", "train-images-idx3-ubyte is a web page", NULL);
+    write_text("x.parquet", "PAR1");
+    expect_refusal(in_folder("x.parquet"), "Parquet", "CSV", NULL);
+}
+
+static void letters_have_no_class_zero(void **state)
+{
+    (void)state;
+    size_t size = make_images(bytes, 2051, 52, 5, 5);
+    write_bytes("letters/emnist-letters-train-images-idx3-ubyte", bytes, size);
+    size = make_labels(bytes, 2049, 52);
+    for (size_t i = 0; i < 52; i++) bytes[8 + i] = (uint8_t)(1 + i % 26);
+    write_bytes("letters/emnist-letters-train-labels-idx1-ubyte", bytes, size);
+    struct dataset *dataset = open_good(in_folder("letters"), 0);
+    assert_int_equal(dataset->classes, 26);
+    assert_string_equal(dataset->class_names[0], "1");
+    assert_string_equal(dataset->class_names[25], "26");
+    assert_int_equal(dataset->train.pixels[1], 5); /* upright again: column 0, row 1 */
+    dataset_close(dataset);
+    write_bytes("letters/emnist-digits-train-images-idx3-ubyte", bytes, 10);
+    expect_refusal(in_folder("letters"), "several data sets", NULL);
+}
+
 static void csv_folder_has_two_files(void **state)
 {
     (void)state;
-    write_text("two/mnist_train.csv", "0,1,2,3\n1,4,5,6\n");
-    write_text("two/mnist_test.csv", "1,7,8,9\n");
+    write_text("two/mnist_train.csv", "label,p1,p2,p3\n0,1,2,3\n1,4,5,6\n0,1,1,1\n");
+    write_text("two/mnist_test.csv", "p1,p2,p3,label\n7,8,9,1\n");
     struct dataset *dataset = open_good(in_folder("two"), 0);
-    assert_int_equal(dataset->train.count, 2);
+    assert_int_equal(dataset->train.count, 3);
     assert_int_equal(dataset->test.count, 1);
+    /* each file by its own header */
+    assert_int_equal(dataset->test.labels[0], 1);
+    assert_memory_equal(dataset->test.pixels, ((uint8_t[]){7, 8, 9}), 3);
     assert_int_equal(dataset->rows, 1);
     assert_int_equal(dataset->columns, 3);
     dataset_close(dataset);
-    write_text("two/mnist_test.csv", "7,8,9\n");
-    expect_refusal(in_folder("two"), "3 columns", "has 4", "no labels", NULL);
+    /* Kaggle's test.csv: no labels, so it is named and a part of the training samples tested */
+    write_text("two/mnist_test.csv", "p1,p2,p3\n7,8,9\n");
+    dataset = open_good(in_folder("two"), 0);
+    assert_int_equal(dataset->train.count, 2);
+    assert_int_equal(dataset->test.count, 1);
+    assert_int_equal(dataset->skipped_count, 1);
+    assert_non_null(strstr(dataset->skipped[0].what, "mnist_test.csv (no labels"));
+    dataset_close(dataset);
+    write_text("two/mnist_test.csv", "label,p1,p2\n1,7,8\n");
+    expect_refusal(in_folder("two"), "2 columns of inputs", "has 3", NULL);
 }
 
 static void csv_mistakes_are_placed(void **state)
@@ -325,22 +554,26 @@ static void csv_mistakes_are_placed(void **state)
     const char *path = in_folder("bad.csv");
     write_text("bad.csv", "label,p1,p2\n0,1,2\n1,abc,4\n");
     expect_refusal(path, "bad.csv line 3, column 2", "\"abc\"", NULL);
-    write_text("bad.csv", "0,1,2\n1,3,256\n");
-    expect_refusal(path, "line 2, column 3", "\"256\"", NULL);
-    write_text("bad.csv", "0,1,2\n1,-3,25\n");
+    write_text("bad.csv", "label,p1,p2\n1,3,256\n");
+    expect_refusal(path, "line 2, column 3", "\"256\"", "0 to 255", NULL);
+    write_text("bad.csv", "label,p1,p2\n1,-3,25\n");
     expect_refusal(path, "line 2, column 2", "\"-3\"", NULL);
-    write_text("bad.csv", "0,1,2\n1,0.5,25\n");
+    write_text("bad.csv", "label,p1,p2\n1,0.5,25\n");
     expect_refusal(path, "line 2, column 2", NULL);
-    write_text("bad.csv", "0,1,2\n1,,25\n");
+    write_text("bad.csv", "label,p1,p2\n1,,25\n");
     expect_refusal(path, "line 2, column 2", "\"\"", NULL);
     write_text("bad.csv", "0,1,2\n1,3\n");
     expect_refusal(path, "line 2 has 2 columns", NULL);
     write_text("bad.csv", "0,1,2\n1,3,4,5\n");
     expect_refusal(path, "line 2 has 4 columns", NULL);
-    write_text("bad.csv", "0,1,2\n1,x,3\n0,2,3\n");
+    write_text("bad.csv", "label,p1,p2\n1,x,3\n0,2,3\n");
     expect_refusal(path, "line 2, column 2", NULL);
+    write_text("bad.csv", "label,p1\n0,1\nx,2\n1,3\n1,3\n");
+    expect_refusal(path, "line 3, column 1", "\"x\"", "as the other labels are", NULL);
     write_text("bad.csv", "0,x,2,3,4\n1,2,3,4,5\n"); /* one text cell does not make a header */
-    expect_refusal(path, "line 1, column 2", NULL);
+    expect_refusal(path, "which of its 5 columns is the label", NULL);
+    write_text("bad.csv", "label,class,p\n1,1,2\n0,0,1\n");
+    expect_refusal(path, "\"label\" and \"class\"", "--label-column", NULL);
     write_text("bad.csv", "label,p1,p2\n");
     expect_refusal(path, "no samples", NULL);
     write_text("bad.csv", "");
@@ -378,10 +611,25 @@ static void picture_folders_become_classes(void **state)
     assert_int_equal(dataset->train.pixels[64 * 5], 102);
     assert_int_equal(dataset->test.pixels[0], 12);
     dataset_close(dataset);
-    write_picture("pets/dog/14.png", 1, 9);
-    expect_refusal(in_folder("pets"), "dog/14.png is 9 x 9", "8 x 8", NULL);
+    /* Another size is brought to the commonest; leftovers and empty folders are no classes. */
+    write_picture("pets/dog/14.png", 99, 9);
+    write_picture("pets/__MACOSX/dog/14.png", 99, 9);
+    write_text("pets/dog/notes.txt", "about dogs");
+    assert_int_equal(file_make_directories(in_folder("pets/zebra"), &(struct error){0}), 0);
+    dataset = open_good(in_folder("pets/"), 0);
+    assert_int_equal(dataset->rows, 8);
+    assert_int_equal(dataset->classes, 2);
+    assert_int_equal(dataset->train.count + dataset->test.count, 29);
+    assert_true(dataset->form.resize);
+    char *summary = dataset_summary(dataset);
+    assert_non_null(strstr(summary, "1 pictures of other sizes brought to 8 x 8"));
+    assert_non_null(strstr(summary, "__MACOSX"));
+    assert_non_null(strstr(summary, "notes.txt"));
+    assert_non_null(strstr(summary, "zebra"));
+    free(summary);
+    dataset_close(dataset);
     write_text("pets/dog/14.png", "not a picture");
-    expect_refusal(in_folder("pets"), "dog/14.png is no readable PNG", NULL);
+    expect_refusal(in_folder("pets"), "dog/14.png is not a readable picture", NULL);
 }
 
 static void picture_folders_may_be_split(void **state)
@@ -420,6 +668,15 @@ int main(void)
         FILES_TEST(gzip_damage_is_noticed),
         FILES_TEST(one_idx_pair_is_split),
         FILES_TEST(csv_is_read_with_label_first_or_last),
+        FILES_TEST(csv_never_takes_a_pixel_for_a_label),
+        FILES_TEST(csv_headers_say_what_columns_are),
+        FILES_TEST(csv_of_measurements_keeps_its_numbers),
+        FILES_TEST(values_are_scaled_by_their_range),
+        FILES_TEST(a_part_holds_every_class),
+        FILES_TEST(classes_are_matched_by_name),
+        FILES_TEST(dark_pictures_are_turned_over),
+        FILES_TEST(downloads_of_pages_are_told),
+        FILES_TEST(letters_have_no_class_zero),
         FILES_TEST(csv_folder_has_two_files),
         FILES_TEST(csv_mistakes_are_placed),
         FILES_TEST(picture_folders_become_classes),

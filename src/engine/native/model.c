@@ -53,6 +53,14 @@ size_t native_model_weights(const struct native_model *model, uint32_t n)
     return n == 0 ? model->first_rows * layer->output_width : layer->unit_rows * layer->input_width;
 }
 
+void native_table_fill(const struct engine_config *config, union native_table *out)
+{
+    if (config->dtype == DTYPE_FLOAT32)
+        preprocess_fill_f32(&config->preprocess, out->f32);
+    else
+        preprocess_fill_f64(&config->preprocess, out->f64);
+}
+
 int native_model_create(const struct engine_config *config, struct team *team,
                         struct native_model **out, struct error *error)
 {
@@ -85,8 +93,8 @@ int native_model_create(const struct engine_config *config, struct team *team,
         }
     }
     pace_init(&model->pace, team_threads(team));
-    model->table = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32()
-                                                  : preprocess_table_f64();
+    native_table_fill(config, &model->table);
+    model->dense = config->preprocess.custom && config->preprocess.values[0] != 0;
     if (!model->blocks || create_scratch(model)) failed = true;
     if (failed) {
         native_model_destroy(model);

@@ -35,6 +35,13 @@ struct native_layer {
     void *before; /* [rows, output_width]: before the activation; NULL except in a traced step */
 };
 
+/* The input for every code, in the kernels' dtype. */
+union native_table {
+    float f32[256];
+    double f64[256];
+};
+void native_table_fill(const struct engine_config *config, union native_table *out);
+
 struct native_model {
     const struct native_kernels *kernels;
     struct team *team;
@@ -44,12 +51,13 @@ struct native_model {
     struct optimizer optimizer;
     uint64_t steps; /* taken so far */
     size_t batch_size;
-    size_t first_rows;    /* the first layer's inputs, in whole quads */
-    size_t rows;          /* what the layers' outputs have room for */
-    const void *table;    /* [256]: a pixel's value */
-    double *losses;       /* [rows] */
-    uint8_t *correct;     /* [rows] */
-    struct block *blocks; /* one a thread */
+    size_t first_rows;        /* the first layer's inputs, in whole quads */
+    size_t rows;              /* what the layers' outputs have room for */
+    union native_table table; /* a code's input */
+    bool dense;               /* code 0 is not the input 0 */
+    double *losses;           /* [rows] */
+    uint8_t *correct;         /* [rows] */
+    struct block *blocks;     /* one a thread */
     /* the first layer's gradient so far, for batches of several blocks; laid out as its weights;
      * or NULL */
     void *kept;

@@ -20,8 +20,8 @@ struct native_engine {
     struct team *team;
     struct native_model *model;
     struct plan *plan;
-    const void *values;   /* of the 256 pixels */
-    struct samples lists; /* of the attached split; none with a plan */
+    union native_table values; /* of the 256 codes */
+    struct samples lists;      /* of the attached split; none with a plan */
 };
 
 static struct native_engine *self_of(struct engine *engine)
@@ -69,8 +69,7 @@ static int open_engine(const struct engine_config *config, const struct engine_p
             inputs, SAMPLES_MAX_INPUTS);
     struct native_engine *self = calloc(1, sizeof *self);
     if (!self) return error_set_memory(error, "the engine");
-    self->values = config->dtype == DTYPE_FLOAT32 ? (const void *)preprocess_table_f32()
-                                                  : preprocess_table_f64();
+    native_table_fill(config, &self->values);
     if (team_create(config->threads, &self->team, error) ||
         (dense ? native_model_create(config, self->team, &self->model, error)
                : plan_create(config, self->team, &self->plan, error))) {
@@ -91,7 +90,8 @@ static int attach(struct engine *engine, const struct split *split, struct error
     if (self->plan) return plan_reserve(self->plan, rows, error);
     if (native_model_reserve(self->model, rows, error)) return -1;
     return samples_create(&self->lists, split->pixels, split->count,
-                          network_inputs(&engine->config.network), self->team, error);
+                          network_inputs(&engine->config.network), self->model->dense, self->team,
+                          error);
 }
 
 static void import_set(struct native_engine *self, const struct parameters *source, uint32_t set)
@@ -180,7 +180,7 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
             (rest && plan_check_batch(self->plan, rest, error)) ||
             plan_reserve(self->plan, rows, error))
             return -1;
-        plan_train(self->plan, engine->split, self->values, order, count, losses, correct);
+        plan_train(self->plan, engine->split, &self->values, order, count, losses, correct);
         return 0;
     }
     struct native_data data = training_data(self);
@@ -242,7 +242,7 @@ static int forward_plan(struct native_engine *self, const uint8_t *pixels, size_
     if (plan_reserve(plan, most, error)) return -1;
     for (size_t done = 0; done < count; done += most) {
         size_t rows = count - done < most ? count - done : most;
-        plan_forward(plan, pixels + done * inputs, self->values, rows);
+        plan_forward(plan, pixels + done * inputs, &self->values, rows);
         plan_read(plan, last, last->values, rows, logits + done * classes);
     }
     return 0;
@@ -263,7 +263,8 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
         size_t rows = count - done < most ? count - done : most;
         struct samples lists = {0};
         struct native_data data = {NULL, &lists};
-        if (samples_create(&lists, pixels + done * inputs, rows, inputs, self->team, error))
+        if (samples_create(&lists, pixels + done * inputs, rows, inputs, model->dense, self->team,
+                           error))
             return -1;
         native_model_forward(model, &data, rows);
         widen(model, last->output, last->output_width, rows, classes, logits + done * classes);
@@ -300,7 +301,7 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
     for (size_t m = 0; m < trace->rows; m++)
         for (size_t i = 0; i < inputs; i++) {
             uint8_t pixel = self->base.split->pixels[order[m] * inputs + i];
-            widen(model, model->table, 0, 1, 256, trace->values + trace->rows * inputs);
+            widen(model, &model->table, 0, 1, 256, trace->values + trace->rows * inputs);
             trace->values[m * inputs + i] = trace->values[trace->rows * inputs + pixel];
         }
     if (trace->emit(trace->context, trace_name(name, TRACE_INPUT, 0, NULL),
@@ -369,7 +370,7 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
     if (self->plan)
         return plan_check_batch(self->plan, count, error)
                    ? -1
-                   : plan_trace(self->plan, self->base.split, self->values, order, count, emit,
+                   : plan_trace(self->plan, self->base.split, &self->values, order, count, emit,
                                 context, error);
     /* and the table of a pixel's values behind the pictures */
     size_t most = network_largest_tensor(&self->base.config.network, count) + 256;

@@ -43,6 +43,10 @@ static void count_quads(void *context, uint32_t worker)
     part_of(work, worker, &from, &to);
     for (size_t s = from; s < to; s++) {
         const uint8_t *pixels = work->pixels + s * work->inputs;
+        if (work->samples->dense) {
+            work->samples->start[s + 1] = work->samples->quads;
+            continue;
+        }
         uint32_t count = last_quad(pixels, work->inputs) != 0;
         for (size_t i = 0; i < work->inputs / QUAD; i++) {
             uint32_t quad;
@@ -60,6 +64,7 @@ static void list_quads(const struct work *work, size_t sample)
     const uint8_t *pixels = work->pixels + sample * work->inputs;
     struct samples *samples = work->samples;
     size_t at = samples->start[sample], whole = work->inputs / QUAD;
+    uint32_t always = samples->dense; /* makes every quad count */
     uint16_t index[STAGE + 1];
     uint32_t value[STAGE + 1];
     for (size_t from = 0; from < samples->quads; from += STAGE) {
@@ -68,12 +73,12 @@ static void list_quads(const struct work *work, size_t sample)
             uint32_t quad = quad_at(pixels + QUAD * i);
             index[n] = (uint16_t)i;
             value[n] = quad;
-            n += quad != 0;
+            n += (quad | always) != 0;
         }
         if (end < samples->quads && samples->quads <= from + STAGE) {
             index[n] = (uint16_t)whole;
             value[n] = last_quad(pixels, work->inputs);
-            n += value[n] != 0;
+            n += (value[n] | always) != 0;
         }
         memcpy(samples->index + at, index, n * sizeof index[0]);
         memcpy(samples->value + at, value, n * sizeof value[0]);
@@ -90,11 +95,12 @@ static void fill_lists(void *context, uint32_t worker)
 }
 
 int samples_create(struct samples *samples, const uint8_t *pixels, size_t count, size_t inputs,
-                   struct team *team, struct error *error)
+                   bool dense, struct team *team, struct error *error)
 {
     CHECK(inputs <= SAMPLES_MAX_INPUTS);
     *samples = (struct samples){
         .count = count,
+        .dense = dense,
         .quads = (inputs + QUAD - 1) / QUAD,
         .start = calloc(count + 1, sizeof *samples->start),
     };

@@ -8,6 +8,7 @@
 #ifndef NNSTUDIO_ENGINE_NATIVE_SAMPLES_H
 #define NNSTUDIO_ENGINE_NATIVE_SAMPLES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,11 +25,13 @@ struct samples {
     size_t *start;   /* [count + 1]: sample s has entries start[s] … start[s + 1] */
     uint16_t *index; /* which quad */
     uint32_t *value; /* its four bytes, the first in the lowest place */
+    bool dense;      /* quads of zeros are listed as well */
 };
 
-/* Lists of `count` pictures of `inputs` bytes; the team shares the work. samples_free() ends it. */
+/* Lists of `count` pictures of `inputs` bytes; the team shares the work. `dense`: a byte 0 is not
+ * the input 0, so nothing may be left out. samples_free() ends it. */
 int samples_create(struct samples *samples, const uint8_t *pixels, size_t count, size_t inputs,
-                   struct team *team, struct error *error);
+                   bool dense, struct team *team, struct error *error);
 /* A zeroed one is fine. */
 void samples_free(struct samples *samples);
 

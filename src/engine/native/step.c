@@ -143,7 +143,7 @@ static void sort_block(struct batch *batch, size_t from, size_t to)
     samples_sort(lists, batch->order ? batch->order + from : NULL, from, to - from,
                  batch->known - from, block);
     batch->block = (struct native_sparse){block->counts, block->entries, lists->quads, to - from,
-                                          model->table};
+                                          &model->table};
 }
 
 static size_t block_end(const struct batch *batch, size_t from)
@@ -247,6 +247,10 @@ static void backward_panel(const struct batch *batch, const struct native_target
     model->kernels->sparse_backward(&batch->block, &delta,
                                     at(model, model->kept, model->first_rows * from), row == 0,
                                     next == batch->rows, weight, &batch->update);
+    /* What fills up the last quad is no input: its weights stay zero. */
+    if (model->dense && next == batch->rows && model->first_rows > layer->inputs)
+        memset(at(model, weight->values, layer->inputs * weight->stride), 0,
+               (model->first_rows - layer->inputs) * weight->stride * model->kernels->size);
 }
 
 static void backward_first(struct batch *batch)

@@ -69,12 +69,12 @@ TF_Output graph_placeholder(struct graph *graph, TF_DataType type)
     return graph_op(graph, "Placeholder", NULL, 0, "dtype", type);
 }
 
-static TF_Output constant(struct graph *graph, TF_DataType type, int rank, const void *value,
-                          size_t bytes)
+static TF_Output constant_of(struct graph *graph, TF_DataType type, int rank, int64_t count,
+                             const void *value, size_t bytes)
 {
     if (graph->failed) return (TF_Output){0};
     const struct tf_api *tf = graph->tf;
-    TF_Tensor *tensor = tf->AllocateTensor(type, &(int64_t){1}, rank, bytes);
+    TF_Tensor *tensor = tf->AllocateTensor(type, &count, rank, bytes);
     if (!tensor) {
         error_set_memory(&graph->error, "a constant");
         graph->failed = true;
@@ -87,6 +87,22 @@ static TF_Output constant(struct graph *graph, TF_DataType type, int rank, const
     TF_Output result = finish(graph, description, "Const");
     tf->DeleteTensor(tensor);
     return result;
+}
+
+static TF_Output constant(struct graph *graph, TF_DataType type, int rank, const void *value,
+                          size_t bytes)
+{
+    return constant_of(graph, type, rank, 1, value, bytes);
+}
+
+TF_Output graph_reals(struct graph *graph, TF_DataType type, const double *values, int64_t count)
+{
+    float narrow[256];
+    CHECK(count <= 256);
+    for (int64_t i = 0; i < count; i++) narrow[i] = (float)values[i];
+    return type == TF_DOUBLE
+               ? constant_of(graph, type, 1, count, values, (size_t)count * sizeof *values)
+               : constant_of(graph, type, 1, count, narrow, (size_t)count * sizeof *narrow);
 }
 
 TF_Output graph_int(struct graph *graph, int32_t value)

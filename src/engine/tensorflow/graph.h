@@ -45,6 +45,8 @@ TF_Output graph_int(struct graph *graph, int32_t value);        /* constant [] *
 TF_Output graph_int_vector(struct graph *graph, int32_t value); /* constant [1] */
 /* constant [] of TF_FLOAT or TF_DOUBLE */
 TF_Output graph_real(struct graph *graph, TF_DataType type, double value);
+/* constant [count] of a real type */
+TF_Output graph_reals(struct graph *graph, TF_DataType type, const double *values, int64_t count);
 /* The handle of the session's variable of that name; a dimension -1 may be any. */
 TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type,
                          const int64_t *dims, int rank);

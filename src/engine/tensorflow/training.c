@@ -36,9 +36,13 @@ static struct access define_access(struct graph *g, TF_Output variable, TF_DataT
 }
 
 /* [stage: data] */
-/* A pixel p becomes p / 255. */
+/* A pixel p becomes p / 255, or what the data's own preprocessing says. */
 static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixels)
 {
+    if (t->config->preprocess.custom)
+        return op_typed(g, "GatherV2", "Taxis", TF_INT32,
+                        graph_reals(g, t->real, t->config->preprocess.values, 256),
+                        op_typed(g, "Cast", "DstT", TF_INT32, pixels), graph_int(g, 0));
     return op(g, "RealDiv", op_typed(g, "Cast", "DstT", t->real, pixels),
               graph_real(g, t->real, 255));
 }

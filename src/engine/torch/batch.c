@@ -2,12 +2,11 @@
 
 #include <stdlib.h>
 
-#include "data/preprocess.h"
-
 int torch_batch_create(struct torch_batch *batch, size_t capacity, size_t inputs, bool float64,
-                       struct error *error)
+                       const struct preprocess *preprocess, struct error *error)
 {
-    *batch = (struct torch_batch){.capacity = capacity, .inputs = inputs, .float64 = float64};
+    *batch = (struct torch_batch){
+        .capacity = capacity, .inputs = inputs, .float64 = float64, .preprocess = preprocess};
     size_t bytes = capacity * inputs * (float64 ? sizeof(double) : sizeof(float));
     batch->pixels = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
     batch->labels = calloc(capacity, sizeof *batch->labels);
@@ -23,11 +22,26 @@ void torch_batch_destroy(struct torch_batch *batch)
     *batch = (struct torch_batch){0};
 }
 
+/* Preprocessing of another kind than p / 255. */
+static void look_up(const struct torch_batch *batch, const uint8_t *codes, size_t first,
+                    size_t count)
+{
+    const double *table = batch->preprocess->values;
+    for (size_t i = 0; i < count; i++) {
+        if (batch->float64)
+            ((double *)batch->pixels)[first + i] = table[codes[i]];
+        else
+            ((float *)batch->pixels)[first + i] = (float)table[codes[i]];
+    }
+}
+
 static void convert(const struct torch_batch *batch, const uint8_t *pixels, size_t first,
                     size_t count)
 {
     size_t values = count * batch->inputs;
-    if (batch->float64) {
+    if (batch->preprocess->custom) {
+        look_up(batch, pixels, first * batch->inputs, values);
+    } else if (batch->float64) {
         preprocess_f64(pixels, values, (double *)batch->pixels + first * batch->inputs);
     } else {
         preprocess_f32(pixels, values, (float *)batch->pixels + first * batch->inputs);

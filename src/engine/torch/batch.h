@@ -9,17 +9,19 @@
 
 #include "base/error.h"
 #include "data/dataset.h"
+#include "data/preprocess.h"
 
 struct torch_batch {
-    size_t capacity, inputs; /* at most `capacity` samples of `inputs` values each */
-    bool float64;            /* the pixels' type; else float */
-    size_t count;            /* samples in it now */
-    void *pixels;            /* [count, inputs], 0 … 1; owned, 64-byte aligned */
-    int64_t *labels;         /* [count]; owned */
+    size_t capacity, inputs;             /* at most `capacity` samples of `inputs` values each */
+    bool float64;                        /* the pixels' type; else float */
+    size_t count;                        /* samples in it now */
+    void *pixels;                        /* [count, inputs], preprocessed; owned, 64-byte aligned */
+    int64_t *labels;                     /* [count]; owned */
+    const struct preprocess *preprocess; /* borrowed */
 };
 
 int torch_batch_create(struct torch_batch *batch, size_t capacity, size_t inputs, bool float64,
-                       struct error *error);
+                       const struct preprocess *preprocess, struct error *error);
 void torch_batch_destroy(struct torch_batch *batch); /* a zeroed one is fine */
 /* The samples order[0 … count) of the split, with their labels. */
 void torch_batch_gather(struct torch_batch *batch, const struct split *split, const uint32_t *order,

@@ -23,7 +23,8 @@ struct torch_model {
     torch_tensor slots[OPTIMIZER_MAX_SLOTS][TORCH_MAX_PARAMETERS];
     uint64_t steps; /* optimizer steps taken */
 
-    const struct split *split; /* borrowed */
+    const struct split *split;    /* borrowed */
+    struct preprocess preprocess; /* of the codes in `split` */
     struct torch_batch batch;
     void *logits; /* [batch_size, classes] of the last step, read back; owned */
 
@@ -34,8 +35,7 @@ struct torch_model {
 /* model.c. The model of a network and optimizer, all parameters and the optimizer's state zero.
  * The session is borrowed. */
 int torch_model_open(struct torch_model *model, struct torch_session *torch,
-                     const struct network *network, const struct optimizer *optimizer,
-                     size_t batch_size, struct error *error);
+                     const struct engine_config *config, struct error *error);
 void torch_model_close(struct torch_model *model); /* a zeroed one is fine */
 /* How many of the batch's samples the logits classify correctly. */
 uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits);

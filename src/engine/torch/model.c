@@ -16,16 +16,20 @@ static void create_slots(struct torch_model *model)
 }
 
 int torch_model_open(struct torch_model *model, struct torch_session *torch,
-                     const struct network *network, const struct optimizer *optimizer,
-                     size_t batch_size, struct error *error)
+                     const struct engine_config *config, struct error *error)
 {
-    *model = (struct torch_model){
-        .torch = torch, .network = *network, .optimizer = *optimizer, .batch_size = batch_size};
+    const struct network *network = &config->network;
+    size_t batch_size = config->batch_size;
+    *model = (struct torch_model){.torch = torch,
+                                  .network = *network,
+                                  .optimizer = config->optimizer,
+                                  .batch_size = batch_size,
+                                  .preprocess = config->preprocess};
     torch_create_parameters(model);
     create_slots(model);
     if (torch_check(torch, error) ||
         torch_batch_create(&model->batch, batch_size, network_inputs(network), torch->float64,
-                           error))
+                           &model->preprocess, error))
         goto fail;
     model->logits = calloc(batch_size * network_classes(network),
                            torch->float64 ? sizeof(double) : sizeof(float));

@@ -106,8 +106,7 @@ static int open_engine(const struct engine_config *config, const struct engine_p
     if (!self) return error_set_memory(error, "the engine");
     if (torch_session_open(&self->session, library, config->dtype == DTYPE_FLOAT64, config->device,
                            error) ||
-        torch_model_open(&self->model, &self->session, &config->network, &config->optimizer,
-                         config->batch_size, error)) {
+        torch_model_open(&self->model, &self->session, config, error)) {
         close_engine(&self->base);
         return -1;
     }
@@ -196,7 +195,8 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     size_t inputs = network_inputs(&self->model.network),
            classes = network_classes(&self->model.network);
     if (!self->pictures.capacity &&
-        torch_batch_create(&self->pictures, FORWARD_CHUNK, inputs, self->session.float64, error))
+        torch_batch_create(&self->pictures, FORWARD_CHUNK, inputs, self->session.float64,
+                           &self->model.preprocess, error))
         return -1;
     torch_enable_grad(&self->session, false);
     for (size_t first = 0; first < count; first += FORWARD_CHUNK) {
