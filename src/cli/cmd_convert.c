@@ -144,7 +144,8 @@ static int run(int argc, char **argv)
 const struct command command_convert = {
     .name = "convert",
     .run = run,
-    .summary = "convert a model between .pth, .h5, .safetensors and .onnx, weights exactly equal",
+    .summary =
+        "convert a model between .pth, .h5, .keras, .safetensors and .onnx, weights exactly equal",
     .usage = "IN OUT [--activation NAME,...] [--order A,B,C] [--key NAME] [--json]",
     .details = "The new file is read back and compared before the receipt is printed.",
     .arguments_min = 2,

@@ -64,9 +64,9 @@ const struct command command_inspect = {
     .name = "inspect",
     .run = run,
     .summary = "show a model file's layers, shapes, parameter counts and dtype",
-    .usage = "MODEL [--json]",
-    .details =
-        "MODEL is a .pth, .h5, .safetensors or .onnx file. Nothing that is in it is ever run.",
+    .usage = "MODEL [--activation NAME,...] [--order A,B,C] [--key NAME] [--json]",
+    .details = "MODEL is a .pth, .h5, .keras, .safetensors or .onnx file. Nothing that is in it is "
+               "ever run.",
     .arguments_min = 1,
     .arguments_max = 1,
 };

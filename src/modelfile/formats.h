@@ -5,6 +5,7 @@
 #include "modelfile/modelfile.h"
 
 extern const struct modelfile_format modelfile_h5;
+extern const struct modelfile_format modelfile_keras;
 extern const struct modelfile_format modelfile_onnx;
 extern const struct modelfile_format modelfile_pth;
 extern const struct modelfile_format modelfile_safetensors;

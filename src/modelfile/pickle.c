@@ -10,9 +10,11 @@
 struct pickle {
     const unsigned char *bytes; /* what is left to read */
     size_t size;
-    struct pickle_items stack; /* borrowed values */
-    struct pickle_items memo;  /* by number; NULL where there is none */
-    struct pickle_items all;   /* every value made, to be freed */
+    struct pickle_items stack;      /* borrowed values */
+    struct pickle_items memo;       /* by number; NULL where there is none */
+    struct pickle_items all;        /* every value made, to be freed */
+    struct pickle_global **unknown; /* owned; classes that are in no table */
+    size_t unknown_count;
     struct pickle_value *root;
     struct pickle_value none, mark;
 };
@@ -58,6 +60,12 @@ void pickle_destroy(struct pickle *pickle)
         if (has_items(value)) free(value->items.values);
         free(value);
     }
+    for (size_t i = 0; i < pickle->unknown_count; i++) {
+        free((char *)(uintptr_t)pickle->unknown[i]->module);
+        free((char *)(uintptr_t)pickle->unknown[i]->name);
+        free(pickle->unknown[i]);
+    }
+    free(pickle->unknown);
     free(pickle->all.values);
     free(pickle->memo.values);
     free(pickle->stack.values);
@@ -339,9 +347,14 @@ static int op_add(struct pickle *pickle, int count, struct error *error)
 {
     size_t have = pickle->stack.count, needed = (size_t)count + 1;
     enum pickle_kind kind = count == 1 ? PICKLE_LIST : PICKLE_DICT;
-    if (have < needed || pickle->stack.values[have - needed]->kind != kind) return damaged(error);
+    if (have < needed) return damaged(error);
     for (size_t i = have - needed; i < have; i++)
         if (pickle->stack.values[i] == &pickle->mark) return damaged(error);
+    if (pickle->stack.values[have - needed]->kind == PICKLE_OPAQUE) {
+        pickle->stack.count -= (size_t)count; /* of an object whose content is of no use */
+        return 0;
+    }
+    if (pickle->stack.values[have - needed]->kind != kind) return damaged(error);
     return add_from(pickle, pickle->stack.values[have - needed], have - (size_t)count, false,
                     error);
 }
@@ -352,18 +365,51 @@ static int op_add_all(struct pickle *pickle, int count, struct error *error)
     size_t first;
     enum pickle_kind kind = count == 1 ? PICKLE_LIST : PICKLE_DICT;
     if (find_mark(pickle, &first, error)) return -1;
+    if (first >= 2 && pickle->stack.values[first - 2]->kind == PICKLE_OPAQUE) {
+        pop_mark(pickle, first);
+        return 0;
+    }
     if (first < 2 || pickle->stack.values[first - 2]->kind != kind ||
         (pickle->stack.count - first) % (size_t)count)
         return damaged(error);
     return add_from(pickle, pickle->stack.values[first - 2], first, true, error);
 }
 
+/* A class that is not known: it can be named, and its objects are opaque. */
+static const struct pickle_global *remember_unknown(struct pickle *pickle, const char *module,
+                                                    const char *name)
+{
+    struct pickle_global **longer = realloc(pickle->unknown,
+                                            (pickle->unknown_count + 1) * sizeof *longer);
+    if (!longer) return NULL;
+    pickle->unknown = longer;
+    struct pickle_global *global = calloc(1, sizeof *global);
+    if (!global) return NULL;
+    global->module = strdup(module);
+    global->name = strdup(name);
+    global->unknown = true;
+    pickle->unknown[pickle->unknown_count++] = global;
+    return global->module && global->name ? global : NULL;
+}
+
+static int refuse_global(const char *verb, const char *module, const char *name,
+                         struct error *error)
+{
+    return error_set(error, ERROR_INPUT,
+                     "the pickle %s %.79s.%.79s: refused, nothing was run: save only the weights, "
+                     "with torch.save(model.state_dict(), \"model.pth\")",
+                     verb, module, name);
+}
+
 static int push_global(struct pickle *pickle, const char *module, const char *name,
                        struct error *error)
 {
     struct pickle_value *value;
-    const struct pickle_global *global = pickle_global_find(module, name, error);
-    if (!global || pickle_new(pickle, PICKLE_GLOBAL, &value, error)) return -1;
+    const struct pickle_global *global = pickle_global_find(module, name);
+    if (!global && pickle_module_runs(module)) return refuse_global("names", module, name, error);
+    if (!global) global = remember_unknown(pickle, module, name);
+    if (!global) return error_set_memory(error, "the pickle");
+    if (pickle_new(pickle, PICKLE_GLOBAL, &value, error)) return -1;
     value->global = global;
     return push(pickle, value, error);
 }
@@ -373,12 +419,12 @@ static int push_global(struct pickle *pickle, const char *module, const char *na
 static int op_global(struct pickle *pickle, int calls, struct error *error)
 {
     char *module = NULL, *name = NULL;
-    int status = take_line(pickle, &module, error) || take_line(pickle, &name, error)
-                     ? -1
-                     : push_global(pickle, module, name, error);
+    int status = take_line(pickle, &module, error) || take_line(pickle, &name, error) ? -1
+                 : calls ? refuse_global("calls", module, name, error)
+                         : push_global(pickle, module, name, error);
     free(module);
     free(name);
-    return status == 0 && calls ? damaged(error) : status;
+    return status;
 }
 
 static int op_stack_global(struct pickle *pickle, int extra, struct error *error)
@@ -390,19 +436,19 @@ static int op_stack_global(struct pickle *pickle, int extra, struct error *error
     return push_global(pickle, module->text, name->text, error);
 }
 
-/* REDUCE, NEWOBJ: a call. */
-static int op_call(struct pickle *pickle, int extra, struct error *error)
+/* REDUCE: a call. NEWOBJ (1): an object of a class, which is opaque when the class is not known. */
+static int op_call(struct pickle *pickle, int makes_object, struct error *error)
 {
     struct pickle_value *callee, *arguments, *result;
-    (void)extra;
     if (pop(pickle, &arguments, error) || pop(pickle, &callee, error)) return -1;
     if (callee->kind != PICKLE_GLOBAL || arguments->kind != PICKLE_TUPLE) return damaged(error);
+    if (makes_object && callee->global->unknown) {
+        if (pickle_new(pickle, PICKLE_OPAQUE, &result, error)) return -1;
+        result->global = callee->global;
+        return push(pickle, result, error);
+    }
     if (!callee->global->call)
-        return error_set(
-            error, ERROR_INPUT,
-            "the pickle calls %s.%s: refused, nothing was run: save only the weights, with "
-            "torch.save(model.state_dict(), \"model.pth\")",
-            callee->global->module, callee->global->name);
+        return refuse_global("calls", callee->global->module, callee->global->name, error);
     if (callee->global->call(pickle, arguments, &result, error)) return -1;
     return push(pickle, result, error);
 }
@@ -506,7 +552,7 @@ static const struct instruction {
     ['i'] = {op_global, 1},             /* INST */
     [0x93] = {op_stack_global, 0},      /* STACK_GLOBAL */
     ['R'] = {op_call, 0},               /* REDUCE */
-    [0x81] = {op_call, 0},              /* NEWOBJ */
+    [0x81] = {op_call, 1},              /* NEWOBJ */
     ['b'] = {op_build, 0},              /* BUILD */
     ['Q'] = {op_persistent, 0},         /* BINPERSID */
     ['q'] = {op_put, 1},                /* BINPUT */
@@ -536,7 +582,18 @@ static int run(struct pickle *pickle, struct error *error)
                      PICKLE_MAX_STEPS);
 }
 
-int pickle_read(const void *bytes, size_t size, struct pickle **out, struct error *error)
+const struct pickle_storage *pickle_storage_find(const struct pickle *pickle, const char *key)
+{
+    for (size_t i = 0; i < pickle->all.count; i++) {
+        const struct pickle_value *value = pickle->all.values[i];
+        if (value->kind == PICKLE_STORAGE && strcmp(value->storage.key, key) == 0)
+            return &value->storage;
+    }
+    return NULL;
+}
+
+int pickle_read(const void *bytes, size_t size, size_t *used, struct pickle **out,
+                struct error *error)
 {
     struct pickle *pickle = calloc(1, sizeof *pickle);
     if (!pickle) return error_set_memory(error, "the pickle");
@@ -548,6 +605,7 @@ int pickle_read(const void *bytes, size_t size, struct pickle **out, struct erro
         pickle_destroy(pickle);
         return -1;
     }
+    if (used) *used = size - pickle->size;
     *out = pickle;
     return 0;
 }

@@ -33,7 +33,8 @@ enum pickle_kind {
     PICKLE_GLOBAL,
     PICKLE_STORAGE,
     PICKLE_TENSOR,
-    /* something harmless whose content is of no use here: a device, a dtype, bytes */
+    /* something whose content is of no use here: bytes, a device, an object of a class that is not known, whose name is
+     * then in `global` */
     PICKLE_OPAQUE,
     PICKLE_MARK, /* only ever on the machine's stack */
 };
@@ -51,6 +52,7 @@ struct pickle_storage {
     const char *type; /* "FloatStorage" */
     /* whether `stored` says something; integers and the like are only carried along */
     bool floating;
+    size_t size; /* bytes of a value; 0: not known */
     enum stored_type stored;
     const char *key;
     size_t count;
@@ -79,8 +81,11 @@ struct pickle_value {
 
 struct pickle;
 
-/* Runs the pickle of `size` bytes. The caller destroys *out. */
-int pickle_read(const void *bytes, size_t size, struct pickle **out, struct error *error);
+/* Runs the pickle at the beginning of `size` bytes; `used` (may be NULL) becomes its length. The caller destroys *out. */
+int pickle_read(const void *bytes, size_t size, size_t *used, struct pickle **out,
+                struct error *error);
+/* The storage of this key, or NULL. */
+const struct pickle_storage *pickle_storage_find(const struct pickle *pickle, const char *key);
 void pickle_destroy(struct pickle *pickle);
 const struct pickle_value *pickle_root(const struct pickle *pickle);
 /* The value of a text key, or NULL when `dict` is no dict or has none. */
@@ -94,10 +99,12 @@ struct pickle_global {
     /* What a call of it with `arguments` (a tuple) gives; NULL: it may only be named. */
     int (*call)(struct pickle *pickle, const struct pickle_value *arguments,
                 struct pickle_value **out, struct error *error);
+    bool unknown; /* a class of the file's own */
 };
-/* NULL, with the name in the message, for all that is not in the table. */
-const struct pickle_global *pickle_global_find(const char *module, const char *name,
-                                               struct error *error);
+/* NULL for all that is not in the table. */
+const struct pickle_global *pickle_global_find(const char *module, const char *name);
+/* Whether a module runs things: no file of weights names it. */
+bool pickle_module_runs(const char *module);
 /* The storage that the persistent id `id`, ("storage", torch.FloatStorage, "0", "cpu", 12), means.
  */
 int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id,

@@ -28,6 +28,25 @@ static int call_opaque(struct pickle *pickle, const struct pickle_value *argumen
     return pickle_new(pickle, PICKLE_OPAQUE, out, error);
 }
 
+/* What dicts of other kinds are made of does not matter: their items are set afterwards. */
+static int call_other_dict(struct pickle *pickle, const struct pickle_value *arguments,
+                           struct pickle_value **out, struct error *error)
+{
+    (void)arguments;
+    return pickle_new(pickle, PICKLE_DICT, out, error);
+}
+
+static int call_quantized(struct pickle *pickle, const struct pickle_value *arguments,
+                          struct pickle_value **out, struct error *error)
+{
+    (void)pickle;
+    (void)arguments;
+    (void)out;
+    return error_set(error, ERROR_INPUT,
+                     "it holds quantized tensors: save the state dict of the model before it is "
+                     "quantized");
+}
+
 static int call_set(struct pickle *pickle, const struct pickle_value *arguments,
                     struct pickle_value **out, struct error *error)
 {
@@ -94,6 +113,40 @@ static const struct pickle_global globals[] = {
     {"__builtin__", "set", call_set},
     /* how protocol 2 writes bytes: stands for them, encodes nothing */
     {"_codecs", "encode", call_opaque},
+    {"torch._utils", "_rebuild_qtensor", call_quantized},
+    /* what training scripts keep beside the weights */
+    {"collections", "defaultdict", call_other_dict},
+    {"collections", "Counter", call_other_dict},
+    {"collections", "deque", call_set},
+    {"numpy.core.multiarray", "scalar", call_opaque},
+    {"numpy._core.multiarray", "scalar", call_opaque},
+    {"numpy.core.multiarray", "_reconstruct", call_opaque},
+    {"numpy._core.multiarray", "_reconstruct", call_opaque},
+    {"numpy._core.numeric", "_frombuffer", call_opaque},
+    {"numpy.core.numeric", "_frombuffer", call_opaque},
+    {"numpy", "dtype", call_opaque},
+    {"numpy", "ndarray", NULL},
+    {"argparse", "Namespace", call_opaque},
+    {"types", "SimpleNamespace", call_opaque},
+    {"datetime", "datetime", call_opaque},
+    {"datetime", "date", call_opaque},
+    {"datetime", "timedelta", call_opaque},
+    {"pathlib", "PosixPath", call_opaque},
+    {"pathlib", "PurePosixPath", call_opaque},
+    {"pathlib", "WindowsPath", call_opaque},
+    {"pathlib._local", "PosixPath", call_opaque},
+    {"copy_reg", "_reconstructor", call_opaque},
+    {"copyreg", "_reconstructor", call_opaque},
+    {"builtins", "list", NULL}, /* a defaultdict's factory */
+    {"builtins", "dict", NULL},
+    {"builtins", "int", NULL},
+    {"builtins", "float", NULL},
+    {"builtins", "object", NULL},
+    {"__builtin__", "list", NULL},
+    {"__builtin__", "dict", NULL},
+    {"__builtin__", "int", NULL},
+    {"__builtin__", "float", NULL},
+    {"__builtin__", "object", NULL},
     {"torch", "float32", NULL},
     {"torch", "float64", NULL},
     {"torch", "float16", NULL},
@@ -114,38 +167,44 @@ static const struct pickle_global globals[] = {
     {"torch", "BoolStorage", NULL},
 };
 
-/* For a message: what was named, without bytes that would break the line. */
-static void printable(const char *text, char out[80])
+const struct pickle_global *pickle_global_find(const char *module, const char *name)
 {
-    size_t i = 0;
-    for (; i < 79 && text[i]; i++) out[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
-    out[i] = '\0';
-}
-
-const struct pickle_global *pickle_global_find(const char *module, const char *name,
-                                               struct error *error)
-{
-    char shown_module[80], shown_name[80];
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         if (strcmp(globals[i].module, module) == 0 && strcmp(globals[i].name, name) == 0)
             return &globals[i];
-    printable(module, shown_module);
-    printable(name, shown_name);
-    error_set(error, ERROR_INPUT,
-              "the pickle names %s.%s: refused, nothing was run: save only the weights, with "
-              "torch.save(model.state_dict(), \"model.pth\")",
-              shown_module, shown_name);
     return NULL;
+}
+
+bool pickle_module_runs(const char *module)
+{
+    static const char *const running[] = {
+        "os",     "posix",     "nt",      "sys",      "subprocess", "builtins",  "__builtin__",
+        "runpy",  "importlib", "socket",  "shutil",   "ctypes",     "pty",       "webbrowser",
+        "code",   "codeop",    "pdb",     "timeit",   "operator",   "functools", "multiprocessing",
+        "pickle", "_pickle",   "marshal", "tempfile", "urllib",     "http",      "asyncio",
+    };
+    size_t length = strcspn(module, ".");
+    for (size_t i = 0; i < sizeof running / sizeof *running; i++)
+        if (strlen(running[i]) == length && memcmp(running[i], module, length) == 0) return true;
+    return false;
 }
 
 static const struct {
     const char *type;
+    bool floating;
+    size_t size; /* bytes of a value */
     enum stored_type stored;
-} floating_storages[] = {
-    {"FloatStorage", STORED_FLOAT32},
-    {"DoubleStorage", STORED_FLOAT64},
-    {"HalfStorage", STORED_FLOAT16},
-    {"BFloat16Storage", STORED_BFLOAT16},
+} storages[] = {
+    {"FloatStorage", true, 4, STORED_FLOAT32},
+    {"DoubleStorage", true, 8, STORED_FLOAT64},
+    {"HalfStorage", true, 2, STORED_FLOAT16},
+    {"BFloat16Storage", true, 2, STORED_BFLOAT16},
+    {"LongStorage", false, 8, 0},
+    {"IntStorage", false, 4, 0},
+    {"ShortStorage", false, 2, 0},
+    {"CharStorage", false, 1, 0},
+    {"ByteStorage", false, 1, 0},
+    {"BoolStorage", false, 1, 0},
 };
 
 int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id,
@@ -160,10 +219,11 @@ int pickle_make_storage(struct pickle *pickle, const struct pickle_value *id,
                                      .key = argument(id, 2)->text};
     if (read_size(argument(id, 4), &storage.count))
         return error_set(error, ERROR_INPUT, "a storage has no size: the file is damaged");
-    for (size_t i = 0; i < sizeof floating_storages / sizeof *floating_storages; i++) {
-        if (strcmp(floating_storages[i].type, storage.type) != 0) continue;
-        storage.floating = true;
-        storage.stored = floating_storages[i].stored;
+    for (size_t i = 0; i < sizeof storages / sizeof *storages; i++) {
+        if (strcmp(storages[i].type, storage.type) != 0) continue;
+        storage.floating = storages[i].floating;
+        storage.size = storages[i].size;
+        storage.stored = storages[i].stored;
     }
     if (pickle_new(pickle, PICKLE_STORAGE, out, error)) return -1;
     (*out)->storage = storage;

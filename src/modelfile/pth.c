@@ -12,6 +12,8 @@
 #include "modelfile/formats.h"
 #include "modelfile/pickle.h"
 #include "modelfile/pth.h"
+#include "modelfile/pth_legacy.h"
+#include "modelfile/zip_record.h"
 
 #define SAVE_AGAIN "save the weights in Python with torch.save(model.state_dict(), \"model.pth\")"
 #define NOTE_MAX   ((size_t)1 << 20)
@@ -24,6 +26,7 @@ struct archive {
     zip_t *zip;
     char *folder; /* owned; "archive/", or "" */
     uint64_t file_size;
+    const struct legacy *legacy; /* instead of a zip: PyTorch's form from before 1.6 */
 };
 
 static void archive_close(struct archive *archive)
@@ -46,9 +49,13 @@ static int find_folder(struct archive *archive, struct error *error)
         archive->folder = strndup(name, before);
         return archive->folder ? 0 : error_set_memory(error, "a name");
     }
-    if (zip_name_locate(archive->zip, "model.weights.h5", 0) >= 0)
-        return error_set(error, ERROR_INPUT,
-                         "it is a .keras archive: save it in Python with model.save(\"model.h5\")");
+    for (zip_int64_t i = 0; i < count; i++) {
+        const char *name = zip_get_name(archive->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+        if (name && (strstr(name, "archive_format") || strstr(name, "models/model.json")))
+            return error_set(error, ERROR_INPUT,
+                             "it is an exported program (.pt2): " SAVE_AGAIN
+                             ", or export it with torch.onnx.export");
+    }
     return error_set(error, ERROR_INPUT,
                      "it is a zip archive without a PyTorch pickle: " SAVE_AGAIN);
 }
@@ -80,45 +87,12 @@ static zip_int64_t find_record(const struct archive *archive, const char *name)
     return index;
 }
 
-/* A whole record of at most `limit` bytes, malloc'd. Its claimed size must be plausible before memory
- * is had for it; the checksum is checked. */
+/* A whole record of at most `limit` bytes, malloc'd. */
 static int read_record(const struct archive *archive, const char *name, size_t limit, char **out,
                        size_t *size, struct error *error)
 {
-    zip_stat_t info;
-    zip_int64_t index = find_record(archive, name);
-    if (index < 0 || zip_stat_index(archive->zip, (zip_uint64_t)index, 0, &info) ||
-        !(info.valid & ZIP_STAT_SIZE))
-        return error_set(error, ERROR_INPUT, "the record %s is missing: the file is damaged", name);
-    bool stored = info.comp_method == ZIP_CM_STORE;
-    if (!stored && info.comp_method != ZIP_CM_DEFLATE)
-        return error_set(error, ERROR_INPUT,
-                         "the record %s is compressed in a way PyTorch does not use: " SAVE_AGAIN,
-                         name);
-    /* Deflate shrinks at most about 1:1032. */
-    if (info.size > limit || info.comp_size > archive->file_size ||
-        info.size > info.comp_size * (stored ? 1 : 1040))
-        return error_set(error, ERROR_INPUT,
-                         "the record %s claims %llu bytes, the most is %zu: the file is damaged, "
-                         "or no model for "
-                         "the studio",
-                         name, (unsigned long long)info.size, limit);
-    char extra, *data = malloc((size_t)info.size + 1);
-    zip_file_t *file = data ? zip_fopen_index(archive->zip, (zip_uint64_t)index, 0) : NULL;
-    if (!file || zip_fread(file, data, info.size) != (zip_int64_t)info.size ||
-        zip_fread(file, &extra, 1) != 0) {
-        bool memory = !data;
-        if (file) zip_fclose(file);
-        free(data);
-        if (memory) return error_set_memory(error, "the model file");
-        return error_set(error, ERROR_INPUT, "the record %s cannot be read: the file is damaged",
-                         name);
-    }
-    zip_fclose(file);
-    data[info.size] = '\0';
-    *out = data;
-    *size = (size_t)info.size;
-    return 0;
+    return zip_record_read(archive->zip, find_record(archive, name), name, archive->file_size,
+                           limit, out, size, error);
 }
 
 static bool holds_tensors(const struct pickle_value *value)
@@ -129,27 +103,77 @@ static bool holds_tensors(const struct pickle_value *value)
     return false;
 }
 
-/* The state dict itself, or where people keep it in a checkpoint. */
-static const struct pickle_value *find_state_dict(const struct pickle_value *root,
+/* The state dict that the user named: "teacher", or "ema.model" within a dict. */
+static const struct pickle_value *follow_key(const struct pickle_value *root, const char *key,
+                                             struct error *error)
+{
+    const struct pickle_value *here = root;
+    char part[160];
+    for (const char *place = key; here && *place;) {
+        const struct pickle_value *whole = pickle_get(here, place);
+        if (whole) {
+            here = whole;
+            break;
+        }
+        size_t length = strcspn(place, ".");
+        snprintf(part, sizeof part, "%.*s", (int)(length < 159 ? length : 159), place);
+        here = pickle_get(here, part);
+        place += length + (place[length] == '.');
+    }
+    if (holds_tensors(here)) return here;
+    error_set(error, ERROR_USAGE, "the file has no state dict \"%.100s\": name one with --key",
+              key);
+    return NULL;
+}
+
+/* What else than a dict stands where the state dict should be. */
+static int refuse_root(const struct pickle_value *root, struct error *error)
+{
+    if (root->kind == PICKLE_OPAQUE && root->global)
+        return error_set(error, ERROR_INPUT,
+                         "it holds an object of the class %.79s.%.79s, a program and not weights: "
+                         "refused, nothing was run: " SAVE_AGAIN,
+                         root->global->module, root->global->name);
+    return error_set(error, ERROR_INPUT, "the pickle holds no state dict of tensors: " SAVE_AGAIN);
+}
+
+/* The only dict of tensors in the checkpoint. */
+static const struct pickle_value *find_only(const struct pickle_value *root, struct error *error)
+{
+    const struct pickle_value *only = NULL;
+    char names[200] = "";
+    size_t found = 0, used = 0;
+    for (size_t i = 1; root->kind == PICKLE_DICT && i < root->items.count; i += 2) {
+        const struct pickle_value *name = root->items.values[i - 1];
+        if (!holds_tensors(root->items.values[i])) continue;
+        only = root->items.values[i];
+        if (used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%.60s",
+                                     found ? ", " : "",
+                                     name->kind == PICKLE_TEXT ? name->text : "?");
+        found++;
+    }
+    if (found == 1) return only;
+    if (found)
+        error_set(error, ERROR_INPUT, "it holds %zu state dicts (%s): name the one with --key",
+                  found, names);
+    else
+        refuse_root(root, error);
+    return NULL;
+}
+
+/* The state dict itself, or where it usually is in a checkpoint. */
+static const struct pickle_value *find_state_dict(const struct pickle_value *root, const char *key,
                                                   struct error *error)
 {
     static const char *const keys[] = {"state_dict", "model_state_dict", "model_state", "model",
                                        "net",        "network",          "weights"};
-    const struct pickle_value *only = NULL;
-    size_t found = 0;
+    if (key) return follow_key(root, key, error);
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         const struct pickle_value *value = pickle_get(root, keys[k]);
         if (holds_tensors(value)) return value;
     }
-    if (holds_tensors(root)) return root;
-    for (size_t i = 1; root->kind == PICKLE_DICT && i < root->items.count; i += 2) {
-        if (!holds_tensors(root->items.values[i])) continue;
-        only = root->items.values[i];
-        found++;
-    }
-    if (found == 1) return only;
-    error_set(error, ERROR_INPUT, "the pickle holds no state dict of tensors: " SAVE_AGAIN);
-    return NULL;
+    return holds_tensors(root) ? root : find_only(root, error);
 }
 
 /* The highest place a tensor touches lies within its storage. */
@@ -182,53 +206,73 @@ static void gather(const struct pickle_tensor *from, const char *data, struct na
     }
 }
 
+/* The values of a storage, malloc'd, of the size that the pickle says. */
+static int read_storage(const struct archive *archive, const char *name,
+                        const struct pickle_storage *storage, char **data, struct error *error)
+{
+    char record[KEY_MAX + 8];
+    size_t size, wanted = storage->count * stored_type_size(storage->stored);
+    if (strlen(storage->key) > KEY_MAX ||
+        strspn(storage->key, "0123456789") != strlen(storage->key))
+        return error_set(error, ERROR_INPUT,
+                         "the tensor %.100s names no record: the file is damaged", name);
+    if (archive->legacy) return legacy_storage(archive->legacy, storage->key, wanted, data, error);
+    snprintf(record, sizeof record, "data/%s", storage->key);
+    /* no more is taken out of the archive than the pickle says there is */
+    if (read_record(archive, record, wanted, data, &size, error)) return -1;
+    if (size == wanted) return 0;
+    free(*data);
+    return error_set(error, ERROR_INPUT,
+                     "the record %s has %zu bytes, the pickle says %zu values: the file is damaged",
+                     record, size, storage->count);
+}
+
 static int load_tensor(const struct archive *archive, const char *name,
                        const struct pickle_tensor *tensor, struct state_dict *state,
                        struct error *error)
 {
     const struct pickle_storage *storage = tensor->storage;
-    char record[KEY_MAX + 8], *data;
-    size_t size;
     struct named_tensor *to;
+    char *data;
     if (!storage->floating)
         return error_set(error, ERROR_INPUT,
-                         "the tensor %.100s is a %s: the studio reads networks of dense layers",
+                         "the tensor %.100s is a %s: weights of floating-point numbers are read",
                          name, storage->type);
     if (!within_storage(tensor) || storage->count > NETWORK_MAX_PARAMETERS)
         return error_set(error, ERROR_INPUT,
                          "the tensor %.100s reaches outside its storage: the file is damaged",
                          name);
-    if (strlen(storage->key) > KEY_MAX ||
-        strspn(storage->key, "0123456789") != strlen(storage->key))
-        return error_set(error, ERROR_INPUT,
-                         "the tensor %.100s names no record: the file is damaged", name);
-    snprintf(record, sizeof record, "data/%s", storage->key);
-    /* no more is taken out of the archive than the pickle says there is */
-    size_t wanted = storage->count * stored_type_size(storage->stored);
-    if (read_record(archive, record, wanted, &data, &size, error)) return -1;
-    int status = -1;
-    if (size != wanted)
-        error_set(error, ERROR_INPUT,
-                  "the record %s has %zu bytes, the pickle says %zu values: the file is damaged",
-                  record, size, storage->count);
-    else
-        status = state_dict_add(state, name, stored_type_dtype(storage->stored), tensor->rank,
+    if (read_storage(archive, name, storage, &data, error)) return -1;
+    int status = state_dict_add(state, name, stored_type_dtype(storage->stored), tensor->rank,
                                 tensor->shape, &to, error);
     if (!status) gather(tensor, data, to);
     free(data);
     return status;
 }
 
-/* Entries that are no tensors (versions, counters) are passed over; a module's own extra state
- * cannot matter here. */
+/* Counters and the like: integers that are no layer's weight or bias. */
+static bool is_counter(const char *name, const struct pickle_tensor *tensor)
+{
+    const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
+    return !tensor->storage->floating && strcmp(last, "weight") != 0 && strcmp(last, "bias") != 0;
+}
+
+/* Entries that are no tensors (versions, counters) are passed over; an object of a class that is not known could be
+ * anything, a quantized layer's weights too. */
 static int load_state_dict(const struct archive *archive, const struct pickle_value *dict,
                            struct state_dict *state, struct error *error)
 {
     for (size_t i = 0; i < dict->items.count; i += 2) {
         const struct pickle_value *name = dict->items.values[i], *value = dict->items.values[i + 1];
+        if (value->kind == PICKLE_OPAQUE && value->global)
+            return error_set(error, ERROR_INPUT,
+                             "the state dict holds an object of the class %.79s.%.79s: refused, "
+                             "nothing was run: " SAVE_AGAIN,
+                             value->global->module, value->global->name);
         if (value->kind != PICKLE_TENSOR) continue;
         if (name->kind != PICKLE_TEXT)
             return error_set(error, ERROR_INPUT, "a tensor has no name: " SAVE_AGAIN);
+        if (is_counter(name->text, &value->tensor)) continue;
         if (state->count == TENSORS_MAX)
             return error_set(
                 error, ERROR_INPUT,
@@ -270,7 +314,7 @@ static int read_note(const struct archive *archive, json_t **out, struct error *
     return status;
 }
 
-static int read_archive(const char *path, struct state_dict *state, json_t **note,
+static int read_archive(const char *path, const char *key, struct state_dict *state, json_t **note,
                         struct error *error)
 {
     int status = -1;
@@ -281,8 +325,8 @@ static int read_archive(const char *path, struct state_dict *state, json_t **not
     size_t size;
     if (archive_open(path, &archive, error) || check_records(&archive, error) ||
         read_record(&archive, "data.pkl", PICKLE_MAX_BYTES, &program, &size, error) ||
-        pickle_read(program, size, &pickle, error) ||
-        !(dict = find_state_dict(pickle_root(pickle), error)) ||
+        pickle_read(program, size, NULL, &pickle, error) ||
+        !(dict = find_state_dict(pickle_root(pickle), key, error)) ||
         load_state_dict(&archive, dict, state, error) || read_note(&archive, note, error))
         goto out;
     status = 0;
@@ -293,12 +337,28 @@ out:
     return status;
 }
 
+static int read_legacy(const char *path, const char *key, struct state_dict *state,
+                       struct error *error)
+{
+    struct legacy legacy;
+    const struct pickle_value *dict;
+    int status = -1;
+    if (legacy_open(path, &legacy, error)) return -1;
+    const struct archive archive = {.legacy = &legacy};
+    dict = find_state_dict(pickle_root(legacy.object), key, error);
+    if (dict) status = load_state_dict(&archive, dict, state, error);
+    legacy_close(&legacy);
+    return status;
+}
+
 static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
                       struct error *error)
 {
     struct state_dict state = {0};
     json_t *note = NULL;
-    int status = read_archive(path, &state, &note, error);
+    const char *key = options ? options->key : NULL;
+    int status = legacy_is(path) ? read_legacy(path, key, &state, error)
+                                 : read_archive(path, key, &state, &note, error);
     const struct model_note noted = {.network = json_object_get(note, "network"),
                                      .metadata = json_object_get(note, "metadata"),
                                      .assumed = json_object_get(note, "assumed")};

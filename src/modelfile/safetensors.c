@@ -1,11 +1,13 @@
 #include "modelfile/safetensors.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/js.h"
+#include "base/path.h"
 #include "modelfile/assemble.h"
 #include "modelfile/formats.h"
 
@@ -282,6 +284,98 @@ int safetensors_read(const char *path, struct state_dict *state, json_t **metada
     return status;
 }
 
+/* --- shards ----------------------------------------------------------------------------------- */
+
+/* "model-00001-of-00002.safetensors" is a part; its number and how many there are. */
+static bool is_shard(const char *path, unsigned int *number, unsigned int *count)
+{
+    const char *base = path_base(path), *of = strstr(base, "-of-");
+    return of && of - base > 6 && sscanf(of - 6, "-%5u-of-%5u", number, count) == 2 && *count > 1;
+}
+
+/* The file names in "weight_map", each once. */
+static json_t *shard_names(const json_t *map)
+{
+    const char *tensor;
+    json_t *file, *names = json_object();
+    json_object_foreach((json_t *)(uintptr_t)map, tensor, file)
+        if (json_is_string(file)) json_object_set_new(names, json_string_value(file), json_true());
+    return names;
+}
+
+static int read_shard(const char *folder, const char *name, struct state_dict *state,
+                      struct error *error)
+{
+    json_t *metadata = NULL;
+    if (!path_is_plain_name(name) || strlen(path_extension(name)) == 0)
+        return error_set(error, ERROR_INPUT,
+                         "its index names the file \"%.80s\": shards lie in its own folder", name);
+    char *path = path_join(folder, name);
+    if (!path) return error_set_memory(error, "a path");
+    int status = safetensors_read(path, state, &metadata, error);
+    json_decref(metadata);
+    free(path);
+    return status;
+}
+
+/* An index, {"metadata":{…},"weight_map":{"fc1.weight":"model-00001-of-00002.safetensors",…}}: all shards into one state
+ * dict. */
+static int read_index(const char *path, struct state_dict *state, struct error *error)
+{
+    json_t *index = NULL, *names = NULL, *value;
+    const char *name;
+    char *folder = NULL;
+    int status = -1;
+    if (js_read_object(path, SAFETENSORS_MAX_HEADER, &index, error)) return -1;
+    const json_t *map = json_object_get(index, "weight_map");
+    names = shard_names(map);
+    folder = strndup(path, (size_t)(path_base(path) - path));
+    if (!folder || !names) {
+        error_set_memory(error, "the index");
+        goto out;
+    }
+    if (!json_object_size(names)) {
+        error_set(error, ERROR_INPUT, "it is not an index of safetensors files");
+        goto out;
+    }
+    json_object_foreach(names, name, value)
+        if (read_shard(*folder ? folder : ".", name, state, error)) goto out;
+    json_object_foreach((json_t *)(uintptr_t)map, name, value) {
+        if (state_dict_find(state, name)) continue;
+        error_set(error, ERROR_INPUT,
+                  "the index names the tensor \"%.80s\", which is in no file: the files do not "
+                  "belong together",
+                  name);
+        goto out;
+    }
+    status = 0;
+out:
+    if (status) state_dict_clear(state);
+    free(folder);
+    json_decref(names);
+    json_decref(index);
+    return status;
+}
+
+/* The tensors of a file, or of all that an index names. */
+static int read_any(const char *path, struct state_dict *state, json_t **metadata,
+                    struct error *error)
+{
+    unsigned int number, count;
+    size_t length = strlen(path);
+    *metadata = NULL;
+    if (is_shard(path, &number, &count))
+        return error_set(error, ERROR_INPUT,
+                         "%s is part %u of %u of a model: name its index, "
+                         "model.safetensors.index.json",
+                         path, number, count);
+    if (length < 5 || strcmp(path + length - 5, ".json") != 0)
+        return safetensors_read(path, state, metadata, error);
+    if (read_index(path, state, error)) return error_prefix(error, "%s", path);
+    *metadata = json_object();
+    return 0;
+}
+
 /* The model's own notes out of the metadata, which are texts. */
 static int parse_notes(const json_t *metadata, json_t **network, json_t **assumed,
                        struct error *error)
@@ -299,7 +393,7 @@ static int read_model(const char *path, const struct modelfile_options *options,
 {
     struct state_dict state = {0};
     json_t *metadata, *network, *assumed;
-    if (safetensors_read(path, &state, &metadata, error)) return -1;
+    if (read_any(path, &state, &metadata, error)) return -1;
     int status = parse_notes(metadata, &network, &assumed, error);
     const struct model_note note = {.network = network, .assumed = assumed};
     /* The library writes tensors sorted by size and name, so their order says nothing. */

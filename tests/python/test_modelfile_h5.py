@@ -226,8 +226,6 @@ def test_what_the_studio_cannot_run_is_refused_by_name(studio, tmp_path):
     hidden = dense(8, name="h")(inputs)
     keras.Model(inputs, keras.layers.Add(name="residual")([inputs, hidden])).save(tmp_path / "residual.h5")
     refused(studio, "inspect", tmp_path / "residual.h5", words="does not simply follow")
-    sequential().save(tmp_path / "model.keras")
-    refused(studio, "inspect", tmp_path / "model.keras", words=".keras archive")
 
 
 def types(studio, path):
@@ -296,6 +294,57 @@ def test_weights_under_keras_s_own_name_load_in_keras(studio, tmp_path):
     model.load_weights(tmp_path / "m.weights.h5")
     for name, value in keras_state(model).items():
         assert np.array_equal(value, state[name])
+
+
+@pytest.mark.parametrize("make", [sequential, functional, doubles])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_keras_s_own_archive(studio, tmp_path, make, compiled):
+    """What Keras 3 saves by default, read; and what the studio writes so, loaded by Keras."""
+    model = randomize(make())
+    if compiled:
+        model.compile(optimizer="adam", loss="mse", metrics=["mae"])
+    model.save(tmp_path / "in.keras")
+    model.save(tmp_path / "in.h5")
+    assert inspect(studio, tmp_path / "in.keras")["format"] == "keras" and types(studio, tmp_path / "in.keras") == types(studio, tmp_path / "in.h5")
+    assert_holds(studio, tmp_path / "in.keras", model, tmp_path)
+    convert(studio, tmp_path / "in.keras", tmp_path / "out.keras")
+    again = keras.models.load_model(tmp_path / "out.keras")
+    x = RANDOM.uniform(size=(3, int(np.prod(model.input_shape[1:]))))
+    state = keras_state(again)
+    for (name, value), other in zip(state.items(), keras_state(model).values(), strict=False):
+        if value.shape == other.shape:
+            assert np.array_equal(value, other), name
+    assert again.predict(x, verbose=0).shape == (3, model.output_shape[-1])
+    convert(studio, tmp_path / "out.keras", tmp_path / "out.h5")
+    old = keras.models.load_model(tmp_path / "out.h5")
+    assert np.array_equal(old.predict(x, verbose=0), again.predict(x, verbose=0))
+
+
+def test_a_keras_archive_names_nothing_that_is_run(studio, tmp_path):
+    import zipfile
+
+    sequential().save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+
+    def written(config, **changed):
+        with zipfile.ZipFile(tmp_path / "bad.keras", "w") as archive:
+            for name, data in {**records, "config.json": json.dumps(config), **changed}.items():
+                if data is not None:
+                    archive.writestr(name, data)
+        return tmp_path / "bad.keras"
+
+    config = json.loads(records["config.json"])
+    assert inspect(studio, written(config))["format"] == "keras"
+    config["config"]["layers"][1]["module"] = "os"
+    refused(studio, "inspect", written(config), words="the module os")
+    config = json.loads(records["config.json"])
+    config["config"]["layers"][1].update({"class_name": "Lambda", "config": {"name": "evil", "function": {"class_name": "__lambda__", "config": {"code": "x"}}}})
+    refused(studio, "inspect", written(config), words="\"evil\" is a Lambda")
+    refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": None}), words="model.weights.h5 is missing")
+    refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": b"nothing"}), words="HDF5 cannot open")
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "m.keras").read_bytes()[:2000])
+    refused(studio, "inspect", tmp_path / "cut.keras", words="damaged or cut short")
 
 
 def test_several_orders_are_asked_for(studio, tmp_path):

@@ -223,6 +223,10 @@ def write_archive(path, program, records=(), folder="archive", **options):
             archive.writestr(f"{folder}/{name}", data)
 
 
+class Plain:
+    """A class of the script's own."""
+
+
 class Call:
     """Pickles as a call of anything."""
 
@@ -265,6 +269,8 @@ def test_a_pickle_that_names_anything_else_is_refused_by_name(studio, tmp_path, 
     "program, words",
     [
         (b"cos\nsystem\n(S'id'\ntR.", "os.system"),
+        (b"\x80\x02crandom\nrandom\n)R.", "random.random"),
+        (b"\x80\x02crandom\nRandom\n)\x81.", "random.Random"),
         (b"(X\x02\x00\x00\x00idios\nsystem\n.", "os.system"),
         (b"\x80\x02ctorch\nFloatStorage\nX\x01\x00\x00\x00a\x85R.", "torch.FloatStorage"),
         (b"\x80\x02]\x85R.", "damaged"),
@@ -355,7 +361,11 @@ def test_other_things_torch_saves_are_refused_with_a_way_out(studio, tmp_path, m
     torch.jit.trace(model, torch.rand(1, 784)).save(tmp_path / "script.pt")
     refused(studio, "inspect", tmp_path / "script.pt", words="TorchScript")
     torch.save(model.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    refused(studio, "inspect", tmp_path / "old.pth", words="before 1.6")
+    assert_holds(studio, tmp_path / "old.pth", model.state_dict(), tmp_path)
+    data = (tmp_path / "old.pth").read_bytes()
+    for size in (20, len(data) // 2, len(data) - 1):
+        (tmp_path / "cut.pth").write_bytes(data[:size])
+        refused(studio, "inspect", tmp_path / "cut.pth", words="damaged or cut short")
     torch.save(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4)).state_dict(), tmp_path / "bn.pth")
     refused(studio, "inspect", tmp_path / "bn.pth", words="1.")
     torch.save(torch.nn.Conv2d(1, 2, 3).state_dict(), tmp_path / "conv.pth")
@@ -363,7 +373,72 @@ def test_other_things_torch_saves_are_refused_with_a_way_out(studio, tmp_path, m
     torch.save([1, 2], tmp_path / "list.pth")
     refused(studio, "inspect", tmp_path / "list.pth", words="no state dict")
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
-    refused(studio, "inspect", tmp_path / "a.npz", words="without a PyTorch pickle")
+    refused(studio, "inspect", tmp_path / "a.npz", words=".npz")
+
+
+def test_what_lies_beside_the_weights_is_passed_over(studio, tmp_path, model):
+    """Objects of numpy, of the standard library and of the script's own classes: none is made, none matters."""
+    import argparse
+    import collections
+    import datetime
+    import pathlib
+
+    beside = {
+        "best": np.float64(0.9), "curve": np.zeros(3), "args": argparse.Namespace(lr=0.1), "history": collections.defaultdict(list, loss=[1.0]),
+        "count": collections.Counter("ab"), "when": datetime.datetime(2025, 1, 2), "where": pathlib.PurePosixPath("/x"), "own": Plain(), "state_dict": model.state_dict(),
+    }
+    torch.save(beside, tmp_path / "m.pth")
+    assert_holds(studio, tmp_path / "m.pth", model.state_dict(), tmp_path)
+    torch.save({**model.state_dict(), "num_updates": torch.tensor(3), "fc1.steps": torch.zeros(2, dtype=torch.int32)}, tmp_path / "c.pth")
+    assert_holds(studio, tmp_path / "c.pth", model.state_dict(), tmp_path)
+    torch.save({**model.state_dict(), "own": Plain()}, tmp_path / "own.pth")
+    refused(studio, "inspect", tmp_path / "own.pth", words="Plain")
+
+
+def test_of_several_state_dicts_one_is_named(studio, tmp_path, model):
+    other = {name: value + 1 for name, value in model.state_dict().items()}
+    torch.save({"teacher": model.state_dict(), "student": other, "deep": {"ema.x": other}}, tmp_path / "m.pth")
+    refused(studio, "inspect", tmp_path / "m.pth", words="teacher, student")
+    for key, state in (("teacher", model.state_dict()), ("student", other), ("deep.ema.x", other)):
+        convert(studio, tmp_path / "m.pth", tmp_path / "one.safetensors", "--key", key)
+        assert torch.equal(load_file(tmp_path / "one.safetensors")["fc1.bias"], state["fc1.bias"])
+    refused(studio, "inspect", tmp_path / "m.pth", "--key", "nobody", words="nobody", status=2)
+
+
+def test_quantized_models_are_named_for_what_they_are(studio, tmp_path, model):
+    torch.save({"fc1.weight": torch.quantize_per_tensor(torch.rand(4, 4), 0.1, 0, torch.qint8)}, tmp_path / "q.pth")
+    refused(studio, "inspect", tmp_path / "q.pth", words="quantized")
+
+
+def test_shards_are_read_by_their_index(studio, tmp_path, model):
+    state = model.state_dict()
+    names = ["m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors"]
+    for name, part in zip(names, ("fc1", "fc2")):
+        save_file({key: value for key, value in state.items() if key.startswith(part)}, tmp_path / name)
+    index = {"metadata": {}, "weight_map": {key: names[key.startswith("fc2")] for key in state}}
+    path = tmp_path / "m.safetensors.index.json"
+    path.write_text(json.dumps(index))
+    assert_holds(studio, path, state, tmp_path)
+    refused(studio, "inspect", tmp_path / names[0], words="part 1 of 2")
+    path.write_text(json.dumps({"weight_map": {"fc1.weight": "../x.safetensors"}}))
+    refused(studio, "inspect", path, words="its own folder")
+    path.write_text(json.dumps({"weight_map": {**index["weight_map"], "fc9.weight": names[0]}}))
+    refused(studio, "inspect", path, words="fc9.weight")
+    (tmp_path / names[1]).unlink()
+    path.write_text(json.dumps(index))
+    refused(studio, "inspect", path, words=names[1])
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("m.tflite", b"\x1c\0\0\0TFL3" + bytes(40), "TensorFlow Lite"), ("m.gguf", b"GGUF" + bytes(40), "GGUF"), ("x.npy", b"\x93NUMPY" + bytes(40), "NumPy"),
+        ("m.pth", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"), ("m.pth", b"<!DOCTYPE html>", "web page"), ("m.data-00000-of-00001", bytes(40), "TensorFlow checkpoint"),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(studio, tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    refused(studio, "inspect", tmp_path / name, words=words)
 
 
 def test_a_zip_bomb_is_not_unpacked(studio, tmp_path):

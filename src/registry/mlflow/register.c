@@ -642,6 +642,7 @@ int mlflow_publish(const struct registry_options *options, const struct registry
     snprintf(own.name, sizeof own.name, "%s",
              request->name && *request->name ? request->name : fallback);
     if (modelfile_read(request->model_path, NULL, &own.model, error) ||
+        network_check(&own.model->network, error) ||
         file_read(request->model_path, MODEL_LIMIT, &own.data, &own.size, error) ||
         mlflow_open(options, &own.server, error))
         goto out;
