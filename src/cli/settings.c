@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/path.h"
 
 int settings_copy_text(char *out, size_t size, const char *text, const char *what,
@@ -67,12 +68,37 @@ static int make_absolute(const struct settings_words *words, const char *texts[S
     return 0;
 }
 
+/* The name of a .json file stands for its text, where a setting says so. */
+static int read_text_files(const char *texts[SETTINGS_MAX], char *owned[SETTINGS_MAX],
+                           struct error *error)
+{
+    for (size_t i = 0; i < settings_count; i++) {
+        size_t length = texts[i] ? strlen(texts[i]) : 0, size;
+        if (!(settings_table[i].flags & SETTING_TEXT_FILE) || length < 5 ||
+            strcmp(texts[i] + length - 5, ".json") != 0)
+            continue;
+        if (file_read(texts[i], settings_table[i].size - 1, &owned[i], &size, error)) return -1;
+        texts[i] = owned[i];
+    }
+    return 0;
+}
+
+/* A network given whole leaves nothing for the two that describe dense ones. */
+static int refuse_two_networks(const struct settings_words *words, struct error *error)
+{
+    if (!settings_given(words, "net") ||
+        (!settings_given(words, "hidden") && !settings_given(words, "activation")))
+        return 0;
+    return error_set(error, ERROR_USAGE,
+                     "--net describes all layers: leave out --hidden and --activation");
+}
+
 int settings_apply(const struct settings_words *words, struct job *job, struct error *error)
 {
     const char *texts[SETTINGS_MAX] = {NULL};
     char *owned[SETTINGS_MAX] = {NULL};
-    int status = make_absolute(words, texts, owned, error) ||
-                 settings_take_texts(texts, job, error);
+    int status = refuse_two_networks(words, error) || make_absolute(words, texts, owned, error) ||
+                 read_text_files(texts, owned, error) || settings_take_texts(texts, job, error);
     for (size_t i = 0; i < settings_count; i++) free(owned[i]);
     if (status && error->code == ERROR_INPUT) error->code = ERROR_USAGE;
     return status ? -1 : 0;

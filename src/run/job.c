@@ -116,6 +116,22 @@ int job_check(const struct job *job, struct error *error)
     return check(job, job->resume[0], error);
 }
 
+int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t classes,
+                struct network *network, struct error *error)
+{
+    if (!job->net[0])
+        return network_build(network, rows, columns, job->hidden, job->hidden_count,
+                             job->activation, classes, error);
+    *network = (struct network){.rows = rows, .columns = columns};
+    if (network_parse(job->net, network, error)) return -1;
+    if (network_classes(network) != classes)
+        return error_set(error, ERROR_INPUT,
+                         "the network ends in %u units, but the data set has %u classes: end it "
+                         "with dense %u",
+                         network_classes(network), classes, classes);
+    return 0;
+}
+
 void job_make_id(const char *engine, char out[64])
 {
     time_t now = time(NULL);

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "base/error.h"
+#include "net/compact.h"
 #include "net/network.h"
 #include "net/optimizer.h"
 #include "net/parameters.h"
@@ -24,6 +25,9 @@ struct job {
     char from[JOB_PATH_MAX];    /* model file with the starting weights, or "" */
     char resume[JOB_PATH_MAX];  /* checkpoint to go on from, or "" */
     char device[32];            /* "cpu" */
+    /* the whole network: compact text, a preset or JSON (net/compact.h); "": dense layers of the
+     * widths `hidden` */
+    char net[COMPACT_MAX_LENGTH];
     uint32_t hidden[NETWORK_MAX_LAYERS];
     uint32_t hidden_count;
     enum activation activation;
@@ -49,6 +53,9 @@ json_t *job_to_json(const struct job *job); /* new reference */
  * error that names them. Takes jobs of older versions, too; checked as those of a run that was
  * accepted once. */
 int job_from_json(const json_t *value, struct job *job, struct error *error);
+/* The network that the job describes, for pictures of that size and so many classes. */
+int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t classes,
+                struct network *network, struct error *error);
 /* A fresh id for a run, unique on this machine. */
 void job_make_id(const char *engine, char out[64]);
 /* Sets home, run_dir (from run, which must be set) and makes neither. */

@@ -102,6 +102,12 @@ const struct setting settings_table[] = {
      .high = ACTIVATION_LAST_TRAINED, .begun_low = ACTIVATION_NONE, .begun_high = ACTIVATION_LAST_TRAINED,
      .choice = activation_choice, .fallback = "relu",
      .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "net", .option = "net", .argument = "SPEC|PRESET|FILE", .label = "Network",
+     .help = "all layers as text, a preset or a .json file, in place of --hidden and --activation; "
+             "see `nnstudio net`",
+     .kind = SETTING_TEXT, IN_JOB(net), .high = COMPACT_MAX_LENGTH - 1, .fallback = "",
+     .zero = "dense layers of the widths above",
+     .flags = SETTING_FIXED | SETTING_PROGRAM | SETTING_TEXT_FILE},
     {.key = "optimizer", .option = "optimizer", .argument = "NAME", .label = "Optimizer",
      .help = "optimizer",
      .kind = SETTING_CHOICE, IN_JOB(optimizer.type), .low = OPTIMIZER_SGD, .high = OPTIMIZER_ADAM,

@@ -30,6 +30,7 @@ enum {
     SETTING_NULLABLE = 16,     /* a text that is null in JSON when empty */
     SETTING_PATH = 32,         /* on the command line, a path: made absolute */
     SETTING_NAME_OR_PATH = 64, /* likewise, when it has a slash */
+    SETTING_TEXT_FILE = 128, /* on the command line, the name of a .json file stands for its text */
 };
 
 struct setting {

@@ -129,8 +129,7 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
                                    .threads = 1,
                                    .device = job->device,
                                    .preprocess = dataset->preprocess};
-    if (network_build(&config.network, dataset->rows, dataset->columns, job->hidden,
-                      job->hidden_count, job->activation, dataset->classes, error))
+    if (job_network(job, dataset->rows, dataset->columns, dataset->classes, &config.network, error))
         goto out;
     size_t first = (size_t)batch * job->batch_size, count = job->batch_size;
     if (first >= dataset->train.count) {

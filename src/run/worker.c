@@ -226,8 +226,8 @@ static int make_start(struct session *session, struct error *error)
                                error))
             goto out;
     } else {
-        if (network_build(&now->network, dataset->rows, dataset->columns, job->hidden,
-                          job->hidden_count, job->activation, dataset->classes, error) ||
+        if (job_network(job, dataset->rows, dataset->columns, dataset->classes, &now->network,
+                        error) ||
             parameters_create(&now->network, job->dtype, &now->parameters, error))
             goto out;
         parameters_draw(now->parameters, &now->network, job->init, job->seed);

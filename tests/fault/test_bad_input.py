@@ -117,7 +117,7 @@ def test_csv_files(studio, home, tmp_path, case):
 
 @pytest.mark.parametrize("words", ["--lr -inf", "--lr 1e999", "--epochs 1000001", "--epochs 99999999999", "--batch-size 4294967296", "--batch-size 65537",
                                    "--weight-decay -1", "--weight-decay nan", "--momentum -0.1", "--momentum nan", "--hidden 10000000",
-                                   "--hidden 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34"])  # fmt: skip
+                                   "--hidden " + ",".join(["2"] * 64)])  # fmt: skip
 def test_settings_out_of_range(studio, home, tmp_path, words):
     refused(studio, home, tmp_path, "--dataset", "synthetic", "--limit", 100, *words.split(), status=2)
     assert not home.exists()

@@ -126,8 +126,8 @@ def test_lists_are_an_object_a_line(studio, model):
 MISTAKES = [
     ["frobnicate"], ["evaluate"], ["evaluate", "x.pth", "y.pth"], ["predict", "x.pth"], ["convert", "x.pth"], ["inspect"], ["code"],
     ["code", "jax"], ["data"], ["data", "frob"], ["data", "fetch"], ["engines", "install", "jax"], ["serve", "--port", 70000],
-    ["register"], ["bench", "--against", "c"], ["runs", "export", "x"], ["evaluate", "x.pth", "--activation", "gelu"],
-    ["predict", "x.pth", "y.png", "--activation", "gelu"], ["evaluate", "x.pth", "--engine", "jax"], ["doctor", "--jsn"],
+    ["register"], ["bench", "--against", "c"], ["runs", "export", "x"], ["evaluate", "x.pth", "--activation", "swishy"],
+    ["predict", "x.pth", "y.png", "--activation", "swishy"], ["evaluate", "x.pth", "--engine", "jax"], ["doctor", "--jsn"],
 ]  # fmt: skip
 FAILURES = [
     ["evaluate", "x.pth"], ["predict", "x.pth", "y.png"], ["convert", "x.pth", "y.h5"], ["inspect", "x.pth"], ["data", "show", "nope"],
