@@ -21,14 +21,15 @@ const struct engine_ops *engine_find(const char *id)
     return NULL;
 }
 
-const char *engine_ids(bool packaged, char out[ENGINE_IDS_SIZE])
+/* "a, b or c" of the engines that `fits` picks. */
+static const char *list_ids(bool (*fits)(const struct engine_ops *ops, const void *context),
+                            const void *context, char out[ENGINE_IDS_SIZE])
 {
     size_t count = 0, seen = 0, length = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < engine_table_count; i++)
-        count += !packaged || engine_table[i]->package.requirement;
+    for (size_t i = 0; i < engine_table_count; i++) count += fits(engine_table[i], context);
     for (size_t i = 0; i < engine_table_count; i++) {
-        if (packaged && !engine_table[i]->package.requirement) continue;
+        if (!fits(engine_table[i], context)) continue;
         const char *before = seen == 0 ? "" : seen + 1 == count ? " or " : ", ";
         length += (size_t)snprintf(out + length, ENGINE_IDS_SIZE - length, "%s%s", before,
                                    engine_table[i]->id);
@@ -36,6 +37,58 @@ const char *engine_ids(bool packaged, char out[ENGINE_IDS_SIZE])
         seen++;
     }
     return out;
+}
+
+static bool is_listed(const struct engine_ops *ops, const void *packaged)
+{
+    return !*(const bool *)packaged || ops->package.requirement;
+}
+
+const char *engine_ids(bool packaged, char out[ENGINE_IDS_SIZE])
+{
+    return list_ids(is_listed, &packaged, out);
+}
+
+static bool computes(const struct engine_ops *ops, const void *layer)
+{
+    const struct layer *l = layer;
+    return ops->has_layer(l->type) && ops->has_activation(l->activation);
+}
+
+int engine_check_network(const struct engine_ops *ops, const struct network *network,
+                         struct error *error)
+{
+    struct network finished = *network;
+    char ids[ENGINE_IDS_SIZE];
+    if (network_finish(&finished, error)) return -1;
+    if (!network_parameter_count(&finished))
+        return error_set(error, ERROR_INPUT,
+                         "the network has nothing to train: add a dense or conv2d layer");
+    for (uint32_t i = 0; i < finished.layer_count; i++) {
+        const struct layer *layer = &finished.layers[i];
+        if (computes(ops, layer)) continue;
+        bool lacks_layer = !ops->has_layer(layer->type);
+        return error_set(
+            error, ERROR_INPUT, "layer %u: %s does not compute %s: use %s", i + 1, ops->title,
+            lacks_layer ? layer_kind(layer->type)->name : activation_name(layer->activation),
+            list_ids(computes, layer, ids));
+    }
+    return 0;
+}
+
+int engine_check_batches(const struct network *network, size_t batch_size, size_t count,
+                         struct error *error)
+{
+    if (count == 0 || (batch_size > 1 && count % batch_size != 1)) return 0;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->type != LAYER_BATCHNORM || layer->inputs != layer->input.sizes[0]) continue;
+        return error_set(error, ERROR_INPUT,
+                         "layer %u: batchnorm cannot train on a batch of 1 sample, and %zu samples "
+                         "in batches of %zu end in one: choose another batch size or limit",
+                         i + 1, count, batch_size);
+    }
+    return 0;
 }
 
 int engine_need(const char *id, const struct engine_ops **out, struct error *error)
@@ -65,15 +118,18 @@ static int check_device(const struct engine_ops *ops, const struct engine_probe 
                      ops->title, device, found->device_count ? offered : "another engine");
 }
 
-/* Fills in what follows from the network's layers. What an engine cannot carry it refuses itself. */
-static int check_config(struct engine_config *config, struct error *error)
+/* Fills in what follows from the network's layers. */
+static int check_config(const struct engine_ops *ops, struct engine_config *config,
+                        struct error *error)
 {
     if (config->batch_size < 1)
         return error_set(error, ERROR_INPUT, "batch size 0 is out of range: use 1 or more");
     if (config->threads < 1 || config->threads > ENGINE_MAX_THREADS)
         return error_set(error, ERROR_INPUT, "%u threads are out of range: use 1 to %d",
                          config->threads, ENGINE_MAX_THREADS);
-    if (network_finish(&config->network, error)) return -1;
+    if (network_finish(&config->network, error) ||
+        engine_check_network(ops, &config->network, error))
+        return -1;
     return optimizer_check(&config->optimizer, error);
 }
 
@@ -84,7 +140,7 @@ int engine_open(const struct engine_ops *ops, const struct engine_config *config
     struct engine_config checked = *config;
     *out = NULL;
     if (!checked.device) checked.device = "cpu";
-    if (check_config(&checked, error)) return -1;
+    if (check_config(ops, &checked, error)) return -1;
     ops->probe(&found);
     if (!found.found) return error_set(error, ERROR_UNAVAILABLE, "%s", found.missing);
     if (check_device(ops, &found, checked.device, error) || ops->open(&checked, &found, out, error))
@@ -216,7 +272,10 @@ static int check_batch(const struct engine *engine, const uint32_t *order, size_
 int engine_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct, struct error *error)
 {
-    if (check_order(engine, order, count, error)) return -1;
+    const struct engine_config *config = &engine->config;
+    if (check_order(engine, order, count, error) ||
+        engine_check_batches(&config->network, config->batch_size, count, error))
+        return -1;
     return count ? engine->ops->train(engine, order, count, losses, correct, error) : 0;
 }
 
@@ -229,7 +288,9 @@ int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, d
 int engine_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
                  void *context, struct error *error)
 {
-    if (check_batch(engine, order, count, error)) return -1;
+    if (check_batch(engine, order, count, error) ||
+        engine_check_batches(&engine->config.network, count, count, error))
+        return -1;
     return engine->ops->trace(engine, order, count, emit, context, error);
 }
 
@@ -240,6 +301,14 @@ static int check_parts(const struct engine *engine, const struct parameters *sum
         return error_set(error, ERROR_UNAVAILABLE,
                          "%s cannot compute a part of a batch: train the whole batch with it",
                          engine->ops->title);
+    for (uint32_t i = 0; i < engine->config.network.layer_count; i++) {
+        const struct layer *layer = &engine->config.network.layers[i];
+        if (layer->type == LAYER_BATCHNORM || (layer->type == LAYER_DROPOUT && layer->rate > 0))
+            return error_set(error, ERROR_INPUT,
+                             "layer %u: %s depends on the whole batch, which cannot be computed in "
+                             "parts: train the whole batch",
+                             i + 1, layer_kind(layer->type)->name);
+    }
     return check_parameters(engine, sums, error);
 }
 

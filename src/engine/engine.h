@@ -105,6 +105,10 @@ struct engine_ops {
      * says so in *out. */
     void (*probe)(struct engine_probe *out);
 
+    /* What it computes; engine_open() refuses a network of anything else. */
+    bool (*has_layer)(enum layer_type type);
+    bool (*has_activation)(enum activation activation);
+
     /* Loads the library and builds what training needs: an engine of its own struct, zeroed but for
      * what it needs, with *config copied where it keeps any of it. `found` is what probe() told
      * (found->found is true), config->device one of its devices, never NULL. The parameters are
@@ -167,6 +171,14 @@ extern const struct engine_ops *const engine_default;
 
 /* NULL when there is none of that id. */
 const struct engine_ops *engine_find(const char *id);
+/* 0 when the engine computes every layer of the network, which need not be finished; else -1 with
+ * what is wrong with the network, or the first layer that the engine lacks and who has it. */
+int engine_check_network(const struct engine_ops *ops, const struct network *network,
+                         struct error *error);
+/* 0 when `count` samples, cut into batches, can train the network: batch normalization of lists of
+ * values needs at least two in each. */
+int engine_check_batches(const struct network *network, size_t batch_size, size_t count,
+                         struct error *error);
 /* "torch, tensorflow or native"; with `packaged`, only those that pip brings. Returns `out`. */
 #define ENGINE_IDS_SIZE 256
 const char *engine_ids(bool packaged, char out[ENGINE_IDS_SIZE]);
@@ -211,22 +223,23 @@ int engine_train(struct engine *engine, const uint32_t *order, size_t count, dou
 int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error);
 
-/* One real training step over the batch order[0 … count), emitting its tensors in this order (L
- * dense layers):
- *   "input" [count, inputs]; for each hidden layer i from 1: "z{i}" (before the activation),
- *   "a{i}" (after);
- *   "logits"; "probabilities" [count, classes]; "loss" [1];
- *   "grad/fc{i}.weight", "grad/fc{i}.bias" for every layer (without weight decay); then
- *   "new/fc{i}.weight", "new/fc{i}.bias" after the update.
- * All really computed by this engine. Refused as in engine_train, and a count that is not 1 to the
- * batch size (ERROR_INPUT). */
+/* One real training step over the batch order[0 … count), emitting its tensors under the names of
+ * trace_name.h, in this order:
+ *   input [count, inputs], or [count, channels, rows, columns] when the first layer is not dense;
+ *   of every layer but the last z (where trace_shows_before()) and a: [count] + its output's shape;
+ *   logits and probabilities [count, classes]; loss [1];
+ *   the gradient of every parameter (without weight decay); then, after the update, the new value of
+ *   every parameter and buffer.
+ * All really computed by this engine, in the studio's order of values. Refused as in engine_train,
+ * and a count that is not 1 to the batch size (ERROR_INPUT). */
 int engine_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
                  void *context, struct error *error);
 
 /* Data-parallel training: several engines hold the same parameters and optimizer state, each
  * computes the gradients of its part of a batch, the parts' gradients are added up
  * (parameters_add), and every engine applies the total. That gives what engine_train does with the
- * whole batch, but for rounding: in float64 within 1e-12 a step.
+ * whole batch, but for rounding: in float64 within 1e-12 per step. Batch normalization and dropout
+ * depend on the whole batch: a network with either is refused (ERROR_INPUT).
  *
  * engine_gradients writes to `sums` the gradient of the sum (not the mean) of the losses of
  * order[0 … count), without weight decay, in the config's dtype; to *loss that sum; to *correct,

@@ -10,19 +10,34 @@ static struct layout permuted(uint32_t rank, const size_t *sizes, const uint32_t
     return layout;
 }
 
-/* The maps whose values a dense layer counts, when there are several: those of a flatten before it,
- * or the picture. */
+/* True when every value of its output stands where the value of its input stood. */
+static bool keeps_order(const struct layer *layer)
+{
+    return layer->type == LAYER_BATCHNORM || layer->type == LAYER_LAYERNORM ||
+           layer->type == LAYER_DROPOUT || layer->type == LAYER_ACTIVATION;
+}
+
+/* The maps that what comes to layer `index` is, or counts: those of a flatten before it, or the
+ * picture. NULL when it is no maps, or only one, whose order is the same in both. */
 static const struct shape *maps_before(const struct network *network, uint32_t index)
 {
-    const struct shape *maps = &network->layers[index].input;
+    const struct shape *maps = index ? &network->layers[index - 1].output
+                                     : &network->layers[0].input;
     for (uint32_t i = index; maps->rank != 3 && i-- > 0;) {
         const struct layer *layer = &network->layers[i];
-        bool keeps_places = layer->type == LAYER_FLATTEN ||
-                            shape_equal(&layer->input, &layer->output);
-        if (!keeps_places || layer->type == LAYER_DENSE) return NULL;
+        if (layer->type != LAYER_FLATTEN && !keeps_order(layer)) return NULL;
         maps = &layer->input;
     }
-    return maps->rank == 3 ? maps : NULL;
+    return maps->rank == 3 && maps->sizes[0] > 1 ? maps : NULL;
+}
+
+struct layout layout_of_maps(const struct shape *maps)
+{
+    const uint32_t *sizes = maps->sizes;
+    struct layout layout = permuted(3, (size_t[]){sizes[0], sizes[1], sizes[2]},
+                                    (uint32_t[]){1, 2, 0});
+    layout.keras = shape_maps(sizes[1], sizes[2], sizes[0]);
+    return layout;
 }
 
 static struct layout dense_layout(const struct network *network, const struct tensor *tensor)
@@ -30,7 +45,7 @@ static struct layout dense_layout(const struct network *network, const struct te
     const struct shape *maps = maps_before(network, tensor->layer);
     size_t outputs = tensor->shape[0], inputs = tensor->shape[1];
     struct layout layout;
-    if (maps && maps->sizes[0] > 1)
+    if (maps)
         layout = permuted(4, (size_t[]){outputs, maps->sizes[0], maps->sizes[1], maps->sizes[2]},
                           (uint32_t[]){2, 3, 1, 0});
     else
@@ -57,10 +72,10 @@ static struct layout conv_layout(const struct layer *layer, const struct tensor 
     return layout;
 }
 
-static struct layout plain_layout(const struct tensor *tensor)
+struct layout layout_plain(size_t count)
 {
-    struct layout layout = permuted(1, &tensor->count, (uint32_t[]){0});
-    layout.keras = (struct shape){1, {(uint32_t)tensor->count}};
+    struct layout layout = permuted(1, &count, (uint32_t[]){0});
+    layout.keras = shape_units((uint32_t)count);
     return layout;
 }
 
@@ -71,14 +86,25 @@ struct layout layout_of(const struct network *network, const struct tensor *tens
         return dense_layout(network, tensor);
     if (layer->type == LAYER_CONV2D && tensor->role == ROLE_WEIGHT)
         return conv_layout(layer, tensor);
-    if (tensor->rank == 3) {
-        struct layout layout = permuted(3, tensor->shape, (uint32_t[]){1, 2, 0});
-        layout.keras = (struct shape){
-            3,
-            {(uint32_t)tensor->shape[1], (uint32_t)tensor->shape[2], (uint32_t)tensor->shape[0]}};
+    if (tensor->rank == 3) return layout_of_maps(&layer->input);
+    /* One value per value of a list that counts maps: a normalization behind a flatten. */
+    const struct shape *maps = keeps_order(layer) ? maps_before(network, tensor->layer) : NULL;
+    if (maps && layer->input.rank == 1) {
+        struct layout layout = layout_of_maps(maps);
+        layout.keras = shape_units((uint32_t)tensor->count);
         return layout;
     }
-    return plain_layout(tensor);
+    return layout_plain(tensor->count);
+}
+
+struct layout layout_of_output(const struct network *network, uint32_t index)
+{
+    const struct shape *output = &network->layers[index].output;
+    if (output->rank == 3) return layout_of_maps(output);
+    const struct shape *maps = maps_before(network, index + 1);
+    struct layout layout = maps ? layout_of_maps(maps) : layout_plain(shape_values(output));
+    layout.keras = *output;
+    return layout;
 }
 
 bool layout_is_plain(const struct layout *layout)

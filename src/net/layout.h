@@ -5,6 +5,7 @@
  *   conv2d            PyTorch [filters, channels, rows, columns]   Keras [rows, columns, channels, filters]
  *   depthwise         PyTorch [filters, 1, rows, columns]          Keras [rows, columns, channels, filters/channels]
  *   layernorm on maps PyTorch [channels, rows, columns]            Keras [rows, columns, channels]
+ *   normalization behind a flatten: one value per value, counted as a dense layer's inputs behind maps
  * All other tensors are lists and the same in both. */
 #ifndef NNSTUDIO_NET_LAYOUT_H
 #define NNSTUDIO_NET_LAYOUT_H
@@ -25,6 +26,12 @@ struct layout {
 
 /* The layout of a tensor of `network`. `tensor` may belong to any parameters of that network. */
 struct layout layout_of(const struct network *network, const struct tensor *tensor);
+/* A list of values that both keep alike. */
+struct layout layout_plain(size_t count);
+/* [channels, rows, columns] as Keras has them: [rows, columns, channels]. */
+struct layout layout_of_maps(const struct shape *maps);
+/* The layout of one sample's values behind layer `index`: maps, or the list that a flatten made of them. */
+struct layout layout_of_output(const struct network *network, uint32_t index);
 /* True when both keep the values in the same order. */
 bool layout_is_plain(const struct layout *layout);
 /* Copies all values, `size` bytes each, from one way to the other; the blocks must not overlap. */

@@ -46,6 +46,16 @@ static bool is_dense_on_pixels(const struct network *network)
     return true;
 }
 
+static bool has_layer(enum layer_type type)
+{
+    return type < LAYER_TYPE_COUNT;
+}
+
+static bool has_activation(enum activation activation)
+{
+    return activation < ACTIVATION_COUNT;
+}
+
 static void close_engine(struct engine *engine)
 {
     struct native_engine *self = self_of(engine);
@@ -412,6 +422,8 @@ const struct engine_ops engine_native = {
              .mark = "diamond"},
     .default_threads = default_threads,
     .probe = probe,
+    .has_layer = has_layer,
+    .has_activation = has_activation,
     .open = open_engine,
     .attach = attach,
     .set_parameters = set_parameters,

@@ -40,7 +40,9 @@ static int show_forward(const struct viewer *viewer, double loss)
     const struct grid *last = &plan->grids[plan->op_count];
     char name[TRACE_NAME_SIZE];
     size_t places = plan->kernels->places;
-    if (show_grid(viewer, TRACE_INPUT, 0, &plan->grids[0], plan->grids[0].values, false)) return -1;
+    if (show_grid(viewer, TRACE_INPUT, 0, &plan->grids[0], plan->grids[0].values,
+                  plan->network.layers[0].type != LAYER_DENSE))
+        return -1;
     for (uint32_t i = 0; i + 1 < plan->op_count; i++)
         if (show_layer(viewer, &plan->ops[i])) return -1;
     if (show_grid(viewer, TRACE_LOGITS, 0, last, last->values, false)) return -1;

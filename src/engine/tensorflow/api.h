@@ -38,6 +38,8 @@ typedef enum TF_DataType {
     TF_UINT8 = 4,
     TF_BOOL = 10,
     TF_RESOURCE = 20,
+    TF_UINT32 = 22,
+    TF_UINT64 = 23,
 } TF_DataType;
 
 enum { TF_OK = 0 };
@@ -64,6 +66,8 @@ enum { TF_OK = 0 };
     X(void, AddControlInput, (TF_OperationDescription *, TF_Operation *))                        \
     X(void, SetAttrType, (TF_OperationDescription *, const char *name, TF_DataType))             \
     X(void, SetAttrInt, (TF_OperationDescription *, const char *name, int64_t))                  \
+    X(void, SetAttrIntList,                                                                      \
+      (TF_OperationDescription *, const char *name, const int64_t *values, int count))           \
     X(void, SetAttrBool, (TF_OperationDescription *, const char *name, unsigned char))           \
     X(void, SetAttrString,                                                                       \
       (TF_OperationDescription *, const char *name, const void *text, size_t length))            \

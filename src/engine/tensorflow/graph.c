@@ -1,6 +1,7 @@
 #include "engine/tensorflow/graph.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int graph_init(struct graph *graph, const struct tf_api *tf, struct error *error)
@@ -59,6 +60,46 @@ TF_Output graph_op(struct graph *graph, const char *type, const TF_Output *input
     return finish(graph, description, type);
 }
 
+TF_Output graph_op_with(struct graph *graph, const char *type, const TF_Output *inputs,
+                        size_t input_count, const struct graph_attribute *attributes)
+{
+    if (graph->failed) return (TF_Output){0};
+    const struct tf_api *tf = graph->tf;
+    TF_OperationDescription *description = begin(graph, type);
+    for (size_t i = 0; i < input_count; i++) tf->AddInput(description, inputs[i]);
+    for (const struct graph_attribute *a = attributes; a->name; a++) {
+        if (a->ints)
+            tf->SetAttrIntList(description, a->name, a->ints, a->count);
+        else if (a->text)
+            tf->SetAttrString(description, a->name, a->text, strlen(a->text));
+        else
+            tf->SetAttrBool(description, a->name, a->flag);
+    }
+    return finish(graph, description, type);
+}
+
+TF_Output graph_join(struct graph *graph, const char *type, const TF_Output *inputs,
+                     size_t input_count, TF_Output axis)
+{
+    if (graph->failed) return (TF_Output){0};
+    TF_OperationDescription *description = begin(graph, type);
+    graph->tf->AddInputList(description, inputs, (int)input_count);
+    if (axis.oper) graph->tf->AddInput(description, axis);
+    return finish(graph, description, type);
+}
+
+void graph_split(struct graph *graph, TF_Output x, int32_t axis, int32_t count, TF_Output *parts)
+{
+    TF_Output where = graph_int(graph, axis);
+    if (graph->failed) return;
+    TF_OperationDescription *description = begin(graph, "Split");
+    graph->tf->AddInput(description, where);
+    graph->tf->AddInput(description, x);
+    graph->tf->SetAttrInt(description, "num_split", count);
+    TF_Output first = finish(graph, description, "Split");
+    for (int32_t i = 0; i < count; i++) parts[i] = graph_output(first, i);
+}
+
 TF_Output graph_output(TF_Output of, int index)
 {
     return (TF_Output){of.oper, index};
@@ -69,12 +110,12 @@ TF_Output graph_placeholder(struct graph *graph, TF_DataType type)
     return graph_op(graph, "Placeholder", NULL, 0, "dtype", type);
 }
 
-static TF_Output constant_of(struct graph *graph, TF_DataType type, int rank, int64_t count,
-                             const void *value, size_t bytes)
+static TF_Output constant(struct graph *graph, TF_DataType type, const int64_t *dims, int rank,
+                          const void *value, size_t bytes)
 {
     if (graph->failed) return (TF_Output){0};
     const struct tf_api *tf = graph->tf;
-    TF_Tensor *tensor = tf->AllocateTensor(type, &count, rank, bytes);
+    TF_Tensor *tensor = tf->AllocateTensor(type, dims, rank, bytes);
     if (!tensor) {
         error_set_memory(&graph->error, "a constant");
         graph->failed = true;
@@ -89,37 +130,59 @@ static TF_Output constant_of(struct graph *graph, TF_DataType type, int rank, in
     return result;
 }
 
-static TF_Output constant(struct graph *graph, TF_DataType type, int rank, const void *value,
-                          size_t bytes)
-{
-    return constant_of(graph, type, rank, 1, value, bytes);
-}
-
-TF_Output graph_reals(struct graph *graph, TF_DataType type, const double *values, int64_t count)
-{
-    float narrow[256];
-    CHECK(count <= 256);
-    for (int64_t i = 0; i < count; i++) narrow[i] = (float)values[i];
-    return type == TF_DOUBLE
-               ? constant_of(graph, type, 1, count, values, (size_t)count * sizeof *values)
-               : constant_of(graph, type, 1, count, narrow, (size_t)count * sizeof *narrow);
-}
-
 TF_Output graph_int(struct graph *graph, int32_t value)
 {
-    return constant(graph, TF_INT32, 0, &value, sizeof value);
+    return constant(graph, TF_INT32, NULL, 0, &value, sizeof value);
 }
 
 TF_Output graph_int_vector(struct graph *graph, int32_t value)
 {
-    return constant(graph, TF_INT32, 1, &value, sizeof value);
+    return graph_ints(graph, &value, 1);
+}
+
+TF_Output graph_ints(struct graph *graph, const int32_t *values, int64_t count)
+{
+    return constant(graph, TF_INT32, &count, 1, values, (size_t)count * sizeof *values);
+}
+
+TF_Output graph_int_matrix(struct graph *graph, const int32_t *values, int64_t count,
+                           int64_t columns)
+{
+    const int64_t dims[] = {count / columns, columns};
+    return constant(graph, TF_INT32, dims, 2, values, (size_t)count * sizeof *values);
+}
+
+TF_Output graph_uint64(struct graph *graph, uint64_t value)
+{
+    return constant(graph, TF_UINT64, NULL, 0, &value, sizeof value);
+}
+
+TF_Output graph_uint64_vector(struct graph *graph, uint64_t value)
+{
+    return constant(graph, TF_UINT64, &(int64_t){1}, 1, &value, sizeof value);
 }
 
 TF_Output graph_real(struct graph *graph, TF_DataType type, double value)
 {
-    float narrow = (float)value;
-    return type == TF_DOUBLE ? constant(graph, type, 0, &value, sizeof value)
-                             : constant(graph, type, 0, &narrow, sizeof narrow);
+    return graph_real_array(graph, type, NULL, 0, &value);
+}
+
+TF_Output graph_real_array(struct graph *graph, TF_DataType type, const int64_t *dims, int rank,
+                           const double *values)
+{
+    size_t count = 1;
+    for (int d = 0; d < rank; d++) count *= (size_t)dims[d];
+    if (type == TF_DOUBLE) return constant(graph, type, dims, rank, values, count * sizeof *values);
+    float *narrow = malloc(count * sizeof *narrow);
+    if (!narrow) {
+        error_set_memory(&graph->error, "a constant");
+        graph->failed = true;
+        return (TF_Output){0};
+    }
+    for (size_t i = 0; i < count; i++) narrow[i] = (float)values[i];
+    TF_Output result = constant(graph, type, dims, rank, narrow, count * sizeof *narrow);
+    free(narrow);
+    return result;
 }
 
 TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type,

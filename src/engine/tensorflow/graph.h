@@ -34,6 +34,22 @@ int graph_check(const struct graph *graph, struct error *error);
     graph_op(graph, type, (TF_Output[]){__VA_ARGS__},    \
              sizeof((TF_Output[]){__VA_ARGS__}) / sizeof(TF_Output), attribute, data_type)
 
+/* One that needs more told; an attribute is a list of integers, a text, or a flag. */
+struct graph_attribute {
+    const char *name; /* NULL ends a list of them */
+    const int64_t *ints;
+    int count;
+    const char *text;
+    bool flag;
+};
+TF_Output graph_op_with(struct graph *graph, const char *type, const TF_Output *inputs,
+                        size_t input_count, const struct graph_attribute *attributes);
+/* One whose inputs are a list and, when `axis` has an operation, an axis: Pack, ConcatV2. */
+TF_Output graph_join(struct graph *graph, const char *type, const TF_Output *inputs,
+                     size_t input_count, TF_Output axis);
+/* parts[i] = the i-th of `count` equal parts of x along `axis`. */
+void graph_split(struct graph *graph, TF_Output x, int32_t axis, int32_t count, TF_Output *parts);
+
 TF_Output graph_op(struct graph *graph, const char *type, const TF_Output *inputs,
                    size_t input_count, const char *attribute, TF_DataType data_type);
 /* Another output of the same operation. */
@@ -43,10 +59,17 @@ TF_Output graph_output(TF_Output of, int index);
 TF_Output graph_placeholder(struct graph *graph, TF_DataType type);
 TF_Output graph_int(struct graph *graph, int32_t value);        /* constant [] */
 TF_Output graph_int_vector(struct graph *graph, int32_t value); /* constant [1] */
+/* constant [count], or [count / columns, columns] */
+TF_Output graph_ints(struct graph *graph, const int32_t *values, int64_t count);
+TF_Output graph_int_matrix(struct graph *graph, const int32_t *values, int64_t count,
+                           int64_t columns);
+TF_Output graph_uint64(struct graph *graph, uint64_t value);        /* constant [] */
+TF_Output graph_uint64_vector(struct graph *graph, uint64_t value); /* constant [1] */
 /* constant [] of TF_FLOAT or TF_DOUBLE */
 TF_Output graph_real(struct graph *graph, TF_DataType type, double value);
-/* constant [count] of a real type */
-TF_Output graph_reals(struct graph *graph, TF_DataType type, const double *values, int64_t count);
+/* constant of that shape, of TF_FLOAT or TF_DOUBLE */
+TF_Output graph_real_array(struct graph *graph, TF_DataType type, const int64_t *dims, int rank,
+                           const double *values);
 /* The handle of the session's variable of that name; a dimension -1 may be any. */
 TF_Output graph_variable(struct graph *graph, const char *name, TF_DataType type,
                          const int64_t *dims, int rank);

@@ -56,44 +56,32 @@ static void probe(struct engine_probe *out)
     snprintf(out->devices[out->device_count++], sizeof out->devices[0], "cpu");
 }
 
-/* Copies a matrix the other way round: from [rows, columns] to [columns, rows]. */
-static void transpose(const void *from, void *to, size_t rows, size_t columns, size_t value_size)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            memcpy((char *)to + (c * rows + r) * value_size,
-                   (const char *)from + (r * columns + c) * value_size, value_size);
-}
-
-/* The studio keeps weights as [outputs, inputs], TensorFlow as [inputs, outputs]. */
-static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *self,
+/* The studio's values in Keras's shape and order. */
+static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *self, size_t p,
                                         const struct tensor *tensor)
 {
-    const size_t value_size = dtype_size(self->base.config.dtype);
-    const int rank = (int)tensor->rank;
-    int64_t dims[2] = {(int64_t)tensor->shape[rank - 1], (int64_t)tensor->shape[0]};
-    TF_Tensor *value = tensor_create(self->tf, self->training.real, dims, rank);
-    if (!value) return NULL;
-    void *data = self->tf->TensorData(value);
-    if (rank == 2) {
-        transpose(tensor->values, data, tensor->shape[0], tensor->shape[1], value_size);
-    } else {
-        memcpy(data, tensor->values, tensor->count * value_size);
-    }
+    const struct layout *layout = &self->training.layouts[p];
+    int64_t dims[SHAPE_MAX_RANK];
+    for (uint32_t d = 0; d < layout->keras.rank; d++) dims[d] = layout->keras.sizes[d];
+    TF_Tensor *value = tensor_create(self->tf, self->training.real, dims, (int)layout->keras.rank);
+    if (value)
+        layout_to_keras(layout, tensor->values, self->tf->TensorData(value),
+                        dtype_size(self->base.config.dtype));
     return value;
 }
 
-static void parameter_from_tensor(const struct tensorflow_engine *self, const TF_Tensor *value,
-                                  struct tensor *tensor)
+static void parameter_from_tensor(const struct tensorflow_engine *self, size_t p,
+                                  const TF_Tensor *value, struct tensor *tensor)
 {
     const size_t value_size = dtype_size(self->base.config.dtype);
-    const void *data = self->tf->TensorData(value);
     CHECK(self->tf->TensorByteSize(value) == tensor->count * value_size);
-    if (tensor->rank == 2) {
-        transpose(data, tensor->values, tensor->shape[1], tensor->shape[0], value_size);
-    } else {
-        memcpy(tensor->values, data, tensor->count * value_size);
-    }
+    layout_from_keras(&self->training.layouts[p], self->tf->TensorData(value), tensor->values,
+                      value_size);
+}
+
+static bool is_trained(const struct training *t, size_t p)
+{
+    return tensor_role_is_trained(t->tensors[p].role);
 }
 
 /* `group` 0: the network's parameters; 1 and 2: the optimizer's slots. */
@@ -103,8 +91,9 @@ static int set_group(struct tensorflow_engine *self, size_t group,
     const struct training *t = &self->training;
     run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
+        if (!training_has_variable(t, group, p)) continue;
         run_feed(&self->run, t->values[group][p].fed,
-                 tensor_from_parameter(self, &parameters->tensors[p]));
+                 tensor_from_parameter(self, p, &parameters->tensors[p]));
         run_target(&self->run, t->values[group][p].assign);
     }
     int result = run_go(&self->run, "giving TensorFlow the parameters", error);
@@ -117,10 +106,16 @@ static int get_group(struct tensorflow_engine *self, size_t group, struct parame
 {
     const struct training *t = &self->training;
     run_init(&self->run, &self->session);
-    for (size_t p = 0; p < t->parameter_count; p++) run_fetch(&self->run, t->values[group][p].read);
+    for (size_t p = 0; p < t->parameter_count; p++)
+        if (training_has_variable(t, group, p)) run_fetch(&self->run, t->values[group][p].read);
     int result = run_go(&self->run, "reading TensorFlow's parameters", error);
-    for (size_t p = 0; result == 0 && p < t->parameter_count; p++)
-        parameter_from_tensor(self, self->run.fetched[p], &parameters->tensors[p]);
+    for (size_t p = 0, n = 0; result == 0 && p < t->parameter_count; p++) {
+        struct tensor *tensor = &parameters->tensors[p];
+        if (training_has_variable(t, group, p))
+            parameter_from_tensor(self, p, self->run.fetched[n++], tensor);
+        else
+            memset(tensor->values, 0, tensor->count * dtype_size(self->base.config.dtype));
+    }
     run_free(&self->run);
     return result;
 }
@@ -181,7 +176,7 @@ static int open_engine(const struct engine_config *config, const struct engine_p
                        struct engine **out, struct error *error)
 {
     const struct tf_api *tf;
-    if (network_check(&config->network, error) || tf_api_load(found->path, &tf, error)) return -1;
+    if (tf_api_load(found->path, &tf, error)) return -1;
     struct tensorflow_engine *self = calloc(1, sizeof *self);
     if (!self) return error_set_memory(error, "the TensorFlow engine");
     self->base.config = *config; /* the training keeps a pointer to it */
@@ -297,13 +292,15 @@ static int gradients(struct engine *engine, const uint32_t *order, size_t count,
     const struct training *t = &self->training;
     run_init(&self->run, &self->session);
     run_feed(&self->run, t->order, tensor_from_order(self, order, count));
-    for (size_t p = 0; p < t->parameter_count; p++) run_fetch(&self->run, t->step.gradients[p]);
+    for (size_t p = 0; p < t->parameter_count; p++)
+        if (is_trained(t, p)) run_fetch(&self->run, t->step.gradients[p]);
     int loss_at = run_fetch(&self->run, t->step.loss),
         correct_at = run_fetch(&self->run, t->step.correct);
     int result = run_go(&self->run, "computing gradients with TensorFlow", error);
     if (result == 0) {
-        for (size_t p = 0; p < t->parameter_count; p++)
-            parameter_from_tensor(self, self->run.fetched[p], &sums->tensors[p]);
+        for (size_t p = 0, n = 0; p < t->parameter_count; p++)
+            if (is_trained(t, p))
+                parameter_from_tensor(self, p, self->run.fetched[n++], &sums->tensors[p]);
         multiply(self, sums->values, sums->value_count, (double)count);
         *loss = (double)count *
                 read_real(self, self->tf->TensorData(self->run.fetched[loss_at]), 0);
@@ -322,7 +319,8 @@ static int apply(struct engine *engine, const struct parameters *sums, size_t co
     const struct training *t = &self->training;
     run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        TF_Tensor *gradient = tensor_from_parameter(self, &sums->tensors[p]);
+        if (!is_trained(t, p)) continue;
+        TF_Tensor *gradient = tensor_from_parameter(self, p, &sums->tensors[p]);
         if (gradient)
             multiply(self, self->tf->TensorData(gradient), sums->tensors[p].count,
                      1 / (double)count);
@@ -337,23 +335,26 @@ static int apply(struct engine *engine, const struct parameters *sums, size_t co
     return result;
 }
 
-/* A tensor of a traced step: its name, where the run puts it, its shape as the studio has it (a weight is
- * turned to theirs). */
+/* A tensor of a traced step: its name, where the run puts it, its shape in the studio's order, and
+ * how `repeat` samples (of a parameter: 1) of it are kept here. */
 struct shown {
     char name[TRACE_NAME_SIZE];
     int fetch;
     uint32_t rank;
-    size_t shape[2];
-    bool is_weight;
+    size_t shape[SHAPE_MAX_RANK];
+    size_t repeat;
+    struct layout layout;
 };
 
-static void show(struct shown *shown, struct run *run, TF_Output what, uint32_t rank, size_t rows,
-                 size_t columns)
+/* One that has a value per sample of the batch; its name is set. */
+static void show_values(struct shown *shown, struct run *run, TF_Output what, size_t batch,
+                        const struct shape *sample, const struct layout *layout)
 {
     shown->fetch = run_fetch(run, what);
-    shown->rank = rank;
-    shown->shape[0] = rows;
-    shown->shape[1] = columns;
+    shown->rank = 1 + sample->rank;
+    shown->shape[0] = shown->repeat = batch;
+    for (uint32_t d = 0; d < sample->rank; d++) shown->shape[1 + d] = sample->sizes[d];
+    shown->layout = *layout;
 }
 
 /* Lists the tensors and asks for them; returns how many. */
@@ -361,56 +362,86 @@ static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct s
 {
     const struct training *t = &self->training;
     const struct network *network = &self->base.config.network;
+    const struct layer *first = &network->layers[0];
     const uint32_t last = network->layer_count - 1;
+    const struct shape flat = shape_units(first->inputs), one = {0},
+                       *classes = &network->layers[last].output;
+    const struct layout pictures = layout_plain(first->inputs), /* as the data set has them */
+        logits = layout_plain(shape_values(classes)), loss = layout_plain(1);
     size_t n = 0;
     trace_name(shown[n].name, TRACE_INPUT, 0, NULL);
-    show(&shown[n++], &self->run, t->step.input, 2, batch, network_inputs(network));
+    show_values(&shown[n++], &self->run, t->step.input, batch,
+                first->type == LAYER_DENSE ? &flat : &first->input, &pictures);
     for (uint32_t i = 0; i < last; i++) {
-        trace_name(shown[n].name, TRACE_BEFORE, i + 1, NULL);
-        show(&shown[n++], &self->run, t->step.z[i], 2, batch, network->layers[i].outputs);
+        const struct layer *layer = &network->layers[i];
+        const struct layout layout = layout_of_output(network, i);
+        if (trace_shows_before(layer)) {
+            trace_name(shown[n].name, TRACE_BEFORE, i + 1, NULL);
+            show_values(&shown[n++], &self->run, t->step.z[i], batch, &layer->output, &layout);
+        }
         trace_name(shown[n].name, TRACE_AFTER, i + 1, NULL);
-        show(&shown[n++], &self->run, t->step.a[i], 2, batch, network->layers[i].outputs);
+        show_values(&shown[n++], &self->run, t->step.a[i], batch, &layer->output, &layout);
     }
     trace_name(shown[n].name, TRACE_LOGITS, 0, NULL);
-    show(&shown[n++], &self->run, t->step.z[last], 2, batch, network_classes(network));
+    show_values(&shown[n++], &self->run, t->step.z[last], batch, classes, &logits);
     trace_name(shown[n].name, TRACE_PROBABILITIES, 0, NULL);
-    show(&shown[n++], &self->run, t->probabilities, 2, batch, network_classes(network));
+    show_values(&shown[n++], &self->run, t->probabilities, batch, classes, &logits);
     trace_name(shown[n].name, TRACE_LOSS, 0, NULL);
-    show(&shown[n++], &self->run, t->step.loss, 1, 1, 0);
+    show_values(&shown[n++], &self->run, t->step.loss, 1, &one, &loss);
     return n;
 }
 
-/* The parameters' gradients or, from the variables, their new values. */
-static size_t list_parameters(struct tensorflow_engine *self, enum trace_what what,
-                              const TF_Output *outputs, struct shown *shown)
+static void show_parameter(struct tensorflow_engine *self, size_t p, enum trace_what what,
+                           TF_Output output, struct shown *shown)
 {
-    for (size_t p = 0; p < self->training.parameter_count; p++) {
-        const struct layer *layer = &self->base.config.network.layers[p / 2];
-        const bool is_weight = p % 2 == 0;
-        char tensor[48];
-        snprintf(tensor, sizeof tensor, "fc%zu.%s", p / 2 + 1, is_weight ? "weight" : "bias");
-        trace_name(shown[p].name, what, 0, tensor);
-        show(&shown[p], &self->run, outputs[p], is_weight ? 2 : 1, layer->outputs,
-             is_weight ? layer->inputs : 0);
-        shown[p].is_weight = is_weight;
+    const struct tensor *tensor = &self->training.tensors[p];
+    trace_name(shown->name, what, 0, tensor->name);
+    shown->fetch = run_fetch(&self->run, output);
+    shown->rank = tensor->rank;
+    memcpy(shown->shape, tensor->shape, sizeof shown->shape);
+    shown->repeat = 1;
+    shown->layout = self->training.layouts[p];
+}
+
+/* The parameters' gradients, or the new values of these and of the buffers. */
+static size_t list_parameters(struct tensorflow_engine *self, enum trace_what what,
+                              struct shown *shown)
+{
+    const struct training *t = &self->training;
+    size_t n = 0;
+    for (size_t p = 0; p < t->parameter_count; p++) {
+        if (what == TRACE_GRADIENT && !tensor_role_is_trained(t->tensors[p].role)) continue;
+        show_parameter(self, p, what,
+                       what == TRACE_GRADIENT ? t->step.gradients[p] : t->values[0][p].read,
+                       &shown[n++]);
     }
-    return self->training.parameter_count;
+    return n;
 }
 
 static int emit_one(const struct tensorflow_engine *self, const struct shown *shown,
                     engine_trace_fn *emit, void *context, struct error *error)
 {
-    const void *values = self->tf->TensorData(self->run.fetched[shown->fetch]);
-    const size_t rows = shown->shape[0], columns = shown->rank == 2 ? shown->shape[1] : 1;
-    double *wide = calloc(rows * columns, sizeof *wide);
-    if (!wide) return error_set_memory(error, "the trace");
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++)
-            wide[r * columns + c] = read_real(self, values,
-                                              shown->is_weight ? c * rows + r : r * columns + c);
-    int result = emit(context, shown->name, shown->shape, shown->rank, wide);
+    const char *values = self->tf->TensorData(self->run.fetched[shown->fetch]);
+    const size_t value_size = dtype_size(self->base.config.dtype);
+    size_t count = 1;
+    for (uint32_t d = 0; d < shown->rank; d++) count *= shown->shape[d];
+    const size_t part = count / shown->repeat * value_size;
+    char *ordered = malloc(count * value_size);
+    double *wide = calloc(count, sizeof *wide);
+    int result = -1;
+    if (!ordered || !wide) {
+        error_set_memory(error, "the trace");
+        goto out;
+    }
+    for (size_t r = 0; r < shown->repeat; r++)
+        layout_from_keras(&shown->layout, values + r * part, ordered + r * part, value_size);
+    for (size_t i = 0; i < count; i++) wide[i] = read_real(self, ordered, i);
+    result = emit(context, shown->name, shown->shape, shown->rank, wide);
+    if (result) error_set(error, ERROR_FAILED, "the trace was ended at %s", shown->name);
+out:
+    free(ordered);
     free(wide);
-    return result ? error_set(error, ERROR_FAILED, "the trace was ended at %s", shown->name) : 0;
+    return result ? -1 : 0;
 }
 
 static int emit_run(struct tensorflow_engine *self, const struct shown *shown, size_t count,
@@ -429,21 +460,23 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
 {
     struct tensorflow_engine *self = self_of(engine);
     const struct training *t = &self->training;
-    struct shown shown[RUN_MAX] = {0};
+    struct shown *shown = calloc(RUN_MAX, sizeof *shown);
+    if (!shown) return error_set_memory(error, "the trace");
     run_init(&self->run, &self->session);
     run_feed(&self->run, t->order, tensor_from_order(self, order, count));
     run_feed_double(&self->run, t->steps_before, (double)self->steps);
     run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
     size_t n = list_traced(self, count, shown);
-    n += list_parameters(self, TRACE_GRADIENT, t->step.gradients, shown + n);
-    for (size_t p = 0; p < t->parameter_count; p++) run_target(&self->run, t->step.updates[p]);
-    if (emit_run(self, shown, n, 1, emit, context, error)) return -1;
-
-    memset(shown, 0, sizeof shown);
-    TF_Output after[MAX_PARAMETERS];
-    for (size_t p = 0; p < t->parameter_count; p++) after[p] = t->values[0][p].read;
-    n = list_parameters(self, TRACE_NEW, after, shown);
-    return emit_run(self, shown, n, 0, emit, context, error);
+    n += list_parameters(self, TRACE_GRADIENT, shown + n);
+    for (size_t p = 0; p < t->parameter_count; p++)
+        if (t->step.updates[p]) run_target(&self->run, t->step.updates[p]);
+    int result = emit_run(self, shown, n, 1, emit, context, error);
+    if (result == 0) {
+        n = list_parameters(self, TRACE_NEW, shown);
+        result = emit_run(self, shown, n, 0, emit, context, error);
+    }
+    free(shown);
+    return result;
 }
 
 /* It is fed at every run, from the config. */
@@ -473,6 +506,8 @@ const struct engine_ops engine_tensorflow = {
                 "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
     .default_threads = default_threads,
     .probe = probe,
+    .has_layer = training_has_layer,
+    .has_activation = training_has_activation,
     .open = open_engine,
     .attach = attach,
     .set_parameters = set_parameters,

@@ -1,4 +1,4 @@
-#include "engine/tensorflow/training.h"
+#include "engine/tensorflow/layers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,16 +15,16 @@ static void declare_variables(const struct training *t, struct graph *g, struct 
     v->labels = graph_variable(g, "labels", TF_INT32, samples, 1);
     v->losses = graph_variable(g, "losses", t->real, samples, 1);
     v->correct = graph_variable(g, "correct", TF_INT32, samples, 1);
-    for (size_t group = 0; group < t->group_count; group++) {
-        for (uint32_t i = 0; i < network->layer_count; i++) {
-            const int64_t shape[] = {network->layers[i].inputs, network->layers[i].outputs};
-            char name[48];
-            snprintf(name, sizeof name, "fc%u.weight%s", i + 1, groups[group]);
-            v->values[group][2 * i] = graph_variable(g, name, t->real, shape, 2);
-            snprintf(name, sizeof name, "fc%u.bias%s", i + 1, groups[group]);
-            v->values[group][2 * i + 1] = graph_variable(g, name, t->real, shape + 1, 1);
+    for (size_t group = 0; group < t->group_count; group++)
+        for (size_t p = 0; p < t->parameter_count; p++) {
+            const struct shape *keras = &t->layouts[p].keras;
+            int64_t shape[SHAPE_MAX_RANK];
+            char name[64];
+            if (!training_has_variable(t, group, p)) continue;
+            for (uint32_t d = 0; d < keras->rank; d++) shape[d] = keras->sizes[d];
+            snprintf(name, sizeof name, "%s%s", t->tensors[p].name, groups[group]);
+            v->values[group][p] = graph_variable(g, name, t->real, shape, (int)keras->rank);
         }
-    }
 }
 
 static struct access define_access(struct graph *g, TF_Output variable, TF_DataType type)
@@ -40,9 +40,10 @@ static struct access define_access(struct graph *g, TF_Output variable, TF_DataT
 static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixels)
 {
     if (t->config->preprocess.custom)
-        return op_typed(g, "GatherV2", "Taxis", TF_INT32,
-                        graph_reals(g, t->real, t->config->preprocess.values, 256),
-                        op_typed(g, "Cast", "DstT", TF_INT32, pixels), graph_int(g, 0));
+        return op_typed(
+            g, "GatherV2", "Taxis", TF_INT32,
+            graph_real_array(g, t->real, &(int64_t){256}, 1, t->config->preprocess.values),
+            op_typed(g, "Cast", "DstT", TF_INT32, pixels), graph_int(g, 0));
     return op(g, "RealDiv", op_typed(g, "Cast", "DstT", t->real, pixels),
               graph_real(g, t->real, 255));
 }
@@ -56,29 +57,10 @@ static void gather_batch(const struct training *t, struct graph *g, const struct
 }
 /* [end] */
 
-/* [stage: network] */
-static TF_Output activate(struct graph *g, enum activation activation, TF_Output z)
+static bool is_trained(const struct training *t, size_t p)
 {
-    static const char *const types[ACTIVATION_COUNT] = {
-        [ACTIVATION_RELU] = "Relu", [ACTIVATION_TANH] = "Tanh", [ACTIVATION_SIGMOID] = "Sigmoid"};
-    return types[activation] ? op(g, types[activation], z) : z;
+    return tensor_role_is_trained(t->tensors[p].role);
 }
-
-/* Each layer: activation(x · weight + bias). Returns the logits. */
-static TF_Output apply_network(const struct training *t, struct graph *g, const struct variables *v,
-                               struct step *step)
-{
-    const struct network *network = &t->config->network;
-    TF_Output x = step->input;
-    for (uint32_t i = 0; i < network->layer_count; i++) {
-        TF_Output weight = step->weights[2 * i] = graph_read(g, v->values[0][2 * i], t->real);
-        TF_Output bias = step->weights[2 * i + 1] = graph_read(g, v->values[0][2 * i + 1], t->real);
-        step->z[i] = op(g, "BiasAdd", op(g, "MatMul", x, weight), bias);
-        x = step->a[i] = activate(g, network->layers[i].activation, step->z[i]);
-    }
-    return x;
-}
-/* [end] */
 
 /* [stage: loss and optimizer] */
 /* The mean cross-entropy of the batch, how many of its samples are classified rightly, and,
@@ -97,7 +79,13 @@ static void measure(const struct training *t, struct graph *g, TF_Output logits,
      * batch's size. */
     TF_Output batch = op_typed(g, "Cast", "DstT", t->real, op(g, "Size", step->labels));
     TF_Output gradient = op(g, "RealDiv", graph_output(entropy, 1), batch);
-    graph_gradients(g, logits, gradient, step->weights, t->parameter_count, step->gradients);
+    TF_Output trained[MAX_PARAMETERS], gradients[MAX_PARAMETERS];
+    size_t count = 0;
+    for (size_t p = 0; p < t->parameter_count; p++)
+        if (is_trained(t, p)) trained[count++] = step->parameters[p];
+    graph_gradients(g, logits, gradient, trained, count, gradients);
+    for (size_t p = t->parameter_count; p-- > 0;)
+        if (is_trained(t, p)) step->gradients[p] = gradients[--count];
 }
 
 /* Adam's scalars for a step. PyTorch's formula in TensorFlow's terms (net/optimizer.h): both bias
@@ -129,10 +117,11 @@ static void update(const struct training *t, struct graph *g, const struct varia
     }
     TF_Output rate = op_typed(g, "Cast", "DstT", real, learning_rate);
     for (size_t p = 0; p < t->parameter_count; p++) {
+        if (!is_trained(t, p)) continue;
         TF_Output w = v->values[0][p], gradient = step->gradients[p], done;
         if (o->weight_decay > 0)
             gradient = op(g, "AddV2", gradient,
-                          op(g, "Mul", graph_real(g, real, o->weight_decay), step->weights[p]));
+                          op(g, "Mul", graph_real(g, real, o->weight_decay), step->parameters[p]));
         if (o->type == OPTIMIZER_ADAM) {
             TF_Output zero = graph_real(g, real, 0);
             done = op(g, "ResourceApplyAdam", w, v->values[1][p], v->values[2][p], zero, zero, rate,
@@ -153,8 +142,9 @@ static void update(const struct training *t, struct graph *g, const struct varia
 static void training_step(const struct training *t, struct graph *g, const struct variables *v,
                           TF_Output rows, TF_Output learning_rate, TF_Output n, struct step *step)
 {
+    struct pass pass = {t, g, v, step, true, n};
     gather_batch(t, g, v, rows, step);
-    TF_Output logits = apply_network(t, g, v, step);
+    TF_Output logits = apply_network(&pass, step->input);
     measure(t, g, logits, step);
     update(t, g, v, learning_rate, n, step);
 }
@@ -204,13 +194,12 @@ static void define_body(struct graph *g, const void *context)
     training_step(t, g, &v, rows, state[LEARNING_RATE], n, &step);
 
     TF_Operation *effects[MAX_PARAMETERS + 2];
-    memcpy(effects, step.updates, sizeof step.updates);
-    effects[t->parameter_count] =
-        op(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
-    effects[t->parameter_count + 1] =
-        op(g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
-    graph_become_function(g, "train_batch", state, STATE, next, STATE, effects,
-                          t->parameter_count + 2);
+    size_t count = 0;
+    for (size_t p = 0; p < t->parameter_count; p++)
+        if (step.updates[p]) effects[count++] = step.updates[p];
+    effects[count++] = op(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
+    effects[count++] = op(g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
+    graph_become_function(g, "train_batch", state, STATE, next, STATE, effects, count);
 }
 
 /* However many steps, one run of the session: the loop is part of the graph. */
@@ -245,7 +234,31 @@ static void build_trace_and_forward(struct training *t)
     t->probabilities = op(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);
 
     struct step asked = {.input = scale(t, g, t->pixels)};
-    t->logits = apply_network(t, g, &t->variables, &asked);
+    struct pass pass = {t, g, &t->variables, &asked, false, {0}};
+    t->logits = apply_network(&pass, asked.input);
+}
+
+bool training_has_variable(const struct training *training, size_t group, size_t p)
+{
+    return group == 0 || is_trained(training, p);
+}
+
+/* What the network's tensors are and how Keras keeps them. */
+static int list_tensors(struct training *t, struct error *error)
+{
+    const struct network *network = &t->config->network;
+    struct parameters *parameters;
+    if (parameters_create(network, DTYPE_FLOAT32, &parameters, error)) return -1;
+    memset(t->places, -1, sizeof t->places);
+    t->parameter_count = parameters->tensor_count;
+    for (size_t p = 0; p < t->parameter_count; p++) {
+        t->tensors[p] = parameters->tensors[p];
+        t->tensors[p].values = NULL;
+        t->layouts[p] = layout_of(network, &t->tensors[p]);
+        t->places[t->tensors[p].layer][t->tensors[p].role] = (int)p;
+    }
+    parameters_destroy(parameters);
+    return 0;
 }
 
 int training_build(struct training *training, const struct tf_api *tf,
@@ -254,9 +267,8 @@ int training_build(struct training *training, const struct tf_api *tf,
     struct training *t = training;
     *t = (struct training){.config = config,
                            .real = config->dtype == DTYPE_FLOAT64 ? TF_DOUBLE : TF_FLOAT,
-                           .parameter_count = 2 * (size_t)config->network.layer_count,
                            .group_count = 1 + optimizer_slot_count(&config->optimizer)};
-    if (graph_init(&t->graph, tf, error)) return -1;
+    if (list_tensors(t, error) || graph_init(&t->graph, tf, error)) return -1;
     struct graph *g = &t->graph;
     t->order = graph_placeholder(g, TF_INT32);
     t->steps = graph_placeholder(g, TF_INT32);
@@ -268,7 +280,8 @@ int training_build(struct training *training, const struct tf_api *tf,
     t->labels = define_access(g, t->variables.labels, TF_INT32);
     for (size_t group = 0; group < t->group_count; group++)
         for (size_t p = 0; p < t->parameter_count; p++)
-            t->values[group][p] = define_access(g, t->variables.values[group][p], t->real);
+            if (training_has_variable(t, group, p))
+                t->values[group][p] = define_access(g, t->variables.values[group][p], t->real);
     build_trace_and_forward(t);
     build_loop(t);
     if (graph_check(g, error) == 0) return 0;

@@ -6,8 +6,9 @@
 
 #include "engine/engine.h"
 #include "engine/tensorflow/graph.h"
+#include "net/layout.h"
 
-#define MAX_PARAMETERS (2 * NETWORK_MAX_LAYERS)
+#define MAX_PARAMETERS PARAMETERS_MAX_TENSORS
 #define MAX_GROUPS     (1 + OPTIMIZER_MAX_SLOTS)
 
 /* Handles of TensorFlow's variables: what outlives a run. */
@@ -16,9 +17,8 @@ struct variables {
     TF_Output labels;  /* int32 [samples] */
     TF_Output losses;  /* real [steps of the run] */
     TF_Output correct; /* int32 [steps of the run] */
-    /* Group 0, the parameters: weight of layer 1 [inputs, outputs], its bias [outputs], weight of
-     * layer 2 …
-     * Groups 1 and 2: the optimizer's slots, in the same shapes. */
+    /* Group 0: every tensor of the network in the studio's order, in Keras's shapes (net/layout.h).
+     * Groups 1 and 2: the optimizer's slots, of the trained ones. */
     TF_Output values[MAX_GROUPS][MAX_PARAMETERS];
 };
 
@@ -33,16 +33,19 @@ struct access {
  * activation. */
 struct step {
     TF_Output input, labels, z[NETWORK_MAX_LAYERS], a[NETWORK_MAX_LAYERS];
-    TF_Output weights[MAX_PARAMETERS]; /* the parameters as read */
+    TF_Output parameters[MAX_PARAMETERS]; /* every tensor as read, before the step's update */
     TF_Output loss, correct;
-    TF_Output gradients[MAX_PARAMETERS];
-    TF_Operation *updates[MAX_PARAMETERS];
+    TF_Output gradients[MAX_PARAMETERS];   /* of the trained ones */
+    TF_Operation *updates[MAX_PARAMETERS]; /* NULL for a tensor that the step does not change */
 };
 
 struct training {
     const struct engine_config *config; /* borrowed */
     TF_DataType real;
-    size_t parameter_count, group_count; /* of the variables' values */
+    size_t parameter_count, group_count;   /* of the variables' values */
+    struct tensor tensors[MAX_PARAMETERS]; /* what they are; without values */
+    struct layout layouts[MAX_PARAMETERS];
+    int places[NETWORK_MAX_LAYERS][ROLE_COUNT]; /* of a layer's tensor among them; -1: none */
     struct graph graph;
     struct variables variables;
     struct access images, labels, values[MAX_GROUPS][MAX_PARAMETERS];
@@ -64,5 +67,10 @@ struct training {
 int training_build(struct training *training, const struct tf_api *tf,
                    const struct engine_config *config, struct error *error);
 void training_free(struct training *training);
+/* layers.c: what can be written down. */
+bool training_has_layer(enum layer_type type);
+bool training_has_activation(enum activation activation);
+/* True when group `group` has a variable for tensor `p`: buffers have no optimizer state. */
+bool training_has_variable(const struct training *training, size_t group, size_t p);
 
 #endif

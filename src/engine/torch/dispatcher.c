@@ -71,6 +71,29 @@ static value from_tensors(struct torch_session *session, const torch_tensor *ten
     return (value)(uintptr_t)list;
 }
 
+static value from_optional_tensor(struct torch_session *session, torch_tensor tensor)
+{
+    return tensor && !session->failed ? from_optional(session, from_tensor(session, tensor)) : NONE;
+}
+
+static value from_ints(struct torch_session *session, const uint32_t *numbers, size_t count)
+{
+    torch_list list = NULL;
+    if (session->failed || !succeed(session, session->library->list_new(count, &list), "a list"))
+        return NONE;
+    for (size_t i = 0; i < count; i++)
+        succeed(session, session->library->list_push(list, from_int(numbers[i])), "a list");
+    return (value)(uintptr_t)list;
+}
+
+static value from_string(struct torch_session *session, const char *text)
+{
+    torch_string string = NULL;
+    if (session->failed) return NONE;
+    succeed(session, session->library->string_new(text, strlen(text), &string), "a string");
+    return (value)(uintptr_t)string;
+}
+
 static bool call(struct torch_session *session, const char *op, const char *overload, value *stack)
 {
     if (session->failed) return false;
@@ -138,14 +161,25 @@ void torch_release_temporaries(struct torch_session *session)
 /* ---- tensors --------------------------------------------------------------------------------- */
 
 struct extents {
-    int64_t rank, sizes[2], strides[2];
+    int64_t rank, sizes[SHAPE_MAX_RANK], strides[SHAPE_MAX_RANK];
 };
 
-static struct extents shape_of(size_t rows, size_t columns)
+/* Row-major. */
+static struct extents extents_of(const struct shape *shape)
 {
-    if (!columns) return (struct extents){.rank = 1, .sizes = {(int64_t)rows}, .strides = {1}};
-    return (struct extents){
-        .rank = 2, .sizes = {(int64_t)rows, (int64_t)columns}, .strides = {(int64_t)columns, 1}};
+    struct extents extents = {.rank = shape->rank};
+    int64_t stride = 1;
+    for (uint32_t d = shape->rank; d-- > 0;) {
+        extents.sizes[d] = shape->sizes[d];
+        extents.strides[d] = stride;
+        stride *= shape->sizes[d];
+    }
+    return extents;
+}
+
+static struct extents extents_of_list(size_t count)
+{
+    return (struct extents){.rank = 1, .sizes = {(int64_t)count}, .strides = {1}};
 }
 
 static torch_tensor view(struct torch_session *session, void *values, struct extents shape,
@@ -170,26 +204,61 @@ static torch_tensor empty(struct torch_session *session, struct extents shape, i
     return succeed(session, status, "a new tensor") ? tensor : NULL;
 }
 
-torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns,
+static torch_tensor zeros(struct torch_session *session, struct extents extents)
+{
+    torch_tensor tensor = empty(session, extents, session->dtype);
+    if (tensor) succeed(session, session->library->zero(tensor), "zeros");
+    return tensor;
+}
+
+torch_tensor torch_parameter(struct torch_session *session, const struct shape *shape,
                              enum torch_layout layout)
 {
-    struct extents shape = shape_of(rows, columns);
-    if (columns && layout == TORCH_BY_COLUMNS)
-        shape.strides[0] = 1, shape.strides[1] = (int64_t)rows;
-    torch_tensor tensor = empty(session, shape, session->dtype);
-    if (tensor && succeed(session, session->library->zero(tensor), "zeros"))
+    struct extents extents = extents_of(shape);
+    if (shape->rank == 2 && layout == TORCH_BY_COLUMNS)
+        extents.strides[0] = 1, extents.strides[1] = extents.sizes[0];
+    torch_tensor tensor = zeros(session, extents);
+    if (tensor && !session->failed)
         succeed(session, session->library->set_requires_grad(tensor, true), "requires_grad_");
     return tensor;
 }
 
-torch_tensor torch_view(struct torch_session *session, void *values, size_t rows, size_t columns)
+torch_tensor torch_buffer(struct torch_session *session, const struct shape *shape)
 {
-    return view(session, values, shape_of(rows, columns), session->dtype);
+    return zeros(session, extents_of(shape));
 }
 
-torch_tensor torch_view_int64(struct torch_session *session, int64_t *values, size_t rows)
+/* copy_ rounds doubles to the tensor's dtype, and stretches a scalar over the whole tensor. */
+static torch_tensor constant(struct torch_session *session, struct extents extents,
+                             const double *values, struct extents given)
 {
-    return view(session, values, shape_of(rows, 0), session->library->dtype_int64());
+    torch_tensor tensor = empty(session, extents, session->dtype);
+    torch_copy(
+        session, tensor,
+        view(session, (double *)(uintptr_t)values, given, session->library->dtype_float64()));
+    return tensor;
+}
+
+torch_tensor torch_constant(struct torch_session *session, const struct shape *shape, double number)
+{
+    const struct extents scalar = {.rank = 0};
+    return constant(session, shape ? extents_of(shape) : scalar, &number, scalar);
+}
+
+torch_tensor torch_constant_from(struct torch_session *session, const struct shape *shape,
+                                 const double *values)
+{
+    return constant(session, extents_of(shape), values, extents_of(shape));
+}
+
+torch_tensor torch_view(struct torch_session *session, void *values, const struct shape *shape)
+{
+    return view(session, values, extents_of(shape), session->dtype);
+}
+
+torch_tensor torch_view_int64(struct torch_session *session, int64_t *values, size_t count)
+{
+    return view(session, values, extents_of_list(count), session->library->dtype_int64());
 }
 
 static torch_tensor to_device(struct torch_session *session, torch_tensor tensor,
@@ -202,15 +271,15 @@ static torch_tensor to_device(struct torch_session *session, torch_tensor tensor
     return keep_temporary(session, there);
 }
 
-torch_tensor torch_to_device(struct torch_session *session, torch_tensor tensor, size_t rows,
-                             size_t columns)
+torch_tensor torch_to_device(struct torch_session *session, torch_tensor tensor,
+                             const struct shape *shape)
 {
-    return to_device(session, tensor, shape_of(rows, columns), session->dtype);
+    return to_device(session, tensor, extents_of(shape), session->dtype);
 }
 
-torch_tensor torch_to_device_int64(struct torch_session *session, torch_tensor tensor, size_t rows)
+torch_tensor torch_to_device_int64(struct torch_session *session, torch_tensor tensor, size_t count)
 {
-    return to_device(session, tensor, shape_of(rows, 0), session->library->dtype_int64());
+    return to_device(session, tensor, extents_of_list(count), session->library->dtype_int64());
 }
 
 void torch_copy(struct torch_session *session, torch_tensor destination, torch_tensor source)
@@ -221,18 +290,17 @@ void torch_copy(struct torch_session *session, torch_tensor destination, torch_t
     session->library->set_grad_mode(session->grad_enabled);
 }
 
-void torch_read(struct torch_session *session, torch_tensor tensor, void *values, size_t rows,
-                size_t columns)
+void torch_read(struct torch_session *session, torch_tensor tensor, void *values,
+                const struct shape *shape)
 {
-    torch_copy(session, torch_view(session, values, rows, columns), tensor);
+    torch_copy(session, torch_view(session, values, shape), tensor);
 }
 
-void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *values, size_t rows,
-                    size_t columns)
+void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *values,
+                    const struct shape *shape)
 {
     /* copy_ converts from the tensor's own dtype and device. */
-    torch_copy(session,
-               view(session, values, shape_of(rows, columns), session->library->dtype_float64()),
+    torch_copy(session, view(session, values, extents_of(shape), session->library->dtype_float64()),
                tensor);
 }
 
@@ -256,7 +324,7 @@ torch_tensor torch_linear(struct torch_session *session, torch_tensor input, tor
 {
     if (session->failed) return NULL;
     value stack[] = {from_tensor(session, input), from_tensor(session, weight),
-                     from_optional(session, from_tensor(session, bias))};
+                     from_optional_tensor(session, bias)};
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes what the stack holds */
     return call_for_tensor(session, "aten::linear", "", stack);
 }
@@ -265,6 +333,123 @@ torch_tensor torch_apply(struct torch_session *session, const char *op, torch_te
 {
     value stack[] = {from_tensor(session, input)};
     return call_for_tensor(session, op, "", stack);
+}
+
+torch_tensor torch_apply_both(struct torch_session *session, const char *op, const char *overload,
+                              torch_tensor a, torch_tensor b)
+{
+    value stack[] = {from_tensor(session, a), from_tensor(session, b)};
+    return call_for_tensor(session, op, overload, stack);
+}
+
+torch_tensor torch_where(struct torch_session *session, torch_tensor condition, torch_tensor yes,
+                         torch_tensor no)
+{
+    value stack[] = {from_tensor(session, condition), from_tensor(session, yes),
+                     from_tensor(session, no)};
+    return call_for_tensor(session, "aten::where", "self", stack);
+}
+
+torch_tensor torch_gelu(struct torch_session *session, torch_tensor input, const char *approximate)
+{
+    value stack[] = {from_tensor(session, input), from_string(session, approximate)};
+    return call_for_tensor(session, "aten::gelu", "", stack);
+}
+
+torch_tensor torch_conv2d(struct torch_session *session, torch_tensor input, torch_tensor weight,
+                          torch_tensor bias, const uint32_t stride[2], const uint32_t padding[2],
+                          const uint32_t dilation[2], uint32_t groups)
+{
+    value stack[] = {from_tensor(session, input),
+                     from_tensor(session, weight),
+                     from_optional_tensor(session, bias),
+                     from_ints(session, stride, 2),
+                     from_ints(session, padding, 2),
+                     from_ints(session, dilation, 2),
+                     from_int(groups)};
+    return call_for_tensor(session, "aten::conv2d", "", stack);
+}
+
+torch_tensor torch_max_pool2d(struct torch_session *session, torch_tensor input,
+                              const uint32_t size[2], const uint32_t stride[2],
+                              const uint32_t padding[2])
+{
+    value stack[] = {from_tensor(session, input),
+                     from_ints(session, size, 2),
+                     from_ints(session, stride, 2),
+                     from_ints(session, padding, 2),
+                     from_ints(session, (uint32_t[]){1, 1}, 2), /* dilation */
+                     from_int(false)};                          /* ceil_mode */
+    return call_for_tensor(session, "aten::max_pool2d", "", stack);
+}
+
+torch_tensor torch_avg_pool2d(struct torch_session *session, torch_tensor input,
+                              const uint32_t size[2], const uint32_t stride[2],
+                              const uint32_t padding[2])
+{
+    value stack[] = {from_tensor(session, input),
+                     from_ints(session, size, 2),
+                     from_ints(session, stride, 2),
+                     from_ints(session, padding, 2),
+                     from_int(false), /* ceil_mode */
+                     from_int(false), /* count_include_pad */
+                     NONE};           /* divisor_override */
+    return call_for_tensor(session, "aten::avg_pool2d", "", stack);
+}
+
+torch_tensor torch_global_avg_pool2d(struct torch_session *session, torch_tensor input)
+{
+    value stack[] = {from_tensor(session, input), from_ints(session, (uint32_t[]){1, 1}, 2)};
+    return call_for_tensor(session, "aten::adaptive_avg_pool2d", "", stack);
+}
+
+torch_tensor torch_pad(struct torch_session *session, torch_tensor input,
+                       const uint32_t padding[PAD_SIDES], double fill)
+{
+    /* from the last dimension backwards */
+    const uint32_t sides[] = {padding[PAD_LEFT], padding[PAD_RIGHT], padding[PAD_TOP],
+                              padding[PAD_BOTTOM]};
+    if (session->failed) return NULL;
+    value stack[] = {from_tensor(session, input), from_ints(session, sides, PAD_SIDES),
+                     from_string(session, "constant"), from_optional(session, from_double(fill))};
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes what the stack holds */
+    return call_for_tensor(session, "aten::pad", "", stack);
+}
+
+torch_tensor torch_flatten(struct torch_session *session, torch_tensor input)
+{
+    value stack[] = {from_tensor(session, input), from_int(1), from_int(-1)};
+    return call_for_tensor(session, "aten::flatten", "using_ints", stack);
+}
+
+torch_tensor torch_batch_norm(struct torch_session *session, torch_tensor input,
+                              torch_tensor weight, torch_tensor bias, torch_tensor running_mean,
+                              torch_tensor running_variance, bool training, double momentum,
+                              double epsilon)
+{
+    value stack[] = {from_tensor(session, input),
+                     from_optional_tensor(session, weight),
+                     from_optional_tensor(session, bias),
+                     from_optional_tensor(session, running_mean),
+                     from_optional_tensor(session, running_variance),
+                     from_int(training),
+                     from_double(momentum),
+                     from_double(epsilon),
+                     from_int(true)}; /* cudnn_enabled */
+    return call_for_tensor(session, "aten::batch_norm", "", stack);
+}
+
+torch_tensor torch_layer_norm(struct torch_session *session, torch_tensor input,
+                              const struct shape *normalized, torch_tensor weight,
+                              torch_tensor bias, double epsilon)
+{
+    value stack[] = {from_tensor(session, input),
+                     from_ints(session, normalized->sizes, normalized->rank),
+                     from_optional_tensor(session, weight),
+                     from_optional_tensor(session, bias),
+                     from_double(epsilon),
+                     from_int(true)}; /* cudnn_enable */
+    return call_for_tensor(session, "aten::layer_norm", "", stack);
 }
 
 torch_tensor torch_zeros_like(struct torch_session *session, torch_tensor tensor)
@@ -310,7 +495,8 @@ void torch_divide(struct torch_session *session, torch_tensor tensor, double num
 {
     float narrow = (float)number;
     void *place = session->float64 ? (void *)&number : &narrow;
-    torch_tensor by = torch_to_device(session, torch_view(session, place, 1, 0), 1, 0);
+    const struct shape one = {1, {1}};
+    torch_tensor by = torch_to_device(session, torch_view(session, place, &one), &one);
     value stack[] = {from_tensor(session, tensor), from_tensor(session, by)};
     call_for_tensor(session, "aten::div_", "Tensor", stack);
 }

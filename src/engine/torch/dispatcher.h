@@ -12,9 +12,10 @@
 
 #include "engine/torch/library.h"
 #include "net/optimizer.h"
+#include "net/shape.h"
 
-#define TORCH_MAX_TEMPORARIES 1024
-#define TORCH_MAX_PARAMETERS  (2 * NETWORK_MAX_LAYERS)
+#define TORCH_MAX_TEMPORARIES 2048
+#define TORCH_MAX_PARAMETERS  PARAMETERS_MAX_TENSORS
 
 struct torch_session {
     const struct torch_library *library;
@@ -42,34 +43,76 @@ void torch_release_temporaries(struct torch_session *session);
  * does. */
 enum torch_layout { TORCH_BY_ROWS, TORCH_BY_COLUMNS };
 
-/* nn.Parameter: zeros [rows, columns] (columns 0: [rows]) in the session's dtype on its device, a
- * leaf that autograd computes
- * gradients for; the caller releases it. */
-torch_tensor torch_parameter(struct torch_session *session, size_t rows, size_t columns,
+/* nn.Parameter: zeros in the session's dtype on its device, a leaf that autograd computes gradients
+ * for; the caller releases it. Only a matrix can lie by columns. */
+torch_tensor torch_parameter(struct torch_session *session, const struct shape *shape,
                              enum torch_layout layout);
+/* register_buffer: zeros that are no parameter; the caller releases it. */
+torch_tensor torch_buffer(struct torch_session *session, const struct shape *shape);
+/* A buffer whose values are all `number`; shape NULL: a scalar. The caller releases it. */
+torch_tensor torch_constant(struct torch_session *session, const struct shape *shape,
+                            double number);
+/* One with these values, row-major. */
+torch_tensor torch_constant_from(struct torch_session *session, const struct shape *shape,
+                                 const double *values);
 /* Zeros that are no parameter, of the same shape and lying the same way; the caller releases it. */
 torch_tensor torch_zeros_like(struct torch_session *session, torch_tensor tensor);
 void torch_release(struct torch_session *session, torch_tensor tensor); /* NULL is fine */
 
-/* A tensor over the caller's memory, on the CPU, without a copy. `columns` 0: [rows]. */
-torch_tensor torch_view(struct torch_session *session, void *values, size_t rows, size_t columns);
-torch_tensor torch_view_int64(struct torch_session *session, int64_t *values, size_t rows);
+/* A tensor over the caller's memory, row-major, on the CPU, without a copy. */
+torch_tensor torch_view(struct torch_session *session, void *values, const struct shape *shape);
+torch_tensor torch_view_int64(struct torch_session *session, int64_t *values, size_t count);
 /* The tensor itself on the CPU, a copy on another device. */
-torch_tensor torch_to_device(struct torch_session *session, torch_tensor tensor, size_t rows,
-                             size_t columns);
-torch_tensor torch_to_device_int64(struct torch_session *session, torch_tensor tensor, size_t rows);
+torch_tensor torch_to_device(struct torch_session *session, torch_tensor tensor,
+                             const struct shape *shape);
+torch_tensor torch_to_device_int64(struct torch_session *session, torch_tensor tensor,
+                                   size_t count);
 void torch_copy(struct torch_session *session, torch_tensor destination, torch_tensor source);
 /* A tensor's values into the caller's memory, row-major, in the session's dtype. */
-void torch_read(struct torch_session *session, torch_tensor tensor, void *values, size_t rows,
-                size_t columns);
+void torch_read(struct torch_session *session, torch_tensor tensor, void *values,
+                const struct shape *shape);
 /* The same as doubles, whatever the session's dtype. */
-void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *values, size_t rows,
-                    size_t columns);
+void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *values,
+                    const struct shape *shape);
 double torch_item(struct torch_session *session, torch_tensor scalar);
 
-/* Operators. torch_apply: one of a tensor, by name: "aten::relu". */
+/* Operators, named as ATen's. torch_apply: one of a tensor, by name: "aten::relu"; torch_apply_both:
+ * one of two, "aten::mul" with the overload "Tensor". `bias`, `weight` NULL: None. */
 torch_tensor torch_linear(struct torch_session *session, torch_tensor input, torch_tensor weight,
                           torch_tensor bias);
+torch_tensor torch_apply_both(struct torch_session *session, const char *op, const char *overload,
+                              torch_tensor a, torch_tensor b);
+torch_tensor torch_where(struct torch_session *session, torch_tensor condition, torch_tensor yes,
+                         torch_tensor no);
+torch_tensor torch_gelu(struct torch_session *session, torch_tensor input, const char *approximate);
+/* The same `padding` on both sides, rows then columns. */
+torch_tensor torch_conv2d(struct torch_session *session, torch_tensor input, torch_tensor weight,
+                          torch_tensor bias, const uint32_t stride[2], const uint32_t padding[2],
+                          const uint32_t dilation[2], uint32_t groups);
+torch_tensor torch_max_pool2d(struct torch_session *session, torch_tensor input,
+                              const uint32_t size[2], const uint32_t stride[2],
+                              const uint32_t padding[2]);
+/* count_include_pad=False */
+torch_tensor torch_avg_pool2d(struct torch_session *session, torch_tensor input,
+                              const uint32_t size[2], const uint32_t stride[2],
+                              const uint32_t padding[2]);
+/* adaptive_avg_pool2d to 1 × 1 */
+torch_tensor torch_global_avg_pool2d(struct torch_session *session, torch_tensor input);
+/* Rows above and below, columns left and right, filled with `value`. */
+torch_tensor torch_pad(struct torch_session *session, torch_tensor input,
+                       const uint32_t padding[PAD_SIDES], double value);
+torch_tensor torch_flatten(struct torch_session *session,
+                           torch_tensor input); /* all but the batch */
+/* Training: by the batch's mean and variance, and the running ones take a share `momentum` of them
+ * (the variance's unbiased), in place. Otherwise by the running ones. */
+torch_tensor torch_batch_norm(struct torch_session *session, torch_tensor input,
+                              torch_tensor weight, torch_tensor bias, torch_tensor running_mean,
+                              torch_tensor running_variance, bool training, double momentum,
+                              double epsilon);
+/* Over the last dimensions, which have the sizes of `normalized`. */
+torch_tensor torch_layer_norm(struct torch_session *session, torch_tensor input,
+                              const struct shape *normalized, torch_tensor weight,
+                              torch_tensor bias, double epsilon);
 torch_tensor torch_apply(struct torch_session *session, const char *op, torch_tensor input);
 torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits);
 /* the mean */

@@ -22,6 +22,7 @@ static const struct symbol {
     NEEDED(list_new, "torch_new_list_reserve_size"),
     NEEDED(list_push, "torch_list_push_back"),
     NEEDED(list_delete, "torch_delete_list"),
+    NEEDED(string_new, "torch_new_string_handle"),
     NEEDED(set_requires_grad, "torch_set_requires_grad"),
     NEEDED(dtype_float32, "aoti_torch_dtype_float32"),
     NEEDED(dtype_float64, "aoti_torch_dtype_float64"),

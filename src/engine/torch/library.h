@@ -18,7 +18,8 @@
 
 /* AtenTensorHandle: an at::Tensor on the heap, one counted reference */
 typedef struct at_tensor *torch_tensor;
-typedef struct at_list *torch_list; /* StableListHandle */
+typedef struct at_list *torch_list;     /* StableListHandle */
+typedef struct at_string *torch_string; /* StringHandle */
 
 struct torch_library {
     uint64_t (*abi_version)(void);
@@ -57,6 +58,7 @@ struct torch_library {
     int32_t (*list_new)(size_t capacity, torch_list *out);
     int32_t (*list_push)(torch_list list, uint64_t element);
     int32_t (*list_delete)(torch_list list);
+    int32_t (*string_new)(const char *text, size_t length, torch_string *out);
 
     int32_t (*call)(const char *op, const char *overload, uint64_t *stack, uint64_t build_version);
     /* NULL before 2.13: there the caller's malloc serves */

@@ -3,8 +3,8 @@
 #include "engine/torch/loop.h"
 
 /* [stage: data] */
-/* What a DataLoader yields: the batch's pictures x [count, inputs] in 0 … 1 and its labels y
- * [count]. */
+/* What a DataLoader yields: the batch's pictures x in 0 … 1, [count, channels, rows, columns] or, for
+ * a network of dense layers, [count, inputs], and its labels y [count]. */
 void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count,
                       torch_tensor *x, torch_tensor *y)
 {
@@ -12,45 +12,18 @@ void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t c
     struct torch_batch *batch = &model->batch;
 
     torch_batch_gather(batch, model->split, order, count);
-    *x = torch_to_device(torch, torch_view(torch, batch->pixels, count, batch->inputs), count,
-                         batch->inputs);
+    struct shape shape = torch_batch_shape(count, &model->input);
+    *x = torch_to_device(torch, torch_view(torch, batch->pixels, &shape), &shape);
     *y = torch_to_device_int64(torch, torch_view_int64(torch, batch->labels, count), count);
 }
 /* [end] */
 
 /* [stage: network] */
-static const char *const activation_ops[ACTIVATION_COUNT] = {
-    [ACTIVATION_RELU] = "aten::relu",
-    [ACTIVATION_TANH] = "aten::tanh",
-    [ACTIVATION_SIGMOID] = "aten::sigmoid",
-};
-
-/* nn.Linear for every layer: weight [outputs, inputs] and bias [outputs]. x · weightᵀ is quickest
- * over a weight that lies by
- * columns; from the second layer on backward() needs weight itself as much, and it lies by rows as
- * in Python. */
-void torch_create_parameters(struct torch_model *model)
+/* nn.Sequential(Linear, ReLU, …, Linear): x to logits [count, classes]. */
+torch_tensor torch_forward(struct torch_model *model, torch_tensor x, const struct torch_pass *pass)
 {
-    for (uint32_t i = 0; i < model->network.layer_count; i++) {
-        const struct layer *layer = &model->network.layers[i];
-        enum torch_layout layout = i == 0 ? TORCH_BY_COLUMNS : TORCH_BY_ROWS;
-        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs,
-                                                                      layer->inputs, layout);
-        model->parameters[model->parameter_count++] = torch_parameter(model->torch, layer->outputs,
-                                                                      0, TORCH_BY_ROWS);
-    }
-}
-
-/* nn.Sequential(Linear, ReLU, …, Linear): x [count, inputs] to logits [count, classes]. */
-torch_tensor torch_forward(struct torch_model *model, torch_tensor x)
-{
-    for (uint32_t i = 0; i < model->network.layer_count; i++) {
-        const char *activation = activation_ops[model->network.layers[i].activation];
-        x = model->z[i] = torch_linear(model->torch, x, model->parameters[2 * i],
-                                       model->parameters[2 * i + 1]);
-        if (activation) x = torch_apply(model->torch, activation, x);
-        model->a[i] = x;
-    }
+    for (uint32_t i = 0; i < model->network.layer_count; i++)
+        x = torch_layer_forward(model->torch, &model->layers[i], x, pass);
     return x;
 }
 /* [end] */
@@ -84,12 +57,19 @@ void torch_optimizer_step(struct torch_model *model)
 }
 /* [end] */
 
+struct torch_pass torch_training_pass(const struct torch_model *model, size_t count)
+{
+    return (struct torch_pass){
+        .training = true, .count = count, .seed = model->seed, .step = model->steps};
+}
+
 /* [stage: one step] */
 static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor y,
                          torch_tensor *logits)
 {
+    struct torch_pass pass = torch_training_pass(model, model->batch.count);
     torch_zero_grad(model);
-    *logits = torch_forward(model, x);
+    *logits = torch_forward(model, x, &pass);
     torch_tensor loss = criterion(model, *logits, y);
     torch_backward(model->torch, loss);
     torch_optimizer_step(model);

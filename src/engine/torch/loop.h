@@ -8,7 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/torch/batch.h"
-#include "engine/torch/dispatcher.h"
+#include "engine/torch/layers.h"
 
 struct torch_model {
     struct torch_session *torch;
@@ -16,20 +16,20 @@ struct torch_model {
     struct optimizer optimizer;
     size_t batch_size;
 
+    struct shape input; /* of one sample, as the first layer takes it */
+    struct torch_layer layers[NETWORK_MAX_LAYERS];
+    /* What the optimizer works on: the layers' parameters one after another, and its state of each;
+     * borrowed from the layers. */
     size_t parameter_count;
-    /* weight and bias of each layer in turn: the leaves of the graph */
     torch_tensor parameters[TORCH_MAX_PARAMETERS];
-    /* the optimizer's state, shaped like them */
     torch_tensor slots[OPTIMIZER_MAX_SLOTS][TORCH_MAX_PARAMETERS];
     uint64_t steps; /* optimizer steps taken */
+    uint64_t seed;  /* of dropout's masks */
 
     const struct split *split;    /* borrowed */
     struct preprocess preprocess; /* of the codes in `split` */
     struct torch_batch batch;
     void *logits; /* [batch_size, classes] of the last step, read back; owned */
-
-    torch_tensor z[NETWORK_MAX_LAYERS]; /* the last forward pass, for tracing: before … */
-    torch_tensor a[NETWORK_MAX_LAYERS]; /* … and after each activation */
 };
 
 /* model.c. The model of a network and optimizer, all parameters and the optimizer's state zero.
@@ -39,19 +39,24 @@ int torch_model_open(struct torch_model *model, struct torch_session *torch,
 void torch_model_close(struct torch_model *model); /* a zeroed one is fine */
 /* How many of the batch's samples the logits classify correctly. */
 uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits);
-/* Between the studio's values and PyTorch's tensors of the same shapes, on whatever device. */
-int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors,
-                        const struct parameters *source, struct error *error);
-int torch_tensors_read(struct torch_model *model, const torch_tensor *tensors,
-                       struct parameters *destination, struct error *error);
+/* Between the studio's values and PyTorch's tensors, on whatever device. `slot` is one of the
+ * optimizer's, or one of these; buffers have neither state nor gradient, which reads as zeros. */
+#define TORCH_VALUES    (-1)
+#define TORCH_GRADIENTS (-2) /* every parameter's .grad, which must be there */
+int torch_tensors_write(struct torch_model *model, int slot, const struct parameters *source,
+                        struct error *error);
+int torch_tensors_read(struct torch_model *model, int slot, struct parameters *destination,
+                       struct error *error);
 
 /* loop.c */
-void torch_create_parameters(struct torch_model *model);
 /* The stages of a step. */
 void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count,
                       torch_tensor *x, torch_tensor *y);
 void torch_zero_grad(struct torch_model *model);
-torch_tensor torch_forward(struct torch_model *model, torch_tensor x); /* logits */
+torch_tensor torch_forward(struct torch_model *model, torch_tensor x,
+                           const struct torch_pass *pass); /* logits */
+/* The pass of a step that trains, over `count` samples. */
+struct torch_pass torch_training_pass(const struct torch_model *model, size_t count);
 void torch_optimizer_step(struct torch_model *model);
 
 /* As engine.h's train. */

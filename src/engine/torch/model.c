@@ -1,37 +1,45 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/torch/loop.h"
 
-static size_t columns_of(const struct tensor *tensor)
-{
-    return tensor->rank == 2 ? tensor->shape[1] : 0;
-}
-
-static void create_slots(struct torch_model *model)
+/* A layer's parameters in the studio's order, for the optimizer, with its state of each. */
+static void list_parameters(struct torch_model *model, struct torch_layer *layer)
 {
     uint32_t slot_count = optimizer_slot_count(&model->optimizer);
-    for (uint32_t slot = 0; slot < slot_count; slot++)
-        for (size_t i = 0; i < model->parameter_count; i++)
-            model->slots[slot][i] = torch_zeros_like(model->torch, model->parameters[i]);
+    for (int role = 0; role < ROLE_COUNT; role++) {
+        torch_tensor parameter = layer->tensors[role];
+        if (!parameter || !tensor_role_is_trained((enum tensor_role)role)) continue;
+        for (uint32_t slot = 0; slot < slot_count; slot++)
+            model->slots[slot][model->parameter_count] = layer->slots[slot][role] =
+                torch_zeros_like(model->torch, parameter);
+        model->parameters[model->parameter_count++] = parameter;
+    }
 }
 
 int torch_model_open(struct torch_model *model, struct torch_session *torch,
                      const struct engine_config *config, struct error *error)
 {
-    const struct network *network = &config->network;
-    size_t batch_size = config->batch_size;
     *model = (struct torch_model){.torch = torch,
-                                  .network = *network,
+                                  .network = config->network,
                                   .optimizer = config->optimizer,
-                                  .batch_size = batch_size,
+                                  .batch_size = config->batch_size,
+                                  .seed = config->seed,
                                   .preprocess = config->preprocess};
-    torch_create_parameters(model);
-    create_slots(model);
+    const struct network *network = &model->network;
+    const struct layer *first = &network->layers[0];
+    model->input = first->type == LAYER_DENSE ? shape_units(first->inputs) : first->input;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        if (torch_layer_create(torch, &model->layers[i], &network->layers[i], i, config->batch_size,
+                               error))
+            goto fail;
+        list_parameters(model, &model->layers[i]);
+    }
     if (torch_check(torch, error) ||
-        torch_batch_create(&model->batch, batch_size, network_inputs(network), torch->float64,
-                           &model->preprocess, error))
+        torch_batch_create(&model->batch, config->batch_size, network_inputs(network),
+                           torch->float64, &model->preprocess, error))
         goto fail;
-    model->logits = calloc(batch_size * network_classes(network),
+    model->logits = calloc((size_t)config->batch_size * network_classes(network),
                            torch->float64 ? sizeof(double) : sizeof(float));
     if (model->logits) return 0;
     error_set_memory(error, "the logits");
@@ -42,11 +50,8 @@ fail:
 
 void torch_model_close(struct torch_model *model)
 {
-    for (size_t i = 0; i < TORCH_MAX_PARAMETERS; i++) {
-        torch_release(model->torch, model->parameters[i]);
-        for (size_t slot = 0; slot < OPTIMIZER_MAX_SLOTS; slot++)
-            torch_release(model->torch, model->slots[slot][i]);
-    }
+    for (uint32_t i = 0; i < model->network.layer_count; i++)
+        torch_layer_destroy(model->torch, &model->layers[i]);
     torch_batch_destroy(&model->batch);
     free(model->logits);
     *model = (struct torch_model){0};
@@ -55,28 +60,53 @@ void torch_model_close(struct torch_model *model)
 uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits)
 {
     size_t classes = network_classes(&model->network);
-    torch_read(model->torch, logits, model->logits, model->batch.count, classes);
+    struct shape shape = {2, {(uint32_t)model->batch.count, (uint32_t)classes}};
+    torch_read(model->torch, logits, model->logits, &shape);
     return torch_batch_count_correct(&model->batch, model->logits, classes);
 }
 
-int torch_tensors_write(struct torch_model *model, const torch_tensor *tensors,
-                        const struct parameters *source, struct error *error)
+static torch_tensor find(const struct torch_model *model, int slot, const struct tensor *tensor)
+{
+    const struct torch_layer *layer = &model->layers[tensor->layer];
+    torch_tensor value = layer->tensors[tensor->role];
+    if (slot == TORCH_VALUES) return value;
+    if (!tensor_role_is_trained(tensor->role)) return NULL;
+    return slot == TORCH_GRADIENTS ? torch_grad(model->torch, value)
+                                   : layer->slots[slot][tensor->role];
+}
+
+static struct shape shape_of(const struct tensor *tensor)
+{
+    struct shape shape = {.rank = tensor->rank};
+    for (uint32_t d = 0; d < tensor->rank; d++) shape.sizes[d] = (uint32_t)tensor->shape[d];
+    return shape;
+}
+
+int torch_tensors_write(struct torch_model *model, int slot, const struct parameters *source,
+                        struct error *error)
 {
     for (size_t i = 0; i < source->tensor_count; i++) {
         const struct tensor *tensor = &source->tensors[i];
-        torch_copy(model->torch, tensors[i],
-                   torch_view(model->torch, tensor->values, tensor->shape[0], columns_of(tensor)));
+        torch_tensor destination = find(model, slot, tensor);
+        struct shape shape = shape_of(tensor);
+        if (destination)
+            torch_copy(model->torch, destination, torch_view(model->torch, tensor->values, &shape));
     }
     torch_release_temporaries(model->torch);
     return torch_check(model->torch, error);
 }
 
-int torch_tensors_read(struct torch_model *model, const torch_tensor *tensors,
-                       struct parameters *destination, struct error *error)
+int torch_tensors_read(struct torch_model *model, int slot, struct parameters *destination,
+                       struct error *error)
 {
     for (size_t i = 0; i < destination->tensor_count; i++) {
         struct tensor *tensor = &destination->tensors[i];
-        torch_read(model->torch, tensors[i], tensor->values, tensor->shape[0], columns_of(tensor));
+        torch_tensor source = find(model, slot, tensor);
+        struct shape shape = shape_of(tensor);
+        if (source)
+            torch_read(model->torch, source, tensor->values, &shape);
+        else
+            memset(tensor->values, 0, tensor->count * dtype_size(destination->dtype));
     }
     torch_release_temporaries(model->torch);
     return torch_check(model->torch, error);

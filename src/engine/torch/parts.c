@@ -6,11 +6,12 @@ int torch_gradients(struct torch_model *model, const uint32_t *order, size_t cou
                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
 {
     struct torch_session *torch = model->torch;
-    torch_tensor x, y, gradients[TORCH_MAX_PARAMETERS];
+    struct torch_pass pass = torch_training_pass(model, count);
+    torch_tensor x, y;
 
     torch_load_batch(model, order, count, &x, &y);
     torch_zero_grad(model);
-    torch_tensor logits = torch_forward(model, x);
+    torch_tensor logits = torch_forward(model, x, &pass);
     torch_tensor sum = torch_cross_entropy_sum(torch, logits, y);
     torch_backward(torch, sum);
 
@@ -18,9 +19,7 @@ int torch_gradients(struct torch_model *model, const uint32_t *order, size_t cou
     if (correct) *correct = torch_count_correct(model, logits);
     torch_release_temporaries(torch);
     if (torch_check(torch, error)) return -1;
-    for (size_t i = 0; i < model->parameter_count; i++)
-        gradients[i] = torch_grad(torch, model->parameters[i]);
-    return torch_tensors_read(model, gradients, sums, error);
+    return torch_tensors_read(model, TORCH_GRADIENTS, sums, error);
 }
 
 int torch_apply_gradients(struct torch_model *model, const struct parameters *sums, size_t count,
@@ -29,12 +28,14 @@ int torch_apply_gradients(struct torch_model *model, const struct parameters *su
     struct torch_session *torch = model->torch;
     torch_tensor gradients[TORCH_MAX_PARAMETERS] = {NULL};
     int result = -1;
-    for (size_t i = 0; i < model->parameter_count; i++)
+    for (size_t i = 0; i < model->parameter_count; i++) {
         gradients[i] = torch_zeros_like(torch, model->parameters[i]);
-    if (torch_check(torch, error) || torch_tensors_write(model, gradients, sums, error)) goto out;
+        torch_set_grad(torch, model->parameters[i], gradients[i]);
+    }
+    if (torch_check(torch, error) || torch_tensors_write(model, TORCH_GRADIENTS, sums, error))
+        goto out;
     for (size_t i = 0; i < model->parameter_count; i++) {
         torch_divide(torch, gradients[i], (double)count);
-        torch_set_grad(torch, model->parameters[i], gradients[i]);
         torch_release_temporaries(torch);
     }
     torch_optimizer_step(model);

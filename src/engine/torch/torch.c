@@ -99,9 +99,7 @@ static int open_engine(const struct engine_config *config, const struct engine_p
 {
     const struct torch_library *library;
     bool cuda = strcmp(config->device, "cpu") != 0;
-    if (network_check(&config->network, error) ||
-        torch_library_load(found->path, cuda, config->threads, &library, error))
-        return -1;
+    if (torch_library_load(found->path, cuda, config->threads, &library, error)) return -1;
     struct torch_engine *self = calloc(1, sizeof *self);
     if (!self) return error_set_memory(error, "the engine");
     if (torch_session_open(&self->session, library, config->dtype == DTYPE_FLOAT64, config->device,
@@ -127,13 +125,13 @@ static int set_parameters(struct engine *engine, const struct parameters *parame
                           struct error *error)
 {
     struct torch_model *model = &self_of(engine)->model;
-    return torch_tensors_write(model, model->parameters, parameters, error);
+    return torch_tensors_write(model, TORCH_VALUES, parameters, error);
 }
 
 static int get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
 {
     struct torch_model *model = &self_of(engine)->model;
-    return torch_tensors_read(model, model->parameters, parameters, error);
+    return torch_tensors_read(model, TORCH_VALUES, parameters, error);
 }
 
 static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
@@ -141,7 +139,7 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
 {
     struct torch_model *model = &self_of(engine)->model;
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
-        if (torch_tensors_write(model, model->slots[slot], state->slots[slot], error)) return -1;
+        if (torch_tensors_write(model, (int)slot, state->slots[slot], error)) return -1;
     model->steps = state->steps;
     return 0;
 }
@@ -151,7 +149,7 @@ static int get_optimizer_state(struct engine *engine, struct optimizer_state *st
 {
     struct torch_model *model = &self_of(engine)->model;
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
-        if (torch_tensors_read(model, model->slots[slot], state->slots[slot], error)) return -1;
+        if (torch_tensors_read(model, (int)slot, state->slots[slot], error)) return -1;
     state->steps = model->steps;
     return 0;
 }
@@ -180,11 +178,13 @@ static void forward_chunk(struct torch_engine *self, const uint8_t *pixels, size
 {
     struct torch_model *model = &self->model;
     struct torch_session *torch = &self->session;
-    size_t inputs = network_inputs(&model->network), classes = network_classes(&model->network);
+    const struct torch_pass pass = {.training = false, .count = count};
+    const struct shape input = torch_batch_shape(count, &model->input),
+                       output = {2, {(uint32_t)count, network_classes(&model->network)}};
     torch_batch_fill(&self->pictures, pixels, count);
-    torch_tensor x = torch_to_device(torch, torch_view(torch, self->pictures.pixels, count, inputs),
-                                     count, inputs);
-    torch_read_f64(torch, torch_forward(model, x), logits, count, classes);
+    torch_tensor x = torch_to_device(torch, torch_view(torch, self->pictures.pixels, &input),
+                                     &input);
+    torch_read_f64(torch, torch_forward(model, x, &pass), logits, &output);
     torch_release_temporaries(torch);
 }
 
@@ -255,6 +255,8 @@ const struct engine_ops engine_torch = {
                 "the package index has only the CUDA build)"},
     .default_threads = default_threads,
     .probe = probe,
+    .has_layer = torch_has_layer,
+    .has_activation = torch_has_activation,
     .open = open_engine,
     .attach = attach,
     .set_parameters = set_parameters,

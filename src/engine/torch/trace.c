@@ -15,50 +15,58 @@ struct viewer {
     bool stopped;
 };
 
-static void show(struct viewer *viewer, const char *name, torch_tensor tensor, size_t rows,
-                 size_t columns)
+static void show(struct viewer *viewer, const char *name, torch_tensor tensor,
+                 const struct shape *shape)
 {
     struct torch_session *torch = viewer->model->torch;
-    size_t shape[] = {rows, columns};
-    CHECK(rows * (columns ? columns : 1) <= viewer->capacity);
-    torch_read_f64(torch, tensor, viewer->values, rows, columns);
+    size_t sizes[SHAPE_MAX_RANK];
+    CHECK(shape_values(shape) <= viewer->capacity);
+    torch_read_f64(torch, tensor, viewer->values, shape);
     if (torch->failed || viewer->stopped) return;
-    viewer->stopped = viewer->emit(viewer->context, name, shape, columns ? 2 : 1, viewer->values) !=
-                      0;
+    for (uint32_t d = 0; d < shape->rank; d++) sizes[d] = shape->sizes[d];
+    viewer->stopped = viewer->emit(viewer->context, name, sizes, shape->rank, viewer->values) != 0;
+}
+
+static void show_layer(struct viewer *viewer, const struct torch_layer *layer, size_t count)
+{
+    const struct shape shape = torch_batch_shape(count, &layer->layer->output);
+    char name[TRACE_NAME_SIZE];
+    if (trace_shows_before(layer->layer))
+        show(viewer, trace_name(name, TRACE_BEFORE, layer->index + 1, NULL), layer->before, &shape);
+    show(viewer, trace_name(name, TRACE_AFTER, layer->index + 1, NULL), layer->after, &shape);
 }
 
 static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor logits,
                              size_t count)
 {
-    const struct torch_model *model = viewer->model;
-    const struct network *network = &model->network;
+    struct torch_model *model = viewer->model;
+    const uint32_t last = model->network.layer_count - 1;
+    const struct shape input = torch_batch_shape(count, &model->input),
+                       classes = torch_batch_shape(count, &model->network.layers[last].output);
     char name[TRACE_NAME_SIZE];
-    show(viewer, trace_name(name, TRACE_INPUT, 0, NULL), x, count, network_inputs(network));
-    for (uint32_t i = 0; i + 1 < network->layer_count; i++) {
-        show(viewer, trace_name(name, TRACE_BEFORE, i + 1, NULL), model->z[i], count,
-             network->layers[i].outputs);
-        show(viewer, trace_name(name, TRACE_AFTER, i + 1, NULL), model->a[i], count,
-             network->layers[i].outputs);
-    }
-    show(viewer, trace_name(name, TRACE_LOGITS, 0, NULL), logits, count, network_classes(network));
+    show(viewer, trace_name(name, TRACE_INPUT, 0, NULL), x, &input);
+    for (uint32_t i = 0; i < last; i++) show_layer(viewer, &model->layers[i], count);
+    show(viewer, trace_name(name, TRACE_LOGITS, 0, NULL), logits, &classes);
     show(viewer, trace_name(name, TRACE_PROBABILITIES, 0, NULL),
-         torch_softmax(model->torch, logits), count, network_classes(network));
+         torch_softmax(model->torch, logits), &classes);
 }
 
-/* Every layer's weight and bias, or their gradients. */
+/* The gradients of every layer's parameters, or the new values of these and of the buffers. */
 static void show_parameters(struct viewer *viewer, enum trace_what what)
 {
     struct torch_model *model = viewer->model;
-    char name[TRACE_NAME_SIZE], tensor[48];
+    char name[TRACE_NAME_SIZE], tensor[64];
     for (uint32_t i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
-        for (uint32_t k = 0; k < 2; k++) {
+        struct tensor_spec specs[LAYER_MAX_TENSORS];
+        for (uint32_t k = 0, count = layer_tensors(layer, specs); k < count; k++) {
             if (model->torch->failed) return;
-            torch_tensor parameter = model->parameters[2 * i + k];
-            snprintf(tensor, sizeof tensor, "fc%u.%s", i + 1, k ? "bias" : "weight");
+            torch_tensor parameter = model->layers[i].tensors[specs[k].role];
+            if (what == TRACE_GRADIENT && !tensor_role_is_trained(specs[k].role)) continue;
+            snprintf(tensor, sizeof tensor, "%s.%s", layer->name, tensor_role_name(specs[k].role));
             show(viewer, trace_name(name, what, 0, tensor),
                  what == TRACE_GRADIENT ? torch_grad(model->torch, parameter) : parameter,
-                 layer->outputs, k ? 0 : layer->inputs);
+                 &specs[k].shape);
         }
     }
 }
@@ -74,7 +82,8 @@ int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
     torch_tensor x, y;
     torch_load_batch(model, order, count, &x, &y);
     torch_zero_grad(model);
-    torch_tensor logits = torch_forward(model, x);
+    struct torch_pass pass = torch_training_pass(model, count);
+    torch_tensor logits = torch_forward(model, x, &pass);
     torch_tensor loss = torch_cross_entropy(model->torch, logits, y);
     torch_backward(model->torch, loss);
 
