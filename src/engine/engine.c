@@ -84,9 +84,9 @@ int engine_check_batches(const struct network *network, size_t batch_size, size_
         const struct layer *layer = &network->layers[i];
         if (layer->type != LAYER_BATCHNORM || layer->inputs != layer->input.sizes[0]) continue;
         return error_set(error, ERROR_INPUT,
-                         "layer %u: batchnorm cannot train on a batch of 1 sample, and %zu samples "
-                         "in batches of %zu end in one: choose another batch size or limit",
-                         i + 1, count, batch_size);
+                         "layer %u, batchnorm, needs more than one sample per batch: use a batch "
+                         "size that leaves no batch of one",
+                         i + 1);
     }
     return 0;
 }

@@ -182,14 +182,10 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
                  uint32_t *correct, struct error *error)
 {
     struct native_engine *self = self_of(engine);
-    size_t batch = engine->config.batch_size, rest = count % batch,
-           rows = count < batch ? count : batch;
+    size_t batch = engine->config.batch_size, rows = count < batch ? count : batch;
     /* An order that repeats samples may be longer than the set that attach() made room for. */
     if (self->plan) {
-        if (plan_check_batch(self->plan, rows, error) ||
-            (rest && plan_check_batch(self->plan, rest, error)) ||
-            plan_reserve(self->plan, rows, error))
-            return -1;
+        if (plan_reserve(self->plan, rows, error)) return -1;
         plan_train(self->plan, engine->split, &self->values, order, count, losses, correct);
         return 0;
     }
@@ -378,10 +374,8 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
     int result = -1;
     double loss;
     if (self->plan)
-        return plan_check_batch(self->plan, count, error)
-                   ? -1
-                   : plan_trace(self->plan, self->base.split, &self->values, order, count, emit,
-                                context, error);
+        return plan_trace(self->plan, self->base.split, &self->values, order, count, emit, context,
+                          error);
     /* and the table of a pixel's values behind the pictures */
     size_t most = network_largest_tensor(&self->base.config.network, count) + 256;
     struct trace trace = {self, emit, context, malloc(most * sizeof(double)), count};

@@ -460,19 +460,6 @@ static void run_steps(void *context, uint32_t worker)
     }
 }
 
-int plan_check_batch(const struct plan *plan, size_t rows, struct error *error)
-{
-    for (uint32_t i = 0; i < plan->op_count; i++) {
-        const struct grid *in = plan->ops[i].in;
-        if (plan->ops[i].layer->type == LAYER_BATCHNORM && rows * in->rows * in->columns < 2)
-            return error_set(error, ERROR_INPUT,
-                             "layer %u, batchnorm, needs more than one sample per batch: use a "
-                             "batch size that leaves no batch of one",
-                             i + 1);
-    }
-    return 0;
-}
-
 void plan_train(struct plan *plan, const struct split *split, const void *value,
                 const uint32_t *order, size_t count, double *losses, uint32_t *correct)
 {

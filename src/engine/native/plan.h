@@ -129,8 +129,6 @@ void plan_import(struct plan *plan, const struct parameters *source, uint32_t se
 void plan_export(const struct plan *plan, struct parameters *destination, uint32_t set);
 void plan_export_gradient(const struct plan *plan, struct parameters *destination);
 
-/* Refuses what a step cannot compute: batch normalization over one value. */
-int plan_check_batch(const struct plan *plan, size_t rows, struct error *error);
 /* As engine.h's train; `pixels` are all pictures, `value` a pixel's values. */
 void plan_train(struct plan *plan, const struct split *split, const void *value,
                 const uint32_t *order, size_t count, double *losses, uint32_t *correct);
