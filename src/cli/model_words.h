@@ -1,4 +1,5 @@
-/* What the user says about a model file that the file itself does not: options of every command that reads one. */
+/* What the user says about a model file that the file itself does not: options of every command
+ * that reads one. */
 #ifndef NNSTUDIO_CLI_MODEL_WORDS_H
 #define NNSTUDIO_CLI_MODEL_WORDS_H
 
@@ -23,7 +24,8 @@ int model_words_use(const struct model_words *words, struct modelfile_options *o
 /* What the file says is not contradicted: refuses other activations than it has. */
 int model_words_check(const struct modelfile_options *told, const char *path,
                       const struct model *model, struct error *error);
-/* "assumed: activation of layer 1: relu" for each, on standard output; how to say it otherwise at the end. */
+/* "assumed: activation of layer 1: relu" for each, on standard output; how to say it otherwise
+ * at the end. */
 void model_words_print_assumed(const struct model *model);
 
 #endif

@@ -86,7 +86,8 @@ int source_check_dense(const struct layer_source *source, struct error *error)
     return 0;
 }
 
-/* Where the values of `to` lie in a source of these axes, and the shape that the source must have. */
+/* Where the values of `to` lie in a source of these axes, and the shape that the source must
+ * have. */
 static struct layout source_layout(const struct network *network, const struct tensor *to,
                                    enum axes axes)
 {
@@ -149,7 +150,8 @@ static void fill_initial(struct parameters *parameters, struct tensor *to, doubl
     for (size_t i = 0; i < to->count; i++) tensor_set(parameters, to, i, value);
 }
 
-/* A layer's tensors; one that the file leaves out (a bias, a scale) has the value that changes nothing. */
+/* A layer's tensors; one that the file leaves out (a bias, a scale) has the value that changes
+ * nothing. */
 static int fill_layer(const struct network *network, uint32_t index, struct parameters *parameters,
                       const struct layer_source *source, struct error *error)
 {
@@ -170,8 +172,9 @@ static int fill_layer(const struct network *network, uint32_t index, struct para
 
 /* --- the network ------------------------------------------------------------------------------ */
 
-/* Layers that do nothing when a trained network is used, or nothing in their place, are left out; where feature maps
- * meet a dense layer, a flatten is put in. Returns how many there are in out[]. */
+/* Layers that do nothing when a trained network is used, or nothing in their place, are left
+ * out; where feature maps * meet a dense layer, a flatten is put in. Returns how many there are
+ * in out[]. */
 static int canonical(const struct layer_source *sources, size_t count,
                      struct layer_source out[NETWORK_MAX_LAYERS], size_t *kept, struct error *error)
 {
@@ -207,7 +210,8 @@ static bool fits(uint64_t values, uint32_t rows, uint32_t columns, uint32_t chan
            (!values || (uint64_t)rows * columns * (channels ? channels : 1) == values);
 }
 
-/* The picture's shape: as asked, as the file says, as noted, a square, a line. `values` is 0 when no layer says it. */
+/* The picture's shape: as asked, as the file says, as noted, a square, a line. `values` is 0
+ * when no layer says it. */
 static int choose_picture(struct network *network, uint64_t values,
                           const struct source_input *input, const struct network *noted,
                           const struct modelfile_options *options, struct error *error)
@@ -243,7 +247,8 @@ static bool keeps_values(enum layer_type type)
            type != LAYER_GLOBALAVGPOOL;
 }
 
-/* The values of a picture as the first dense layer tells them; 0 when layers before it change their number. */
+/* The values of a picture as the first dense layer tells them; 0 when layers before it change
+ * their number. */
 static uint64_t picture_values(const struct layer_source *sources, size_t count)
 {
     for (size_t i = 0; i < count && keeps_values(sources[i].layer.type); i++)

@@ -6,8 +6,8 @@
 
 #define H5_NOTE_ATTRIBUTE "nnstudio" /* {"network":…,"metadata":…} at the root */
 
-/* A whole model, a file of weights alone, or, when `config` is given, the weights of a .keras archive that belong to
- * that configuration. Runs in a confined child. */
+/* A whole model, a file of weights alone, or, when `config` is given, the weights of a .keras
+ * archive that belong to * that configuration. Runs in a confined child. */
 int h5_read_image(const char *data, size_t size, const json_t *config,
                   const struct modelfile_options *options, struct model *out, struct error *error);
 

@@ -1,6 +1,6 @@
-/* .keras: Keras 3's own archive, a zip of metadata.json, config.json (as in .h5, with modules' names) and
- * model.weights.h5 (keras/src/saving/saving_lib.py). Modules named in it are never looked up: a layer is known by its
- * class in keras_config.c's table, or refused. */
+/* .keras: Keras 3's own archive, a zip of metadata.json, config.json (as in .h5, with modules'
+ * names) and * model.weights.h5 (keras/src/saving/saving_lib.py). Modules named in it are never
+ * looked up: a layer is known by its * class in keras_config.c's table, or refused. */
 #include <stdlib.h>
 #include <string.h>
 #include <zip.h>

@@ -1,6 +1,5 @@
 #include "modelfile/keras_config.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -170,7 +169,8 @@ static void add_weight(struct keras_layer *layer, const char *name, enum tensor_
     layer->weights[layer->weight_count++] = (struct keras_weight){name, role};
 }
 
-/* The input's shape without the batch: a picture is [rows, columns] or [rows, columns, channels]. */
+/* The input's shape without the batch: a picture is [rows, columns] or [rows, columns,
+ * channels]. */
 static void note_shape(const json_t *config, struct keras_chain *chain)
 {
     const json_t *shape = json_object_get(config, "batch_shape");
@@ -488,17 +488,21 @@ static int take_model(const struct keras_row *row, const json_t *config, struct 
 static const struct keras_row rows[] = {
     {"InputLayer",             take_input,         "", 0},
     {"Dense",                  take_dense,         " units use_bias activation ", LAYER_DENSE},
-    {"Conv2D",                 take_conv,          " filters kernel_size strides padding dilation_rate groups activation use_bias ", LAYER_CONV2D},
+    {"Conv2D",                 take_conv,
+     " filters kernel_size strides padding dilation_rate groups activation use_bias ",
+     LAYER_CONV2D},
     {"MaxPooling2D",           take_pool,          " pool_size strides padding ", LAYER_MAXPOOL2D},
     {"AveragePooling2D",       take_pool,          " pool_size strides padding ", LAYER_AVGPOOL2D},
     {"GlobalAveragePooling2D", take_globalavgpool, "", LAYER_GLOBALAVGPOOL},
     {"Flatten",                take_flatten,       "", LAYER_FLATTEN},
-    {"BatchNormalization",     take_norm,          " axis momentum epsilon center scale renorm_momentum ", LAYER_BATCHNORM},
+    {"BatchNormalization",     take_norm,
+     " axis momentum epsilon center scale renorm_momentum ", LAYER_BATCHNORM},
     {"LayerNormalization",     take_norm,          " axis epsilon center scale ", LAYER_LAYERNORM},
     {"Rescaling",              take_rescaling,     " scale offset ", LAYER_RESCALE},
     {"Reshape",                take_reshape,       " target_shape ", 0},
     {"Activation",             take_activation,    " activation ", LAYER_ACTIVATION},
-    {"ReLU",                   take_relu,          " max_value negative_slope threshold ", LAYER_ACTIVATION},
+    {"ReLU",                   take_relu,
+     " max_value negative_slope threshold ", LAYER_ACTIVATION},
     {"LeakyReLU",              take_leaky_relu,    " alpha negative_slope ", LAYER_ACTIVATION},
     {"ELU",                    take_elu,           " alpha ", LAYER_ACTIVATION},
     {"Softmax",                take_softmax,       " axis ", 0},
@@ -569,8 +573,8 @@ static const char *layer_name(const json_t *layer)
     return name ? name : name_of(json_object_get(layer, "config"));
 }
 
-/* "output_layers" is [["mid",0,0],…] or, with one output in Keras 3, ["mid",0,0]. The one output must be what the last
- * layer gives. */
+/* "output_layers" is [["mid",0,0],…] or, with one output in Keras 3, ["mid",0,0]. The one output
+ * must be what the last * layer gives. */
 static int check_output(const json_t *outputs, const char *last, struct error *error)
 {
     const json_t *first = json_array_get(outputs, 0);
@@ -613,23 +617,6 @@ static int check_chain(const json_t *layers, const json_t *outputs, struct error
         before = name;
     }
     return check_output(outputs, before, error);
-}
-
-void keras_group_name(const char *class_name, uint32_t before, char out[64])
-{
-    size_t used = 0;
-    char number[16] = "";
-    if (before) snprintf(number, sizeof number, "_%u", before);
-    for (const char *c = class_name; *c && used + 3 < 48; c++) {
-        /* (.)([A-Z][a-z]+) and ([a-z])([A-Z]) get a line between them (keras/src/utils/naming.py) */
-        bool upper = isupper((unsigned char)*c);
-        if (c > class_name && upper &&
-            (islower((unsigned char)c[1]) || islower((unsigned char)c[-1])))
-            out[used++] = '_';
-        out[used++] = (char)tolower((unsigned char)*c);
-    }
-    out[used] = '\0';
-    strncat(out, number, 63 - used);
 }
 
 /* How many layers of this class stand before `index`: Keras numbers their groups so. */
@@ -680,8 +667,8 @@ static int take_model(const struct keras_row *row, const json_t *config, struct 
     return 0;
 }
 
-/* A sigmoid at the end grows with its logit, so the class found is the same; other activations there cannot be
- * taken off. */
+/* A sigmoid at the end grows with its logit, so the class found is the same; other activations
+ * there cannot be * taken off. */
 static void take_off_sigmoid(struct keras_chain *chain)
 {
     struct layer *last = &chain->layers[chain->count - 1].source.layer;
@@ -705,238 +692,4 @@ int keras_chain_read(const json_t *config, struct keras_chain *out, struct error
     return out->count ? 0
                       : error_set(error, ERROR_INPUT,
                                   "it has no dense layer: give a file with trained weights");
-}
-
-/* --- writing ---------------------------------------------------------------------------------- */
-
-static const char *activation_word(const struct layer *layer)
-{
-    static const char *const names[ACTIVATION_COUNT] = {
-        [ACTIVATION_NONE] = "linear",       [ACTIVATION_RELU] = "relu",
-        [ACTIVATION_TANH] = "tanh",         [ACTIVATION_SIGMOID] = "sigmoid",
-        [ACTIVATION_ELU] = "elu",           [ACTIVATION_SELU] = "selu",
-        [ACTIVATION_GELU] = "gelu",         [ACTIVATION_SILU] = "silu",
-        [ACTIVATION_SOFTPLUS] = "softplus",
-    };
-    if (layer->activation == ACTIVATION_ELU && layer->slope != 1) return NULL;
-    return names[layer->activation];
-}
-
-static int refuse_writing(const struct layer *layer, const char *what, struct error *error)
-{
-    return error_set(error, ERROR_INPUT,
-                     "the layer %s (%s) %s cannot be written for Keras: use .safetensors or .onnx",
-                     layer->name, layer_kind(layer->type)->name, what);
-}
-
-static json_t *pair(const uint32_t values[2])
-{
-    return json_pack("[I,I]", (json_int_t)values[0], (json_int_t)values[1]);
-}
-
-/* Keras pads by the rule "same" or not at all. */
-static const char *padding_word(const struct layer *layer)
-{
-    static const uint32_t none[PAD_SIDES];
-    if (layer->same) return "same";
-    return memcmp(layer->padding, none, sizeof none) == 0 ? "valid" : NULL;
-}
-
-static int write_dense(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    const char *activation = activation_word(layer);
-    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
-    json_object_set_new(out->config, "units", json_integer(layer->outputs));
-    json_object_set_new(out->config, "activation", json_string(activation));
-    json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
-    out->class_name = "Dense";
-    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
-    out->weight_count = layer->without_bias ? 1 : 2;
-    return 0;
-}
-
-static int write_conv(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    const char *activation = activation_word(layer), *padding = padding_word(layer);
-    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
-    if (!padding) return refuse_writing(layer, "with padding by numbers", error);
-    uint32_t channels = layer->input.sizes[0];
-    if (layer->groups == channels && channels > 1)
-        return refuse_writing(layer, "with a filter for each channel", error);
-    json_object_set_new(out->config, "filters", json_integer(layer->filters));
-    json_object_set_new(out->config, "kernel_size", pair(layer->kernel));
-    json_object_set_new(out->config, "strides", pair(layer->stride));
-    json_object_set_new(out->config, "padding", json_string(padding));
-    json_object_set_new(out->config, "data_format", json_string("channels_last"));
-    json_object_set_new(out->config, "dilation_rate", pair(layer->dilation));
-    json_object_set_new(out->config, "groups", json_integer(layer->groups));
-    json_object_set_new(out->config, "activation", json_string(activation));
-    json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
-    out->class_name = "Conv2D";
-    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
-    out->weight_count = layer->without_bias ? 1 : 2;
-    return 0;
-}
-
-static int write_pool(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    const char *padding = padding_word(layer);
-    if (!padding) return refuse_writing(layer, "with padding by numbers", error);
-    json_object_set_new(out->config, "pool_size", pair(layer->kernel));
-    json_object_set_new(out->config, "strides", pair(layer->stride));
-    json_object_set_new(out->config, "padding", json_string(padding));
-    json_object_set_new(out->config, "data_format", json_string("channels_last"));
-    out->class_name = layer->type == LAYER_MAXPOOL2D ? "MaxPooling2D" : "AveragePooling2D";
-    return 0;
-}
-
-static int write_globalavgpool(const struct layer *layer, struct keras_written *out,
-                               struct error *error)
-{
-    (void)layer;
-    (void)error;
-    out->class_name = "GlobalAveragePooling2D";
-    return 0;
-}
-
-static int write_flatten(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    (void)layer;
-    (void)error;
-    out->class_name = "Flatten";
-    return 0;
-}
-
-static int write_norm(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    bool batch = layer->type == LAYER_BATCHNORM;
-    if (!batch && layer->input.rank == 3) return refuse_writing(layer, "on feature maps", error);
-    json_object_set_new(out->config, "axis", json_integer(-1));
-    if (batch) json_object_set_new(out->config, "momentum", json_real(1 - layer->momentum));
-    json_object_set_new(out->config, "epsilon", json_real(layer->epsilon));
-    json_object_set_new(out->config, "center", json_true());
-    json_object_set_new(out->config, "scale", json_true());
-    out->class_name = batch ? "BatchNormalization" : "LayerNormalization";
-    out->weights[0] = (struct keras_weight){"gamma", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"beta", ROLE_BIAS};
-    out->weights[2] = (struct keras_weight){"moving_mean", ROLE_RUNNING_MEAN};
-    out->weights[3] = (struct keras_weight){"moving_variance", ROLE_RUNNING_VARIANCE};
-    out->weight_count = batch ? 4 : 2;
-    return 0;
-}
-
-static int write_dropout(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    (void)error;
-    json_object_set_new(out->config, "rate", json_real(layer->rate));
-    out->class_name = "Dropout";
-    return 0;
-}
-
-static int write_activation(const struct layer *layer, struct keras_written *out,
-                            struct error *error)
-{
-    const char *activation = activation_word(layer);
-    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
-    json_object_set_new(out->config, "activation", json_string(activation));
-    out->class_name = "Activation";
-    return 0;
-}
-
-static int write_rescale(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    (void)error;
-    json_object_set_new(out->config, "scale", json_real(layer->scale));
-    json_object_set_new(out->config, "offset", json_real(layer->offset));
-    out->class_name = "Rescaling";
-    return 0;
-}
-
-/* (x − mean) / std of one channel is a Rescaling. */
-static int write_normalize(const struct layer *layer, struct keras_written *out,
-                           struct error *error)
-{
-    if (layer->input.sizes[0] != 1) return refuse_writing(layer, "on color pictures", error);
-    json_object_set_new(out->config, "scale", json_real(1 / layer->std[0]));
-    json_object_set_new(out->config, "offset", json_real(-layer->mean[0] / layer->std[0]));
-    out->class_name = "Rescaling";
-    return 0;
-}
-
-static int (*const writers[LAYER_TYPE_COUNT])(const struct layer *, struct keras_written *,
-                                              struct error *) = {
-    [LAYER_DENSE] = write_dense,
-    [LAYER_CONV2D] = write_conv,
-    [LAYER_MAXPOOL2D] = write_pool,
-    [LAYER_AVGPOOL2D] = write_pool,
-    [LAYER_GLOBALAVGPOOL] = write_globalavgpool,
-    [LAYER_FLATTEN] = write_flatten,
-    [LAYER_BATCHNORM] = write_norm,
-    [LAYER_LAYERNORM] = write_norm,
-    [LAYER_DROPOUT] = write_dropout,
-    [LAYER_ACTIVATION] = write_activation,
-    [LAYER_RESCALE] = write_rescale,
-    [LAYER_NORMALIZE] = write_normalize,
-};
-
-/* Layers whose own row in Keras has no activation. */
-static bool carries_activation(enum layer_type type)
-{
-    return type == LAYER_DENSE || type == LAYER_CONV2D || type == LAYER_ACTIVATION;
-}
-
-int keras_layer_write(const struct layer *layer, const char *dtype, struct keras_written *out,
-                      struct error *error)
-{
-    *out = (struct keras_written){.config = json_pack("{s:s, s:b, s:s}", "name", layer->name,
-                                                      "trainable", 1, "dtype", dtype)};
-    if (!out->config) return error_set_memory(error, "the configuration");
-    if (layer->activation && !carries_activation(layer->type))
-        refuse_writing(layer, "with an activation of its own", error);
-    else if (!writers[layer->type](layer, out, error))
-        return 0;
-    json_decref(out->config);
-    out->config = NULL;
-    return -1;
-}
-
-/* A dense network takes its values as a list; others take the picture. */
-static json_t *input_shape(const struct network *network)
-{
-    if (network->layers[0].type == LAYER_DENSE)
-        return json_pack("[n,I]", (json_int_t)network_inputs(network));
-    return json_pack("[n,I,I,I]", (json_int_t)network->rows, (json_int_t)network->columns,
-                     (json_int_t)network->channels);
-}
-
-static json_t *wrap(const char *class_name, json_t *config, bool saved, const char *module)
-{
-    if (!saved) return json_pack("{s:s, s:o}", "class_name", class_name, "config", config);
-    return json_pack("{s:s, s:s, s:o, s:n}", "module", module, "class_name", class_name, "config",
-                     config, "registered_name");
-}
-
-json_t *keras_chain_write(const struct network *network, const char *dtype, bool saved,
-                          struct error *error)
-{
-    /* "batch_input_shape" is the word that both Keras 2 and 3 take. */
-    json_t *input = json_pack("{s:o, s:s, s:b, s:s}", saved ? "batch_shape" : "batch_input_shape",
-                              input_shape(network), "dtype", dtype, "sparse", 0, "name", "pixels");
-    json_t *layers = json_array();
-    json_array_append_new(layers, wrap("InputLayer", input, saved, "keras.layers"));
-    for (uint32_t i = 0; i < network->layer_count; i++) {
-        struct keras_written written;
-        if (keras_layer_write(&network->layers[i], dtype, &written, error)) {
-            json_decref(layers);
-            return NULL;
-        }
-        json_array_append_new(layers,
-                              wrap(written.class_name, written.config, saved, "keras.layers"));
-    }
-    json_t *config = json_pack("{s:s, s:o}", "name", "simple_nn", "layers", layers);
-    json_t *model = wrap("Sequential", config, saved, "keras");
-    if (!model) error_set_memory(error, "the configuration");
-    return model;
 }

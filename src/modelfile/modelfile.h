@@ -17,14 +17,15 @@ struct model {
     char format[16];
     /* owned; string → string, what the studio wrote with it; may be NULL */
     json_t *metadata;
-    /* owned; texts, what the file does not say and was taken as usual: "activation of layer 1: relu". Belongs beside
-     * every number that the model gives, and into every file made of it. NULL: nothing. */
+    /* owned; texts, what the file does not say and was taken as usual: "activation of layer 1:
+     * relu". Belongs beside * every number that the model gives, and into every file made of it.
+     * NULL: nothing. */
     json_t *assumed;
 };
 
 struct modelfile_options {
-    /* What a file may not say. Activations of the hidden layers: none given (relu, which is then put down as assumed),
-     * one for all, or one for each. */
+    /* What a file may not say. Activations of the hidden layers: none given (relu, which is then
+     * put down as assumed), * one for all, or one for each. */
     uint32_t activation_count;
     enum activation activations[NETWORK_MAX_LAYERS];
     const char

@@ -29,7 +29,8 @@ static void put_number(struct numbered *out, size_t *used, long number)
     if (out->count < NUMBERS_MAX) out->numbers[out->count++] = number;
 }
 
-/* "dense" comes before "dense_1": what ends without a number has one that is smaller than all others. */
+/* "dense" comes before "dense_1": what ends without a number has one that is smaller than all
+ * others. */
 static void split_name(const char *name, struct numbered *out)
 {
     size_t used = 0;

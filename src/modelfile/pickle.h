@@ -33,8 +33,8 @@ enum pickle_kind {
     PICKLE_GLOBAL,
     PICKLE_STORAGE,
     PICKLE_TENSOR,
-    /* something whose content is of no use here: bytes, a device, an object of a class that is not known, whose name is
-     * then in `global` */
+    /* something whose content is of no use here: bytes, a device, an object of a class that is
+     * not known, whose name is * then in `global` */
     PICKLE_OPAQUE,
     PICKLE_MARK, /* only ever on the machine's stack */
 };
@@ -81,7 +81,8 @@ struct pickle_value {
 
 struct pickle;
 
-/* Runs the pickle at the beginning of `size` bytes; `used` (may be NULL) becomes its length. The caller destroys *out. */
+/* Runs the pickle at the beginning of `size` bytes; `used` (may be NULL) becomes its length. The
+ * caller destroys *out. */
 int pickle_read(const void *bytes, size_t size, size_t *used, struct pickle **out,
                 struct error *error);
 /* The storage of this key, or NULL. */

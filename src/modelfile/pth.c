@@ -257,8 +257,8 @@ static bool is_counter(const char *name, const struct pickle_tensor *tensor)
     return !tensor->storage->floating && strcmp(last, "weight") != 0 && strcmp(last, "bias") != 0;
 }
 
-/* Entries that are no tensors (versions, counters) are passed over; an object of a class that is not known could be
- * anything, a quantized layer's weights too. */
+/* Entries that are no tensors (versions, counters) are passed over; an object of a class that is
+ * not known could be * anything, a quantized layer's weights too. */
 static int load_state_dict(const struct archive *archive, const struct pickle_value *dict,
                            struct state_dict *state, struct error *error)
 {

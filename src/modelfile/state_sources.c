@@ -87,7 +87,8 @@ static int add_tensor(const struct named_tensor *tensor, size_t skip, struct ste
     return 0;
 }
 
-/* A state dict has tensors and nothing else: of a convolution it knows no stride, of a normalization no place. */
+/* A state dict has tensors and nothing else: of a convolution it knows no stride, of a
+ * normalization no place. */
 static int refuse_undescribed(const struct stem *stem, struct error *error)
 {
     char shape[64];
@@ -170,8 +171,8 @@ static bool fits_noted(const struct layer *layer, const struct layer_source *sou
             layer->outputs == source_outputs(source));
 }
 
-/* The network that was noted beside the tensors knows all layers; it must describe these very tensors. Files whose
- * tensors were renamed since are still put in order by name and size. */
+/* The network that was noted beside the tensors knows all layers; it must describe these very
+ * tensors. Files whose * tensors were renamed since are still put in order by name and size. */
 static int sources_from_note(const json_t *note, const struct stems *stems, bool listed,
                              const struct modelfile_options *options, struct layer_source *sources,
                              size_t *count, struct error *error)

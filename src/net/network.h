@@ -51,8 +51,8 @@ json_t *network_to_json(const struct network *network);
 /* Only the array of layers; new reference. */
 json_t *network_layers_to_json(const struct network *network);
 int network_from_json(const json_t *value, struct network *out, struct error *error);
-/* The same without network_check()'s last word: also what no engine of this version computes, to look at and to
- * convert. */
+/* The same without network_check()'s last word: also what no engine of this version computes, to
+ * look at and to * convert. */
 int network_read_json(const json_t *value, struct network *out, struct error *error);
 
 #endif
