@@ -54,12 +54,8 @@ static int add_programs(struct packing *packing, struct error *error)
         const char *engine, *program, *notebook;
     } given[] = {{"torch", "model.py", "model.ipynb"},
                  {"tensorflow", "model_tf.py", "model_tf.ipynb"}};
-    const struct network *network = &packing->bundle->model->network;
-    const struct code_subject subject = {
-        .job = packing->bundle->job,
-        .inputs = network->layers[0].inputs,
-        .classes = network->layers[network->layer_count - 1].outputs,
-    };
+    const struct code_subject subject = {.job = packing->bundle->job,
+                                         .network = packing->bundle->model->network};
     struct buffer text;
     buffer_init(&text, TEXT_LIMIT);
     int status = -1;

@@ -79,7 +79,7 @@ static const struct {
      "The studio draws the first weights itself, so that all engines start from the same numbers."},
     {"network", "the network as a whole", NULL, NULL,
      "The description of the layers comes from the run's settings."},
-    {"layer", "a dense layer", NULL, NULL, NULL},
+    {"layer", "a layer", NULL, NULL, NULL},
     {"activation", "the activation", NULL, NULL, NULL},
     {"forward", "how values flow", NULL,
      "A Sequential flows from layer to layer by itself: there is nothing to write.", NULL},
@@ -109,6 +109,9 @@ static const struct {
     {"callback", "the callback",
      "In a loop of your own you simply write the line where it belongs.", NULL,
      "The engine hands each step's loss back; the studio's fit loop reports."},
+    {"mode", "training or evaluation mode", NULL,
+     "fit() switches by itself between training and evaluation.",
+     "Training and evaluation are separate calls of the engine."},
     {"epochs", "epochs", NULL, NULL,
      "The studio's fit loop counts the epochs, the same for all engines."},
     {"batches", "batches", NULL, NULL, NULL},
@@ -160,27 +163,32 @@ static int too_large(struct error *error)
 }
 
 /* The sets known by name are all of one shape. */
-#define KNOWN_INPUTS  784
+#define KNOWN_ROWS    28
+#define KNOWN_COLUMNS 28
 #define KNOWN_CLASSES 10
 
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error)
 {
-    *out = (struct code_subject){.job = job, .inputs = KNOWN_INPUTS, .classes = KNOWN_CLASSES};
-    if (dataset_find(job->dataset)) return 0;
-    struct dataset *dataset;
-    const struct dataset_options where = {
-        .data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = 1};
-    if (dataset_open(job->dataset, &where, &dataset, error)) return -1;
-    out->inputs = dataset->rows * dataset->columns;
-    out->classes = dataset->classes;
-    dataset_close(dataset);
-    return 0;
+    uint32_t rows = KNOWN_ROWS, columns = KNOWN_COLUMNS, classes = KNOWN_CLASSES;
+    *out = (struct code_subject){.job = job};
+    if (!dataset_find(job->dataset)) {
+        struct dataset *dataset;
+        const struct dataset_options where = {
+            .data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = 1};
+        if (dataset_open(job->dataset, &where, &dataset, error)) return -1;
+        rows = dataset->rows;
+        columns = dataset->columns;
+        classes = dataset->classes;
+        dataset_close(dataset);
+    }
+    return job_network(job, rows, columns, classes, &out->network, error);
 }
 
 int code_stage_text(const struct code_voice *voice, enum code_stage stage,
                     const struct code_subject *subject, struct code_text *out, struct error *error)
 {
     *out = (struct code_text){0};
+    if (voice->check && voice->check(subject, error)) return -1;
     voice->write_stage(stage, subject, out);
     if (!out->failed) return 0;
     code_text_free(out);
@@ -326,19 +334,18 @@ json_t *code_voice_json(const struct code_voice *voice)
                      "language", voice->language, "title", voice->title, "file", voice->file);
 }
 
-json_t *code_compare(const struct code_voice *left, const struct code_voice *right,
-                     const struct code_subject *subject)
+int code_compare(const struct code_voice *left, const struct code_voice *right,
+                 const struct code_subject *subject, json_t **out, struct error *error)
 {
     bool c = strcmp(left->language, "c") == 0 || strcmp(right->language, "c") == 0;
     json_t *list = json_array();
-    struct error error;
     for (int stage = 0; stage < CODE_STAGE_COUNT; stage++) {
         struct code_text a = {0}, b = {0};
-        if (code_stage_text(left, (enum code_stage)stage, subject, &a, &error) ||
-            code_stage_text(right, (enum code_stage)stage, subject, &b, &error)) {
+        if (code_stage_text(left, (enum code_stage)stage, subject, &a, error) ||
+            code_stage_text(right, (enum code_stage)stage, subject, &b, error)) {
             code_text_free(&a);
             json_decref(list);
-            return NULL;
+            return -1;
         }
         json_array_append_new(list,
                               json_pack("{s:s, s:s, s:s++, s:o, s:o}", "id", stages[stage].id,
@@ -348,7 +355,8 @@ json_t *code_compare(const struct code_voice *left, const struct code_voice *rig
         code_text_free(&a);
         code_text_free(&b);
     }
-    return json_pack("{s:o, s:o, s:o, s:o}", "left", code_voice_json(left), "right",
+    *out = json_pack("{s:o, s:o, s:o, s:o}", "left", code_voice_json(left), "right",
                      code_voice_json(right), "ideas", ideas_to_json(list, left, right), "stages",
                      list);
+    return *out ? 0 : too_large(error);
 }

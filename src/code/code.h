@@ -35,15 +35,15 @@ struct code_text {
 };
 void code_text_free(struct code_text *text);
 
-/* What the code follows: a run's settings and the shape of its data. */
+/* What the code follows: a run's settings and its network, from the data's picture to the classes.
+ */
 struct code_subject {
     const struct job *job;
-    uint32_t inputs, classes; /* of the data set: 784 and 10 for MNIST */
-    bool notebook;            /* set by code_notebook(): without a command line */
+    struct network network; /* finished */
+    bool notebook;          /* set by code_notebook(): without a command line */
 };
 /* Of a job whose data set is known by name, or lies where the job says: that one is opened to
- * learn its shape, which
- * may take a while. */
+ * learn its shape, which may take a while. */
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error);
 
 /* A voice: a framework in a language. */
@@ -52,7 +52,10 @@ struct code_voice {
     const char *engine;   /* "torch" */
     const char *language; /* "python" or "c" */
     const char *title;    /* "PyTorch, Python" */
-    const char *file;     /* the file name it is given away under: "model.py" */
+    const char *file;     /* the file name it is exported under: "model.py" */
+    /* (optional) -1 with a message that names the layer that this voice has no way to say, and
+     * what to use instead. */
+    int (*check)(const struct code_subject *subject, struct error *error);
     void (*write_stage)(enum code_stage stage, const struct code_subject *subject,
                         struct code_text *out);
 };
@@ -67,7 +70,8 @@ int code_voice_need(const char *engine, const char *language, const struct code_
 const char *code_stage_id(enum code_stage stage);    /* "data" */
 const char *code_stage_title(enum code_stage stage); /* "One training step" */
 
-/* The lines of one stage. The caller frees *out. */
+/* The lines of one stage. The caller frees *out. Like all below it fails with ERROR_INPUT when the
+ * network has a layer that the voice cannot say. */
 int code_stage_text(const struct code_voice *voice, enum code_stage stage,
                     const struct code_subject *subject, struct code_text *out, struct error *error);
 /* The whole program as a file's text. Python runs as it is: `python FILE --data-dir DIR`. */
@@ -81,9 +85,9 @@ const char *code_requirements(void);
 
 /* What the tab shows of two voices:
  * {"left":VOICE,"right":VOICE,"stages":[{"id","title","note","left":[{"text","idea"}],
- * "right":[…]}],"ideas":{ID:{"title","only":"left"|"right"|null,"why"}}}. New reference; NULL when
- * memory is out. */
-json_t *code_compare(const struct code_voice *left, const struct code_voice *right,
-                     const struct code_subject *subject);
+ * "right":[…]}],"ideas":{ID:{"title","only":"left"|"right"|null,"why"}}}. *out is a new reference.
+ */
+int code_compare(const struct code_voice *left, const struct code_voice *right,
+                 const struct code_subject *subject, json_t **out, struct error *error);
 
 #endif

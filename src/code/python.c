@@ -4,7 +4,11 @@
 #include <string.h>
 
 #include "base/path.h"
+#include "base/buffer.h"
 #include "code/text.h"
+#include "net/compact.h"
+
+#define SUMMARY_LIMIT (64u << 10)
 
 static void write_lines(struct code_text *out, const char *idea, const char *lines)
 {
@@ -15,16 +19,27 @@ static void write_lines(struct code_text *out, const char *idea, const char *lin
     }
 }
 
+/* "784-128-10" for what only widths say; else the layers in the compact form. */
 static void write_docstring(const struct code_subject *subject, const char *manner,
                             struct code_text *out)
 {
-    const struct job *job = subject->job;
-    char shape[256];
-    size_t used = (size_t)snprintf(shape, sizeof shape, "%u", subject->inputs);
-    for (uint32_t i = 0; i < job->hidden_count && used < sizeof shape; i++)
-        used += (size_t)snprintf(shape + used, sizeof shape - used, "-%u", job->hidden[i]);
-    code_line(out, NULL, "\"\"\"%s-%u on %s in %s", shape, subject->classes,
-              code_quoted(path_base(job->dataset)), manner);
+    const struct network *network = &subject->network;
+    const char *set = code_quoted(path_base(subject->job->dataset));
+    struct buffer words;
+    buffer_init(&words, SUMMARY_LIMIT);
+    if (network_is_dense(network)) {
+        buffer_printf(&words, "%u", network_inputs(network));
+        for (uint32_t i = 0; i < network->layer_count; i++)
+            buffer_printf(&words, "-%u", network->layers[i].outputs);
+        code_line(out, NULL, "\"\"\"%s on %s in %s", words.data ? words.data : "", set, manner);
+    } else {
+        network_to_compact(network, &words);
+        code_line(out, NULL, "\"\"\"A network on %s in %s", set, manner);
+        code_line(out, NULL, "%s", "");
+        code_line(out, NULL, "%s", words.data ? words.data : "");
+    }
+    if (words.failed) out->failed = true;
+    buffer_free(&words);
     code_line(out, NULL, "%s", "");
     code_line(out, NULL, "Made by Neural Net Studio.");
     code_line(out, NULL, "\"\"\"");
@@ -75,7 +90,8 @@ void python_write_header(const struct code_subject *subject, const char *manner,
     code_line(out, NULL, "%s", "");
 }
 
-void python_write_arrays(const struct code_subject *subject, struct code_text *out)
+void python_write_arrays(const struct code_subject *subject, const char *shape,
+                         struct code_text *out)
 {
     static const char *const splits[][2] = {{"train", "train"}, {"test", "t10k"}};
     char first[32] = "";
@@ -94,8 +110,8 @@ void python_write_arrays(const struct code_subject *subject, struct code_text *o
     code_line(out, NULL, "%s", "");
     if (subject->job->limit) snprintf(first, sizeof first, "[:%u]", subject->job->limit);
     for (size_t i = 0; i < 2; i++) {
-        code_line(out, "split", "x_%s = read(\"%s-images-idx3-ubyte\", 16).reshape(-1, %u)%s",
-                  splits[i][0], splits[i][1], subject->inputs, first);
+        code_line(out, "split", "x_%s = read(\"%s-images-idx3-ubyte\", 16).reshape(-1, %s)%s",
+                  splits[i][0], splits[i][1], shape, first);
         code_line(out, "split", "y_%s = read(\"%s-labels-idx1-ubyte\", 8)%s", splits[i][0],
                   splits[i][1], first);
     }
@@ -114,4 +130,76 @@ void python_write_report(const char *epoch, const char *loss, const char *accura
               val_loss, val_accuracy);
     code_line(out, "report", "%s    flush=True,", indent);
     code_line(out, "report", "%s)", indent);
+}
+
+bool python_takes_maps(const struct network *network)
+{
+    return network->layers[0].type != LAYER_DENSE;
+}
+
+bool python_has_type(const struct network *network, enum layer_type type)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (network->layers[i].type == type) return true;
+    return false;
+}
+
+/* Words that cannot name an attribute of the module: Python's keywords and what nn.Module has. */
+static bool is_reserved(const char *name)
+{
+    static const char reserved[] =
+        " and as assert async await break class continue def del elif else except finally for from "
+        "global if import in is lambda nonlocal not or pass raise return try while with yield "
+        "False None True activation add_module apply bfloat16 buffers children compile cpu cuda "
+        "double dump_patches eval extra_repr float forward get_buffer get_extra_state "
+        "get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers "
+        "named_children named_modules named_parameters parameters register_backward_hook "
+        "register_buffer register_forward_hook register_forward_pre_hook "
+        "register_full_backward_hook register_full_backward_pre_hook "
+        "register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module "
+        "register_parameter register_state_dict_post_hook register_state_dict_pre_hook "
+        "requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty train "
+        "training type xpu zero_grad ";
+    char word[LAYER_NAME_MAX + 2];
+    snprintf(word, sizeof word, " %s ", name);
+    size_t length = strlen(name);
+    if (length > 4 && strcmp(name + length - 4, "_pad") == 0) return true; /* what pads a layer */
+    for (int i = 0; i < ACTIVATION_COUNT; i++) {                           /* "elu", "elu_2" */
+        const char *activation = activation_name((enum activation)i);
+        size_t stem = strlen(activation);
+        if (strncmp(activation, name, stem) == 0 && (!name[stem] || name[stem] == '_')) return true;
+    }
+    return strstr(reserved, word) != NULL;
+}
+
+static bool is_identifier(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    return name[0] && strchr(letters, name[0]) && !name[strspn(name, all)];
+}
+
+int python_check(const struct code_subject *subject, struct error *error)
+{
+    const struct network *network = &subject->network;
+    if (network->channels != 1)
+        return error_set(error, ERROR_INPUT,
+                         "the Python programs read gray pictures: a network for pictures of %u "
+                         "channels has none",
+                         network->channels);
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const char *name = network->layers[i].name;
+        if (!is_identifier(name) || is_reserved(name))
+            return error_set(error, ERROR_INPUT,
+                             "layer %u has the name \"%.40s\", which a Python program cannot use: "
+                             "use a letter, then letters, digits and _, and no word of Python's or "
+                             "of nn.Module's",
+                             i + 1, name);
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(network->layers[j].name, name) == 0)
+                return error_set(error, ERROR_INPUT,
+                                 "layers %u and %u have the same name \"%.40s\": rename one", j + 1,
+                                 i + 1, name);
+    }
+    return 0;
 }

@@ -8,12 +8,20 @@
  * --initial takes. */
 void python_write_header(const struct code_subject *subject, const char *manner,
                          const char *imports, const char *ending, struct code_text *out);
-/* The function that reads a file, and the four arrays of bytes: x_train [count, inputs], y_train
- * [count] and so on. */
-void python_write_arrays(const struct code_subject *subject, struct code_text *out);
+/* The function that reads a file, and the four arrays of bytes: x_train [count, `shape`], y_train
+ * [count] and so on. `shape` is one sample's, as Python writes it: "784" or "28, 28, 1". */
+void python_write_arrays(const struct code_subject *subject, const char *shape,
+                         struct code_text *out);
 /* The line an epoch; the arguments are Python expressions. */
 void python_write_report(const char *epoch, const char *loss, const char *accuracy,
                          const char *val_loss, const char *val_accuracy, const char *indent,
                          struct code_text *out);
+
+/* What neither program can say: color pictures, names that Python does not take. -1 with a message.
+ */
+int python_check(const struct code_subject *subject, struct error *error);
+/* The program's samples are pictures: the first layer is not a dense one, which takes values. */
+bool python_takes_maps(const struct network *network);
+bool python_has_type(const struct network *network, enum layer_type type);
 
 #endif

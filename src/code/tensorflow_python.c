@@ -1,6 +1,9 @@
 /* The training program in TensorFlow with Keras: declarative, defined and then run. */
 #include "code/text.h"
 
+#include <stdio.h>
+
+#include "code/layers.h"
 #include "code/python.h"
 
 static void write_data(const struct code_subject *subject, struct code_text *out)
@@ -8,76 +11,38 @@ static void write_data(const struct code_subject *subject, struct code_text *out
     const char *dtype = dtype_name(subject->job->dtype);
     python_write_header(subject, "TensorFlow: declared, compiled, fitted.",
                         "from tensorflow import keras", "h5", out);
-    python_write_arrays(subject, out);
+    const struct network *network = &subject->network;
+    char shape[48];
+    if (python_takes_maps(network))
+        snprintf(shape, sizeof shape, "%u, %u, 1", network->rows, network->columns);
+    else
+        snprintf(shape, sizeof shape, "%u", network_inputs(network));
+    python_write_arrays(subject, shape, out);
     code_line(out, "scale", "x_train = x_train.astype(\"%s\") / 255", dtype);
     code_line(out, "scale", "x_test = x_test.astype(\"%s\") / 255", dtype);
     if (subject->job->dtype == DTYPE_FLOAT64)
         code_line(out, "scale", "keras.config.set_floatx(\"float64\")  # the layers likewise");
 }
 
-/* PyTorch's default distribution. Two objects: one alone would draw the biases equal to the first
- * weights. */
-static void write_torch_init(struct code_text *out)
+static int check(const struct code_subject *subject, struct error *error)
 {
-    code_line(out, NULL, "%s", "");
-    code_line(out, "init", "def torch_init(inputs):");
-    code_line(out, "init",
-              "    \"\"\"First values as PyTorch draws them: uniform in ±1/sqrt(inputs).\"\"\"");
-    code_line(out, "init", "    limit = inputs**-0.5");
-    code_line(out, "init", "    return {");
-    code_line(out, "init",
-              "        \"kernel_initializer\": keras.initializers.RandomUniform(-limit, limit),");
-    code_line(out, "init",
-              "        \"bias_initializer\": keras.initializers.RandomUniform(-limit, limit),");
-    code_line(out, "init", "    }");
-    code_line(out, NULL, "%s", "");
-    code_line(out, NULL, "%s", "");
-}
-
-/* PyTorch's L2 term is added to the gradient; Keras's own weight_decay is another thing (AdamW's).
- */
-static void write_decay(double weight_decay, struct code_text *out)
-{
-    code_line(out, "decay",
-              "# half of weight decay times w²: its gradient is weight decay times w");
-    code_line(out, "decay", "penalty = keras.regularizers.L2(%s)", code_real(weight_decay / 2));
-    code_line(out, "decay",
-              "decay = {\"kernel_regularizer\": penalty, \"bias_regularizer\": penalty}");
-    code_line(out, NULL, "%s", "");
-}
-
-static void write_layer(const struct job *job, uint32_t index, uint32_t inputs, uint32_t outputs,
-                        struct code_text *out)
-{
-    bool last = index == job->hidden_count;
-    const char *decay = job->optimizer.weight_decay > 0 ? ", **decay" : "";
-    char activation[48] = "", init[48] = "";
-    if (!last && job->activation != ACTIVATION_NONE)
-        snprintf(activation, sizeof activation, "activation=\"%s\", ",
-                 activation_name(job->activation));
-    if (job->init == INIT_TORCH) snprintf(init, sizeof init, ", **torch_init(%u)", inputs);
-    if (last) code_line(out, "layer", "    # logits: the loss does the softmax");
-    code_line(out, last ? "layer" : "activation",
-              "    keras.layers.Dense(%u, %sname=\"fc%u\"%s%s),", outputs, activation, index + 1,
-              init, decay);
+    return python_check(subject, error) || keras_check_layers(&subject->network, error) ? -1 : 0;
 }
 
 static void write_network(const struct code_subject *subject, struct code_text *out)
 {
     const struct job *job = subject->job;
-    uint32_t inputs = subject->inputs;
+    const struct network *network = &subject->network;
     code_line(out, "seed", "keras.utils.set_random_seed(%llu)",
               (unsigned long long)(job->seed & 0xffffffffu));
     code_line(out, NULL, "%s", "");
-    if (job->init == INIT_TORCH) write_torch_init(out);
-    if (job->optimizer.weight_decay > 0) write_decay(job->optimizer.weight_decay, out);
+    keras_write_definitions(network, job, out);
     code_line(out, "network", "model = keras.Sequential([");
-    code_line(out, "network", "    keras.Input((%u,)),", inputs);
-    for (uint32_t i = 0; i <= job->hidden_count; i++) {
-        uint32_t outputs = i < job->hidden_count ? job->hidden[i] : subject->classes;
-        write_layer(job, i, inputs, outputs, out);
-        inputs = outputs;
-    }
+    if (python_takes_maps(network))
+        code_line(out, "network", "    keras.Input((%u, %u, 1)),", network->rows, network->columns);
+    else
+        code_line(out, "network", "    keras.Input((%u,)),", network_inputs(network));
+    keras_write_layers(network, job, out);
     code_line(out, "network", "])");
     code_line(out, "initial", "if args.initial:");
     code_line(out, "initial", "    model.load_weights(args.initial)");
@@ -175,5 +140,6 @@ const struct code_voice code_tensorflow_python = {
     .language = "python",
     .title = "TensorFlow, Python",
     .file = "model_tf.py",
+    .check = check,
     .write_stage = write_stage,
 };

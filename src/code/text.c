@@ -71,3 +71,23 @@ const char *code_quoted(const char *text)
     slot[used] = '\0';
     return slot;
 }
+
+const char *code_pair(const uint32_t pair[2])
+{
+    static _Thread_local char slots[4][32];
+    static _Thread_local unsigned next;
+    char *slot = slots[next++ % 4];
+    snprintf(slot, sizeof slots[0], pair[0] == pair[1] ? "%u" : "(%u, %u)", pair[0], pair[1]);
+    return slot;
+}
+
+void code_argument(struct code_arguments *arguments, const char *format, ...)
+{
+    size_t used = strlen(arguments->text), size = sizeof arguments->text;
+    va_list given;
+    if (used) used += (size_t)snprintf(arguments->text + used, size - used, ", ");
+    va_start(given, format);
+    int length = vsnprintf(arguments->text + used, size - used, format, given);
+    va_end(given);
+    CHECK(length >= 0 && (size_t)length < size - used); /* numbers and names of bounded length */
+}

@@ -13,6 +13,16 @@ const char *code_real(double value);
 /* A text as it stands between Python's double quotes; likewise a static buffer; file names fit. */
 const char *code_quoted(const char *text);
 
+/* Two equal numbers as one, "3", two as a pair, "(3, 5)"; likewise a static buffer. */
+const char *code_pair(const uint32_t pair[2]);
+
+/* The arguments of a call, joined by commas. */
+struct code_arguments {
+    char text[512];
+};
+void code_argument(struct code_arguments *arguments, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* The stages in C, cut from the engines' sources when the studio was built (generated; see
  * extract_stages.c). */
 struct code_extract {

@@ -1,46 +1,27 @@
 /* The training program in PyTorch: imperative, defined by running it. */
 #include "code/text.h"
 
-#include <string.h>
+#include <stdio.h>
 
+#include "code/layers.h"
 #include "code/python.h"
-
-static const char *const activation_modules[ACTIVATION_COUNT] = {
-    [ACTIVATION_RELU] = "nn.ReLU()",
-    [ACTIVATION_TANH] = "nn.Tanh()",
-    [ACTIVATION_SIGMOID] = "nn.Sigmoid()",
-};
 
 static void write_data(const struct code_subject *subject, struct code_text *out)
 {
     const char *dtype = dtype_name(subject->job->dtype);
     python_write_header(subject, "PyTorch: a module and a loop by hand.",
                         "import torch\nfrom torch import nn", "pth", out);
-    python_write_arrays(subject, out);
+    const struct network *network = &subject->network;
+    char shape[48];
+    if (python_takes_maps(network))
+        snprintf(shape, sizeof shape, "1, %u, %u", network->rows, network->columns);
+    else
+        snprintf(shape, sizeof shape, "%u", network_inputs(network));
+    python_write_arrays(subject, shape, out);
     code_line(out, "scale", "x_train = torch.tensor(x_train, dtype=torch.%s) / 255", dtype);
     code_line(out, "scale", "x_test = torch.tensor(x_test, dtype=torch.%s) / 255", dtype);
     code_line(out, "labels", "y_train = torch.tensor(y_train, dtype=torch.int64)");
     code_line(out, "labels", "y_test = torch.tensor(y_test, dtype=torch.int64)");
-}
-
-static void write_layers(const struct code_subject *subject, struct code_text *out)
-{
-    const struct job *job = subject->job;
-    uint32_t inputs = subject->inputs;
-    for (uint32_t i = 0; i <= job->hidden_count; i++) {
-        uint32_t outputs = i < job->hidden_count ? job->hidden[i] : subject->classes;
-        code_line(out, "layer", "        self.fc%u = nn.Linear(%u, %u)", i + 1, inputs, outputs);
-        inputs = outputs;
-    }
-    if (job->init == INIT_KERAS) {
-        code_line(out, "init",
-                  "        for layer in self.children():  # first values as Keras draws them");
-        code_line(out, "init", "            nn.init.xavier_uniform_(layer.weight)");
-        code_line(out, "init", "            nn.init.zeros_(layer.bias)");
-    }
-    if (job->hidden_count && activation_modules[job->activation])
-        code_line(out, "activation", "        self.activation = %s",
-                  activation_modules[job->activation]);
 }
 
 static void write_network(const struct code_subject *subject, struct code_text *out)
@@ -52,17 +33,10 @@ static void write_network(const struct code_subject *subject, struct code_text *
     code_line(out, "network", "class Network(nn.Module):");
     code_line(out, "network", "    def __init__(self):");
     code_line(out, "network", "        super().__init__()");
-    write_layers(subject, out);
+    torch_write_layers(&subject->network, job->init == INIT_KERAS, out);
     code_line(out, NULL, "%s", "");
     code_line(out, "forward", "    def forward(self, x):");
-    for (uint32_t i = 0; i < job->hidden_count; i++) {
-        if (activation_modules[job->activation])
-            code_line(out, "forward", "        x = self.activation(self.fc%u(x))", i + 1);
-        else
-            code_line(out, "forward", "        x = self.fc%u(x)", i + 1);
-    }
-    code_line(out, "forward", "        return self.fc%u(x)  # logits: the loss does the softmax",
-              job->hidden_count + 1);
+    torch_write_forward(&subject->network, out);
     code_line(out, NULL, "%s", "");
     code_line(out, NULL, "%s", "");
     code_line(out, "network", "model = Network()%s",
@@ -101,11 +75,21 @@ static void write_step(const struct code_subject *subject, struct code_text *out
     code_line(out, "step", "    return loss.item(), correct.item()");
 }
 
+/* Dropout and batch normalization compute otherwise when they are evaluated. */
+static bool has_modes(const struct network *network)
+{
+    return python_has_type(network, LAYER_DROPOUT) || python_has_type(network, LAYER_BATCHNORM);
+}
+
 static void write_loop(const struct code_subject *subject, struct code_text *out)
 {
     const struct job *job = subject->job;
+    bool modes = has_modes(&subject->network);
     code_line(out, "order", "orders = np.load(args.order) if args.order else None");
     code_line(out, "epochs", "for epoch in range(%u):", job->epochs);
+    if (modes)
+        code_line(out, "mode",
+                  "    model.train()  # dropout drops, batch normalization looks at the batch");
     code_line(out, "order", "    if orders is None:");
     code_line(out, "order", "        order = torch.randperm(len(x_train))");
     code_line(out, "order", "    else:");
@@ -115,9 +99,17 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     code_line(out, "step", "        loss, right = train_step(x_train[batch], y_train[batch])");
     code_line(out, "report", "        losses.append(loss)");
     code_line(out, "report", "        correct += right");
+    if (modes)
+        code_line(out, "mode",
+                  "    model.eval()  # dropout keeps all, batch normalization has its averages");
     code_line(out, "evaluate",
               "    with torch.no_grad():  # nothing is learned here, so nothing is noted");
-    code_line(out, "evaluate", "        logits = model(x_test)");
+    if (python_takes_maps(&subject->network))
+        code_line(out, "evaluate",
+                  "        logits = torch.cat([model(x) for x in x_test.split(500)])  # maps are "
+                  "large");
+    else
+        code_line(out, "evaluate", "        logits = model(x_test)");
     code_line(out, "evaluate", "        val_loss = loss_function(logits, y_test).item()");
     code_line(out, "evaluate",
               "        val_accuracy = (logits.argmax(1) == y_test).float().mean().item()");
@@ -148,5 +140,6 @@ const struct code_voice code_torch_python = {
     .language = "python",
     .title = "PyTorch, Python",
     .file = "model.py",
+    .check = python_check,
     .write_stage = write_stage,
 };

@@ -77,8 +77,7 @@ static int compare(const struct studio *studio, struct store *store, void *conte
     const struct comparing *comparing = context;
     struct code_subject subject;
     if (code_subject_of(&comparing->job, &subject, error)) return -1;
-    *out = code_compare(comparing->left, comparing->right, &subject);
-    return 0;
+    return code_compare(comparing->left, comparing->right, &subject, out, error);
 }
 
 static void get_code(struct studio *studio, struct call *call)

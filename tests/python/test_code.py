@@ -301,6 +301,62 @@ def test_a_notebook_executes(framework, studio, data_dir, tmp_path, engines):
     assert (tmp_path / f"simple_nn{PROGRAMS[framework][2]}").exists()
 
 
+NETWORKS = {
+    "lenet5": "lenet5",
+    "every-layer": "rescale 2 -1, conv 6 5x3 stride 2 same relu, batchnorm, depthwise 3x3 leaky_relu, avgpool 3 stride 2 same, batchnorm epsilon 0.01 momentum 0.3 tanh, "
+    "conv 8 3 groups 2 dilation 2 same elu 0.7 nobias, layernorm, maxpool 3x2 stride 1x2 same gelu, conv 8 1 sigmoid, globalavgpool, dense 16 gelu_tanh, batchnorm, layernorm softplus, "
+    "dropout 0.25, dense 10",
+    "uneven": "conv 4 3 pad 0 1 2 0 silu, maxpool 2 stride 3 same, avgpool 4 stride 3 same, conv 5 2x3 pad 1 1 0 0 elu 2, flatten, dropout 0.5, dense 12 selu, dense 10",
+    "picture": "normalize 0.1307 0.3081, dense 20 relu, dense 10 nobias",
+    "values": "dense 20 leaky_relu 0.2, batchnorm, dense 10",
+}
+NETWORK_OPTIONS = {"every-layer": ["--weight-decay", "0.01"], "uneven": ["--init", "keras", "--optimizer", "adam"], "values": ["--init", "keras"]}
+
+
+@pytest.fixture(scope="module")
+def networks(binary, data_dir, engines, tmp_path_factory):
+    """Name of a network → what net_programs.py says of its two programs."""
+    if not {"torch", "tensorflow"} <= set(engines):
+        pytest.skip("needs both frameworks")
+    folders = []
+    for name, net in NETWORKS.items():
+        folders.append(tmp_path_factory.mktemp(name))
+        for engine, file in (("torch", "model.py"), ("tensorflow", "model_tf.py")):
+            options = ["--net", net, "--epochs", "1", "--limit", "96", "--dtype", "float64", *NETWORK_OPTIONS.get(name, [])]
+            made = subprocess.run([binary, "code", engine, *options, "--out", folders[-1] / file], capture_output=True, text=True)
+            assert made.returncode == 0, made.stderr
+    ran = subprocess.run([sys.executable, HERE / "net_programs.py", data_dir, *map(str, folders)], capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return dict(zip(NETWORKS, json.loads(ran.stdout.splitlines()[-1])))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_both_programs_of_a_network_are_the_same_network(name, networks, studio):
+    found = networks[name]
+    shown = studio("net", "show", NETWORKS[name], "--json")
+    assert found["torch_parameters"] == found["keras_parameters"] == json.loads(shown.stdout)["parameters"]
+    assert len(EPOCH.findall(found["torch_printed"])) == len(EPOCH.findall(found["keras_printed"])) == 1
+    assert found["spread"] > 0
+    # Keras rounds what is no tensor to float32: the slope of a leaky ReLU, the mean of a normalization.
+    assert found["difference"] <= (1e-11 if name in ("lenet5", "uneven") else 1e-7)
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        ("conv 4 3 stride 2 dilation 2, flatten, dense 10", "layer 1 (conv1): Keras has no convolution with both a stride and a dilation"),
+        ("conv 4 3, depthwise 3 stride 2x1, flatten, dense 10", "layer 2 (conv2): Keras's DepthwiseConv2D has one stride"),
+        ("maxpool 3 stride 2 pad 1 1 1 1, flatten, dense 10", "layer 1 (pool1): Keras's pooling pads by its rule"),
+        ('{"layers":[{"type":"dense","outputs":10,"name":"a=1"}]}', 'layer 1 has the name "a=1"'),
+        ('{"layers":[{"type":"dense","outputs":10,"name":"forward"}]}', 'layer 1 has the name "forward"'),
+    ],
+)
+def test_what_a_program_cannot_say_is_refused_by_name(net, words, studio):
+    answer = studio("code", "tensorflow", "--net", net, status=1)
+    assert answer.stdout == ""
+    assert words in answer.stderr and answer.stderr.count("\n") == 1
+
+
 def test_the_command_line_says_what_is_wrong(studio):
     for words, said in {("code",): "no framework is named", ("code", "jax"): "torch or tensorflow", ("code", "torch", "--lang", "rust"): "python or c",
                         ("code", "torch", "--lang", "c", "--notebook"): "a notebook holds Python", ("code", "torch", "--epochs", "0"): "epochs",

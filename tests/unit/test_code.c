@@ -30,6 +30,14 @@ static struct job seed_job(void)
     return job;
 }
 
+static struct code_subject subject_of(const struct job *job)
+{
+    struct code_subject subject;
+    struct error error;
+    assert_int_equal(code_subject_of(job, &subject, &error), 0);
+    return subject;
+}
+
 static char *program(const char *engine, const struct job *job)
 {
     const struct code_voice *voice;
@@ -106,7 +114,7 @@ static void both_engines_show_their_c(void **state)
 {
     (void)state;
     struct job job = seed_job();
-    const struct code_subject subject = {.job = &job, .inputs = 784, .classes = 10};
+    struct code_subject subject = subject_of(&job);
     static const char *const engines[] = {"torch", "tensorflow"};
     for (size_t i = 0; i < 2; i++) {
         const struct code_voice *voice;
@@ -126,9 +134,11 @@ static void a_comparison_joins_ideas_and_names_what_has_no_counterpart(void **st
 {
     (void)state;
     struct job job = seed_job();
-    const struct code_subject subject = {.job = &job, .inputs = 784, .classes = 10};
-    json_t *value = code_compare(&code_torch_python, &code_tensorflow_python, &subject);
-    assert_non_null(value);
+    struct code_subject subject = subject_of(&job);
+    struct error error;
+    json_t *value;
+    assert_int_equal(
+        code_compare(&code_torch_python, &code_tensorflow_python, &subject, &value, &error), 0);
     assert_int_equal(json_array_size(json_object_get(value, "stages")), CODE_STAGE_COUNT);
     json_t *ideas = json_object_get(value, "ideas");
     json_t *layer = json_object_get(ideas, "layer"), *zero = json_object_get(ideas, "zero_grad");
@@ -144,15 +154,16 @@ static void each_lonely_idea_has_a_reason(void **state)
     (void)state;
     for (int variant = 0; variant < 4; variant++) {
         struct job job = seed_job();
-        const struct code_subject subject = {.job = &job, .inputs = 784, .classes = 10};
+        struct code_subject subject = subject_of(&job);
         job.init = variant & 1 ? INIT_KERAS : INIT_TORCH;
         job.optimizer.weight_decay = variant & 2 ? 0.1 : 0;
         for (size_t i = 0; i < code_voice_count * code_voice_count; i++) {
             const struct code_voice *left = code_voices[i / code_voice_count],
                                     *right = code_voices[i % code_voice_count];
-            json_t *value = code_compare(left, right, &subject), *idea;
+            json_t *value, *idea;
             const char *name;
-            assert_non_null(value);
+            struct error error;
+            assert_int_equal(code_compare(left, right, &subject, &value, &error), 0);
             json_object_foreach(json_object_get(value, "ideas"), name, idea) {
                 if (json_is_null(json_object_get(idea, "only")) ||
                     json_is_string(json_object_get(idea, "why")))

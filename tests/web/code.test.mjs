@@ -89,7 +89,7 @@ test('a half-typed number does not empty the page', { skip }, async () => {
 });
 
 test('joins an idea across and says what has no counterpart', { skip }, async () => {
-    const join = page.locator('#network').getByRole('button', { name: 'a dense layer' });
+    const join = page.locator('#network').getByRole('button', { name: 'a layer' });
     await join.hover();
     for (const which of ['left', 'right'])
         assert.match(

@@ -1,0 +1,324 @@
+/* keras.Sequential's list of layers, and what it needs defined before it. */
+#include "code/layers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "code/python.h"
+#include "code/text.h"
+
+/* --- activations ------------------------------------------------------------------------------ */
+
+/* What stands behind `activation=`; NULL: a layer of its own, with the slope as its argument. */
+static const struct {
+    const char *value, *layer, *argument;
+} activations[ACTIVATION_COUNT] = {
+    [ACTIVATION_RELU] = {"\"relu\"", NULL, NULL},
+    [ACTIVATION_TANH] = {"\"tanh\"", NULL, NULL},
+    [ACTIVATION_SIGMOID] = {"\"sigmoid\"", NULL, NULL},
+    [ACTIVATION_LEAKY_RELU] = {NULL, "LeakyReLU", "negative_slope"},
+    [ACTIVATION_ELU] = {NULL, "ELU", "alpha"},
+    [ACTIVATION_SELU] = {"\"selu\"", NULL, NULL},
+    [ACTIVATION_GELU] = {"\"gelu\"", NULL, NULL},
+    [ACTIVATION_GELU_TANH] = {"gelu_tanh", NULL, NULL}, /* a function that the program defines */
+    [ACTIVATION_SILU] = {"\"silu\"", NULL, NULL},
+    [ACTIVATION_SOFTPLUS] = {"\"softplus\"", NULL, NULL},
+};
+
+/* --- one row per layer type ------------------------------------------------------------------- */
+
+static bool is_one(const uint32_t pair[2])
+{
+    return pair[0] == 1 && pair[1] == 1;
+}
+
+/* Whether the padding is what Keras's "same" makes of these shapes. */
+static bool pads_as_same(const struct layer *layer)
+{
+    struct layer copy = *layer;
+    struct error ignored;
+    copy.same = true;
+    return !layer_kind(layer->type)->resolve(&copy, &ignored) &&
+           memcmp(copy.padding, layer->padding, sizeof copy.padding) == 0;
+}
+
+/* A kernel per channel: Keras's DepthwiseConv2D, as the studio's .h5 has it (net/layout.h). */
+static bool is_depthwise(const struct layer *layer)
+{
+    return layer->type == LAYER_CONV2D && layer->groups > 1 &&
+           layer->groups == layer->input.sizes[0];
+}
+
+static void dense_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    code_argument(a, "%u", layer->units);
+}
+
+static void add_same(const struct layer *layer, struct code_arguments *a)
+{
+    if (padding_form(layer) != PADDING_NONE && pads_as_same(layer))
+        code_argument(a, "padding=\"same\"");
+}
+
+static void conv2d_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    bool depthwise = is_depthwise(layer);
+    if (!depthwise) code_argument(a, "%u", layer->filters);
+    code_argument(a, "%s", code_pair(layer->kernel));
+    if (depthwise && layer->filters > layer->groups)
+        code_argument(a, "depth_multiplier=%u", layer->filters / layer->groups);
+    if (!is_one(layer->stride)) code_argument(a, "strides=%s", code_pair(layer->stride));
+    add_same(layer, a);
+    if (!is_one(layer->dilation)) code_argument(a, "dilation_rate=%s", code_pair(layer->dilation));
+    if (!depthwise && layer->groups > 1) code_argument(a, "groups=%u", layer->groups);
+}
+
+static void pool_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    code_argument(a, "%s", code_pair(layer->kernel));
+    if (memcmp(layer->stride, layer->kernel, sizeof layer->stride) != 0)
+        code_argument(a, "strides=%s", code_pair(layer->stride));
+    add_same(layer, a);
+}
+
+static void batchnorm_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    code_argument(a, "momentum=%s", code_real(1 - layer->momentum));
+    code_argument(a, "epsilon=%s", code_real(layer->epsilon));
+}
+
+static void layernorm_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    if (layer->input.rank == 3) code_argument(a, "axis=[1, 2, 3]");
+    code_argument(a, "epsilon=%s", code_real(layer->epsilon));
+}
+
+static void dropout_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    code_argument(a, "%s", code_real(layer->rate));
+}
+
+static void rescale_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    code_argument(a, "%s", code_real(layer->scale));
+    if (layer->offset != 0) code_argument(a, "offset=%s", code_real(layer->offset));
+}
+
+static void normalize_arguments(const struct layer *layer, struct code_arguments *a)
+{
+    code_argument(a, "mean=%s", code_real(layer->mean[0]));
+    code_argument(a, "variance=%s**2", code_real(layer->std[0]));
+}
+
+static int check_conv2d(const struct layer *layer, struct error *error)
+{
+    if (!is_one(layer->stride) && !is_one(layer->dilation))
+        return error_set(error, ERROR_INPUT,
+                         "Keras has no convolution with both a stride and a dilation: use stride 1 "
+                         "or dilation 1");
+    if (is_depthwise(layer) && layer->stride[0] != layer->stride[1])
+        return error_set(error, ERROR_INPUT,
+                         "Keras's DepthwiseConv2D has one stride for both directions, not %u×%u: "
+                         "use equal strides",
+                         layer->stride[0], layer->stride[1]);
+    return 0;
+}
+
+static int check_pool(const struct layer *layer, struct error *error)
+{
+    if (padding_form(layer) == PADDING_NONE || pads_as_same(layer)) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "Keras's pooling pads by its rule \"same\" only, not by %u %u %u %u: use "
+                     "padding same or none",
+                     layer->padding[0], layer->padding[1], layer->padding[2], layer->padding[3]);
+}
+
+struct keras_row {
+    const char *layer;
+    /* (optional) what makes the layer, without its activation, bias and name */
+    void (*arguments)(const struct layer *layer, struct code_arguments *arguments);
+    bool activates;             /* has `activation` and `use_bias` */
+    const char *weight, *shift; /* what its arguments call weight and bias; NULL: it has none */
+    int (*check)(const struct layer *layer, struct error *error); /* (optional) */
+    const char *note;                                             /* a comment above its first */
+};
+
+/* clang-format off */
+static const struct keras_row rows[LAYER_TYPE_COUNT] = {
+    [LAYER_DENSE] = {"Dense", dense_arguments, true, "kernel", "bias", NULL, NULL},
+    [LAYER_CONV2D] = {"Conv2D", conv2d_arguments, true, "kernel", "bias", check_conv2d, NULL},
+    [LAYER_MAXPOOL2D] = {"MaxPooling2D", pool_arguments, false, NULL, NULL, check_pool, NULL},
+    [LAYER_AVGPOOL2D] = {"AveragePooling2D", pool_arguments, false, NULL, NULL, check_pool, NULL},
+    [LAYER_GLOBALAVGPOOL] = {"GlobalAveragePooling2D", NULL, false, NULL, NULL, NULL, NULL},
+    [LAYER_FLATTEN] = {"Flatten", NULL, false, NULL, NULL, NULL, NULL},
+    [LAYER_BATCHNORM] = {"BatchNormalization", batchnorm_arguments, false, "gamma", "beta", NULL,
+        "# momentum is the weight of the old average here, of the new batch in PyTorch"},
+    [LAYER_LAYERNORM] = {"LayerNormalization", layernorm_arguments, false, "gamma", "beta", NULL, NULL},
+    [LAYER_DROPOUT] = {"Dropout", dropout_arguments, false, NULL, NULL, NULL,
+        "# Keras's generator draws what is dropped; the studio draws its masks itself"},
+    [LAYER_ACTIVATION] = {NULL, NULL, false, NULL, NULL, NULL, NULL},
+    [LAYER_RESCALE] = {"Rescaling", rescale_arguments, false, NULL, NULL, NULL, NULL},
+    [LAYER_NORMALIZE] = {"Normalization", normalize_arguments, false, NULL, NULL, NULL, NULL},
+};
+/* clang-format on */
+
+int keras_check_layers(const struct network *network, struct error *error)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (rows[layer->type].check && rows[layer->type].check(layer, error))
+            return error_prefix(error, "layer %u (%s)", i + 1, layer->name);
+    }
+    return 0;
+}
+
+/* --- what is defined before the model --------------------------------------------------------- */
+
+static bool has_depthwise(const struct network *network)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (is_depthwise(&network->layers[i])) return true;
+    return false;
+}
+
+/* PyTorch's default distribution. Two objects: one alone would draw the biases equal to the first
+ * weights. */
+static void write_torch_init(bool depthwise, struct code_text *out)
+{
+    const char *kernel = depthwise ? "f\"{kernel}_initializer\"" : "\"kernel_initializer\"";
+    code_line(out, NULL, "%s", "");
+    code_line(out, "init", "def torch_init(inputs%s):", depthwise ? ", kernel=\"kernel\"" : "");
+    code_line(out, "init",
+              "    \"\"\"First values as PyTorch draws them: uniform in ±1/sqrt(inputs).\"\"\"");
+    code_line(out, "init", "    limit = inputs**-0.5");
+    code_line(out, "init", "    return {");
+    code_line(out, "init", "        %s: keras.initializers.RandomUniform(-limit, limit),", kernel);
+    code_line(out, "init",
+              "        \"bias_initializer\": keras.initializers.RandomUniform(-limit, limit),");
+    code_line(out, "init", "    }");
+    code_line(out, NULL, "%s", "");
+    code_line(out, NULL, "%s", "");
+}
+
+/* PyTorch's L2 term is added to the gradient; Keras's own weight_decay is another thing (AdamW's).
+ */
+static void write_decay(double weight_decay, struct code_text *out)
+{
+    code_line(out, "decay",
+              "# half of weight decay times w²: its gradient is weight decay times w");
+    code_line(out, "decay", "penalty = keras.regularizers.L2(%s)", code_real(weight_decay / 2));
+    code_line(out, "decay",
+              "decay = {\"kernel_regularizer\": penalty, \"bias_regularizer\": penalty}");
+    code_line(out, NULL, "%s", "");
+}
+
+static void write_gelu_tanh(struct code_text *out)
+{
+    code_line(out, NULL, "%s", "");
+    code_line(out, "activation", "@keras.utils.register_keras_serializable()");
+    code_line(out, "activation", "def gelu_tanh(x):");
+    code_line(out, "activation", "    return keras.activations.gelu(x, approximate=True)");
+    code_line(out, NULL, "%s", "");
+    code_line(out, NULL, "%s", "");
+}
+
+static bool has_gelu_tanh(const struct network *network)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (network->layers[i].activation == ACTIVATION_GELU_TANH) return true;
+    return false;
+}
+
+void keras_write_definitions(const struct network *network, const struct job *job,
+                             struct code_text *out)
+{
+    if (has_gelu_tanh(network)) write_gelu_tanh(out);
+    if (job->init == INIT_TORCH) write_torch_init(has_depthwise(network), out);
+    if (job->optimizer.weight_decay > 0) write_decay(job->optimizer.weight_decay, out);
+}
+
+/* --- the list --------------------------------------------------------------------------------- */
+
+static void add_init(const struct layer *layer, struct code_arguments *a)
+{
+    struct tensor_spec specs[LAYER_MAX_TENSORS];
+    layer_tensors(layer, specs);
+    if (!specs[0].fan_in) return; /* ones and zeros in both */
+    if (is_depthwise(layer))
+        code_argument(a, "**torch_init(%zu, \"depthwise\")", specs[0].fan_in);
+    else
+        code_argument(a, "**torch_init(%zu)", specs[0].fan_in);
+}
+
+static void add_decay(const struct layer *layer, struct code_arguments *a)
+{
+    const struct keras_row *row = &rows[layer->type];
+    const char *weight = is_depthwise(layer) ? "depthwise" : row->weight;
+    if (strcmp(weight, "kernel") == 0)
+        code_argument(a, "**decay");
+    else
+        code_argument(a, "%s_regularizer=penalty, %s_regularizer=penalty", weight, row->shift);
+}
+
+/* What is written ahead of a layer: padding that it has no argument for, a picture as values. */
+static void write_before(const struct layer *layer, bool maps, struct code_text *out)
+{
+    const uint32_t *pad = layer->padding;
+    if (layer->type == LAYER_CONV2D && padding_form(layer) != PADDING_NONE && !pads_as_same(layer))
+        code_line(out, "layer",
+                  "    keras.layers.ZeroPadding2D(((%u, %u), (%u, %u)), name=\"%s_pad\"),",
+                  pad[PAD_TOP], pad[PAD_BOTTOM], pad[PAD_LEFT], pad[PAD_RIGHT], layer->name);
+    if (layer->type == LAYER_DENSE && layer->input.rank == 3 && maps)
+        code_line(out, "layer", "    keras.layers.Flatten(),");
+    if (layer->type == LAYER_FLATTEN && layer->input.rank == 3 && layer->input.sizes[0] > 1)
+        code_line(
+            out, "layer",
+            "    # counts rows, columns, channels, as initial.h5 does; PyTorch channels first");
+}
+
+/* Returns whether the activation is said. */
+static bool write_layer(const struct layer *layer, const struct job *job, struct code_text *out)
+{
+    const struct keras_row *row = &rows[layer->type];
+    const char *activation = activations[layer->activation].value;
+    bool activated = row->activates && activation;
+    struct code_arguments arguments = {""};
+    if (!row->layer) return false;
+    if (row->arguments) row->arguments(layer, &arguments);
+    if (activated) code_argument(&arguments, "activation=%s", activation);
+    if (layer->without_bias) code_argument(&arguments, "use_bias=False");
+    code_argument(&arguments, "name=\"%s\"", layer->name);
+    if (row->weight && job->init == INIT_TORCH) add_init(layer, &arguments);
+    if (row->weight && job->optimizer.weight_decay > 0) add_decay(layer, &arguments);
+    code_line(out, activated ? "activation" : "layer", "    keras.layers.%s(%s),",
+              is_depthwise(layer) ? "DepthwiseConv2D" : row->layer, arguments.text);
+    return activated;
+}
+
+static void write_activation(const struct layer *layer, struct code_text *out)
+{
+    enum activation activation = layer->activation;
+    if (activations[activation].value)
+        code_line(out, "activation", "    keras.layers.Activation(%s),",
+                  activations[activation].value);
+    else
+        code_line(out, "activation", "    keras.layers.%s(%s=%s),", activations[activation].layer,
+                  activations[activation].argument, code_real(layer->slope));
+}
+
+void keras_write_layers(const struct network *network, const struct job *job, struct code_text *out)
+{
+    bool noted[LAYER_TYPE_COUNT] = {false};
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        const char *note = rows[layer->type].note;
+        if (note && !noted[layer->type]) code_line(out, "layer", "    %s", note);
+        noted[layer->type] = true;
+        write_before(layer, python_takes_maps(network), out);
+        if (i + 1 == network->layer_count)
+            code_line(out, "layer", "    # logits: the loss does the softmax");
+        bool said = write_layer(layer, job, out);
+        if (!said && layer->activation != ACTIVATION_NONE) write_activation(layer, out);
+    }
+}
