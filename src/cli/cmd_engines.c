@@ -11,10 +11,42 @@
 #include "cli/report.h"
 #include "run/install.h"
 
+/* A bar that is drawn over itself in a terminal. */
+static bool bar_stands;
+
+static void end_bar(void)
+{
+    if (bar_stands) fputc('\n', stderr);
+    bar_stands = false;
+}
+
 static void print_line(void *context, const char *line)
 {
     (void)context;
+    end_bar();
     log_line("  %s", line);
+}
+
+static void draw_bar(void *context, uint64_t done, uint64_t total)
+{
+    static const char full[] = "##############################",
+                      none[] = "..............................";
+    (void)context;
+    if (!total || done > total) return;
+    int width = (int)(sizeof full - 1), filled = (int)(done * (uint64_t)width / total);
+    fprintf(stderr, "\r  [%.*s%.*s] %.1f of %.1f MB ", filled, full, width - filled, none,
+            (double)done / 1e6, (double)total / 1e6);
+    fflush(stderr);
+    bar_stands = true;
+}
+
+static bool ask(void *context, const char *question)
+{
+    char answer[16];
+    (void)context;
+    fprintf(stderr, "  %s [y/N] ", question);
+    fflush(stderr);
+    return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
 /* Hears the installation out; a Ctrl-C ends it. */
@@ -24,6 +56,8 @@ static int hear_out(struct install *install, struct error *error)
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGTERM);
+    /* A shell starts what runs behind it with SIGINT ignored: a Ctrl-C is for this, too. */
+    signal(SIGINT, SIG_DFL);
     sigprocmask(SIG_BLOCK, &wanted, &before);
     int signals = signalfd(-1, &wanted, SFD_CLOEXEC), status = 1;
     while (status == 1) {
@@ -36,6 +70,7 @@ static int hear_out(struct install *install, struct error *error)
         else
             status = install_read(install);
     }
+    end_bar();
     close(signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return status ? -1 : install_result(install, error);
@@ -73,10 +108,12 @@ static int install(const struct cli_arguments *arguments)
         puts("Both frameworks are here: nothing to do.");
         return EXIT_OK;
     }
-    log_line("This fetches, by pip from your package index, into .venv of the current folder:");
+    log_line("Installing with pip into .venv of the current folder:");
     for (size_t i = 0; i < count; i++) log_line("  %s", install_note(chosen[i]));
     struct install *installation;
-    if (install_start(".", chosen, count, print_line, NULL, NULL, &installation, &error))
+    bool shown = isatty(STDERR_FILENO), asks = shown && isatty(STDIN_FILENO);
+    if (install_start(".", chosen, count, print_line, shown ? draw_bar : NULL, asks ? ask : NULL,
+                      NULL, &installation, &error))
         return cli_fail(&error);
     int failed = hear_out(installation, &error);
     install_destroy(installation);
@@ -112,9 +149,13 @@ const struct command command_engines = {
     .run = run,
     .summary = "list the engines, install PyTorch and TensorFlow",
     .usage = "[list] | install [torch] [tensorflow]",
-    .details = "`install` makes the virtual environment .venv in the current folder when there is "
-               "none, and fetches the wheels\n"
-               "with pip. A PyTorch from 2.10 or a TensorFlow 2 that you have already is found as "
-               "well: see `nnstudio doctor`.",
+    .details =
+        "`install` makes the virtual environment .venv in the current folder when there is "
+        "none, and fetches the wheels\n"
+        "with pip: PyTorch from its index of CPU builds (NNSTUDIO_TORCH_INDEX names another). "
+        "A larger build, over\n"
+        "1 GB, is downloaded only when you agree (or with NNSTUDIO_ALLOW_CUDA=1). A PyTorch from "
+        "2.10 or a TensorFlow 2 that you have already is found as "
+        "well: see `nnstudio doctor`.",
     .arguments_max = 3,
 };

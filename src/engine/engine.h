@@ -81,7 +81,7 @@ struct engine_look {
 /* What pip brings for an engine that is not part of the program. */
 struct engine_package {
     const char *requirement; /* "torch==2.13.0", as in scripts/frameworks.txt */
-    const char *note;        /* one line: what will be fetched, and how much */
+    const char *note;        /* one line: what will be fetched */
 };
 
 /* An engine's own functions. What they are given has been checked by the functions below: shapes,

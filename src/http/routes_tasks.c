@@ -113,7 +113,8 @@ static int work_install(struct task *task, void *engine, struct error *error)
     const char *engines[] = {engine};
     struct install *install;
     task_progress(task, 0, 0, install_note(engine));
-    if (install_start(".", engines, 1, on_install_line, on_install_progress, task, &install, error))
+    if (install_start(".", engines, 1, on_install_line, on_install_progress, NULL, task, &install,
+                      error))
         return -1;
     int status = hear_out(task, install, error);
     install_destroy(install);

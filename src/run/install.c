@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -19,23 +20,50 @@
 
 #define MAX_PACKAGES 8
 
+/* Where PyTorch publishes its builds without CUDA, as its own installation page says; a torch of
+ * the same version there ("+cpu") ranks above the one of the public package index. */
+#define TORCH_INDEX "https://download.pytorch.org/whl/cpu"
+
+/* A download of more than this is confirmed by the user first. */
+#define LARGE_BYTES 1000000000ULL
+
+/* Asks what pip would do (install_plan.py). */
+static const char plan_program[] =
+#include "run/install_plan.h"
+    ;
+
+enum step {
+    STEP_VENV,
+    STEP_PLAN,
+    STEP_FETCH,
+};
+
 /* How long pip may take to end once it was asked to, or has closed its output. */
 #define GRACE_SECONDS 10.0
 
 struct install {
     install_line_fn *on_line;
     install_progress_fn *on_progress; /* NULL: nobody listens, or pip is too old to tell */
+    install_ask_fn *on_ask;           /* NULL: nobody can be asked */
     void *context;
     char *venv, *python;                    /* FOLDER/.venv and its interpreter */
     const char *requirements[MAX_PACKAGES]; /* from the engine table */
     size_t count;
     bool makes_venv; /* there was none */
-    bool fetching;   /* pip runs; before, the venv is made */
+    enum step step;
+    char torch[128];  /* exactly the CPU build that was found, in place of its requirement */
+    char index[1024]; /* of CPU builds, when it answers; else empty */
+    unsigned long long plan_bytes; /* to download for a PyTorch that is no CPU build */
+    unsigned plan_unknown;         /* how many of its files have no known size */
+    unsigned plan_files;           /* 0: there is nothing to confirm */
+    bool plan_failed;              /* this pip cannot report what it would download */
+    bool unreachable;              /* pip complained of connections */
     /* this pip does not know "raw", by which it would tell its progress */
     bool too_old;
     bool ended;
     pid_t pid;
     int output; /* -1 when closed */
+    int folder; /* locked: one installation at a time in it */
     struct buffer line;
     struct error error;  /* code ERROR_NONE when all went well */
     char complaint[512]; /* the last line that said "ERROR" */
@@ -97,16 +125,38 @@ static int launch(struct install *install, char *const argv[], struct error *err
     return 0;
 }
 
+static const char *setting(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : otherwise;
+}
+
 static int make_venv(struct install *install, struct error *error)
 {
-    char *argv[] = {(char[]){"python3"}, (char[]){"-m"}, (char[]){"venv"}, install->venv, NULL};
+    char *argv[] = {(char *)(uintptr_t)setting("NNSTUDIO_PYTHON", "python3"), (char[]){"-m"},
+                    (char[]){"venv"}, install->venv, NULL};
+    install->step = STEP_VENV;
     install->on_line(install->context, "making the virtual environment .venv");
+    return launch(install, argv, error);
+}
+
+static int plan(struct install *install, struct error *error)
+{
+    char *argv[6 + MAX_PACKAGES] = {
+        install->python, (char[]){"-c"}, (char *)(uintptr_t)plan_program,
+        install->makes_venv ? (char[]){"new"} : (char[]){"old"},
+        (char *)(uintptr_t)setting("NNSTUDIO_TORCH_INDEX", TORCH_INDEX)};
+    size_t used = 5;
+    for (size_t i = 0; i < install->count; i++)
+        argv[used++] = (char *)(uintptr_t)install->requirements[i];
+    install->step = STEP_PLAN;
+    install->on_line(install->context, "asking the package index what there is to download");
     return launch(install, argv, error);
 }
 
 static int fetch(struct install *install, struct error *error)
 {
-    char raw[] = "raw", off[] = "off";
+    char raw[] = "raw", off[] = "off", extra[] = "--extra-index-url";
     char *argv[16 + MAX_PACKAGES] = {install->python,
                                      (char[]){"-m"},
                                      (char[]){"pip"},
@@ -116,20 +166,56 @@ static int fetch(struct install *install, struct error *error)
                                      (char[]){"--progress-bar"},
                                      install->on_progress ? raw : off};
     size_t used = 8;
+    if (install->index[0]) {
+        argv[used++] = extra;
+        argv[used++] = install->index;
+    }
     for (size_t i = 0; i < install->count; i++)
-        argv[used++] = (char *)(uintptr_t)install->requirements[i];
-    install->fetching = true;
+        argv[used++] = install->torch[0] && strncmp(install->requirements[i], "torch=", 6) == 0
+                           ? install->torch
+                           : (char *)(uintptr_t)install->requirements[i];
+    install->step = STEP_FETCH;
     return launch(install, argv, error);
 }
 
+/* The plan is known. A PyTorch with CUDA is gigabytes: never without the user's consent. */
+static int confirm(struct install *install, struct error *error)
+{
+    if (!install->plan_failed &&
+        (!install->plan_files || (install->plan_bytes <= LARGE_BYTES && !install->plan_unknown)))
+        return 0;
+    char what[256];
+    if (install->plan_failed)
+        snprintf(what, sizeof what,
+                 "this pip cannot say what it would download, which may be a PyTorch with CUDA of "
+                 "several gigabytes");
+    else
+        snprintf(what, sizeof what,
+                 "only a PyTorch that is no CPU build can be had: %u packages, %s%.1f GB to "
+                 "download",
+                 install->plan_files, install->plan_unknown ? "more than " : "",
+                 (double)install->plan_bytes / 1e9);
+    install->on_line(install->context, what);
+    if (strcmp(setting("NNSTUDIO_ALLOW_CUDA", "0"), "1") == 0) return 0;
+    if (install->on_ask && install->on_ask(install->context, "Download it?")) return 0;
+    return error_set(error, ERROR_UNAVAILABLE,
+                     "%s: name an index of CPU builds that answers in NNSTUDIO_TORCH_INDEX, or "
+                     "allow this download with NNSTUDIO_ALLOW_CUDA=1",
+                     what);
+}
+
 int install_start(const char *folder, const char *const *engines, size_t count,
-                  install_line_fn *on_line, install_progress_fn *on_progress, void *context,
-                  struct install **out, struct error *error)
+                  install_line_fn *on_line, install_progress_fn *on_progress,
+                  install_ask_fn *on_ask, void *context, struct install **out, struct error *error)
 {
     struct install *install = calloc(1, sizeof *install);
     if (!install) return error_set_memory(error, "the installation");
-    *install = (struct install){
-        .on_line = on_line, .on_progress = on_progress, .context = context, .output = -1};
+    *install = (struct install){.on_line = on_line,
+                                .on_progress = on_progress,
+                                .on_ask = on_ask,
+                                .context = context,
+                                .output = -1,
+                                .folder = -1};
     buffer_init(&install->line, 1 << 20);
     install->venv = path_join(folder, ".venv");
     install->python = install->venv ? path_join(install->venv, "bin/python") : NULL;
@@ -148,8 +234,14 @@ int install_start(const char *folder, const char *const *engines, size_t count,
         install->requirements[install->count++] = package->requirement;
     }
     if (file_check_writable(folder, error)) goto fail;
+    install->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (install->folder < 0 || flock(install->folder, LOCK_EX | LOCK_NB)) {
+        error_set(error, ERROR_UNAVAILABLE,
+                  "another installation into .venv is running: wait for it to end, then try again");
+        goto fail;
+    }
     install->makes_venv = !file_exists(install->venv);
-    if (install->makes_venv ? make_venv(install, error) : fetch(install, error)) goto fail;
+    if (install->makes_venv ? make_venv(install, error) : plan(install, error)) goto fail;
     *out = install;
     return 0;
 fail:
@@ -162,8 +254,25 @@ int install_fd(const struct install *install)
     return install->output;
 }
 
+/* What install_plan.py found. */
+static void take_plan(struct install *install, const char *line)
+{
+    sscanf(line, "index %1023s", install->index);
+    sscanf(line, "torch %127s", install->torch);
+    if (sscanf(line, "size %llu %u %u", &install->plan_bytes, &install->plan_unknown,
+               &install->plan_files) == 3)
+        return;
+    if (strcmp(line, "unknown") == 0) install->plan_failed = true;
+}
+
 static void take_line(struct install *install, const char *line)
 {
+    if (install->step == STEP_PLAN && strncmp(line, "plan: ", 6) == 0) {
+        take_plan(install, line + 6);
+        return;
+    }
+    if (strstr(line, "Failed to establish a new connection") || strstr(line, "NameResolution"))
+        install->unreachable = true;
     unsigned long long done, total;
     if (install->on_progress && sscanf(line, "Progress %llu of %llu", &done, &total) == 2) {
         install->on_progress(install->context, done, total);
@@ -190,7 +299,29 @@ static void take_lines(struct install *install)
     }
 }
 
-/* One step's process is gone: the next step, or the end. */
+/* pip's complaint in words that help. */
+static void explain(struct install *install)
+{
+    static const char none[] = "No matching distribution found for ";
+    const char *found = strstr(install->complaint, none);
+    if (found && install->unreachable)
+        error_set(&install->error, ERROR_UNAVAILABLE,
+                  "the package index cannot be reached: check the network and pip's settings "
+                  "(pip config list)");
+    else if (found)
+        error_set(&install->error, ERROR_UNAVAILABLE,
+                  "the package index has no %.80s for this Python and machine: remove .venv and "
+                  "name another Python, as in NNSTUDIO_PYTHON=python3.13",
+                  found + strlen(none));
+    else
+        error_set(&install->error, ERROR_FAILED, "%s failed:%s",
+                  install->step == STEP_FETCH  ? "pip"
+                  : install->step == STEP_PLAN ? "asking pip what it would download"
+                                               : "making .venv",
+                  install->complaint[0] ? install->complaint : " see the lines above");
+}
+
+/* The process of a step is gone: the next step, or the end. */
 static void finish_step(struct install *install)
 {
     close(install->output);
@@ -198,16 +329,16 @@ static void finish_step(struct install *install)
     /* it has closed its output, so it is at its end */
     int status = child_reap(-install->pid, GRACE_SECONDS);
     install->pid = 0;
-    if (status == 0 && !install->fetching) {
-        if (fetch(install, &install->error) == 0) return;
+    if (status == 0 && install->step == STEP_VENV) {
+        if (plan(install, &install->error) == 0) return;
+    } else if (status == 0 && install->step == STEP_PLAN) {
+        if (confirm(install, &install->error) == 0 && fetch(install, &install->error) == 0) return;
     } else if (status && install->too_old && install->on_progress) {
         install->on_progress = NULL;
         install->complaint[0] = '\0';
         if (fetch(install, &install->error) == 0) return;
     } else if (status) {
-        error_set(&install->error, ERROR_FAILED, "%s failed:%s",
-                  install->fetching ? "pip" : "making .venv",
-                  install->complaint[0] ? install->complaint : " see the lines above");
+        explain(install);
     } else {
         install->makes_venv = false; /* it is complete now */
     }
@@ -253,6 +384,7 @@ void install_destroy(struct install *install)
     if (install->output >= 0) close(install->output);
     struct error ignored;
     if (install->makes_venv) file_remove_tree(install->venv, &ignored);
+    if (install->folder >= 0) close(install->folder);
     buffer_free(&install->line);
     free(install->venv);
     free(install->python);

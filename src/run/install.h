@@ -1,11 +1,13 @@
-/* Puts the frameworks' wheels where the studio looks for them: `python3 -m venv FOLDER/.venv` when
- * there is none, then pip
- * with the versions the studio was tested with. Python is a tool of the installation only.
- * Non-blocking, as the supervisor:
- * wait for install_fd() to be readable, then call install_read(). */
+/* Puts the frameworks' wheels where the studio looks for them: `python3 -m venv FOLDER/.venv` (or
+ * NNSTUDIO_PYTHON) when there is none, then pip with the versions the studio was tested with. PyTorch
+ * comes from its own index of CPU builds where that answers (NNSTUDIO_TORCH_INDEX names another);
+ * otherwise pip says what it would download, and more than 1 GB is taken only when `on_ask` or
+ * NNSTUDIO_ALLOW_CUDA=1 agrees. Python is a tool of the installation only. Non-blocking, as the
+ * supervisor: wait for install_fd() to be readable, then call install_read(). */
 #ifndef NNSTUDIO_RUN_INSTALL_H
 #define NNSTUDIO_RUN_INSTALL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,16 +20,17 @@ typedef void install_line_fn(void *context, const char *line);
 /* Of the file that is being fetched. Only from a pip that tells (24.1 and newer). */
 typedef void install_progress_fn(void *context, uint64_t done_bytes, uint64_t total_bytes);
 
-/* What is fetched for an engine and how large it is, for users, before it is; NULL for an engine
- * that needs nothing. */
+/* Asks the user a question that is answered with yes or no; it may wait for the answer. */
+typedef bool install_ask_fn(void *context, const char *question);
+
+/* What is installed for an engine, for users; NULL for an engine that needs nothing. */
 const char *install_note(const char *engine);
 
-/* Starts installing the named engines' packages into FOLDER/.venv. `on_progress` may
- * be NULL. The caller
- * destroys. */
+/* Starts installing the named engines' packages into FOLDER/.venv. `on_progress` and `on_ask` may be
+ * NULL. The caller destroys. */
 int install_start(const char *folder, const char *const *engines, size_t count,
-                  install_line_fn *on_line, install_progress_fn *on_progress, void *context,
-                  struct install **out, struct error *error);
+                  install_line_fn *on_line, install_progress_fn *on_progress,
+                  install_ask_fn *on_ask, void *context, struct install **out, struct error *error);
 int install_fd(const struct install *install);
 /* Reads what there is. Returns 1 while it runs, 0 once it has ended. */
 int install_read(struct install *install);

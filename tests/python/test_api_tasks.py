@@ -22,6 +22,7 @@ class Mirror:
 
     def __init__(self, files, hold_after=None):
         self.files, self.asked, self.gate = files, [], threading.Event()
+        self.sizes = {}  # told by HEAD in place of the true ones
         mirror = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -49,6 +50,12 @@ class Mirror:
                     self.wfile.write(content[first:])
                 except OSError:
                     pass
+
+            def do_HEAD(self):
+                content = mirror.files.get(self.path)
+                self.send_response(404 if content is None else 200)
+                self.send_header("Content-Length", str(mirror.sizes.get(self.path, len(content or b""))))
+                self.end_headers()
 
             def log_message(self, *_):
                 pass
@@ -136,6 +143,7 @@ def test_a_data_set_is_fetched_with_progress_cancelled_and_gone_on_with(serve, m
 # progress, as pip 24.1 does when asked to, and waits for a file.
 PIP = """#!/bin/sh
 here=$(dirname "$0")
+if [ "$1" = -c ]; then exit; fi
 if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && exit; fi
 echo "Collecting $(eval echo \\${$#})"
 case "$*" in
@@ -205,16 +213,16 @@ def test_a_failed_installation_says_why(serve, fake_python):
     (fake_python / "GO").touch()
     server = serve()
     failed = ended(server, server.post("/api/engines/torch/install", status=202)["task"])
-    assert failed["state"] == "failed" and failed["error"] == "pip failed: No matching distribution found for torch"
+    assert failed["state"] == "failed" and "the package index has no torch for this Python" in failed["error"]
     assert not (fake_python / ".venv").exists()
 
 
-def wheel(name, version):
-    """A wheel that pip takes, with a file in it."""
+def wheel(name, version, more=""):
+    """A wheel that pip takes, with a file in it; `more` are lines of its metadata."""
     files = {
         f"{name}/__init__.py": b"",
         f"{name}/lib/large.bin": os.urandom(1 << 20),
-        f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}".encode(),
         f"{name}-{version}.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     lines = [f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')},{len(data)}" for path, data in files.items()]
@@ -226,18 +234,92 @@ def wheel(name, version):
     return out.getvalue()
 
 
-def test_the_real_pip_installs_from_an_index(serve, mirror, tmp_path, monkeypatch):
+class Index(dict):
+    """The files of package indexes under /NAME/, with the metadata beside each wheel, as the public one has."""
+
+    def add(self, index, name, version, more=""):
+        file = f"{name}-{version}-py3-none-any.whl"
+        page = f"/{index}/{name.replace('_', '-')}/"
+        link = f'<a href="/files/{index}/{file.replace("+", "%2B")}" data-dist-info-metadata="true" data-core-metadata="true">{file}</a>'
+        path = f"/files/{index}/{file.replace('+', '%2B')}"
+        self[page] = self.get(page, b"") + link.encode()
+        self[path] = wheel(name, version, more)
+        self[f"{path}.metadata"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}".encode()
+        return path
+
+
+@pytest.fixture
+def only_index(mirror, monkeypatch):
+    """Pip and the studio know only the indexes of a mirror: /simple is the public one."""
+
+    def make(files):
+        source = mirror(files)
+        for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONSTRAINT", "NNSTUDIO_ALLOW_CUDA"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("PIP_INDEX_URL", f"{source.address}/simple")
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("NNSTUDIO_TORCH_INDEX", f"{source.address}/cpu")
+        return source
+
+    return make
+
+
+def torch_version():
     source = pathlib.Path(__file__).resolve().parents[2] / "scripts/frameworks.txt"
-    version = next(line.split("==")[1].strip() for line in source.read_text().splitlines() if line.startswith("torch=="))
-    file = f"torch-{version}-py3-none-any.whl"
-    index = mirror({"/simple/torch/": f'<a href="/files/{file}">{file}</a>'.encode(), f"/files/{file}": wheel("torch", version)})
-    monkeypatch.setenv("PIP_INDEX_URL", f"{index.address}/simple")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    return next(line.split("==")[1].strip() for line in source.read_text().splitlines() if line.startswith("torch=="))
+
+
+def test_the_real_pip_installs_the_build_for_cpus(serve, only_index, tmp_path):
+    files = Index()
+    files.add("simple", "torch", torch_version())
+    files.add("cpu", "torch", f"{torch_version()}+cpu")
+    only_index(files)
     server = serve()
     done = ended(server, server.post("/api/engines/torch/install", status=202)["task"])
     assert done["state"] == "done", done["error"]
-    assert f"Successfully installed torch-{version}" in done["text"]
+    assert f"Successfully installed torch-{torch_version()}+cpu" in done["text"]
     assert list(tmp_path.glob(".venv/lib/python3*/site-packages/torch/lib/large.bin"))
+
+
+def test_gigabytes_are_not_downloaded_unasked(serve, only_index, tmp_path, monkeypatch):
+    files = Index()
+    small = files.add("simple", "torch", torch_version(), "Requires-Dist: nvidia_large\n")
+    large = files.add("simple", "nvidia_large", "1.0")
+    source = only_index(files)
+    source.sizes = {small: 800_000_000, large: 2_300_000_000}
+    server = serve()
+    refused = ended(server, server.post("/api/engines/torch/install", status=202)["task"])
+    assert refused["state"] == "failed"
+    for words in ("2 packages, 3.1 GB", "NNSTUDIO_TORCH_INDEX", "NNSTUDIO_ALLOW_CUDA=1"):
+        assert words in refused["error"]
+    assert not (tmp_path / ".venv").exists()
+    server.stop()
+
+    monkeypatch.setenv("NNSTUDIO_ALLOW_CUDA", "1")
+    server = serve()
+    done = ended(server, server.post("/api/engines/torch/install", status=202)["task"])
+    assert done["state"] == "done", done["error"]
+    assert "nvidia_large-1.0" in done["text"].replace("nvidia-large", "nvidia_large")
+
+
+def test_a_python_without_a_build_is_one_clear_line(serve, only_index, tmp_path):
+    files = Index()
+    files.add("simple", "torch", "1.0")
+    only_index(files)
+    server = serve()
+    failed = ended(server, server.post("/api/engines/torch/install", status=202)["task"])
+    assert f"no torch=={torch_version()} for this Python" in failed["error"] and "NNSTUDIO_PYTHON" in failed["error"]
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_one_installation_at_a_time(serve, fake_python):
+    server = serve()
+    listener = Listener(server)
+    first = server.post("/api/engines/torch/install", status=202)["task"]
+    task_when(listener, first, lambda data: data["done_bytes"] > 0)
+    second = ended(server, server.post("/api/engines/tensorflow/install", status=202)["task"])
+    assert second["state"] == "failed" and "another installation" in second["error"]
+    (fake_python / "GO").touch()
+    assert ended(server, first)["state"] == "done"

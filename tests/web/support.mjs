@@ -1,5 +1,5 @@
 // What the tests of the page share: a studio of their own on a free port with a home of its own, and a real Chromium.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -10,13 +10,35 @@ import { join, resolve } from 'node:path';
 export const ROOT = process.env.NNSTUDIO_SOURCE ?? resolve(import.meta.dirname, '../..');
 const BINARY = process.env.NNSTUDIO_BINARY ?? join(ROOT, 'build/nnstudio');
 const DATA = process.env.NNSTUDIO_TEST_DATA ?? join(ROOT, '../shared/data');
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+/** The first browser that runs: CHROME_PATH, google-chrome, chromium. A snap's `chromium` is there and may not run. */
+function findBrowser() {
+    const tried = [];
+    for (const name of [process.env.CHROME_PATH, 'google-chrome', 'chromium']) {
+        if (!name) continue;
+        const { status, stdout, error } = spawnSync(name, ['--version'], {
+            encoding: 'utf8',
+            timeout: 60_000,
+        });
+        if (status === 0) return { path: whole(name), version: stdout.trim() };
+        tried.push(`${name}: ${error?.code ?? `ends with ${status}`}`);
+    }
+    return { why: `no browser runs (${tried.join(', ')}); set CHROME_PATH` };
+}
+
+/** The whole path of a program on PATH. */
+function whole(name) {
+    const folders = name.includes('/') ? [''] : process.env.PATH.split(':');
+    return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+}
+
+const browserFound = findBrowser();
+
 export const PAGE_PACKAGES = createRequire(join(ROOT, 'web/package.json'));
 
 /** A word why the tests of the page cannot run here, or false. */
 export const whySkip =
     (!existsSync(BINARY) && 'the studio is not built') ||
-    (!existsSync(CHROMIUM) && 'there is no Chromium') ||
+    browserFound.why ||
     (!existsSync(join(ROOT, 'web/node_modules/playwright-core')) &&
         "the page's packages are not installed");
 export const hasMnist = existsSync(join(DATA, 'mnist'));
@@ -111,9 +133,10 @@ export class Studio {
 }
 
 export async function openBrowser() {
+    console.log(`# browser: ${browserFound.version} (${browserFound.path})`);
     const { chromium } = PAGE_PACKAGES('playwright-core');
     return chromium.launch({
-        executablePath: CHROMIUM,
+        executablePath: browserFound.path,
         args: [
             '--no-sandbox',
             '--disable-gpu',

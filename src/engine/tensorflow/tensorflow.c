@@ -492,6 +492,13 @@ static uint32_t default_threads(void)
     return 1;
 }
 
+/* "tensorflow" is the CPU build where there is no "tensorflow-cpu". */
+#ifdef __x86_64__
+#define TENSORFLOW_PACKAGE "tensorflow-cpu"
+#else
+#define TENSORFLOW_PACKAGE "tensorflow"
+#endif
+
 const struct engine_ops engine_tensorflow = {
     .id = "tensorflow",
     .title = "TensorFlow",
@@ -502,8 +509,7 @@ const struct engine_ops engine_tensorflow = {
              .dashes = {12, 12},
              .line_width = 3,
              .mark = "square"},
-    .package = {"tensorflow-cpu==2.21.0",
-                "TensorFlow 2.21.0 for the CPU: about 270 MB to fetch, 1.3 GB on disk"},
+    .package = {TENSORFLOW_PACKAGE "==2.21.0", "TensorFlow 2.21.0, the build for CPUs"},
     .default_threads = default_threads,
     .probe = probe,
     .has_layer = training_has_layer,

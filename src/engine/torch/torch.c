@@ -250,9 +250,7 @@ const struct engine_ops engine_torch = {
              .dark = {"#17b5a5", "#45cfc0", "#17b5a5", "#04201d"},
              .line_width = 4,
              .mark = "circle"},
-    .package = {"torch==2.13.0",
-                "PyTorch 2.13.0: about 200 MB to fetch, 750 MB on disk (several gigabytes where "
-                "the package index has only the CUDA build)"},
+    .package = {"torch==2.13.0", "PyTorch 2.13.0, the build for CPUs"},
     .default_threads = default_threads,
     .probe = probe,
     .has_layer = torch_has_layer,
