@@ -22,7 +22,22 @@ struct packing {
     char model_names[4][128]; /* NAME.pth and so on: what `names` points to */
     size_t count;
     bool has_initial;
+    struct buffer left_out; /* a line for each file that its format or language cannot hold */
 };
+
+static bool holds(const struct packing *packing, const char *name)
+{
+    for (size_t i = 0; i < packing->count; i++)
+        if (strcmp(packing->names[i], name) == 0) return true;
+    return false;
+}
+
+/* What a format or language cannot say of the network leaves that file out, not the bundle. */
+static int leave_out(struct packing *packing, const char *name, const struct error *error)
+{
+    if (error->code != ERROR_INPUT) return -1;
+    return buffer_printf(&packing->left_out, "- `%s`: %s\n", name, error->message);
+}
 
 static int add_text(struct packing *packing, const char *name, const char *text, size_t size,
                     struct error *error)
@@ -43,6 +58,7 @@ static int add_model(struct packing *packing, const char *name, const struct mod
     if (!path) return error_set_memory(error, "the bundle");
     int status = modelfile_write(path, model, error);
     free(path);
+    if (status) return leave_out(packing, name, error);
     CHECK(packing->count < MAX_ENTRIES);
     packing->names[packing->count++] = name;
     return status;
@@ -63,7 +79,10 @@ static int add_programs(struct packing *packing, struct error *error)
         const struct code_voice *voice;
         if (code_voice_need(given[i].engine, "python", &voice, error)) goto out;
         buffer_clear(&text);
-        if (code_program(voice, &subject, &text, error)) goto out;
+        if (code_program(voice, &subject, &text, error)) {
+            if (leave_out(packing, given[i].program, error)) goto out;
+            continue;
+        }
         if (add_text(packing, given[i].program, text.data, text.length, error)) goto out;
         buffer_clear(&text);
         if (code_notebook(voice, &subject, &text, error)) goto out;
@@ -159,26 +178,43 @@ out:
 
 static void write_files(const struct packing *packing, struct buffer *text)
 {
-    const char *name = packing->bundle->job->name;
-    buffer_printf(
-        text,
-        "| file | what it is |\n|---|---|\n"
-        "| `%s.pth` | PyTorch state dict: `torch.load(..., weights_only=True)` |\n"
-        "| `%s.h5` | Keras model: `keras.models.load_model(...)` |\n"
-        "| `%s.safetensors`, `%s.onnx` | the same numbers for everyone else |\n"
-        "| `model.py`, `model.ipynb` | the training in PyTorch, as a program and as a notebook |\n"
-        "| `model_tf.py`, `model_tf.ipynb` | the same in TensorFlow |\n"
-        "| `requirements.txt` | what these need |\n",
-        name, name, name, name);
-    if (packing->has_initial)
-        buffer_append_text(
-            text, "| `initial.pth`, `initial.h5` | the weights that training began with |\n");
+    static const struct {
+        const char *ending, *about; /* a file of the model's name, or with a dot its whole name */
+    } rows[] = {
+        {".pth", "PyTorch state dict: `torch.load(..., weights_only=True)`"},
+        {".h5", "Keras model: `keras.models.load_model(...)`"},
+        {".safetensors", "the same weights for other programs"},
+        {".onnx", "the same weights for other programs"},
+        {"model.py", "the training in PyTorch"},
+        {"model.ipynb", "the same as a notebook"},
+        {"model_tf.py", "the training in TensorFlow"},
+        {"model_tf.ipynb", "the same as a notebook"},
+        {"requirements.txt", "what the programs need"},
+        {"initial.pth", "the weights that training began with"},
+        {"initial.h5", "the weights that training began with"},
+    };
+    buffer_append_text(text, "| file | what it is |\n|---|---|\n");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char name[160];
+        snprintf(name, sizeof name, "%s%s",
+                 rows[i].ending[0] == '.' ? packing->bundle->job->name : "", rows[i].ending);
+        if (holds(packing, name)) buffer_printf(text, "| `%s` | %s |\n", name, rows[i].about);
+    }
     if (packing->bundle->train_samples)
         buffer_append_text(text, "| `order.npy` | the order of the samples, a row an epoch |\n");
     if (packing->bundle->curve_csv)
         buffer_append_text(text, "| `curve.csv` | the loss of every step |\n");
     buffer_append_text(text, "| `settings.json` | what was chosen |\n");
+    if (packing->left_out.length)
+        buffer_printf(text, "\nLeft out, because the network has what they cannot hold:\n\n%s",
+                      packing->left_out.data);
 }
+
+/* The four words of a program's line; empty when the bundle does not hold the program. */
+#define COMMAND(program, initial)                                                        \
+    holds(packing, program) ? "python " program " --data-dir DIR" : "",                  \
+        holds(packing, program) && holds(packing, initial) ? " --initial " initial : "", \
+        holds(packing, program) ? order : "", holds(packing, program) ? "\n" : ""
 
 static void write_commands(const struct packing *packing, struct buffer *text)
 {
@@ -189,14 +225,13 @@ static void write_commands(const struct packing *packing, struct buffer *text)
                   "\n## Train it again\n\nFrom the same numbers in the same order; the losses "
                   "agree with `curve.csv` to rounding.\n\n"
                   "```\npip install -r requirements.txt\n"
-                  "python model.py --data-dir DIR%s%s\n"
-                  "python model_tf.py --data-dir DIR%s%s\n```\n\n"
+                  "%s%s%s%s%s%s%s%s```\n\n"
                   "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, "
                   "`t10k-images-idx3-ubyte` and\n"
                   "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio "
                   "data export %s --out DIR`.\n",
-                  packing->has_initial ? " --initial initial.pth" : "", order,
-                  packing->has_initial ? " --initial initial.h5" : "", order, set, set);
+                  COMMAND("model.py", "initial.pth"), COMMAND("model_tf.py", "initial.h5"), set,
+                  set);
     if (!packing->has_initial)
         buffer_append_text(text, "\nThe weights it began with came from a file that is gone, so "
                                  "that it cannot begin with the same.\n");
@@ -278,6 +313,7 @@ static int zip_files(const struct packing *packing, const char *path, struct err
 int code_bundle_write(const struct code_bundle *bundle, const char *path, struct error *error)
 {
     struct packing packing = {.bundle = bundle};
+    buffer_init(&packing.left_out, TEXT_LIMIT);
     if (file_scratch_create(path, &packing.scratch, error)) return -1;
     char *made = path_join(packing.scratch.folder, path_base(path));
     int status = made ? 0 : error_set_memory(error, "a path");
@@ -289,6 +325,7 @@ int code_bundle_write(const struct code_bundle *bundle, const char *path, struct
                      ? -1
                      : file_scratch_deliver(&packing.scratch, path, error);
     free(made);
+    buffer_free(&packing.left_out);
     file_scratch_remove(&packing.scratch);
     return status;
 }

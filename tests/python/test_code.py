@@ -28,6 +28,7 @@ SETTINGS = {
     "double": {"dtype": "float64"},
     "keras-init": {"init": "keras", "seed": 7},
     "fashion": {"dataset": "fashion-mnist", "batch_size": 128, "epochs": 3, "hidden": [32]},
+    "lenet5": {"net": "lenet5"},
 }
 PROGRAMS = {"torch": ("model.py", "initial.pth", ".pth"), "tensorflow": ("model_tf.py", "initial.h5", ".h5")}
 EPOCH = re.compile(r"epoch (\d+)  loss ([\d.]+)  accuracy ([\d.]+)  val_loss ([\d.]+)  val_accuracy ([\d.]+)")
@@ -175,6 +176,19 @@ def test_a_bundle_holds_what_its_readme_says(bundles, studio, data_dir):
     studio(*inspect.split(), cwd=folder)
 
 
+def test_a_bundle_leaves_out_what_a_format_cannot_hold(server, tmp_path):
+    settings = {"dataset": "mnist", "epochs": 1, "limit": 64, "net": "conv 2 3 stride 2 dilation 2 relu, flatten, dense 10"}
+    run = server.json("/api/runs", {"engine": "native", "settings": settings, "name": "dilated", "tags": []})["id"]
+    server.finished(run)
+    (tmp_path / "bundle.zip").write_bytes(server.call(f"/api/runs/{run}/bundle"))
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        names, readme = archive.namelist(), archive.read("README.md").decode()
+    assert "model.py" in names and "model_tf.py" not in names and "model_tf.ipynb" not in names
+    assert "python model_tf.py" not in readme and "| `model_tf.py`" not in readme
+    assert "- `model_tf.py`: layer 1 (conv1): Keras has no convolution with both a stride and a dilation" in readme
+    assert {name for name in re.findall(r"^\| `([^`]+)`", readme, re.MULTILINE)} <= set(names)
+
+
 def test_a_bundle_keeps_no_scratch(server, bundles):
     home = pathlib.Path(server.json("/api/system")["home"])
     assert list((home / "scratch").iterdir()) == []
@@ -196,7 +210,7 @@ def test_terminal_page_and_bundle_give_the_same_program(name, bundles, server, s
     run, folder = bundles[name]
     chosen = COMMON | SETTINGS[name]
     hidden = ",".join(map(str, chosen.get("hidden", [128]))) or "none"
-    words = {key: value for key, value in chosen.items() if key != "hidden"} | {"hidden": hidden}
+    words = {key: value for key, value in chosen.items() if key != "hidden"} | ({} if "net" in chosen else {"hidden": hidden})
     options = [part for key, value in words.items() for part in (f"--{key.replace('_', '-')}", value)]
     query = "&".join(f"{key}={value}" for key, value in words.items())
     for framework, (file, _, _) in PROGRAMS.items():
