@@ -5,7 +5,8 @@
 
 #include "engine/engine.h"
 
-/* The page shows a tab by its address; all of them, and each engine's lab at /ID, are index.html. */
+/* The page shows a tab by its address: all of them, and each engine's lab at /ID, are index.html.
+ */
 static const char *const tabs[] = {"data", "code", "showdown", "runs", "azure", "system"};
 
 static bool is_tab(const char *path)

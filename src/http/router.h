@@ -68,7 +68,8 @@ const char *call_path(const struct call *call, const char *name);
 /* Query parameters of the route, checked, or their fallback. */
 int64_t call_integer(const struct call *call, const char *name);
 const char *call_text(const struct call *call, const char *name);
-/* The settings of the query (ROUTE_SETTINGS) by their place in the table, not checked yet; NULL where
+/* The settings of the query (ROUTE_SETTINGS) by their place in the table, not checked yet; NULL
+ * where
  * one is absent. */
 const char *const *call_settings(const struct call *call);
 /* The JSON object of the body; borrowed; an empty object when there was no body. */

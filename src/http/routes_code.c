@@ -28,7 +28,8 @@ static const struct code_voice *find_voice(const char *id)
     return NULL;
 }
 
-/* What a voice is set beside unless another is named: the first of another engine in its language. */
+/* What a voice is set beside unless another is named: the first of another engine in its
+ * language. */
 static const struct code_voice *counterpart(const struct code_voice *voice)
 {
     for (size_t i = 0; i < code_voice_count; i++)

@@ -172,6 +172,19 @@ static int fill_layer(const struct network *network, uint32_t index, struct para
 
 /* --- the network ------------------------------------------------------------------------------ */
 
+/* An activation in a layer of its own, where the layer before can carry it: it is put there. */
+static bool joins_layer_before(const struct layer *layer, struct layer_source *out, size_t kept)
+{
+    struct layer *before = kept ? &out[kept - 1].layer : NULL;
+    if (layer->type != LAYER_ACTIVATION || !before || before->activation != ACTIVATION_NONE ||
+        before->type == LAYER_FLATTEN || before->type == LAYER_DROPOUT ||
+        layer_kind(before->type)->first_only)
+        return false;
+    before->activation = layer->activation;
+    before->slope = layer->slope;
+    return true;
+}
+
 /* Layers that do nothing when a trained network is used, or nothing in their place, are left
  * out; where feature maps * meet a dense layer, a flatten is put in. Returns how many there are
  * in out[]. */
@@ -182,7 +195,6 @@ static int canonical(const struct layer_source *sources, size_t count,
     *kept = 0;
     for (size_t i = 0; i < count; i++) {
         enum layer_type type = sources[i].layer.type;
-        if (type == LAYER_DROPOUT) continue;
         if (type == LAYER_FLATTEN) {
             flatten = maps;
             continue;
@@ -195,6 +207,7 @@ static int canonical(const struct layer_source *sources, size_t count,
             out[*kept] = (struct layer_source){.name = "flatten"};
             layer_init(&out[(*kept)++].layer, LAYER_FLATTEN);
         }
+        if (joins_layer_before(&sources[i].layer, out, *kept)) continue;
         out[(*kept)++] = sources[i];
         if (type == LAYER_DENSE || type == LAYER_GLOBALAVGPOOL || flatten) maps = false;
         flatten = false;

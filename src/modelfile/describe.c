@@ -43,7 +43,7 @@ json_t *model_receipt_json(const struct model *model)
 bool model_equal(const struct model *a, const struct model *b)
 {
     const struct parameters *x = a->parameters, *y = b->parameters;
-    return network_equal(&a->network, &b->network) && x->dtype == y->dtype &&
+    return network_alike(&a->network, &b->network) && x->dtype == y->dtype &&
            x->value_count == y->value_count &&
            memcmp(x->values, y->values, x->value_count * dtype_size(x->dtype)) == 0;
 }

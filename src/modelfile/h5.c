@@ -442,4 +442,5 @@ const struct modelfile_format modelfile_h5 = {
     .extensions = "h5 hdf5",
     .read = read_model,
     .write = h5_write_model,
+    .carries = keras_carries,
 };

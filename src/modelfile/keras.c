@@ -171,4 +171,5 @@ const struct modelfile_format modelfile_keras = {
     .extensions = "keras",
     .read = read_model,
     .write = write_model,
+    .carries = keras_carries,
 };

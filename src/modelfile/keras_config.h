@@ -57,6 +57,8 @@ int keras_layer_write(const struct layer *layer, const char *dtype, struct keras
  * layer cannot be said. */
 json_t *keras_chain_write(const struct network *network, const char *dtype, bool saved,
                           struct error *error);
+/* modelfile.h's `carries` of Keras's formats. */
+int keras_carries(const struct network *network, struct error *error);
 /* The name of the layer's group in Keras 3's weights file, "dense_1": its class and how many of
  * it came before. */
 void keras_group_name(const char *class_name, uint32_t before, char out[64]);

@@ -135,6 +135,13 @@ static int write_activation(const struct layer *layer, struct keras_written *out
                             struct error *error)
 {
     const char *activation = activation_word(layer);
+    if (layer->activation == ACTIVATION_LEAKY_RELU || layer->activation == ACTIVATION_ELU) {
+        bool leaky = layer->activation == ACTIVATION_LEAKY_RELU;
+        json_object_set_new(out->config, leaky ? "negative_slope" : "alpha",
+                            json_real(layer->slope));
+        out->class_name = leaky ? "LeakyReLU" : "ELU";
+        return 0;
+    }
     if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
     json_object_set_new(out->config, "activation", json_string(activation));
     out->class_name = "Activation";
@@ -177,10 +184,12 @@ static int (*const writers[LAYER_TYPE_COUNT])(const struct layer *, struct keras
     [LAYER_NORMALIZE] = write_normalize,
 };
 
-/* Layers whose own row in Keras has no activation. */
-static bool carries_activation(enum layer_type type)
+/* Activations that Keras can only say in a layer of their own, behind this one. */
+static bool needs_own_layer(const struct layer *layer)
 {
-    return type == LAYER_DENSE || type == LAYER_CONV2D || type == LAYER_ACTIVATION;
+    bool carries = layer->type == LAYER_DENSE || layer->type == LAYER_CONV2D;
+    if (layer->activation == ACTIVATION_NONE || layer->type == LAYER_ACTIVATION) return false;
+    return !carries || !activation_word(layer);
 }
 
 int keras_layer_write(const struct layer *layer, const char *dtype, struct keras_written *out,
@@ -189,10 +198,9 @@ int keras_layer_write(const struct layer *layer, const char *dtype, struct keras
     *out = (struct keras_written){.config = json_pack("{s:s, s:b, s:s}", "name", layer->name,
                                                       "trainable", 1, "dtype", dtype)};
     if (!out->config) return error_set_memory(error, "the configuration");
-    if (layer->activation && !carries_activation(layer->type))
-        refuse_writing(layer, "with an activation of its own", error);
-    else if (!writers[layer->type](layer, out, error))
-        return 0;
+    struct layer bare = *layer;
+    if (needs_own_layer(layer)) bare.activation = ACTIVATION_NONE;
+    if (!writers[layer->type](&bare, out, error)) return 0;
     json_decref(out->config);
     out->config = NULL;
     return -1;
@@ -214,6 +222,22 @@ static json_t *wrap(const char *class_name, json_t *config, bool saved, const ch
                      config, "registered_name");
 }
 
+/* The activation behind a layer that cannot carry it: "bn1_relu". */
+static int append_activation(const struct layer *layer, const char *dtype, bool saved,
+                             json_t *layers, struct error *error)
+{
+    struct keras_written written;
+    struct layer alone;
+    layer_init(&alone, LAYER_ACTIVATION);
+    alone.activation = layer->activation;
+    alone.slope = layer->slope;
+    snprintf(alone.name, sizeof alone.name, "%.11s_%.11s", layer->name,
+             activation_name(layer->activation));
+    if (keras_layer_write(&alone, dtype, &written, error)) return -1;
+    json_array_append_new(layers, wrap(written.class_name, written.config, saved, "keras.layers"));
+    return 0;
+}
+
 json_t *keras_chain_write(const struct network *network, const char *dtype, bool saved,
                           struct error *error)
 {
@@ -230,11 +254,24 @@ json_t *keras_chain_write(const struct network *network, const char *dtype, bool
         }
         json_array_append_new(layers,
                               wrap(written.class_name, written.config, saved, "keras.layers"));
+        if (needs_own_layer(&network->layers[i]) &&
+            append_activation(&network->layers[i], dtype, saved, layers, error)) {
+            json_decref(layers);
+            return NULL;
+        }
     }
     json_t *config = json_pack("{s:s, s:o}", "name", "simple_nn", "layers", layers);
     json_t *model = wrap("Sequential", config, saved, "keras");
     if (!model) error_set_memory(error, "the configuration");
     return model;
+}
+
+int keras_carries(const struct network *network, struct error *error)
+{
+    json_t *chain = keras_chain_write(network, "float32", false, error);
+    if (!chain) return -1;
+    json_decref(chain);
+    return 0;
 }
 
 void keras_group_name(const char *class_name, uint32_t before, char out[64])

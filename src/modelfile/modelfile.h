@@ -44,6 +44,9 @@ struct modelfile_format {
                 struct error *error);
     /* whole file or nothing */
     int (*write)(const char *path, const struct model *model, struct error *error);
+    /* (optional) 0 when the format has words for every layer of the network, else -1 with the layer
+     * that it lacks; NULL: it has all */
+    int (*carries)(const struct network *network, struct error *error);
 };
 extern const struct modelfile_format *const modelfile_table[];
 extern const size_t modelfile_table_count;

@@ -49,8 +49,15 @@ int activation_parse(const char *name, enum activation *out, struct error *error
         *out = (enum activation)i;
         return 0;
     }
-    return error_set(error, ERROR_INPUT, "unknown activation \"%.40s\": use relu, tanh or sigmoid",
-                     name);
+    char known[256];
+    size_t used = 0;
+    for (int i = ACTIVATION_RELU; i < ACTIVATION_COUNT; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
+                                 i == ACTIVATION_RELU        ? ""
+                                 : i == ACTIVATION_COUNT - 1 ? " or "
+                                                             : ", ",
+                                 activations[i].name);
+    return error_set(error, ERROR_INPUT, "unknown activation \"%.40s\": use %s", name, known);
 }
 
 const char *tensor_role_name(enum tensor_role role)
@@ -408,6 +415,26 @@ bool layer_equal(const struct layer *a, const struct layer *b)
         return false;
     for (const struct layer_field *field = kinds[a->type].fields; field->name; field++)
         if (!field_equal(a, b, field)) return false;
+    return true;
+}
+
+static bool real_alike(double a, double b)
+{
+    return fabs(a - b) <= 1e-6 * fmax(fabs(a), fabs(b));
+}
+
+bool layer_alike(const struct layer *a, const struct layer *b)
+{
+    if (a->type != b->type || a->activation != b->activation || !real_alike(a->slope, b->slope) ||
+        a->inputs != b->inputs || !shape_equal(&a->output, &b->output))
+        return false;
+    for (const struct layer_field *field = kinds[a->type].fields; field->name; field++) {
+        const double *x = value_of(a, field), *y = value_of(b, field);
+        size_t reals = field->kind == FIELD_REAL ? 1 : field->kind == FIELD_CHANNELS ? 3 : 0;
+        for (size_t i = 0; i < reals; i++)
+            if (!real_alike(x[i], y[i])) return false;
+        if (!reals && !field_equal(a, b, field)) return false;
+    }
     return true;
 }
 

@@ -46,8 +46,6 @@ enum activation {
     ACTIVATION_SOFTPLUS,  /* ln(1 + e^x) */
     ACTIVATION_COUNT
 };
-/* The last of those that every engine computes; the others are described, not trained. */
-#define ACTIVATION_LAST_TRAINED ACTIVATION_SIGMOID
 
 /* What a tensor is to its layer. */
 enum tensor_role {
@@ -117,6 +115,8 @@ uint32_t layer_tensors(const struct layer *layer, struct tensor_spec out[LAYER_M
 size_t layer_parameters(const struct layer *layer);      /* trained values: without buffers */
 uint64_t layer_multiply_adds(const struct layer *layer); /* per sample, forward */
 bool layer_equal(const struct layer *a, const struct layer *b);
+/* The same but for the last digits of real fields (6 of them count: files keep some as float32). */
+bool layer_alike(const struct layer *a, const struct layer *b);
 
 /* A dense layer is {"type":"dense","inputs":784,"outputs":128,"activation":"relu"}, all others
  * {"type", fields that differ from their defaults, "activation" if any}. New reference. */

@@ -5,25 +5,12 @@
 
 #include "base/js.h"
 
-/* What every room can carry so far: a network beyond it is refused here, by name, and nowhere half
- * understood. */
+/* Data sets are gray so far: a network for color would never see what it is made for. */
 static int check_supported(const struct network *network, struct error *error)
 {
-    for (uint32_t i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        if (layer->type != LAYER_DENSE || layer->without_bias || network->channels != 1)
-            return error_set(error, ERROR_INPUT,
-                             "layer %u is %s%s: this version trains dense layers with a bias on "
-                             "gray pictures",
-                             i + 1, layer_kind(layer->type)->name,
-                             layer->without_bias ? " without a bias" : "");
-        if (layer->activation > ACTIVATION_LAST_TRAINED)
-            return error_set(error, ERROR_INPUT,
-                             "layer %u has the activation %s: this version computes relu, tanh "
-                             "and sigmoid",
-                             i + 1, activation_name(layer->activation));
-    }
-    return 0;
+    if (network->channels == 1) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "the network takes color pictures, which no data set here has: use gray ones");
 }
 
 int network_build(struct network *network, uint32_t rows, uint32_t columns, const uint32_t *hidden,
@@ -40,6 +27,7 @@ int network_build(struct network *network, uint32_t rows, uint32_t columns, cons
         layer_init(layer, LAYER_DENSE);
         layer->units = i == hidden_count ? classes : hidden[i];
         layer->activation = i == hidden_count ? ACTIVATION_NONE : activation;
+        layer->slope = activation_usual_slope(layer->activation);
     }
     return network_finish(network, error) ? -1 : check_supported(network, error);
 }
@@ -190,6 +178,41 @@ bool network_equal(const struct network *a, const struct network *b)
     for (uint32_t i = 0; i < a->layer_count; i++)
         if (!layer_equal(&a->layers[i], &b->layers[i])) return false;
     return true;
+}
+
+/* The next layer from *at on that counts in network_alike(), with the activation behind it. */
+static bool next_that_counts(const struct network *network, uint32_t *at, struct layer *out)
+{
+    bool found = false;
+    for (; *at < network->layer_count; (*at)++) {
+        const struct layer *layer = &network->layers[*at];
+        bool nothing = layer->activation == ACTIVATION_NONE &&
+                       (layer->type == LAYER_DROPOUT || layer->type == LAYER_FLATTEN ||
+                        layer->type == LAYER_ACTIVATION);
+        if (nothing) continue;
+        if (!found) {
+            *out = *layer;
+            found = true;
+        } else if (layer->type == LAYER_ACTIVATION && out->activation == ACTIVATION_NONE) {
+            out->activation = layer->activation;
+            out->slope = layer->slope;
+        } else {
+            break;
+        }
+    }
+    return found;
+}
+
+bool network_alike(const struct network *a, const struct network *b)
+{
+    uint32_t i = 0, j = 0;
+    struct layer x, y;
+    for (;;) {
+        bool more = next_that_counts(a, &i, &x);
+        if (more != next_that_counts(b, &j, &y)) return false;
+        if (!more) return true;
+        if (!layer_alike(&x, &y)) return false;
+    }
 }
 
 bool network_is_dense(const struct network *network)

@@ -88,7 +88,7 @@ static int check(const struct job *job, bool begun, struct error *error)
     if (engine_need(job->engine, &engine, error) || settings_check(job, begun, error)) return -1;
     if (job->hidden_count && job->activation == ACTIVATION_NONE)
         return error_set(error, ERROR_INPUT,
-                         "hidden layers need an activation: use relu, tanh or sigmoid");
+                         "hidden layers need an activation: use relu, for example");
     if (!path_is_plain_name(job->name))
         return error_set(
             error, ERROR_INPUT,

@@ -99,7 +99,7 @@ const struct setting settings_table[] = {
     {.key = "activation", .option = "activation", .argument = "NAME", .label = "Activation",
      .help = "activation of the hidden layers",
      .kind = SETTING_CHOICE, IN_JOB(activation), .low = ACTIVATION_RELU,
-     .high = ACTIVATION_LAST_TRAINED, .begun_low = ACTIVATION_NONE, .begun_high = ACTIVATION_LAST_TRAINED,
+     .high = ACTIVATION_COUNT - 1, .begun_low = ACTIVATION_NONE, .begun_high = ACTIVATION_COUNT - 1,
      .choice = activation_choice, .fallback = "relu",
      .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "net", .option = "net", .argument = "SPEC|PRESET|FILE", .label = "Network",

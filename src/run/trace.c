@@ -46,7 +46,7 @@ static int set_weights(struct engine *engine, const struct job *job, const struc
         if (modelfile_read(job->from, &options, &model, error) ||
             network_check(&model->network, error))
             goto out;
-        if (!network_equal(&model->network, network)) {
+        if (!network_alike(&model->network, network)) {
             error_set(error, ERROR_INPUT,
                       "%s holds another network: choose the settings it was trained with",
                       job->from);

@@ -372,6 +372,18 @@ static json_t *model_metadata(const struct session *session, struct error *error
     return metadata;
 }
 
+/* The engine's own format; where that has no words for some layer, the one that carries every
+ * network, and the log says why. */
+static const char *format_to_write(struct session *session)
+{
+    const struct modelfile_format *own = modelfile_format_find(session->ops->model_format);
+    struct error why;
+    if (!own->carries || own->carries(&session->now.network, &why) == 0) return own->id;
+    events_send_log(&session->events, session->ops->id, "the model is saved as .safetensors: %s",
+                    why.message);
+    return "safetensors";
+}
+
 /* OUT/NAME.pth and so on; *path is the caller's. */
 static int write_model(struct session *session, char **path, char sha256[HASH_HEX_SIZE],
                        uint64_t *bytes, struct error *error)
@@ -380,8 +392,9 @@ static int write_model(struct session *session, char **path, char sha256[HASH_HE
     struct model model = {.network = session->now.network, .parameters = session->now.parameters};
     if (file_make_directories(job->out_dir, error) || take_snapshot(session, error)) return -1;
     char name[128];
-    snprintf(name, sizeof name, "%s.%s", job->name, session->ops->model_format);
-    snprintf(model.format, sizeof model.format, "%s", session->ops->model_format);
+    const char *format = format_to_write(session);
+    snprintf(name, sizeof name, "%s.%s", job->name, format);
+    snprintf(model.format, sizeof model.format, "%s", format);
     *path = path_join(job->out_dir, name);
     if (!*path) return error_set_memory(error, "a path");
     model.metadata = model_metadata(session, error);

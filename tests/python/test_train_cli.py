@@ -31,7 +31,7 @@ MISTAKES = {
     "--optimizer lion": "give sgd or adam",
     "--optimizer adam --momentum 0.9": "momentum belongs to sgd",
     "--momentum 1": "momentum 1 is out of range",
-    "--activation gelu": "give relu, tanh or sigmoid",
+    "--activation swishy": "give relu, tanh, sigmoid, leaky_relu",
     "--init he": "give torch or keras",
     "--dtype float16": "give float32 or float64",
     "--hidden 128,": "hidden layers",

@@ -223,7 +223,8 @@ test('walks through every stage of one real step, forward and back', { skip }, a
             `${name}: lines lit on both sides, not ${now.lit}`,
         );
         if (engines.length > 1)
-            for (const words of now.words) assert.match(words, /at most .* × 10⁻|Equal in all engines/);
+            for (const words of now.words)
+                assert.match(words, /at most .* × 10⁻|Equal in all engines/);
         assert.equal(
             await page.getByRole('button', { name: 'Next →' }).isDisabled(),
             i === STAGES.length - 1,

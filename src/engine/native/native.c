@@ -195,18 +195,15 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
     return 0;
 }
 
-static int refuse_parts(struct error *error)
-{
-    return error_set(error, ERROR_UNAVAILABLE,
-                     "the native engine computes parts of a batch for dense layers only: train the "
-                     "whole batch with it");
-}
-
 static int gradients(struct engine *engine, const uint32_t *order, size_t count,
                      struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
 {
     struct native_engine *self = self_of(engine);
-    if (self->plan) return refuse_parts(error);
+    if (self->plan) {
+        if (plan_reserve(self->plan, count, error)) return -1;
+        plan_gradients(self->plan, engine->split, &self->values, order, count, sums, loss, correct);
+        return 0;
+    }
     struct native_data data = training_data(self);
     if (native_model_reserve(self->model, count, error) ||
         native_model_sums_begin(self->model, error))
@@ -219,8 +216,12 @@ static int gradients(struct engine *engine, const uint32_t *order, size_t count,
 static int apply(struct engine *engine, const struct parameters *sums, size_t count,
                  struct error *error)
 {
-    struct native_model *model = self_of(engine)->model;
-    if (!model) return refuse_parts(error);
+    struct native_engine *self = self_of(engine);
+    struct native_model *model = self->model;
+    if (self->plan) {
+        plan_apply(self->plan, sums, count);
+        return 0;
+    }
     if (native_model_sums_begin(model, error)) return -1;
     native_model_import_sums(model, sums, count);
     native_model_apply(model);

@@ -310,6 +310,7 @@ struct plan_job {
     double *losses;
     uint32_t *correct;
     uint32_t workers;
+    bool gradients_only; /* one batch, and no step of the optimizer */
 };
 
 /* This worker's items of `count`. */
@@ -456,6 +457,7 @@ static void run_steps(void *context, uint32_t worker)
         if (worker == 0)
             report(plan, batch.rows, &job->losses[step], job->correct ? &job->correct[step] : NULL);
         backward(job, &batch, worker);
+        if (job->gradients_only) return;
         update(job, plan->steps + step + 1, worker);
     }
 }
@@ -486,6 +488,57 @@ void plan_train(struct plan *plan, const struct split *split, const void *value,
         losses += steps;
         if (correct) correct += steps;
     }
+}
+
+void plan_gradients(struct plan *plan, const struct split *split, const void *value,
+                    const uint32_t *order, size_t count, struct parameters *sums, double *loss,
+                    uint32_t *correct)
+{
+    size_t batch = plan->batch_size;
+    struct plan_job job = {.plan = plan,
+                           .pixels = split->pixels,
+                           .labels = split->labels,
+                           .value = value,
+                           .order = order,
+                           .count = count,
+                           .losses = loss,
+                           .correct = correct,
+                           .workers = team_threads(plan->team),
+                           .gradients_only = true};
+    plan->batch_size = count;
+    team_run(plan->team, job.workers, run_steps, &job);
+    plan->batch_size = batch;
+    *loss *= (double)count;
+    plan_export_gradient(plan, sums);
+    for (size_t t = 0; t < sums->tensor_count; t++)
+        for (size_t i = 0; i < sums->tensors[t].count; i++)
+            tensor_set(sums, &sums->tensors[t], i,
+                       tensor_get(sums, &sums->tensors[t], i) * (double)count);
+}
+
+static void run_update(void *context, uint32_t worker)
+{
+    const struct plan_job *job = context;
+    update(job, job->plan->steps + 1, worker);
+}
+
+void plan_apply(struct plan *plan, const struct parameters *sums, size_t count)
+{
+    struct plan_job job = {.plan = plan, .workers = team_threads(plan->team)};
+    for (size_t t = 0; t < sums->tensor_count; t++) {
+        const struct tensor *tensor = &sums->tensors[t];
+        if (!tensor_role_is_trained(tensor->role)) continue;
+        void *place = tensor_place(plan, tensor, plan->gradient);
+        for (size_t i = 0; i < tensor->count; i++) {
+            double mean = tensor_get(sums, tensor, i) / (double)count;
+            if (plan->kernels->size == sizeof(float))
+                ((float *)place)[i] = (float)mean;
+            else
+                ((double *)place)[i] = mean;
+        }
+    }
+    team_run(plan->team, job.workers, run_update, &job);
+    plan->steps++;
 }
 
 static void run_forward(void *context, uint32_t worker)

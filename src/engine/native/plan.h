@@ -132,6 +132,11 @@ void plan_export_gradient(const struct plan *plan, struct parameters *destinatio
 /* As engine.h's train; `pixels` are all pictures, `value` a pixel's values. */
 void plan_train(struct plan *plan, const struct split *split, const void *value,
                 const uint32_t *order, size_t count, double *losses, uint32_t *correct);
+/* As engine.h's gradients and apply; count is at most what is reserved. */
+void plan_gradients(struct plan *plan, const struct split *split, const void *value,
+                    const uint32_t *order, size_t count, struct parameters *sums, double *loss,
+                    uint32_t *correct);
+void plan_apply(struct plan *plan, const struct parameters *sums, size_t count);
 /* As engine.h's trace. */
 int plan_trace(struct plan *plan, const struct split *split, const void *value,
                const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
