@@ -1,8 +1,7 @@
 /* How long the native engine's training takes, and nothing else:
  *   native_step DATA-SET DATA-FOLDER [batch [threads [optimizer [dtype [hidden …]]]]]
- * Prints the quickest of ten epochs, and what an epoch would take at the pace of the quickest
- * tenth of its chunks: what the
- * machine's other work did not disturb. Hidden widths default to 128. */
+ * Prints the quickest of ten epochs, and what an epoch would take at the pace of the quickest tenth
+ * of its chunks: what the machine's other work did not disturb. Hidden widths default to 128. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

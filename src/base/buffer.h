@@ -24,8 +24,7 @@ void buffer_free(struct buffer *buffer);
 void buffer_clear(struct buffer *buffer);
 
 /* Appends; 0, or -1 when the cap or memory is reached. The failure is sticky: a chain of appends
- * may be checked
- * once at its end, with buffer_check(). */
+ * may be checked once at its end, with buffer_check(). */
 int buffer_append(struct buffer *buffer, const void *bytes, size_t count);
 int buffer_append_text(struct buffer *buffer, const char *text);
 int buffer_append_char(struct buffer *buffer, char c);

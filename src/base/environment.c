@@ -7,14 +7,10 @@
 extern char **environ;
 
 static const char *const secrets[] = {
-    "AZURE_CLIENT_SECRET",
-    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    "AZURE_PASSWORD",
-    "IDENTITY_HEADER",
-    "MSI_SECRET",
-    "MLFLOW_TRACKING_TOKEN",
-    "NNSTUDIO_TOKEN",
-    "MLFLOW_TRACKING_PASSWORD",
+    "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_PASSWORD",      "IDENTITY_HEADER",
+    "MSI_SECRET",          "MLFLOW_TRACKING_TOKEN",
+    "NNSTUDIO_TOKEN",      "MLFLOW_TRACKING_PASSWORD",
 };
 
 static bool same_name(const char *entry, const char *name, size_t length)

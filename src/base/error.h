@@ -1,12 +1,10 @@
 /* Results and their messages.
  *
  * Every function that can fail for a reason outside the program returns 0 on success and -1 on
- * failure, and
- * describes the failure in the `struct error` it was given (which may not be NULL). The message is
- * one line, in the
- * form "what is wrong: how to mend it", without the program's name in front and without a final
- * full stop.
- * Programming errors use CHECK(), which aborts with file and line. */
+ * failure, and describes the failure in the `struct error` it was given (which may not be NULL).
+ * The message is one line, in the form "what is wrong: how to mend it", without the program's name
+ * in front and without a final full stop. Programming errors use CHECK(), which aborts with file
+ * and line. */
 #ifndef NNSTUDIO_BASE_ERROR_H
 #define NNSTUDIO_BASE_ERROR_H
 

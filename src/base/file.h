@@ -10,15 +10,14 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-/* Reads a whole regular file into *data (malloc'd, NUL-terminated past `size`; the caller frees).
- * A file over `limit` bytes is refused. */
+/* Reads a whole regular file into *data (malloc'd, NUL-terminated past `size`; the caller frees). A
+ * file over `limit` bytes is refused. */
 int file_read(const char *path, size_t limit, char **data, size_t *size, struct error *error);
 
 /* A file being written under a temporary name beside its final one. Either file_commit() (flush,
- * fsync, rename) or
- * file_abort() (unlink) must end it. `stream` is for the writer's use; `temporary` is the path of
- * the unfinished file,
- * for libraries that want to open by name themselves. */
+ * fsync, rename) or file_abort() (unlink) must end it. `stream` is for the writer's use;
+ * `temporary` is the path of the unfinished file, for libraries that want to open by name
+ * themselves. */
 struct file_writer {
     FILE *stream;
     char *temporary; /* owned */
@@ -30,8 +29,8 @@ int file_commit(struct file_writer *writer, struct error *error);
 /* Also fine after a commit or on a zeroed writer: does nothing then. */
 void file_abort(struct file_writer *writer);
 
-/* Removes what writers of `path` left (files, scratch folders) that were killed in mid-writing; what
- * a living one writes is locked, and stays. file_create() does so first. */
+/* Removes what writers of `path` left (files, scratch folders) that were killed in mid-writing;
+ * what a living one writes is locked, and stays. file_create() does so first. */
 void file_remove_unfinished(const char *path);
 /* The same of every file in `folder`. */
 void file_remove_all_unfinished(const char *folder);

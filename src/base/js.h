@@ -1,5 +1,5 @@
-/* Small helpers on jansson, which holds all our JSON. Ownership as in jansson: "new" references
- * are the caller's. */
+/* Small helpers on jansson, which holds all our JSON. Ownership as in jansson: "new" references are
+ * the caller's. */
 #ifndef NNSTUDIO_BASE_JS_H
 #define NNSTUDIO_BASE_JS_H
 
@@ -10,13 +10,12 @@
 #include "base/error.h"
 
 /* Parses one JSON object from `size` bytes of text; at most `limit` bytes are taken. `what` names
- * the source in
- * messages. New reference. */
+ * the source in messages. New reference. */
 int js_parse_object(const char *text, size_t size, const char *what, json_t **out,
                     struct error *error);
 int js_read_object(const char *path, size_t limit, json_t **out, struct error *error);
-/* Compact, members in the order they were set, 17 significant digits; malloc'd. NULL when memory
- * is out. */
+/* Compact, members in the order they were set, 17 significant digits; malloc'd. NULL when memory is
+ * out. */
 char *js_dump(const json_t *value);
 /* js_dump and a newline to standard output, flushed. */
 int js_print_line(const json_t *value, struct error *error);
@@ -29,8 +28,8 @@ const char *js_shortest(double value, char out[JS_SHORTEST_SIZE]);
 /* A finite number, or null for nan and infinities (which JSON lacks). New reference. */
 json_t *js_real(double value);
 
-/* Any bytes as a string: what is not UTF-8, which JSON cannot hold, becomes U+FFFD. For what is only
- * shown; never for a path that is to be opened again. New reference. */
+/* Any bytes as a string: what is not UTF-8, which JSON cannot hold, becomes U+FFFD. For what is
+ * only shown; never for a path that is to be opened again. New reference. */
 json_t *js_shown(const char *text);
 /* True when JSON can hold the text as it is: valid UTF-8. */
 bool js_can_hold(const char *text);

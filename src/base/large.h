@@ -4,9 +4,8 @@
 
 #include <stddef.h>
 
-/* `bytes` aligned to 64, not zeroed, in large pages where the system has them: a random access
- * then costs one miss
- * less. NULL when there is no room; freed with free(). */
+/* `bytes` aligned to 64, not zeroed, in large pages where the system has them: a random access then
+ * costs one miss less. NULL when there is no room; freed with free(). */
 void *large_alloc(size_t bytes);
 
 #endif

@@ -17,13 +17,13 @@ const char *path_base(const char *path);
 /* The ending after the last dot of the last part, without the dot ("gz"); "" if there is none.
  * Within `path`. */
 const char *path_extension(const char *path);
-/* True for a single, plain file-name part: letters, digits, '.', '_', '-', at most 100; not starting
- * with '.' or '-' (an option to other programs), not ending with '.', and no device's name ("con"). */
+/* True for a single, plain file-name part: letters, digits, '.', '_', '-', at most 100; not
+ * starting with '.' or '-' (an option to other programs), not ending with '.', and no device's name
+ * ("con"). */
 bool path_is_plain_name(const char *name);
 
 /* The studio's home, malloc'd: `override` if not NULL, else $NNSTUDIO_HOME, else
- * $XDG_DATA_HOME/nnstudio, else
- * $HOME/.local/share/nnstudio. Does not make it. */
+ * $XDG_DATA_HOME/nnstudio, else $HOME/.local/share/nnstudio. Does not make it. */
 int path_home(const char *override, char **out, struct error *error);
 /* The path of this program's own file, malloc'd. */
 int path_self(char **out, struct error *error);

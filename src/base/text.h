@@ -7,7 +7,8 @@
  * writing direction, and bytes that are no UTF-8. The text never grows. */
 void text_clean(char *text);
 
-/* A cleaned copy, for a printf(): it stays until the eighth next call on this thread. NULL is "". */
+/* A cleaned copy, for a printf(): it stays until the eighth next call on this thread. NULL is
+ * "". */
 const char *text_shown(const char *text);
 
 #endif

@@ -1,6 +1,5 @@
-/* One measured program: started several times, its wall clock, processor time and memory taken
- * from the operating system,
- * its seconds an epoch from the JSON lines it prints. */
+/* One measured program: started several times, its wall clock, processor time and memory taken from
+ * the operating system, its seconds an epoch from the JSON lines it prints. */
 #ifndef NNSTUDIO_CLI_BENCH_LANE_H
 #define NNSTUDIO_CLI_BENCH_LANE_H
 

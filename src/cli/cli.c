@@ -120,8 +120,7 @@ static int check_output(int status)
 int cli_main(int argc, char **argv)
 {
     /* A closed pipe and a file that may grow no further are answers of write(), not the end of the
-     * process: workers must
-     * still be told to stop, half-written files taken away. */
+     * process: workers must still be told to stop, half-written files taken away. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     return check_output(dispatch(argc, argv));

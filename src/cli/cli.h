@@ -1,9 +1,8 @@
 /* What the sub-commands share: the table they stand in, the option parser, exit statuses.
  *
  * Adding a command: a file cmd_NAME.c here with a `const struct command command_NAME`, its line
- * below, and its line in
- * cli.c's table and in meson.build. A command's function parses its options first with
- * cli_parse(). */
+ * below, and its line in cli.c's table and in meson.build. A command's function parses its options
+ * first with cli_parse(). */
 #ifndef NNSTUDIO_CLI_CLI_H
 #define NNSTUDIO_CLI_CLI_H
 
@@ -48,9 +47,8 @@ extern const struct command command_worker;
 /* Runs the program: finds the command by its name or a unique beginning of it. */
 int cli_main(int argc, char **argv);
 
-/* The options of a command: an array ended by an entry without a name. The value at `target` is
- * the default and stays
- * as it is when the option is not given. */
+/* The options of a command: an array ended by an entry without a name. The value at `target` is the
+ * default and stays as it is when the option is not given. */
 enum cli_option_type {
     OPTION_FLAG, /* bool */
     OPTION_TEXT, /* const char *, pointing into argv */
@@ -80,9 +78,8 @@ struct cli_arguments {
     uint64_t given; /* bit i: options[i] was given */
 };
 
-/* Takes `--name value` and `--name=value`; `--` ends the options; `--help` prints the help.
- * Returns CLI_GO_ON, else the
- * exit status to end with, everything having been said. At most 64 options. */
+/* Takes `--name value` and `--name=value`; `--` ends the options; `--help` prints the help. Returns
+ * CLI_GO_ON, else the exit status to end with, everything having been said. At most 64 options. */
 #define CLI_GO_ON (-1)
 int cli_parse(const struct command *command, const struct cli_option *options, int argc,
               char **argv, struct cli_arguments *arguments);
@@ -96,8 +93,7 @@ int cli_fail(const struct error *error);
 int cli_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* One line of JSON on standard output, flushed; takes the reference. Trouble with the output is
- * told once, by
- * cli_main() at the end; long work asks cli_output_lost() now and then. */
+ * told once, by cli_main() at the end; long work asks cli_output_lost() now and then. */
 void cli_print_json(json_t *value);
 void cli_print_json_each(json_t *values); /* an array: a line each */
 bool cli_output_lost(void);

@@ -167,8 +167,8 @@ static void print_table(const struct bench *bench)
     }
 }
 
-/* The scripts' folder and the Python that has the frameworks: beside the build folder when they
- * are not named. */
+/* The scripts' folder and the Python that has the frameworks: beside the build folder when they are
+ * not named. */
 static int find_python(struct bench *bench, char **scripts, char **python, struct error *error)
 {
     static const char *const interpreters[] = {".venv-bench/bin/python", ".venv/bin/python"};

@@ -1,5 +1,5 @@
-/* nnstudio code: the training as a program in Python or in the C that really runs, a notebook, or
- * a run's bundle. */
+/* nnstudio code: the training as a program in Python or in the C that really runs, a notebook, or a
+ * run's bundle. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -43,7 +43,8 @@ static int read_run(const char *run, const char *home, struct job *job, uint32_t
     return 0;
 }
 
-/* Whether a run has delivered: it is finished in the list of runs, and its file is where it said. */
+/* Whether a run has delivered: it is finished in the list of runs, and its file is where it
+ * said. */
 static bool has_delivered(const struct job *job, const char *run, const char *home)
 {
     struct error ignored;
@@ -86,8 +87,7 @@ static int make_job(const struct train_words *words, const char *home, struct jo
 }
 
 /* A lane for each engine of "torch,native". A run that goes on with its own engine stays the same
- * run; with another
- * engine it is a new one that starts from the checkpoint. */
+ * run; with another engine it is a new one that starts from the checkpoint. */
 static int make_lanes(struct race *race, const struct job *job, const char *engines,
                       const char *home, struct error *error)
 {

@@ -24,8 +24,8 @@ int model_words_use(const struct model_words *words, struct modelfile_options *o
 /* What the file says is not contradicted: refuses other activations than it has. */
 int model_words_check(const struct modelfile_options *told, const char *path,
                       const struct model *model, struct error *error);
-/* "assumed: activation of layer 1: relu" for each, on standard output; how to say it otherwise
- * at the end. */
+/* "assumed: activation of layer 1: relu" for each, on standard output; how to say it otherwise at
+ * the end. */
 void model_words_print_assumed(const struct model *model);
 
 #endif

@@ -1,5 +1,5 @@
-/* Engines training the same job, one after another or at once: the workers' events gathered,
- * shown, compared. */
+/* Engines training the same job, one after another or at once: the workers' events gathered, shown,
+ * compared. */
 #ifndef NNSTUDIO_CLI_RACE_H
 #define NNSTUDIO_CLI_RACE_H
 

@@ -1,6 +1,5 @@
-/* Keeps the runs of a race in the store, so that `nnstudio runs` and the dashboard show them,
- * live. Trouble with that is
- * told once and ends the keeping, never the training. */
+/* Keeps the runs of a race in the store, so that `nnstudio runs` and the dashboard show them, live.
+ * Trouble with that is told once and ends the keeping, never the training. */
 #include <stdlib.h>
 
 #include "base/clock.h"

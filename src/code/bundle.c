@@ -116,8 +116,7 @@ static int add_weights(struct packing *packing, const struct model *model, struc
 }
 
 /* The weights that training began with: drawn anew from the seed, or those of the file it was
- * started from. When that is
- * gone the bundle is still worth having. */
+ * started from. When that is gone the bundle is still worth having. */
 static int add_initial(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;

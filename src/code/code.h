@@ -1,8 +1,8 @@
 /* Code Diff: the stages of a training program in four voices, following a run's settings.
  *
- * The Python of both frameworks is written here, as a teacher would; the C is cut from the
- * engines' own sources at build
- * time (marks in them: `[stage: NAME]` … `[end]`), so that what is shown is what was built. */
+ * The Python of both frameworks is written here, as a teacher would; the C is cut from the engines'
+ * own sources at build time (marks in them: `[stage: NAME]` … `[end]`), so that what is shown is
+ * what was built. */
 #ifndef NNSTUDIO_CODE_CODE_H
 #define NNSTUDIO_CODE_CODE_H
 
@@ -42,8 +42,8 @@ struct code_subject {
     struct network network; /* finished */
     bool notebook;          /* set by code_notebook(): without a command line */
 };
-/* Of a job whose data set is known by name, or lies where the job says: that one is opened to
- * learn its shape, which may take a while. */
+/* Of a job whose data set is known by name, or lies where the job says: that one is opened to learn
+ * its shape, which may take a while. */
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error);
 
 /* A voice: a framework in a language. */
@@ -53,8 +53,8 @@ struct code_voice {
     const char *language; /* "python" or "c" */
     const char *title;    /* "PyTorch, Python" */
     const char *file;     /* the file name it is exported under: "model.py" */
-    /* (optional) -1 with a message that names the layer that this voice has no way to say, and
-     * what to use instead. */
+    /* (optional) -1 with a message that names the layer that this voice has no way to say, and what
+     * to use instead. */
     int (*check)(const struct code_subject *subject, struct error *error);
     void (*write_stage)(enum code_stage stage, const struct code_subject *subject,
                         struct code_text *out);

@@ -1,5 +1,5 @@
-/* Build-time program: cuts the marked stages out of C sources and writes them as an array of
- * struct code_extract.
+/* Build-time program: cuts the marked stages out of C sources and writes them as an array of struct
+ * code_extract.
  *
  *   extract_stages OUT ROOT ENGINE:FILE…
  *

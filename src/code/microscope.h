@@ -11,10 +11,9 @@
 #define MICROSCOPE_MAX_ENGINES 4
 
 /* Lets each engine (each in a process of its own: this program's `trace` command) perform the same
- * real step on batch
- * number `batch` of the job's first epoch, and compares what they computed. Blocks for a second or
- * two: not for an event
- * loop's thread. `scratch` is a folder for the traces; what is made there is removed.
+ * real step on batch number `batch` of the job's first epoch, and compares what they computed.
+ * Blocks for a second or two: not for an event loop's thread. `scratch` is a folder for the traces;
+ * what is made there is removed.
  *
  * *out is a new reference:
  * {"batch":{"number":0,"indices":[…],"labels":[…]},

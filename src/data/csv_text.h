@@ -41,8 +41,8 @@ void csv_free(struct csv_file *file); /* a zeroed one is fine */
 typedef int csv_visit(void *context, size_t row, size_t line, const char *text, size_t length);
 int csv_each(const struct csv_file *file, size_t column, csv_visit *visit, void *context);
 
-/* The cells of the columns with `keep` set, as numbers [rows, kept]. A cell that is no number is
- * an error. */
+/* The cells of the columns with `keep` set, as numbers [rows, kept]. A cell that is no number is an
+ * error. */
 int csv_numbers(const struct csv_file *file, const bool *keep, float *out, struct error *error);
 
 /* A finite decimal number, or false. */

@@ -84,9 +84,9 @@ void dataset_close(struct dataset *dataset);
 /* One line for people: samples, size, classes, label column, range of values and what is done with
  * them, what was skipped and assumed. malloc'd, NULL when memory is out. */
 char *dataset_summary(const struct dataset *dataset);
-/* {"name", "title", "path", "synthetic", "samples":{"train","test"}, "classes":[…], "shape":[28,28,1],
- * "range":[0,255], "label_column", "scale", "mean", "std", "polarity", "skipped":[{"what","count"}],
- * "assumed":[{"what","count"}]}; new reference. */
+/* {"name", "title", "path", "synthetic", "samples":{"train","test"}, "classes":[…],
+ * "shape":[28,28,1], "range":[0,255], "label_column", "scale", "mean", "std", "polarity",
+ * "skipped":[{"what","count"}], "assumed":[{"what","count"}]}; new reference. */
 json_t *dataset_describe(const struct dataset *dataset);
 /* SHA-256 over shape, class names, labels and pixels of both splits, as they were opened. */
 int dataset_hash(const struct dataset *dataset, char hex[65], struct error *error);
@@ -112,8 +112,7 @@ struct dataset_entry {
 const struct dataset_entry *dataset_list(size_t *count);
 const struct dataset_entry *dataset_find(const char *name); /* NULL when no such name is known */
 /* Where its files are: the first of data_dir and home/data that has them. *folder is malloc'd; on
- * failure it is NULL
- * and the message says how to get the set. Not for built-in sets. */
+ * failure it is NULL and the message says how to get the set. Not for built-in sets. */
 int dataset_locate(const struct dataset_entry *entry, const struct dataset_options *options,
                    char **folder, struct error *error);
 

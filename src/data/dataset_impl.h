@@ -8,8 +8,8 @@
 #define DATASET_MAX_BYTES ((size_t)2 << 30) /* pixels of one split */
 
 /* Each reader fills rows, columns and both splits, and what it knows of classes and values; the
- * rest is settled in dataset.c. A reader that found one split only leaves test.count 0.
- * `limit` (0: none): only as many pictures are read where the first ones will do. */
+ * rest is settled in dataset.c. A reader that found one split only leaves test.count 0. `limit` (0:
+ * none): only as many pictures are read where the first ones will do. */
 int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *dataset,
                             struct error *error);
 int dataset_read_idx_file(const char *images, struct dataset *dataset, struct error *error);
@@ -52,8 +52,7 @@ void dataset_guess_sides(size_t pixels, struct dataset *dataset);
 bool dataset_folder_has_idx(const char *folder);
 
 /* Memory for `bytes` pixels, aligned to 64 bytes so that an engine can take them as they lie; NULL
- * when there is none.
- * Freed with free(). */
+ * when there is none. Freed with free(). */
 uint8_t *dataset_alloc_pixels(size_t bytes);
 
 /* 0 when a picture of this size is taken; names what is too large otherwise. */

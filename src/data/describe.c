@@ -73,8 +73,8 @@ static json_t *notes_json(const struct dataset_note *notes, uint32_t count)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:o, s:I}", "what", js_shown(notes[i].what), "count",
-                                              (json_int_t)notes[i].count));
+        json_array_append_new(list, json_pack("{s:o, s:I}", "what", js_shown(notes[i].what),
+                                              "count", (json_int_t)notes[i].count));
     return list;
 }
 

@@ -41,8 +41,8 @@ struct hand {
     float middle_x, middle_y; /* where the mass goes: anywhere in pixel 14, as in MNIST */
 };
 
-/* About normal, mean 0, standard deviation 1, within ±3.5: the sum of four uniform numbers from
- * one draw. */
+/* About normal, mean 0, standard deviation 1, within ±3.5: the sum of four uniform numbers from one
+ * draw. */
 static float bell(struct rng *rng)
 {
     uint64_t bits = rng_next(rng);
@@ -69,8 +69,7 @@ static void draw_waves(struct rng *rng, float size, float waves[2][4])
 static void draw_hand(struct rng *rng, struct hand *hand)
 {
     /* Most writers are tidy and some are not, as in MNIST; the figures are set so that the seed
-     * network's accuracy on
-     * these digits comes out about as on MNIST. */
+     * network's accuracy on these digits comes out about as on MNIST. */
     float untidy = between(rng, 0.0f, 1.0f);
     untidy = 0.8f + 0.9f * untidy * untidy;
     float turn = 0.14f * untidy * bell(rng), slant = -0.14f + 0.24f * untidy * bell(rng);
@@ -127,8 +126,8 @@ static size_t place_points(const struct glyph *glyph, const struct hand *hand, s
     return count;
 }
 
-/* Joins the points by Catmull-Rom curves (straight on at corners and ends); nodes are about a
- * pixel apart. */
+/* Joins the points by Catmull-Rom curves (straight on at corners and ends); nodes are about a pixel
+ * apart. */
 static size_t trace(const struct point *points, size_t count, struct node *nodes)
 {
     size_t made = 0;
@@ -183,8 +182,8 @@ static void fit(struct node *nodes, size_t count, const struct hand *hand)
     }
 }
 
-/* Limits without comparisons: these compilers turn into vector code without being told to
- * disregard NaN. */
+/* Limits without comparisons: these compilers turn into vector code without being told to disregard
+ * NaN. */
 static float at_least(float low, float value)
 {
     return 0.5f * (value + low + fabsf(value - low));
@@ -201,10 +200,8 @@ static int clamp_pixel(float value)
 }
 
 /* A round-ended piece of the pen's line: every pixel gets the ink of its distance, the darkest
- * wins. Rows are taken in
- * runs of RUN pixels, which compilers turn into vector code; pixels beyond the reach get none, so
- * a run may be too
- * long. */
+ * wins. Rows are taken in runs of RUN pixels, which compilers turn into vector code; pixels beyond
+ * the reach get none, so a run may be too long. */
 static void ink_segment(const struct node *a, const struct node *b, float softness,
                         float canvas[][CANVAS_WIDTH])
 {

@@ -2,10 +2,8 @@
  * data at hand.
  *
  * As in MNIST a digit fills a 20 x 20 box (the longer side) and is centred by its mass; background
- * is 0. Sample
- * `index` depends on seed and index alone, so any part of the set can be drawn in any order by any
- * number of threads.
- */
+ * is 0. Sample `index` depends on seed and index alone, so any part of the set can be drawn in any
+ * order by any number of threads. */
 #ifndef NNSTUDIO_DATA_DIGITS_H
 #define NNSTUDIO_DATA_DIGITS_H
 

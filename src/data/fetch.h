@@ -28,17 +28,13 @@ const struct fetch_set *fetch_find(const char *name);
 uint64_t fetch_total(const struct fetch_set *set); /* bytes of all files */
 
 /* Called often on the fetching thread; `done` of `total` bytes of the whole set, `file` is the one
- * under way.
- * Return false to stop: what has come is kept and the next fetch goes on from there. */
+ * under way. Return false to stop: what has come is kept and the next fetch goes on from there. */
 typedef bool (*fetch_progress)(void *context, const char *file, uint64_t done, uint64_t total);
 
 /* Fetches what is missing or damaged of a set into home/data/NAME. Every file is checked against
- * its SHA-256 before it
- * gets its name. A broken transfer is resumed; when a mirror fails the next is tried.
- * $NNSTUDIO_MIRROR, if set,
- * replaces the mirrors: files are then $NNSTUDIO_MIRROR/NAME/FILE. `progress` may be NULL.
- * ERROR_INTERRUPTED when
- * stopped. */
+ * its SHA-256 before it gets its name. A broken transfer is resumed; when a mirror fails the next
+ * is tried. $NNSTUDIO_MIRROR, if set, replaces the mirrors: files are then
+ * $NNSTUDIO_MIRROR/NAME/FILE. `progress` may be NULL. ERROR_INTERRUPTED when stopped. */
 int data_fetch(const char *name, const char *home, fetch_progress progress, void *context,
                struct error *error);
 /* The same for any set, into `folder`. */

@@ -1,7 +1,6 @@
-/* IDX files, plain or gzip-compressed (told apart by their first bytes, not their name).
- * Format: http://yann.lecun.com/exdb/mnist — big-endian 32-bit integers (images: 2051, count,
- * rows, columns;
- * labels: 2049, count), then one byte a pixel, row by row, or one byte a label. */
+/* IDX files, plain or gzip-compressed (told apart by their first bytes, not their name). Format:
+ * http://yann.lecun.com/exdb/mnist — big-endian 32-bit integers (images: 2051, count, rows,
+ * columns; labels: 2049, count), then one byte a pixel, row by row, or one byte a label. */
 #ifndef NNSTUDIO_DATA_IDX_H
 #define NNSTUDIO_DATA_IDX_H
 
@@ -23,8 +22,7 @@ struct idx_labels {
 };
 
 /* Reads the first `limit` images (0: all). A size that the header lies about, damage, an early end
- * and bytes after the
- * end are errors; what lies beyond `limit` is not looked at. */
+ * and bytes after the end are errors; what lies beyond `limit` is not looked at. */
 int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, struct error *error);
 int idx_read_labels(const char *path, struct idx_labels *out, struct error *error);
 

@@ -99,7 +99,8 @@ static const char *const spellings[][2] = {{"images-idx3-ubyte", "labels-idx1-ub
 static const char *const endings[] = {"", ".gz"};
 
 /* The images file in `folder` whose name ends in `prefix`-images… after any other beginning, as in
- * emnist-letters-train-images-idx3-ubyte.gz; malloc'd. *several is set when more than one is there. */
+ * emnist-letters-train-images-idx3-ubyte.gz; malloc'd. *several is set when more than one is
+ * there. */
 static char *find_prefixed(const char *folder, const char *prefix, bool *several)
 {
     char *found = NULL;

@@ -108,8 +108,7 @@ static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, ui
 }
 
 /* Where to put something `size` long with its centre of mass at `middle`: the mass comes into the
- * pixel right of the
- * middle, 14 to 15 of 28, where it is in every picture of MNIST (measured). */
+ * pixel right of the middle, 14 to 15 of 28, where it is in every picture of MNIST (measured). */
 static uint32_t place(double middle, uint32_t size, uint32_t side)
 {
     uint32_t half = side / 2;

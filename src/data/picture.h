@@ -38,12 +38,10 @@ int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uin
                       struct error *error);
 
 /* Makes a network's input, out[rows, columns], from grey pixels [height, width]. A picture with a
- * light border is
- * inverted, for ink is 255. One of rows x columns pixels is otherwise taken as it is. Any other is
- * treated as MNIST's
- * were: the ink's bounding box is scaled to 20/28 of the side, keeping its shape, and its centre
- * of mass is put in the
- * middle. A picture without ink is an error. */
+ * light border is inverted, for ink is 255. One of rows x columns pixels is otherwise taken as it
+ * is. Any other is treated as MNIST's were: the ink's bounding box is scaled to 20/28 of the side,
+ * keeping its shape, and its centre of mass is put in the middle. A picture without ink is an
+ * error. */
 int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
                       uint32_t columns, uint8_t *out, struct error *error);
 

@@ -1,5 +1,5 @@
-/* PNG by libpng. Its simplified interface would take 16-bit samples for linear light and bend
- * them; here every sample keeps its value, 16 bits v · 257 becoming v. */
+/* PNG by libpng. Its simplified interface would take 16-bit samples for linear light and bend them;
+ * here every sample keeps its value, 16 bits v · 257 becoming v. */
 #include <png.h>
 #include <setjmp.h>
 #include <stdio.h>

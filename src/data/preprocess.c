@@ -43,17 +43,15 @@ void preprocess_fill_f32(const struct preprocess *preprocess, float out[256])
 }
 
 /* Two products and a sum are quicker than a division. 1/255 is split in two: HIGH, of so few bits
- * that a pixel times it is
- * exact, and the rest; their sum is rounded once, and is the table's value for all 256 pixels (a
- * test looks at each), with
- * or without fused multiply-adds. */
+ * that a pixel times it is exact, and the rest; their sum is rounded once, and is the table's value
+ * for all 256 pixels (a test looks at each), with or without fused multiply-adds. */
 #define HIGH_F32 0x1.01p-8f
 #define LOW_F32  0x1.010102p-24f
 #define HIGH_F64 0x1.01010101p-8
 #define LOW_F64  0x1.010101010101p-48
 
-/* clang 14 gives clones another name; the thread sanitizer cannot bear that one is chosen before
- * it is set up itself. */
+/* clang 14 gives clones another name; the thread sanitizer cannot bear that one is chosen before it
+ * is set up itself. */
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && \
     !defined(__SANITIZE_THREAD__)
 #define WIDEST_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))

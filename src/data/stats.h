@@ -15,13 +15,13 @@ struct split_stats {
 /* `split` is one of the data set's two and not empty. */
 void stats_measure(const struct dataset *dataset, const struct split *split,
                    struct split_stats *out);
-/* The mean picture of every class, in brightness 0 … 255, into out[classes, rows * columns]; zeros for a class
- * without samples. */
+/* The mean picture of every class, in brightness 0 … 255, into out[classes, rows * columns]; zeros
+ * for a class without samples. */
 int stats_mean_pictures(const struct dataset *dataset, const struct split *split, float *out,
                         struct error *error);
 /* Picks up to `count` different samples at random, the same for the same seed; of one label, or of
- * any when `label` is
- * negative. Writes their indices and returns how many there were; 0 also when memory is out. */
+ * any when `label` is negative. Writes their indices and returns how many there were; 0 also when
+ * memory is out. */
 size_t stats_pick(const struct split *split, int label, uint64_t seed, size_t count, uint32_t *out);
 
 #endif

@@ -5,8 +5,8 @@
  * 1, 2, 3", 2011), as TensorFlow's StatelessRandomUniformFullIntV2 computes it with alg = 1:
  *
  *   key      the run's seed (64 bits, low word first)
- *   counter  low 64 bits: element / 4; high 64 bits: step · 64 + layer, `step` the optimizer's steps taken before this
- *            batch, `layer` the layer's number in the network from 0
+ *   counter  low 64 bits: element / 4; high 64 bits: step · 64 + layer, `step` the optimizer's
+ *            steps taken before this batch, `layer` the layer's number in the network from 0
  *   word     element mod 4 of the block's four
  *
  * Elements are numbered over the batch in the studio's order (sample, channel, row, column). An

@@ -87,8 +87,8 @@ struct engine_package {
 /* An engine's own functions. What they are given has been checked by the functions below: shapes,
  * dtypes and indices fit, samples are attached where they are needed, counts are at least 1. So a
  * failure here is the library's or memory's: the function returns -1 with one line in *error, and
- * the engine can still be used and closed. Unless said otherwise, a call that fails may have changed
- * parameters and optimizer state. */
+ * the engine can still be used and closed. Unless said otherwise, a call that fails may have
+ * changed parameters and optimizer state. */
 struct engine_ops {
     const char *id;           /* "torch": the word on the command line and in files */
     const char *title;        /* "PyTorch": for users */
@@ -117,8 +117,8 @@ struct engine_ops {
                 struct engine **out, struct error *error);
 
     /* The samples that train(), trace() and gradients() index from then on, in place of those
-     * before; there is at least one. The engine may keep its own form. On failure none are attached.
-     */
+     * before; there is at least one. The engine may keep its own form. On failure none are
+     * attached. */
     int (*attach)(struct engine *engine, const struct split *split, struct error *error);
 
     /* Values in the config's dtype and the studio's layout (net/parameters.h): copied, bit for bit;
@@ -153,8 +153,8 @@ struct engine_ops {
     int (*apply)(struct engine *engine, const struct parameters *sums, size_t count,
                  struct error *error);
 
-    /* (optional) A new learning rate from the next step on; NULL when it is fixed at open. The value
-     * is in engine->config already when this is called. */
+    /* (optional) A new learning rate from the next step on; NULL when it is fixed at open. The
+     * value is in engine->config already when this is called. */
     int (*set_learning_rate)(struct engine *engine, double learning_rate, struct error *error);
 
     /* Frees everything; NULL never comes. */
@@ -228,8 +228,8 @@ int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, d
  *   input [count, inputs], or [count, channels, rows, columns] when the first layer is not dense;
  *   of every layer but the last z (where trace_shows_before()) and a: [count] + its output's shape;
  *   logits and probabilities [count, classes]; loss [1];
- *   the gradient of every parameter (without weight decay); then, after the update, the new value of
- *   every parameter and buffer.
+ *   the gradient of every parameter (without weight decay);
+ *   after the update, the new value of every parameter and buffer.
  * All really computed by this engine, in the studio's order of values. Refused as in engine_train,
  * and a count that is not 1 to the batch size (ERROR_INPUT). */
 int engine_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
@@ -241,11 +241,10 @@ int engine_trace(struct engine *engine, const uint32_t *order, size_t count, eng
  * whole batch, but for rounding: in float64 within 1e-12 per step. Batch normalization and dropout
  * depend on the whole batch: a network with either is refused (ERROR_INPUT).
  *
- * engine_gradients writes to `sums` the gradient of the sum (not the mean) of the losses of
- * order[0 … count), without weight decay, in the config's dtype; to *loss that sum; to *correct,
- * when it is not NULL, how many of the samples the logits classify correctly. Refused as in
- * engine_trace, and sums of another network or dtype (ERROR_INPUT), an engine without this
- * (ERROR_UNAVAILABLE). */
+ * engine_gradients writes to `sums` the gradient of the sum (not the mean) of the losses of order[0
+ * … count), without weight decay, in the config's dtype; to *loss that sum; to *correct, when it is
+ * not NULL, how many of the samples the logits classify correctly. Refused as in engine_trace, and
+ * sums of another network or dtype (ERROR_INPUT), an engine without this (ERROR_UNAVAILABLE). */
 int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
                      struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
 /* One step of the optimizer with the gradient sums / count, where `count` is the number of samples

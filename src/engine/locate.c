@@ -11,8 +11,7 @@
 #include "base/path.h"
 
 /* How far above the running binary a project's .venv is looked for: BUILD/src/nnstudio and
- * BUILD/tests/unit/test_x
- * both reach the folder that holds BUILD. */
+ * BUILD/tests/unit/test_x both reach the folder that holds BUILD. */
 #define LEVELS_ABOVE_BINARY 4
 
 /* A place being tried: what is looked for, and where the answer goes. */

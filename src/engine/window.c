@@ -6,7 +6,8 @@ bool window_is_symmetric(const struct layer *layer)
            layer->padding[PAD_LEFT] == layer->padding[PAD_RIGHT];
 }
 
-/* How many values of window number `window` along dimension `d` (0 rows, 1 columns) are not padding. */
+/* How many values of window number `window` along dimension `d` (0 rows, 1 columns) are not
+ * padding. */
 static uint32_t inside(const struct layer *layer, int d, uint32_t window)
 {
     int64_t begin = (int64_t)window * layer->stride[d] - layer->padding[2 * d];

@@ -84,9 +84,8 @@ static struct item *digest_last(struct digest *digest, const char *run, const ch
 }
 
 /* Steps that follow each other become one message. Of a run's states only the last is told, in its
- * place: a message says
- * what a run is now, so an earlier one would say that it has finished before its last points are
- * told. */
+ * place: a message says what a run is now, so an earlier one would say that it has finished before
+ * its last points are told. */
 static int digest_event(void *context, const struct store_event *event, struct error *error)
 {
     struct digest *digest = context;
@@ -167,9 +166,8 @@ static int write_data(struct store *store, const struct item *item, struct buffe
     return 0;
 }
 
-/* All messages of a stretch carry the id from before it, the last one the id after it: a
- * connection that breaks in
- * between gets the stretch again, and nothing is lost. */
+/* All messages of a stretch carry the id from before it, the last one the id after it: a connection
+ * that breaks in between gets the stretch again, and nothing is lost. */
 static int write_messages(struct store *store, const struct digest *digest, int64_t from,
                           int64_t to, struct buffer *out, struct error *error)
 {

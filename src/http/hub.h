@@ -1,6 +1,5 @@
 /* The stream of /api/events: follows the database and tells every listener. What is sent was
- * written before, by
- * whichever process. */
+ * written before, by whichever process. */
 #ifndef NNSTUDIO_HTTP_HUB_H
 #define NNSTUDIO_HTTP_HUB_H
 

@@ -11,14 +11,13 @@ struct library;
 int library_create(const char *home, struct library **out, struct error *error);
 void library_destroy(struct library *library); /* NULL is fine; nothing may be borrowed */
 /* From any thread. A data set is borrowed until library_give_back(). `name` is as dataset_open()
- * takes it: what came by
- * the network goes through library_resolve() first. `data_dir` may be NULL. */
+ * takes it: what came by the network goes through library_resolve() first. `data_dir` may be
+ * NULL. */
 int library_borrow(struct library *library, const char *name, const char *data_dir,
                    const struct dataset **out, struct error *error);
 void library_give_back(struct library *library, const struct dataset *dataset);
 /* The name as dataset_open() takes it, malloc'd: known names as they are, others as a path in the
- * home's data folder. No
- * other path is let through. */
+ * home's data folder. No other path is let through. */
 int library_resolve(const char *home, const char *name, char **out, struct error *error);
 
 #endif

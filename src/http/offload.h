@@ -1,5 +1,5 @@
-/* Slow work leaves the loop: a few threads that take jobs in order and hand the results back to
- * the loop. */
+/* Slow work leaves the loop: a few threads that take jobs in order and hand the results back to the
+ * loop. */
 #ifndef NNSTUDIO_HTTP_OFFLOAD_H
 #define NNSTUDIO_HTTP_OFFLOAD_H
 
@@ -14,15 +14,14 @@ int offload_create(struct studio *studio, int threads, struct offload **out, str
 void offload_destroy(struct offload *offload);
 
 /* `work` runs on a thread and may use the store it is given and what `context` holds, nothing of
- * the studio that changes; then
- * `done` runs on the loop and frees `context`. ERROR_UNAVAILABLE when too much waits already. */
+ * the studio that changes; then `done` runs on the loop and frees `context`. ERROR_UNAVAILABLE when
+ * too much waits already. */
 typedef void work_fn(struct store *store, void *context);
 int offload_run(struct offload *offload, work_fn *work, server_fn *done, void *context,
                 struct error *error);
 
 /* Answers a call with what `compute` makes on a thread: a new reference in *out, replied with the
- * route's status.
- * `context` is malloc'd and freed here. */
+ * route's status. `context` is malloc'd and freed here. */
 typedef int compute_fn(const struct studio *studio, struct store *store, void *context,
                        json_t **out, struct error *error);
 void call_compute(struct studio *studio, struct call *call, compute_fn *compute, void *context);

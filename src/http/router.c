@@ -192,8 +192,8 @@ static void cookie_name(const struct studio *studio, char out[COOKIE_NAME_SIZE])
     snprintf(out, COOKIE_NAME_SIZE, COOKIE_NAME, server_port(studio->server));
 }
 
-/* This user's own processes need none; others give it as a header or a cookie; or as ?token= on the page's address, which sets the cookie
- * and is then left out. */
+/* This user's own processes need none; others give it as a header or a cookie; or as ?token= on the
+ * page's address, which sets the cookie and is then left out. */
 static bool token_ok(struct studio *studio, struct request *request)
 {
     char cookie[128], name[COOKIE_NAME_SIZE];

@@ -6,8 +6,8 @@
 
 #include "http/studio.h"
 
-/* A parameter of the query string. Its value is checked before the handler sees the request;
- * others are refused. */
+/* A parameter of the query string. Its value is checked before the handler sees the request; others
+ * are refused. */
 enum parameter_type { PARAMETER_INTEGER, PARAMETER_TEXT, PARAMETER_CHOICE, PARAMETER_FILTER };
 struct parameter {
     const char *name;
@@ -69,8 +69,7 @@ const char *call_path(const struct call *call, const char *name);
 int64_t call_integer(const struct call *call, const char *name);
 const char *call_text(const struct call *call, const char *name);
 /* The settings of the query (ROUTE_SETTINGS) by their place in the table, not checked yet; NULL
- * where
- * one is absent. */
+ * where one is absent. */
 const char *const *call_settings(const struct call *call);
 /* The JSON object of the body; borrowed; an empty object when there was no body. */
 const json_t *call_body(const struct call *call);

@@ -17,8 +17,8 @@ void reply_run(struct studio *studio, struct call *call, const char *run, bool f
 /* The answer of …/points. A new reference. */
 json_t *points_json(const struct points *points);
 
-/* A job from a request's "settings", for a run of `engine`: its id, paths and name made,
- * everything checked. */
+/* A job from a request's "settings", for a run of `engine`: its id, paths and name made, everything
+ * checked. */
 int make_job(const struct studio *studio, struct store *store, const json_t *settings,
              const char *engine, const char *name, struct job *job, struct error *error);
 

@@ -274,9 +274,9 @@ static const char *input_digest(const json_t *step, const char *engine)
     return NULL;
 }
 
-/* What each engine really got: its own process draws the order and prepares the batch, and a
- * digest of the tensor that
- * went into the first layer comes back. Engines that are not here are named without one. */
+/* What each engine really got: its own process draws the order and prepares the batch, and a digest
+ * of the tensor that went into the first layer comes back. Engines that are not here are named
+ * without one. */
 static json_t *ask_engines(const struct studio *studio, const struct question *question,
                            const char *order_hash, const char *batch_hash, struct error *error)
 {

@@ -7,9 +7,8 @@
 /* True for an address that only this machine can reach: 127.0.0.0/8, ::1, localhost. */
 bool security_is_loopback(const char *host);
 /* The Host header must name us by an address or a name of this machine: a foreign name that was
- * made to point here (DNS
- * rebinding) is refused. `bound` is what --host said. The port does not matter: it may be a
- * tunnel's. */
+ * made to point here (DNS rebinding) is refused. `bound` is what --host said. The port does not
+ * matter: it may be a tunnel's. */
 bool security_host_ok(const char *host_header, const char *bound);
 /* The part of a request's target from its path on: of "/path?query" all of it, of
  * "http://authority/path" what follows the authority, which is put into `authority` ("" when there

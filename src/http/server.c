@@ -25,8 +25,8 @@
 #include "http/framing.h"
 
 /* A connection as the patience counts it, by its file descriptor. libevent does not tell when a
- * connection ends, so the
- * kernel's cookie of the socket tells whether the descriptor still is what it was. */
+ * connection ends, so the kernel's cookie of the socket tells whether the descriptor still is what
+ * it was. */
 struct connection {
     uint64_t cookie;     /* 0: none here */
     double since;        /* when it began to wait for a request; 0 while one is being answered */
@@ -475,8 +475,8 @@ static void on_request(struct evhttp_request *raw, void *context)
         return;
     }
     *request = (struct request){.server = server, .raw = raw};
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the analyser takes an unknown
-     * connection for an unknown server */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the analyser takes an unknown connection
+     * for an unknown server */
     server->on_request(server->context, request);
 }
 

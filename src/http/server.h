@@ -44,8 +44,7 @@ struct watch *server_on_readable(struct server *server, int fd, server_fn *fn, v
 struct watch *server_on_signal(struct server *server, int number, server_fn *fn, void *context);
 void server_cancel(struct watch *watch); /* NULL is fine */
 /* From any thread: calls `fn` on the loop's thread. Never fails for want of memory: `post` is the
- * caller's and must stay
- * until `fn` runs. */
+ * caller's and must stay until `fn` runs. */
 struct post {
     server_fn *fn;
     void *context;
@@ -84,8 +83,7 @@ void request_reply_static(struct request *request, int status, const char *type,
 int request_reply_file(struct request *request, const char *path, const char *type,
                        struct error *error);
 /* Opens a stream of server-sent events; `on_close` is called once, when the client went or the
- * server ends. NULL: it
- * could not be, and a reply was sent. */
+ * server ends. NULL: it could not be, and a reply was sent. */
 struct stream *request_reply_stream(struct request *request, server_fn *on_close, void *context);
 
 /* Text that many streams send. */

@@ -10,8 +10,8 @@
 int showdown_json(struct store *store, const char *group, json_t **out, struct error *error);
 
 /* Training seconds until the test accuracy passed `share`, with straight lines between the ends of
- * epochs (the first
- * begins at `chance`, what guessing gets); NAN when it did not. `epochs` is a Run's list. */
+ * epochs (the first begins at `chance`, what guessing gets); NAN when it did not. `epochs` is a
+ * Run's list. */
 double showdown_seconds_to(const json_t *epochs, double share, double chance);
 
 #endif

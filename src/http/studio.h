@@ -14,9 +14,9 @@ struct studio {
     const char *token;    /* never NULL once it serves */
     /* the token was not chosen by anyone: this user's own processes need none */
     bool own_pass;
-    const char *host;     /* what it was told to listen on */
-    bool loopback;        /* only this machine can reach it */
-    double started;       /* clock_monotonic() */
+    const char *host; /* what it was told to listen on */
+    bool loopback;    /* only this machine can reach it */
+    double started;   /* clock_monotonic() */
     struct training *training;
     struct hub *hub;
     struct offload *offload;

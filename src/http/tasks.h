@@ -1,6 +1,5 @@
 /* Long work outside training: fetching data, installing engines, registering models. Each on a
- * thread of its own, with
- * progress that the stream tells. */
+ * thread of its own, with progress that the stream tells. */
 #ifndef NNSTUDIO_HTTP_TASKS_H
 #define NNSTUDIO_HTTP_TASKS_H
 
@@ -16,10 +15,8 @@ void tasks_destroy(struct tasks *tasks);
 void tasks_tick(struct tasks *tasks);
 
 /* Runs `work` on a thread; -1 with the error makes the task failed (ERROR_INTERRUPTED: cancelled).
- * `context` is malloc'd
- * and freed when the work has ended, also when the start fails. `subject` is what is worked on
- * ("mnist"): ERROR_CONFLICT
- * while another task of the kind has the same. */
+ * `context` is malloc'd and freed when the work has ended, also when the start fails. `subject` is
+ * what is worked on ("mnist"): ERROR_CONFLICT while another task of the kind has the same. */
 typedef int task_fn(struct task *task, void *context, struct error *error);
 int tasks_start(struct tasks *tasks, const char *kind, const char *subject, const char *title,
                 task_fn *work, void *context, char id[16], struct error *error);

@@ -9,8 +9,7 @@ struct training;
 
 int training_create(struct studio *studio, struct training **out, struct error *error);
 /* Takes a run that is in the store as queued. It starts when a place is free; one `after` another
- * run (NULL: none) not
- * before that one has ended. */
+ * run (NULL: none) not before that one has ended. */
 int training_add(struct training *training, const char *run, const char *after,
                  struct error *error);
 /* ERROR_CONFLICT when the run is not in training here, or in a state that does not allow it. */

@@ -185,9 +185,9 @@ static bool joins_layer_before(const struct layer *layer, struct layer_source *o
     return true;
 }
 
-/* Layers that do nothing when a trained network is used, or nothing in their place, are left
- * out; where feature maps * meet a dense layer, a flatten is put in. Returns how many there are
- * in out[]. */
+/* Layers that do nothing when a trained network is used, or nothing in their place, are left out;
+ * where feature maps * meet a dense layer, a flatten is put in. Returns how many there are in
+ * out[]. */
 static int canonical(const struct layer_source *sources, size_t count,
                      struct layer_source out[NETWORK_MAX_LAYERS], size_t *kept, struct error *error)
 {
@@ -223,8 +223,8 @@ static bool fits(uint64_t values, uint32_t rows, uint32_t columns, uint32_t chan
            (!values || (uint64_t)rows * columns * (channels ? channels : 1) == values);
 }
 
-/* The picture's shape: as asked, as the file says, as noted, a square, a line. `values` is 0
- * when no layer says it. */
+/* The picture's shape: as asked, as the file says, as noted, a square, a line. `values` is 0 when
+ * no layer says it. */
 static int choose_picture(struct network *network, uint64_t values,
                           const struct source_input *input, const struct network *noted,
                           const struct modelfile_options *options, struct error *error)
@@ -260,8 +260,8 @@ static bool keeps_values(enum layer_type type)
            type != LAYER_GLOBALAVGPOOL;
 }
 
-/* The values of a picture as the first dense layer tells them; 0 when layers before it change
- * their number. */
+/* The values of a picture as the first dense layer tells them; 0 when layers before it change their
+ * number. */
 static uint64_t picture_values(const struct layer_source *sources, size_t count)
 {
     for (size_t i = 0; i < count && keeps_values(sources[i].layer.type); i++)

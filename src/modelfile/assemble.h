@@ -1,7 +1,7 @@
 /* From layers as a file tells them to a model: the one way in for all readers. Private to this
  * room. * * A reader hands over layer sources in the order of the network: type, fields, and
- * tensors by role with the order of * their axes. What a file may leave open (the picture's
- * shape, activations) is settled here. */
+ * tensors by role with the order of * their axes. What a file may leave open (the picture's shape,
+ * activations) is settled here. */
 #ifndef NNSTUDIO_MODELFILE_ASSEMBLE_H
 #define NNSTUDIO_MODELFILE_ASSEMBLE_H
 
@@ -36,18 +36,18 @@ struct model_note {
     const json_t *assumed;  /* a list of texts */
 };
 
-/* Fills all of *out but `format`. The dtype is float64 when any tensor is. `activations_said`:
- * the file itself says * them; else they come from the options, and what is taken without being
- * told is put down in `assumed`. */
+/* Fills all of *out but `format`. The dtype is float64 when any tensor is. `activations_said`: the
+ * file itself says * them; else they come from the options, and what is taken without being told is
+ * put down in `assumed`. */
 int model_from_layers(struct layer_source *sources, size_t count, const struct source_input *input,
                       bool activations_said, const struct model_note *note,
                       const struct modelfile_options *options, struct model *out,
                       struct error *error);
 
-/* Puts layers of which the file says no order into that of the network: as the options tell,
- * else in the only order in * which sizes chain, else in the only such order in which layers of
- * one stem come by rising number. `listed`: the file * has an order of its own, which must not
- * contradict that one. Several orders are an error. */
+/* Puts layers of which the file says no order into that of the network: as the options tell, else
+ * in the only order in * which sizes chain, else in the only such order in which layers of one stem
+ * come by rising number. `listed`: the file * has an order of its own, which must not contradict
+ * that one. Several orders are an error. */
 int sources_order(struct layer_source *sources, size_t count, bool listed,
                   const struct modelfile_options *options, struct error *error);
 
@@ -57,8 +57,8 @@ int model_from_state_dict(const struct state_dict *state, const struct model_not
                           bool listed, const struct modelfile_options *options, struct model *out,
                           struct error *error);
 
-/* model->assumed as one text with a line for each, malloc'd, and back (new reference): for
- * formats whose notes are * texts. NULL for an empty list. */
+/* model->assumed as one text with a line for each, malloc'd, and back (new reference): for formats
+ * whose notes are * texts. NULL for an empty list. */
 char *note_text(const json_t *assumed);
 json_t *note_lines(const char *text);
 

@@ -124,8 +124,8 @@ static void confine(rlim_t seconds, rlim_t memory)
                                 SIGXCPU, SIGPIPE, SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) signal(fatal[i], SIG_DFL);
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    /* a crash speaks through the parent, in one line; and whoever reads what the parent prints
-     * need not wait for this process too */
+    /* a crash speaks through the parent, in one line; and whoever reads what the parent prints need
+     * not wait for this process too */
     for (int fd = STDIN_FILENO; nothing >= 0 && fd <= STDERR_FILENO; fd++)
         if (fd != STDERR_FILENO || !SANITIZED) dup2(nothing, fd);
     limit(RLIMIT_CPU, seconds);
@@ -188,8 +188,8 @@ _Noreturn static void answer_and_exit(pid_t parent, int pipe, confined_reader *r
     struct answer answer;
     char *network = NULL, *notes = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
-    /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles
-     * twice, gzip's gain. */
+    /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles twice,
+     * gzip's gain. */
     confine(computing_limit(size), ((rlim_t)512 << 20) + (rlim_t)size * 16);
     answer.status = read(data, size, options, &model, &answer.error);
     if (!answer.status) {
@@ -265,8 +265,8 @@ out:
 int confined_read(confined_reader *read, const char *data, size_t size,
                   const struct modelfile_options *options, struct model *out, struct error *error)
 {
-    /* The processor time is limited in the child; this is for one that waits instead, and leaves
-     * a busy machine twenty times as long. */
+    /* The processor time is limited in the child; this is for one that waits instead, and leaves a
+     * busy machine twenty times as long. */
     double patience = 40 + 20 * (double)computing_limit(size);
     return confined_read_within(patience, read, data, size, options, out, error);
 }

@@ -1,5 +1,5 @@
-/* Reading a model in a child process that can compute and answer, and nothing else. Private to
- * this room.
+/* Reading a model in a child process that can compute and answer, and nothing else. Private to this
+ * room.
  *
  * libhdf5 reads and writes past its memory on some damaged files (our fuzzing shows it within
  * seconds), so a file from outside must not meet it in this process: the server would crash, or
@@ -15,8 +15,8 @@
 typedef int confined_reader(const char *data, size_t size, const struct modelfile_options *options,
                             struct model *out, struct error *error);
 
-/* Calls `read` in a child and fills *out (but `format`) with the model it made. A crash, an
- * endless loop, waiting without end or memory out of bounds there becomes an error here. */
+/* Calls `read` in a child and fills *out (but `format`) with the model it made. A crash, an endless
+ * loop, waiting without end or memory out of bounds there becomes an error here. */
 int confined_read(confined_reader *read, const char *data, size_t size,
                   const struct modelfile_options *options, struct model *out, struct error *error);
 

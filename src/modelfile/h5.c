@@ -1,9 +1,7 @@
-/* Reading .h5: whole Keras models (attribute model_config, weights under model_weights/), Keras
- * 2's save_weights
- * (attribute layer_names at the root) and Keras 3's .weights.h5 (groups .../vars with data sets 0,
- * 1).
- * keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_lib.py are the formats'
- * source. */
+/* Reading .h5: whole Keras models (attribute model_config, weights under model_weights/), Keras 2's
+ * save_weights (attribute layer_names at the root) and Keras 3's .weights.h5 (groups .../vars with
+ * data sets 0, 1). keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_lib.py
+ * are the formats' source. */
 #include "modelfile/h5.h"
 
 #include <stdio.h>

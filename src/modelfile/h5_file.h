@@ -2,11 +2,9 @@
  * to this room.
  *
  * Links are followed only when they are hard ones (soft and external links, external storage and
- * virtual data sets
- * would reach elsewhere), filters only when they are the library's own; plug-ins are never loaded.
- * For what libhdf5
- * itself gets wrong see confine.h. It is not thread-safe as packaged: hold h5_lock() around all
- * use of it. */
+ * virtual data sets would reach elsewhere), filters only when they are the library's own; plug-ins
+ * are never loaded. For what libhdf5 itself gets wrong see confine.h. It is not thread-safe as
+ * packaged: hold h5_lock() around all use of it. */
 #ifndef NNSTUDIO_MODELFILE_H5_FILE_H
 #define NNSTUDIO_MODELFILE_H5_FILE_H
 

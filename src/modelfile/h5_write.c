@@ -1,6 +1,6 @@
 /* Writing .h5 as Keras's own model.save("model.h5") does, in the words that Keras 2 and 3 both
- * read. The file is made
- * in memory, then written in one piece. The same model gives the same bytes. */
+ * read. The file is made in memory, then written in one piece. The same model gives the same
+ * bytes. */
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +16,8 @@
 
 #define KERAS_VERSION "3.0.0" /* of the form, not of a program that ran */
 
-/* A text, or with `count` > 0 a list of texts; of any length, as an attribute of fixed room may
- * not exceed 64 kB. */
+/* A text, or with `count` > 0 a list of texts; of any length, as an attribute of fixed room may not
+ * exceed 64 kB. */
 static int put_attribute(hid_t object, const char *name, const char *const *texts, size_t count)
 {
     hsize_t extent = count;

@@ -547,8 +547,8 @@ static int take_layer(const json_t *layer, const char *owner, struct keras_chain
 
 /* --- models ----------------------------------------------------------------------------------- */
 
-/* The one layer that a functional model's layer takes its input from, or NULL.
- * Keras 3: [{"args":[{"config":{"keras_history":["flatten",0,0]}}],"kwargs":{}}]; Keras 2:
+/* The one layer that a functional model's layer takes its input from, or NULL. Keras 3:
+ * [{"args":[{"config":{"keras_history":["flatten",0,0]}}],"kwargs":{}}]; Keras 2:
  * [[["flatten",0,0,{}]]]. */
 static const char *inbound_layer(const json_t *layer)
 {
@@ -598,8 +598,8 @@ static int check_output(const json_t *outputs, const char *last, struct error *e
                      name ? name : "?");
 }
 
-/* Functional models list their layers in order of depth, so a plain chain is one where each
- * follows the one before. */
+/* Functional models list their layers in order of depth, so a plain chain is one where each follows
+ * the one before. */
 static int check_chain(const json_t *layers, const json_t *outputs, struct error *error)
 {
     size_t index;

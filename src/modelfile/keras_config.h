@@ -1,7 +1,7 @@
 /* A Keras model's configuration, as .h5 and .keras hold it: which layers follow one another.
- * Private to this room. * Keras 2 and 3, Sequential and functional models that are a plain
- * chain, also within one another. What Keras calls a * layer, its settings and its weights
- * stands in one table, keras_config.c's. */
+ * Private to this room. * Keras 2 and 3, Sequential and functional models that are a plain chain,
+ * also within one another. What Keras calls a * layer, its settings and its weights stands in one
+ * table, keras_config.c's. */
 #ifndef NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 #define NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 
@@ -38,8 +38,8 @@ struct keras_chain {
     int depth;     /* of models within models */
 };
 
-/* Unknown layers, settings that the studio does not know, branches and several outputs are
- * refused by name. The chain * borrows from `config`. */
+/* Unknown layers, settings that the studio does not know, branches and several outputs are refused
+ * by name. The chain * borrows from `config`. */
 int keras_chain_read(const json_t *config, struct keras_chain *out, struct error *error);
 
 /* What a layer is in Keras, for writing. */
@@ -53,14 +53,14 @@ struct keras_written {
 int keras_layer_write(const struct layer *layer, const char *dtype, struct keras_written *out,
                       struct error *error);
 /* The configuration of a Sequential model in the words that Keras 2 and 3 share (`saved` false:
- * .h5), or as Keras 3 * saves it in .keras (true); new reference. NULL with an error when a
- * layer cannot be said. */
+ * .h5), or as Keras 3 * saves it in .keras (true); new reference. NULL with an error when a layer
+ * cannot be said. */
 json_t *keras_chain_write(const struct network *network, const char *dtype, bool saved,
                           struct error *error);
 /* modelfile.h's `carries` of Keras's formats. */
 int keras_carries(const struct network *network, struct error *error);
-/* The name of the layer's group in Keras 3's weights file, "dense_1": its class and how many of
- * it came before. */
+/* The name of the layer's group in Keras 3's weights file, "dense_1": its class and how many of it
+ * came before. */
 void keras_group_name(const char *class_name, uint32_t before, char out[64]);
 
 #endif

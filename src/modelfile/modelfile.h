@@ -1,6 +1,5 @@
 /* Model files: .pth (PyTorch state dict), .h5 (whole Keras model), .safetensors, .onnx; read and
- * written in C.
- * Nothing that came in a file is ever run. */
+ * written in C. Nothing that came in a file is ever run. */
 #ifndef NNSTUDIO_MODELFILE_MODELFILE_H
 #define NNSTUDIO_MODELFILE_MODELFILE_H
 
@@ -68,15 +67,13 @@ void model_destroy(struct model *model);
 
 /* {"format":"pth","layers":[{"type":"dense","inputs":784,"outputs":128,"activation":"relu"},…],
  * "parameters":101770,"dtype":"float32","input":[28,28],"activation_known":true,"assumed":[],
- * "metadata":{…}}; what the file left open is in "assumed";
- * new reference. */
+ * "metadata":{…}}; what the file left open is in "assumed"; new reference. */
 json_t *model_describe_json(const struct model *model);
 /* Whether the file itself says every activation. */
 bool model_activation_known(const struct model *model);
 /* One entry a tensor, for comparing files by eye or machine:
- * [{"name":"fc1.weight","shape":[128,784],
- * "sha256":"…"},…], the digest being of the values' bytes, row-major, little-endian. New
- * reference. */
+ * [{"name":"fc1.weight","shape":[128,784], "sha256":"…"},…], the digest being of the values' bytes,
+ * row-major, little-endian. New reference. */
 json_t *model_receipt_json(const struct model *model);
 /* True when both have the same network, dtype and values to the bit. */
 bool model_equal(const struct model *a, const struct model *b);

@@ -1,6 +1,6 @@
-/* Reading .onnx: a graph that is a plain chain of layers from its input to one output.
- * Constants, and the integers that * exporters compute shapes with, are worked out beforehand
- * (onnx_values.c). * https://onnx.ai/onnx/operators says what each node means. */
+/* Reading .onnx: a graph that is a plain chain of layers from its input to one output. Constants,
+ * and the integers that * exporters compute shapes with, are worked out beforehand (onnx_values.c).
+ * * https://onnx.ai/onnx/operators says what each node means. */
 #include "modelfile/onnx.h"
 
 #include <stdlib.h>
@@ -73,8 +73,8 @@ static bool is_floating_output(const Onnx__ValueInfoProto *output)
     return !type->tensor_type->has_elem_type || onnx_is_floating(type->tensor_type->elem_type);
 }
 
-/* The first output of floating-point numbers: beside it a classifier may have its labels.
- * `others` counts the further * ones of that kind. */
+/* The first output of floating-point numbers: beside it a classifier may have its labels. `others`
+ * counts the further * ones of that kind. */
 static const Onnx__ValueInfoProto *find_output(const Onnx__GraphProto *graph, size_t *others)
 {
     const Onnx__ValueInfoProto *found = NULL;

@@ -9,8 +9,7 @@
 
 int onnx_write_model(const char *path, const struct model *model, struct error *error);
 /* Whether the bytes of a ModelProto can be unpacked without deep recursion or very many small
- * pieces: protobuf-c
- * itself has no such bounds. */
+ * pieces: protobuf-c itself has no such bounds. */
 int onnx_check_wire(const unsigned char *bytes, size_t size, struct error *error);
 
 #endif

@@ -358,8 +358,8 @@ static int take_flatten(struct onnx_reading *reading, const Onnx__NodeProto *nod
     return flatten(reading, node, error);
 }
 
-/* The sizes that follow the batch, with what −1 stands for filled in; -1 when the target would
- * mix samples. */
+/* The sizes that follow the batch, with what −1 stands for filled in; -1 when the target would mix
+ * samples. */
 static int resolve_target(const struct onnx_reading *reading, const struct onnx_ints *target,
                           bool zero_copies, int64_t dims[ONNX_MAX_RANK])
 {

@@ -1,5 +1,5 @@
-/* A row per operator: what a node means for the chain of layers. Private to this room; onnx.c
- * walks the graph. */
+/* A row per operator: what a node means for the chain of layers. Private to this room; onnx.c walks
+ * the graph. */
 #ifndef NNSTUDIO_MODELFILE_ONNX_OPERATORS_H
 #define NNSTUDIO_MODELFILE_ONNX_OPERATORS_H
 

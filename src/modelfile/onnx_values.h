@@ -1,6 +1,6 @@
-/* What a graph knows before any picture comes: constants in all the forms that ONNX has for
- * them, also in files beside * the model, and the whole numbers that exporters compute shapes
- * with. Private to this room. */
+/* What a graph knows before any picture comes: constants in all the forms that ONNX has for them,
+ * also in files beside * the model, and the whole numbers that exporters compute shapes with.
+ * Private to this room. */
 #ifndef NNSTUDIO_MODELFILE_ONNX_VALUES_H
 #define NNSTUDIO_MODELFILE_ONNX_VALUES_H
 
@@ -56,13 +56,13 @@ bool onnx_is_floating(int32_t data_type);
 /* Whether `name` is a constant, through Identity, Cast and Transpose. */
 bool onnx_constant_find(const struct onnx_values *values, const char *name,
                         struct onnx_constant *out);
-/* Copies a constant of floating-point numbers into the state dict; *index is its place there.
- * With `width` it becomes * a list of that length: axes of one value are dropped, a single value
- * is repeated. */
+/* Copies a constant of floating-point numbers into the state dict; *index is its place there. With
+ * `width` it becomes * a list of that length: axes of one value are dropped, a single value is
+ * repeated. */
 int onnx_constant_load(struct onnx_values *values, const struct onnx_constant *constant,
                        size_t width, size_t *index, struct error *error);
-/* Whole numbers that are known beforehand, ONNX_BATCH where they are the number of samples. -1:
- * not known. */
+/* Whole numbers that are known beforehand, ONNX_BATCH where they are the number of samples. -1: not
+ * known. */
 int onnx_ints_find(const struct onnx_values *values, const char *name, struct onnx_ints *out);
 
 #endif

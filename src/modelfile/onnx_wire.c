@@ -1,6 +1,5 @@
 /* A walk over protocol buffers as they lie in the file, along protobuf-c's own descriptions of the
- * messages.
- * The encoding: https://protobuf.dev/programming-guides/encoding */
+ * messages. The encoding: https://protobuf.dev/programming-guides/encoding */
 #include "modelfile/onnx.h"
 #include "modelfile/onnx.pb-c.h"
 

@@ -1,6 +1,6 @@
 /* Writing .onnx: input [N, pixels] → Gemm → activation → … → logits [N, classes], weights as raw
- * data under the names
- * of the state dict. Operator set 17 and format version 8 are what any runtime since 2022 reads. */
+ * data under the names of the state dict. Operator set 17 and format version 8 are what any runtime
+ * since 2022 reads. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +29,7 @@ struct node {
 };
 
 /* All messages of one model; they point into each other and into the model, so nothing is owned.
- * protobuf-c's fields
- * are not const, but packing only reads. */
+ * protobuf-c's fields are not const, but packing only reads. */
 struct writing {
     Onnx__ModelProto model;
     Onnx__GraphProto graph;

@@ -1,16 +1,13 @@
 /* A reader of pickles that can build nothing but plain data and tensors. Private to this room.
  *
  * A pickle is a program for a small stack machine (Python's pickletools lists its instructions).
- * This one has the
- * instructions that make numbers, texts, tuples, lists and dicts; where a pickle names a Python
- * object or calls one,
- * the name must be in the short table of pickle_globals.c, whose "calls" only make values of the
- * kinds below. Anything
- * else ends the reading with an error that gives the name. Nothing is ever imported or run.
+ * This one has the instructions that make numbers, texts, tuples, lists and dicts; where a pickle
+ * names a Python object or calls one, the name must be in the short table of pickle_globals.c,
+ * whose "calls" only make values of the kinds below. Anything else ends the reading with an error
+ * that gives the name. Nothing is ever imported or run.
  *
  * All values belong to the struct pickle and live as long as it does; a value may be reached by
- * several ways, and in a
- * hostile file contain itself, so a walk over them must be bounded. */
+ * several ways, and in a hostile file contain itself, so a walk over them must be bounded. */
 #ifndef NNSTUDIO_MODELFILE_PICKLE_H
 #define NNSTUDIO_MODELFILE_PICKLE_H
 
@@ -33,8 +30,8 @@ enum pickle_kind {
     PICKLE_GLOBAL,
     PICKLE_STORAGE,
     PICKLE_TENSOR,
-    /* something whose content is of no use here: bytes, a device, an object of a class that is
-     * not known, whose name is * then in `global` */
+    /* something whose content is of no use here: bytes, a device, an object of a class that is not
+     * known, whose name is * then in `global` */
     PICKLE_OPAQUE,
     PICKLE_MARK, /* only ever on the machine's stack */
 };

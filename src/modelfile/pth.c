@@ -1,7 +1,6 @@
-/* .pth: what torch.save(model.state_dict(), path) writes since PyTorch 1.6. A zip archive of
- * stored records under one
- * folder: data.pkl (the pickle), data/0 … (the storages' bytes), byteorder, version
- * (torch/serialization.py, caffe2/serialize/inline_container.cc). */
+/* .pth: what torch.save(model.state_dict(), path) writes since PyTorch 1.6. A zip archive of stored
+ * records under one folder: data.pkl (the pickle), data/0 … (the storages' bytes), byteorder,
+ * version (torch/serialization.py, caffe2/serialize/inline_container.cc). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

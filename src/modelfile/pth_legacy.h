@@ -1,6 +1,6 @@
-/* PyTorch's form from before 1.6: five pickles (a magic number, a version, the machine, the
- * object, the storages' keys), * then each storage as its count and its bytes
- * (torch/serialization.py, _legacy_save). Private to this room. */
+/* PyTorch's form from before 1.6: five pickles (a magic number, a version, the machine, the object,
+ * the storages' keys), * then each storage as its count and its bytes (torch/serialization.py,
+ * _legacy_save). Private to this room. */
 #ifndef NNSTUDIO_MODELFILE_PTH_LEGACY_H
 #define NNSTUDIO_MODELFILE_PTH_LEGACY_H
 

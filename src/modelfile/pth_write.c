@@ -1,6 +1,5 @@
 /* Writing .pth the way PyTorch does: records stored, each starting at a multiple of 64 bytes, so
- * that
- * torch.load(mmap=True) can use the tensors in place. The same model gives the same bytes. */
+ * that torch.load(mmap=True) can use the tensors in place. The same model gives the same bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -318,8 +318,8 @@ static int read_shard(const char *folder, const char *name, struct state_dict *s
     return status;
 }
 
-/* An index, {"metadata":{…},"weight_map":{"fc1.weight":"model-00001-of-00002.safetensors",…}}:
- * all shards into one state * dict. */
+/* An index, {"metadata":{…},"weight_map":{"fc1.weight":"model-00001-of-00002.safetensors",…}}: all
+ * shards into one state * dict. */
 static int read_index(const char *path, struct state_dict *state, struct error *error)
 {
     json_t *index = NULL, *names = NULL, *value;

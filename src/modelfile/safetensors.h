@@ -1,12 +1,9 @@
 /* .safetensors: any set of named tensors with string metadata. Models go through modelfile.h; this
- * is for what else is
- * kept so, such as a run's checkpoints.
+ * is for what else is kept so, such as a run's checkpoints.
  *
  * The format (https://github.com/huggingface/safetensors#format): 8 bytes little-endian header
- * length, a JSON object
- * {"name":{"dtype":"F32","shape":[2,3],"data_offsets":[begin,end]},…,
- * "__metadata__":{"key":"text"}},
- * then the bytes. */
+ * length, a JSON object {"name":{"dtype":"F32","shape":[2,3],"data_offsets":[begin,end]},…,
+ * "__metadata__":{"key":"text"}}, then the bytes. */
 #ifndef NNSTUDIO_MODELFILE_SAFETENSORS_H
 #define NNSTUDIO_MODELFILE_SAFETENSORS_H
 
@@ -30,10 +27,8 @@ int safetensors_write(const char *path, const struct safetensors_entry *entries,
                       const json_t *metadata, struct error *error);
 
 /* Reads tensors (F32, F64, and F16, BF16 widened) into the zeroed *state, in the order of their
- * bytes, and the metadata
- * into *metadata (a new object, perhaps empty). Strict: sizes agree, and the tensors cover the
- * data without hole or
- * overlap. On failure nothing is left to free. */
+ * bytes, and the metadata into *metadata (a new object, perhaps empty). Strict: sizes agree, and
+ * the tensors cover the data without hole or overlap. On failure nothing is left to free. */
 int safetensors_read(const char *path, struct state_dict *state, json_t **metadata,
                      struct error *error);
 

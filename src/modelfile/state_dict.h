@@ -38,16 +38,14 @@ struct state_dict {
 };
 
 void state_dict_clear(struct state_dict *state);
-/* Adds a tensor of zeros and returns it in *out (valid until the next call). Refuses a name that
- * is empty, too long,
- * not printable or there already, and sizes over the caps. */
+/* Adds a tensor of zeros and returns it in *out (valid until the next call). Refuses a name that is
+ * empty, too long, not printable or there already, and sizes over the caps. */
 int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype, uint32_t rank,
                    const size_t *shape, struct named_tensor **out, struct error *error);
 const struct named_tensor *state_dict_find(const struct state_dict *state, const char *name);
 
 /* Copies `count` stored values, one every `stride` values from `source` (unaligned is fine), to
- * places
- * `offset`, offset+1, … of the tensor, whose dtype must be stored_type_dtype(type). */
+ * places `offset`, offset+1, … of the tensor, whose dtype must be stored_type_dtype(type). */
 void named_tensor_fill(struct named_tensor *tensor, size_t offset, enum stored_type type,
                        const void *source, size_t stride, size_t count);
 /* "[128, 784]" into `out`, for messages. */

@@ -86,8 +86,8 @@ struct layer {
 struct tensor_spec {
     enum tensor_role role;
     struct shape shape;
-    size_t fan_in,
-        fan_out; /* of the distribution its initial values are drawn from; 0: `initial` everywhere */
+    /* of the distribution its initial values are drawn from; 0: `initial` everywhere */
+    size_t fan_in, fan_out;
     double initial;
 };
 

@@ -1,11 +1,12 @@
 /* Where PyTorch and Keras keep the same number: the one place that knows the permutations.
  *
- *   dense             PyTorch [outputs, inputs]                    Keras [inputs, outputs]
- *   dense behind maps PyTorch's inputs count channels, rows, columns; Keras's rows, columns, channels
- *   conv2d            PyTorch [filters, channels, rows, columns]   Keras [rows, columns, channels, filters]
- *   depthwise         PyTorch [filters, 1, rows, columns]          Keras [rows, columns, channels, filters/channels]
- *   layernorm on maps PyTorch [channels, rows, columns]            Keras [rows, columns, channels]
- *   normalization behind a flatten: one value per value, counted as a dense layer's inputs behind maps
+ *                       PyTorch                             Keras
+ *   dense               [outputs, inputs]                   [inputs, outputs]
+ *   dense behind maps   inputs: channels, rows, columns     inputs: rows, columns, channels
+ *   conv2d              [filters, channels, rows, columns]  [rows, columns, channels, filters]
+ *   depthwise           [filters, 1, rows, columns]         [rows, columns, channels, multiplier]
+ *   layernorm on maps   [channels, rows, columns]           [rows, columns, channels]
+ *   normalization behind a flatten: counted as a dense layer's inputs behind maps
  * All other tensors are lists and the same in both. */
 #ifndef NNSTUDIO_NET_LAYOUT_H
 #define NNSTUDIO_NET_LAYOUT_H
@@ -30,7 +31,8 @@ struct layout layout_of(const struct network *network, const struct tensor *tens
 struct layout layout_plain(size_t count);
 /* [channels, rows, columns] as Keras has them: [rows, columns, channels]. */
 struct layout layout_of_maps(const struct shape *maps);
-/* The layout of one sample's values behind layer `index`: maps, or the list that a flatten made of them. */
+/* The layout of one sample's values behind layer `index`: maps, or the list that a flatten made of
+ * them. */
 struct layout layout_of_output(const struct network *network, uint32_t index);
 /* True when both keep the values in the same order. */
 bool layout_is_plain(const struct layout *layout);

@@ -42,8 +42,8 @@ size_t network_parameter_count(const struct network *network); /* trained values
 size_t network_value_count(const struct network *network);     /* with buffers */
 uint64_t network_multiply_adds(const struct network *network); /* per sample, forward */
 bool network_equal(const struct network *a, const struct network *b);
-/* The same function of a picture when it is used: dropout and flatten do not count, an activation is
- * the same in a layer of its own, and reals may differ in the digits that float32 loses. */
+/* The same function of a picture when it is used: dropout and flatten do not count, an activation
+ * is the same in a layer of its own, and reals may differ in the digits that float32 loses. */
 bool network_alike(const struct network *a, const struct network *b);
 /* True when all layers are dense: what formats that hold nothing but matrices can carry. */
 bool network_is_dense(const struct network *network);

@@ -66,8 +66,8 @@ bool parameters_finite(const struct parameters *parameters);
 
 /* Initial values. Drawn as float32 and widened, so that float32 and float64 runs start from the
  * same numbers.
- *   torch: weight and bias uniform in ±1/sqrt(fan in) (torch.nn.Linear and Conv2d, reset_parameters:
- *          kaiming_uniform with a = sqrt(5))
+ *   torch: weight and bias uniform in ±1/sqrt(fan in) (torch.nn.Linear and Conv2d,
+ *          reset_parameters: kaiming_uniform with a = sqrt(5))
  *   keras: weight uniform in ±sqrt(6/(fan in + fan out)) (glorot_uniform), bias zero
  * Normalizations begin with weight 1, bias 0, mean 0 and variance 1 in both. */
 enum init_scheme { INIT_TORCH, INIT_KERAS };

@@ -1,6 +1,5 @@
 /* The target "local": numbered folders in the home, HOME/registry/NAME/VERSION, each with the file
- * and model.json.
- * A version appears whole (one rename of its folder) and is never changed. */
+ * and model.json. A version appears whole (one rename of its folder) and is never changed. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -107,8 +106,7 @@ static int checked_file(const char *folder, const char *version, const json_t *m
 }
 
 /* Waits until this process alone writes into the model's folder, and removes what one that was
- * killed while writing left.
- * Closing *lock lets go, also when the process dies. */
+ * killed while writing left. Closing *lock lets go, also when the process dies. */
 static int take_folder(const char *folder, int *lock, struct error *error)
 {
     *lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -3,8 +3,8 @@
  * A registration is a list of named steps. Each can be taken up again: what a step found or chose
  * is kept in a journal (JSON, given to on_journal after each step, before anything outside depends
  * on it), and a second registration that is given the journal of an unfinished one continues from
- * there, so that an interruption never makes a second or half version. It ends by reading back
- * from the target what is there. */
+ * there, so that an interruption never makes a second or half version. It ends by reading back from
+ * the target what is there. */
 #ifndef NNSTUDIO_REGISTRY_REGISTRY_H
 #define NNSTUDIO_REGISTRY_REGISTRY_H
 
@@ -47,9 +47,8 @@ enum registry_place {
     REGISTRY_ON_PAGE = 4          /* a field of the page's form */
 };
 
-/* One option: the command line's options, the requests' members and the form's fields are made
- * from these rows. Secrets have no row: they come from the environment only
- * (registry_secret_table). */
+/* One option: the command line's options, the requests' members and the form's fields are made from
+ * these rows. Secrets have no row: they come from the environment only (registry_secret_table). */
 struct registry_option {
     const char *key;    /* in JSON: "workspace_name" */
     const char *target; /* the id of the target it is for; NULL: all */
@@ -66,8 +65,9 @@ struct registry_option {
 extern const struct registry_option registry_option_table[REGISTRY_KEYS];
 /* The words of an option of kind REGISTRY_CHOICE, ended by NULL. */
 const char *const *registry_choices(enum registry_key key);
-/* {"key","kind","title","help","on_page","max_length","fallback"|null,"variable"|null,"choices":[…]} for each option that
- * `place` offers for the target; new reference. */
+/* {"key","kind","title","help","on_page","max_length","fallback"|null,"variable"|null,
+ * "choices":[…]}
+ * for each option that `place` offers for the target; new reference. */
 json_t *registry_options_json(const char *target, unsigned place);
 
 /* An environment variable that holds a secret, or the name of who holds it. */
@@ -98,9 +98,9 @@ struct registry_options {
 const char *registry_value(const struct registry_options *options, enum registry_key key);
 /* Only what was given. */
 const char *registry_given(const struct registry_options *options, enum registry_key key);
-/* Refuses an option that was given and is not for this target, a value that is too long, and a
- * word that is not one of the choices. The message names the option as `flag` or, with `as_json`,
- * as `key`. */
+/* Refuses an option that was given and is not for this target, a value that is too long, and a word
+ * that is not one of the choices. The message names the option as `flag` or, with `as_json`, as
+ * `key`. */
 int registry_options_check(const struct registry_options *options, const char *target, bool as_json,
                            struct error *error);
 
@@ -180,8 +180,8 @@ struct registry_job {
 };
 /* Publishes as target->publish() does; the store keeps the registration and its journal, so that
  * one that was interrupted is taken up again by the next try. `request`'s run and journal are
- * filled in here; a run that the store knows gives its settings and epochs. The same file under
- * the same name is registered with a target once at a time: ERROR_CONFLICT meanwhile. */
+ * filled in here; a run that the store knows gives its settings and epochs. The same file under the
+ * same name is registered with a target once at a time: ERROR_CONFLICT meanwhile. */
 int registry_record_publish(const struct registry_job *job, struct registry_request *request,
                             json_t **out, struct error *error);
 

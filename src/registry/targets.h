@@ -10,8 +10,8 @@ extern const struct registry_target registry_local, registry_azure, registry_mlf
 /* "auto" and the ids of the ways to sign in, ended by NULL. */
 const char *const *azure_sign_in_choices(void);
 
-/* Appends the version's model card: Markdown with YAML front matter, from the request's tags, its run
- * and the file's hash. */
+/* Appends the version's model card: Markdown with YAML front matter, from the request's tags, its
+ * run and the file's hash. */
 int registry_model_card(const struct registry_request *request, const char *name,
                         const char *sha256, struct buffer *out, struct error *error);
 #define REGISTRY_CARD       "README.md"
@@ -24,8 +24,8 @@ struct progress {
     unsigned step, steps;
     json_t *journal; /* owned */
 };
-/* `journal` (borrowed, may be NULL) is copied when its "key" equals `key`: what must be the same
- * to continue. */
+/* `journal` (borrowed, may be NULL) is copied when its "key" equals `key`: what must be the same to
+ * continue. */
 int progress_begin(struct progress *progress, const struct registry_watch *watch,
                    const char *const *titles, const json_t *journal, const char *key,
                    struct error *error);

@@ -39,8 +39,8 @@ static double from_environment(const char *name, double otherwise)
 }
 
 /* Tokens and keys are in memory from now on. The limit keeps core files away, the flag also cores
- * that are piped to a
- * program (core(5): those heed no limit), and other processes of the same user. */
+ * that are piped to a program (core(5): those heed no limit), and other processes of the same
+ * user. */
 static void leave_no_core(void)
 {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});

@@ -1,9 +1,8 @@
 /* HTTP requests to where models are deployed: libcurl with the project's rules.
  *
- * TLS is always checked; plain http goes to loopback only (and to the link-local address of
- * Azure's identity service); redirects
- * are never followed; answers are capped; a query string (which may hold a signature) never enters
- * a message. */
+ * TLS is always checked; plain http goes to loopback only (and to the link-local address of Azure's
+ * identity service); redirects are never followed; answers are capped; a query string (which may
+ * hold a signature) never enters a message. */
 #ifndef NNSTUDIO_REGISTRY_WEB_H
 #define NNSTUDIO_REGISTRY_WEB_H
 
@@ -82,14 +81,13 @@ struct web_answer {
 void web_answer_clear(struct web_answer *answer); /* wipes the body */
 
 /* One request, tried again after a connection that failed or 408, 429, 500, 502, 503, 504,
- * honouring Retry-After (at most
- * 60 s). Any HTTP answer is a success here: look at answer->status. The caller clears *answer in
- * any case. */
+ * honouring Retry-After (at most 60 s). Any HTTP answer is a success here: look at answer->status.
+ * The caller clears *answer in any case. */
 int web_send(struct web *web, const struct web_request *request, struct web_answer *answer,
              struct error *error);
 
-/* The answer's body as an object, whatever its content type says; -1 with one line when it is
- * none. New reference. */
+/* The answer's body as an object, whatever its content type says; -1 with one line when it is none.
+ * New reference. */
 int web_answer_json(const struct web_answer *answer, const char *what, json_t **out,
                     struct error *error);
 
@@ -101,8 +99,8 @@ bool web_retry_after(const char *text, int64_t now, double *seconds);
 
 /* The address without user, password and query, for messages; static thread-local memory. */
 const char *web_public_url(const char *url);
-/* Percent-encodes all but unreserved characters; appended to `out`. `keep` lists further
- * characters that stay. */
+/* Percent-encodes all but unreserved characters; appended to `out`. `keep` lists further characters
+ * that stay. */
 void web_escape(struct buffer *out, const char *text, const char *keep);
 /* True for http://127.0.0.1, http://[::1], http://localhost and names under .localhost. */
 bool web_is_loopback(const char *url);

@@ -1,7 +1,6 @@
 /* A run's state between two steps, as a .safetensors file that belongs to no engine: the weights
- * ("fc1.weight"), the
- * optimizer's slots ("exp_avg/fc1.weight"), and in the metadata the job, the network and the
- * position. */
+ * ("fc1.weight"), the optimizer's slots ("exp_avg/fc1.weight"), and in the metadata the job, the
+ * network and the position. */
 #ifndef NNSTUDIO_RUN_CHECKPOINT_H
 #define NNSTUDIO_RUN_CHECKPOINT_H
 

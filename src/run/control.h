@@ -1,6 +1,6 @@
 /* What a worker is told: the job on standard input's first line, then one command a line, and
- * signals. A thread listens,
- * so that a stop is heard while a framework loads. For the run room only. */
+ * signals. A thread listens, so that a stop is heard while a framework loads. For the run room
+ * only. */
 #ifndef NNSTUDIO_RUN_CONTROL_H
 #define NNSTUDIO_RUN_CONTROL_H
 
@@ -27,9 +27,8 @@ void control_init(struct control *control);
  */
 int control_read_line(struct control *control, const char **line, size_t *length,
                       struct error *error);
-/* Forgets the first line and listens from now on; SIGINT and SIGTERM mean stop, and so does the
- * end of the input: then
- * whoever started this worker is gone. */
+/* Forgets the first line and listens from now on; SIGINT and SIGTERM mean stop, and so does the end
+ * of the input: then whoever started this worker is gone. */
 int control_listen(struct control *control, size_t used, struct error *error);
 /* From now on stops are the loop's business. Returns true when one has come already. */
 bool control_begin_training(struct control *control);

@@ -24,8 +24,7 @@ void events_free(struct events *events)
 }
 
 /* A reader that is slow makes the worker wait; one that is gone is remembered, and the end of
- * standard input will stop
- * the run. */
+ * standard input will stop the run. */
 static void write_whole(struct events *events, const char *bytes, size_t count)
 {
     while (count && !events->lost) {

@@ -1,6 +1,5 @@
-/* What a worker says: one JSON object a line on a descriptor of its own. For the run room only;
- * the events are described
- * in docs/internals/run.md. */
+/* What a worker says: one JSON object a line on a descriptor of its own. For the run room only; the
+ * events are described in docs/internals/run.md. */
 #ifndef NNSTUDIO_RUN_EVENTS_H
 #define NNSTUDIO_RUN_EVENTS_H
 
@@ -25,8 +24,7 @@ void events_free(struct events *events);
 /* Sends the object and takes its reference; NULL (memory was out) is skipped. */
 void events_send(struct events *events, json_t *event);
 /* {"event":"step","engine":…,"first_step":…,"seconds":…,"loss":[…]}, made without building a tree:
- * it comes often.
- * `seconds`: training in this epoch, up to the last of these steps. */
+ * it comes often. `seconds`: training in this epoch, up to the last of these steps. */
 void events_send_steps(struct events *events, const char *engine, uint64_t first_step,
                        double seconds, const double *losses, size_t count);
 /* {"event":"log","engine":…,"text":…}: what a person would want to know, beside the figures. */

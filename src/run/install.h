@@ -1,9 +1,10 @@
 /* Puts the frameworks' wheels where the studio looks for them: `python3 -m venv FOLDER/.venv` (or
- * NNSTUDIO_PYTHON) when there is none, then pip with the versions the studio was tested with. PyTorch
- * comes from its own index of CPU builds where that answers (NNSTUDIO_TORCH_INDEX names another);
- * otherwise pip says what it would download, and more than 1 GB is taken only when `on_ask` or
- * NNSTUDIO_ALLOW_CUDA=1 agrees. Python is a tool of the installation only. Non-blocking, as the
- * supervisor: wait for install_fd() to be readable, then call install_read(). */
+ * NNSTUDIO_PYTHON) when there is none, then pip with the versions the studio was tested with.
+ * PyTorch comes from its own index of CPU builds where that answers (NNSTUDIO_TORCH_INDEX names
+ * another); otherwise pip says what it would download, and more than 1 GB is taken only when
+ * `on_ask` or NNSTUDIO_ALLOW_CUDA=1 agrees. Python is a tool of the installation only.
+ * Non-blocking, as the supervisor: wait for install_fd() to be readable, then call
+ * install_read(). */
 #ifndef NNSTUDIO_RUN_INSTALL_H
 #define NNSTUDIO_RUN_INSTALL_H
 
@@ -26,8 +27,8 @@ typedef bool install_ask_fn(void *context, const char *question);
 /* What is installed for an engine, for users; NULL for an engine that needs nothing. */
 const char *install_note(const char *engine);
 
-/* Starts installing the named engines' packages into FOLDER/.venv. `on_progress` and `on_ask` may be
- * NULL. The caller destroys. */
+/* Starts installing the named engines' packages into FOLDER/.venv. `on_progress` and `on_ask` may
+ * be NULL. The caller destroys. */
 int install_start(const char *folder, const char *const *engines, size_t count,
                   install_line_fn *on_line, install_progress_fn *on_progress,
                   install_ask_fn *on_ask, void *context, struct install **out, struct error *error);

@@ -1,8 +1,7 @@
 /* What a worker has done, in the run's folder: losses.f64, every step's loss as float64 at 8 times
- * its global step, and
- * epochs.jsonl, every epoch's event as a line. A worker writes there before it says it, so that
- * what nobody heard (its
- * supervisor was killed) is not lost: the store takes it from here. */
+ * its global step, and epochs.jsonl, every epoch's event as a line. A worker writes there before it
+ * says it, so that what nobody heard (its supervisor was killed) is not lost: the store takes it
+ * from here. */
 #ifndef NNSTUDIO_RUN_JOURNAL_H
 #define NNSTUDIO_RUN_JOURNAL_H
 
@@ -27,8 +26,7 @@ void journal_add_epoch(const struct journal *journal, const json_t *event);
 int journal_read_losses(const char *run_dir, uint64_t from, uint64_t to, double **losses,
                         size_t *count, struct error *error);
 /* The events of the epochs that ended at or before `step`: a new array, empty when there is no
- * journal; NULL when memory
- * is out. */
+ * journal; NULL when memory is out. */
 json_t *journal_read_epochs(const char *run_dir, uint64_t step);
 
 #endif

@@ -1,6 +1,7 @@
-/* The settings of a training: one table, from which everything that knows a setting is made. The JSON
- * of jobs and of the HTTP interface, the checks of types and ranges, the command line's options, the
- * JSON schema, the description the page's form is built from, and what a run that goes on must keep.
+/* The settings of a training: one table, from which everything that knows a setting is made. The
+ * JSON of jobs and of the HTTP interface, the checks of types and ranges, the command line's
+ * options, the JSON schema, the description the page's form is built from, and what a run that goes
+ * on must keep.
  *
  * Adding a setting: a member of struct job (job.h) and a row in settings.c. */
 #ifndef NNSTUDIO_RUN_SETTINGS_H
@@ -66,8 +67,8 @@ const struct setting *setting_find(const char *key); /* NULL: there is none */
 /* Every setting's default into the job; nothing else of it changes. */
 void settings_init(struct job *job);
 
-/* One value from a text, as on the command line and in a query: "32", "0.01", "relu", "128,64". What
- * does not fit the member is refused; whether the value is in range is settings_check()'s. */
+/* One value from a text, as on the command line and in a query: "32", "0.01", "relu", "128,64".
+ * What does not fit the member is refused; whether the value is in range is settings_check()'s. */
 int setting_set_text(const struct setting *setting, const char *text, struct job *job,
                      struct error *error);
 
@@ -78,8 +79,8 @@ int settings_take_texts(const char *const texts[SETTINGS_MAX], struct job *job,
 /* The members of the HTTP interface's Settings; new reference. */
 json_t *settings_to_json(const struct job *job);
 /* Starts from job_init(); members that are absent or null keep the default, any other name is
- * refused. NULL is an empty object. Types are checked, ranges by settings_check(): settings that were
- * accepted once can be read for ever. */
+ * refused. NULL is an empty object. Types are checked, ranges by settings_check(): settings that
+ * were accepted once can be read for ever. */
 int settings_from_json(const json_t *value, struct job *job, struct error *error);
 /* Likewise for job.c: all rows, private ones too, in an object that holds others as well; absent
  * members keep the value *job has. */

@@ -1,4 +1,5 @@
-/* The table of settings in words and as JSON: for messages, help, the schema and the page's form. */
+/* The table of settings in words and as JSON: for messages, help, the schema and the page's
+ * form. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

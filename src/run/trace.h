@@ -6,12 +6,10 @@
 #include "run/job.h"
 
 /* Opens the job's engine in this process, gives it the job's starting weights (drawn, or of
- * job->from), performs one step
- * on batch number `batch` of the first epoch's order, and writes every tensor that the engine
- * emits (engine.h, trace) to
- * `path` as float64 .safetensors, with the metadata "engine", "engine_version", "indices",
- * "labels" (JSON arrays) and
- * "loss". Whole file or nothing. */
+ * job->from), performs one step on batch number `batch` of the first epoch's order, and writes
+ * every tensor that the engine emits (engine.h, trace) to `path` as float64 .safetensors, with the
+ * metadata "engine", "engine_version", "indices", "labels" (JSON arrays) and "loss". Whole file or
+ * nothing. */
 int trace_step(const struct job *job, uint32_t batch, const char *path, struct error *error);
 
 #endif

@@ -496,8 +496,8 @@ void worker_main(void)
     struct error error;
     session.started = clock_monotonic();
     session.saved_step = UINT64_MAX;
-    /* Frameworks print to standard output when they please; the events get a descriptor nobody
-     * else knows. */
+    /* Frameworks print to standard output when they please; the events get a descriptor nobody else
+     * knows. */
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) _exit(1);
     events_init(&session.events, fd);

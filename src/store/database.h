@@ -22,9 +22,8 @@ struct store {
 };
 
 /* Binds by `types`, one letter an argument: 'i' int64_t, 'd' double (nan and infinities become
- * NULL), 's' const char *
- * (NULL is NULL), 'b' a blob: const void * and size_t. Text and blobs must stay until query_end().
- */
+ * NULL), 's' const char * (NULL is NULL), 'b' a blob: const void * and size_t. Text and blobs must
+ * stay until query_end(). */
 int query_start(struct store *store, const char *sql, sqlite3_stmt **out, struct error *error,
                 const char *types, ...);
 /* 1: a row is there, 0: no more, -1: failed. */

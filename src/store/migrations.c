@@ -1,6 +1,5 @@
 /* The data base's form, as a list of steps: step i brings version i to version i + 1. Steps that
- * were released are never
- * changed, only followed by new ones. */
+ * were released are never changed, only followed by new ones. */
 #include <string.h>
 
 #include "store/database.h"

@@ -15,9 +15,8 @@ static void read_line(const char *path, char *out, size_t size)
 }
 
 /* Field 22 of /proc/PID/stat, in clock ticks since the boot; 0 when there is no such process or it
- * is a zombie. The
- * second field is the program's name in brackets and may hold anything, so count from the last
- * bracket. */
+ * is a zombie. The second field is the program's name in brackets and may hold anything, so count
+ * from the last bracket. */
 static unsigned long long start_time(pid_t pid)
 {
     char path[64], line[1024];

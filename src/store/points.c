@@ -1,5 +1,5 @@
-/* The loss curve: rows of consecutive steps as blobs of float64, and its reduction to what a
- * screen can show. */
+/* The loss curve: rows of consecutive steps as blobs of float64, and its reduction to what a screen
+ * can show. */
 #include "store/points.h"
 
 #include <stdlib.h>
@@ -114,8 +114,8 @@ static void take(struct reduction *reduction, const struct sample *sample)
     if (sample->loss > reduction->high.loss) reduction->high = *sample;
 }
 
-/* One row of the table. Times between two rows are interpolated: `before` is the time at the end
- * of the row before. */
+/* One row of the table. Times between two rows are interpolated: `before` is the time at the end of
+ * the row before. */
 static void take_row(struct reduction *reduction, sqlite3_stmt *row, double before)
 {
     const struct points *out = reduction->out;

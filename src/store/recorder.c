@@ -35,8 +35,7 @@ struct recorder {
     size_t loss_count, loss_room;
     int64_t first_step;
     /* Training time: of epochs that ended, and at the last step. A worker says the time within the
-     * epoch with its
-     * steps; for one that does not, the clock between its events is taken. */
+     * epoch with its steps; for one that does not, the clock between its events is taken. */
     double seconds_before, seconds;
     double clock;         /* of the last step event; 0 while paused or not begun */
     double speed_seconds; /* for samples/s: where the last reckoning began */

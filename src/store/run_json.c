@@ -112,8 +112,7 @@ static int add_files(struct store *store, int64_t key, json_t *run, struct error
 }
 
 /* The state decides whether a checkpoint is of use: a run that finished can go on only with more
- * epochs, which is
- * "continue" and works as well. */
+ * epochs, which is "continue" and works as well. */
 static bool resumable(sqlite3_stmt *row)
 {
     enum run_state state;

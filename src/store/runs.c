@@ -188,8 +188,8 @@ out:
     return status ? -1 : 0;
 }
 
-/* The worker holds a lock in the run's folder as long as it lives: one whose supervisor died
- * writes a checkpoint first. */
+/* The worker holds a lock in the run's folder as long as it lives: one whose supervisor died writes
+ * a checkpoint first. */
 static bool has_worker(struct store *store, const char *run)
 {
     char path[JOB_PATH_MAX];

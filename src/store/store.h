@@ -1,11 +1,9 @@
 /* The studio's memory: runs with their points, epochs, logs and files, the events of the stream,
- * preferences,
- * registrations. One SQLite data base, HOME/studio.db, in WAL mode; several processes may have it
- * open at once.
+ * preferences, registrations. One SQLite data base, HOME/studio.db, in WAL mode; several processes
+ * may have it open at once.
  *
  * A handle is used by one thread at a time. JSON that is returned is a new reference and has the
- * shapes of
- * docs/internals/api.md. Times are milliseconds since 1970 UTC. */
+ * shapes of docs/internals/api.md. Times are milliseconds since 1970 UTC. */
 #ifndef NNSTUDIO_STORE_STORE_H
 #define NNSTUDIO_STORE_STORE_H
 
@@ -18,9 +16,8 @@
 
 struct store;
 
-/* Makes the home and the data base when they are not there, brings an older one up to date.
- * Refused with a clear line:
- * a home that cannot be written, a data base from a newer version. */
+/* Makes the home and the data base when they are not there, brings an older one up to date. Refused
+ * with a clear line: a home that cannot be written, a data base from a newer version. */
 int store_open(const char *home, struct store **out, struct error *error);
 void store_close(struct store *store); /* NULL is fine */
 const char *store_home(const struct store *store);
@@ -93,8 +90,7 @@ int store_run_set_state(struct store *store, const char *run, enum run_state sta
 int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags,
                    const char *notes, struct error *error);
 /* Takes an ended run for this process, to go on with `engine` until `epochs`: state queued.
- * ERROR_CONFLICT when it is
- * being trained. */
+ * ERROR_CONFLICT when it is being trained. */
 int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs,
                     bool by_terminal, struct error *error);
 /* Deleting hides a run; store_purge() or `forever` removes it with its folder in the home. */
@@ -137,8 +133,8 @@ struct points {
     double *seconds; /* [count] training time at that step */
 };
 /* At most `max` points (≥ 2): all when they fit, else the least and the greatest of each bucket of
- * `stride` steps.
- * `to` UINT64_MAX means the end; max 0 means no limit. The caller frees with points_free(). */
+ * `stride` steps. `to` UINT64_MAX means the end; max 0 means no limit. The caller frees with
+ * points_free(). */
 int store_points(struct store *store, const char *run, uint64_t from, uint64_t to, size_t max,
                  struct points *out, struct error *error);
 void points_free(struct points *points);
@@ -180,8 +176,7 @@ int store_evaluation_get(struct store *store, const char *run, const char *sha25
 int store_evaluation_set(struct store *store, const char *run, const char *sha256,
                          const json_t *result, struct error *error);
 
-/* A registration is
- * {"id","run","target","name","version","uri","sha256","created_at","state",
+/* A registration is {"id","run","target","name","version","uri","sha256","created_at","state",
  * "steps":[…],"data":{…}}. */
 int store_registration_add(struct store *store, const json_t *registration, int64_t *id,
                            struct error *error);

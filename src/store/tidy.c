@@ -28,8 +28,8 @@ static void tidy_folder(const char *folder, const char *name)
     free(path);
 }
 
-/* "bundle-PID-NUMBER.zip" and "export-PID-NUMBER" are sent and removed at once, unless their process
- * was killed. */
+/* "bundle-PID-NUMBER.zip" and "export-PID-NUMBER" are sent and removed at once, unless their
+ * process was killed. */
 static void tidy_download(const char *folder, const char *name)
 {
     int pid;

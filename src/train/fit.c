@@ -34,8 +34,8 @@ struct fit_run {
 };
 
 /* Aims at chunks that take one event's interval. The growth is bounded because the first call of a
- * framework is slow and
- * a single measurement noisy; a chunk never changes the numbers, only how often they are told. */
+ * framework is slow and a single measurement noisy; a chunk never changes the numbers, only how
+ * often they are told. */
 static void adapt_chunk(struct fit_run *run, uint64_t steps, double seconds)
 {
     double rate = run->config->events_per_second > 0 ? run->config->events_per_second : 25;
@@ -118,8 +118,8 @@ static int fit_one_epoch(struct fit_run *run, struct error *error)
     run->position->train_seconds += clock_monotonic() - start;
     while (run->position->step < run->steps_per_epoch && !run->stopped)
         if (train_chunk(run, error)) return -1;
-    /* A stop asked for with the epoch's last step still gets the epoch's end: nothing of it is
-     * left to resume. */
+    /* A stop asked for with the epoch's last step still gets the epoch's end: nothing of it is left
+     * to resume. */
     return run->position->step == run->steps_per_epoch ? finish_epoch(run, error) : 0;
 }
 

@@ -54,8 +54,7 @@ struct fit_config {
 uint64_t fit_steps_per_epoch(size_t samples, uint32_t batch_size);
 
 /* Trains from *position until config->epochs or a FIT_STOP; *position is kept up to date. A loss
- * that is not finite ends
- * the run with an error that names the step. */
+ * that is not finite ends the run with an error that names the step. */
 int fit(struct engine *engine, const struct dataset *dataset, const struct fit_config *config,
         struct fit_position *position, const struct fit_callbacks *callbacks, struct error *error);
 

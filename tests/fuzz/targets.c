@@ -78,8 +78,8 @@ static void add_record(zip_t *archive, const char *name, const void *bytes, size
     CHECK(source && zip_file_add(archive, name, source, 0) >= 0);
 }
 
-/* The bytes as the pickle within a .pth whose checksums are right: past them a mutation of the
- * file itself never gets. */
+/* The bytes as the pickle within a .pth whose checksums are right: past them a mutation of the file
+ * itself never gets. */
 static void read_pickle(const uint8_t *bytes, size_t size, const char *path)
 {
     static const float values[64];
@@ -224,8 +224,8 @@ const struct fuzz_target *fuzz_target_find(const char *name)
     return NULL;
 }
 
-/* The file of this process: in memory where there is such a place, as millions of inputs go
- * through it. */
+/* The file of this process: in memory where there is such a place, as millions of inputs go through
+ * it. */
 static const char *make_path(const char *ending)
 {
     static char path[64];

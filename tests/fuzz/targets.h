@@ -1,7 +1,6 @@
 /* The readers of what comes from outside, each as a function of bytes: for the fuzzer (driver.c)
- * and for the replay of
- * what it found (replay.c). Whatever the bytes, a reader ends with a value that holds together or
- * with one line. */
+ * and for the replay of what it found (replay.c). Whatever the bytes, a reader ends with a value
+ * that holds together or with one line. */
 #ifndef NNSTUDIO_TESTS_FUZZ_TARGETS_H
 #define NNSTUDIO_TESTS_FUZZ_TARGETS_H
 

@@ -1,6 +1,5 @@
 /* data/: thousands of spoiled files must be refused or read, never crash (the sanitizer build
- * watches) and never leave
- * more than one line of message. Mutations are the same every time. */
+ * watches) and never leave more than one line of message. Mutations are the same every time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* engine/dropout: the masks of every engine, held against words that TensorFlow's own generator gives. */
+/* engine/dropout: the masks of every engine, held against words that TensorFlow's own generator
+ * gives. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,8 @@
 
 #include "engine/dropout.h"
 
-/* tf.raw_ops.StatelessRandomUniformFullIntV2(shape=[8], key=[7], counter=[0, 5 * 64 + 2], alg=1, dtype=tf.uint32) */
+/* tf.raw_ops.StatelessRandomUniformFullIntV2(shape=[8], key=[7], counter=[0, 5 * 64 + 2], alg=1,
+ * dtype=tf.uint32) */
 static const uint32_t words[8] = {1659991908U, 279138600U,  553569684U, 3466652747U,
                                   3763526934U, 1566857916U, 450003597U, 1886218408U};
 

@@ -1,8 +1,7 @@
 /* Damage at random: whatever a model file holds, reading it ends with a model or one line, and
- * never with a crash, a
- * hang or memory for the asking. Fixed seeds, so that a failure can be looked at again; meant to
- * run under the
- * sanitizers as well. A longer run: NNSTUDIO_FUZZ_ROUNDS=100000 test_modelfile_fuzz. */
+ * never with a crash, a hang or memory for the asking. Fixed seeds, so that a failure can be looked
+ * at again; meant to run under the sanitizers as well. A longer run: NNSTUDIO_FUZZ_ROUNDS=100000
+ * test_modelfile_fuzz. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,9 +125,8 @@ static void fuzz(const struct modelfile_format *format, uint64_t seed)
         }
         model_destroy(model);
     }
-    /* Damage that always shows at once would mean that little but the front door was tried;
-     * weights may be changed
-     * unnoticed, save where a checksum guards them. */
+    /* Damage that always shows at once would mean that little but the front door was tried; weights
+     * may be changed unnoticed, save where a checksum guards them. */
     if (strcmp(format->id, "pth") != 0) assert_true(read_fine > 0);
     free(original);
     free(copy);

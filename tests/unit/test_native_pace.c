@@ -43,9 +43,8 @@ static void fewer_take_over_when_the_machine_is_busy_and_more_when_it_is_free_ag
 }
 
 /* Training is called for so many samples at a time, a few at first; what is left at the end of a
- * call is a short piece.
- * The very first one finds cold caches, and for a short one two workers are dear: one of them has
- * to be woken. */
+ * call is a short piece. The very first one finds cold caches, and for a short one two workers are
+ * dear: one of them has to be woken. */
 static double share_of_two_workers(size_t samples_a_call)
 {
     struct pace pace;

@@ -1,6 +1,6 @@
 /* Registration's pieces that have published or recorded values: hashes, signatures, addresses,
- * config.json, names; and the
- * local target with what happens when it is cut or its file is changed. */
+ * config.json, names; and the local target with what happens when it is cut or its file is
+ * changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

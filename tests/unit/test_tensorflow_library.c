@@ -1,4 +1,5 @@
-/* engine/tensorflow: finding the library, refusing what is none, and what TensorFlow itself refuses. */
+/* engine/tensorflow: finding the library, refusing what is none, and what TensorFlow itself
+ * refuses. */
 #include "trial.h"
 
 #include <dlfcn.h>

@@ -31,7 +31,8 @@ extern const size_t trial_case_count;
 /* The case of that label. */
 const struct trial_case *trial_find(const char *label);
 /* The activation after `last` that this case is tried with: every one that network_check() lets
- * through. Begins at ACTIVATION_NONE, ends with ACTIVATION_COUNT; one only without hidden layers. */
+ * through. Begins at ACTIVATION_NONE, ends with ACTIVATION_COUNT; one only without hidden
+ * layers. */
 enum activation trial_activation(const struct trial_case *c, enum activation last);
 #define EACH_ACTIVATION(activation, c)                                  \
     (enum activation activation = trial_activation(c, ACTIVATION_NONE); \

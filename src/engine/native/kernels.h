@@ -1,12 +1,10 @@
 /* The arithmetic of the native engine: one table of functions a number type and kind of processor.
  *
  * kernels.c is compiled once for each. All matrices are row-major; every row starts on a 64-byte
- * boundary and its width
- * is padded with zeros to whole 64-byte lines, so that no kernel has a tail. `void *` stands for
- * float * or double *;
- * strides and widths count numbers. A worker owns some columns of a matrix: what it computes for
- * one column never
- * depends on which other columns it has, so results do not depend on the number of threads. */
+ * boundary and its width is padded with zeros to whole 64-byte lines, so that no kernel has a tail.
+ * `void *` stands for float * or double *; strides and widths count numbers. A worker owns some
+ * columns of a matrix: what it computes for one column never depends on which other columns it has,
+ * so results do not depend on the number of threads. */
 #ifndef NNSTUDIO_ENGINE_NATIVE_KERNELS_H
 #define NNSTUDIO_ENGINE_NATIVE_KERNELS_H
 
@@ -65,8 +63,8 @@ struct native_kernels {
     void (*sparse_forward)(const struct native_sparse *block, const struct native_target *weight,
                            const void *bias, void *z, size_t z_stride);
     /* gradient[i, c] = Σ_s x[s, i] · delta[s, c] over a panel, handed to the optimizer quad by
-     * quad. A batch of several
-     * blocks adds up in `kept` (as many numbers as the panel has) until the last. */
+     * quad. A batch of several blocks adds up in `kept` (as many numbers as the panel has) until
+     * the last. */
     void (*sparse_backward)(const struct native_sparse *block, const struct native_matrix *delta,
                             void *kept, bool first, bool last, const struct native_target *weight,
                             const struct native_update *update);
@@ -96,9 +94,8 @@ struct native_kernels {
     void (*activate_backward)(enum activation activation, const struct native_matrix *output,
                               size_t rows, size_t columns, void *delta, size_t stride);
     /* For each row: probabilities (into `delta`, unscaled, when `scale` is 0), or delta =
-     * (probability − target) · scale;
-     * the sample's loss, and whether the largest logit is the label's. `losses`, `correct` have
-     * one entry a row. */
+     * (probability − target) · scale; the sample's loss, and whether the largest logit is the
+     * label's. `losses`, `correct` have one entry a row. */
     void (*softmax)(const struct native_matrix *logits, const uint8_t *labels,
                     const uint32_t *order, size_t rows, size_t classes, double scale, void *delta,
                     size_t stride, double *losses, uint8_t *correct);

@@ -12,13 +12,11 @@
 
 #define NATIVE_SETS (1 + OPTIMIZER_MAX_SLOTS) /* the values, then the optimizer's slots */
 
-/* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units,
- * one row a pixel, cut into
- * panels: a part's columns go into panels of kernels->panel columns, the last one narrower. Weight
- * i → j of the panel
- * of columns [from, to) lies at rows · from + i · (to − from) + (j − from), where rows counts the
- * pixels of whole
- * quads. All other layers are as in net/parameters.h, rows padded. */
+/* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units, one
+ * row a pixel, cut into panels: a part's columns go into panels of kernels->panel columns, the last
+ * one narrower. Weight i → j of the panel of columns [from, to) lies at rows · from + i · (to −
+ * from) + (j − from), where rows counts the pixels of whole quads. All other layers are as in
+ * net/parameters.h, rows padded. */
 struct native_layer {
     uint32_t inputs, outputs;
     size_t input_width, output_width;
@@ -58,8 +56,8 @@ struct native_model {
     double *losses;           /* [rows] */
     uint8_t *correct;         /* [rows] */
     struct block *blocks;     /* one a thread */
-    /* the first layer's gradient so far, for batches of several blocks; laid out as its weights;
-     * or NULL */
+    /* the first layer's gradient so far, for batches of several blocks; laid out as its weights; or
+     * NULL */
     void *kept;
 };
 

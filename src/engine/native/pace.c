@@ -2,8 +2,7 @@
 
 #define SEGMENT 0.008 /* seconds */
 /* Shorter ones are judged together: at the end of a call a few samples are left, and waking a
- * worker for them costs more
- * than they do. */
+ * worker for them costs more than they do. */
 #define ENOUGH        (SEGMENT / 2)
 #define FIRST_SAMPLES 1024
 #define FIRST_TRIAL   4  /* segments */

@@ -1,11 +1,9 @@
 /* How many workers to use, by trying.
  *
  * Two workers that meet twice a step lose more than they win while another program wants a core:
- * the one that still runs
- * waits for the one that does not. Results do not depend on the number of workers, so training may
- * change it at any
- * step: it runs in segments of some milliseconds, compares paces, and now and then tries half or
- * twice as many. */
+ * the one that still runs waits for the one that does not. Results do not depend on the number of
+ * workers, so training may change it at any step: it runs in segments of some milliseconds,
+ * compares paces, and now and then tries half or twice as many. */
 #ifndef NNSTUDIO_ENGINE_NATIVE_PACE_H
 #define NNSTUDIO_ENGINE_NATIVE_PACE_H
 

@@ -7,7 +7,7 @@
  * works on whole vectors whatever the number of channels, and weights are single numbers that are
  * spread over a vector.
  *
- *   grid: [block][channel][row][column] lines, with a margin of zeros around each map where a convolution pads
+ *   grid: [block][channel][row][column] lines, with a margin of zeros where a convolution pads
  *
  * Places of a batch that no sample fills hold zeros as input and get a derivative of zero.
  *

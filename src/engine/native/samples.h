@@ -1,10 +1,8 @@
 /* Pictures as lists of what is not blank.
  *
- * The unit is a quad: four pixels next to each other, the first at a multiple of four, at least
- * one of them not zero.
- * Pixels come in strokes, so quads hold few zeros (MNIST: 150 non-zero pixels a picture lie in 56
- * quads) and cost a quarter
- * of the bookkeeping of single pixels. */
+ * The unit is a quad: four pixels next to each other, the first at a multiple of four, at least one
+ * of them not zero. Pixels come in strokes, so quads hold few zeros (MNIST: 150 non-zero pixels a
+ * picture lie in 56 quads) and cost a quarter of the bookkeeping of single pixels. */
 #ifndef NNSTUDIO_ENGINE_NATIVE_SAMPLES_H
 #define NNSTUDIO_ENGINE_NATIVE_SAMPLES_H
 
@@ -42,8 +40,8 @@ struct block {
 };
 
 /* Fills `block` with samples order[0 … rows) (NULL: first, first + 1 …). Samples order[0 … known)
- * are about to be needed:
- * the lists lie anywhere in memory, so those a few places ahead are asked for in time. */
+ * are about to be needed: the lists lie anywhere in memory, so those a few places ahead are asked
+ * for in time. */
 void samples_sort(const struct samples *samples, const uint32_t *order, size_t first, size_t rows,
                   size_t known, struct block *block);
 

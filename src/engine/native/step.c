@@ -1,13 +1,10 @@
 /* The phases of a training step, as every worker runs them.
  *
  * Every layer's units are cut into parts, one a thread; a worker owns one part, or several when
- * fewer workers than
- * threads are at it. It alone computes its units in the first layer, and it alone changes
- * the weights into them (first layer) or out of them (all others). Samples are shared out only
- * between the first
- * layer and the loss. So a network of L layers needs L barriers a step (two for L = 1), and every
- * number is
- * computed in one order whatever the number of workers. */
+ * fewer workers than threads are at it. It alone computes its units in the first layer, and it
+ * alone changes the weights into them (first layer) or out of them (all others). Samples are shared
+ * out only between the first layer and the loss. So a network of L layers needs L barriers a step
+ * (two for L = 1), and every number is computed in one order whatever the number of workers. */
 #include <math.h>
 #include <string.h>
 
@@ -329,7 +326,8 @@ static struct batch batch_of(const struct job *job, uint32_t worker)
     };
 }
 
-/* One batch from the pictures to the update; the mean loss (or, into sums, its sum) goes to *loss. */
+/* One batch from the pictures to the update; the mean loss (or, into sums, its sum) goes to
+ * *loss. */
 static void run_batch(struct batch *batch, double *mean, uint32_t *correct)
 {
     forward_first(batch);

@@ -1,8 +1,8 @@
 /* A team of threads that work on one job in step, and sleep between jobs.
  *
  * The caller is worker 0. Within a job the workers meet at barriers, which spin for a few
- * microseconds (a training
- * step is that short) and then sleep, so that a busy machine loses nothing by waiting. */
+ * microseconds (a training step is that short) and then sleep, so that a busy machine loses nothing
+ * by waiting. */
 #ifndef NNSTUDIO_ENGINE_NATIVE_TEAM_H
 #define NNSTUDIO_ENGINE_NATIVE_TEAM_H
 

@@ -1,6 +1,5 @@
 /* Vectors of NATIVE_VECTOR_BYTES in the compiler's own notation, and the functions that the C
- * library lacks for them.
- * Included by kernels.c only, once for each number type and processor. */
+ * library lacks for them. Included by kernels.c only, once for each number type and processor. */
 #ifndef NNSTUDIO_ENGINE_NATIVE_VECTOR_H
 #define NNSTUDIO_ENGINE_NATIVE_VECTOR_H
 
@@ -119,10 +118,9 @@ LANEWISE(square_root, sqrt)
 
 #else
 
-/* exp by 2^n · e^r, |r| ≤ ln 2 / 2, ln 2 in two parts (Cody and Waite) and the Taylor polynomial
- * of degree 7, whose
- * remainder is below a tenth of a unit in the last place. Clamped to the range of normal numbers.
- */
+/* exp by 2^n · e^r, |r| ≤ ln 2 / 2, ln 2 in two parts (Cody and Waite) and the Taylor polynomial of
+ * degree 7, whose remainder is below a tenth of a unit in the last place. Clamped to the range of
+ * normal numbers. */
 INLINE vec exponential(vec x)
 {
     const float magic = 12582912.0f; /* 1.5 · 2^23: adding it rounds to an integer */

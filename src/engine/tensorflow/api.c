@@ -23,8 +23,8 @@ static void set_environment(void)
 }
 
 /* Loading walks through 250 MB of symbol tables that are not needed again. They are clean pages of
- * the file: given back,
- * those that are needed come again by themselves, and the process is 100 MB smaller. */
+ * the file: given back, those that are needed come again by themselves, and the process is 100 MB
+ * smaller. */
 static int give_back_pages(struct dl_phdr_info *object, size_t size, void *context)
 {
     (void)size, (void)context;
@@ -52,8 +52,7 @@ int tf_api_load(const char *library, const struct tf_api **out, struct error *er
     };
     set_environment();
     /* Local, so that TensorFlow's protobuf, abseil and oneDNN never meet another library's. Never
-     * closed: its static
-     * objects and threads do not survive that. */
+     * closed: its static objects and threads do not survive that. */
     void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
     if (!handle)
         return error_set(error, ERROR_UNAVAILABLE,

@@ -1,11 +1,9 @@
 /* The part of TensorFlow's C API that is used, declared here because the user's machine need not
- * have its headers, and
- * loaded at run time because the studio runs without TensorFlow, too.
+ * have its headers, and loaded at run time because the studio runs without TensorFlow, too.
  *
  * Names, types and meaning: tensorflow/c/c_api.h, tf_tensor.h, tf_datatype.h and tf_status.h of
- * TensorFlow 2. The C API
- * is stable: https://www.tensorflow.org/guide/versions. A function reads `tf->NewGraph()` for
- * TF_NewGraph(). */
+ * TensorFlow 2. The C API is stable: https://www.tensorflow.org/guide/versions. A function reads
+ * `tf->NewGraph()` for TF_NewGraph(). */
 #ifndef NNSTUDIO_ENGINE_TENSORFLOW_API_H
 #define NNSTUDIO_ENGINE_TENSORFLOW_API_H
 
@@ -108,9 +106,8 @@ struct tf_api {
 #undef TF_DECLARE
 };
 
-/* Opens the library and fills the table. TensorFlow cannot be unloaded: the table stays valid
- * until the process ends.
- * The error is one line. */
+/* Opens the library and fills the table. TensorFlow cannot be unloaded: the table stays valid until
+ * the process ends. The error is one line. */
 int tf_api_load(const char *library, const struct tf_api **out, struct error *error);
 
 /* 0 when `status` is good; else -1 with "WHAT: TensorFlow's message", cut to its first line. */

@@ -47,8 +47,8 @@ static TF_Output apply_dense(struct pass *p, uint32_t index, TF_Output x)
 
 /* ---- orders of values ------------------------------------------------------------------------ */
 
-/* A sample's values behind layer `index`, from the studio's order to Keras's: [count · values] in any shape to what
- * the layer puts out here. */
+/* A sample's values behind layer `index`, from the studio's order to Keras's: [count · values] in
+ * any shape to what the layer puts out here. */
 static TF_Output from_studio(const struct pass *p, const struct layout *layout, TF_Output x)
 {
     int32_t sizes[1 + LAYOUT_MAX_RANK] = {-1}, order[1 + LAYOUT_MAX_RANK] = {0},
@@ -66,7 +66,8 @@ static TF_Output from_studio(const struct pass *p, const struct layout *layout, 
     return op(p->g, "Reshape", x, graph_ints(p->g, keras, 1 + layout->keras.rank));
 }
 
-/* Data sets have [channels, rows, columns] per sample. A first dense layer over one channel takes them as they are. */
+/* Data sets have [channels, rows, columns] per sample. A first dense layer over one channel takes
+ * them as they are. */
 static TF_Output order_pictures(const struct pass *p, TF_Output pictures)
 {
     const struct layer *first = layer_of(p, 0);
@@ -80,7 +81,8 @@ static TF_Output order_pictures(const struct pass *p, TF_Output pictures)
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
-/* Pads rows and columns of x, unless the operator's own "SAME" does (or nothing is to be padded). */
+/* Pads rows and columns of x, unless the operator's own "SAME" does (or nothing is to be
+ * padded). */
 static TF_Output pad_input(const struct pass *p, const struct layer *layer, TF_Output x,
                            double fill)
 {
@@ -102,8 +104,8 @@ static const char *padding_name(const struct layer *layer)
     return layer->same ? "SAME" : "VALID";
 }
 
-/* A kernel [rows, columns, …] with zeros between its values. The gradient of Conv2D that the C API has does not know
- * dilations; the gradients of these operations do. */
+/* A kernel [rows, columns, …] with zeros between its values. The gradient of Conv2D that the C API
+ * has does not know dilations; the gradients of these operations do. */
 static TF_Output dilate(const struct pass *p, const struct layer *layer, TF_Output kernel,
                         const int32_t rest[2])
 {
@@ -278,8 +280,8 @@ static void update_running(struct pass *p, uint32_t index, enum tensor_role role
     p->step->updates[place] = op(g, "AssignVariableOp", p->v->values[0][place], moved).oper;
 }
 
-/* BatchNormalization. PyTorch's meaning: the running variance takes the batch's unbiased one, n / (n − 1) times what
- * it normalizes by. A network of another meaning would be treated here. */
+/* BatchNormalization. PyTorch's meaning: the running variance takes the batch's unbiased one, n /
+ * (n − 1) times what it normalizes by. A network of another meaning would be treated here. */
 static TF_Output apply_batchnorm(struct pass *p, uint32_t index, TF_Output x)
 {
     struct graph *g = p->g;
@@ -310,7 +312,8 @@ static TF_Output apply_layernorm(struct pass *p, uint32_t index, TF_Output x)
 
 /* ---- dropout --------------------------------------------------------------------------------- */
 
-/* The studio's own mask (engine/dropout.h), drawn inside the graph: ones and zeros in the shape of the layer. */
+/* The studio's own mask (engine/dropout.h), drawn inside the graph: ones and zeros in the shape of
+ * the layer. */
 static TF_Output draw_mask(const struct pass *p, uint32_t index, TF_Output x)
 {
     enum { PHILOX = 1 };

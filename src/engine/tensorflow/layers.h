@@ -1,5 +1,6 @@
-/* What every type of layer, and every activation, is in a TensorFlow graph: a row of layers.c's tables. Maps are
- * [count, rows, columns, channels] here, and lists of values behind them count as Keras's Flatten does. */
+/* What every type of layer, and every activation, is in a TensorFlow graph: a row of layers.c's
+ * tables. Maps are [count, rows, columns, channels] here, and lists of values behind them count as
+ * Keras's Flatten does. */
 #ifndef NNSTUDIO_ENGINE_TENSORFLOW_LAYERS_H
 #define NNSTUDIO_ENGINE_TENSORFLOW_LAYERS_H
 

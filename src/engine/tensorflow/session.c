@@ -8,9 +8,8 @@ static size_t write_config(uint8_t *out, uint32_t threads)
 {
     static const uint8_t start[] = {
         /* graph_options { rewrite_options { disable_meta_optimizer: true } }: the graph is run as
-         * it is written. The
-         * rewriter would turn x / 255 into a product that differs in the last bit, and costs
-         * memory and start-up time. */
+         * it is written. The rewriter would turn x / 255 into a product that differs in the last
+         * bit, and costs memory and start-up time. */
         0x52, 5, 0x52, 3, 0x98, 0x01, 1,
         /* device_count { "GPU": 0 } */
         0x0a, 7, 0x0a, 3, 'G', 'P', 'U', 0x10, 0,

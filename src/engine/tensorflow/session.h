@@ -15,9 +15,8 @@ int session_open(struct session *session, const struct graph *graph, uint32_t th
                  struct error *error);
 void session_close(struct session *session);
 
-/* A tensor over the caller's memory, which must stay as it is while TensorFlow may read it. No
- * copy if `data` is
- * aligned to 64 bytes. NULL when memory is out. */
+/* A tensor over the caller's memory, which must stay as it is while TensorFlow may read it. No copy
+ * if `data` is aligned to 64 bytes. NULL when memory is out. */
 TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank,
                          const void *data);
 /* One with memory of its own, not filled. */

@@ -4,8 +4,7 @@
 #include <string.h>
 
 /* TensorFlow's variables are named places: a handle of the same name is the same variable, in the
- * graph and in the
- * functions that its loop calls. */
+ * graph and in the functions that its loop calls. */
 static void declare_variables(const struct training *t, struct graph *g, struct variables *v)
 {
     static const char *const groups[MAX_GROUPS] = {"", ".slot1", ".slot2"};
@@ -63,9 +62,8 @@ static bool is_trained(const struct training *t, size_t p)
 }
 
 /* [stage: loss and optimizer] */
-/* The mean cross-entropy of the batch, how many of its samples are classified rightly, and,
- * through TensorFlow's
- * automatic differentiation, the gradient of every parameter. */
+/* The mean cross-entropy of the batch, how many of its samples are classified rightly, and, through
+ * TensorFlow's automatic differentiation, the gradient of every parameter. */
 static void measure(const struct training *t, struct graph *g, TF_Output logits, struct step *step)
 {
     TF_Output entropy = op(g, "SparseSoftmaxCrossEntropyWithLogits", logits, step->labels);
@@ -89,9 +87,8 @@ static void measure(const struct training *t, struct graph *g, TF_Output logits,
 }
 
 /* Adam's scalars for a step. PyTorch's formula in TensorFlow's terms (net/optimizer.h): both bias
- * corrections go into
- * the learning rate, and epsilon is scaled by sqrt(1 - beta2^n), Adam's "epsilon hat". In double
- * for either dtype. */
+ * corrections go into the learning rate, and epsilon is scaled by sqrt(1 - beta2^n), Adam's
+ * "epsilon hat". In double for either dtype. */
 static void adam_scalars(const struct training *t, struct graph *g, TF_Output n,
                          TF_Output *learning_rate, TF_Output *epsilon)
 {

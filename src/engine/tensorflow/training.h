@@ -1,6 +1,5 @@
 /* A network's training as TensorFlow sees it: a graph that is written down once and then only run.
- * training.c is what
- * the Code Diff shows as this engine's code. */
+ * training.c is what the Code Diff shows as this engine's code. */
 #ifndef NNSTUDIO_ENGINE_TENSORFLOW_TRAINING_H
 #define NNSTUDIO_ENGINE_TENSORFLOW_TRAINING_H
 

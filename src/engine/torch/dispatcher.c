@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A stack's word for each kind of argument (torch/csrc/stable/stableivalue_conversions.h). A
- * tensor or a list in the
- * stack is consumed by the call, so one that is kept goes in as a new reference. */
+/* A stack's word for each kind of argument (torch/csrc/stable/stableivalue_conversions.h). A tensor
+ * or a list in the stack is consumed by the call, so one that is kept goes in as a new
+ * reference. */
 typedef uint64_t value;
 #define NONE ((value)0)
 
@@ -543,8 +543,8 @@ void torch_clear_grad(struct torch_session *session, torch_tensor parameter)
  */
 
 /* The fused kernels go through memory in order, and copy what does not lie so. They compute every
- * element by itself, so a
- * matrix that lies by columns is shown to them transposed: a view, in order. */
+ * element by itself, so a matrix that lies by columns is shown to them transposed: a view, in
+ * order. */
 static bool lies_by_columns(struct torch_session *session, torch_tensor tensor)
 {
     int64_t rank = 0, step_down = 0, step_right = 0;

@@ -1,12 +1,10 @@
 /* Calls to PyTorch's operators that read like PyTorch.
  *
  * Ownership: a function borrows the tensors it is given; a tensor it returns is a temporary of the
- * session, freed by
- * torch_release_temporaries(), unless the function says "the caller releases it".
+ * session, freed by torch_release_temporaries(), unless the function says "the caller releases it".
  *
  * Errors: the first failure is kept in the session; from then on every call does nothing and
- * returns NULL, so that a
- * training step needs one check at its end, torch_check(). */
+ * returns NULL, so that a training step needs one check at its end, torch_check(). */
 #ifndef NNSTUDIO_ENGINE_TORCH_DISPATCHER_H
 #define NNSTUDIO_ENGINE_TORCH_DISPATCHER_H
 
@@ -76,8 +74,9 @@ void torch_read_f64(struct torch_session *session, torch_tensor tensor, double *
                     const struct shape *shape);
 double torch_item(struct torch_session *session, torch_tensor scalar);
 
-/* Operators, named as ATen's. torch_apply: one of a tensor, by name: "aten::relu"; torch_apply_both:
- * one of two, "aten::mul" with the overload "Tensor". `bias`, `weight` NULL: None. */
+/* Operators, named as ATen's. torch_apply: one of a tensor, by name: "aten::relu";
+ * torch_apply_both: one of two, "aten::mul" with the overload "Tensor". `bias`, `weight` NULL:
+ * None. */
 torch_tensor torch_linear(struct torch_session *session, torch_tensor input, torch_tensor weight,
                           torch_tensor bias);
 torch_tensor torch_apply_both(struct torch_session *session, const char *op, const char *overload,
@@ -136,9 +135,8 @@ void torch_set_grad(struct torch_session *session, torch_tensor parameter, torch
 void torch_clear_grad(struct torch_session *session, torch_tensor parameter);
 
 /* The kernels of torch.optim.SGD(fused=True) and torch.optim.Adam(fused=True), on all parameters
- * and their gradients at
- * once. The state lies as its parameter does. `velocities` are looked at only with momentum;
- * `step` counts from 1. */
+ * and their gradients at once. The state lies as its parameter does. `velocities` are looked at
+ * only with momentum; `step` counts from 1. */
 void torch_sgd(struct torch_session *session, const struct optimizer *optimizer, size_t count,
                const torch_tensor *parameters, const torch_tensor *velocities);
 void torch_adam(struct torch_session *session, const struct optimizer *optimizer, size_t count,

@@ -1,4 +1,5 @@
-/* Layers as torch.nn's modules compute them, one function per type and one row each in the tables. */
+/* Layers as torch.nn's modules compute them, one function per type and one row each in the
+ * tables. */
 #include "engine/torch/layers.h"
 
 #include <math.h>
@@ -8,7 +9,8 @@
 #include "engine/window.h"
 
 /* [stage: network] */
-/* nn.Linear: x [count, inputs] (of a picture: its values in a row), weight [outputs, inputs], bias [outputs]. */
+/* nn.Linear: x [count, inputs] (of a picture: its values in a row), weight [outputs, inputs], bias
+ * [outputs]. */
 static torch_tensor forward_dense(struct torch_session *torch, struct torch_layer *self,
                                   torch_tensor x, const struct torch_pass *pass)
 {
@@ -18,8 +20,8 @@ static torch_tensor forward_dense(struct torch_session *torch, struct torch_laye
 }
 /* [end] */
 
-/* What an operator pads by itself: `around`, the same on both sides. Where the sides differ, x is padded with `fill`
- * before. */
+/* What an operator pads by itself: `around`, the same on both sides. Where the sides differ, x is
+ * padded with `fill` before. */
 static torch_tensor pad_input(struct torch_session *torch, const struct layer *layer,
                               torch_tensor x, double fill, uint32_t around[2])
 {
@@ -52,7 +54,8 @@ static torch_tensor forward_maxpool2d(struct torch_session *torch, struct torch_
     return torch_max_pool2d(torch, x, layer->kernel, layer->stride, around);
 }
 
-/* Where the sides differ, the padding of pad_input() is counted by the operator: constants[0] puts it right. */
+/* Where the sides differ, the padding of pad_input() is counted by the operator: constants[0] puts
+ * it right. */
 static int create_avgpool2d(struct torch_session *torch, struct torch_layer *self,
                             size_t batch_size, struct error *error)
 {
@@ -97,8 +100,8 @@ static torch_tensor forward_flatten(struct torch_session *torch, struct torch_la
     return torch_flatten(torch, x);
 }
 
-/* nn.BatchNorm1d, nn.BatchNorm2d. PyTorch's meaning: the running variance takes the batch's unbiased one. A network of
- * another meaning would be treated here. */
+/* nn.BatchNorm1d, nn.BatchNorm2d. PyTorch's meaning: the running variance takes the batch's
+ * unbiased one. A network of another meaning would be treated here. */
 static torch_tensor forward_batchnorm(struct torch_session *torch, struct torch_layer *self,
                                       torch_tensor x, const struct torch_pass *pass)
 {
@@ -160,8 +163,8 @@ static torch_tensor forward_activation(struct torch_session *torch, struct torch
     return x;
 }
 
-/* x + shift, a number per channel. aten::add takes a Scalar, which the stable ABI cannot pass; a convolution with one
- * weight of 1 per channel adds its bias, and rounds once as add does. */
+/* x + shift, a number per channel. aten::add takes a Scalar, which the stable ABI cannot pass; a
+ * convolution with one weight of 1 per channel adds its bias, and rounds once as add does. */
 enum { CONSTANT_FACTOR, CONSTANT_ONES, CONSTANT_SHIFT };
 
 static torch_tensor add_per_channel(struct torch_session *torch, const struct torch_layer *self,
@@ -337,8 +340,9 @@ struct shape torch_batch_shape(size_t count, const struct shape *sample)
 }
 
 /* [stage: network] */
-/* A module's parameters and buffers. x · weightᵀ is quickest over a weight that lies by columns; from
- * the second layer on backward() needs weight itself as much, and it lies by rows as in Python. */
+/* A module's parameters and buffers. x · weightᵀ is quickest over a weight that lies by columns;
+ * from the second layer on backward() needs weight itself as much, and it lies by rows as in
+ * Python. */
 static void create_tensors(struct torch_session *torch, struct torch_layer *self)
 {
     struct tensor_spec specs[LAYER_MAX_TENSORS];

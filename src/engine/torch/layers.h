@@ -28,8 +28,8 @@ struct torch_pass {
     uint64_t step; /* optimizer steps taken before it */
 };
 
-/* Zeros for every tensor of layer `index`, and what its forward pass needs; `batch_size` is the most
- * samples of a pass that trains. A failure of PyTorch waits in the session. */
+/* Zeros for every tensor of layer `index`, and what its forward pass needs; `batch_size` is the
+ * most samples of a pass that trains. A failure of PyTorch waits in the session. */
 int torch_layer_create(struct torch_session *torch, struct torch_layer *self,
                        const struct layer *layer, uint32_t index, size_t batch_size,
                        struct error *error);

@@ -2,9 +2,8 @@
  * table.
  *
  * Declared as in torch/csrc/stable/c/shim.h and torch/csrc/inductor/aoti_torch/c/shim.h of the
- * PyTorch wheel, whose
- * names and meaning PyTorch keeps from 2.10 on. Every function that returns int32_t returns 0 for
- * success. */
+ * PyTorch wheel, whose names and meaning PyTorch keeps from 2.10 on. Every function that returns
+ * int32_t returns 0 for success. */
 #ifndef NNSTUDIO_ENGINE_TORCH_LIBRARY_H
 #define NNSTUDIO_ENGINE_TORCH_LIBRARY_H
 
@@ -50,9 +49,9 @@ struct torch_library {
 
     int32_t (*set_requires_grad)(torch_tensor tensor, bool requires_grad);
     void (*set_grad_mode)(bool enabled); /* of the calling thread */
-    /* c10::TensorImpl::mutable_grad(): the address of a tensor's .grad, itself an at::Tensor and
-     * so usable as a
-     * borrowed handle. The stable ABI has no getter; libc10 exports this one under its C++ name. */
+    /* c10::TensorImpl::mutable_grad(): the address of a tensor's .grad, itself an at::Tensor and so
+     * usable as a borrowed handle. The stable ABI has no getter; libc10 exports this one under its
+     * C++ name. */
     torch_tensor (*grad_slot)(void *tensor_impl);
 
     int32_t (*list_new)(size_t capacity, torch_list *out);
@@ -69,8 +68,8 @@ struct torch_library {
 };
 
 /* Loads the library once a process and keeps it: PyTorch cannot be unloaded. `path` is
- * libtorch_cpu.so; with `cuda`
- * the libtorch_cuda.so beside it is loaded too. `threads` holds for the first load. */
+ * libtorch_cpu.so; with `cuda` the libtorch_cuda.so beside it is loaded too. `threads` holds for
+ * the first load. */
 int torch_library_load(const char *path, bool cuda, uint32_t threads,
                        const struct torch_library **out, struct error *error);
 

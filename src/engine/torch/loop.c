@@ -3,8 +3,8 @@
 #include "engine/torch/loop.h"
 
 /* [stage: data] */
-/* What a DataLoader yields: the batch's pictures x in 0 … 1, [count, channels, rows, columns] or, for
- * a network of dense layers, [count, inputs], and its labels y [count]. */
+/* What a DataLoader yields: the batch's pictures x in 0 … 1, [count, channels, rows, columns] or,
+ * for a network of dense layers, [count, inputs], and its labels y [count]. */
 void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count,
                       torch_tensor *x, torch_tensor *y)
 {

@@ -1,8 +1,7 @@
 /* The network as PyTorch tensors, and the training loop over them.
  *
  * Where a function has no result, its failure waits in the session for torch_check(). The tensors
- * of a step are
- * temporaries of the session. */
+ * of a step are temporaries of the session. */
 #ifndef NNSTUDIO_ENGINE_TORCH_LOOP_H
 #define NNSTUDIO_ENGINE_TORCH_LOOP_H
 
@@ -32,8 +31,8 @@ struct torch_model {
     void *logits; /* [batch_size, classes] of the last step, read back; owned */
 };
 
-/* model.c. The model of a network and optimizer, all parameters and the optimizer's state zero.
- * The session is borrowed. */
+/* model.c. The model of a network and optimizer, all parameters and the optimizer's state zero. The
+ * session is borrowed. */
 int torch_model_open(struct torch_model *model, struct torch_session *torch,
                      const struct engine_config *config, struct error *error);
 void torch_model_close(struct torch_model *model); /* a zeroed one is fine */

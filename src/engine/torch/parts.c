@@ -1,5 +1,5 @@
-/* A part of a batch: the stages of loop.c with the sum of the losses in place of their mean, and the
- * optimizer's step with gradients that come from outside. */
+/* A part of a batch: the stages of loop.c with the sum of the losses in place of their mean, and
+ * the optimizer's step with gradients that come from outside. */
 #include "engine/torch/loop.h"
 
 int torch_gradients(struct torch_model *model, const uint32_t *order, size_t count,

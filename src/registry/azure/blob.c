@@ -483,8 +483,8 @@ static int put_blocks(struct blob_account *account, const struct blob_upload *up
     return status ? -1 : commit_blocks(account, upload, blocks, md5, error);
 }
 
-/* $NNSTUDIO_BLOCK_BYTES: larger files go in blocks of this size, so that less is sent again after
- * a cut on a poor line. */
+/* $NNSTUDIO_BLOCK_BYTES: larger files go in blocks of this size, so that less is sent again after a
+ * cut on a poor line. */
 static size_t block_setting(void)
 {
     const char *text = getenv("NNSTUDIO_BLOCK_BYTES");

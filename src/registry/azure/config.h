@@ -9,11 +9,9 @@ struct az_workspace {
     char found_in[1024]; /* the file, "the command line" or "the environment" */
 };
 /* Finds config.json as Microsoft's clients do: `path` is a file or a folder to start from (NULL:
- * the current folder). From
- * there upwards for .azureml/config.json, then aml_config/config.json, then config.json (and
- * project.json in each): a whole
- * walk to the root per folder name. Both shapes are read: the portal's three keys, and v1's
- * "Scope". */
+ * the current folder). From there upwards for .azureml/config.json, then aml_config/config.json,
+ * then config.json (and project.json in each): a whole walk to the root per folder name. Both
+ * shapes are read: the portal's three keys, and v1's "Scope". */
 int az_config_find(const char *path, struct az_workspace *out, struct error *error);
 int az_config_read(const char *file, struct az_workspace *out, struct error *error);
 /* GUID, lengths, characters: before any request. */

@@ -217,8 +217,8 @@ int az_connection_access(struct az_connection *connection, struct error *error)
     json_decref(body);
     if (!status) take_secret(account, answer.body);
     json_decref(answer.body);
-    /* Without the right to read secrets the user's own token may still do; trouble may not pass
-     * for that. */
+    /* Without the right to read secrets the user's own token may still do; trouble may not pass for
+     * that. */
     if (!status || (answer.http >= 400 && answer.http < 500 && answer.http != 429)) return 0;
     *error = refused;
     return -1;

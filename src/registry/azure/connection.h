@@ -25,9 +25,9 @@ int az_connection_open(const struct registry_options *options, bool need_workspa
 void az_connection_close(struct az_connection *connection);
 /* GET workspace: tests token, ids and rights in one go. */
 int az_connection_check(struct az_connection *connection, struct error *error);
-/* Refuses what the user's roles on the workspace do not allow, as far as they can be asked: `action`
- * is below "Microsoft.MachineLearningServices/workspaces/", such as "models/versions/write". Roles
- * that cannot be read are no refusal: the action itself tells. */
+/* Refuses what the user's roles on the workspace do not allow, as far as they can be asked:
+ * `action` is below "Microsoft.MachineLearningServices/workspaces/", such as
+ * "models/versions/write". Roles that cannot be read are no refusal: the action itself tells. */
 int az_connection_may(struct az_connection *connection, const char *action, struct error *error);
 /* True when a role's pattern, '*' standing for anything, allows the action; in any case. */
 bool az_action_matches(const char *pattern, const char *action);

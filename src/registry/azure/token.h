@@ -1,8 +1,7 @@
 /* Signing in to Azure: tokens from Entra ID, by whichever way this machine or user has.
  *
  * Formats: OAuth 2.0 (RFC 6749), device grant (RFC 8628), PKCE (RFC 7636), Microsoft identity
- * platform v2.0. Tokens stay
- * in memory and are wiped; nothing here is ever logged. */
+ * platform v2.0. Tokens stay in memory and are wiped; nothing here is ever logged. */
 #ifndef NNSTUDIO_REGISTRY_AZURE_TOKEN_H
 #define NNSTUDIO_REGISTRY_AZURE_TOKEN_H
 
@@ -36,10 +35,8 @@ int az_credential_create(struct web *web, const struct az_cloud *cloud,
                          struct error *error);
 void az_credential_destroy(struct az_credential *credential);
 /* A token for `resource` (an address without "/.default": the cloud's ARM, or
- * https://storage.azure.com), kept until five
- * minutes before it ends; `fresh` asks for a new one. *token is borrowed until the next call. In
- * the chain the first way
- * that works is kept. */
+ * https://storage.azure.com), kept until five minutes before it ends; `fresh` asks for a new one.
+ * *token is borrowed until the next call. In the chain the first way that works is kept. */
 int az_credential_token(struct az_credential *credential, const char *resource, bool fresh,
                         const char **token, struct error *error);
 /* The id of the way that gave the last token, "" before. */

@@ -32,8 +32,8 @@ struct az_grant {
 
 /* A form: appends name=value, escaped. */
 void az_form(struct buffer *form, const char *name, const char *value);
-/* Posts a form to {authority}/{tenant}/oauth2/v2.0/PATH; 200 and OAuth errors alike give 0 with
- * the object in *out. */
+/* Posts a form to {authority}/{tenant}/oauth2/v2.0/PATH; 200 and OAuth errors alike give 0 with the
+ * object in *out. */
 int az_post_form(struct az_credential *credential, const char *path, const struct buffer *form,
                  const char *what, int *http, json_t **out, struct error *error);
 /* Reads a token answer; an OAuth error is put into grant->error and described in *error, and -1

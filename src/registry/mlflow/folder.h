@@ -25,8 +25,8 @@ struct mlflow_folder_parts {
     const char *name, *sha256;              /* of the registered model, of the file */
 };
 /* All files but the model's own. The loader builds the network from `model` and loads the file with
- * the framework it belongs to; predict() gives logits [N, classes] for pixels [N, inputs] or
- * [N, rows, columns], floats in 0 … 1 or uint8. */
+ * the framework it belongs to; predict() gives logits [N, classes] for pixels [N, inputs] or [N,
+ * rows, columns], floats in 0 … 1 or uint8. */
 int mlflow_folder_make(const struct mlflow_folder_parts *parts, struct mlflow_folder *out,
                        struct error *error);
 void mlflow_folder_clear(struct mlflow_folder *folder);

@@ -552,8 +552,8 @@ static int read_back(struct mlflow_registration *own, json_t **out, struct error
     return 0;
 }
 
-/* The model that this registration made, when it got no version. One that another user has given
- * a version meanwhile stays. */
+/* The model that this registration made, when it got no version. One that another user has given a
+ * version meanwhile stays. */
 static void remove_empty_model(struct mlflow_registration *own)
 {
     struct buffer path;
