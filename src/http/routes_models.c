@@ -209,7 +209,25 @@ static void get_evaluation(struct studio *studio, struct call *call)
 
 static int weights_json(const struct model *model, json_t **out, struct error *error)
 {
-    const struct tensor *tensor = &model->parameters->tensors[0];
+    const struct layer *layer = NULL;
+    const struct tensor *tensor = NULL;
+    uint32_t rows, columns;
+    for (uint32_t i = 0; i < model->network.layer_count && !tensor; i++) {
+        layer = &model->network.layers[i];
+        tensor = parameters_get(model->parameters, i, ROLE_WEIGHT);
+    }
+    /* What looks at the picture itself: a dense layer's units, or a convolution's kernels. */
+    if (tensor && layer->type == LAYER_DENSE && layer->inputs == network_inputs(&model->network)) {
+        rows = model->network.rows;
+        columns = model->network.columns;
+    } else if (tensor && layer->type == LAYER_CONV2D && tensor->shape[1] == 1) {
+        rows = layer->kernel[0];
+        columns = layer->kernel[1];
+    } else {
+        return error_set(error, ERROR_NOT_FOUND,
+                         "the first weights of this network are no pictures: look at a network "
+                         "that begins with a dense layer or a convolution");
+    }
     float *values = malloc(tensor->count * sizeof *values);
     if (!values) return error_set_memory(error, "the weights");
     double low = INFINITY, high = -INFINITY;
@@ -219,10 +237,9 @@ static int weights_json(const struct model *model, json_t **out, struct error *e
         if (value < low) low = value;
         if (value > high) high = value;
     }
-    *out = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "count",
-                     (json_int_t)model->network.layers[0].outputs, "rows",
-                     (json_int_t)model->network.rows, "columns", (json_int_t)model->network.columns,
-                     "low", js_real(low), "high", js_real(high), "values",
+    *out = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o}", "count", (json_int_t)tensor->shape[0],
+                     "rows", (json_int_t)rows, "columns", (json_int_t)columns, "low", js_real(low),
+                     "high", js_real(high), "values",
                      base64_json(values, tensor->count * sizeof *values));
     free(values);
     return 0;

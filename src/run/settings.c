@@ -107,7 +107,7 @@ const struct setting settings_table[] = {
              "see `nnstudio net`",
      .kind = SETTING_TEXT, IN_JOB(net), .high = COMPACT_MAX_LENGTH - 1, .fallback = "",
      .zero = "dense layers of the widths above",
-     .flags = SETTING_FIXED | SETTING_PROGRAM | SETTING_TEXT_FILE},
+     .flags = SETTING_BASIC | SETTING_FIXED | SETTING_PROGRAM | SETTING_TEXT_FILE},
     {.key = "optimizer", .option = "optimizer", .argument = "NAME", .label = "Optimizer",
      .help = "optimizer",
      .kind = SETTING_CHOICE, IN_JOB(optimizer.type), .low = OPTIMIZER_SGD, .high = OPTIMIZER_ADAM,

@@ -1,5 +1,6 @@
 /* Which data set the Data Inspector and the forms speak of when nothing else is said. */
 import { computed } from '@preact/signals';
+import { query } from './api';
 import { datasets } from './studio';
 
 /** Real MNIST where it is there, else the first that works at once. */
@@ -22,3 +23,10 @@ export function layerSizes(name: string, hidden: number[]): (number | null)[] {
     return [pixels, ...hidden, set?.classes.length || null];
 }
 export const sizesText = (sizes: (number | null)[]) => sizes.map((n) => n ?? '?').join(' → ');
+
+/** Where the server says what a network given as text is, for the pictures of a set. */
+export function networkAddress(name: string, net: string): string | null {
+    const set = findDataset(name);
+    if (!net) return null;
+    return `/api/network${query({ net, rows: set?.rows || 28, columns: set?.columns || 28 })}`;
+}

@@ -1,5 +1,6 @@
 /* The settings of a run, one form for every lab, made of the studio's own table. What does not fit stands under its field. */
-import { findDataset, layerSizes, sizesText, usualDataset } from '../lib/dataset';
+import { findDataset, layerSizes, networkAddress, sizesText, usualDataset } from '../lib/dataset';
+import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import {
     changeSettings,
@@ -17,7 +18,8 @@ import {
     type SettingKey,
 } from '../lib/settings';
 import { datasets, settingsTable, system } from '../lib/studio';
-import type { EngineId, Setting, Settings } from '../lib/shapes';
+import type { EngineId, NetworkCost, NetworkPresets, Setting, Settings } from '../lib/shapes';
+import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { SelectField, TextField } from './fields';
@@ -94,9 +96,92 @@ function DeviceField({ setting, s, engine }: { setting: Setting; s: Settings; en
     );
 }
 
+/** A whole network as text, or one that has a name; it stands in place of the hidden layers. */
+function NetworkField({ setting, s }: { setting: Setting; s: Settings }) {
+    const presets = useFetched<NetworkPresets>('/api/networks').value?.presets ?? [];
+    const known = presets.find((one) => one.name === s.net || one.layers === s.net);
+    return (
+        <div class="network-field">
+            <SelectField
+                label="Design"
+                value={s.net === '' ? '' : (known?.name ?? 'own')}
+                options={[
+                    { value: '', label: 'dense layers, by widths' },
+                    ...presets.map((one) => ({ value: one.name, label: one.title })),
+                    ...(s.net && !known ? [{ value: 'own', label: 'own design' }] : []),
+                ]}
+                onChange={(name) =>
+                    name !== 'own' &&
+                    changeSettings({
+                        net: presets.find((one) => one.name === name)?.layers ?? '',
+                    })
+                }
+            />
+            {s.net !== '' && <TypedField setting={setting} s={s} />}
+        </div>
+    );
+}
+
+/** Why the network of the form cannot be trained; empty when it can. */
+const networkProblem = signal('');
+
+/** What the network is, in numbers; the server computes them, and says what does not fit. */
+function NetworkSummary({ s }: { s: Settings }) {
+    const { value, error } = useFetched<NetworkCost>(networkAddress(s.dataset, s.net));
+    const classes = findDataset(s.dataset)?.classes.length;
+    const ends = value?.layers[value.layers.length - 1]?.output[0];
+    const misfit =
+        value && classes && ends !== classes
+            ? `The network ends in ${ends} units, but the data set has ${classes} classes: end it with dense ${classes}.`
+            : '';
+    useEffect(() => {
+        networkProblem.value = error || misfit;
+        return () => {
+            networkProblem.value = '';
+        };
+    }, [error, misfit]);
+    if (error) {
+        return (
+            <p class="network problem" role="alert">
+                {error}
+            </p>
+        );
+    }
+    if (!value) return <p class="network muted">Reading the network…</p>;
+    return (
+        <div class="network num">
+            <table class="layers">
+                <tbody>
+                    {value.layers.map((layer) => (
+                        <tr key={layer.name}>
+                            <td>{layer.name}</td>
+                            <td class="muted">
+                                {layer.activation === 'none' ? layer.type : layer.activation}
+                            </td>
+                            <td>{layer.output.join(' × ')}</td>
+                            <td>{layer.parameters ? format.count(layer.parameters) : ''}</td>
+                        </tr>
+                    ))}
+                </tbody>
+            </table>
+            <p>
+                {format.count(value.parameters)} parameters · {format.count(value.multiply_adds)}{' '}
+                multiply-adds per sample
+            </p>
+            {misfit && (
+                <p class="problem" role="alert">
+                    {misfit}
+                </p>
+            )}
+        </div>
+    );
+}
+
 function AnyField({ setting, s, engine }: { setting: Setting; s: Settings; engine?: EngineId }) {
     if (setting.key === 'dataset') return <DatasetField setting={setting} s={s} />;
     if (setting.key === 'device') return <DeviceField setting={setting} s={s} engine={engine} />;
+    if (setting.key === 'net') return <NetworkField setting={setting} s={s} />;
+    if (s.net && (setting.key === 'hidden' || setting.key === 'activation')) return null;
     if (setting.kind === 'choice') return <ChoiceField setting={setting} s={s} />;
     return <TypedField setting={setting} s={s} />;
 }
@@ -132,21 +217,27 @@ export function SettingsForm({ engine }: { engine?: EngineId }) {
         <div class="settings">
             <div class="fields">{fields(true)}</div>
             <MoreSettings wanted={bad}>{fields(false)}</MoreSettings>
-            <p class="network num">
-                {sizesText(layers)}
-                <span class="muted">
-                    {' '}
-                    · {format.count(parameterCount(layers))} parameters · {s.activation} ·
-                    cross-entropy
-                </span>
-                <button type="button" class="link" onClick={resetSettings}>
-                    Defaults
-                </button>
-            </p>
+            {s.net ? (
+                <NetworkSummary s={s} />
+            ) : (
+                <p class="network num">
+                    {sizesText(layers)}
+                    <span class="muted">
+                        {' '}
+                        · {format.count(parameterCount(layers))} parameters · {s.activation} ·
+                        cross-entropy
+                    </span>
+                </p>
+            )}
+            <button type="button" class="link" onClick={resetSettings}>
+                Defaults
+            </button>
         </div>
     );
 }
 
 /** Whether a run may start with what the form holds. */
 export const settingsAreGood = () =>
-    settingsAreValid() && (findDataset(settings.value!.dataset)?.available ?? true);
+    settingsAreValid() &&
+    networkProblem.value === '' &&
+    (findDataset(settings.value!.dataset)?.available ?? true);

@@ -20,8 +20,7 @@ function SettingsStrip({ s }: { s: Settings }) {
     const set = findDataset(s.dataset);
     const parts = [
         set?.title ?? s.dataset,
-        sizesText(layerSizes(s.dataset, s.hidden)),
-        s.activation,
+        ...(s.net ? [s.net] : [sizesText(layerSizes(s.dataset, s.hidden)), s.activation]),
         `${s.optimizer} ${s.lr}`,
         `batch ${s.batch_size}`,
         `${s.epochs} epochs`,
