@@ -100,8 +100,7 @@ def test_mnist_of_the_wrong_image_size(studio, home, tmp_path):
 CSV = {
     "a text cell": ("label,a,b,c,d\n0,1,2,3,4\n1,2,three,4,5\n", ["line 3", "column 3", "three"]),
     "a missing cell": ("0,1,2,3,4\n1,2,3,4\n", ["line 2"]),
-    "a pixel too large": ("0,1,2,3,4\n1,2,3,4,256\n", ["line 2", "column 5", "256"]),
-    "a label that is no class": ("label,a,b,c,d\n0,1,2,3,4\n-1,2,3,4,5\n", ["line 3"]),
+    "no word on which column is the label": ("0,1,2,3,4\n1,2,3,4,256\n", ["5 columns", "--label-column"]),
     "nothing but a header": ("label,a,b,c,d\n", ["no samples"]),
     "nothing": ("", ["set.csv"]),
 }

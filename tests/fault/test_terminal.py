@@ -87,5 +87,5 @@ def test_notes_of_a_run(studio, serve):
 def test_names_that_would_be_something_else(studio, tmp_path, name):
     result = studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", 100, "--epochs", 1, f"--name={name}", status=2)
     harmless(result, lines=1)
-    assert "is not usable" in result.stderr
+    assert "is not a valid model name" in result.stderr
     assert not (tmp_path / "models").exists()
