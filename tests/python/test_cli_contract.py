@@ -23,13 +23,14 @@ OPTIONS = {
     "doctor": "json",
     "engines": "",
     "data": "count seed label",
-    "train": "engine dataset data-dir epochs lr batch-size seed init threads dtype parallel hidden activation optimizer momentum "
+    "net": "input json",
+    "train": "engine net dataset data-dir epochs lr batch-size seed init threads dtype parallel hidden activation optimizer momentum "
     "weight-decay from limit out name resume home json",
     "evaluate": "engine dataset json",
     "predict": "engine json",
     "convert": "activation",
     "inspect": "json",
-    "code": "lang out dataset epochs lr batch-size seed init threads dtype hidden activation optimizer momentum weight-decay",
+    "code": "lang out net dataset epochs lr batch-size seed init threads dtype hidden activation optimizer momentum weight-decay",
     "runs": "home json out",
     "register": "to name description tag config tracking-uri",
     "bench": "against",
