@@ -7,7 +7,6 @@
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -23,6 +22,7 @@
 
 #include "base/clock.h"
 #include "http/framing.h"
+#include "http/listen.h"
 
 /* A connection as the patience counts it, by its file descriptor. libevent does not tell when a
  * connection ends, so the kernel's cookie of the socket tells whether the descriptor still is what
@@ -586,68 +586,6 @@ struct stream *request_reply_stream(struct request *request, server_fn *on_close
 
 /* --- the server --- */
 
-/* A listening socket; -1 with errno set when it cannot be. */
-static int listen_on(const struct addrinfo *address, uint16_t *port)
-{
-    struct sockaddr_storage bound = {0};
-    socklen_t length = sizeof bound;
-    int on = 1, fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) || listen(fd, 1024) ||
-        getsockname(fd, (struct sockaddr *)&bound, &length)) {
-        int number = errno;
-        close(fd);
-        errno = number;
-        return -1;
-    }
-    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname() has filled it */
-    *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                              : ((struct sockaddr_in *)&bound)->sin_port);
-    return fd;
-}
-
-static int resolve_and_listen(const char *host, uint16_t port, uint16_t *bound, struct error *error)
-{
-    char service[8];
-    struct addrinfo *address,
-        hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    snprintf(service, sizeof service, "%u", port);
-    int code = getaddrinfo(host, service, &hints, &address);
-    if (code)
-        return error_set(error, ERROR_USAGE, "the address \"%.80s\" is not usable: %s", host,
-                         gai_strerror(code));
-    int fd = listen_on(address, bound), number = errno;
-    freeaddrinfo(address);
-    if (fd < 0)
-        errno = number;
-    else
-        return fd;
-    if (number != EADDRINUSE)
-        return error_set_errno(error, number, "cannot listen on %s, port %u", host, port);
-    error->code = ERROR_CONFLICT;
-    return -1;
-}
-
-static int open_port(const char *host, uint16_t port, uint16_t *bound, struct error *error)
-{
-    uint16_t next;
-    error->code = ERROR_NONE;
-    int fd = resolve_and_listen(host, port, bound, error);
-    if (fd >= 0 || error->code != ERROR_CONFLICT) return fd;
-    for (uint16_t other = (uint16_t)(port + 1); other > port && other < port + 50; other++) {
-        struct error ignored;
-        int free_one = resolve_and_listen(host, other, &next, &ignored);
-        if (free_one < 0) continue;
-        close(free_one);
-        return error_set(
-            error, ERROR_CONFLICT,
-            "port %u is in use: stop what uses it, or take the next free one with --port %u", port,
-            other);
-    }
-    return error_set(error, ERROR_CONFLICT, "port %u is in use: name another with --port", port);
-}
-
 /* A thousand listeners need a thousand files. */
 static void raise_file_limit(void)
 {
@@ -673,7 +611,7 @@ static int set_up(struct server *server, const char *host, uint16_t port, struct
     server->wake = server_on_readable(server, server->wake_fd, run_posts, server);
     if (!server->http || !server->sweep || !server->wake)
         return error_set_memory(error, "the event loop");
-    int fd = open_port(host, port, &server->port, error);
+    int fd = listen_open(host, port, &server->port, error);
     if (fd < 0) return -1;
     if (evhttp_accept_socket(server->http, fd)) {
         close(fd);
