@@ -167,10 +167,12 @@ static void get_network(struct studio *studio, struct call *call)
     const char *text = call_text(call, "net");
     struct error error;
     (void)studio;
+    /* A draft that does not fit is no failed request: the answer says what is wrong with it. */
     if (network_parse(text ? text : "", &network, &error))
-        call_fail(call, &error);
+        call_reply(call, 200, json_pack("{s:s, s:n}", "problem", error.message, "cost"));
     else
-        call_reply(call, 200, network_cost_to_json(&network));
+        call_reply(call, 200,
+                   json_pack("{s:n, s:o}", "problem", "cost", network_cost_to_json(&network)));
 }
 
 static void get_networks(struct studio *studio, struct call *call)
@@ -239,7 +241,7 @@ static const struct route routes[] = {
     {"GET", "/api/settings/defaults", get_defaults, "The settings a run has unless told otherwise",
      NULL, NULL, "Settings", 200, 0},
     {"GET", "/api/network", get_network, "A network as text: its shapes and what it costs",
-     network_parameters, NULL, "NetworkCost", 200, 0},
+     network_parameters, NULL, "NetworkDraft", 200, 0},
     {"GET", "/api/networks", get_networks, "The networks that have a name", NULL, NULL,
      "NetworkPresets", 200, 0},
     {"GET", "/api/preferences", get_preferences, "What the page keeps", NULL, NULL, "Preferences",

@@ -18,7 +18,7 @@ import {
     type SettingKey,
 } from '../lib/settings';
 import { datasets, settingsTable, system } from '../lib/studio';
-import type { EngineId, NetworkCost, NetworkPresets, Setting, Settings } from '../lib/shapes';
+import type { EngineId, NetworkDraft, NetworkPresets, Setting, Settings } from '../lib/shapes';
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
@@ -127,7 +127,9 @@ const networkProblem = signal('');
 
 /** What the network is, in numbers; the server computes them, and says what does not fit. */
 function NetworkSummary({ s }: { s: Settings }) {
-    const { value, error } = useFetched<NetworkCost>(networkAddress(s.dataset, s.net));
+    const answer = useFetched<NetworkDraft>(networkAddress(s.dataset, s.net));
+    const value = answer.value?.cost;
+    const error = answer.error || answer.value?.problem || '';
     const classes = findDataset(s.dataset)?.classes.length;
     const ends = value?.layers[value.layers.length - 1]?.output[0];
     const misfit =
