@@ -108,7 +108,7 @@ test('a workspace is picked from a list, and the tab fits every screen', async (
     const page = await openPage(browser, studio);
     await fetch(`${studio.address}/api/registry/workspace`, { method: 'DELETE' });
     await page.goto(`${studio.address}/azure?run=${run.id}&sign_in=device-code`);
-    await page.getByText('First find a workspace in step 3.').waitFor();
+    await page.getByText('Choose a workspace in step 3 first.').waitFor();
     await page.getByRole('button', { name: 'Choose from a list' }).click();
     await page
         .getByLabel('Workspace', { exact: true })
