@@ -322,8 +322,10 @@ static void post_microscope(struct studio *studio, struct call *call)
 /* --- the table --- */
 
 static const struct parameter code_parameters[] = {
-    {"left", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "the left voice"},
-    {"right", PARAMETER_FILTER, 0, 0, 0, "@VoiceId", "the right voice"},
+    {"left", PARAMETER_FILTER, 0, 0, 0, "@VoiceId",
+     "the left voice; the first framework's Python when absent"},
+    {"right", PARAMETER_FILTER, 0, 0, 0, "@VoiceId",
+     "the right voice; the second framework's Python when absent"},
     {0},
 };
 static const struct parameter program_parameters[] = {
