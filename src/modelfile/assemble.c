@@ -176,10 +176,7 @@ static int fill_layer(const struct network *network, uint32_t index, struct para
 static bool joins_layer_before(const struct layer *layer, struct layer_source *out, size_t kept)
 {
     struct layer *before = kept ? &out[kept - 1].layer : NULL;
-    if (layer->type != LAYER_ACTIVATION || !before || before->activation != ACTIVATION_NONE ||
-        before->type == LAYER_FLATTEN || before->type == LAYER_DROPOUT ||
-        layer_kind(before->type)->first_only)
-        return false;
+    if (layer->type != LAYER_ACTIVATION || !before || !layer_takes_activation(before)) return false;
     before->activation = layer->activation;
     before->slope = layer->slope;
     return true;

@@ -235,13 +235,6 @@ static const struct word *find_word(const char *text)
     return NULL;
 }
 
-/* Activations join the layer before them where that computes the same thing in one go. */
-static bool joins(const struct layer *layer)
-{
-    return layer->activation == ACTIVATION_NONE && layer->type != LAYER_FLATTEN &&
-           layer->type != LAYER_DROPOUT && !layer_kind(layer->type)->first_only;
-}
-
 static int read_layer(struct tokens *tokens, struct network *network, struct error *error)
 {
     struct layer *layer = &network->layers[network->layer_count];
@@ -251,7 +244,7 @@ static int read_layer(struct tokens *tokens, struct network *network, struct err
     bool strides = false;
     if (!word) {
         layer_init(layer, LAYER_ACTIVATION);
-        bool joined = before && joins(before) && read_activation(tokens, before);
+        bool joined = before && layer_takes_activation(before) && read_activation(tokens, before);
         if (!joined && !read_activation(tokens, layer))
             return error_set(error, ERROR_INPUT,
                              "\"%s\" is no layer: use dense, conv, depthwise, maxpool, avgpool, "

@@ -358,6 +358,12 @@ uint32_t layer_tensors(const struct layer *layer, struct tensor_spec out[LAYER_M
     return kind->tensors ? kind->tensors(layer, out) : 0;
 }
 
+bool layer_takes_activation(const struct layer *layer)
+{
+    return layer->activation == ACTIVATION_NONE && layer->type != LAYER_FLATTEN &&
+           layer->type != LAYER_DROPOUT && !layer_kind(layer->type)->first_only;
+}
+
 size_t layer_parameters(const struct layer *layer)
 {
     struct tensor_spec specs[LAYER_MAX_TENSORS];

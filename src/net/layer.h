@@ -114,6 +114,9 @@ void layer_init(struct layer *layer, enum layer_type type);
 uint32_t layer_tensors(const struct layer *layer, struct tensor_spec out[LAYER_MAX_TENSORS]);
 size_t layer_parameters(const struct layer *layer);      /* trained values: without buffers */
 uint64_t layer_multiply_adds(const struct layer *layer); /* per sample, forward */
+/* True when an activation behind the layer may become its own: it has none yet, and computes values
+ * that one may follow in place. */
+bool layer_takes_activation(const struct layer *layer);
 bool layer_equal(const struct layer *a, const struct layer *b);
 /* The same but for the last digits of real fields (6 of them count: files keep some as float32). */
 bool layer_alike(const struct layer *a, const struct layer *b);

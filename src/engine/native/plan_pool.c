@@ -18,6 +18,18 @@ INLINE struct window window_of(const struct plan_op *op, uint32_t row, uint32_t 
                            (uint32_t)(right > op->in->columns ? op->in->columns : right)};
 }
 
+/* The window's largest value in vector `v` of a line; a NaN stays, as in PyTorch. */
+INLINE vec largest_of(const struct grid *in, size_t block, uint32_t c, struct window w, size_t v)
+{
+    vec best = splat(-(real)INFINITY);
+    for (uint32_t y = w.top; y < w.bottom; y++)
+        for (uint32_t x = w.left; x < w.right; x++) {
+            vec z = load(line_at(in, in->values, block, map_line(in, c, y, x)) + v * LANES);
+            best = select_where((z > best) | (z != z), z, best);
+        }
+    return best;
+}
+
 #define EACH_POOLED(op, part)                          \
     for (uint32_t c = (part).from; c < (part).to; c++) \
         for (uint32_t r = 0; r < (op)->out->rows; r++) \
@@ -33,16 +45,8 @@ static void maxpool_forward(const struct plan_op *op, const struct plan_batch *b
         {
             struct window w = window_of(op, r, s);
             real *place = line_at(out, out->values, part.block, map_line(out, c, r, s));
-            for (size_t v = 0; v < ACROSS; v++) {
-                vec best = splat(-(real)INFINITY);
-                for (uint32_t y = w.top; y < w.bottom; y++)
-                    for (uint32_t x = w.left; x < w.right; x++) {
-                        vec z = load(line_at(in, in->values, part.block, map_line(in, c, y, x)) +
-                                     v * LANES);
-                        best = select_where((z > best) | (z != z), z, best);
-                    }
-                store(place + v * LANES, best);
-            }
+            for (size_t v = 0; v < ACROSS; v++)
+                store(place + v * LANES, largest_of(in, part.block, c, w, v));
         }
         NATIVE_NAME(activate_maps)(op, part.block, part.from, part.to);
     }
@@ -62,13 +66,7 @@ static void maxpool_backward(const struct plan_op *op, const struct plan_batch *
             size_t at = map_line(out, c, r, s);
             const real *delta = line_at(out, out->delta, part.block, at);
             for (size_t v = 0; v < ACROSS; v++) {
-                vec best = splat(-(real)INFINITY), d = load(delta + v * LANES);
-                for (uint32_t y = w.top; y < w.bottom; y++)
-                    for (uint32_t x = w.left; x < w.right; x++) {
-                        vec z = load(line_at(in, in->values, part.block, map_line(in, c, y, x)) +
-                                     v * LANES);
-                        best = select_where((z > best) | (z != z), z, best);
-                    }
+                vec best = largest_of(in, part.block, c, w, v), d = load(delta + v * LANES);
                 ivec open = ~(ivec){0};
                 for (uint32_t y = w.top; y < w.bottom; y++)
                     for (uint32_t x = w.left; x < w.right; x++) {
