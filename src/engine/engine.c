@@ -285,6 +285,18 @@ int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     return count ? engine->ops->forward(engine, pixels, count, logits, error) : 0;
 }
 
+int engine_infer(struct engine *engine, const double *inputs, size_t count, double *logits,
+                 struct error *error)
+{
+    if (!engine->ops->infer)
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "%s takes pictures of bytes alone: use another engine for values",
+                         engine->ops->title);
+    if (!engine->config.infers)
+        return error_set(error, ERROR_USAGE, "the engine was not opened for values");
+    return count ? engine->ops->infer(engine, inputs, count, logits, error) : 0;
+}
+
 int engine_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
                  void *context, struct error *error)
 {

@@ -46,6 +46,7 @@ struct engine_config {
     uint64_t seed;       /* of dropout's masks (engine/dropout.h) */
     /* what the network receives for every code of attach() and forward(); zeroed: p / 255 */
     struct preprocess preprocess;
+    bool infers; /* engine_infer() will be called */
 };
 
 /* An open engine. Each engine's own struct starts with this one; engine_open() and engine_attach()
@@ -142,6 +143,10 @@ struct engine_ops {
     int (*forward)(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error);
 
+    /* (optional) As engine_infer, of an engine opened for it; NULL when it takes codes alone. */
+    int (*infer)(struct engine *engine, const double *inputs, size_t count, double *logits,
+                 struct error *error);
+
     /* As engine_trace. When `emit` returns -1 it is not called again and the result is -1. */
     int (*trace)(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
                  void *context, struct error *error);
@@ -222,6 +227,12 @@ int engine_train(struct engine *engine, const uint32_t *order, size_t count, dou
  * doubles. */
 int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error);
+
+/* The same of inputs that are the network's own values, already preprocessed: inputs[count,
+ * network_inputs()], rounded once to the config's dtype. Refused: an engine that was not opened for
+ * it (ERROR_USAGE), one without this (ERROR_UNAVAILABLE). */
+int engine_infer(struct engine *engine, const double *inputs, size_t count, double *logits,
+                 struct error *error);
 
 /* One real training step over the batch order[0 … count), emitting its tensors under the names of
  * trace_name.h, in this order:

@@ -54,6 +54,7 @@ int predictor_start(struct predictor *predictor, const struct engine_ops *ops, u
         .dtype = predictor->model->parameters->dtype,
         .batch_size = 32,
         .threads = threads,
+        .infers = predictor->infers,
     };
     if (preprocess)
         config.preprocess = *preprocess;

@@ -11,6 +11,7 @@ struct predictor {
     uint32_t classes;
     size_t inputs;          /* pixels per picture */
     struct input_form form; /* what the model expects, from its metadata */
+    bool infers;            /* for predictor_start(): the engine takes values, too (engine_infer) */
     json_t *class_names;    /* owned array of `classes` strings; NULL when the file has none */
 };
 

@@ -301,6 +301,43 @@ static void compare_logits(struct trial *t, enum dtype dtype, const uint8_t *pic
     free(logits);
 }
 
+/* Values instead of codes: the table's value of every pixel gives the pictures' logits. */
+static void compare_values(struct trial *t, enum dtype dtype, const uint8_t *pictures, size_t count)
+{
+    if (!ops->infer) return;
+    size_t classes = network_classes(&t->config.network),
+           inputs = network_inputs(&t->config.network);
+    double *logits = calloc(count * classes, sizeof *logits);
+    double *values = calloc(count * inputs, sizeof *values);
+    assert_non_null(logits);
+    assert_non_null(values);
+    for (size_t i = 0; i < count * inputs; i++) values[i] = pictures[i] / 255.0;
+    t->config.infers = true;
+    struct engine *engine = trial_open(t, ops, dtype);
+    trial_succeed(t, engine_infer(engine, values, count, logits, &t->error));
+    reference_forward(&t->reference, pictures, NULL, NULL, count);
+    for (size_t k = 0; k < count * classes; k++)
+        trial_near(t, logits[k], reference_logits(&t->reference)[k],
+                   dtype == DTYPE_FLOAT64 ? EXACT : 1e-5, "a logit of values");
+    engine_close(engine);
+    t->config.infers = false;
+    free(values);
+    free(logits);
+}
+
+static void values_are_refused_where_they_are_not_taken(void **state)
+{
+    (void)state;
+    struct trial t;
+    double value = 0, logit;
+    begin(&t, "one hidden layer", ACTIVATION_TANH, "sgd");
+    struct engine *engine = trial_open(&t, ops, DTYPE_FLOAT32);
+    assert_int_equal(engine_infer(engine, &value, 1, &logit, &t.error), -1);
+    assert_int_equal(t.error.code, ops->infer ? ERROR_USAGE : ERROR_UNAVAILABLE);
+    engine_close(engine);
+    trial_end(&t);
+}
+
 /* More pictures than an engine takes at a time, too. */
 static void forward_gives_the_references_logits(void **state)
 {
@@ -321,6 +358,8 @@ static void forward_gives_the_references_logits(void **state)
                            inputs);
                 compare_logits(&t, DTYPE_FLOAT64, pictures, many);
                 compare_logits(&t, DTYPE_FLOAT32, pictures, many);
+                compare_values(&t, DTYPE_FLOAT64, pictures, many);
+                compare_values(&t, DTYPE_FLOAT32, pictures, many);
                 free(pictures);
                 trial_end(&t);
             }
@@ -1081,6 +1120,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_new_learning_rate_holds_from_the_next_step),
         cmocka_unit_test(a_fresh_engine_has_zero_parameters),
         cmocka_unit_test(forward_gives_the_references_logits),
+        cmocka_unit_test(values_are_refused_where_they_are_not_taken),
         cmocka_unit_test(gradients_are_sums_and_change_nothing),
         cmocka_unit_test(parts_of_a_batch_add_up_to_it),
         cmocka_unit_test(an_order_may_repeat_samples),

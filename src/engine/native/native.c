@@ -69,7 +69,8 @@ static void close_engine(struct engine *engine)
 static int open_engine(const struct engine_config *config, const struct engine_probe *found,
                        struct engine **out, struct error *error)
 {
-    bool dense = is_dense_on_pixels(&config->network);
+    /* The path for pixels has them as lists of codes, so values go through a plan. */
+    bool dense = is_dense_on_pixels(&config->network) && !config->infers;
     uint32_t inputs = network_inputs(&config->network);
     (void)found;
     if (dense && inputs > SAMPLES_MAX_INPUTS)
@@ -280,6 +281,22 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     return 0;
 }
 
+static int infer(struct engine *engine, const double *inputs, size_t count, double *logits,
+                 struct error *error)
+{
+    struct plan *plan = self_of(engine)->plan;
+    const struct grid *last = &plan->grids[plan->op_count];
+    size_t each = network_inputs(&plan->network), classes = network_classes(&plan->network);
+    size_t most = count < PLAN_ROWS ? count : PLAN_ROWS;
+    if (plan_reserve(plan, most, error)) return -1;
+    for (size_t done = 0; done < count; done += most) {
+        size_t rows = count - done < most ? count - done : most;
+        plan_infer(plan, inputs + done * each, rows);
+        plan_read(plan, last, last->values, rows, logits + done * classes);
+    }
+    return 0;
+}
+
 /* ---- trace ---- */
 
 struct trace {
@@ -427,6 +444,7 @@ const struct engine_ops engine_native = {
     .get_optimizer_state = get_optimizer_state,
     .train = train,
     .forward = forward,
+    .infer = infer,
     .trace = trace_step,
     .gradients = gradients,
     .apply = apply,

@@ -305,6 +305,7 @@ struct plan_job {
     struct plan *plan;
     const uint8_t *pixels, *labels; /* labels NULL: a forward pass of all at once */
     const void *value;
+    const double *inputs; /* instead of pixels: values as they are; for a forward pass */
     const uint32_t *order;
     size_t count;
     double *losses;
@@ -351,9 +352,13 @@ static void load_batch(const struct plan_job *job, const struct plan_batch *batc
     struct plan *plan = job->plan;
     size_t from, to;
     items_of(batch->blocks, worker, job->workers, &from, &to);
+    size_t each = network_inputs(&plan->network);
     for (size_t block = from; block < to; block++) {
-        plan->kernels->load(&plan->grids[0], job->pixels, network_inputs(&plan->network), order,
-                            batch->rows, block, job->value);
+        if (job->inputs)
+            plan->kernels->load_values(&plan->grids[0], job->inputs, each, batch->rows, block);
+        else
+            plan->kernels->load(&plan->grids[0], job->pixels, each, order, batch->rows, block,
+                                job->value);
         for (uint32_t i = 0; batch->training && i < plan->op_count; i++)
             if (plan->ops[i].layer->type == LAYER_DROPOUT)
                 fill_masks(plan, &plan->ops[i], batch->rows, step, block);
@@ -549,13 +554,22 @@ static void run_forward(void *context, uint32_t worker)
     forward(job, &batch, worker);
 }
 
+static void forward_job(struct plan *plan, struct plan_job *job)
+{
+    CHECK(job->count <= plan->blocks * plan->kernels->places);
+    job->plan = plan;
+    job->workers = team_threads(plan->team);
+    team_run(plan->team, job->workers, run_forward, job);
+}
+
 void plan_forward(struct plan *plan, const uint8_t *pixels, const void *value, size_t rows)
 {
-    struct plan_job job = {.plan = plan,
-                           .pixels = pixels,
-                           .value = value,
-                           .count = rows,
-                           .workers = team_threads(plan->team)};
-    CHECK(rows <= plan->blocks * plan->kernels->places);
-    team_run(plan->team, job.workers, run_forward, &job);
+    struct plan_job job = {.pixels = pixels, .value = value, .count = rows};
+    forward_job(plan, &job);
+}
+
+void plan_infer(struct plan *plan, const double *inputs, size_t rows)
+{
+    struct plan_job job = {.inputs = inputs, .count = rows};
+    forward_job(plan, &job);
 }

@@ -107,6 +107,9 @@ struct plan_kernels {
      * values. */
     void (*load)(const struct grid *grid, const uint8_t *pixels, size_t inputs,
                  const uint32_t *order, size_t rows, size_t block, const void *value);
+    /* The same of values, inputs[rows, each], already preprocessed. */
+    void (*load_values)(const struct grid *grid, const double *inputs, size_t each, size_t rows,
+                        size_t block);
     /* Losses, hits and, in last->delta, (probability − target) / rows of one block; with labels
      * NULL the probabilities alone, into last->delta. */
     void (*loss)(const struct grid *last, const uint8_t *labels, const uint32_t *order, size_t rows,
@@ -143,6 +146,8 @@ int plan_trace(struct plan *plan, const struct split *split, const void *value,
                struct error *error);
 /* Logits of `rows` pictures, at most what is reserved. */
 void plan_forward(struct plan *plan, const uint8_t *pixels, const void *value, size_t rows);
+/* The same of values that are already preprocessed, inputs[rows, network_inputs()]. */
+void plan_infer(struct plan *plan, const double *inputs, size_t rows);
 /* A grid's values as doubles, [rows, channels, rows, columns] without margin. */
 void plan_read(const struct plan *plan, const struct grid *grid, const void *values, size_t rows,
                double *out);

@@ -135,6 +135,20 @@ static void load_pictures(const struct grid *grid, const uint8_t *pixels, size_t
         }
 }
 
+static void load_values(const struct grid *grid, const double *inputs, size_t each, size_t rows,
+                        size_t block)
+{
+    size_t here = rows - block * PLACES < PLACES ? rows - block * PLACES : PLACES, value = 0;
+    const double *first = inputs + block * PLACES * each;
+    for (uint32_t c = 0; c < grid->channels; c++)
+        for (uint32_t r = 0; r < grid->rows; r++) {
+            real *line = line_at(grid, grid->values, block, map_line(grid, c, r, 0));
+            for (uint32_t s = 0; s < grid->columns; s++, value++, line += PLACES)
+                for (size_t p = 0; p < PLACES; p++)
+                    line[p] = p < here ? (real)first[p * each + value] : 0;
+        }
+}
+
 static void block_loss(const struct grid *last, const uint8_t *labels, const uint32_t *order,
                        size_t rows, size_t block, double *losses, uint8_t *correct)
 {
@@ -170,6 +184,7 @@ const struct plan_kernels NATIVE_NAME(table) = {
     .size = sizeof(real),
     .places = PLACES,
     .load = load_pictures,
+    .load_values = load_values,
     .loss = block_loss,
     .kinds = {
         [LAYER_DENSE]         = &NATIVE_NAME(dense),
