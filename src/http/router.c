@@ -14,10 +14,8 @@
 #include "http/security.h"
 #include "run/settings.h"
 
-#define PATH_PARTS_MAX   3
-#define PARAMETERS_MAX   16
-#define COOKIE_NAME      "nnstudio_token_%u" /* with the port, of which cookies know nothing */
-#define COOKIE_NAME_SIZE 32
+#define PATH_PARTS_MAX 3
+#define PARAMETERS_MAX 16
 
 struct call {
     struct studio *studio;
@@ -178,47 +176,17 @@ void call_fail(struct call *call, const struct error *error)
 
 /* --- who may ask --- */
 
-/* The target without "http://authority" in front, which proxies' clients send and every server has
- * to take; admit() has looked at the authority. */
-static const char *local_target(const struct request *request)
-{
-    char authority[HOST_SIZE];
-    const char *local = security_local_target(request_target(request), authority);
-    return local ? local : "";
-}
-
-static void cookie_name(const struct studio *studio, char out[COOKIE_NAME_SIZE])
-{
-    snprintf(out, COOKIE_NAME_SIZE, COOKIE_NAME, server_port(studio->server));
-}
-
-/* This user's own processes need none; others give it as a header or a cookie; or as ?token= on the
- * page's address, which sets the cookie and is then left out. */
-static bool token_ok(struct studio *studio, struct request *request)
-{
-    char cookie[128], name[COOKIE_NAME_SIZE];
-    const char *header = request_header(request, "Authorization");
-    if (studio->own_pass && request_peer(request) == PEER_OWN) return true;
-    if (header && strncasecmp(header, "Bearer ", 7) == 0)
-        return security_token_equal(header + 7, studio->token);
-    cookie_name(studio, name);
-    return security_cookie(request_header(request, "Cookie"), name, cookie, sizeof cookie) &&
-           security_token_equal(cookie, studio->token);
-}
-
-/* "/path?token=T": true when it was that, and the request has been answered. */
+/* "/path?token=T": true when it was that, and the request has been answered: the page keeps the
+ * token as a cookie, and the address is left without it. */
 static bool token_from_address(struct studio *studio, struct request *request)
 {
-    const char *target = local_target(request), *mark = strstr(target, "?token=");
-    if (!studio->token || !mark || strncmp(target, "/api", 4) == 0 || target[0] != '/' ||
-        target[1] == '/')
-        return false;
-    if (!security_token_equal(mark + 7, studio->token)) return false;
-    char cookie[256], path[1024], name[COOKIE_NAME_SIZE];
-    cookie_name(studio, name);
-    snprintf(cookie, sizeof cookie, "%s=%s; HttpOnly; SameSite=Strict; Path=/", name,
-             studio->token);
-    snprintf(path, sizeof path, "%.*s", (int)(mark - target), target);
+    const char *target = gate_target(request), *given = gate_address_token(request),
+               *token = studio->gate.token;
+    if (!security_token_equal(given, token)) return false;
+    char cookie[256], path[1024], name[GATE_COOKIE_SIZE];
+    gate_cookie(server_port(studio->server), name);
+    snprintf(cookie, sizeof cookie, "%s=%s; HttpOnly; SameSite=Strict; Path=/", name, token);
+    snprintf(path, sizeof path, "%.*s", (int)strcspn(target, "?"), target);
     request_add_header(request, "Set-Cookie", cookie);
     request_add_header(request, "Location", path);
     request_reply(request, 303, NULL, "", 0);
@@ -236,56 +204,15 @@ static const char *const fixed_headers[][2] = {
     {"Cross-Origin-Resource-Policy", "same-origin"},
 };
 
-/* Somebody tries: said at most once a minute. */
-static void tell_refusal(double *told, bool given)
-{
-    double now = clock_monotonic();
-    if (!given || (*told > 0 && now - *told < 60)) return;
-    *told = now;
-    log_line("a request with a wrong token was refused");
-}
-
 /* True when the request may go on; else it has been answered. */
 static bool admit(struct studio *studio, struct request *request)
 {
-    const char *host = request_header(request, "Host"),
-               *site = request_header(request, "Sec-Fetch-Site");
-    const char *mode = request_header(request, "Sec-Fetch-Mode");
-    char authority[HOST_SIZE];
+    struct refusal refusal = {0};
     for (size_t i = 0; i < sizeof fixed_headers / sizeof fixed_headers[0]; i++)
         request_add_header(request, fixed_headers[i][0], fixed_headers[i][1]);
-    const char *malformed = request_malformed(request);
-    if (malformed) {
-        request_add_header(request, "Connection", "close");
-        refuse(request, 400, "input", malformed);
-    } else if (!security_local_target(request_target(request), authority)) {
-        refuse(request, 400, "input", "the request's address is not well formed: send its path");
-    } else if (authority[0] && !security_host_ok(authority, studio->host)) {
-        refuse(request, 403, "denied",
-               "the address is not this studio's: open it by the address that nnstudio serve "
-               "printed");
-    } else if (!security_host_ok(host, studio->host)) {
-        refuse(request, 403, "denied",
-               "the Host is not this studio's: open it by the address that nnstudio serve printed");
-    } else if (!security_origin_ok(request_header(request, "Origin"), host)) {
-        refuse(request, 403, "denied",
-               "another page's script may not ask the studio: open the studio's own page");
-    } else if (site && mode && strcmp(mode, "navigate") != 0 && strcmp(site, "same-origin") != 0 &&
-               strcmp(site, "none") != 0) {
-        refuse(request, 403, "denied",
-               "another page may not use the studio's files: open the studio's own page");
-    } else if (!token_ok(studio, request)) {
-        if (token_from_address(studio, request)) return false;
-        static double told; /* of the loop alone */
-        bool given = request_header(request, "Authorization") ||
-                     strstr(request_target(request), "?token=");
-        request_add_header(request, "WWW-Authenticate", "Bearer");
-        refuse(request, 401, "token",
-               "a token is needed: open the address with ?token= that nnstudio serve printed");
-        tell_refusal(&told, given);
-    } else {
+    if (gate_admits(&studio->gate, server_port(studio->server), request, &refusal))
         return !token_from_address(studio, request);
-    }
+    refuse(request, refusal.status, refusal.code, refusal.message);
     return false;
 }
 
@@ -518,7 +445,7 @@ static void run_route(struct call *call)
 
 static struct call *call_create(struct studio *studio, struct request *request)
 {
-    const char *target = local_target(request), *mark = strchr(target, '?');
+    const char *target = gate_target(request), *mark = strchr(target, '?');
     struct call *call = calloc(1, sizeof *call);
     if (!call) return NULL;
     call->studio = studio;

@@ -30,7 +30,6 @@ struct life {
     double end_by; /* clock at which it ends though runs still train; 0: not ending */
     unsigned ticks;
     double next_purge;
-    char token[33];
 };
 
 static void tick(void *context)
@@ -70,28 +69,12 @@ static void on_signal(void *context)
     training_stop_all(life->studio.training);
 }
 
-static int check_access(struct life *life, const struct serve_options *options, struct error *error)
-{
-    struct studio *studio = &life->studio;
-    studio->loopback = security_is_loopback(options->host);
-    studio->token = options->token;
-    if (studio->token && strlen(studio->token) < 8)
-        return error_set(
-            error, ERROR_USAGE,
-            "the token is too short: give at least 8 characters, or none to have one made");
-    studio->own_pass = studio->loopback && !studio->token && peer_is_known_here();
-    if (studio->token) return 0;
-    if (!security_make_token(life->token))
-        return error_set(error, ERROR_FAILED, "no random numbers are to be had for a token");
-    studio->token = life->token;
-    return 0;
-}
-
 static int open_parts(struct life *life, const struct serve_options *options, struct error *error)
 {
     struct studio *studio = &life->studio;
     uint32_t interrupted;
-    if (check_access(life, options, error) || store_open(studio->home, &studio->store, error) ||
+    if (gate_open(&studio->gate, options->host, options->token, error) ||
+        store_open(studio->home, &studio->store, error) ||
         server_create(options->host, options->port, router_handle, studio, &studio->server,
                       error) ||
         store_mark_interrupted(studio->store, &interrupted, error) ||
@@ -108,22 +91,11 @@ static int open_parts(struct life *life, const struct serve_options *options, st
     return 0;
 }
 
-/* IPv6 addresses stand in brackets; "any" is reached by loopback. */
-static void write_address(const struct studio *studio, char *out, size_t size)
-{
-    const char *host = studio->host;
-    if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0) host = "127.0.0.1";
-    bool v6 = strchr(host, ':') != NULL;
-    int used = snprintf(out, size, "http://%s%s%s:%u/", v6 ? "[" : "", host, v6 ? "]" : "",
-                        server_port(studio->server));
-    if (!studio->own_pass && used > 0 && (size_t)used < size)
-        snprintf(out + used, size - (size_t)used, "?token=%s", studio->token);
-}
-
 static int run(struct life *life, const struct serve_options *options, struct error *error)
 {
     struct studio *studio = &life->studio;
-    char address[512];
+    const struct gate *gate = &studio->gate;
+    char address[GATE_ADDRESS_SIZE];
     struct watch *watches[] = {
         server_every(studio->server, TICK_MS, tick, life),
         server_every(studio->server, HOUSEKEEPING_MS, keep_house, life),
@@ -134,8 +106,8 @@ static int run(struct life *life, const struct serve_options *options, struct er
     for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++)
         if (!watches[i]) status = error_set_memory(error, "the event loop");
     if (!status) {
-        write_address(studio, address, sizeof address);
-        options->on_ready(options->context, address, studio->own_pass ? NULL : studio->token);
+        gate_address(gate, server_port(studio->server), address);
+        options->on_ready(options->context, address, gate->own_pass ? NULL : gate->token);
         server_run(studio->server);
     }
     for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++) server_cancel(watches[i]);
@@ -144,8 +116,7 @@ static int run(struct life *life, const struct serve_options *options, struct er
 
 int serve(const struct serve_options *options, struct error *error)
 {
-    struct life life = {
-        .studio = {.home = options->home, .data_dir = options->data_dir, .host = options->host}};
+    struct life life = {.studio = {.home = options->home, .data_dir = options->data_dir}};
     struct studio *studio = &life.studio;
     studio->started = clock_monotonic();
     int status = open_parts(&life, options, error);
