@@ -306,6 +306,16 @@ int engine_trace(struct engine *engine, const uint32_t *order, size_t count, eng
     return engine->ops->trace(engine, order, count, emit, context, error);
 }
 
+int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
+                  engine_trace_fn *emit, void *context, struct error *error)
+{
+    uint32_t classes = network_classes(&engine->config.network);
+    if (target != ENGINE_NO_CLASS && target >= classes)
+        return error_set(error, ERROR_INPUT, "the network has no class %u: choose one from 0 to %u",
+                         target, classes - 1);
+    return engine->ops->follow(engine, pixels, target, emit, context, error);
+}
+
 static int check_parts(const struct engine *engine, const struct parameters *sums,
                        struct error *error)
 {

@@ -151,6 +151,11 @@ struct engine_ops {
     int (*trace)(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
                  void *context, struct error *error);
 
+    /* As engine_follow; `target` is a class or ENGINE_NO_CLASS. When `emit` returns -1 it is not
+     * called again and the result is -1. Changes nothing. */
+    int (*follow)(struct engine *engine, const uint8_t *pixels, uint32_t target,
+                  engine_trace_fn *emit, void *context, struct error *error);
+
     /* (optional) As engine_gradients and engine_apply: both, or NULL in both for an engine that
      * cannot train one batch together with others. gradients() changes nothing. */
     int (*gradients)(struct engine *engine, const uint32_t *order, size_t count,
@@ -245,6 +250,15 @@ int engine_infer(struct engine *engine, const double *inputs, size_t count, doub
  * and a count that is not 1 to the batch size (ERROR_INPUT). */
 int engine_trace(struct engine *engine, const uint32_t *order, size_t count, engine_trace_fn *emit,
                  void *context, struct error *error);
+
+/* One picture through the network as it is used (nothing is dropped, batch normalization takes its
+ * running statistics), emitting under the names of trace_name.h, in this order: input, a of every
+ * layer but the last, logits; shapes as in engine_trace, for one sample. With a class `target` also
+ * the saliency: the derivative of that class's logit by every value of the input, in the input's
+ * shape. Changes nothing. Refused: a class that the network does not have (ERROR_INPUT). */
+#define ENGINE_NO_CLASS UINT32_MAX
+int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
+                  engine_trace_fn *emit, void *context, struct error *error);
 
 /* Data-parallel training: several engines hold the same parameters and optimizer state, each
  * computes the gradients of its part of a batch, the parts' gradients are added up

@@ -21,6 +21,8 @@ static const struct row {
     [TRACE_GRADIENT] = {"grad/", REST_TENSOR, "the gradient of the loss by each weight",
                         "the gradient of the loss by each bias"},
     [TRACE_NEW] = {"new/", REST_TENSOR, "after the step", NULL},
+    [TRACE_SALIENCY] = {"saliency", REST_NOTHING,
+                        "the derivative of the chosen logit by each value of the input", NULL},
 };
 
 const char *trace_name(char out[TRACE_NAME_SIZE], enum trace_what what, uint32_t layer,

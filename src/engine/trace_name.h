@@ -1,6 +1,6 @@
 /* The names of a traced step's tensors: composed here, and read here.
  *
- *   input, logits, probabilities, loss
+ *   input, logits, probabilities, loss, saliency
  *   z2                 what layer 2 computes, before its activation; layers count from 1
  *   a2                 and after it
  *   grad/fc1.weight    the loss's gradient by a parameter
@@ -22,6 +22,7 @@ enum trace_what {
     TRACE_LOSS,
     TRACE_GRADIENT,
     TRACE_NEW,
+    TRACE_SALIENCY, /* the chosen logit's derivative by the input */
     TRACE_WHAT_COUNT
 };
 

@@ -171,6 +171,7 @@ struct trial {
     struct engine *engine;
     struct parameters *initial, *parameters, *gradients;
     struct optimizer_state *fresh, *state;
+    double saliency[3 * ROWS * COLUMNS], logits[CLASSES];
     struct error error;
     FILE *out;
     unsigned failures;
@@ -303,12 +304,81 @@ static void check_training(struct trial *t)
         write_parameters(t, s ? "second slot" : "first slot", t->state->slots[s]);
 }
 
+/* ---- one picture on its way: codes 253, 254 and 255 are a value and its two neighbors ---- */
+
+#define LOOK_STEP 1e-5
+enum { LOOKED_AT = 253, LESS, MORE };
+
+/* Writes what a look shows, and keeps the saliency. */
+static int see_look(void *context, const char *name, const size_t *shape, uint32_t rank,
+                    const double *values)
+{
+    struct trial *t = context;
+    size_t count = 1;
+    char what[96];
+    for (uint32_t d = 0; d < rank; d++) count *= shape[d];
+    snprintf(what, sizeof what, "look at %s", name);
+    write_record(t, what, count, values);
+    if (strcmp(name, "saliency") == 0)
+        for (size_t i = 0; i < count; i++) t->saliency[i] = values[i];
+    if (strcmp(name, "logits") == 0)
+        for (size_t i = 0; i < count; i++) t->logits[i] = values[i];
+    return 0;
+}
+
+static double logit_with(struct trial *t, const uint8_t *picture, size_t pixel, uint8_t code)
+{
+    uint8_t changed[3 * ROWS * COLUMNS];
+    double logits[CLASSES];
+    memcpy(changed, picture, sizeof changed);
+    changed[pixel] = code;
+    need(t, engine_forward(t->engine, changed, 1, logits, &t->error));
+    return logits[2];
+}
+
+/* After training, so that running statistics are no longer 0 and 1. */
+static void check_look(struct trial *t)
+{
+    size_t inputs = network_inputs(&t->config.network);
+    uint8_t picture[3 * ROWS * COLUMNS];
+    double logits[CLASSES];
+    struct rng rng;
+    rng_seed(&rng, 8, RNG_TEST, 0);
+    for (size_t i = 0; i < sizeof picture; i++) picture[i] = (uint8_t)rng_below(&rng, 250);
+    picture[5] = picture[inputs / 2] = picture[inputs - 1] = LOOKED_AT;
+    need(t, engine_follow(t->engine, picture, 2, see_look, t, &t->error));
+    need(t, engine_forward(t->engine, picture, 1, logits, &t->error));
+    for (size_t c = 0; c < CLASSES; c++)
+        if (!(fabs(logits[c] - t->logits[c]) <= 1e-12)) differ(t, "look", logits[c], t->logits[c]);
+    const size_t probes[] = {5, inputs / 2, inputs - 1};
+    for (size_t k = 0; k < sizeof probes / sizeof *probes; k++) {
+        double slope = (logit_with(t, picture, probes[k], MORE) -
+                        logit_with(t, picture, probes[k], LESS)) /
+                       (2 * LOOK_STEP);
+        double saliency = t->saliency[probes[k]];
+        if (!(fabs(slope - saliency) <= 1e-7 * fmax(1, fabs(saliency))))
+            differ(t, "saliency", saliency, slope);
+    }
+    /* and nothing was changed by it */
+    need(t, engine_get_parameters(t->engine, t->gradients, &t->error));
+    if (memcmp(t->gradients->values, t->parameters->values,
+               t->parameters->value_count * sizeof(double)) != 0)
+        differ(t, "parameters after a look", 0, 0);
+    if (engine_follow(t->engine, picture, CLASSES, see_look, t, &t->error) != -1)
+        differ(t, "a class too many", 0, 0);
+}
+
 static void run_case(struct trial *t, enum dtype dtype)
 {
     struct parameters *drawn;
     t->config = (struct engine_config){
         .dtype = dtype, .batch_size = BATCH, .threads = 1, .seed = 0x123456789abcdefULL};
     t->config.network = network_of(t->c);
+    t->config.preprocess.custom = true;
+    preprocess_fill_f64(NULL, t->config.preprocess.values);
+    t->config.preprocess.values[LOOKED_AT] = 0.5;
+    t->config.preprocess.values[LESS] = 0.5 - LOOK_STEP;
+    t->config.preprocess.values[MORE] = 0.5 + LOOK_STEP;
     const struct network *network = &t->config.network;
     need(t, optimizer_init(&t->config.optimizer, (t->c - cases) % 2 ? "adam" : "sgd", &t->error));
     if (t->config.optimizer.type == OPTIMIZER_SGD) t->config.optimizer.momentum = 0.9;
@@ -331,6 +401,7 @@ static void run_case(struct trial *t, enum dtype dtype)
         check_gradients(t);
     }
     check_training(t);
+    if (dtype == DTYPE_FLOAT64) check_look(t);
     engine_close(t->engine);
     optimizer_state_destroy(t->fresh);
     optimizer_state_destroy(t->state);
@@ -425,8 +496,10 @@ static int remove_folder(void **state)
 static double tolerance_of(const char *name)
 {
     if (strstr(name, "float32")) return 1e-4;
-    return strstr(name, "trained") || strstr(name, "slot") || strstr(name, ": logits") ? 1e-10
-                                                                                       : 1e-12;
+    static const char *const after_training[] = {"trained", "slot", ": logits", "look at"};
+    for (size_t i = 0; i < sizeof after_training / sizeof *after_training; i++)
+        if (strstr(name, after_training[i])) return 1e-10;
+    return 1e-12;
 }
 
 static void engines_compute_the_same(void **state)

@@ -414,6 +414,31 @@ out:
     return result;
 }
 
+/* A plan of its own, whatever the network trains with: it keeps every layer's output and goes back
+ * to the picture. */
+static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
+                  engine_trace_fn *emit, void *context, struct error *error)
+{
+    struct native_engine *self = self_of(engine);
+    struct engine_config config = engine->config;
+    struct parameters *parameters = NULL;
+    struct plan *plan = NULL;
+    int status = -1;
+    config.batch_size = 1;
+    config.optimizer = (struct optimizer){.type = OPTIMIZER_SGD}; /* without state */
+    if (parameters_create(&config.network, config.dtype, &parameters, error) ||
+        plan_create(&config, self->team, &plan, error))
+        goto out;
+    plan->back_to_picture = true;
+    export_set(self, parameters, 0);
+    plan_import(plan, parameters, 0);
+    status = plan_follow(plan, pixels, &self->values, target, emit, context, error);
+out:
+    plan_destroy(plan);
+    parameters_destroy(parameters);
+    return status;
+}
+
 /* The threads that are given are used only as far as that is faster, step by step. */
 static uint32_t default_threads(void)
 {
@@ -446,6 +471,7 @@ const struct engine_ops engine_native = {
     .forward = forward,
     .infer = infer,
     .trace = trace_step,
+    .follow = follow,
     .gradients = gradients,
     .apply = apply,
     .set_learning_rate = set_learning_rate,

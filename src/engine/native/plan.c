@@ -197,12 +197,13 @@ static bool make_grid(struct plan *plan, uint32_t i, size_t blocks)
         return true;
     }
     grid->values = zeroed(plan, count);
-    if (op) grid->delta = zeroed(plan, count);
+    bool back = op || plan->back_to_picture;
+    if (back) grid->delta = zeroed(plan, count);
     if (op && (plan->traced || needs_before(op->layer))) {
         grid->before = zeroed(plan, count);
         if (!grid->before) return false;
     }
-    return grid->values && (!op || grid->delta);
+    return grid->values && (!back || grid->delta);
 }
 
 static bool make_state(struct plan *plan, struct plan_op *op, size_t blocks)
@@ -388,12 +389,12 @@ static void backward(const struct plan_job *job, struct plan_batch *batch, uint3
         const struct plan_op *op = &plan->ops[i];
         const struct plan_kind *kind = plan->kernels->kinds[op->layer->type];
         size_t from, to;
-        batch->input_wanted = i > 0;
-        if (kind->gradient && op->tensors[ROLE_WEIGHT].gradient) {
+        batch->input_wanted = i > 0 || plan->back_to_picture;
+        if (batch->training && kind->gradient && op->tensors[ROLE_WEIGHT].gradient) {
             items_of(kind->gradient_items(op), worker, job->workers, &from, &to);
             kind->gradient(op, batch, from, to);
         }
-        if (i > 0 || (!kind->gradient && op->tensors[ROLE_WEIGHT].gradient)) {
+        if (batch->input_wanted || (!kind->gradient && op->tensors[ROLE_WEIGHT].gradient)) {
             items_of(kind->backward_items(op, batch, job->workers), worker, job->workers, &from,
                      &to);
             kind->backward(op, batch, job->workers, from, to);
@@ -572,4 +573,18 @@ void plan_infer(struct plan *plan, const double *inputs, size_t rows)
 {
     struct plan_job job = {.inputs = inputs, .count = rows};
     forward_job(plan, &job);
+}
+
+static void run_backward(void *context, uint32_t worker)
+{
+    const struct plan_job *job = context;
+    struct plan_batch batch = batch_of(job->plan, job->count, false);
+    backward(job, &batch, worker);
+}
+
+void plan_backward(struct plan *plan, size_t rows)
+{
+    struct plan_job job = {.plan = plan, .count = rows, .workers = team_threads(plan->team)};
+    CHECK(plan->back_to_picture && rows <= plan->blocks * plan->kernels->places);
+    team_run(plan->team, job.workers, run_backward, &job);
 }

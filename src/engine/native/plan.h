@@ -28,7 +28,9 @@ struct grid {
     size_t origin;          /* lines from a map's beginning to its first value */
     size_t lines;           /* per block: channels * height * width */
     void *values;           /* [blocks * lines] */
-    void *delta; /* the loss's derivative by the values, in the same places; NULL for the picture */
+    /* the loss's derivative by the values, in the same places; NULL for the picture, unless the
+     * plan goes back to it */
+    void *delta;
     void *before; /* before the activation, in the same places; NULL unless it is needed */
 };
 
@@ -70,7 +72,8 @@ struct plan {
     void *gradient;                            /* [trained_count] */
     double *losses;
     uint8_t *correct;
-    bool traced; /* `before` is kept everywhere */
+    bool traced;          /* `before` is kept everywhere */
+    bool back_to_picture; /* the picture has a derivative; set before the first plan_reserve() */
 };
 
 /* What an operation sees of a batch. */
@@ -144,6 +147,12 @@ void plan_apply(struct plan *plan, const struct parameters *sums, size_t count);
 int plan_trace(struct plan *plan, const struct split *split, const void *value,
                const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
                struct error *error);
+/* As engine.h's follow, of a plan with `back_to_picture`. */
+int plan_follow(struct plan *plan, const uint8_t *pixels, const void *value, uint32_t target,
+                engine_trace_fn *emit, void *context, struct error *error);
+/* From the derivative of anything by the last layer's outputs, in its grid's `delta`, back to the
+ * picture's; after plan_forward() of so many rows, and as it computed. */
+void plan_backward(struct plan *plan, size_t rows);
 /* Logits of `rows` pictures, at most what is reserved. */
 void plan_forward(struct plan *plan, const uint8_t *pixels, const void *value, size_t rows);
 /* The same of values that are already preprocessed, inputs[rows, network_inputs()]. */

@@ -77,6 +77,10 @@ static void dropout_forward(const struct plan_op *op, const struct plan_batch *b
 static void dropout_backward(const struct plan_op *op, const struct plan_batch *batch, size_t share,
                              size_t first, size_t last)
 {
+    if (!batch->training) {
+        copy_backward(op, batch, share, first, last);
+        return;
+    }
     size_t count = (size_t)op->in->columns * PLACES;
     real grow = (real)(1 / (1 - op->layer->rate));
     for (size_t item = first; item < last; item++) {
@@ -90,8 +94,7 @@ static void dropout_backward(const struct plan_op *op, const struct plan_batch *
     }
 }
 
-/* rescale: x · scale + offset; normalize: (x − mean) / std. Only at the front, so there is nothing
- * to go back to. */
+/* rescale: x · scale + offset; normalize: (x − mean) / std. */
 static void input_forward(const struct plan_op *op, const struct plan_batch *batch, size_t share,
                           size_t first, size_t last)
 {
@@ -108,6 +111,24 @@ static void input_forward(const struct plan_op *op, const struct plan_batch *bat
                 store(y + i, rescale ? load(x + i) * a + b : (load(x + i) - a) / b);
         }
         NATIVE_NAME(activate_maps)(op, part.block, part.from, part.to);
+    }
+}
+
+static void input_backward(const struct plan_op *op, const struct plan_batch *batch, size_t share,
+                           size_t first, size_t last)
+{
+    const struct layer *l = op->layer;
+    size_t count = (size_t)op->in->columns * PLACES;
+    for (size_t item = first; item < last; item++) {
+        struct part part = part_of(op->in->channels, batch, share, item);
+        EACH_ROW(op, part, op->in->delta, op->out->delta)
+        {
+            bool rescale = l->type == LAYER_RESCALE;
+            vec factor = splat((real)(rescale ? l->scale : l->std[map]));
+            for (size_t i = 0; i < count; i += LANES)
+                store(x + i, rescale ? load(y + i) * factor : load(y + i) / factor);
+        }
+        finish_delta(op, part.block, part.from, part.to);
     }
 }
 
@@ -197,8 +218,8 @@ const struct plan_kernels NATIVE_NAME(table) = {
         [LAYER_LAYERNORM]     = &NATIVE_NAME(layernorm),
         [LAYER_DROPOUT]       = KIND(dropout_forward, dropout_backward),
         [LAYER_ACTIVATION]    = KIND(copy_forward, copy_backward),
-        [LAYER_RESCALE]       = KIND(input_forward, copy_backward),
-        [LAYER_NORMALIZE]     = KIND(input_forward, copy_backward),
+        [LAYER_RESCALE]       = KIND(input_forward, input_backward),
+        [LAYER_NORMALIZE]     = KIND(input_forward, input_backward),
     },
 };
 /* clang-format on */

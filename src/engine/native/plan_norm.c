@@ -67,7 +67,8 @@ static void batchnorm_forward(const struct plan_op *op, const struct plan_batch 
     }
 }
 
-/* dx = w · scale · (d − Σd / n − x̂ · Σ(d · x̂) / n) */
+/* dx = w · scale · (d − Σd / n − x̂ · Σ(d · x̂) / n); by running statistics, which do not depend on
+ * x, dx = w · scale · d */
 static void batchnorm_backward(const struct plan_op *op, const struct plan_batch *batch,
                                size_t share, size_t first, size_t last)
 {
@@ -81,10 +82,12 @@ static void batchnorm_backward(const struct plan_op *op, const struct plan_batch
         uint32_t c = (uint32_t)item;
         vec mean = splat((real)op->mean[c]), scale = splat((real)op->scale[c]);
         double sum = 0, product = 0;
-        SUM_MAP(sum, op, batch, c, delta);
-        SUM_MAP(product, op, batch, c, delta * ((value - mean) * scale));
-        weight_gradient[c] = (real)product;
-        bias_gradient[c] = (real)sum;
+        if (batch->training) {
+            SUM_MAP(sum, op, batch, c, delta);
+            SUM_MAP(product, op, batch, c, delta * ((value - mean) * scale));
+            weight_gradient[c] = (real)product;
+            bias_gradient[c] = (real)sum;
+        }
         if (!batch->input_wanted) continue;
         vec a = splat((real)(sum / n)), b = splat((real)(product / n)),
             w = splat(weight[c]) * scale;

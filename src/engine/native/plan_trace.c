@@ -1,5 +1,6 @@
-/* One real step of a plan, its tensors shown. */
+/* One real step of a plan, or one picture on its way through it, its tensors shown. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/native/plan.h"
 #include "engine/trace_name.h"
@@ -94,6 +95,45 @@ int plan_trace(struct plan *plan, const struct split *split, const void *value,
 out:
     if (plan_keep_before(plan, false, error)) result = -1;
     parameters_destroy(parameters);
+    free(viewer.values);
+    return result;
+}
+
+/* What comes back for the picture when one logit's derivative by itself is 1. */
+static int show_saliency(const struct viewer *viewer, uint32_t target, bool maps)
+{
+    struct plan *plan = viewer->plan;
+    const struct grid *last = &plan->grids[plan->op_count];
+    size_t at = target * plan->kernels->places;
+    memset(last->delta, 0,
+           plan->blocks * last->lines * plan->kernels->places * plan->kernels->size);
+    if (plan->kernels->size == sizeof(float))
+        ((float *)last->delta)[at] = 1;
+    else
+        ((double *)last->delta)[at] = 1;
+    plan_backward(plan, viewer->rows);
+    return show_grid(viewer, TRACE_SALIENCY, 0, &plan->grids[0], plan->grids[0].delta, maps);
+}
+
+int plan_follow(struct plan *plan, const uint8_t *pixels, const void *value, uint32_t target,
+                engine_trace_fn *emit, void *context, struct error *error)
+{
+    struct viewer viewer = {plan, emit, context, NULL, 1};
+    const struct grid *last = &plan->grids[plan->op_count];
+    bool maps = plan->network.layers[0].type != LAYER_DENSE;
+    if (plan_reserve(plan, 1, error)) return -1;
+    viewer.values = malloc(network_largest_tensor(&plan->network, 1) * sizeof(double));
+    if (!viewer.values) return error_set_memory(error, "the picture's way");
+    plan_forward(plan, pixels, value, 1);
+    int result = show_grid(&viewer, TRACE_INPUT, 0, &plan->grids[0], plan->grids[0].values, maps);
+    for (uint32_t i = 0; !result && i + 1 < plan->op_count; i++) {
+        const struct grid *out = plan->ops[i].out;
+        result = show_grid(&viewer, TRACE_AFTER, i + 1, out, out->values,
+                           plan->ops[i].layer->output.rank == 3);
+    }
+    if (!result) result = show_grid(&viewer, TRACE_LOGITS, 0, last, last->values, false);
+    if (!result && target != ENGINE_NO_CLASS) result = show_saliency(&viewer, target, maps);
+    if (result) error_set(error, ERROR_FAILED, "the trace was ended by its receiver");
     free(viewer.values);
     return result;
 }

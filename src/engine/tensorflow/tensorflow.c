@@ -357,21 +357,39 @@ static void show_values(struct shown *shown, struct run *run, TF_Output what, si
     shown->layout = *layout;
 }
 
+/* The input and every layer's output but the last's, in two stretches: what following a picture and a trace have
+ * in common. */
+static size_t list_input(struct tensorflow_engine *self, const struct step *step, size_t batch,
+                         struct shown *shown)
+{
+    const struct layer *first = &self->base.config.network.layers[0];
+    const struct shape flat = shape_units(first->inputs);
+    const struct layout pictures = layout_plain(first->inputs); /* as the data set has them */
+    trace_name(shown->name, TRACE_INPUT, 0, NULL);
+    show_values(shown, &self->run, step->input, batch,
+                first->type == LAYER_DENSE ? &flat : &first->input, &pictures);
+    return 1;
+}
+
+static size_t list_output(struct tensorflow_engine *self, const struct step *step, uint32_t index,
+                          size_t batch, struct shown *shown)
+{
+    const struct network *network = &self->base.config.network;
+    const struct layout layout = layout_of_output(network, index);
+    trace_name(shown->name, TRACE_AFTER, index + 1, NULL);
+    show_values(shown, &self->run, step->a[index], batch, &network->layers[index].output, &layout);
+    return 1;
+}
+
 /* Lists the tensors and asks for them; returns how many. */
 static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct shown *shown)
 {
     const struct training *t = &self->training;
     const struct network *network = &self->base.config.network;
-    const struct layer *first = &network->layers[0];
     const uint32_t last = network->layer_count - 1;
-    const struct shape flat = shape_units(first->inputs), one = {0},
-                       *classes = &network->layers[last].output;
-    const struct layout pictures = layout_plain(first->inputs), /* as the data set has them */
-        logits = layout_plain(shape_values(classes)), loss = layout_plain(1);
-    size_t n = 0;
-    trace_name(shown[n].name, TRACE_INPUT, 0, NULL);
-    show_values(&shown[n++], &self->run, t->step.input, batch,
-                first->type == LAYER_DENSE ? &flat : &first->input, &pictures);
+    const struct shape one = {0}, *classes = &network->layers[last].output;
+    const struct layout logits = layout_plain(shape_values(classes)), loss = layout_plain(1);
+    size_t n = list_input(self, &t->step, batch, shown);
     for (uint32_t i = 0; i < last; i++) {
         const struct layer *layer = &network->layers[i];
         const struct layout layout = layout_of_output(network, i);
@@ -379,8 +397,7 @@ static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct s
             trace_name(shown[n].name, TRACE_BEFORE, i + 1, NULL);
             show_values(&shown[n++], &self->run, t->step.z[i], batch, &layer->output, &layout);
         }
-        trace_name(shown[n].name, TRACE_AFTER, i + 1, NULL);
-        show_values(&shown[n++], &self->run, t->step.a[i], batch, &layer->output, &layout);
+        n += list_output(self, &t->step, i, batch, &shown[n]);
     }
     trace_name(shown[n].name, TRACE_LOGITS, 0, NULL);
     show_values(&shown[n++], &self->run, t->step.z[last], batch, classes, &logits);
@@ -479,6 +496,35 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
     return result;
 }
 
+static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
+                  engine_trace_fn *emit, void *context, struct error *error)
+{
+    struct tensorflow_engine *self = self_of(engine);
+    const struct training *t = &self->training;
+    const struct network *network = &self->base.config.network;
+    const uint32_t last = network->layer_count - 1;
+    const struct layout logits = layout_plain(network_classes(network));
+    const int64_t dims[] = {1, network_inputs(network)};
+    struct shown *shown = calloc(RUN_MAX, sizeof *shown);
+    if (!shown) return error_set_memory(error, "the trace");
+    run_init(&self->run, &self->session);
+    run_feed(&self->run, t->pixels, tensor_borrow(self->tf, TF_UINT8, dims, 2, pixels));
+    size_t n = list_input(self, &t->asked, 1, shown);
+    for (uint32_t i = 0; i < last; i++) n += list_output(self, &t->asked, i, 1, &shown[n]);
+    trace_name(shown[n].name, TRACE_LOGITS, 0, NULL);
+    show_values(&shown[n++], &self->run, t->logits, 1, &network->layers[last].output, &logits);
+    if (target != ENGINE_NO_CLASS) {
+        const int32_t chosen = (int32_t)target;
+        run_feed(&self->run, t->target, tensor_borrow(self->tf, TF_INT32, dims, 1, &chosen));
+        shown[n] = shown[0]; /* in the input's shape */
+        trace_name(shown[n].name, TRACE_SALIENCY, 0, NULL);
+        shown[n++].fetch = run_fetch(&self->run, t->saliency);
+    }
+    int result = emit_run(self, shown, n, 0, emit, context, error);
+    free(shown);
+    return result;
+}
+
 /* It is fed at every run, from the config. */
 static int set_learning_rate(struct engine *engine, double learning_rate, struct error *error)
 {
@@ -523,6 +569,7 @@ const struct engine_ops engine_tensorflow = {
     .train = train,
     .forward = forward,
     .trace = trace_step,
+    .follow = follow,
     .gradients = gradients,
     .apply = apply,
     .set_learning_rate = set_learning_rate,

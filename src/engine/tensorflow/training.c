@@ -230,9 +230,13 @@ static void build_trace_and_forward(struct training *t)
     training_step(t, g, &t->variables, t->order, t->learning_rate, n, &t->step);
     t->probabilities = op(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);
 
-    struct step asked = {.input = scale(t, g, t->pixels)};
-    struct pass pass = {t, g, &t->variables, &asked, false, {0}};
-    t->logits = apply_network(&pass, asked.input);
+    t->asked.input = scale(t, g, t->pixels);
+    struct pass pass = {t, g, &t->variables, &t->asked, false, {0}};
+    t->logits = apply_network(&pass, t->asked.input);
+    TF_Output chosen = op(g, "OneHot", t->target,
+                          graph_int(g, (int32_t)network_classes(&t->config->network)),
+                          graph_real(g, t->real, 1), graph_real(g, t->real, 0));
+    graph_gradients(g, t->logits, chosen, &t->asked.input, 1, &t->saliency);
 }
 
 bool training_has_variable(const struct training *training, size_t group, size_t p)
@@ -272,6 +276,7 @@ int training_build(struct training *training, const struct tf_api *tf,
     t->steps_before = graph_placeholder(g, TF_DOUBLE);
     t->learning_rate = graph_placeholder(g, TF_DOUBLE);
     t->pixels = graph_placeholder(g, TF_UINT8);
+    t->target = graph_placeholder(g, TF_INT32);
     declare_variables(t, g, &t->variables);
     t->images = define_access(g, t->variables.images, TF_UINT8);
     t->labels = define_access(g, t->variables.labels, TF_INT32);

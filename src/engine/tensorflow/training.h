@@ -58,8 +58,11 @@ struct training {
     struct step step; /* one step over `order` as the batch, for traces */
     TF_Output probabilities;
 
-    TF_Output pixels; /* fed: uint8 [samples, inputs] */
-    TF_Output logits; /* fetched */
+    TF_Output pixels;   /* fed: uint8 [samples, inputs] */
+    TF_Output logits;   /* fetched */
+    struct step asked;  /* what leads from the pixels to the logits */
+    TF_Output target;   /* fed: int32 [1], a class */
+    TF_Output saliency; /* fetched: its logit's derivative by asked.input, of one picture */
 };
 
 /* Writes the whole graph down. `config` must outlive the training. */

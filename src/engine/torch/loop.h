@@ -68,7 +68,9 @@ int torch_gradients(struct torch_model *model, const uint32_t *order, size_t cou
 int torch_apply_gradients(struct torch_model *model, const struct parameters *sums, size_t count,
                           struct error *error);
 
-/* trace.c: as engine.h's trace. */
+/* trace.c: as engine.h's follow and trace. */
+int torch_follow(struct torch_model *model, struct torch_batch *picture, uint32_t target,
+                 engine_trace_fn *emit, void *context, struct error *error);
 int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
                 engine_trace_fn *emit, void *context, struct error *error);
 

@@ -188,16 +188,20 @@ static void forward_chunk(struct torch_engine *self, const uint8_t *pixels, size
     torch_release_temporaries(torch);
 }
 
+static int need_pictures(struct torch_engine *self, struct error *error)
+{
+    if (self->pictures.capacity) return 0;
+    return torch_batch_create(&self->pictures, FORWARD_CHUNK, network_inputs(&self->model.network),
+                              self->session.float64, &self->model.preprocess, error);
+}
+
 static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error)
 {
     struct torch_engine *self = self_of(engine);
     size_t inputs = network_inputs(&self->model.network),
            classes = network_classes(&self->model.network);
-    if (!self->pictures.capacity &&
-        torch_batch_create(&self->pictures, FORWARD_CHUNK, inputs, self->session.float64,
-                           &self->model.preprocess, error))
-        return -1;
+    if (need_pictures(self, error)) return -1;
     torch_enable_grad(&self->session, false);
     for (size_t first = 0; first < count; first += FORWARD_CHUNK) {
         size_t chunk = count - first < FORWARD_CHUNK ? count - first : FORWARD_CHUNK;
@@ -235,6 +239,19 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
     return result;
 }
 
+static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
+                  engine_trace_fn *emit, void *context, struct error *error)
+{
+    struct torch_engine *self = self_of(engine);
+    if (need_pictures(self, error)) return -1;
+    torch_batch_fill(&self->pictures, pixels, 1);
+    torch_enable_grad(&self->session, target != ENGINE_NO_CLASS);
+    int result = torch_follow(&self->model, &self->pictures, target, emit, context, error);
+    torch_enable_grad(&self->session, false);
+    torch_release_temporaries(&self->session);
+    return result;
+}
+
 /* At batch 32 a second thread costs more than it brings. */
 static uint32_t default_threads(void)
 {
@@ -264,6 +281,7 @@ const struct engine_ops engine_torch = {
     .train = train,
     .forward = forward,
     .trace = trace_step,
+    .follow = follow,
     .gradients = gradients,
     .apply = apply,
     .set_learning_rate = set_learning_rate,

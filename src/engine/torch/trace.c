@@ -1,4 +1,5 @@
-/* One real step, its tensors shown: the stages of loop.c with a look in between. */
+/* One real step, or one picture on its way, its tensors shown: the stages of loop.c with a look in
+ * between. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,6 +35,21 @@ static void show_layer(struct viewer *viewer, const struct torch_layer *layer, s
     if (trace_shows_before(layer->layer))
         show(viewer, trace_name(name, TRACE_BEFORE, layer->index + 1, NULL), layer->before, &shape);
     show(viewer, trace_name(name, TRACE_AFTER, layer->index + 1, NULL), layer->after, &shape);
+}
+
+static int start(struct viewer *viewer, size_t count, struct error *error)
+{
+    viewer->capacity = network_largest_tensor(&viewer->model->network, count);
+    viewer->values = malloc(viewer->capacity * sizeof *viewer->values);
+    return viewer->values ? 0 : error_set_memory(error, "a trace");
+}
+
+static int finish(struct viewer *viewer, struct error *error)
+{
+    free(viewer->values);
+    if (torch_check(viewer->model->torch, error)) return -1;
+    if (!viewer->stopped) return 0;
+    return error_set(error, ERROR_FAILED, "the trace was ended by its receiver");
 }
 
 static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor logits,
@@ -75,9 +91,7 @@ int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
                 engine_trace_fn *emit, void *context, struct error *error)
 {
     struct viewer viewer = {.model = model, .emit = emit, .context = context};
-    viewer.capacity = network_largest_tensor(&model->network, count);
-    viewer.values = malloc(viewer.capacity * sizeof *viewer.values);
-    if (!viewer.values) return error_set_memory(error, "a trace");
+    if (start(&viewer, count, error)) return -1;
 
     torch_tensor x, y;
     torch_load_batch(model, order, count, &x, &y);
@@ -97,8 +111,54 @@ int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
 
     torch_optimizer_step(model);
     show_parameters(&viewer, TRACE_NEW);
-    free(viewer.values);
-    if (torch_check(model->torch, error)) return -1;
-    return viewer.stopped ? error_set(error, ERROR_FAILED, "the trace was ended by its receiver")
-                          : 0;
+    return finish(&viewer, error);
+}
+
+/* logits[0, target], as a scalar that autograd can begin from. */
+static torch_tensor pick_logit(struct torch_model *model, torch_tensor logits, uint32_t target,
+                               torch_tensor *one_hot)
+{
+    uint32_t classes = network_classes(&model->network);
+    const struct shape row = {2, {1, classes}};
+    double *values = calloc(classes, sizeof *values);
+    if (!values) return NULL;
+    values[target] = 1;
+    *one_hot = torch_constant_from(model->torch, &row, values);
+    free(values);
+    return torch_linear(model->torch, logits, *one_hot, NULL);
+}
+
+/* The picture is a leaf here, as parameters are elsewhere: backward() leaves it its gradient. */
+int torch_follow(struct torch_model *model, struct torch_batch *picture, uint32_t target,
+                 engine_trace_fn *emit, void *context, struct error *error)
+{
+    struct torch_session *torch = model->torch;
+    struct viewer viewer = {.model = model, .emit = emit, .context = context};
+    const struct shape input = torch_batch_shape(1, &model->input),
+                       classes = {2, {1, network_classes(&model->network)}};
+    const struct torch_pass pass = {.training = false, .count = 1};
+    torch_tensor x = NULL, one_hot = NULL;
+    char name[TRACE_NAME_SIZE];
+    if (start(&viewer, 1, error)) return -1;
+    x = torch_parameter(torch, &input, TORCH_BY_ROWS);
+    torch_copy(torch, x, torch_view(torch, picture->pixels, &input));
+    torch_tensor logits = torch_forward(model, x, &pass);
+    show(&viewer, trace_name(name, TRACE_INPUT, 0, NULL), x, &input);
+    for (uint32_t i = 0; i + 1 < model->network.layer_count; i++) {
+        const struct shape shape = torch_batch_shape(1, &model->network.layers[i].output);
+        show(&viewer, trace_name(name, TRACE_AFTER, i + 1, NULL), model->layers[i].after, &shape);
+    }
+    show(&viewer, trace_name(name, TRACE_LOGITS, 0, NULL), logits, &classes);
+    torch_tensor logit = target == ENGINE_NO_CLASS ? NULL
+                                                   : pick_logit(model, logits, target, &one_hot);
+    if (logit) {
+        torch_backward(torch, logit);
+        show(&viewer, trace_name(name, TRACE_SALIENCY, 0, NULL), torch_grad(torch, x), &input);
+        torch_zero_grad(model); /* the parameters were given gradients, too */
+    }
+    bool lacking = target != ENGINE_NO_CLASS && !logit && !torch->failed;
+    int status = finish(&viewer, error);
+    torch_release(torch, one_hot);
+    torch_release(torch, x);
+    return status || !lacking ? status : error_set_memory(error, "a class");
 }
