@@ -2,7 +2,18 @@
 #ifndef NNSTUDIO_BASE_CHILD_H
 #define NNSTUDIO_BASE_CHILD_H
 
+#include <stddef.h>
 #include <sys/types.h>
+
+#include "base/error.h"
+
+/* Starts this program again with `words` (ended by NULL) behind its own name, without standard
+ * input and output; what it says goes to `error_path`. Reap it with child_reap(). */
+int child_start_self(const char *const *words, const char *error_path, pid_t *pid,
+                     struct error *error);
+/* The last line that it said there, without our name in front; `out` stays as it is if there is
+ * none. */
+void child_complaint(const char *error_path, char *out, size_t size);
 
 /* In a child: the kernel ends it (SIGKILL) when the thread that made it ends. `parent` is that
  * process, 0 when the caller cannot know it; a parent that is gone already ends the child here. */

@@ -1,9 +1,5 @@
 #include "code/microscope.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <math.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +8,6 @@
 
 #include "base/child.h"
 #include "base/clock.h"
-#include "base/environment.h"
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
@@ -44,28 +39,12 @@ static int write_job(const struct job *job, const struct tracing *tracing, struc
 
 static int start_tracing(struct tracing *tracing, uint32_t batch, struct error *error)
 {
-    char *self = NULL, number[16], command[] = "trace", option[] = "--batch";
-    posix_spawn_file_actions_t actions;
-    if (path_self(&self, error)) return -1;
+    char number[16];
     snprintf(number, sizeof number, "%u", batch);
-    char *const words[] = {self,   command, tracing->job_path, tracing->trace_path, option,
-                           number, NULL};
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, tracing->error_path,
-                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    char **environment = environment_for_child(NULL);
-    int number_of_error = environment
-                              ? posix_spawn(&tracing->pid, self, &actions, NULL, words, environment)
-                              : ENOMEM;
-    free(environment);
-    posix_spawn_file_actions_destroy(&actions);
-    free(self);
-    if (!number_of_error) return 0;
-    tracing->pid = 0;
-    return error_set_errno(error, number_of_error, "cannot start the trace of %s",
-                           tracing->ops->title);
+    const char *const words[] = {"trace", tracing->job_path, tracing->trace_path, "--batch", number,
+                                 NULL};
+    if (child_start_self(words, tracing->error_path, &tracing->pid, error) == 0) return 0;
+    return error_prefix(error, "the trace of %s", tracing->ops->title);
 }
 
 /* Waits for the process until `deadline` (clock_monotonic(), shared by all). */
@@ -76,29 +55,14 @@ static int wait_for_trace(struct tracing *tracing, double deadline)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
-/* The last line a failed process said. */
-static void take_complaint(struct tracing *tracing)
-{
-    char *text, *line = NULL;
-    size_t size;
-    struct error ignored;
-    snprintf(tracing->result.error, sizeof tracing->result.error,
-             "the step could not be traced: see the run's log");
-    if (file_read(tracing->error_path, 1 << 20, &text, &size, &ignored)) return;
-    while (size && text[size - 1] == '\n') text[--size] = '\0';
-    line = strrchr(text, '\n');
-    line = line ? line + 1 : text;
-    if (strncmp(line, "nnstudio: ", 10) == 0) line += 10;
-    if (*line) snprintf(tracing->result.error, sizeof tracing->result.error, "%s", line);
-    free(text);
-}
-
 static void finish_tracing(struct tracing *tracing, double deadline)
 {
     struct error error;
     if (!tracing->pid) return;
     if (wait_for_trace(tracing, deadline)) {
-        take_complaint(tracing);
+        snprintf(tracing->result.error, sizeof tracing->result.error,
+                 "the step could not be traced: see the run's log");
+        child_complaint(tracing->error_path, tracing->result.error, sizeof tracing->result.error);
     } else if (safetensors_read(tracing->trace_path, &tracing->result.tensors,
                                 &tracing->result.metadata, &error)) {
         snprintf(tracing->result.error, sizeof tracing->result.error, "%s", error.message);

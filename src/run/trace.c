@@ -32,12 +32,12 @@ static int keep_tensor(void *context, const char *name, const size_t *shape, uin
     return 0;
 }
 
-static int set_weights(struct engine *engine, const struct job *job, const struct network *network,
-                       struct error *error)
+int trace_weights(const struct job *job, const struct network *network, struct parameters **out,
+                  struct error *error)
 {
-    struct parameters *parameters = NULL;
     struct model *model = NULL;
     int status = -1;
+    *out = NULL;
     if (job->from[0]) {
         struct modelfile_options options = {.activation_count = 1,
                                             .activations = {job->activation},
@@ -52,16 +52,24 @@ static int set_weights(struct engine *engine, const struct job *job, const struc
                       job->from);
             goto out;
         }
-        if (parameters_convert(model->parameters, network, job->dtype, &parameters, error))
-            goto out;
+        if (parameters_convert(model->parameters, network, job->dtype, out, error)) goto out;
     } else {
-        if (parameters_create(network, job->dtype, &parameters, error)) goto out;
-        parameters_draw(parameters, network, job->init, job->seed);
+        if (parameters_create(network, job->dtype, out, error)) goto out;
+        parameters_draw(*out, network, job->init, job->seed);
     }
-    status = engine_set_parameters(engine, parameters, error);
+    status = 0;
 out:
-    parameters_destroy(parameters);
     model_destroy(model);
+    return status;
+}
+
+static int set_weights(struct engine *engine, const struct job *job, const struct network *network,
+                       struct error *error)
+{
+    struct parameters *parameters;
+    if (trace_weights(job, network, &parameters, error)) return -1;
+    int status = engine_set_parameters(engine, parameters, error);
+    parameters_destroy(parameters);
     return status;
 }
 

@@ -11,5 +11,9 @@
  * metadata "engine", "engine_version", "indices", "labels" (JSON arrays) and "loss". Whole file or
  * nothing. */
 int trace_step(const struct job *job, uint32_t batch, const char *path, struct error *error);
+/* The weights that a job starts from: of job->from, or drawn; in the job's dtype. The caller
+ * destroys them. */
+int trace_weights(const struct job *job, const struct network *network, struct parameters **out,
+                  struct error *error);
 
 #endif
