@@ -43,8 +43,7 @@ static int open_model(struct store *store, struct subject *subject, struct error
 struct mistake {
     size_t index;
     uint32_t predicted;
-    double probability; /* of the predicted class */
-    double own;         /* of the true class: the smaller, the worse */
+    double probability; /* of the predicted class: the surer, the worse */
 };
 
 struct evaluation {
@@ -59,7 +58,7 @@ struct evaluation {
 static void note_mistake(struct evaluation *evaluation, const struct mistake *mistake)
 {
     size_t place = evaluation->worst_count;
-    while (place > 0 && evaluation->worst[place - 1].own > mistake->own) place--;
+    while (place > 0 && evaluation->worst[place - 1].probability < mistake->probability) place--;
     if (place == MISTAKES_SHOWN) return;
     size_t kept = evaluation->worst_count < MISTAKES_SHOWN ? evaluation->worst_count
                                                            : MISTAKES_SHOWN - 1;
@@ -76,8 +75,9 @@ static void judge(void *context, size_t sample, const double *logits)
     uint32_t label = evaluation->labels[sample], classes = evaluation->classes;
     double *probabilities = evaluation->probabilities;
     uint32_t best = metrics_probabilities(logits, classes, probabilities);
-    if (best == label || label >= classes) return;
-    const struct mistake mistake = {sample, best, probabilities[best], probabilities[label]};
+    /* a network that diverged says nothing */
+    if (best == label || label >= classes || !isfinite(probabilities[best])) return;
+    const struct mistake mistake = {sample, best, probabilities[best]};
     note_mistake(evaluation, &mistake);
 }
 

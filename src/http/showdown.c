@@ -1,33 +1,16 @@
 #include "http/showdown.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/buffer.h"
 #include "base/js.h"
 #include "engine/engine.h"
+#include "http/showdown_impl.h"
 
-#define RUNS_MAX     8
 #define CURVE_POINTS 400
-
-struct entry {
-    json_t *run;          /* borrowed from the list */
-    json_t *epochs;       /* owned */
-    struct points points; /* owned */
-    const char *id, *engine, *title, *state;
-    double seconds_per_epoch, speed, to_90, accuracy; /* NAN when unknown */
-};
-
-struct showdown {
-    char mode[16];
-    json_t *runs; /* owned */
-    size_t count;
-    struct entry entries[RUNS_MAX];
-    double max_difference; /* over all pairs; NAN when there is none */
-};
 
 static double number(const json_t *object, const char *key)
 {
@@ -51,42 +34,105 @@ double showdown_seconds_to(const json_t *epochs, double share, double chance)
     return NAN;
 }
 
-static void measure(struct entry *entry)
+/* --- what each engine did --- */
+
+static unsigned whole(const json_t *object, const char *key)
 {
-    const json_t *epoch,
-        *layers = json_object_get(json_object_get(entry->run, "network"), "layers");
-    size_t index, count = json_array_size(entry->epochs), layer_count = json_array_size(layers);
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value > 0 ? (unsigned)value : 0;
+}
+
+static const char *title_of(const char *engine)
+{
+    const struct engine_ops *ops = engine_find(engine);
+    return ops ? ops->title : engine;
+}
+
+/* The engine that began, and where another one took over. A run that was stopped and resumed by the
+ * same engine is one lane. Returns the step at which the lane ends. */
+static uint64_t find_engine(struct lane *lane)
+{
+    const json_t *segments = json_object_get(lane->run, "segments"), *segment;
+    size_t index;
+    lane->engine = js_text(json_array_size(segments) ? json_array_get(segments, 0) : lane->run,
+                           "engine");
+    lane->title = title_of(lane->engine);
+    json_array_foreach(segments, index, segment) {
+        if (strcmp(js_text(segment, "engine"), lane->engine) == 0) continue;
+        lane->handed_to = title_of(js_text(segment, "engine"));
+        return (uint64_t)json_integer_value(json_object_get(segment, "first_step"));
+    }
+    /* the next one waits for its turn */
+    if (strcmp(js_text(lane->run, "engine"), lane->engine) != 0)
+        lane->handed_to = title_of(js_text(lane->run, "engine"));
+    return UINT64_MAX;
+}
+
+static int read_lane(struct store *store, json_t *run, struct lane *lane, struct error *error)
+{
+    enum run_state state;
+    *lane = (struct lane){.run = run, .id = js_text(run, "id")};
+    uint64_t end = find_engine(lane);
+    if (run_state_parse(js_text(run, "state"), &state, error) ||
+        store_run_epochs(store, lane->id, &lane->epochs, error) ||
+        store_points(store, lane->id, 0, UINT64_MAX, 0, &lane->points, error))
+        return -1;
+    lane->live = !lane->handed_to && run_state_is_live(state);
+    lane->steps = lane->points.count < end ? lane->points.count : (size_t)end;
+    for (size_t i = json_array_size(lane->epochs); i-- > 0;)
+        if (whole(json_array_get(lane->epochs, i), "global_step") > end)
+            json_array_remove(lane->epochs, i);
+    return 0;
+}
+
+/* Figures after `count` epochs. */
+static void measure(struct lane *lane, size_t count)
+{
+    const json_t *layers = json_object_get(json_object_get(lane->run, "network"), "layers");
+    size_t layer_count = json_array_size(layers);
     double seconds = 0, samples = 0;
-    double classes = layer_count ? number(json_array_get(layers, layer_count - 1), "outputs") : 10;
-    json_array_foreach(entry->epochs, index, epoch) {
+    double classes = layer_count ? number(json_array_get(layers, layer_count - 1), "outputs")
+                                 : (double)NAN;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *epoch = json_array_get(lane->epochs, i);
         seconds += number(epoch, "seconds");
         samples += number(epoch, "seconds") * number(epoch, "samples_per_second");
     }
-    entry->seconds_per_epoch = count ? seconds / (double)count : (double)NAN;
-    entry->speed = seconds > 0 ? samples / seconds : (double)NAN;
-    entry->to_90 = showdown_seconds_to(entry->epochs, 0.9, 1 / classes);
-    entry->accuracy = number(json_object_get(entry->run, "last"), "val_accuracy");
+    lane->at = count ? json_array_get(lane->epochs, count - 1) : NULL;
+    lane->seconds_per_epoch = count ? seconds / (double)count : (double)NAN;
+    lane->speed = seconds > 0 ? samples / seconds : (double)NAN;
+    lane->to_90 = showdown_seconds_to(lane->epochs, 0.9, isfinite(classes) ? 1 / classes : 0.1);
+    lane->accuracy = lane->at ? number(lane->at, "val_accuracy") : (double)NAN;
 }
 
-static int read_entry(struct store *store, json_t *run, struct entry *entry, struct error *error)
+/* Equal work: all are measured after the last epoch that all did. An engine that ended before its
+ * first epoch is not waited for; until the others have one in common, each stands for itself. */
+static void measure_all(struct showdown *showdown)
 {
-    *entry = (struct entry){.run = run};
-    entry->id = json_string_value(json_object_get(run, "id"));
-    entry->engine = json_string_value(json_object_get(run, "engine"));
-    entry->state = json_string_value(json_object_get(run, "state"));
-    const struct engine_ops *engine = engine_find(entry->engine);
-    entry->title = engine ? engine->title : entry->engine;
-    if (store_run_epochs(store, entry->id, &entry->epochs, error) ||
-        store_points(store, entry->id, 0, UINT64_MAX, 0, &entry->points, error))
-        return -1;
-    measure(entry);
-    return 0;
+    size_t common = SIZE_MAX;
+    for (size_t i = 0; i < showdown->count; i++) {
+        const struct lane *lane = &showdown->lanes[i];
+        size_t done = json_array_size(lane->epochs);
+        if ((done || lane->live) && done < common) common = done;
+    }
+    showdown->asked = UINT_MAX;
+    for (size_t i = 0; i < showdown->count; i++) {
+        unsigned asked = whole(json_object_get(showdown->lanes[i].run, "progress"), "epochs");
+        if (asked < showdown->asked) showdown->asked = asked;
+    }
+    showdown->common = common == SIZE_MAX ? 0 : (unsigned)common;
+    for (size_t i = 0; i < showdown->count; i++) {
+        struct lane *lane = &showdown->lanes[i];
+        size_t done = json_array_size(lane->epochs);
+        measure(lane, done && showdown->common ? showdown->common : done);
+    }
 }
 
 static int read_showdown(struct store *store, const char *group, struct showdown *showdown,
                          struct error *error)
 {
-    const struct run_filter filter = {.showdown = group, .ascending = true, .limit = RUNS_MAX};
+    const struct run_filter filter = {
+        .showdown = group, .ascending = true, .limit = SHOWDOWN_RUNS_MAX};
     uint64_t total;
     json_t *run;
     size_t index;
@@ -94,40 +140,64 @@ static int read_showdown(struct store *store, const char *group, struct showdown
         store_run_list(store, &filter, &showdown->runs, &total, error))
         return -1;
     json_array_foreach(showdown->runs, index, run) {
-        if (read_entry(store, run, &showdown->entries[index], error)) return -1;
+        if (read_lane(store, run, &showdown->lanes[index], error)) return -1;
         showdown->count = index + 1;
     }
+    measure_all(showdown);
     return 0;
 }
 
 static void showdown_free(struct showdown *showdown)
 {
-    for (size_t i = 0; i < RUNS_MAX; i++) {
-        json_decref(showdown->entries[i].epochs);
-        points_free(&showdown->entries[i].points);
+    for (size_t i = 0; i < SHOWDOWN_RUNS_MAX; i++) {
+        json_decref(showdown->lanes[i].epochs);
+        points_free(&showdown->lanes[i].points);
     }
     json_decref(showdown->runs);
 }
 
-static json_t *row_json(const struct entry *entry)
+/* A figure that grows with the work: as it was at the epoch of the comparison. Of runs whose epochs
+ * do not say it, that of the whole run, where that is the same work. */
+static json_t *cost_json(const struct lane *lane, const char *key)
 {
-    const json_t *file = json_array_get(json_object_get(entry->run, "files"), 0);
-    json_t *row = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "run", entry->id, "engine",
-                            entry->engine, "state", entry->state, "seconds_per_epoch",
-                            js_real(entry->seconds_per_epoch), "samples_per_second",
-                            js_real(entry->speed), "seconds_to_90", js_real(entry->to_90));
-    json_object_set(row, "cpu_seconds", json_object_get(entry->run, "cpu_seconds"));
-    json_object_set(row, "peak_rss_bytes", json_object_get(entry->run, "peak_rss_bytes"));
-    json_object_set_new(row, "file_bytes",
-                        file ? json_incref(json_object_get(file, "bytes")) : json_null());
-    json_object_set_new(row, "val_accuracy", js_real(entry->accuracy));
+    json_t *value = json_object_get(lane->at, key);
+    bool whole_run = !lane->handed_to && lane->at &&
+                     whole(lane->at, "epoch") == json_array_size(lane->epochs);
+    if (json_is_number(value)) return json_incref(value);
+    value = whole_run ? json_object_get(lane->run, key) : NULL;
+    return value ? json_incref(value) : json_null();
+}
+
+/* The newest file is the run's model; what the lane itself wrote is the oldest once another engine
+ * went on. */
+static json_t *file_bytes_json(const struct lane *lane)
+{
+    const json_t *files = json_object_get(lane->run, "files");
+    size_t count = json_array_size(files);
+    if (!count) return json_null();
+    return json_incref(
+        json_object_get(json_array_get(files, lane->handed_to ? count - 1 : 0), "bytes"));
+}
+
+static json_t *row_json(const struct lane *lane, unsigned asked)
+{
+    json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:i, s:s?, s:o, s:o, s:o}", "run", lane->id,
+                            "engine", lane->engine, "state", js_text(lane->run, "state"), "epochs",
+                            (json_int_t)json_array_size(lane->epochs), "epochs_asked", (int)asked,
+                            "handed_to", lane->handed_to, "seconds_per_epoch",
+                            js_real(lane->seconds_per_epoch), "samples_per_second",
+                            js_real(lane->speed), "seconds_to_90", js_real(lane->to_90));
+    json_object_set_new(row, "cpu_seconds", cost_json(lane, "cpu_seconds"));
+    json_object_set_new(row, "peak_rss_bytes", cost_json(lane, "peak_rss_bytes"));
+    json_object_set_new(row, "file_bytes", file_bytes_json(lane));
+    json_object_set_new(row, "val_accuracy", js_real(lane->accuracy));
     return row;
 }
 
 /* The greatest |Δ| of each stretch, for the plot; NULL when the two share no step. */
-static json_t *difference_json(const struct entry *a, const struct entry *b, double *max)
+static json_t *difference_json(const struct lane *a, const struct lane *b, double *max)
 {
-    size_t count = a->points.count < b->points.count ? a->points.count : b->points.count, at = 0;
+    size_t count = a->steps < b->steps ? a->steps : b->steps, at = 0;
     int64_t first_epoch = json_integer_value(
         json_object_get(json_object_get(a->run, "progress"), "steps_per_epoch"));
     double most = 0, most_first = 0, bucket = 0;
@@ -155,128 +225,14 @@ static json_t *difference_json(const struct entry *a, const struct entry *b, dou
                      (json_int_t)count, "curve", "step", steps, "value", values);
 }
 
-/* --- the verdict --- */
-
-static void machine_words(char *out, size_t size)
-{
-    char line[512] = "";
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    FILE *file = fopen("/proc/cpuinfo", "re");
-    const char *name = "";
-    while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, "model name", 10) != 0 || !strchr(line, ':')) continue;
-        line[strcspn(line, "\n")] = '\0';
-        name = strchr(line, ':') + 1;
-        name += strspn(name, " ");
-        break;
-    }
-    if (file) fclose(file);
-    snprintf(out, size, "%s%s%ld core%s", name, *name ? ", " : "", cores, cores == 1 ? "" : "s");
-}
-
-static int faster_first(const void *a, const void *b)
-{
-    const struct entry *const *one = a, *const *two = b;
-    return ((*one)->speed < (*two)->speed) - ((*one)->speed > (*two)->speed);
-}
-
-/* "PyTorch", "PyTorch and TensorFlow", … of the ones with figures, the fastest first. */
-static size_t rank(const struct showdown *showdown, const struct entry *ranked[RUNS_MAX])
-{
-    size_t count = 0;
-    for (size_t i = 0; i < showdown->count; i++)
-        if (isfinite(showdown->entries[i].speed)) ranked[count++] = &showdown->entries[i];
-    qsort(ranked, count, sizeof ranked[0], faster_first);
-    return count;
-}
-
-/* 238 thousand, 1.29 million: as one would say it. */
-static void write_count(double value, struct buffer *out)
-{
-    if (value >= 1e6)
-        buffer_printf(out, "%.2f million", value / 1e6);
-    else if (value >= 1e4)
-        buffer_printf(out, "%.0f thousand", value / 1e3);
-    else
-        buffer_printf(out, "%.0f", value);
-}
-
-/* 2.4 × 10⁻⁵ */
-static void write_scientific(double value, struct buffer *out)
-{
-    static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
-    char text[32];
-    if (value == 0) {
-        buffer_append_text(out, "0");
-        return;
-    }
-    snprintf(text, sizeof text, "%.1e", value);
-    char *exponent = strchr(text, 'e');
-    *exponent++ = '\0';
-    buffer_printf(out, "%s × 10%s", text, *exponent == '-' ? "⁻" : "");
-    for (exponent += 1 + strspn(exponent + 1, "0"); *exponent; exponent++)
-        buffer_append_text(out, raised[*exponent - '0']);
-}
-
-static void write_speeds(const struct entry *const *ranked, size_t count, struct buffer *out)
-{
-    buffer_printf(out, "%s trained fastest, ", ranked[0]->title);
-    write_count(ranked[0]->speed, out);
-    buffer_append_text(out, " samples per second");
-    for (size_t i = 1; i < count; i++)
-        buffer_printf(out, "%s %.2f times as fast as %s",
-                      i == 1           ? ":"
-                      : i + 1 == count ? " and"
-                                       : ",",
-                      ranked[0]->speed / ranked[i]->speed, ranked[i]->title);
-    buffer_append_text(out, ". ");
-}
-
-static void write_accuracy(const struct entry *const *ranked, size_t count, struct buffer *out)
-{
-    double low = INFINITY, high = -INFINITY;
-    for (size_t i = 0; i < count; i++) {
-        if (!isfinite(ranked[i]->accuracy)) return;
-        low = fmin(low, ranked[i]->accuracy);
-        high = fmax(high, ranked[i]->accuracy);
-    }
-    if (high - low < 5e-5)
-        buffer_printf(out, "All reached %.2f %% test accuracy", 100 * high);
-    else
-        buffer_printf(out, "Test accuracy lies between %.2f %% and %.2f %%", 100 * low, 100 * high);
-}
-
-static void write_verdict(const struct showdown *showdown, struct buffer *out)
-{
-    char machine[600];
-    const struct entry *ranked[RUNS_MAX];
-    size_t count = rank(showdown, ranked);
-    if (count < 2) return;
-    machine_words(machine, sizeof machine);
-    buffer_printf(out, "On this machine (%s) ", machine);
-    write_speeds(ranked, count, out);
-    write_accuracy(ranked, count, out);
-    if (isfinite(showdown->max_difference)) {
-        buffer_append_text(out, "; the loss curves differ by at most ");
-        write_scientific(showdown->max_difference, out);
-        buffer_append_text(out, " at any step");
-    }
-    buffer_append_text(out, ". ");
-    buffer_append_text(out, strcmp(showdown->mode, "sequence") == 0
-                                ? "They trained one after another, each with the machine to itself."
-                                : "They trained at once and shared the processor: train them in "
-                                  "turn to compare speeds.");
-}
-
 static const char *state_of(const struct showdown *showdown)
 {
     const char *state = "finished";
     for (size_t i = 0; i < showdown->count; i++) {
-        enum run_state run;
-        struct error ignored;
-        if (run_state_parse(showdown->entries[i].state, &run, &ignored)) continue;
-        if (run_state_is_live(run)) return "running";
-        if (run != RUN_FINISHED) state = "ended";
+        const struct lane *lane = &showdown->lanes[i];
+        if (lane->live) return "running";
+        if (lane->handed_to || strcmp(js_text(lane->run, "state"), "finished") != 0)
+            state = "ended";
     }
     return state;
 }
@@ -289,18 +245,18 @@ int showdown_json(struct store *store, const char *group, json_t **out, struct e
     buffer_init(&verdict, 4096);
     int status = read_showdown(store, group, &showdown, error);
     for (size_t i = 0; i < showdown.count && !status; i++) {
-        json_array_append_new(rows, row_json(&showdown.entries[i]));
+        json_array_append_new(rows, row_json(&showdown.lanes[i], showdown.asked));
         for (size_t j = i + 1; j < showdown.count; j++)
-            json_array_append_new(differences,
-                                  difference_json(&showdown.entries[i], &showdown.entries[j],
-                                                  &showdown.max_difference));
+            json_array_append_new(
+                differences,
+                difference_json(&showdown.lanes[i], &showdown.lanes[j], &showdown.max_difference));
     }
     if (!status) {
         const char *state = state_of(&showdown);
-        if (strcmp(state, "running") != 0) write_verdict(&showdown, &verdict);
-        *out = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O, s:s?}", "group", group, "mode",
-                         showdown.mode, "state", state, "runs", showdown.runs, "rows", rows,
-                         "differences", differences, "verdict",
+        if (strcmp(state, "running") != 0) showdown_write_verdict(&showdown, &verdict);
+        *out = json_pack("{s:s, s:s, s:s, s:i, s:O, s:O, s:O, s:s?}", "group", group, "mode",
+                         showdown.mode, "state", state, "common_epoch", (int)showdown.common,
+                         "runs", showdown.runs, "rows", rows, "differences", differences, "verdict",
                          verdict.length ? verdict.data : NULL);
         if (!*out) status = error_set_memory(error, "a showdown");
     }

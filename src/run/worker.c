@@ -130,6 +130,8 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "seconds", js_real(epoch->seconds));
     json_object_set_new(event, "samples_per_second", js_real(epoch->samples_per_second));
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
+    json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
+    json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
     journal_add_epoch(&session->journal, event);
     events_send(&session->events, event);
     keep_checkpoint(session);

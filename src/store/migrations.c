@@ -97,6 +97,12 @@ static const char *const migrations[] = {
     "UPDATE runs SET settings = json_set(settings, '$.limit', "
     "json_extract(settings, '$.limit') + 4294967296) "
     "WHERE json_extract(settings, '$.limit') < 0;",
+    /* 4: whether a run diverged; what an epoch had cost by its end, over all workers of the run. */
+    "ALTER TABLE runs ADD COLUMN spike_step INTEGER;"
+    "ALTER TABLE runs ADD COLUMN diverged_at INTEGER;"
+    "ALTER TABLE epochs ADD COLUMN cpu_seconds REAL;"
+    "ALTER TABLE epochs ADD COLUMN peak_rss_bytes INTEGER;"
+    "DELETE FROM evaluations;", /* their worst mistakes were in another order */
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/outcome.h"
+
 /* A row longer than this is cut, so that reading a stretch never fetches much more than the
  * stretch. */
 #define ROW_STEPS 8192
@@ -22,7 +24,7 @@ int points_append(struct store *store, int64_t run, int64_t first_step, const do
             return -1;
         done += part;
     }
-    return 0;
+    return outcome_losses(store, run, first_step, losses, count, error);
 }
 
 int points_truncate(struct store *store, int64_t run, int64_t from, struct error *error)

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "store/outcome.h"
 #include "store/points.h"
 #include "store/runs.h"
 
@@ -40,7 +41,21 @@ struct recorder {
     double clock;         /* of the last step event; 0 while paused or not begun */
     double speed_seconds; /* for samples/s: where the last reckoning began */
     int64_t speed_step;
+    double cpu_before; /* of the run's earlier workers */
 };
+
+/* A run that goes on has spent processor time before: the new worker's comes on top. */
+static int read_cpu_before(struct recorder *r, struct error *error)
+{
+    sqlite3_stmt *row;
+    if (query_start(r->store, "SELECT coalesce(cpu_seconds, 0) FROM runs WHERE key=?", &row, error,
+                    "i", r->key))
+        return -1;
+    int status = query_step(r->store, row, error);
+    if (status == 1) r->cpu_before = sqlite3_column_double(row, 0);
+    query_end(row);
+    return status < 0 ? -1 : 0;
+}
 
 int recorder_create(struct store *store, const char *run, struct recorder **out,
                     struct error *error)
@@ -50,7 +65,8 @@ int recorder_create(struct store *store, const char *run, struct recorder **out,
     recorder->store = store;
     recorder->waiting = json_array();
     snprintf(recorder->run, sizeof recorder->run, "%s", run);
-    if (recorder->waiting && !store_run_key(store, run, &recorder->key, error)) {
+    if (recorder->waiting && !store_run_key(store, run, &recorder->key, error) &&
+        !read_cpu_before(recorder, error)) {
         *out = recorder;
         return 0;
     }
@@ -130,7 +146,7 @@ static int write_steps(struct recorder *r, struct error *error)
     int status = query_run(r->store, "UPDATE runs SET global_step=?, seconds=?, loss=? WHERE key=?",
                            error, "iddi", end, r->seconds, r->losses[r->loss_count - 1], r->key);
     r->loss_count = 0;
-    return status;
+    return status ? -1 : outcome_judge(r->store, r->key, error);
 }
 
 static int room_for(struct recorder *r, size_t more, struct error *error)
@@ -186,6 +202,7 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     r->ended = false;
     snprintf(r->engine, sizeof r->engine, "%s", engine ? engine : "");
     int status = points_truncate(r->store, r->key, first, error) ||
+                 outcome_restart(r->store, r->key, first, error) ||
                  query_run(r->store, "DELETE FROM epochs WHERE run=? AND global_step>?", error,
                            "ii", r->key, first) ||
                  store_recover(r->store, r->key, r->run, first, error) ||
@@ -227,25 +244,28 @@ static double real_member(const json_t *event, const char *key)
 }
 
 int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,
-                    struct error *error)
+                    double cpu_before, struct error *error)
 {
     return query_run(
         store,
         "INSERT OR REPLACE INTO epochs (run, epoch, engine, loss, accuracy, val_loss, "
-        "val_accuracy, seconds,"
-        " samples_per_second, global_step) VALUES (?,?,?,?,?,?,?,?,?,?)",
-        error, "iisddddddi", key, (int64_t)json_integer_value(json_object_get(event, "epoch")),
+        "val_accuracy, seconds, samples_per_second, global_step, cpu_seconds, peak_rss_bytes)"
+        " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
+        /* a journal knows its own worker's time only: what is known already stays */
+        " coalesce(?11, (SELECT cpu_seconds FROM epochs WHERE run=?1 AND epoch=?2)), ?12)",
+        error, "iisddddddidd", key, (int64_t)json_integer_value(json_object_get(event, "epoch")),
         engine ? engine : "", real_member(event, "loss"), real_member(event, "accuracy"),
         real_member(event, "val_loss"), real_member(event, "val_accuracy"),
         real_member(event, "seconds"), real_member(event, "samples_per_second"),
-        (int64_t)json_integer_value(json_object_get(event, "global_step")));
+        (int64_t)json_integer_value(json_object_get(event, "global_step")),
+        cpu_before + real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"));
 }
 
 static int on_epoch(struct recorder *r, const json_t *event, struct error *error)
 {
     int64_t epoch = json_integer_value(json_object_get(event, "epoch"));
     double seconds = real_member(event, "seconds");
-    if (store_put_epoch(r->store, r->key, r->engine, event, error) ||
+    if (store_put_epoch(r->store, r->key, r->engine, event, r->cpu_before, error) ||
         query_run(r->store,
                   "UPDATE runs SET epoch=?, loss=?, accuracy=?, val_loss=?, val_accuracy=?,"
                   " samples_per_second=coalesce(?,samples_per_second) WHERE key=?",
@@ -253,6 +273,7 @@ static int on_epoch(struct recorder *r, const json_t *event, struct error *error
                   real_member(event, "accuracy"), real_member(event, "val_loss"),
                   real_member(event, "val_accuracy"), real_member(event, "samples_per_second"),
                   r->key) ||
+        outcome_judge(r->store, r->key, error) ||
         store_add_event(r->store, "epoch", r->run, epoch, 0, NULL, error))
         return -1;
     if (isfinite(seconds)) r->seconds = r->seconds_before + seconds;
@@ -338,9 +359,11 @@ static int on_end(struct recorder *r, const json_t *event, struct error *error)
     return query_run(
         r->store,
         "UPDATE runs SET state=?, ended_at=?, owner=NULL, cpu_seconds=coalesce(?,cpu_seconds),"
-        " peak_rss_bytes=coalesce(?,peak_rss_bytes), rss_bytes=NULL WHERE key=?",
+        " peak_rss_bytes=max(coalesce(?,0),coalesce(peak_rss_bytes,0)), rss_bytes=NULL WHERE "
+        "key=?",
         error, "siddi", finished ? "finished" : "stopped", clock_wall_ms(),
-        real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"), r->key);
+        r->cpu_before + real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"),
+        r->key);
 }
 
 static int on_error(struct recorder *r, const json_t *event, struct error *error)
@@ -395,7 +418,8 @@ static int write_usage(struct recorder *r, struct error *error)
     return query_run(r->store,
                      "UPDATE runs SET cpu_seconds=?1, rss_bytes=?2, peak_rss_bytes=max(?2, "
                      "coalesce(peak_rss_bytes,0)) WHERE key=?3",
-                     error, "dii", (double)(user + system) / (double)sysconf(_SC_CLK_TCK), bytes,
+                     error, "dii",
+                     r->cpu_before + (double)(user + system) / (double)sysconf(_SC_CLK_TCK), bytes,
                      r->key);
 }
 

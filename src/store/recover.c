@@ -1,8 +1,10 @@
 /* What a run's journal (run/journal.h) has and the data base has not: its worker outlived whoever
  * listened to it. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "run/journal.h"
+#include "store/outcome.h"
 #include "store/points.h"
 #include "store/runs.h"
 
@@ -35,8 +37,9 @@ static int recover_epochs(struct store *store, int64_t key, const char *run_dir,
     int status = events ? 0 : error_set_memory(error, "a run's epochs");
     json_array_foreach(events, index, event)
         if (!status)
-            status = store_put_epoch(
-                store, key, json_string_value(json_object_get(event, "engine")), event, error);
+            status = store_put_epoch(store, key,
+                                     json_string_value(json_object_get(event, "engine")), event,
+                                     (double)NAN, error);
     json_decref(events);
     return status;
 }
@@ -50,9 +53,11 @@ int store_recover(struct store *store, int64_t key, const char *run, int64_t to,
     if (recover_points(store, key, run_dir, to, error) ||
         recover_epochs(store, key, run_dir, error))
         return -1;
-    return query_run(store,
-                     "UPDATE runs SET (epoch, accuracy, val_loss, val_accuracy) = (SELECT "
-                     "coalesce(max(epoch), 0), accuracy, val_loss,"
-                     " val_accuracy FROM epochs WHERE run=?1) WHERE key=?1",
-                     error, "i", key);
+    if (query_run(store,
+                  "UPDATE runs SET (epoch, accuracy, val_loss, val_accuracy) = (SELECT "
+                  "coalesce(max(epoch), 0), accuracy, val_loss,"
+                  " val_accuracy FROM epochs WHERE run=?1) WHERE key=?1",
+                  error, "i", key))
+        return -1;
+    return outcome_judge(store, key, error);
 }

@@ -7,12 +7,13 @@
 #include "store/database.h"
 
 /* The columns of one run, in the order of this enum. */
-#define RUN_COLUMNS                                                                              \
-    "key, id, name, engine, engine_version, state, error, settings, network, parameters, tags, " \
-    "notes, showdown, created_at,"                                                               \
-    " started_at, ended_at, epoch, epochs, steps_per_epoch, global_step, seconds, "              \
-    "samples_per_second, loss, accuracy, val_loss,"                                              \
-    " val_accuracy, cpu_seconds, rss_bytes, peak_rss_bytes, checkpoint, deleted_at, owner_kind"
+#define RUN_COLUMNS                                                                               \
+    "key, id, name, engine, engine_version, state, error, settings, network, parameters, tags, "  \
+    "notes, showdown, created_at,"                                                                \
+    " started_at, ended_at, epoch, epochs, steps_per_epoch, global_step, seconds, "               \
+    "samples_per_second, loss, accuracy, val_loss,"                                               \
+    " val_accuracy, cpu_seconds, rss_bytes, peak_rss_bytes, checkpoint, deleted_at, owner_kind, " \
+    "diverged_at"
 enum {
     KEY,
     ID,
@@ -46,6 +47,7 @@ enum {
     CHECKPOINT,
     DELETED_AT,
     OWNER_KIND,
+    DIVERGED_AT,
 };
 
 static json_t *progress_json(sqlite3_stmt *row)
@@ -133,16 +135,17 @@ static json_t *run_to_json(sqlite3_stmt *row)
         "tags", column_parsed_json(row, TAGS), "notes", column_text(row, NOTES), "group",
         column_text_json(row, SHOWDOWN));
     json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:b, s:b, s:o}", "created_at",
-        column_integer_json(row, CREATED_AT), "started_at", column_integer_json(row, STARTED_AT),
-        "ended_at", column_integer_json(row, ENDED_AT), "progress", progress_json(row), "last",
-        "loss", column_real_json(row, LOSS), "accuracy", column_real_json(row, ACCURACY),
-        "val_loss", column_real_json(row, VAL_LOSS), "val_accuracy",
-        column_real_json(row, VAL_ACCURACY), "cpu_seconds", column_real_json(row, CPU_SECONDS),
-        "rss_bytes", column_integer_json(row, RSS_BYTES), "peak_rss_bytes",
-        column_integer_json(row, PEAK_RSS_BYTES), "resumable", (int)resumable(row), "deleted",
-        sqlite3_column_type(row, DELETED_AT) != SQLITE_NULL, "started_by",
-        column_text_json(row, OWNER_KIND));
+        "{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:b, s:b, s:o, s:o}",
+        "created_at", column_integer_json(row, CREATED_AT), "started_at",
+        column_integer_json(row, STARTED_AT), "ended_at", column_integer_json(row, ENDED_AT),
+        "progress", progress_json(row), "last", "loss", column_real_json(row, LOSS), "accuracy",
+        column_real_json(row, ACCURACY), "val_loss", column_real_json(row, VAL_LOSS),
+        "val_accuracy", column_real_json(row, VAL_ACCURACY), "cpu_seconds",
+        column_real_json(row, CPU_SECONDS), "rss_bytes", column_integer_json(row, RSS_BYTES),
+        "peak_rss_bytes", column_integer_json(row, PEAK_RSS_BYTES), "resumable",
+        (int)resumable(row), "deleted", sqlite3_column_type(row, DELETED_AT) != SQLITE_NULL,
+        "started_by", column_text_json(row, OWNER_KIND), "diverged_at",
+        column_integer_json(row, DIVERGED_AT));
     if (run && more)
         json_object_update_new(run, more);
     else
@@ -156,7 +159,7 @@ static int epochs_json(struct store *store, int64_t key, json_t **out, struct er
     *out = json_array();
     if (query_start(store,
                     "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds, "
-                    "samples_per_second, engine, global_step"
+                    "samples_per_second, engine, global_step, cpu_seconds, peak_rss_bytes"
                     " FROM epochs WHERE run=? ORDER BY epoch",
                     &row, error, "i", key))
         return -1;
@@ -164,12 +167,13 @@ static int epochs_json(struct store *store, int64_t key, json_t **out, struct er
     while ((status = query_step(store, row, error)) == 1)
         json_array_append_new(
             *out,
-            json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "epoch",
+            json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o}", "epoch",
                       (json_int_t)sqlite3_column_int64(row, 0), "loss", column_real_json(row, 1),
                       "accuracy", column_real_json(row, 2), "val_loss", column_real_json(row, 3),
                       "val_accuracy", column_real_json(row, 4), "seconds", column_real_json(row, 5),
                       "samples_per_second", column_real_json(row, 6), "engine", column_text(row, 7),
-                      "global_step", (json_int_t)sqlite3_column_int64(row, 8)));
+                      "global_step", (json_int_t)sqlite3_column_int64(row, 8), "cpu_seconds",
+                      column_real_json(row, 9), "peak_rss_bytes", column_integer_json(row, 10)));
     query_end(row);
     return status;
 }

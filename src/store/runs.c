@@ -228,9 +228,9 @@ int store_run_claim(struct store *store, const char *run, const char *engine, ui
     if (store_begin(store, error)) return -1;
     int status = store_run_key(store, run, &key, error) || check_unowned(store, key, run, error) ||
                  query_run(store,
-                           "UPDATE runs SET state='queued', error=NULL, ended_at=NULL, engine=?, "
-                           "epochs=?, owner=?,"
-                           " owner_kind=? WHERE key=?",
+                           "UPDATE runs SET state='queued', error=NULL, ended_at=NULL, engine=?1, "
+                           "epochs=?2, settings=json_set(settings, '$.epochs', ?2), owner=?3,"
+                           " owner_kind=?4 WHERE key=?5",
                            error, "sissi", engine, (int64_t)epochs, owner,
                            by_terminal ? "terminal" : "server", key) ||
                  store_add_event(store, "run", run, 0, 0, NULL, error);
@@ -462,8 +462,8 @@ int store_newest_model(struct store *store, const char *engine, char run[64], st
     sqlite3_stmt *row;
     run[0] = '\0';
     if (query_start(store,
-                    "SELECT id FROM runs WHERE engine=? AND deleted_at IS NULL AND EXISTS (SELECT "
-                    "1 FROM files WHERE run=key)"
+                    "SELECT id FROM runs WHERE engine=? AND deleted_at IS NULL AND diverged_at IS "
+                    "NULL AND EXISTS (SELECT 1 FROM files WHERE run=key)"
                     " ORDER BY created_at DESC, key DESC LIMIT 1",
                     &row, error, "s", engine))
         return -1;

@@ -10,9 +10,10 @@ int store_add_event(struct store *store, const char *kind, const char *run, int6
 /* Adds a line to a run's log, and its event. */
 int store_add_log(struct store *store, int64_t key, const char *run, const char *text,
                   struct error *error);
-/* Keeps an epoch by what its event says; one that is there is replaced. */
+/* Keeps an epoch by what its event says; one that is there is replaced. `cpu_before`: processor
+ * seconds of the run's earlier workers, NAN when not known. */
 int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,
-                    struct error *error);
+                    double cpu_before, struct error *error);
 /* Adds the steps below `to` that only the run's journal has, and the epochs that ended within the
  * steps kept. */
 int store_recover(struct store *store, int64_t key, const char *run, int64_t to,

@@ -112,7 +112,8 @@ int store_file_path(struct store *store, const char *run, const char *name, char
 int store_model_file(struct store *store, const char *run, char **path, char sha256[65],
                      struct error *error);
 
-/* The newest run of an engine that has a model file and is not deleted; "" when there is none. */
+/* The newest run of an engine that has a model file, is not deleted and did not diverge; "" when
+ * there is none. */
 int store_newest_model(struct store *store, const char *engine, char run[64], struct error *error);
 
 int store_showdown_create(struct store *store, const char *mode, char id[32], struct error *error);

@@ -165,6 +165,53 @@ def test_showdown(serve, mode):
         assert all(a["ended_at"] <= b["started_at"] for a, b in zip(ends, ends[1:]))
 
 
+def test_a_showdown_compares_equal_work(serve):
+    """A run that goes on in another engine is, in its showdown, what its first engine did."""
+    server = serve()
+    body = {"engines": ["torch", "native"], "settings": {**QUICK, "epochs": 2}}
+    group = server.post("/api/showdowns", body, status=201)
+    torch, native = (run["id"] for run in group["runs"])
+    for run in (torch, native):
+        server.wait(run, "finished")
+    before = server.get(f"/api/showdowns/{group['group']}")
+    assert before["common_epoch"] == 2 and "Compared" not in before["verdict"]
+    server.post(f"/api/runs/{torch}/continue", {"engine": "native", "epochs": 3})
+    server.post(f"/api/runs/{native}/continue", {"epochs": 4})
+    for run in (torch, native):
+        server.wait(run, "finished")
+    after = server.get(f"/api/showdowns/{group['group']}")
+    rows = after["rows"]
+    assert [(row["engine"], row["epochs"], row["handed_to"]) for row in rows] == [
+        ("torch", 2, "Native"), ("native", 4, None)]
+    figures = ("seconds_per_epoch", "samples_per_second", "cpu_seconds", "file_bytes", "val_accuracy")
+    assert [rows[0][key] for key in figures] == [before["rows"][0][key] for key in figures]
+    assert rows[1]["val_accuracy"] == before["rows"][1]["val_accuracy"]
+    assert after["differences"][0]["steps"] == before["differences"][0]["steps"]
+    assert after["verdict"].count("Native") and "Native 1.00" not in after["verdict"]
+
+
+def test_cost_adds_up_over_workers(serve):
+    server = serve()
+    run = trained(server)["id"]
+    before = server.get(f"/api/runs/{run}")
+    server.post(f"/api/runs/{run}/continue", {"epochs": before["settings"]["epochs"] + 1})
+    server.wait(run, "finished")
+    after = server.get(f"/api/runs/{run}")
+    assert after["cpu_seconds"] > before["cpu_seconds"]
+    assert after["peak_rss_bytes"] >= before["peak_rss_bytes"]
+    assert after["settings"]["epochs"] == before["settings"]["epochs"] + 1
+    costs = [epoch["cpu_seconds"] for epoch in after["epochs"]]
+    assert costs == sorted(costs) and costs[-1] > before["cpu_seconds"]
+
+
+def test_divergence_is_recorded(serve):
+    server = serve()
+    wild = trained(server, settings={**QUICK, "lr": 1000.0})
+    assert wild["state"] == "finished" and 0 < wild["diverged_at"] < 20
+    assert trained(server)["diverged_at"] is None
+    server.get("/api/runs?sort=created_at")
+
+
 def test_search_edit_delete_restore(serve):
     server = serve()
     one, two = trained(server, name="apple")["id"], trained(server, name="pear")["id"]

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/js.h"
 #include "run/journal.h"
 #include "run/settings.h"
 #include "store/database.h"
@@ -107,6 +108,46 @@ static void test_a_run_is_recorded(void **state)
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(run, "progress"), "global_step")), 3);
     json_decref(run);
+}
+
+/* A first loss, a step's loss, then an epoch's accuracy when there is one: at which step it diverged;
+ * -1: it did not. */
+static int64_t diverged(struct store *store, double later, double accuracy)
+{
+    static int number;
+    char id[16];
+    struct recorder *recorder;
+    json_t *run;
+    snprintf(id, sizeof id, "d%d", number++);
+    add_run(store, id);
+    assert_int_equal(recorder_create(store, id, &recorder, &error), 0);
+    tell(recorder, json_pack("{s:s, s:s, s:i, s:i, s:i, s:{s:[{s:i}]}}", "event", "start", "engine",
+                             "native", "steps_per_epoch", 2, "batch_size", 32, "global_step", 0,
+                             "network", "layers", "outputs", 10));
+    tell(recorder, json_pack("{s:s, s:i, s:f, s:[f,o]}", "event", "step", "first_step", 0,
+                             "seconds", 0.5, "loss", 2.3, js_real(later)));
+    if (isfinite(accuracy))
+        tell(recorder, json_pack("{s:s, s:i, s:f, s:i}", "event", "epoch", "epoch", 1,
+                                 "val_accuracy", accuracy, "global_step", 2));
+    assert_int_equal(recorder_flush(recorder, &error), 0);
+    recorder_destroy(recorder);
+    assert_int_equal(store_run_json(store, id, false, &run, &error), 0);
+    const json_t *value = json_object_get(run, "diverged_at");
+    int64_t step = json_is_integer(value) ? json_integer_value(value) : -1;
+    json_decref(run);
+    return step;
+}
+
+static void test_divergence_is_told_from_a_bad_sample(void **state)
+{
+    struct store *store = *state;
+    assert_int_equal(diverged(store, (double)NAN, (double)NAN), 1);
+    assert_int_equal(diverged(store, 9.1e33, (double)NAN), 1);
+    assert_int_equal(diverged(store, 9.1e33, 0.098), 1);
+    assert_int_equal(diverged(store, 9.1e33, 0.95), -1); /* it came back */
+    assert_int_equal(diverged(store, 12, (double)NAN), -1);
+    assert_int_equal(diverged(store, 12, 0.1135), 1);
+    assert_int_equal(diverged(store, 2.4, 0.1135), -1); /* learns nothing, but did not leave */
 }
 
 /* Losses of steps 0 … count-1 in rows of uneven length, one very low and one very high among them.
@@ -386,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_settings_return_as_they_went),
         WITH_STORE(test_a_run_is_recorded),
+        WITH_STORE(test_divergence_is_told_from_a_bad_sample),
         WITH_STORE(test_reduction_keeps_extremes_and_order),
         WITH_STORE(test_truncation_cuts_within_a_row),
         WITH_STORE(test_the_journal_fills_the_gap),

@@ -111,9 +111,17 @@ export class Studio {
         return answer.json();
     }
 
-    async post(path, body = {}) {
+    post(path, body = {}) {
+        return this.send('POST', path, body);
+    }
+
+    put(path, body) {
+        return this.send('PUT', path, body);
+    }
+
+    async send(method, path, body) {
         const answer = await fetch(this.address + path, {
-            method: 'POST',
+            method,
             headers: { 'Content-Type': 'application/json' },
             body: JSON.stringify(body),
         });

@@ -1,5 +1,7 @@
 /* What the user can do to a run; a failure becomes a message. */
 import { get, patch, post, query, remove } from './api';
+import { engines, labPath } from './engines';
+import { path, setParams } from './router';
 import { liveRun, rememberRun, system } from './studio';
 import type { Continue, EngineId, NewRun, Run, RunEdit, Settings, Started } from './shapes';
 import { toast, toastError } from '../parts/toast';
@@ -17,13 +19,24 @@ async function change(job: Promise<Run>): Promise<Run | null> {
 
 export const startRun = (engine: EngineId, settings: Settings, name = 'simple_nn') =>
     change(post<Run>('/api/runs', { engine, settings, name, tags: [] } satisfies NewRun));
-export const pauseRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/pause`));
-export const resumeRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/resume`));
-export const stopRun = (run: Run) => change(post<Run>(`/api/runs/${run.id}/stop`));
+/** What was acted on stays on the screen, whatever else starts or whoever goes on with it. */
+function pin(run: Run) {
+    if (path.value === '/showdown' && run.group) setParams({ group: run.group });
+    if (engines.value.some(({ id }) => labPath(id) === path.value)) setParams({ run: run.id });
+}
+
+function steer(run: Run, command: 'pause' | 'resume' | 'stop') {
+    pin(run);
+    return change(post<Run>(`/api/runs/${run.id}/${command}`));
+}
+export const pauseRun = (run: Run) => steer(run, 'pause');
+export const resumeRun = (run: Run) => steer(run, 'resume');
+export const stopRun = (run: Run) => steer(run, 'stop');
 export const editRun = (run: Run, values: RunEdit) =>
     change(patch<Run>(`/api/runs/${run.id}`, values));
 
 export async function continueRun(run: Run, engine: EngineId, epochs: number) {
+    pin(run);
     const continued = await change(
         post<Run>(`/api/runs/${run.id}/continue`, { engine, epochs } satisfies Continue),
     );

@@ -9,7 +9,15 @@ export const count = (value: Maybe) =>
     known(value) ? Math.round(value).toLocaleString('en') : NOTHING;
 export const percent = (value: Maybe, digits = 2) =>
     known(value) ? `${(100 * value).toFixed(digits)} %` : NOTHING;
-export const loss = (value: Maybe) => (known(value) ? value.toFixed(4) : NOTHING);
+/** Four places while they say something; a loss that diverged keeps to its place all the same. */
+export const loss = (value: Maybe) =>
+    !known(value)
+        ? NOTHING
+        : Math.abs(value) < 100
+          ? value.toFixed(4)
+          : Math.abs(value) < 1e5
+            ? value.toFixed(1)
+            : scientific(value);
 export const ratio = (value: Maybe) =>
     known(value) ? (value < 10 ? value.toFixed(2) : value.toFixed(1)) : NOTHING;
 

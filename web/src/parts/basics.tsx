@@ -2,7 +2,7 @@
 import type { ButtonHTMLAttributes, ComponentChildren } from 'preact';
 import { engineLook } from '../lib/engines';
 import { count, NOTHING } from '../lib/format';
-import type { EngineId, RunState } from '../lib/shapes';
+import type { EngineId, Run, RunState } from '../lib/shapes';
 
 type Children = { children?: ComponentChildren };
 
@@ -115,6 +115,17 @@ export function StateBadge({ state }: { state: RunState }) {
     return (
         <span class="badge" data-state={state}>
             <span aria-hidden="true">{STATE_MARKS[state]}</span> {state}
+        </span>
+    );
+}
+
+/** A run's state; one that ended without having learned anything says that instead. */
+export function RunBadge({ run }: { run: Run }) {
+    const ended = run.state === 'finished' || run.state === 'stopped';
+    if (run.diverged_at === null || !ended) return <StateBadge state={run.state} />;
+    return (
+        <span class="badge" data-state="diverged" title={`${run.state}; its loss diverged`}>
+            <span aria-hidden="true">!</span> diverged
         </span>
     );
 }

@@ -183,7 +183,7 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
                                             values={one.probabilities.map((p) => p ?? undefined)}
                                             max={1}
                                             marked={one.class}
-                                            format={(v) => format.percent(v, 0)}
+                                            format={(v) => format.percent(v, 1)}
                                         />
                                     </div>
                                 );

@@ -15,7 +15,7 @@ import { isDark } from '../lib/theme';
 import type { EngineId, Points, Run } from '../lib/shapes';
 import { EngineName } from './basics';
 import { drawEpochMarks } from './epoch-marks';
-import { axis, followSize, padded, tickLabel } from './plot-frame';
+import { axis, followSize, logLabels, padded, tickLabel } from './plot-frame';
 
 export type XAxis = 'step' | 'epoch' | 'time';
 export interface PlotView {
@@ -281,10 +281,7 @@ class Drawing {
                     size: 52,
                     ...(log
                         ? {
-                              filter: (_: uPlot, splits: number[]) =>
-                                  splits.map((v) =>
-                                      /^[125]/.test(v.toExponential()) ? v : null,
-                                  ) as number[],
+                              filter: (_: uPlot, splits: number[]) => logLabels(splits) as number[],
                           }
                         : {}),
                 },

@@ -8,6 +8,7 @@ export const token = (name: string) =>
 export function tickLabel(value: number): string {
     if (value === 0) return '0';
     const size = Math.abs(value);
+    if (size >= 1e9) return value.toExponential(1).replace('.0e', 'e').replace('e+', 'e');
     if (size >= 1e6) return `${+(value / 1e6).toPrecision(4)} M`;
     if (size >= 1e4) return `${+(value / 1e3).toPrecision(4)} k`;
     if (size < 1e-3) return value.toExponential(0);
@@ -29,6 +30,20 @@ export function axis(label: string, values: (value: number) => string = tickLabe
         gap: 4,
         values: (_, splits) => splits.map((value) => (value === null ? '' : values(value))),
     };
+}
+
+/** Which ticks of a log scale get a label: 1, 2 and 5 of a decade, or of many decades only as many as have room. */
+export function logLabels(splits: number[]): (number | null)[] {
+    const decades = Math.log10(splits.at(-1)! / splits[0]);
+    const every = Math.ceil(decades / 8);
+    return splits.map((value) => {
+        const [mantissa, exponent] = value.toExponential().split('e');
+        const fits =
+            decades > 4
+                ? mantissa === '1' && Number(exponent) % every === 0
+                : /^[125]/.test(mantissa);
+        return fits ? value : null;
+    });
 }
 
 /** Keeps a plot as large as its container; returns what ends that. */

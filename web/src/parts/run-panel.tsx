@@ -22,13 +22,13 @@ import {
     Figure,
     Hash,
     Progress,
-    StateBadge,
+    RunBadge,
     Trouble,
 } from './basics';
 import { NumberField, SelectField } from './fields';
 import { LinePlot } from './line-plot';
 import { LossPanel } from './loss-panel';
-import { engineLine, Tags } from './run-words';
+import { Diverged, engineIds, engineLine, lossName, Tags } from './run-words';
 
 /** What can be done to a run in its state, the likeliest first. */
 export function RunButtons({ run }: { run: Run }) {
@@ -91,12 +91,19 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
             class="status"
             title={
                 <>
-                    <EngineName id={run.engine} version={run.engine_version} /> {run.name}
+                    {engineIds(run).map((id, i, all) => (
+                        <EngineName
+                            key={i}
+                            id={id}
+                            version={i === all.length - 1 ? run.engine_version : null}
+                        />
+                    ))}{' '}
+                    {run.name}
                 </>
             }
             aside={
                 <>
-                    <StateBadge state={run.state} />
+                    <RunBadge run={run} />
                     {buttons && <RunButtons run={run} />}
                 </>
             }
@@ -114,6 +121,7 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                     from its last checkpoint.
                 </Trouble>
             )}
+            <Diverged run={run} />
             <Progress
                 value={p.global_step}
                 max={p.total_steps}
@@ -131,7 +139,7 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                 </span>
             </div>
             <dl class="figures">
-                <Figure name="loss" value={format.loss(run.last.loss)} />
+                <Figure name={lossName(run)} value={format.loss(run.last.loss)} />
                 <Figure name="accuracy" value={format.percent(run.last.accuracy)} />
                 <Figure name="test loss" value={format.loss(run.last.val_loss)} />
                 <Figure name="test accuracy" value={format.percent(run.last.val_accuracy)} />

@@ -1,16 +1,66 @@
 /* Runs in words. */
-import { engineLook } from '../lib/engines';
-import { editRun } from '../lib/actions';
-import type { Run } from '../lib/shapes';
+import { editRun, startRun } from '../lib/actions';
+import { findDataset } from '../lib/dataset';
+import { engineLook, labPath } from '../lib/engines';
+import * as format from '../lib/format';
+import { go } from '../lib/router';
+import { changeSettings, findSetting } from '../lib/settings';
+import { isActive } from '../lib/studio';
+import type { EngineId, Run } from '../lib/shapes';
 import { useState } from 'preact/hooks';
-import { Button } from './basics';
+import { Button, Trouble } from './basics';
 import { Dialog } from './dialog';
 import { Field, TextField } from './fields';
 
-/** "Loss, PyTorch then TensorFlow" */
+/** The engines of a run in their order; one that was stopped and resumed is named once. */
+export function engineIds(run: Run): EngineId[] {
+    const all = run.segments.length ? run.segments.map(({ engine }) => engine) : [run.engine];
+    return all.filter((id, i) => i === 0 || id !== all[i - 1]);
+}
+
+/** "Loss, PyTorch, then TensorFlow" */
 export function engineLine(run: Run) {
-    const names = run.segments.map((segment) => engineLook(segment.engine).title);
+    const names = engineIds(run).map((id) => engineLook(id).title);
     return names.length > 1 ? `Loss, ${names.join(', then ')}` : 'Loss';
+}
+
+/** What the run's last loss is of: its last batch, or all of the epoch that has just ended. */
+export const lossName = ({ progress }: Run) =>
+    progress.step === 0 && progress.epoch > 0 ? 'epoch loss' : 'batch loss';
+
+/** The usual learning rate of the run's optimizer where the run's own is above it, else a tenth of that. */
+function gentlerRate({ settings: { lr, optimizer } }: Run) {
+    const setting = findSetting('lr');
+    const usual = Number(setting?.default_by_optimizer?.[optimizer] ?? setting?.default ?? NaN);
+    return lr > usual ? usual : Number((lr / 10).toPrecision(3));
+}
+
+/** Says that a run diverged, and offers the way out. */
+export function Diverged({ run }: { run: Run }) {
+    if (run.diverged_at === null) return null;
+    const classes = findDataset(run.settings.dataset)?.classes.length;
+    const lr = gentlerRate(run);
+    const again = async () => {
+        changeSettings({ lr });
+        const next = await startRun(run.engine, { ...run.settings, lr }, run.name);
+        if (next) go(`${labPath(next.engine)}?run=${next.id}`);
+    };
+    return (
+        <Trouble
+            action={
+                !isActive(run) &&
+                run.settings.from === null && (
+                    <Button onClick={() => void again()}>Train with a learning rate of {lr}</Button>
+                )
+            }
+        >
+            Diverged at step {format.count(run.diverged_at)}: the loss grew beyond what training
+            comes back from.
+            {run.last.val_accuracy !== null &&
+                ` Test accuracy is ${format.percent(run.last.val_accuracy)}${classes ? `; guessing gives ${format.percent(1 / classes, 0)}` : ''}.`}{' '}
+            The learning rate was {run.settings.lr}: try {lr}.
+        </Trouble>
+    );
 }
 
 export function Tags({ tags }: { tags: string[] }) {

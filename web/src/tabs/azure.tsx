@@ -31,6 +31,8 @@ const formats = () =>
     );
 
 const hasModel = (run: Run) => run.files.length > 0;
+/** The newest that learned something. */
+const defaultRun = (list: Run[]) => list.find((run) => run.diverged_at === null) ?? list[0];
 
 function formatOf(run: Run): ModelFormat {
     const known = formats().map(({ id }) => id);
@@ -50,9 +52,15 @@ function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: ModelForm
                 onChange={(id) => setParams({ run: id, file: null, format: null })}
                 options={list.map((one) => ({
                     value: one.id,
-                    label: `${one.name}, ${engineLook(one.engine).title}, ${format.percent(one.last.val_accuracy)}, ${format.time(one.created_at)}`,
+                    label: `${one.name}, ${engineLook(one.engine).title}, ${one.diverged_at !== null ? 'diverged' : format.percent(one.last.val_accuracy)}, ${format.time(one.created_at)}`,
                 }))}
             />
+            {run.diverged_at !== null && (
+                <Trouble>
+                    This run diverged at step {format.count(run.diverged_at)}: its model only
+                    guesses. Choose another run.
+                </Trouble>
+            )}
             <Segmented
                 name="File format"
                 value={kind}
@@ -225,7 +233,7 @@ function Deploy({ list }: { list: Run[] }) {
     const again = () => setCounter(counter + 1);
     const { value: found, error } = useFetched<Targets>('/api/registry/targets', counter);
     useEffect(() => void (found && (targets.value = found.targets)), [found]);
-    const run = list.find((one) => one.id === param('run')) ?? list[0];
+    const run = list.find((one) => one.id === param('run')) ?? defaultRun(list);
     const kind = formatOf(run);
     const id = param('target') || 'azure';
     const target = found?.targets.find((one) => one.id === id);
@@ -356,7 +364,7 @@ export function Azure() {
     ).length;
     const asked = param('run');
     useEffect(() => {
-        if (!asked && list.length > 0) setParams({ run: list[0].id });
+        if (!asked && list.length > 0) setParams({ run: defaultRun(list).id });
     }, [asked, list.length]);
     return (
         <Page

@@ -260,7 +260,10 @@ function RunItYourself({ diff, s }: { diff: CodeDiff; s: Settings }) {
 
 function Bundle() {
     const done = newestRuns.value.filter((run) => run.files.length > 0);
-    const chosen = done.find((run) => run.id === param('bundle')) ?? done[0];
+    const chosen =
+        done.find((run) => run.id === param('bundle')) ??
+        done.find((run) => run.diverged_at === null) ??
+        done[0];
     return (
         <Card title="Download a run">
             <p>

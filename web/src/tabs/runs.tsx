@@ -9,10 +9,10 @@ import { param, setParams } from '../lib/router';
 import { differing, settingLabel, settingWords, type SettingKey } from '../lib/settings';
 import { isActive, runs as knownRuns, runsChanged } from '../lib/studio';
 import type { Run, RunList } from '../lib/shapes';
-import { Button, Card, Empty, EngineName, Page, StateBadge, Trouble } from '../parts/basics';
+import { Button, Card, Empty, EngineName, Page, RunBadge, Trouble } from '../parts/basics';
 import { SelectField, TextField } from '../parts/fields';
 import { LossPanel } from '../parts/loss-panel';
-import { EditRun, Tags } from '../parts/run-words';
+import { EditRun, engineIds, Tags } from '../parts/run-words';
 
 const PAGE = 100;
 const STATES = ['running', 'paused', 'finished', 'stopped', 'failed', 'interrupted'];
@@ -28,13 +28,13 @@ const COLUMNS: {
         sort: 'engine',
         cell: (run) => (
             <>
-                {(run.segments.length ? run.segments : [run]).map((s, i) => (
-                    <EngineName key={i} id={s.engine} />
+                {engineIds(run).map((id, i) => (
+                    <EngineName key={i} id={id} />
                 ))}
             </>
         ),
     },
-    { name: 'State', sort: 'state', cell: (run) => <StateBadge state={run.state} /> },
+    { name: 'State', sort: 'state', cell: (run) => <RunBadge run={run} /> },
     { name: 'Data set', cell: (run) => run.settings.dataset },
     {
         name: 'Epochs',

@@ -25,7 +25,7 @@ import {
     Page,
     Progress,
     Segmented,
-    StateBadge,
+    RunBadge,
     Trouble,
 } from '../parts/basics';
 import { DrawDigit } from '../parts/draw-digit';
@@ -33,6 +33,7 @@ import { LinePlot } from '../parts/line-plot';
 import { LossPanel } from '../parts/loss-panel';
 import { RunButtons } from '../parts/run-panel';
 import { SettingsForm, settingsAreGood } from '../parts/settings-form';
+import { engineIds, lossName } from '../parts/run-words';
 import { toastError } from '../parts/toast';
 
 type Mode = Showdown['mode'];
@@ -136,9 +137,13 @@ function ShowdownProgress({ list }: { list: Run[] }) {
             <ul class="showdown-progress">
                 {list.map((run) => (
                     <li key={run.id}>
-                        <EngineName id={run.engine} version={run.engine_version} />
-                        <StateBadge state={run.state} />
                         <span class="row">
+                            {engineIds(run).map((id, i) => (
+                                <EngineName key={i} id={id} />
+                            ))}
+                        </span>
+                        <RunBadge run={run} />
+                        <span class="row lane-buttons">
                             {isActive(run) ? (
                                 <RunButtons run={run} />
                             ) : (
@@ -148,17 +153,23 @@ function ShowdownProgress({ list }: { list: Run[] }) {
                         <Progress
                             value={run.progress.global_step}
                             max={run.progress.total_steps}
-                            label={`Progress of ${engineLook(run.engine).title}`}
+                            label={`Progress of ${engineLook(engineIds(run)[0]).title}`}
                             engine={run.engine}
                         />
                         <span class="num muted racer-words">
-                            {format.rate(run.progress.samples_per_second)} samples/s · loss{' '}
-                            {format.loss(run.last.loss)}
+                            {format.rate(run.progress.samples_per_second)} samples/s ·{' '}
+                            {lossName(run)} {format.loss(run.last.loss)}
                             {isActive(run) &&
                                 run.progress.eta_seconds !== null &&
                                 ` · ${format.duration(run.progress.eta_seconds)} left`}
                         </span>
                         {run.error && <p class="problem">{run.error}</p>}
+                        {run.diverged_at !== null && (
+                            <p class="problem">
+                                Diverged at step {format.count(run.diverged_at)}: try a lower
+                                learning rate.
+                            </p>
+                        )}
                     </li>
                 ))}
             </ul>
@@ -173,7 +184,7 @@ const COLUMNS: {
     best: 'least' | 'most';
 }[] = [
     {
-        name: 'Time an epoch',
+        name: 'Time per epoch',
         of: (row) => row.seconds_per_epoch,
         text: format.duration,
         best: 'least',
@@ -186,8 +197,18 @@ const COLUMNS: {
     { name: 'Test accuracy', of: (row) => row.val_accuracy, text: format.percent, best: 'most' },
 ];
 
-function Table({ rows }: { rows: ShowdownRow[] }) {
+/** How far the comparison has come. */
+function comparedWords({ common_epoch: common, rows }: Showdown) {
+    if (common === 0)
+        return 'No epoch is common to all yet: each row stands for itself, and none is best.';
+    const asked = rows[0]?.epochs_asked ?? 0;
+    return `Compared after epoch ${common}, ${common < asked ? `the last that all of them did, of ${asked} set` : 'the last'}. Bold: the best of its column.`;
+}
+
+function Table({ value }: { value: Showdown }) {
+    const { rows } = value;
     const best = COLUMNS.map(({ of, best }) => {
+        if (value.common_epoch === 0) return null;
         const values = rows.map(of).filter((value): value is number => value !== null);
         return values.length < 2
             ? null
@@ -214,6 +235,11 @@ function Table({ rows }: { rows: ShowdownRow[] }) {
                             <tr key={row.run}>
                                 <th scope="row">
                                     <EngineName id={row.engine} />
+                                    <small class="muted lane-words">
+                                        {format.count(row.epochs)} of{' '}
+                                        {format.count(row.epochs_asked)} epochs
+                                        {row.handed_to && `, then ${row.handed_to}`}
+                                    </small>
                                 </th>
                                 {COLUMNS.map(({ of, text }, i) => {
                                     const isBest = of(row) !== null && of(row) === best[i];
@@ -230,8 +256,8 @@ function Table({ rows }: { rows: ShowdownRow[] }) {
                 </table>
             </div>
             <p class="muted">
-                Bold: the best of its column. Times are of training alone, without evaluation; CPU
-                and memory are of the engine’s own process.
+                {comparedWords(value)} Times are of training alone, without evaluation; CPU time and
+                memory are of the engine’s own process, up to that epoch.
             </p>
         </Card>
     );
@@ -322,8 +348,8 @@ function Result({ group }: { group: string }) {
         .filter((run) => run.group === group)
         .sort((a, b) => a.id.localeCompare(b.id));
     const order = engines.value.map(({ id }) => id);
-    list.sort((a, b) => order.indexOf(a.engine) - order.indexOf(b.engine));
-    const stage = list.map((run) => `${run.state}${run.progress.epoch}`).join();
+    list.sort((a, b) => order.indexOf(engineIds(a)[0]) - order.indexOf(engineIds(b)[0]));
+    const stage = list.map((run) => `${run.state}${run.engine}${run.progress.epoch}`).join();
     const { value, error } = useFetched<Showdown>(`/api/showdowns/${group}`, stage);
     const trained = list.filter((run) => run.files.length > 0);
     return (
@@ -336,7 +362,7 @@ function Result({ group }: { group: string }) {
             )}
             <ShowdownProgress list={list} />
             <LossPanel runs={list} />
-            <Table rows={value?.rows ?? []} />
+            {value && <Table value={value} />}
             {value && value.differences.length > 0 && <Differences list={value.differences} />}
             {trained.length > 0 && (
                 <DrawDigit

@@ -1,0 +1,139 @@
+// Every number on the page is what was measured: divergence, showdowns after a change of hands, what acts on which run.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { foundEngines, openBrowser, openPage, Studio, whySkip } from './support.mjs';
+
+const skip = whySkip;
+const QUICK = { dataset: 'synthetic', limit: 2000, epochs: 2 };
+let studio, browser, page, engines;
+
+before(async () => {
+    if (skip) return;
+    studio = await Studio.create();
+    // The form of a browser that comes here for the first time.
+    await studio.put('/api/preferences', { settings: QUICK });
+    browser = await openBrowser();
+    page = await openPage(browser, studio);
+    engines = await foundEngines(studio);
+});
+after(async () => {
+    await browser?.close();
+    await studio?.remove();
+});
+
+const open = (address) => page.goto(studio.address + address);
+const shownRun = () => new URL(page.url()).searchParams.get('run');
+const badge = (state) => page.locator(`.status .badge[data-state="${state}"]`).waitFor();
+
+/** Real key presses: what was there is selected and typed over. */
+async function type(label, text) {
+    const field = page.getByLabel(label, { exact: true });
+    await field.click();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type(text);
+}
+
+async function trained(settings = {}, engine = 'native', name = 'simple_nn') {
+    const run = await studio.post('/api/runs', {
+        engine,
+        settings: { ...QUICK, ...settings },
+        name,
+    });
+    return studio.until(run.id, 'finished');
+}
+
+/** Nothing of the page is wider than the window. */
+const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+
+test('a diverging run says so, keeps its place and offers a better rate', { skip }, async () => {
+    const good = await trained();
+    await open('/native');
+    await type('Epochs', '2');
+    await type('Learning rate', '1000');
+    await page.getByRole('button', { name: /^Start/ }).click();
+    await badge('diverged');
+    const wild = await studio.get(`/api/runs/${shownRun()}`);
+    assert.ok(wild.diverged_at > 0);
+    const words = await page.locator('.status .trouble').textContent();
+    assert.match(words, new RegExp(`Diverged at step ${wild.diverged_at}:.*guessing gives 10 %`));
+    for (const [width, height] of [
+        [390, 844],
+        [1280, 800],
+        [1920, 1080],
+    ]) {
+        await page.setViewportSize({ width, height });
+        assert.ok(await fits(), `wider than ${width}`);
+        for (const figure of await page.locator('.figure dd').all())
+            assert.ok(
+                await figure.evaluate((dd) => dd.scrollWidth <= dd.parentElement.clientWidth),
+            );
+    }
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await open('/azure');
+    await page.waitForFunction((id) => location.search.includes(id), good.id);
+    await open(`/native?run=${wild.id}`);
+    await page.getByRole('button', { name: /^Train with a learning rate of/ }).click();
+    await page.waitForFunction((id) => !location.search.includes(id), wild.id);
+    const next = await studio.until(shownRun(), 'finished');
+    assert.ok(next.settings.lr < 1 && next.diverged_at === null && next.last.val_accuracy > 0.5);
+});
+
+test('a showdown keeps its lanes when a run changes hands', { skip }, async (t) => {
+    const other = engines.find((engine) => engine !== 'native');
+    if (!other) return t.skip('one engine only');
+    const { group, runs } = await studio.post('/api/showdowns', {
+        engines: [other, 'native'],
+        settings: QUICK,
+    });
+    for (const run of runs) await studio.until(run.id, 'finished');
+    await studio.post(`/api/runs/${runs[0].id}/continue`, { engine: 'native', epochs: 3 });
+    await studio.until(runs[0].id, 'finished');
+    await open(`/showdown?group=${group}`);
+    await page.locator('.verdict p').waitFor();
+    const rows = await page.locator('.measured tbody tr').allTextContents();
+    assert.match(rows[0], /2 of 2 epochs, then Native/);
+    assert.match(rows[1], /^\s*Native\s*2 of 2 epochs/);
+    assert.doesNotMatch(
+        await page.locator('.verdict p').textContent(),
+        /Native.*as fast as Native/,
+    );
+    assert.equal((await page.locator('.measured tr td.best').count()) > 0, true);
+});
+
+test('nobody is best before an epoch is common to all', { skip }, async (t) => {
+    const other = engines.find((engine) => engine !== 'native');
+    if (!other) return t.skip('one engine only');
+    const { group, runs } = await studio.post('/api/showdowns', {
+        engines: ['native', other],
+        settings: { ...QUICK, epochs: 400 },
+        mode: 'sequence',
+    });
+    await open(`/showdown?group=${group}`);
+    await page.getByText('No epoch is common to all yet').waitFor();
+    assert.equal(await page.locator('.measured tr td.best').count(), 0);
+    await page.getByRole('button', { name: 'Stop all' }).click();
+    for (const run of runs) await studio.until(run.id, 'stopped', 'finished');
+});
+
+test('what acts on a run pins it in the address', { skip }, async (t) => {
+    const other = engines.find((engine) => engine !== 'native');
+    if (!other) return t.skip('one engine only');
+    const run = await trained({}, other, 'handed-on');
+    await open(`/${other}`);
+    await page.locator('.continue-card').waitFor();
+    assert.equal(shownRun(), null);
+    await page.locator('.continue-card select').selectOption('native');
+    await type('Up to epoch', '4');
+    await page.locator('.continue-card button').click();
+    await page.waitForFunction((id) => location.search.includes(id), run.id);
+    await studio.until(run.id, 'finished');
+    await badge('finished');
+    assert.match(await page.locator('.status h2').textContent(), /Native.*handed-on/s);
+    const done = await studio.get(`/api/runs/${run.id}`);
+    assert.equal(done.settings.epochs, 4);
+    assert.ok(done.cpu_seconds > run.cpu_seconds);
+});
+
+test('no script error, refused style or foreign request on the way', { skip }, () =>
+    assert.deepEqual(page.troubles, []),
+);
