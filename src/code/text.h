@@ -25,12 +25,16 @@ void code_argument(struct code_arguments *arguments, const char *format, ...)
 
 /* The stages in C, cut from the engines' sources when the studio was built (generated; see
  * extract_stages.c). */
+struct code_extract_line {
+    const char *text, *idea; /* the idea NULL: none */
+};
 struct code_extract {
     const char *engine; /* "torch" */
     enum code_stage stage;
     const char *file; /* "src/engine/torch/loop.c" */
     unsigned first_line;
-    const char *const *lines; /* ended by NULL */
+    const struct code_extract_line *lines;
+    size_t count;
 };
 extern const struct code_extract code_extracts[];
 extern const size_t code_extract_count;

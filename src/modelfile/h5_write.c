@@ -87,7 +87,7 @@ static int prepare(struct writing *writing, const struct model *model, struct er
     return 0;
 }
 
-/* [stage: saving] */
+/* [stage: saving, save] */
 /* model_weights/fc1, with attribute weight_names, and below it fc1/kernel:0 and fc1/bias:0. */
 static int put_layer(hid_t weights, const struct writing *writing, uint32_t index)
 {
@@ -146,7 +146,7 @@ static int put_note(hid_t file, const struct model *model)
     return status;
 }
 
-/* [stage: saving] */
+/* [stage: saving, save] */
 static int put_model(hid_t file, const struct writing *writing, const json_t *config)
 {
     char *text = js_dump(config);

@@ -74,7 +74,7 @@ static void put_tensor(struct buffer *out, const struct tensor *tensor, enum dty
     buffer_append_text(out, "\x89" ORDERED_DICT "tR"); /* NEWFALSE, …, TUPLE, REDUCE */
 }
 
-/* [stage: saving] */
+/* [stage: saving, save] */
 static void put_state_dict(struct buffer *out, const struct parameters *parameters)
 {
     buffer_append_text(out, "\x80\x02" ORDERED_DICT "("); /* PROTO 2, …, MARK */
@@ -132,7 +132,7 @@ static void serialization_id(const struct parameters *parameters, char out[41])
     out[40] = '\0';
 }
 
-/* [stage: saving] */
+/* [stage: saving, save] */
 static int add_records(struct writer *writer, const struct parameters *parameters,
                        const struct buffer *program, const char *note, const char *id)
 {
@@ -209,7 +209,7 @@ out:
     return status;
 }
 
-/* [stage: saving] */
+/* [stage: saving, save] */
 int pth_write_model(const char *path, const struct model *model, struct error *error)
 {
     struct buffer program;

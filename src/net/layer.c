@@ -511,7 +511,7 @@ static int read_list(const json_t *value, const struct layer_field *field, size_
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
         if ((json_is_array(value) && json_array_size(value) != count) || !json_is_integer(item) ||
-            json_integer_value(item) < field->low || json_integer_value(item) > field->high)
+            json_number_value(item) < field->low || json_number_value(item) > field->high)
             return error_set(error, ERROR_INPUT,
                              "\"%s\" must be a whole number from %.0f to %.0f, or %zu of them",
                              field->name, field->low, field->high, count);

@@ -86,6 +86,21 @@ static void numbers_read_as_python(void **state)
     assert_string_equal(code_quoted("a \"b\"\\c\nd é"), "a \\\"b\\\"\\\\c\\x0ad é");
 }
 
+/* The next line, when nothing stands before it but the mark of the shown line's idea. */
+static const char *after_mark(const char *place, const char *idea)
+{
+    if (*place != '\n') {
+        char mark[64];
+        assert_non_null(idea);
+        place += strspn(place, " ");
+        snprintf(mark, sizeof mark, "/* [%s] */", idea);
+        assert_memory_equal(place, mark, strlen(mark));
+        place += strlen(mark);
+    }
+    assert_int_equal(*place, '\n');
+    return place + 1;
+}
+
 static void the_shown_c_is_the_built_c(void **state)
 {
     (void)state;
@@ -99,10 +114,10 @@ static void the_shown_c_is_the_built_c(void **state)
         const char *place = source;
         for (unsigned line = 1; line < code_extracts[i].first_line; line++)
             place = strchr(place, '\n') + 1;
-        for (const char *const *line = code_extracts[i].lines; *line; line++) {
-            assert_memory_equal(place, *line, strlen(*line));
-            place += strlen(*line);
-            assert_int_equal(*place++, '\n');
+        for (size_t l = 0; l < code_extracts[i].count; l++) {
+            const char *text = code_extracts[i].lines[l].text;
+            assert_memory_equal(place, text, strlen(text));
+            place = after_mark(place + strlen(text), code_extracts[i].lines[l].idea);
         }
         assert_non_null(strstr(place, "[end]"));
         free(source);
@@ -148,6 +163,30 @@ static void a_comparison_joins_ideas_and_names_what_has_no_counterpart(void **st
     json_decref(value);
 }
 
+/* A mark that names no idea would join nothing. */
+static void every_mark_names_an_idea(void **state)
+{
+    (void)state;
+    struct job job = seed_job();
+    struct code_subject subject = subject_of(&job);
+    struct error error;
+    json_t *value;
+    assert_int_equal(code_compare(&code_torch_c, &code_tensorflow_c, &subject, &value, &error), 0);
+    size_t marked = 0;
+    for (size_t i = 0; i < code_extract_count; i++) {
+        for (size_t l = 0; l < code_extracts[i].count; l++) {
+            const char *idea = code_extracts[i].lines[l].idea;
+            if (!idea) continue;
+            marked++;
+            if (!json_object_get(json_object_get(value, "ideas"), idea))
+                fail_msg("%s marks \"%s\", which code.c does not know", code_extracts[i].file,
+                         idea);
+        }
+    }
+    assert_true(marked > 50);
+    json_decref(value);
+}
+
 /* Whatever stands in one voice alone, the reader is told why. */
 static void each_lonely_idea_has_a_reason(void **state)
 {
@@ -181,6 +220,7 @@ int main(void)
         cmocka_unit_test(python_follows_the_settings),
         cmocka_unit_test(numbers_read_as_python),
         cmocka_unit_test(the_shown_c_is_the_built_c),
+        cmocka_unit_test(every_mark_names_an_idea),
         cmocka_unit_test(both_engines_show_their_c),
         cmocka_unit_test(each_lonely_idea_has_a_reason),
         cmocka_unit_test(a_comparison_joins_ideas_and_names_what_has_no_counterpart),

@@ -1,6 +1,7 @@
-/* Every type of layer and every activation on every engine that is here: gradients against finite differences of the
- * engine's own loss, a step continued from a state, and all engines against one another, tensor by tensor. Each engine
- * runs in a process of its own (the frameworks clash in one), which writes down what it computed. */
+/* Every type of layer and every activation on every engine that is here: gradients against finite
+ * differences of the engine's own loss, a step continued from a state, and all engines against one
+ * another, tensor by tensor. Each engine runs in a process of its own (the frameworks clash in
+ * one), which writes down what it computed. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

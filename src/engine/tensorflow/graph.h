@@ -1,4 +1,4 @@
-/* Building a TensorFlow graph from C in the words of TensorFlow: op(g, "MatMul", x, w).
+/* Building a TensorFlow graph from C in the words of TensorFlow: GRAPH_OP(g, "MatMul", x, w).
  *
  * A graph remembers the first thing that went wrong and does nothing from then on, so that a
  * network can be written down without a check a line; graph_check() at the end tells. */
@@ -25,12 +25,12 @@ void graph_free(struct graph *graph);
 int graph_check(const struct graph *graph, struct error *error);
 
 /* An operation whose attributes all follow from its inputs; its first output. */
-#define op(graph, type, ...)                          \
+#define GRAPH_OP(graph, type, ...)                    \
     graph_op(graph, type, (TF_Output[]){__VA_ARGS__}, \
              sizeof((TF_Output[]){__VA_ARGS__}) / sizeof(TF_Output), NULL, 0)
-/* One that needs a data type told: op_typed(g, "Cast", "DstT", TF_FLOAT, x). */
-#define op_typed(graph, type, attribute, data_type, ...) \
-    graph_op(graph, type, (TF_Output[]){__VA_ARGS__},    \
+/* One that needs a data type told: GRAPH_OP_TYPED(g, "Cast", "DstT", TF_FLOAT, x). */
+#define GRAPH_OP_TYPED(graph, type, attribute, data_type, ...) \
+    graph_op(graph, type, (TF_Output[]){__VA_ARGS__},          \
              sizeof((TF_Output[]){__VA_ARGS__}) / sizeof(TF_Output), attribute, data_type)
 
 /* One that needs more told; an attribute is a list of integers, a text, or a flag. */

@@ -19,7 +19,7 @@ static TF_Output real(const struct pass *p, double value)
 
 static TF_Output to_real(const struct pass *p, TF_Output x)
 {
-    return op_typed(p->g, "Cast", "DstT", p->t->real, x);
+    return GRAPH_OP_TYPED(p->g, "Cast", "DstT", p->t->real, x);
 }
 
 /* A tensor of the layer as it is when the step begins. */
@@ -37,11 +37,11 @@ static TF_Output apply_dense(struct pass *p, uint32_t index, TF_Output x)
     struct graph *g = p->g;
     const struct layer *layer = layer_of(p, index);
     const int32_t list[] = {-1, (int32_t)layer->inputs};
-    if (index && layer->input.rank == 3) x = op(g, "Reshape", x, graph_ints(g, list, 2));
+    if (index && layer->input.rank == 3) x = GRAPH_OP(g, "Reshape", x, graph_ints(g, list, 2));
     TF_Output weight = read_tensor(p, index, ROLE_WEIGHT);
-    TF_Output z = op(g, "MatMul", x, weight);
+    TF_Output z = GRAPH_OP(g, "MatMul", x, weight); /* [layer] */
     if (layer->without_bias) return z;
-    return op(g, "BiasAdd", z, read_tensor(p, index, ROLE_BIAS));
+    return GRAPH_OP(g, "BiasAdd", z, read_tensor(p, index, ROLE_BIAS)); /* [layer] */
 }
 /* [end] */
 
@@ -60,10 +60,10 @@ static TF_Output from_studio(const struct pass *p, const struct layout *layout, 
     for (uint32_t d = 0; d < layout->keras.rank; d++)
         keras[1 + d] = (int32_t)layout->keras.sizes[d];
     if (!layout_is_plain(layout)) {
-        x = op(p->g, "Reshape", x, graph_ints(p->g, sizes, 1 + layout->rank));
-        x = op(p->g, "Transpose", x, graph_ints(p->g, order, 1 + layout->rank));
+        x = GRAPH_OP(p->g, "Reshape", x, graph_ints(p->g, sizes, 1 + layout->rank));
+        x = GRAPH_OP(p->g, "Transpose", x, graph_ints(p->g, order, 1 + layout->rank));
     }
-    return op(p->g, "Reshape", x, graph_ints(p->g, keras, 1 + layout->keras.rank));
+    return GRAPH_OP(p->g, "Reshape", x, graph_ints(p->g, keras, 1 + layout->keras.rank));
 }
 
 /* Data sets have [channels, rows, columns] per sample. A first dense layer over one channel takes
@@ -96,7 +96,7 @@ static TF_Output pad_input(const struct pass *p, const struct layer *layer, TF_O
                              0,
                              0};
     if (layer->same || !(pad[PAD_TOP] | pad[PAD_BOTTOM] | pad[PAD_LEFT] | pad[PAD_RIGHT])) return x;
-    return op(p->g, "PadV2", x, graph_int_matrix(p->g, sides, 8, 2), real(p, fill));
+    return GRAPH_OP(p->g, "PadV2", x, graph_int_matrix(p->g, sides, 8, 2), real(p, fill));
 }
 
 static const char *padding_name(const struct layer *layer)
@@ -118,10 +118,10 @@ static TF_Output dilate(const struct pass *p, const struct layer *layer, TF_Outp
                   begin[] = {0, 0, 0, 0},
                   reach[] = {(rows - 1) * down + 1, (columns - 1) * right + 1, rest[0], rest[1]};
     if (down == 1 && right == 1) return kernel;
-    kernel = op(g, "Reshape", kernel, graph_ints(g, spread, 6));
-    kernel = op(g, "Pad", kernel, graph_int_matrix(g, gaps, 12, 2));
-    kernel = op(g, "Reshape", kernel, graph_ints(g, whole, 4));
-    return op(g, "Slice", kernel, graph_ints(g, begin, 4), graph_ints(g, reach, 4));
+    kernel = GRAPH_OP(g, "Reshape", kernel, graph_ints(g, spread, 6));
+    kernel = GRAPH_OP(g, "Pad", kernel, graph_int_matrix(g, gaps, 12, 2));
+    kernel = GRAPH_OP(g, "Reshape", kernel, graph_ints(g, whole, 4));
+    return GRAPH_OP(g, "Slice", kernel, graph_ints(g, begin, 4), graph_ints(g, reach, 4));
 }
 
 static TF_Output convolve(const struct pass *p, const struct layer *layer, const char *type,
@@ -175,13 +175,13 @@ static TF_Output apply_conv2d(struct pass *p, uint32_t index, TF_Output x)
         int32_t rows = (int32_t)((layer->kernel[0] - 1) * layer->dilation[0] + 1),
                 columns = (int32_t)((layer->kernel[1] - 1) * layer->dilation[1] + 1);
         const int32_t shape[] = {rows, columns, channels / groups, filters};
-        if (depthwise) kernel = op(g, "Reshape", kernel, graph_ints(g, shape, 4));
+        if (depthwise) kernel = GRAPH_OP(g, "Reshape", kernel, graph_ints(g, shape, 4));
         x = convolve_groups(p, layer, x, kernel);
     } else {
         x = convolve(p, layer, "Conv2D", x, kernel);
     }
     if (layer->without_bias) return x;
-    return op(g, "BiasAdd", x, read_tensor(p, index, ROLE_BIAS));
+    return GRAPH_OP(g, "BiasAdd", x, read_tensor(p, index, ROLE_BIAS));
 }
 
 static TF_Output pool(const struct pass *p, const struct layer *layer, const char *type,
@@ -220,7 +220,7 @@ static TF_Output apply_avgpool2d(struct pass *p, uint32_t index, TF_Output x)
         return x;
     }
     window_corrections(layer, corrections);
-    x = op(p->g, "Mul", x, graph_real_array(p->g, p->t->real, places, 4, corrections));
+    x = GRAPH_OP(p->g, "Mul", x, graph_real_array(p->g, p->t->real, places, 4, corrections));
     free(corrections);
     return x;
 }
@@ -229,14 +229,14 @@ static TF_Output apply_avgpool2d(struct pass *p, uint32_t index, TF_Output x)
 static TF_Output apply_globalavgpool(struct pass *p, uint32_t index, TF_Output x)
 {
     (void)index;
-    return op(p->g, "Mean", x, graph_ints(p->g, (int32_t[]){1, 2}, 2));
+    return GRAPH_OP(p->g, "Mean", x, graph_ints(p->g, (int32_t[]){1, 2}, 2));
 }
 
 /* Flatten: rows, columns, channels */
 static TF_Output apply_flatten(struct pass *p, uint32_t index, TF_Output x)
 {
     const int32_t shape[] = {-1, (int32_t)layer_of(p, index)->outputs};
-    return op(p->g, "Reshape", x, graph_ints(p->g, shape, 2));
+    return GRAPH_OP(p->g, "Reshape", x, graph_ints(p->g, shape, 2));
 }
 
 /* ---- normalizations -------------------------------------------------------------------------- */
@@ -253,7 +253,8 @@ static void moments(const struct pass *p, TF_Output x, TF_Output axes, bool keep
                     TF_Output *variance)
 {
     *mean = mean_over(p, x, axes, keep);
-    TF_Output square = op(p->g, "SquaredDifference", x, op(p->g, "StopGradient", *mean));
+    TF_Output square = GRAPH_OP(p->g, "SquaredDifference", x,
+                                GRAPH_OP(p->g, "StopGradient", *mean));
     *variance = mean_over(p, square, axes, keep);
 }
 
@@ -262,11 +263,11 @@ static TF_Output normalize(struct pass *p, uint32_t index, TF_Output x, TF_Outpu
                            TF_Output variance)
 {
     struct graph *g = p->g;
-    TF_Output scale = op(g, "Rsqrt",
-                         op(g, "AddV2", variance, real(p, layer_of(p, index)->epsilon)));
-    x = op(g, "Mul", op(g, "Sub", x, mean), scale);
-    x = op(g, "Mul", x, read_tensor(p, index, ROLE_WEIGHT));
-    return op(g, "AddV2", x, read_tensor(p, index, ROLE_BIAS));
+    TF_Output scale = GRAPH_OP(
+        g, "Rsqrt", GRAPH_OP(g, "AddV2", variance, real(p, layer_of(p, index)->epsilon)));
+    x = GRAPH_OP(g, "Mul", GRAPH_OP(g, "Sub", x, mean), scale);
+    x = GRAPH_OP(g, "Mul", x, read_tensor(p, index, ROLE_WEIGHT));
+    return GRAPH_OP(g, "AddV2", x, read_tensor(p, index, ROLE_BIAS));
 }
 
 /* running ← (1 − momentum) · running + momentum · value */
@@ -275,9 +276,9 @@ static void update_running(struct pass *p, uint32_t index, enum tensor_role role
     struct graph *g = p->g;
     const int place = p->t->places[index][role];
     const double momentum = layer_of(p, index)->momentum;
-    TF_Output kept = op(g, "Mul", read_tensor(p, index, role), real(p, 1 - momentum));
-    TF_Output moved = op(g, "AddV2", kept, op(g, "Mul", value, real(p, momentum)));
-    p->step->updates[place] = op(g, "AssignVariableOp", p->v->values[0][place], moved).oper;
+    TF_Output kept = GRAPH_OP(g, "Mul", read_tensor(p, index, role), real(p, 1 - momentum));
+    TF_Output moved = GRAPH_OP(g, "AddV2", kept, GRAPH_OP(g, "Mul", value, real(p, momentum)));
+    p->step->updates[place] = GRAPH_OP(g, "AssignVariableOp", p->v->values[0][place], moved).oper;
 }
 
 /* BatchNormalization. PyTorch's meaning: the running variance takes the batch's unbiased one, n /
@@ -294,10 +295,11 @@ static TF_Output apply_batchnorm(struct pass *p, uint32_t index, TF_Output x)
     }
     moments(p, x, graph_ints(g, (int32_t[]){0, 1, 2}, layer->input.rank == 3 ? 3 : 1), false, &mean,
             &variance);
-    TF_Output n = op(g, "RealDiv", to_real(p, op(g, "Size", x)), real(p, layer->input.sizes[0]));
-    TF_Output unbiased = op(g, "RealDiv", n, op(g, "Sub", n, real(p, 1)));
+    TF_Output n = GRAPH_OP(g, "RealDiv", to_real(p, GRAPH_OP(g, "Size", x)),
+                           real(p, layer->input.sizes[0]));
+    TF_Output unbiased = GRAPH_OP(g, "RealDiv", n, GRAPH_OP(g, "Sub", n, real(p, 1)));
     update_running(p, index, ROLE_RUNNING_MEAN, mean);
-    update_running(p, index, ROLE_RUNNING_VARIANCE, op(g, "Mul", variance, unbiased));
+    update_running(p, index, ROLE_RUNNING_VARIANCE, GRAPH_OP(g, "Mul", variance, unbiased));
     return normalize(p, index, x, mean, variance);
 }
 
@@ -320,19 +322,22 @@ static TF_Output draw_mask(const struct pass *p, uint32_t index, TF_Output x)
     struct graph *g = p->g;
     const struct layer *layer = layer_of(p, index);
     struct layout layout = layout_of_output(&p->t->config->network, index);
-    TF_Output before = op(g, "Sub", p->n, graph_real(g, TF_DOUBLE, 1));
-    TF_Output stream = op(
-        g, "AddV2", op(g, "Mul", before, graph_real(g, TF_DOUBLE, (double)dropout_stream(1, 0))),
+    TF_Output before = GRAPH_OP(g, "Sub", p->n, graph_real(g, TF_DOUBLE, 1));
+    TF_Output stream = GRAPH_OP(
+        g, "AddV2",
+        GRAPH_OP(g, "Mul", before, graph_real(g, TF_DOUBLE, (double)dropout_stream(1, 0))),
         graph_real(g, TF_DOUBLE, (double)dropout_stream(0, index)));
-    TF_Output counter[] = {graph_uint64(g, 0), op_typed(g, "Cast", "DstT", TF_UINT64, stream)};
-    TF_Output count = op(g, "Reshape", op(g, "Size", x), graph_int_vector(g, 1));
-    TF_Output words = op_typed(g, "StatelessRandomUniformFullIntV2", "dtype", TF_UINT32, count,
-                               graph_uint64_vector(g, p->t->config->seed),
-                               graph_join(g, "Pack", counter, 2, (TF_Output){0}),
-                               graph_int(g, PHILOX));
+    TF_Output counter[] = {graph_uint64(g, 0),
+                           GRAPH_OP_TYPED(g, "Cast", "DstT", TF_UINT64, stream)};
+    TF_Output count = GRAPH_OP(g, "Reshape", GRAPH_OP(g, "Size", x), graph_int_vector(g, 1));
+    TF_Output words = GRAPH_OP_TYPED(g, "StatelessRandomUniformFullIntV2", "dtype", TF_UINT32,
+                                     count, graph_uint64_vector(g, p->t->config->seed),
+                                     graph_join(g, "Pack", counter, 2, (TF_Output){0}),
+                                     graph_int(g, PHILOX));
     /* Doubles hold every word, and comparing them needs no kernel for unsigned numbers. */
-    TF_Output kept = op(g, "GreaterEqual", op_typed(g, "Cast", "DstT", TF_DOUBLE, words),
-                        graph_real(g, TF_DOUBLE, dropout_threshold(layer->rate)));
+    TF_Output kept = GRAPH_OP(g, "GreaterEqual",
+                              GRAPH_OP_TYPED(g, "Cast", "DstT", TF_DOUBLE, words),
+                              graph_real(g, TF_DOUBLE, dropout_threshold(layer->rate)));
     return from_studio(p, &layout, to_real(p, kept));
 }
 
@@ -341,8 +346,8 @@ static TF_Output apply_dropout(struct pass *p, uint32_t index, TF_Output x)
 {
     const double rate = layer_of(p, index)->rate;
     if (!p->training || rate == 0) return x;
-    x = op(p->g, "Mul", x, draw_mask(p, index, x));
-    return op(p->g, "RealDiv", x, real(p, 1 - rate));
+    x = GRAPH_OP(p->g, "Mul", x, draw_mask(p, index, x));
+    return GRAPH_OP(p->g, "RealDiv", x, real(p, 1 - rate));
 }
 
 /* ---- layers that compute by value ------------------------------------------------------------ */
@@ -357,7 +362,8 @@ static TF_Output apply_activation(struct pass *p, uint32_t index, TF_Output x)
 static TF_Output apply_rescale(struct pass *p, uint32_t index, TF_Output x)
 {
     const struct layer *layer = layer_of(p, index);
-    return op(p->g, "AddV2", op(p->g, "Mul", x, real(p, layer->scale)), real(p, layer->offset));
+    return GRAPH_OP(p->g, "AddV2", GRAPH_OP(p->g, "Mul", x, real(p, layer->scale)),
+                    real(p, layer->offset));
 }
 
 /* Normalization, with the standard deviation for the variance */
@@ -367,7 +373,7 @@ static TF_Output apply_normalize(struct pass *p, uint32_t index, TF_Output x)
     const int64_t channels = layer->input.sizes[0];
     TF_Output mean = graph_real_array(p->g, p->t->real, &channels, 1, layer->mean),
               std = graph_real_array(p->g, p->t->real, &channels, 1, layer->std);
-    return op(p->g, "RealDiv", op(p->g, "Sub", x, mean), std);
+    return GRAPH_OP(p->g, "RealDiv", GRAPH_OP(p->g, "Sub", x, mean), std);
 }
 
 static TF_Output (*const kinds[LAYER_TYPE_COUNT])(struct pass *p, uint32_t index, TF_Output x) = {
@@ -390,18 +396,19 @@ static TF_Output (*const kinds[LAYER_TYPE_COUNT])(struct pass *p, uint32_t index
 /* x where it is positive, else `low`: there also at 0, as PyTorch's derivatives have it. */
 static TF_Output split_at_zero(const struct pass *p, TF_Output x, TF_Output high, TF_Output low)
 {
-    return op(p->g, "SelectV2", op(p->g, "Greater", x, real(p, 0)), high, low);
+    return GRAPH_OP(p->g, "SelectV2", GRAPH_OP(p->g, "Greater", x, real(p, 0)), high, low);
 }
 
 /* The operator LeakyRelu keeps its slope as a float. */
 static TF_Output leaky_relu(const struct pass *p, const struct layer *layer, TF_Output x)
 {
-    return split_at_zero(p, x, x, op(p->g, "Mul", x, real(p, layer->slope)));
+    return split_at_zero(p, x, x, GRAPH_OP(p->g, "Mul", x, real(p, layer->slope)));
 }
 
 static TF_Output elu(const struct pass *p, const struct layer *layer, TF_Output x)
 {
-    return split_at_zero(p, x, x, op(p->g, "Mul", op(p->g, "Elu", x), real(p, layer->slope)));
+    return split_at_zero(p, x, x,
+                         GRAPH_OP(p->g, "Mul", GRAPH_OP(p->g, "Elu", x), real(p, layer->slope)));
 }
 
 static TF_Output selu(const struct pass *p, const struct layer *layer, TF_Output x)
@@ -409,21 +416,22 @@ static TF_Output selu(const struct pass *p, const struct layer *layer, TF_Output
     const double scale = 1.0507009873554804934193349852946,
                  alpha = 1.6732632423543772848170429916717;
     (void)layer;
-    return split_at_zero(p, x, op(p->g, "Mul", x, real(p, scale)),
-                         op(p->g, "Mul", op(p->g, "Elu", x), real(p, scale * alpha)));
+    return split_at_zero(p, x, GRAPH_OP(p->g, "Mul", x, real(p, scale)),
+                         GRAPH_OP(p->g, "Mul", GRAPH_OP(p->g, "Elu", x), real(p, scale * alpha)));
 }
 
 /* x / 2 · (1 + y) */
 static TF_Output half_of(const struct pass *p, TF_Output x, TF_Output y)
 {
-    return op(p->g, "Mul", op(p->g, "Mul", x, real(p, 0.5)), op(p->g, "AddV2", y, real(p, 1)));
+    return GRAPH_OP(p->g, "Mul", GRAPH_OP(p->g, "Mul", x, real(p, 0.5)),
+                    GRAPH_OP(p->g, "AddV2", y, real(p, 1)));
 }
 
 /* x · Φ(x) */
 static TF_Output gelu(const struct pass *p, const struct layer *layer, TF_Output x)
 {
     (void)layer;
-    return half_of(p, x, op(p->g, "Erf", op(p->g, "Mul", x, real(p, M_SQRT1_2))));
+    return half_of(p, x, GRAPH_OP(p->g, "Erf", GRAPH_OP(p->g, "Mul", x, real(p, M_SQRT1_2))));
 }
 
 /* with tanh(√(2/π) · (x + 0.044715 · x³)) for the error function */
@@ -431,18 +439,19 @@ static TF_Output gelu_tanh(const struct pass *p, const struct layer *layer, TF_O
 {
     struct graph *g = p->g;
     (void)layer;
-    TF_Output cube = op(g, "Mul", op(g, "Square", x), x);
-    TF_Output inner = op(g, "AddV2", x, op(g, "Mul", cube, real(p, 0.044715)));
-    return half_of(p, x, op(g, "Tanh", op(g, "Mul", inner, real(p, M_SQRT2 * M_2_SQRTPI * 0.5))));
+    TF_Output cube = GRAPH_OP(g, "Mul", GRAPH_OP(g, "Square", x), x);
+    TF_Output inner = GRAPH_OP(g, "AddV2", x, GRAPH_OP(g, "Mul", cube, real(p, 0.044715)));
+    return half_of(
+        p, x, GRAPH_OP(g, "Tanh", GRAPH_OP(g, "Mul", inner, real(p, M_SQRT2 * M_2_SQRTPI * 0.5))));
 }
 
 static TF_Output silu(const struct pass *p, const struct layer *layer, TF_Output x)
 {
     (void)layer;
-    return op(p->g, "Mul", x, op(p->g, "Sigmoid", x));
+    return GRAPH_OP(p->g, "Mul", x, GRAPH_OP(p->g, "Sigmoid", x));
 }
 
-/* [stage: network] */
+/* [stage: network, activation] */
 /* An activation is one operation, or a function of several. */
 static const struct {
     const char *type;
@@ -454,13 +463,15 @@ static const struct {
     [ACTIVATION_GELU] = {NULL, gelu},         [ACTIVATION_GELU_TANH] = {NULL, gelu_tanh},
     [ACTIVATION_SILU] = {NULL, silu},         [ACTIVATION_SOFTPLUS] = {"Softplus", NULL},
 };
+/* [end] */
 
+/* [stage: network] */
 static TF_Output activate(const struct pass *p, const struct layer *layer, TF_Output z)
 {
     if (activations[layer->activation].compose)
-        return activations[layer->activation].compose(p, layer, z);
-    const char *type = activations[layer->activation].type;
-    return type ? op(p->g, type, z) : z;
+        return activations[layer->activation].compose(p, layer, z); /* [activation] */
+    const char *type = activations[layer->activation].type;         /* [activation] */
+    return type ? GRAPH_OP(p->g, type, z) : z;
 }
 
 /* Each layer and its activation. Returns the logits. */
@@ -470,8 +481,8 @@ TF_Output apply_network(struct pass *p, TF_Output pictures)
     TF_Output x = order_pictures(p, pictures);
     for (uint32_t i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
-        p->step->z[i] = kinds[layer->type](p, i, x);
-        x = p->step->a[i] = activate(p, layer, p->step->z[i]);
+        p->step->z[i] = kinds[layer->type](p, i, x);           /* [forward] */
+        x = p->step->a[i] = activate(p, layer, p->step->z[i]); /* [activation] */
     }
     return x;
 }

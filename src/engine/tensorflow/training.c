@@ -30,29 +30,31 @@ static struct access define_access(struct graph *g, TF_Output variable, TF_DataT
 {
     struct access access = {.fed = graph_placeholder(g, type),
                             .read = graph_read(g, variable, type)};
-    access.assign = op(g, "AssignVariableOp", variable, access.fed).oper;
+    access.assign = GRAPH_OP(g, "AssignVariableOp", variable, access.fed).oper;
     return access;
 }
 
 /* [stage: data] */
 /* A pixel p becomes p / 255, or what the data's own preprocessing says. */
-static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixels)
+static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixels) /* [scale] */
 {
     if (t->config->preprocess.custom)
-        return op_typed(
+        return GRAPH_OP_TYPED(
             g, "GatherV2", "Taxis", TF_INT32,
             graph_real_array(g, t->real, &(int64_t){256}, 1, t->config->preprocess.values),
-            op_typed(g, "Cast", "DstT", TF_INT32, pixels), graph_int(g, 0));
-    return op(g, "RealDiv", op_typed(g, "Cast", "DstT", t->real, pixels),
-              graph_real(g, t->real, 255));
+            GRAPH_OP_TYPED(g, "Cast", "DstT", TF_INT32, pixels), graph_int(g, 0)); /* [scale] */
+    return GRAPH_OP(g, "RealDiv", GRAPH_OP_TYPED(g, "Cast", "DstT", t->real, pixels),
+                    graph_real(g, t->real, 255)); /* [scale] */
 }
 
 /* The pictures and labels of one batch, picked by their row numbers. */
 static void gather_batch(const struct training *t, struct graph *g, const struct variables *v,
-                         TF_Output rows, struct step *step)
+                         TF_Output rows, struct step *step) /* [batches] */
 {
-    step->input = scale(t, g, op_typed(g, "ResourceGather", "dtype", TF_UINT8, v->images, rows));
-    step->labels = op_typed(g, "ResourceGather", "dtype", TF_INT32, v->labels, rows);
+    step->input = scale(t, g, /* [batches] */
+                        GRAPH_OP_TYPED(g, "ResourceGather", "dtype", TF_UINT8, v->images, rows));
+    step->labels = GRAPH_OP_TYPED(g, "ResourceGather", "dtype", TF_INT32, v->labels,
+                                  rows); /* [labels] */
 }
 /* [end] */
 
@@ -66,22 +68,25 @@ static bool is_trained(const struct training *t, size_t p)
  * TensorFlow's automatic differentiation, the gradient of every parameter. */
 static void measure(const struct training *t, struct graph *g, TF_Output logits, struct step *step)
 {
-    TF_Output entropy = op(g, "SparseSoftmaxCrossEntropyWithLogits", logits, step->labels);
-    step->loss = op(g, "Mean", entropy, graph_int(g, 0));
+    TF_Output entropy = GRAPH_OP(g, "SparseSoftmaxCrossEntropyWithLogits", logits,
+                                 step->labels);                 /* [loss] */
+    step->loss = GRAPH_OP(g, "Mean", entropy, graph_int(g, 0)); /* [loss] */
 
-    TF_Output answer = op_typed(g, "ArgMax", "output_type", TF_INT32, logits, graph_int(g, 1));
-    TF_Output right = op_typed(g, "Cast", "DstT", TF_INT32, op(g, "Equal", answer, step->labels));
-    step->correct = op(g, "Sum", right, graph_int(g, 0));
+    TF_Output answer = GRAPH_OP_TYPED(g, "ArgMax", "output_type", TF_INT32, logits,
+                                      graph_int(g, 1)); /* [correct] */
+    TF_Output right = GRAPH_OP_TYPED(g, "Cast", "DstT", TF_INT32,
+                                     GRAPH_OP(g, "Equal", answer, step->labels)); /* [correct] */
+    step->correct = GRAPH_OP(g, "Sum", right, graph_int(g, 0));                   /* [correct] */
 
     /* The entropy's second output is its own gradient by the logits; the mean divides it by the
      * batch's size. */
-    TF_Output batch = op_typed(g, "Cast", "DstT", t->real, op(g, "Size", step->labels));
-    TF_Output gradient = op(g, "RealDiv", graph_output(entropy, 1), batch);
+    TF_Output batch = GRAPH_OP_TYPED(g, "Cast", "DstT", t->real, GRAPH_OP(g, "Size", step->labels));
+    TF_Output gradient = GRAPH_OP(g, "RealDiv", graph_output(entropy, 1), batch); /* [backward] */
     TF_Output trained[MAX_PARAMETERS], gradients[MAX_PARAMETERS];
     size_t count = 0;
     for (size_t p = 0; p < t->parameter_count; p++)
         if (is_trained(t, p)) trained[count++] = step->parameters[p];
-    graph_gradients(g, logits, gradient, trained, count, gradients);
+    graph_gradients(g, logits, gradient, trained, count, gradients); /* [backward] */
     for (size_t p = t->parameter_count; p-- > 0;)
         if (is_trained(t, p)) step->gradients[p] = gradients[--count];
 }
@@ -94,11 +99,13 @@ static void adam_scalars(const struct training *t, struct graph *g, TF_Output n,
 {
     const struct optimizer *o = &t->config->optimizer;
     TF_Output one = graph_real(g, TF_DOUBLE, 1);
-    TF_Output first = op(g, "Sub", one, op(g, "Pow", graph_real(g, TF_DOUBLE, o->beta1), n));
-    TF_Output second = op(g, "Sqrt",
-                          op(g, "Sub", one, op(g, "Pow", graph_real(g, TF_DOUBLE, o->beta2), n)));
-    *learning_rate = op(g, "Mul", *learning_rate, op(g, "RealDiv", second, first));
-    *epsilon = op(g, "Mul", graph_real(g, TF_DOUBLE, o->epsilon), second);
+    TF_Output first = GRAPH_OP(g, "Sub", one,
+                               GRAPH_OP(g, "Pow", graph_real(g, TF_DOUBLE, o->beta1), n));
+    TF_Output second = GRAPH_OP(
+        g, "Sqrt",
+        GRAPH_OP(g, "Sub", one, GRAPH_OP(g, "Pow", graph_real(g, TF_DOUBLE, o->beta2), n)));
+    *learning_rate = GRAPH_OP(g, "Mul", *learning_rate, GRAPH_OP(g, "RealDiv", second, first));
+    *epsilon = GRAPH_OP(g, "Mul", graph_real(g, TF_DOUBLE, o->epsilon), second);
 }
 
 /* Every parameter moves against its gradient; `n` is the step's number, counted from 1. */
@@ -110,25 +117,26 @@ static void update(const struct training *t, struct graph *g, const struct varia
     TF_Output epsilon = {0};
     if (o->type == OPTIMIZER_ADAM) {
         adam_scalars(t, g, n, &learning_rate, &epsilon);
-        epsilon = op_typed(g, "Cast", "DstT", real, epsilon);
+        epsilon = GRAPH_OP_TYPED(g, "Cast", "DstT", real, epsilon);
     }
-    TF_Output rate = op_typed(g, "Cast", "DstT", real, learning_rate);
+    TF_Output rate = GRAPH_OP_TYPED(g, "Cast", "DstT", real, learning_rate);
     for (size_t p = 0; p < t->parameter_count; p++) {
         if (!is_trained(t, p)) continue;
         TF_Output w = v->values[0][p], gradient = step->gradients[p], done;
         if (o->weight_decay > 0)
-            gradient = op(g, "AddV2", gradient,
-                          op(g, "Mul", graph_real(g, real, o->weight_decay), step->parameters[p]));
+            gradient = GRAPH_OP(
+                g, "AddV2", gradient, /* [optimizer] */
+                GRAPH_OP(g, "Mul", graph_real(g, real, o->weight_decay), step->parameters[p]));
         if (o->type == OPTIMIZER_ADAM) {
             TF_Output zero = graph_real(g, real, 0);
-            done = op(g, "ResourceApplyAdam", w, v->values[1][p], v->values[2][p], zero, zero, rate,
-                      graph_real(g, real, o->beta1), graph_real(g, real, o->beta2), epsilon,
-                      gradient);
+            done = GRAPH_OP(g, "ResourceApplyAdam", w, v->values[1][p], v->values[2][p], zero, zero,
+                            rate, graph_real(g, real, o->beta1), graph_real(g, real, o->beta2),
+                            epsilon, gradient); /* [optimizer] */
         } else if (o->momentum > 0) {
-            done = op(g, "ResourceApplyMomentum", w, v->values[1][p], rate, gradient,
-                      graph_real(g, real, o->momentum));
+            done = GRAPH_OP(g, "ResourceApplyMomentum", w, v->values[1][p], rate, gradient,
+                            graph_real(g, real, o->momentum)); /* [optimizer] */
         } else {
-            done = op(g, "ResourceApplyGradientDescent", w, rate, gradient);
+            done = GRAPH_OP(g, "ResourceApplyGradientDescent", w, rate, gradient); /* [optimizer] */
         }
         step->updates[p] = done.oper;
     }
@@ -138,12 +146,12 @@ static void update(const struct training *t, struct graph *g, const struct varia
 /* [stage: one step] */
 static void training_step(const struct training *t, struct graph *g, const struct variables *v,
                           TF_Output rows, TF_Output learning_rate, TF_Output n, struct step *step)
-{
+{ /* [step] */
     struct pass pass = {t, g, v, step, true, n};
-    gather_batch(t, g, v, rows, step);
-    TF_Output logits = apply_network(&pass, step->input);
-    measure(t, g, logits, step);
-    update(t, g, v, learning_rate, n, step);
+    gather_batch(t, g, v, rows, step);                    /* [batches] */
+    TF_Output logits = apply_network(&pass, step->input); /* [forward_pass] */
+    measure(t, g, logits, step);                          /* [backward] */
+    update(t, g, v, learning_rate, n, step);              /* [update] */
 }
 /* [end] */
 
@@ -164,7 +172,7 @@ static void define_condition(struct graph *g, const void *context)
     (void)context;
     TF_Output state[STATE];
     declare_state(g, state);
-    TF_Output more = op(g, "Less", state[STEP], state[STEPS]);
+    TF_Output more = GRAPH_OP(g, "Less", state[STEP], state[STEPS]); /* [batches] */
     graph_become_function(g, "more_steps", state, STATE, &more, 1, NULL, 0);
 }
 
@@ -179,23 +187,26 @@ static void define_body(struct graph *g, const void *context)
     declare_state(g, state);
     declare_variables(t, g, &v);
     memcpy(next, state, sizeof next);
-    next[STEP] = op(g, "AddV2", state[STEP], graph_int(g, 1));
-    next[POSITION] = op(g, "AddV2", state[POSITION], graph_int(g, (int32_t)t->config->batch_size));
+    next[STEP] = GRAPH_OP(g, "AddV2", state[STEP], graph_int(g, 1));
+    next[POSITION] = GRAPH_OP(g, "AddV2", state[POSITION],
+                              graph_int(g, (int32_t)t->config->batch_size));
 
     /* order[position : position + batch]; as in Python, a slice ends with the list: the last batch
      * may be short. */
-    TF_Output rows = op(g, "StridedSlice", state[ORDER], state[POSITION], next[POSITION],
-                        graph_int_vector(g, 1));
-    TF_Output n = op(g, "AddV2", state[STEPS_BEFORE],
-                     op_typed(g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
-    training_step(t, g, &v, rows, state[LEARNING_RATE], n, &step);
+    TF_Output rows = GRAPH_OP(g, "StridedSlice", state[ORDER], state[POSITION], next[POSITION],
+                              graph_int_vector(g, 1)); /* [batches] */
+    TF_Output n = GRAPH_OP(g, "AddV2", state[STEPS_BEFORE],
+                           GRAPH_OP_TYPED(g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
+    training_step(t, g, &v, rows, state[LEARNING_RATE], n, &step); /* [step] */
 
     TF_Operation *effects[MAX_PARAMETERS + 2];
     size_t count = 0;
     for (size_t p = 0; p < t->parameter_count; p++)
         if (step.updates[p]) effects[count++] = step.updates[p];
-    effects[count++] = op(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper;
-    effects[count++] = op(g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
+    effects[count++] =
+        GRAPH_OP(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper; /* [report] */
+    effects[count++] =                                                               /* [report] */
+        GRAPH_OP(g, "ResourceScatterUpdate", v.correct, state[STEP], step.correct).oper;
     graph_become_function(g, "train_batch", state, STATE, next, STATE, effects, count);
 }
 
@@ -206,19 +217,21 @@ static void build_loop(struct training *t)
     graph_add_function(g, define_condition, t);
     graph_add_function(g, define_body, t);
 
-    TF_Output length = op(g, "Reshape", t->steps, graph_int_vector(g, 1));
+    TF_Output length = GRAPH_OP(g, "Reshape", t->steps, graph_int_vector(g, 1));
     TF_Operation *cleared[] = {
-        op(g, "AssignVariableOp", t->variables.losses,
-           op(g, "Fill", length, graph_real(g, t->real, 0)))
+        GRAPH_OP(g, "AssignVariableOp", t->variables.losses,
+                 GRAPH_OP(g, "Fill", length, graph_real(g, t->real, 0)))
             .oper,
-        op(g, "AssignVariableOp", t->variables.correct, op(g, "Fill", length, graph_int(g, 0)))
+        GRAPH_OP(g, "AssignVariableOp", t->variables.correct,
+                 GRAPH_OP(g, "Fill", length, graph_int(g, 0)))
             .oper,
     };
     TF_Output state[STATE] = {graph_int(g, 0), graph_int_vector(g, 0), t->steps,
                               t->order,        t->learning_rate,       t->steps_before};
-    TF_Output loop = graph_while(g, "more_steps", "train_batch", state, STATE, cleared, 2);
-    t->losses = graph_read_after(g, t->variables.losses, t->real, loop.oper);
-    t->correct = graph_read_after(g, t->variables.correct, TF_INT32, loop.oper);
+    TF_Output loop = graph_while(g, "more_steps", "train_batch", state, STATE, cleared,
+                                 2);                                             /* [batches] */
+    t->losses = graph_read_after(g, t->variables.losses, t->real, loop.oper);    /* [report] */
+    t->correct = graph_read_after(g, t->variables.correct, TF_INT32, loop.oper); /* [report] */
 }
 /* [end] */
 
@@ -226,9 +239,9 @@ static void build_loop(struct training *t)
 static void build_trace_and_forward(struct training *t)
 {
     struct graph *g = &t->graph;
-    TF_Output n = op(g, "AddV2", t->steps_before, graph_real(g, TF_DOUBLE, 1));
+    TF_Output n = GRAPH_OP(g, "AddV2", t->steps_before, graph_real(g, TF_DOUBLE, 1));
     training_step(t, g, &t->variables, t->order, t->learning_rate, n, &t->step);
-    t->probabilities = op(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);
+    t->probabilities = GRAPH_OP(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);
 
     t->asked.input = scale(t, g, t->pixels);
     struct pass pass = {t, g, &t->variables, &t->asked, false, {0}};

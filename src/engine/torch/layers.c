@@ -16,7 +16,8 @@ static torch_tensor forward_dense(struct torch_session *torch, struct torch_laye
 {
     (void)pass;
     if (self->index && self->layer->input.rank == 3) x = torch_flatten(torch, x); /* the picture */
-    return torch_linear(torch, x, self->tensors[ROLE_WEIGHT], self->tensors[ROLE_BIAS]);
+    return torch_linear(torch, x, self->tensors[ROLE_WEIGHT],
+                        self->tensors[ROLE_BIAS]); /* [layer] */
 }
 /* [end] */
 
@@ -287,7 +288,7 @@ static torch_tensor softplus(struct torch_session *torch, const struct torch_lay
     return torch_apply_both(torch, "aten::logaddexp", "", x, self->zero);
 }
 
-/* [stage: network] */
+/* [stage: network, activation] */
 /* F.relu and the others: the name of an operator, or a function of several. */
 static const struct torch_activation {
     const char *op;
@@ -305,15 +306,17 @@ static const struct torch_activation {
     [ACTIVATION_SILU] = {"aten::silu", NULL},
     [ACTIVATION_SOFTPLUS] = {NULL, softplus},
 };
+/* [end] */
 
+/* [stage: network] */
 /* A layer and the activation behind it. */
 torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *self,
                                  torch_tensor x, const struct torch_pass *pass)
 {
     const struct torch_activation *activation = &activations[self->layer->activation];
-    x = self->before = kinds[self->layer->type].forward(torch, self, x, pass);
-    if (activation->op) x = torch_apply(torch, activation->op, x);
-    if (activation->compose) x = activation->compose(torch, self, x);
+    x = self->before = kinds[self->layer->type].forward(torch, self, x, pass); /* [layer] */
+    if (activation->op) x = torch_apply(torch, activation->op, x);             /* [activation] */
+    if (activation->compose) x = activation->compose(torch, self, x);          /* [activation] */
     return self->after = x;
 }
 /* [end] */
@@ -351,7 +354,7 @@ static void create_tensors(struct torch_session *torch, struct torch_layer *self
     for (uint32_t k = 0; k < count; k++)
         self->tensors[specs[k].role] = tensor_role_is_trained(specs[k].role)
                                            ? torch_parameter(torch, &specs[k].shape, layout)
-                                           : torch_buffer(torch, &specs[k].shape);
+                                           : torch_buffer(torch, &specs[k].shape); /* [layer] */
 }
 /* [end] */
 

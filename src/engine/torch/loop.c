@@ -11,10 +11,11 @@ void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t c
     struct torch_session *torch = model->torch;
     struct torch_batch *batch = &model->batch;
 
-    torch_batch_gather(batch, model->split, order, count);
+    torch_batch_gather(batch, model->split, order, count); /* [batches] */
     struct shape shape = torch_batch_shape(count, &model->input);
-    *x = torch_to_device(torch, torch_view(torch, batch->pixels, &shape), &shape);
-    *y = torch_to_device_int64(torch, torch_view_int64(torch, batch->labels, count), count);
+    *x = torch_to_device(torch, torch_view(torch, batch->pixels, &shape), &shape); /* [scale] */
+    *y = torch_to_device_int64(torch, torch_view_int64(torch, batch->labels, count),
+                               count); /* [labels] */
 }
 /* [end] */
 
@@ -23,7 +24,7 @@ void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t c
 torch_tensor torch_forward(struct torch_model *model, torch_tensor x, const struct torch_pass *pass)
 {
     for (uint32_t i = 0; i < model->network.layer_count; i++)
-        x = torch_layer_forward(model->torch, &model->layers[i], x, pass);
+        x = torch_layer_forward(model->torch, &model->layers[i], x, pass); /* [forward] */
     return x;
 }
 /* [end] */
@@ -31,27 +32,27 @@ torch_tensor torch_forward(struct torch_model *model, torch_tensor x, const stru
 /* [stage: loss and optimizer] */
 static torch_tensor criterion(struct torch_model *model, torch_tensor logits, torch_tensor y)
 {
-    return torch_cross_entropy(model->torch, logits, y);
+    return torch_cross_entropy(model->torch, logits, y); /* [loss] */
 }
 
 /* The gradients become None, so that backward() puts new ones in their place instead of adding to
  * the old. */
-void torch_zero_grad(struct torch_model *model)
+void torch_zero_grad(struct torch_model *model) /* [zero_grad] */
 {
     for (size_t i = 0; i < model->parameter_count; i++)
-        torch_clear_grad(model->torch, model->parameters[i]);
+        torch_clear_grad(model->torch, model->parameters[i]); /* [zero_grad] */
 }
 
 /* torch.optim.SGD or torch.optim.Adam: all parameters in one fused kernel. */
-void torch_optimizer_step(struct torch_model *model)
+void torch_optimizer_step(struct torch_model *model) /* [optimizer] */
 {
     uint64_t step = model->steps + 1;
     if (model->optimizer.type == OPTIMIZER_SGD) {
         torch_sgd(model->torch, &model->optimizer, model->parameter_count, model->parameters,
-                  model->slots[0]);
+                  model->slots[0]); /* [optimizer] */
     } else {
         torch_adam(model->torch, &model->optimizer, model->parameter_count, model->parameters,
-                   model->slots[0], model->slots[1], step);
+                   model->slots[0], model->slots[1], step); /* [optimizer] */
     }
     if (!model->torch->failed) model->steps = step;
 }
@@ -65,14 +66,14 @@ struct torch_pass torch_training_pass(const struct torch_model *model, size_t co
 
 /* [stage: one step] */
 static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor y,
-                         torch_tensor *logits)
+                         torch_tensor *logits) /* [step] */
 {
     struct torch_pass pass = torch_training_pass(model, model->batch.count);
-    torch_zero_grad(model);
-    *logits = torch_forward(model, x, &pass);
-    torch_tensor loss = criterion(model, *logits, y);
-    torch_backward(model->torch, loss);
-    torch_optimizer_step(model);
+    torch_zero_grad(model);                           /* [zero_grad] */
+    *logits = torch_forward(model, x, &pass);         /* [forward_pass] */
+    torch_tensor loss = criterion(model, *logits, y); /* [loss_value] */
+    torch_backward(model->torch, loss);               /* [backward] */
+    torch_optimizer_step(model);                      /* [update] */
     return loss;
 }
 /* [end] */
@@ -81,15 +82,16 @@ static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor
 int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses,
                 uint32_t *correct, struct error *error)
 {
-    for (size_t begin = 0; begin < count; begin += model->batch_size) {
-        size_t size = count - begin < model->batch_size ? count - begin : model->batch_size;
+    for (size_t begin = 0; begin < count; begin += model->batch_size) { /* [batches] */
+        size_t size = count - begin < model->batch_size ? count - begin
+                                                        : model->batch_size; /* [batches] */
         torch_tensor x, y, logits;
 
-        torch_load_batch(model, order + begin, size, &x, &y);
-        torch_tensor loss = step(model, x, y, &logits);
+        torch_load_batch(model, order + begin, size, &x, &y); /* [batches] */
+        torch_tensor loss = step(model, x, y, &logits);       /* [step] */
 
-        *losses++ = torch_item(model->torch, loss);
-        if (correct) *correct++ = torch_count_correct(model, logits);
+        *losses++ = torch_item(model->torch, loss);                   /* [report] */
+        if (correct) *correct++ = torch_count_correct(model, logits); /* [correct] */
         torch_release_temporaries(model->torch);
         if (torch_check(model->torch, error)) return -1;
     }
