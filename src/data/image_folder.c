@@ -313,13 +313,13 @@ static int find_size(const struct tree *tree, struct dataset *dataset, bool *sev
     return status;
 }
 
-struct reading {
+struct folder_reading {
     const struct dataset_options *options;
     struct dataset *dataset;
     size_t resized, colored;
 };
 
-static int add_picture(struct reading *reading, const char *path, struct split *split,
+static int add_picture(struct folder_reading *reading, const char *path, struct split *split,
                        uint8_t label, struct error *error)
 {
     struct dataset *dataset = reading->dataset;
@@ -354,7 +354,7 @@ static int make_room(const char *root, const struct dataset *dataset, size_t cou
 /* Reads the classes in turn, one picture of each, so that the first N of a split hold all classes.
  */
 static int read_split(const char *root, const struct tree *tree, const uint8_t *labels,
-                      struct reading *reading, struct split *split, struct error *error)
+                      struct folder_reading *reading, struct split *split, struct error *error)
 {
     if (make_room(root, reading->dataset, tree->total, split, error)) return -1;
     for (size_t i = 0; i < tree->longest; i++)
@@ -394,7 +394,7 @@ static int no_pictures(const char *root, struct error *error)
                      root);
 }
 
-static void note_reading(const struct reading *reading)
+static void note_reading(const struct folder_reading *reading)
 {
     struct dataset *dataset = reading->dataset;
     if (reading->resized)
@@ -404,8 +404,8 @@ static void note_reading(const struct reading *reading)
 }
 
 /* A training folder, and perhaps a test folder. */
-static int read_folders(const char *train_folder, const char *test_folder, struct reading *reading,
-                        struct error *error)
+static int read_folders(const char *train_folder, const char *test_folder,
+                        struct folder_reading *reading, struct error *error)
 {
     int status = -1;
     struct dataset *dataset = reading->dataset;
@@ -445,7 +445,7 @@ out:
 }
 
 /* Pictures at any depth, for prediction: their paths within the folder are their names. */
-static int read_unlabeled(const char *folder, struct reading *reading, struct error *error)
+static int read_unlabeled(const char *folder, struct folder_reading *reading, struct error *error)
 {
     struct dataset *dataset = reading->dataset;
     struct paths pictures = {0};
@@ -489,7 +489,7 @@ int dataset_read_image_folder(const char *folder, const struct dataset_options *
                              *const test_names[] = {"test", "testing", NULL},
                              *const val_names[] = {"val", "valid", "validation", NULL};
     int status = -1;
-    struct reading reading = {options, dataset, 0, 0};
+    struct folder_reading reading = {options, dataset, 0, 0};
     char *root = NULL, *train = NULL, *test = NULL, *val = NULL;
     dataset->full = 255;
     if (options->unlabeled) {

@@ -15,7 +15,7 @@
 #define LEVELS_ABOVE_BINARY 4
 
 /* A place being tried: what is looked for, and where the answer goes. */
-struct search {
+struct locate_search {
     const char *package_library; /* "torch/lib/libtorch_cpu.so" */
     char *out;
     size_t size;
@@ -31,7 +31,7 @@ static bool path_cut_last(char *path)
 }
 
 /* Takes FOLDER/FILE as the answer when it is there. */
-static bool try_file(const struct search *search, const char *folder, const char *file)
+static bool try_file(const struct locate_search *search, const char *folder, const char *file)
 {
     int length = snprintf(search->out, search->size, "%s/%s", folder, file);
     if (length >= 0 && (size_t)length < search->size && file_exists(search->out)) return true;
@@ -40,7 +40,8 @@ static bool try_file(const struct search *search, const char *folder, const char
 }
 
 /* PREFIX/LIB/python3*, the newest Python first: a prefix seldom has more than one. */
-static bool try_python_folders(const struct search *search, const char *prefix, const char *lib)
+static bool try_python_folders(const struct locate_search *search, const char *prefix,
+                               const char *lib)
 {
     static const char *const packages[] = {"site-packages", "dist-packages"};
     char folder[PATH_MAX], site[PATH_MAX];
@@ -61,7 +62,7 @@ static bool try_python_folders(const struct search *search, const char *prefix, 
 }
 
 /* A Python prefix: a virtual environment, a Conda environment, /usr. */
-static bool try_prefix(const struct search *search, const char *prefix)
+static bool try_prefix(const struct locate_search *search, const char *prefix)
 {
     return prefix && prefix[0] &&
            (try_python_folders(search, prefix, "lib") ||
@@ -69,7 +70,7 @@ static bool try_prefix(const struct search *search, const char *prefix)
 }
 
 /* The variable's value: the library, the folder it lies in, or the folder of all packages. */
-static bool try_named(const struct search *search, const char *place)
+static bool try_named(const struct locate_search *search, const char *place)
 {
     if (!file_is_directory(place)) {
         int length = snprintf(search->out, search->size, "%s", place);
@@ -81,7 +82,7 @@ static bool try_named(const struct search *search, const char *place)
            try_file(search, place, search->package_library);
 }
 
-static bool try_project(const struct search *search)
+static bool try_project(const struct locate_search *search)
 {
     struct error ignored;
     char *folder = NULL, venv[PATH_MAX];
@@ -96,7 +97,7 @@ static bool try_project(const struct search *search)
 
 /* The prefix of the first python3 on PATH, as it is named there (a virtual environment) and as it
  * really lies. */
-static bool try_python_on_path(const struct search *search)
+static bool try_python_on_path(const struct locate_search *search)
 {
     const char *path = getenv("PATH");
     char program[PATH_MAX], real[PATH_MAX];
@@ -123,7 +124,7 @@ static bool try_python_on_path(const struct search *search)
 }
 
 /* Where `pip install --user` puts things: also among python3's site-packages. */
-static bool try_user_site(const struct search *search)
+static bool try_user_site(const struct locate_search *search)
 {
     const char *home = getenv("HOME");
     char prefix[PATH_MAX];
@@ -136,7 +137,7 @@ int engine_locate(const char *package_library, const char *variable, char *out, 
 {
     CHECK(size > 0);
     out[0] = '\0';
-    struct search search = {.package_library = package_library, .out = out, .size = size};
+    struct locate_search search = {.package_library = package_library, .out = out, .size = size};
     const char *named = getenv(variable);
     /* The user's own choice is final: another library in its place would only puzzle. */
     if (named && named[0]) return try_named(&search, named) ? 0 : -1;

@@ -35,20 +35,20 @@ static void put_address(const union address *address, __be32 out[4], __be16 *por
     }
 }
 
-struct question {
+struct socket_question {
     struct nlmsghdr head;
     struct inet_diag_req_v2 body;
 };
 
-struct reply {
+struct socket_answer {
     struct nlmsghdr head;
     struct inet_diag_msg body;
 };
 
 /* The one socket whose own address is `theirs` and whose other end is `ours`. */
-static bool ask(const union address *theirs, const union address *ours, struct reply *reply)
+static bool ask(const union address *theirs, const union address *ours, struct socket_answer *reply)
 {
-    struct question question = {
+    struct socket_question question = {
         .head = {.nlmsg_len = sizeof question,
                  .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                  .nlmsg_flags = NLM_F_REQUEST},
@@ -76,7 +76,7 @@ enum peer peer_of(int fd)
 {
     union address theirs = {0}, ours = {0};
     socklen_t their_size = sizeof theirs, our_size = sizeof ours;
-    struct reply reply;
+    struct socket_answer reply;
     if (getpeername(fd, &theirs.any, &their_size) || getsockname(fd, &ours.any, &our_size) ||
         !is_loopback(&theirs) || !is_loopback(&ours) || !ask(&theirs, &ours, &reply))
         return PEER_UNKNOWN;

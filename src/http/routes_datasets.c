@@ -108,21 +108,21 @@ static void get_datasets(struct studio *studio, struct call *call)
 
 /* --- one set --- */
 
-struct question {
+struct dataset_question {
     char name[NAME_MAX_LENGTH + 1];
     bool test;
     int64_t count, seed, label, batch_size;
 };
 
-static struct question *ask(const struct call *call)
+static struct dataset_question *ask(const struct call *call)
 {
-    struct question *question = calloc(1, sizeof *question);
+    struct dataset_question *question = calloc(1, sizeof *question);
     if (question) snprintf(question->name, sizeof question->name, "%s", call_path(call, "name"));
     return question;
 }
 
 /* The set of a question; its name came by the network. */
-static int borrow(const struct studio *studio, const struct question *question,
+static int borrow(const struct studio *studio, const struct dataset_question *question,
                   const struct dataset **out, struct error *error)
 {
     char *name;
@@ -137,7 +137,7 @@ static bool wants_test(const struct call *call)
     return strcmp(call_text(call, "split"), "test") == 0;
 }
 
-static int samples_json(const struct dataset *dataset, const struct question *question,
+static int samples_json(const struct dataset *dataset, const struct dataset_question *question,
                         json_t **out, struct error *error)
 {
     const struct split *split = question->test ? &dataset->test : &dataset->train;
@@ -166,7 +166,7 @@ static int compute_samples(const struct studio *studio, struct store *store, voi
                            json_t **out, struct error *error)
 {
     (void)store;
-    const struct question *question = context;
+    const struct dataset_question *question = context;
     const struct dataset *dataset;
     if (borrow(studio, question, &dataset, error)) return -1;
     int status = question->label >= (int64_t)dataset->classes
@@ -179,7 +179,7 @@ static int compute_samples(const struct studio *studio, struct store *store, voi
 
 static void get_samples(struct studio *studio, struct call *call)
 {
-    struct question *question = ask(call);
+    struct dataset_question *question = ask(call);
     if (question) {
         question->count = call_integer(call, "count");
         question->seed = call_integer(call, "seed");
@@ -234,7 +234,7 @@ static int compute_stats(const struct studio *studio, struct store *store, void 
                          json_t **out, struct error *error)
 {
     (void)store;
-    const struct question *question = context;
+    const struct dataset_question *question = context;
     const struct dataset *dataset;
     if (borrow(studio, question, &dataset, error)) return -1;
     int status = stats_json(dataset, question->test ? &dataset->test : &dataset->train, out, error);
@@ -244,7 +244,7 @@ static int compute_stats(const struct studio *studio, struct store *store, void 
 
 static void get_stats(struct studio *studio, struct call *call)
 {
-    struct question *question = ask(call);
+    struct dataset_question *question = ask(call);
     if (question) question->test = wants_test(call);
     call_compute(studio, call, compute_stats, question);
 }
@@ -277,7 +277,7 @@ static const char *input_digest(const json_t *step, const char *engine)
 /* What each engine really got: its own process draws the order and prepares the batch, and a digest
  * of the tensor that went into the first layer comes back. Engines that are not here are named
  * without one. */
-static json_t *ask_engines(const struct studio *studio, const struct question *question,
+static json_t *ask_engines(const struct studio *studio, const struct dataset_question *question,
                            const char *order_hash, const char *batch_hash, struct error *error)
 {
     struct job job;
@@ -325,7 +325,7 @@ static json_t *ask_engines(const struct studio *studio, const struct question *q
 }
 
 static int batch_json(const struct studio *studio, const struct dataset *dataset,
-                      const struct question *question, json_t **out, struct error *error)
+                      const struct dataset_question *question, json_t **out, struct error *error)
 {
     const struct split *split = &dataset->train;
     size_t image = (size_t)dataset->rows * dataset->columns;
@@ -380,7 +380,7 @@ static int compute_batch(const struct studio *studio, struct store *store, void 
                          json_t **out, struct error *error)
 {
     (void)store;
-    const struct question *question = context;
+    const struct dataset_question *question = context;
     const struct dataset *dataset;
     if (borrow(studio, question, &dataset, error)) return -1;
     int status = batch_json(studio, dataset, question, out, error);
@@ -390,7 +390,7 @@ static int compute_batch(const struct studio *studio, struct store *store, void 
 
 static void get_batch(struct studio *studio, struct call *call)
 {
-    struct question *question = ask(call);
+    struct dataset_question *question = ask(call);
     if (question) {
         question->seed = call_integer(call, "seed");
         question->batch_size = call_integer(call, "batch_size");

@@ -409,7 +409,7 @@ static const struct parameter place_parameters[] = {
 
 /* A question to a target: which, and how to get there. */
 enum question_kind { QUESTION_LIST, QUESTION_SHOW, QUESTION_PULL };
-struct question {
+struct registry_question {
     enum question_kind kind;
     char target[16], name[260], version[64];
     char values[REGISTRY_KEYS][512]; /* the target's options; "" for what is not given */
@@ -419,7 +419,7 @@ static int compute_question(const struct studio *studio, struct store *store, vo
                             json_t **out, struct error *error)
 {
     (void)store;
-    const struct question *question = context;
+    const struct registry_question *question = context;
     const struct registry_target *target;
     struct registry_options options;
     char config[4200], *path = NULL;
@@ -453,7 +453,7 @@ static int compute_question(const struct studio *studio, struct store *store, vo
 
 static void ask(struct studio *studio, struct call *call, enum question_kind kind)
 {
-    struct question *question = calloc(1, sizeof *question);
+    struct registry_question *question = calloc(1, sizeof *question);
     if (question) {
         question->kind = kind;
         snprintf(question->target, sizeof question->target, "%s", call_path(call, "target"));
@@ -527,7 +527,7 @@ static int predict(const char *path, const struct drawing *drawing, const json_t
 }
 
 struct prediction {
-    struct question question;
+    struct registry_question question;
     struct drawing drawing;
 };
 
@@ -557,7 +557,7 @@ static int copy_member(const json_t *body, const char *key, bool needed, char *o
 
 static int read_prediction(const json_t *body, struct prediction *prediction, struct error *error)
 {
-    struct question *question = &prediction->question;
+    struct registry_question *question = &prediction->question;
     question->kind = QUESTION_PULL;
     if (copy_member(body, "target", true, question->target, sizeof question->target, error) ||
         copy_member(body, "name", true, question->name, sizeof question->name, error) ||

@@ -12,7 +12,7 @@
 /* All three engines at once are the usual showdown; more only where there are cores for them. */
 #define PARALLEL_MIN 3
 
-struct session {
+struct training_run {
     struct training *training;
     char run[64];
     char after[64];        /* starts when that one has ended; "" */
@@ -21,21 +21,21 @@ struct session {
     struct recorder *recorder;
     bool started, ended, broken;
     bool unwritten; /* it was said that the store cannot be written */
-    struct session *next;
+    struct training_run *next;
 };
 
 struct training {
     struct studio *studio;
-    struct session *sessions; /* in the order they came */
+    struct training_run *sessions; /* in the order they came */
     long parallel_max;
     bool stopping;
 };
 
 /* The last of a run: the one before may just be ending. */
-static struct session *find(const struct training *training, const char *run)
+static struct training_run *find(const struct training *training, const char *run)
 {
-    struct session *found = NULL;
-    for (struct session *session = training->sessions; session; session = session->next)
+    struct training_run *found = NULL;
+    for (struct training_run *session = training->sessions; session; session = session->next)
         if (strcmp(session->run, run) == 0) found = session;
     return found;
 }
@@ -51,7 +51,7 @@ int training_create(struct studio *studio, struct training **out, struct error *
     return 0;
 }
 
-static void session_free(struct session *session)
+static void session_free(struct training_run *session)
 {
     server_cancel(session->watch);
     worker_destroy(session->worker);
@@ -61,7 +61,7 @@ static void session_free(struct session *session)
 
 int training_add(struct training *training, const char *run, const char *after, struct error *error)
 {
-    struct session *session = calloc(1, sizeof *session), **end = &training->sessions;
+    struct training_run *session = calloc(1, sizeof *session), **end = &training->sessions;
     if (!session) return error_set_memory(error, "a run");
     session->training = training;
     snprintf(session->run, sizeof session->run, "%s", run);
@@ -78,7 +78,7 @@ int training_add(struct training *training, const char *run, const char *after, 
 static void on_worker_event(void *context, struct worker *worker, const json_t *event)
 {
     (void)worker;
-    struct session *session = context;
+    struct training_run *session = context;
     struct error error;
     if (session->broken || !recorder_event(session->recorder, event, &error)) return;
     /* What cannot be kept must not go on: the checkpoint on disk stays. */
@@ -89,7 +89,7 @@ static void on_worker_event(void *context, struct worker *worker, const json_t *
 
 static void on_readable(void *context)
 {
-    struct session *session = context;
+    struct training_run *session = context;
     if (worker_read(session->worker)) return;
     server_cancel(session->watch);
     session->watch = NULL;
@@ -97,7 +97,7 @@ static void on_readable(void *context)
 }
 
 /* The job as it is started: with the checkpoint, when there is one. */
-static int start_worker(struct session *session, struct error *error)
+static int start_worker(struct training_run *session, struct error *error)
 {
     struct run_record record;
     struct store *store = session->training->studio->store;
@@ -117,7 +117,7 @@ static int start_worker(struct session *session, struct error *error)
     return session->watch ? 0 : error_set_memory(error, "a worker's events");
 }
 
-static void start(struct session *session)
+static void start(struct training_run *session)
 {
     struct error error, ignored;
     session->started = true;
@@ -130,9 +130,9 @@ static void start(struct session *session)
 static void start_waiting(struct training *training)
 {
     long busy = 0;
-    for (struct session *session = training->sessions; session; session = session->next)
+    for (struct training_run *session = training->sessions; session; session = session->next)
         busy += session->started;
-    for (struct session *session = training->sessions; session && !training->stopping;
+    for (struct training_run *session = training->sessions; session && !training->stopping;
          session = session->next) {
         if (session->started || busy >= training->parallel_max) continue;
         if (session->after[0] && find(training, session->after)) continue;
@@ -142,7 +142,7 @@ static void start_waiting(struct training *training)
 }
 
 /* Writes a session's events. 1 when all is done with it. */
-static int settle(struct session *session)
+static int settle(struct training_run *session)
 {
     struct error error;
     /* A full disk may have room later: what waits is kept and tried again, until it is too much
@@ -158,8 +158,8 @@ static int settle(struct session *session)
 
 void training_tick(struct training *training)
 {
-    for (struct session **place = &training->sessions; *place;) {
-        struct session *session = *place;
+    for (struct training_run **place = &training->sessions; *place;) {
+        struct training_run *session = *place;
         if (!settle(session)) {
             place = &session->next;
             continue;
@@ -170,9 +170,9 @@ void training_tick(struct training *training)
     start_waiting(training);
 }
 
-static int drop_queued(struct training *training, struct session *session, struct error *error)
+static int drop_queued(struct training *training, struct training_run *session, struct error *error)
 {
-    struct session **place = &training->sessions;
+    struct training_run **place = &training->sessions;
     while (*place != session) place = &(*place)->next;
     *place = session->next;
     int status = store_run_set_state(training->studio->store, session->run, RUN_STOPPED, NULL,
@@ -185,7 +185,7 @@ int training_command(struct training *training, const char *run, enum worker_com
                      struct error *error)
 {
     struct run_record record;
-    struct session *session = find(training, run);
+    struct training_run *session = find(training, run);
     if (store_run_get(training->studio->store, run, &record, error)) return -1;
     if (!session || session->ended)
         return error_set(error, ERROR_CONFLICT,
@@ -207,7 +207,7 @@ void training_stop_all(struct training *training)
 {
     struct error ignored;
     training->stopping = true;
-    for (struct session *session = training->sessions, *next; session; session = next) {
+    for (struct training_run *session = training->sessions, *next; session; session = next) {
         next = session->next;
         if (!session->started)
             drop_queued(training, session, &ignored);
@@ -225,7 +225,7 @@ void training_destroy(struct training *training)
 {
     if (!training) return;
     while (training->sessions) {
-        struct session *next = training->sessions->next;
+        struct training_run *next = training->sessions->next;
         session_free(training->sessions);
         training->sessions = next;
     }

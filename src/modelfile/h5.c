@@ -24,7 +24,7 @@
 
 /* All tensors of a file and which of them are whose. Sources name tensors by index until all are
  * read, as the state dict moves while it grows. */
-struct reading {
+struct h5_reading {
     hid_t file;
     struct state_dict state;
     struct keras_chain chain;
@@ -34,7 +34,7 @@ struct reading {
     char names[NETWORK_MAX_LAYERS][NAME_MAX_HERE]; /* of layers whose configuration is not there */
 };
 
-static int add_tensor(struct reading *reading, size_t layer, enum tensor_role role, hid_t group,
+static int add_tensor(struct h5_reading *reading, size_t layer, enum tensor_role role, hid_t group,
                       const char *path, const char *stem, const char *what, struct error *error)
 {
     char name[STATE_DICT_MAX_NAME];
@@ -43,7 +43,7 @@ static int add_tensor(struct reading *reading, size_t layer, enum tensor_role ro
     return h5_dataset(group, path, name, &reading->state, error);
 }
 
-static int add_layer(struct reading *reading, const struct layer_source *source,
+static int add_layer(struct h5_reading *reading, const struct layer_source *source,
                      struct error *error)
 {
     if (reading->count == NETWORK_MAX_LAYERS)
@@ -56,7 +56,7 @@ static int add_layer(struct reading *reading, const struct layer_source *source,
 }
 
 /* A dense layer of a file that holds weights alone. */
-static int add_dense(struct reading *reading, hid_t group, const char *kernel, const char *bias,
+static int add_dense(struct h5_reading *reading, hid_t group, const char *kernel, const char *bias,
                      const char *stem, struct error *error)
 {
     struct layer_source source = {.axes = AXES_KERAS};
@@ -97,7 +97,7 @@ static int refuse_weight(const char *layer, const char *weight, struct error *er
 
 /* One layer in Keras 2's form: a group named as the layer, whose attribute weight_names lists data
  * sets below it. */
-static int read_named_layer(struct reading *reading, hid_t weights, const char *layer,
+static int read_named_layer(struct h5_reading *reading, hid_t weights, const char *layer,
                             struct error *error)
 {
     int status = -1;
@@ -132,7 +132,7 @@ out:
 /* --- with a configuration --------------------------------------------------------------------- */
 
 /* The first name of this kind that is not taken yet; takes it (its text becomes empty). */
-static int take_name(struct reading *reading, hid_t group, struct h5_names *names, size_t index,
+static int take_name(struct h5_reading *reading, hid_t group, struct h5_names *names, size_t index,
                      const struct keras_weight *weight, struct error *error)
 {
     const char *layer = reading->sources[index].name;
@@ -153,7 +153,7 @@ static int take_name(struct reading *reading, hid_t group, struct h5_names *name
 }
 
 /* The weights of the outermost model's layer `owner`, which may be a model of several layers. */
-static int read_owner(struct reading *reading, hid_t weights, const char *owner,
+static int read_owner(struct h5_reading *reading, hid_t weights, const char *owner,
                       struct error *error)
 {
     struct keras_chain *chain = &reading->chain;
@@ -189,7 +189,7 @@ static bool is_read(const struct keras_chain *chain, size_t index)
 }
 
 /* Keras's own .h5: the weights lie under the names of the outermost model's layers. */
-static int read_by_name(struct reading *reading, struct error *error)
+static int read_by_name(struct h5_reading *reading, struct error *error)
 {
     const struct keras_chain *chain = &reading->chain;
     int status = 0;
@@ -209,7 +209,7 @@ static int read_by_name(struct reading *reading, struct error *error)
 }
 
 /* Keras 3's weights: data sets 0, 1, … in the group "vars" of the layer's path. */
-static int read_by_path(struct reading *reading, struct error *error)
+static int read_by_path(struct h5_reading *reading, struct error *error)
 {
     const struct keras_chain *chain = &reading->chain;
     int status = 0;
@@ -231,7 +231,8 @@ static int read_by_path(struct reading *reading, struct error *error)
 }
 
 /* Whether a dense layer's kernel is what the configuration announces. */
-static int check_agreement(const struct reading *reading, size_t i, bool first, struct error *error)
+static int check_agreement(const struct h5_reading *reading, size_t i, bool first,
+                           struct error *error)
 {
     const struct keras_layer *layer = &reading->chain.layers[i];
     const struct named_tensor *kernel = &reading->state.tensors[reading->tensors[i][ROLE_WEIGHT]];
@@ -253,7 +254,7 @@ static bool sees_input(const struct keras_chain *chain, size_t index)
     return true;
 }
 
-static int read_whole_model(struct reading *reading, const json_t *config, bool by_path,
+static int read_whole_model(struct h5_reading *reading, const json_t *config, bool by_path,
                             struct error *error)
 {
     struct keras_chain *chain = &reading->chain;
@@ -281,7 +282,7 @@ static bool is_beside(const char *name, int depth)
 }
 
 /* Keras 3's .weights.h5: every group "vars" with a data set 0 is a layer's. */
-static int read_vars(struct reading *reading, hid_t group, const char *path, int depth,
+static int read_vars(struct h5_reading *reading, hid_t group, const char *path, int depth,
                      struct error *error)
 {
     struct h5_names names;
@@ -314,7 +315,7 @@ static int read_vars(struct reading *reading, hid_t group, const char *path, int
     return status;
 }
 
-static int read_weights_alone(struct reading *reading, bool *listed, struct error *error)
+static int read_weights_alone(struct h5_reading *reading, bool *listed, struct error *error)
 {
     struct h5_names layers;
     if (h5_attribute_names(reading->file, "layer_names", &layers, listed, error)) return -1;
@@ -332,7 +333,7 @@ static int read_weights_alone(struct reading *reading, bool *listed, struct erro
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-static void resolve_tensors(struct reading *reading)
+static void resolve_tensors(struct h5_reading *reading)
 {
     for (size_t i = 0; i < reading->count; i++)
         for (int role = 0; role < ROLE_COUNT; role++)
@@ -358,7 +359,7 @@ static int say_taken_off(const char *what, struct model *out, struct error *erro
 }
 
 /* The configuration, or with weights alone what was told, decides the activations. */
-static int read_layers(struct reading *reading, const json_t *config, bool by_path,
+static int read_layers(struct h5_reading *reading, const json_t *config, bool by_path,
                        const struct model_note *note, const struct modelfile_options *options,
                        struct model *out, struct error *error)
 {
@@ -389,7 +390,7 @@ static int parse_attribute(hid_t file, const char *name, json_t **out, struct er
 int h5_read_image(const char *data, size_t size, const json_t *config,
                   const struct modelfile_options *options, struct model *out, struct error *error)
 {
-    struct reading *reading = calloc(1, sizeof *reading);
+    struct h5_reading *reading = calloc(1, sizeof *reading);
     json_t *own = NULL, *noted = NULL;
     int status = -1;
     if (!reading) return error_set_memory(error, "the model");

@@ -59,7 +59,7 @@ static bool is_before(const struct numbered *a, const struct numbered *b)
 }
 
 /* A walk over all orders in which each layer takes what the one before gives. */
-struct search {
+struct order_search {
     const struct layer_source *sources;
     const struct numbered *names;
     size_t count, found, steps;
@@ -68,7 +68,7 @@ struct search {
     bool used[NETWORK_MAX_LAYERS];
 };
 
-static bool may_follow(const struct search *search, size_t depth, size_t next)
+static bool may_follow(const struct order_search *search, size_t depth, size_t next)
 {
     if (search->used[next]) return false;
     if (depth && source_outputs(&search->sources[search->order[depth - 1]]) !=
@@ -79,7 +79,7 @@ static bool may_follow(const struct search *search, size_t depth, size_t next)
     return true;
 }
 
-static void search_orders(struct search *search, size_t depth)
+static void search_orders(struct order_search *search, size_t depth)
 {
     if (search->found > 1 || ++search->steps > STEPS_MAX) return;
     if (depth == search->count) {
@@ -180,7 +180,7 @@ int sources_order(struct layer_source *sources, size_t count, bool listed,
     char list[400];
     if (options && options->order) return take_told(sources, count, options->order, error);
     for (size_t i = 0; i < count; i++) split_name(sources[i].name, &names[i]);
-    struct search any = {.sources = sources, .names = names, .count = count};
+    struct order_search any = {.sources = sources, .names = names, .count = count};
     search_orders(&any, 0);
     bool searched = any.steps <= STEPS_MAX;
     if (!any.found && searched) return refuse_chain(sources, count, error);
@@ -188,7 +188,8 @@ int sources_order(struct layer_source *sources, size_t count, bool listed,
         apply(sources, count, any.answer);
         return 0;
     }
-    struct search rising = {.sources = sources, .names = names, .count = count, .rising = true};
+    struct order_search rising = {
+        .sources = sources, .names = names, .count = count, .rising = true};
     search_orders(&rising, 0);
     bool contradicted = listed && chains(sources, count) && !is_identity(rising.answer, count);
     if (rising.found == 1 && rising.steps <= STEPS_MAX && !contradicted) {

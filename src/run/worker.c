@@ -27,7 +27,7 @@
 #define LOCK_SECONDS 2.0
 
 /* All that one run needs. It lives as long as the process. */
-struct session {
+struct worker_run {
     double started;
     struct events events;
     struct control control;
@@ -45,13 +45,13 @@ struct session {
 };
 
 /* Weights and slots out of the engine into session->now. */
-static int take_snapshot(struct session *session, struct error *error)
+static int take_snapshot(struct worker_run *session, struct error *error)
 {
     if (engine_get_parameters(session->engine, session->now.parameters, error)) return -1;
     return engine_get_optimizer_state(session->engine, session->now.optimizer_state, error);
 }
 
-static int save_checkpoint(struct session *session, struct error *error)
+static int save_checkpoint(struct worker_run *session, struct error *error)
 {
     const struct fit_position *position = &session->now.position;
     if (session->saved_step == position->global_step) return 0;
@@ -73,7 +73,7 @@ static int save_checkpoint(struct session *session, struct error *error)
 
 /* A disk that is full now may have room later, and the model may go elsewhere: the training goes
  * on, and the next epoch tries again. Said once as long as it lasts. */
-static void keep_checkpoint(struct session *session)
+static void keep_checkpoint(struct worker_run *session)
 {
     struct error error;
     bool failed = save_checkpoint(session, &error) != 0;
@@ -86,7 +86,7 @@ static void keep_checkpoint(struct session *session)
     session->unkept = failed;
 }
 
-static void send_state(struct session *session, const char *state)
+static void send_state(struct worker_run *session, const char *state)
 {
     events_send(&session->events, json_pack("{s:s, s:s, s:s}", "event", "state", "engine",
                                             session->ops->id, "state", state));
@@ -94,7 +94,7 @@ static void send_state(struct session *session, const char *state)
 
 /* Looks whether somebody wants something. A paused run has its checkpoint on disk: the machine may
  * be switched off. */
-static enum fit_request heed(struct session *session)
+static enum fit_request heed(struct worker_run *session)
 {
     enum control_state state = control_state(&session->control);
     if (state == CONTROL_PAUSE) {
@@ -109,7 +109,7 @@ static enum fit_request heed(struct session *session)
 static enum fit_request on_steps(void *context, const struct fit_position *position,
                                  uint64_t first_step, const double *losses, size_t count)
 {
-    struct session *session = context;
+    struct worker_run *session = context;
     journal_add_losses(&session->journal, first_step, losses, count);
     events_send_steps(&session->events, session->ops->id, first_step, position->train_seconds,
                       losses, count);
@@ -119,7 +119,7 @@ static enum fit_request on_steps(void *context, const struct fit_position *posit
 static enum fit_request on_epoch_end(void *context, const struct fit_position *position,
                                      const struct fit_epoch *epoch)
 {
-    struct session *session = context;
+    struct worker_run *session = context;
     session->last = *epoch;
     json_t *event = json_pack("{s:s, s:s, s:I}", "event", "epoch", "engine", session->ops->id,
                               "epoch", (json_int_t)epoch->epoch);
@@ -139,7 +139,7 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
 }
 
 /* Makes the run's folder, locks it against a second worker, and keeps the job there. */
-static int claim_run_dir(struct session *session, struct error *error)
+static int claim_run_dir(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
     if (!job->run[0] || !job->run_dir[0])
@@ -181,7 +181,7 @@ out:
     return status;
 }
 
-static int open_dataset(struct session *session, struct error *error)
+static int open_dataset(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
     const struct dataset_options options = {
@@ -209,7 +209,7 @@ static int network_must_fit(const struct network *network, const struct dataset 
 }
 
 /* The weights a run starts with: from a model file, or drawn. */
-static int make_start(struct session *session, struct error *error)
+static int make_start(struct worker_run *session, struct error *error)
 {
     struct checkpoint *now = &session->now;
     const struct job *job = &now->job;
@@ -243,7 +243,7 @@ out:
 
 /* The last epoch that the run which goes on has done: its figures are those of the model, until
  * another epoch ends. */
-static void recall_epoch(struct session *session)
+static void recall_epoch(struct worker_run *session)
 {
     char *folder = strdup(session->now.job.resume), *slash = folder ? strrchr(folder, '/') : NULL;
     if (slash) *slash = '\0';
@@ -262,7 +262,7 @@ static void recall_epoch(struct session *session)
     free(folder);
 }
 
-static int read_start(struct session *session, struct error *error)
+static int read_start(struct worker_run *session, struct error *error)
 {
     struct checkpoint begun;
     struct job job = session->now.job;
@@ -278,7 +278,7 @@ static int read_start(struct session *session, struct error *error)
     return 0;
 }
 
-static int open_engine(struct session *session, struct error *error)
+static int open_engine(struct worker_run *session, struct error *error)
 {
     const struct checkpoint *now = &session->now;
     const struct engine_config config = {
@@ -301,7 +301,7 @@ static int open_engine(struct session *session, struct error *error)
     return 0;
 }
 
-static void send_start(struct session *session)
+static void send_start(struct worker_run *session)
 {
     const struct job *job = &session->now.job;
     const struct fit_position *position = &session->now.position;
@@ -333,7 +333,7 @@ static void send_start(struct session *session)
     events_send(&session->events, event);
 }
 
-static int prepare(struct session *session, struct error *error)
+static int prepare(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
     session->threads = job->threads ? job->threads : session->ops->default_threads();
@@ -348,7 +348,7 @@ static int prepare(struct session *session, struct error *error)
     return open_engine(session, error);
 }
 
-static json_t *model_metadata(const struct session *session, struct error *error)
+static json_t *model_metadata(const struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
     json_t *metadata = json_pack("{s:s, s:s, s:s, s:s}", "studio", NNSTUDIO_VERSION, "run",
@@ -376,7 +376,7 @@ static json_t *model_metadata(const struct session *session, struct error *error
 
 /* The engine's own format; where that has no words for some layer, the one that carries every
  * network, and the log says why. */
-static const char *format_to_write(struct session *session)
+static const char *format_to_write(struct worker_run *session)
 {
     const struct modelfile_format *own = modelfile_format_find(session->ops->model_format);
     struct error why;
@@ -387,7 +387,7 @@ static const char *format_to_write(struct session *session)
 }
 
 /* OUT/NAME.pth and so on; *path is the caller's. */
-static int write_model(struct session *session, char **path, char sha256[HASH_HEX_SIZE],
+static int write_model(struct worker_run *session, char **path, char sha256[HASH_HEX_SIZE],
                        uint64_t *bytes, struct error *error)
 {
     const struct job *job = &session->now.job;
@@ -406,7 +406,7 @@ static int write_model(struct session *session, char **path, char sha256[HASH_HE
     return status ? -1 : hash_file(*path, sha256, bytes, error);
 }
 
-static json_t *end_event(const struct session *session, const char *state)
+static json_t *end_event(const struct worker_run *session, const char *state)
 {
     json_t *event = json_pack("{s:s, s:s, s:s, s:s}", "event", "end", "run", session->now.job.run,
                               "engine", session->now.job.engine, "state", state);
@@ -417,7 +417,7 @@ static json_t *end_event(const struct session *session, const char *state)
 }
 
 /* The last words: the model, the figures. */
-static int finish(struct session *session, struct error *error)
+static int finish(struct worker_run *session, struct error *error)
 {
     char *path = NULL, sha256[HASH_HEX_SIZE];
     uint64_t bytes;
@@ -447,7 +447,7 @@ static int finish(struct session *session, struct error *error)
     return 0;
 }
 
-static int train(struct session *session, struct error *error)
+static int train(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
     const struct fit_config config = {
@@ -461,14 +461,14 @@ static int train(struct session *session, struct error *error)
  * here. */
 static void stop_early(void *context)
 {
-    struct session *session = context;
+    struct worker_run *session = context;
     json_t *event = end_event(session, "stopped");
     json_object_set_new(event, "model", json_null());
     events_send(&session->events, event);
     _exit(0);
 }
 
-static int receive_job(struct session *session, struct error *error)
+static int receive_job(struct worker_run *session, struct error *error)
 {
     const char *line;
     size_t length;
@@ -483,7 +483,7 @@ static int receive_job(struct session *session, struct error *error)
     return control_listen(&session->control, length + 1, error);
 }
 
-static int work(struct session *session, struct error *error)
+static int work(struct worker_run *session, struct error *error)
 {
     if (receive_job(session, error) || prepare(session, error)) return -1;
     if (control_begin_training(&session->control)) stop_early(session);
@@ -494,7 +494,7 @@ static int work(struct session *session, struct error *error)
 
 void worker_main(void)
 {
-    static struct session session;
+    static struct worker_run session;
     struct error error;
     session.started = clock_monotonic();
     session.saved_step = UINT64_MAX;

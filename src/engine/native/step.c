@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "engine/native/model.h"
 
-struct job {
+struct native_job {
     struct native_model *model;
     const struct native_data *data;
     const uint32_t *order; /* NULL: 0, 1, 2 … */
@@ -313,7 +313,7 @@ struct native_update native_update_of(const struct optimizer *o, uint64_t step)
     return update;
 }
 
-static struct batch batch_of(const struct job *job, uint32_t worker)
+static struct batch batch_of(const struct native_job *job, uint32_t worker)
 {
     uint32_t threads = team_threads(job->model->team);
     return (struct batch){
@@ -341,7 +341,7 @@ static void run_batch(struct batch *batch, double *mean, uint32_t *correct)
 
 static void run_steps(void *context, uint32_t worker)
 {
-    struct job *job = context;
+    struct native_job *job = context;
     struct native_model *model = job->model;
     struct batch batch = batch_of(job, worker);
     for (size_t done = 0, step = 0; done < job->count; done += batch.rows, step++) {
@@ -360,7 +360,8 @@ void native_model_train(struct native_model *model, const struct native_data *da
     while (count > 0) {
         size_t steps = (pace_samples(&model->pace) + batch - 1) / batch;
         size_t part = count / batch < steps ? count : steps * batch;
-        struct job job = {model, data, order, part, losses, correct, pace_workers(&model->pace)};
+        struct native_job job = {
+            model, data, order, part, losses, correct, pace_workers(&model->pace)};
         double start = clock_monotonic();
         team_run(model->team, job.workers, run_steps, &job);
         pace_report(&model->pace, clock_monotonic() - start, part);
@@ -375,7 +376,7 @@ void native_model_train(struct native_model *model, const struct native_data *da
 
 static void run_gradients(void *context, uint32_t worker)
 {
-    struct job *job = context;
+    struct native_job *job = context;
     struct batch batch = batch_of(job, worker);
     batch.rows = batch.known = job->count;
     batch.order = job->order;
@@ -388,7 +389,8 @@ void native_model_gradients(struct native_model *model, const struct native_data
                             const uint32_t *order, size_t count, double *loss_sum,
                             uint32_t *correct)
 {
-    struct job job = {model, data, order, count, loss_sum, correct, pace_workers(&model->pace)};
+    struct native_job job = {
+        model, data, order, count, loss_sum, correct, pace_workers(&model->pace)};
     CHECK(count <= model->rows && count <= model->batch_size);
     double start = clock_monotonic();
     team_run(model->team, job.workers, run_gradients, &job);
@@ -410,7 +412,7 @@ static void apply_sums(const struct batch *batch, void *const sets[NATIVE_SETS],
 
 static void run_apply(void *context, uint32_t worker)
 {
-    struct job *job = context;
+    struct native_job *job = context;
     const struct native_model *model = job->model;
     struct batch batch = batch_of(job, worker);
     batch.update = native_update_of(&model->optimizer, model->steps + 1);
@@ -423,14 +425,14 @@ static void run_apply(void *context, uint32_t worker)
 
 void native_model_apply(struct native_model *model)
 {
-    struct job job = {.model = model, .workers = team_threads(model->team)};
+    struct native_job job = {.model = model, .workers = team_threads(model->team)};
     team_run(model->team, job.workers, run_apply, &job);
     model->steps++;
 }
 
 static void run_forward(void *context, uint32_t worker)
 {
-    struct job *job = context;
+    struct native_job *job = context;
     struct batch batch = batch_of(job, worker);
     batch.rows = batch.known = job->count;
     forward_first(&batch);
@@ -440,7 +442,7 @@ static void run_forward(void *context, uint32_t worker)
 
 void native_model_forward(struct native_model *model, const struct native_data *data, size_t count)
 {
-    struct job job = {
+    struct native_job job = {
         .model = model, .data = data, .count = count, .workers = team_threads(model->team)};
     CHECK(count <= model->rows);
     team_run(model->team, job.workers, run_forward, &job);

@@ -7,23 +7,23 @@
 #include "engine/dropout.h"
 #include "engine/window.h"
 
-static const struct layer *layer_of(const struct pass *p, uint32_t index)
+static const struct layer *layer_of(const struct tf_pass *p, uint32_t index)
 {
     return &p->t->config->network.layers[index];
 }
 
-static TF_Output real(const struct pass *p, double value)
+static TF_Output real(const struct tf_pass *p, double value)
 {
     return graph_real(p->g, p->t->real, value);
 }
 
-static TF_Output to_real(const struct pass *p, TF_Output x)
+static TF_Output to_real(const struct tf_pass *p, TF_Output x)
 {
     return GRAPH_OP_TYPED(p->g, "Cast", "DstT", p->t->real, x);
 }
 
 /* A tensor of the layer as it is when the step begins. */
-static TF_Output read_tensor(struct pass *p, uint32_t index, enum tensor_role role)
+static TF_Output read_tensor(struct tf_pass *p, uint32_t index, enum tensor_role role)
 {
     int place = p->t->places[index][role];
     CHECK(place >= 0);
@@ -32,7 +32,7 @@ static TF_Output read_tensor(struct pass *p, uint32_t index, enum tensor_role ro
 
 /* [stage: network] */
 /* Dense: x · weight + bias. */
-static TF_Output apply_dense(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_dense(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     struct graph *g = p->g;
     const struct layer *layer = layer_of(p, index);
@@ -49,7 +49,7 @@ static TF_Output apply_dense(struct pass *p, uint32_t index, TF_Output x)
 
 /* A sample's values behind layer `index`, from the studio's order to Keras's: [count · values] in
  * any shape to what the layer puts out here. */
-static TF_Output from_studio(const struct pass *p, const struct layout *layout, TF_Output x)
+static TF_Output from_studio(const struct tf_pass *p, const struct layout *layout, TF_Output x)
 {
     int32_t sizes[1 + LAYOUT_MAX_RANK] = {-1}, order[1 + LAYOUT_MAX_RANK] = {0},
                       keras[1 + SHAPE_MAX_RANK] = {-1};
@@ -68,7 +68,7 @@ static TF_Output from_studio(const struct pass *p, const struct layout *layout, 
 
 /* Data sets have [channels, rows, columns] per sample. A first dense layer over one channel takes
  * them as they are. */
-static TF_Output order_pictures(const struct pass *p, TF_Output pictures)
+static TF_Output order_pictures(const struct tf_pass *p, TF_Output pictures)
 {
     const struct layer *first = layer_of(p, 0);
     const struct shape *maps = &first->input;
@@ -83,7 +83,7 @@ static TF_Output order_pictures(const struct pass *p, TF_Output pictures)
 
 /* Pads rows and columns of x, unless the operator's own "SAME" does (or nothing is to be
  * padded). */
-static TF_Output pad_input(const struct pass *p, const struct layer *layer, TF_Output x,
+static TF_Output pad_input(const struct tf_pass *p, const struct layer *layer, TF_Output x,
                            double fill)
 {
     const uint32_t *pad = layer->padding;
@@ -106,7 +106,7 @@ static const char *padding_name(const struct layer *layer)
 
 /* A kernel [rows, columns, …] with zeros between its values. The gradient of Conv2D that the C API
  * has does not know dilations; the gradients of these operations do. */
-static TF_Output dilate(const struct pass *p, const struct layer *layer, TF_Output kernel,
+static TF_Output dilate(const struct tf_pass *p, const struct layer *layer, TF_Output kernel,
                         const int32_t rest[2])
 {
     struct graph *g = p->g;
@@ -124,7 +124,7 @@ static TF_Output dilate(const struct pass *p, const struct layer *layer, TF_Outp
     return GRAPH_OP(g, "Slice", kernel, graph_ints(g, begin, 4), graph_ints(g, reach, 4));
 }
 
-static TF_Output convolve(const struct pass *p, const struct layer *layer, const char *type,
+static TF_Output convolve(const struct tf_pass *p, const struct layer *layer, const char *type,
                           TF_Output x, TF_Output kernel)
 {
     const int64_t strides[] = {1, layer->stride[0], layer->stride[1], 1};
@@ -136,7 +136,7 @@ static TF_Output convolve(const struct pass *p, const struct layer *layer, const
 }
 
 /* Each group of channels by its own filters. */
-static TF_Output convolve_groups(const struct pass *p, const struct layer *layer, TF_Output x,
+static TF_Output convolve_groups(const struct tf_pass *p, const struct layer *layer, TF_Output x,
                                  TF_Output kernel)
 {
     struct graph *g = p->g;
@@ -158,7 +158,7 @@ static TF_Output convolve_groups(const struct pass *p, const struct layer *layer
 }
 
 /* Conv2D, DepthwiseConv2D */
-static TF_Output apply_conv2d(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_conv2d(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const struct layer *layer = layer_of(p, index);
     struct graph *g = p->g;
@@ -184,7 +184,7 @@ static TF_Output apply_conv2d(struct pass *p, uint32_t index, TF_Output x)
     return GRAPH_OP(g, "BiasAdd", x, read_tensor(p, index, ROLE_BIAS));
 }
 
-static TF_Output pool(const struct pass *p, const struct layer *layer, const char *type,
+static TF_Output pool(const struct tf_pass *p, const struct layer *layer, const char *type,
                       TF_Output x)
 {
     const int64_t size[] = {1, layer->kernel[0], layer->kernel[1], 1},
@@ -198,14 +198,14 @@ static TF_Output pool(const struct pass *p, const struct layer *layer, const cha
 }
 
 /* MaxPooling2D */
-static TF_Output apply_maxpool2d(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_maxpool2d(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const struct layer *layer = layer_of(p, index);
     return pool(p, layer, "MaxPool", pad_input(p, layer, x, -HUGE_VAL));
 }
 
 /* AveragePooling2D */
-static TF_Output apply_avgpool2d(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_avgpool2d(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const struct layer *layer = layer_of(p, index);
     TF_Output padded = pad_input(p, layer, x, 0);
@@ -226,14 +226,14 @@ static TF_Output apply_avgpool2d(struct pass *p, uint32_t index, TF_Output x)
 }
 
 /* GlobalAveragePooling2D */
-static TF_Output apply_globalavgpool(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_globalavgpool(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     (void)index;
     return GRAPH_OP(p->g, "Mean", x, graph_ints(p->g, (int32_t[]){1, 2}, 2));
 }
 
 /* Flatten: rows, columns, channels */
-static TF_Output apply_flatten(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_flatten(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const int32_t shape[] = {-1, (int32_t)layer_of(p, index)->outputs};
     return GRAPH_OP(p->g, "Reshape", x, graph_ints(p->g, shape, 2));
@@ -242,15 +242,15 @@ static TF_Output apply_flatten(struct pass *p, uint32_t index, TF_Output x)
 /* ---- normalizations -------------------------------------------------------------------------- */
 
 /* The mean over those axes; they stay, with size 1, when `keep`. */
-static TF_Output mean_over(const struct pass *p, TF_Output x, TF_Output axes, bool keep)
+static TF_Output mean_over(const struct tf_pass *p, TF_Output x, TF_Output axes, bool keep)
 {
     return graph_op_with(p->g, "Mean", (TF_Output[]){x, axes}, 2,
                          (struct graph_attribute[]){{"keep_dims", NULL, 0, NULL, keep}, {0}});
 }
 
 /* tf.nn.moments. No gradient need pass through the mean inside the variance: it is zero. */
-static void moments(const struct pass *p, TF_Output x, TF_Output axes, bool keep, TF_Output *mean,
-                    TF_Output *variance)
+static void moments(const struct tf_pass *p, TF_Output x, TF_Output axes, bool keep,
+                    TF_Output *mean, TF_Output *variance)
 {
     *mean = mean_over(p, x, axes, keep);
     TF_Output square = GRAPH_OP(p->g, "SquaredDifference", x,
@@ -259,7 +259,7 @@ static void moments(const struct pass *p, TF_Output x, TF_Output axes, bool keep
 }
 
 /* (x − mean) / √(variance + ε) · weight + bias */
-static TF_Output normalize(struct pass *p, uint32_t index, TF_Output x, TF_Output mean,
+static TF_Output normalize(struct tf_pass *p, uint32_t index, TF_Output x, TF_Output mean,
                            TF_Output variance)
 {
     struct graph *g = p->g;
@@ -271,7 +271,8 @@ static TF_Output normalize(struct pass *p, uint32_t index, TF_Output x, TF_Outpu
 }
 
 /* running ← (1 − momentum) · running + momentum · value */
-static void update_running(struct pass *p, uint32_t index, enum tensor_role role, TF_Output value)
+static void update_running(struct tf_pass *p, uint32_t index, enum tensor_role role,
+                           TF_Output value)
 {
     struct graph *g = p->g;
     const int place = p->t->places[index][role];
@@ -283,7 +284,7 @@ static void update_running(struct pass *p, uint32_t index, enum tensor_role role
 
 /* BatchNormalization. PyTorch's meaning: the running variance takes the batch's unbiased one, n /
  * (n − 1) times what it normalizes by. A network of another meaning would be treated here. */
-static TF_Output apply_batchnorm(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_batchnorm(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     struct graph *g = p->g;
     const struct layer *layer = layer_of(p, index);
@@ -304,7 +305,7 @@ static TF_Output apply_batchnorm(struct pass *p, uint32_t index, TF_Output x)
 }
 
 /* LayerNormalization over all of a sample */
-static TF_Output apply_layernorm(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_layernorm(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     TF_Output mean, variance;
     moments(p, x, graph_ints(p->g, (int32_t[]){1, 2, 3}, layer_of(p, index)->input.rank), true,
@@ -316,7 +317,7 @@ static TF_Output apply_layernorm(struct pass *p, uint32_t index, TF_Output x)
 
 /* The studio's own mask (engine/dropout.h), drawn inside the graph: ones and zeros in the shape of
  * the layer. */
-static TF_Output draw_mask(const struct pass *p, uint32_t index, TF_Output x)
+static TF_Output draw_mask(const struct tf_pass *p, uint32_t index, TF_Output x)
 {
     enum { PHILOX = 1 };
     struct graph *g = p->g;
@@ -342,7 +343,7 @@ static TF_Output draw_mask(const struct pass *p, uint32_t index, TF_Output x)
 }
 
 /* Dropout */
-static TF_Output apply_dropout(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_dropout(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const double rate = layer_of(p, index)->rate;
     if (!p->training || rate == 0) return x;
@@ -352,14 +353,14 @@ static TF_Output apply_dropout(struct pass *p, uint32_t index, TF_Output x)
 
 /* ---- layers that compute by value ------------------------------------------------------------ */
 
-static TF_Output apply_activation(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_activation(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     (void)p, (void)index;
     return x;
 }
 
 /* Rescaling */
-static TF_Output apply_rescale(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_rescale(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const struct layer *layer = layer_of(p, index);
     return GRAPH_OP(p->g, "AddV2", GRAPH_OP(p->g, "Mul", x, real(p, layer->scale)),
@@ -367,7 +368,7 @@ static TF_Output apply_rescale(struct pass *p, uint32_t index, TF_Output x)
 }
 
 /* Normalization, with the standard deviation for the variance */
-static TF_Output apply_normalize(struct pass *p, uint32_t index, TF_Output x)
+static TF_Output apply_normalize(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const struct layer *layer = layer_of(p, index);
     const int64_t channels = layer->input.sizes[0];
@@ -376,7 +377,8 @@ static TF_Output apply_normalize(struct pass *p, uint32_t index, TF_Output x)
     return GRAPH_OP(p->g, "RealDiv", GRAPH_OP(p->g, "Sub", x, mean), std);
 }
 
-static TF_Output (*const kinds[LAYER_TYPE_COUNT])(struct pass *p, uint32_t index, TF_Output x) = {
+static TF_Output (*const kinds[LAYER_TYPE_COUNT])(struct tf_pass *p, uint32_t index,
+                                                  TF_Output x) = {
     [LAYER_DENSE] = apply_dense,
     [LAYER_CONV2D] = apply_conv2d,
     [LAYER_MAXPOOL2D] = apply_maxpool2d,
@@ -394,24 +396,24 @@ static TF_Output (*const kinds[LAYER_TYPE_COUNT])(struct pass *p, uint32_t index
 /* ---- activations ----------------------------------------------------------------------------- */
 
 /* x where it is positive, else `low`: there also at 0, as PyTorch's derivatives have it. */
-static TF_Output split_at_zero(const struct pass *p, TF_Output x, TF_Output high, TF_Output low)
+static TF_Output split_at_zero(const struct tf_pass *p, TF_Output x, TF_Output high, TF_Output low)
 {
     return GRAPH_OP(p->g, "SelectV2", GRAPH_OP(p->g, "Greater", x, real(p, 0)), high, low);
 }
 
 /* The operator LeakyRelu keeps its slope as a float. */
-static TF_Output leaky_relu(const struct pass *p, const struct layer *layer, TF_Output x)
+static TF_Output leaky_relu(const struct tf_pass *p, const struct layer *layer, TF_Output x)
 {
     return split_at_zero(p, x, x, GRAPH_OP(p->g, "Mul", x, real(p, layer->slope)));
 }
 
-static TF_Output elu(const struct pass *p, const struct layer *layer, TF_Output x)
+static TF_Output elu(const struct tf_pass *p, const struct layer *layer, TF_Output x)
 {
     return split_at_zero(p, x, x,
                          GRAPH_OP(p->g, "Mul", GRAPH_OP(p->g, "Elu", x), real(p, layer->slope)));
 }
 
-static TF_Output selu(const struct pass *p, const struct layer *layer, TF_Output x)
+static TF_Output selu(const struct tf_pass *p, const struct layer *layer, TF_Output x)
 {
     const double scale = 1.0507009873554804934193349852946,
                  alpha = 1.6732632423543772848170429916717;
@@ -421,21 +423,21 @@ static TF_Output selu(const struct pass *p, const struct layer *layer, TF_Output
 }
 
 /* x / 2 · (1 + y) */
-static TF_Output half_of(const struct pass *p, TF_Output x, TF_Output y)
+static TF_Output half_of(const struct tf_pass *p, TF_Output x, TF_Output y)
 {
     return GRAPH_OP(p->g, "Mul", GRAPH_OP(p->g, "Mul", x, real(p, 0.5)),
                     GRAPH_OP(p->g, "AddV2", y, real(p, 1)));
 }
 
 /* x · Φ(x) */
-static TF_Output gelu(const struct pass *p, const struct layer *layer, TF_Output x)
+static TF_Output gelu(const struct tf_pass *p, const struct layer *layer, TF_Output x)
 {
     (void)layer;
     return half_of(p, x, GRAPH_OP(p->g, "Erf", GRAPH_OP(p->g, "Mul", x, real(p, M_SQRT1_2))));
 }
 
 /* with tanh(√(2/π) · (x + 0.044715 · x³)) for the error function */
-static TF_Output gelu_tanh(const struct pass *p, const struct layer *layer, TF_Output x)
+static TF_Output gelu_tanh(const struct tf_pass *p, const struct layer *layer, TF_Output x)
 {
     struct graph *g = p->g;
     (void)layer;
@@ -445,7 +447,7 @@ static TF_Output gelu_tanh(const struct pass *p, const struct layer *layer, TF_O
         p, x, GRAPH_OP(g, "Tanh", GRAPH_OP(g, "Mul", inner, real(p, M_SQRT2 * M_2_SQRTPI * 0.5))));
 }
 
-static TF_Output silu(const struct pass *p, const struct layer *layer, TF_Output x)
+static TF_Output silu(const struct tf_pass *p, const struct layer *layer, TF_Output x)
 {
     (void)layer;
     return GRAPH_OP(p->g, "Mul", x, GRAPH_OP(p->g, "Sigmoid", x));
@@ -455,7 +457,7 @@ static TF_Output silu(const struct pass *p, const struct layer *layer, TF_Output
 /* An activation is one operation, or a function of several. */
 static const struct {
     const char *type;
-    TF_Output (*compose)(const struct pass *p, const struct layer *layer, TF_Output x);
+    TF_Output (*compose)(const struct tf_pass *p, const struct layer *layer, TF_Output x);
 } activations[ACTIVATION_COUNT] = {
     [ACTIVATION_RELU] = {"Relu", NULL},       [ACTIVATION_TANH] = {"Tanh", NULL},
     [ACTIVATION_SIGMOID] = {"Sigmoid", NULL}, [ACTIVATION_LEAKY_RELU] = {NULL, leaky_relu},
@@ -466,7 +468,7 @@ static const struct {
 /* [end] */
 
 /* [stage: network] */
-static TF_Output activate(const struct pass *p, const struct layer *layer, TF_Output z)
+static TF_Output activate(const struct tf_pass *p, const struct layer *layer, TF_Output z)
 {
     if (activations[layer->activation].compose)
         return activations[layer->activation].compose(p, layer, z); /* [activation] */
@@ -475,7 +477,7 @@ static TF_Output activate(const struct pass *p, const struct layer *layer, TF_Ou
 }
 
 /* Each layer and its activation. Returns the logits. */
-TF_Output apply_network(struct pass *p, TF_Output pictures)
+TF_Output tf_apply_network(struct tf_pass *p, TF_Output pictures)
 {
     const struct network *network = &p->t->config->network;
     TF_Output x = order_pictures(p, pictures);
@@ -488,12 +490,12 @@ TF_Output apply_network(struct pass *p, TF_Output pictures)
 }
 /* [end] */
 
-bool training_has_layer(enum layer_type type)
+bool tf_training_has_layer(enum layer_type type)
 {
     return kinds[type] != NULL;
 }
 
-bool training_has_activation(enum activation activation)
+bool tf_training_has_activation(enum activation activation)
 {
     return activation == ACTIVATION_NONE || activations[activation].type ||
            activations[activation].compose;

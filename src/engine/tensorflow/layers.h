@@ -7,16 +7,16 @@
 #include "engine/tensorflow/training.h"
 
 /* One forward pass that is being written down. */
-struct pass {
-    const struct training *t;
+struct tf_pass {
+    const struct tf_training *t;
     struct graph *g;
-    const struct variables *v;
-    struct step *step; /* takes what it computes: parameters as read, z, a, updates of buffers */
-    bool training;     /* dropout drops, batch normalization uses the batch's own statistics */
-    TF_Output n;       /* when it trains: double [], the step's number from 1 */
+    const struct tf_variables *v;
+    struct tf_step *step; /* takes what it computes: parameters as read, z, a, updates of buffers */
+    bool training;        /* dropout drops, batch normalization uses the batch's own statistics */
+    TF_Output n;          /* when it trains: double [], the step's number from 1 */
 };
 
 /* Writes the network down for pictures [count, inputs] in the data's order; returns the logits. */
-TF_Output apply_network(struct pass *p, TF_Output pictures);
+TF_Output tf_apply_network(struct tf_pass *p, TF_Output pictures);
 
 #endif

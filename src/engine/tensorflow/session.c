@@ -26,12 +26,12 @@ static size_t write_config(uint8_t *out, uint32_t threads)
     return sizeof start + 1;
 }
 
-int session_open(struct session *session, const struct graph *graph, uint32_t threads,
-                 struct error *error)
+int tf_session_open(struct tf_session *session, const struct graph *graph, uint32_t threads,
+                    struct error *error)
 {
     const struct tf_api *tf = graph->tf;
     uint8_t config[128];
-    *session = (struct session){.tf = tf, .status = tf->NewStatus()};
+    *session = (struct tf_session){.tf = tf, .status = tf->NewStatus()};
     TF_SessionOptions *options = tf->NewSessionOptions();
     int result = -1;
     if (!session->status || !options) {
@@ -46,11 +46,11 @@ int session_open(struct session *session, const struct graph *graph, uint32_t th
     result = 0;
 out:
     if (options) tf->DeleteSessionOptions(options);
-    if (result) session_close(session);
+    if (result) tf_session_close(session);
     return result;
 }
 
-void session_close(struct session *session)
+void tf_session_close(struct tf_session *session)
 {
     if (session->handle) {
         session->tf->CloseSession(session->handle, session->status);
@@ -74,69 +74,70 @@ static void keep_memory(void *data, size_t bytes, void *argument)
     (void)data, (void)bytes, (void)argument;
 }
 
-TF_Tensor *tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank,
-                         const void *data)
+TF_Tensor *tf_tensor_borrow(const struct tf_api *tf, TF_DataType type, const int64_t *dims,
+                            int rank, const void *data)
 {
     return tf->NewTensor(type, dims, rank, (void *)data, tensor_bytes(type, dims, rank),
                          keep_memory, NULL);
 }
 
-TF_Tensor *tensor_create(const struct tf_api *tf, TF_DataType type, const int64_t *dims, int rank)
+TF_Tensor *tf_tensor_create(const struct tf_api *tf, TF_DataType type, const int64_t *dims,
+                            int rank)
 {
     return tf->AllocateTensor(type, dims, rank, tensor_bytes(type, dims, rank));
 }
 
-void run_init(struct run *run, struct session *session)
+void tf_run_init(struct tf_run *run, struct tf_session *session)
 {
     run->session = session;
     run->feed_count = run->fetch_count = run->target_count = 0;
     run->failed = false;
 }
 
-void run_feed(struct run *run, TF_Output where, TF_Tensor *value)
+void tf_run_feed(struct tf_run *run, TF_Output where, TF_Tensor *value)
 {
     if (!value) {
         run->failed = true;
         return;
     }
-    CHECK(run->feed_count < RUN_MAX);
+    CHECK(run->feed_count < TF_RUN_MAX);
     run->feeds[run->feed_count] = where;
     run->fed[run->feed_count++] = value;
 }
 
-static void feed_scalar(struct run *run, TF_Output where, TF_DataType type, const void *value,
+static void feed_scalar(struct tf_run *run, TF_Output where, TF_DataType type, const void *value,
                         size_t bytes)
 {
-    TF_Tensor *tensor = tensor_create(run->session->tf, type, NULL, 0);
+    TF_Tensor *tensor = tf_tensor_create(run->session->tf, type, NULL, 0);
     if (tensor) memcpy(run->session->tf->TensorData(tensor), value, bytes);
-    run_feed(run, where, tensor);
+    tf_run_feed(run, where, tensor);
 }
 
-void run_feed_int(struct run *run, TF_Output where, int32_t value)
+void tf_run_feed_int(struct tf_run *run, TF_Output where, int32_t value)
 {
     feed_scalar(run, where, TF_INT32, &value, sizeof value);
 }
 
-void run_feed_double(struct run *run, TF_Output where, double value)
+void tf_run_feed_double(struct tf_run *run, TF_Output where, double value)
 {
     feed_scalar(run, where, TF_DOUBLE, &value, sizeof value);
 }
 
-int run_fetch(struct run *run, TF_Output what)
+int tf_run_fetch(struct tf_run *run, TF_Output what)
 {
-    CHECK(run->fetch_count < RUN_MAX);
+    CHECK(run->fetch_count < TF_RUN_MAX);
     run->fetches[run->fetch_count] = what;
     run->fetched[run->fetch_count] = NULL;
     return run->fetch_count++;
 }
 
-void run_target(struct run *run, const TF_Operation *what)
+void tf_run_target(struct tf_run *run, const TF_Operation *what)
 {
-    CHECK(run->target_count < RUN_MAX);
+    CHECK(run->target_count < TF_RUN_MAX);
     run->targets[run->target_count++] = what;
 }
 
-int run_go(struct run *run, const char *what, struct error *error)
+int tf_run_go(struct tf_run *run, const char *what, struct error *error)
 {
     const struct tf_api *tf = run->session->tf;
     if (run->failed) return error_set_memory(error, what);
@@ -146,11 +147,11 @@ int run_go(struct run *run, const char *what, struct error *error)
     return tf_api_check(tf, run->session->status, what, error);
 }
 
-void run_free(struct run *run)
+void tf_run_free(struct tf_run *run)
 {
     const struct tf_api *tf = run->session->tf;
     for (int i = 0; i < run->feed_count; i++) tf->DeleteTensor(run->fed[i]);
     for (int i = 0; i < run->fetch_count; i++)
         if (run->fetched[i]) tf->DeleteTensor(run->fetched[i]);
-    run_init(run, run->session);
+    tf_run_init(run, run->session);
 }

@@ -13,10 +13,10 @@
 struct tensorflow_engine {
     struct engine base;
     const struct tf_api *tf;
-    struct training training;
-    struct session session;
-    struct run run; /* reused by every call */
-    uint64_t steps; /* taken so far */
+    struct tf_training training;
+    struct tf_session session;
+    struct tf_run run; /* reused by every call */
+    uint64_t steps;    /* taken so far */
 };
 
 static struct tensorflow_engine *self_of(struct engine *engine)
@@ -63,7 +63,8 @@ static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *self, si
     const struct layout *layout = &self->training.layouts[p];
     int64_t dims[SHAPE_MAX_RANK];
     for (uint32_t d = 0; d < layout->keras.rank; d++) dims[d] = layout->keras.sizes[d];
-    TF_Tensor *value = tensor_create(self->tf, self->training.real, dims, (int)layout->keras.rank);
+    TF_Tensor *value = tf_tensor_create(self->tf, self->training.real, dims,
+                                        (int)layout->keras.rank);
     if (value)
         layout_to_keras(layout, tensor->values, self->tf->TensorData(value),
                         dtype_size(self->base.config.dtype));
@@ -79,7 +80,7 @@ static void parameter_from_tensor(const struct tensorflow_engine *self, size_t p
                       value_size);
 }
 
-static bool is_trained(const struct training *t, size_t p)
+static bool is_trained(const struct tf_training *t, size_t p)
 {
     return tensor_role_is_trained(t->tensors[p].role);
 }
@@ -88,35 +89,36 @@ static bool is_trained(const struct training *t, size_t p)
 static int set_group(struct tensorflow_engine *self, size_t group,
                      const struct parameters *parameters, struct error *error)
 {
-    const struct training *t = &self->training;
-    run_init(&self->run, &self->session);
+    const struct tf_training *t = &self->training;
+    tf_run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        if (!training_has_variable(t, group, p)) continue;
-        run_feed(&self->run, t->values[group][p].fed,
-                 tensor_from_parameter(self, p, &parameters->tensors[p]));
-        run_target(&self->run, t->values[group][p].assign);
+        if (!tf_training_has_variable(t, group, p)) continue;
+        tf_run_feed(&self->run, t->values[group][p].fed,
+                    tensor_from_parameter(self, p, &parameters->tensors[p]));
+        tf_run_target(&self->run, t->values[group][p].assign);
     }
-    int result = run_go(&self->run, "giving TensorFlow the parameters", error);
-    run_free(&self->run);
+    int result = tf_run_go(&self->run, "giving TensorFlow the parameters", error);
+    tf_run_free(&self->run);
     return result;
 }
 
 static int get_group(struct tensorflow_engine *self, size_t group, struct parameters *parameters,
                      struct error *error)
 {
-    const struct training *t = &self->training;
-    run_init(&self->run, &self->session);
+    const struct tf_training *t = &self->training;
+    tf_run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++)
-        if (training_has_variable(t, group, p)) run_fetch(&self->run, t->values[group][p].read);
-    int result = run_go(&self->run, "reading TensorFlow's parameters", error);
+        if (tf_training_has_variable(t, group, p))
+            tf_run_fetch(&self->run, t->values[group][p].read);
+    int result = tf_run_go(&self->run, "reading TensorFlow's parameters", error);
     for (size_t p = 0, n = 0; result == 0 && p < t->parameter_count; p++) {
         struct tensor *tensor = &parameters->tensors[p];
-        if (training_has_variable(t, group, p))
+        if (tf_training_has_variable(t, group, p))
             parameter_from_tensor(self, p, self->run.fetched[n++], tensor);
         else
             memset(tensor->values, 0, tensor->count * dtype_size(self->base.config.dtype));
     }
-    run_free(&self->run);
+    tf_run_free(&self->run);
     return result;
 }
 
@@ -167,8 +169,8 @@ static int set_zero(struct tensorflow_engine *self, struct error *error)
 static void close_engine(struct engine *engine)
 {
     struct tensorflow_engine *self = self_of(engine);
-    session_close(&self->session);
-    training_free(&self->training);
+    tf_session_close(&self->session);
+    tf_training_free(&self->training);
     free(self);
 }
 
@@ -181,11 +183,11 @@ static int open_engine(const struct engine_config *config, const struct engine_p
     if (!self) return error_set_memory(error, "the TensorFlow engine");
     self->base.config = *config; /* the training keeps a pointer to it */
     self->tf = tf;
-    if (training_build(&self->training, tf, &self->base.config, error)) {
+    if (tf_training_build(&self->training, tf, &self->base.config, error)) {
         free(self);
         return -1;
     }
-    if (session_open(&self->session, &self->training.graph, config->threads, error) ||
+    if (tf_session_open(&self->session, &self->training.graph, config->threads, error) ||
         set_zero(self, error)) {
         close_engine(&self->base);
         return -1;
@@ -198,20 +200,21 @@ static int open_engine(const struct engine_config *config, const struct engine_p
 static int attach(struct engine *engine, const struct split *split, struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
-    const struct training *t = &self->training;
+    const struct tf_training *t = &self->training;
     const int64_t dims[] = {(int64_t)split->count, network_inputs(&self->base.config.network)};
-    TF_Tensor *labels = tensor_create(self->tf, TF_INT32, dims, 1);
+    TF_Tensor *labels = tf_tensor_create(self->tf, TF_INT32, dims, 1);
     if (labels) {
         int32_t *wide = self->tf->TensorData(labels);
         for (size_t i = 0; i < split->count; i++) wide[i] = split->labels[i];
     }
-    run_init(&self->run, &self->session);
-    run_feed(&self->run, t->images.fed, tensor_borrow(self->tf, TF_UINT8, dims, 2, split->pixels));
-    run_feed(&self->run, t->labels.fed, labels);
-    run_target(&self->run, t->images.assign);
-    run_target(&self->run, t->labels.assign);
-    int result = run_go(&self->run, "giving TensorFlow the samples", error);
-    run_free(&self->run);
+    tf_run_init(&self->run, &self->session);
+    tf_run_feed(&self->run, t->images.fed,
+                tf_tensor_borrow(self->tf, TF_UINT8, dims, 2, split->pixels));
+    tf_run_feed(&self->run, t->labels.fed, labels);
+    tf_run_target(&self->run, t->images.assign);
+    tf_run_target(&self->run, t->labels.assign);
+    int result = tf_run_go(&self->run, "giving TensorFlow the samples", error);
+    tf_run_free(&self->run);
     return result;
 }
 
@@ -219,7 +222,7 @@ static int attach(struct engine *engine, const struct split *split, struct error
 static TF_Tensor *tensor_from_order(const struct tensorflow_engine *self, const uint32_t *order,
                                     size_t count)
 {
-    return tensor_borrow(self->tf, TF_INT32, &(int64_t){(int64_t)count}, 1, order);
+    return tf_tensor_borrow(self->tf, TF_INT32, &(int64_t){(int64_t)count}, 1, order);
 }
 
 static double read_real(const struct tensorflow_engine *self, const void *values, size_t index)
@@ -232,16 +235,16 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
                  uint32_t *correct, struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
-    const struct training *t = &self->training;
+    const struct tf_training *t = &self->training;
     const size_t steps = (count + self->base.config.batch_size - 1) / self->base.config.batch_size;
-    run_init(&self->run, &self->session);
-    run_feed(&self->run, t->order, tensor_from_order(self, order, count));
-    run_feed_int(&self->run, t->steps, (int32_t)steps);
-    run_feed_double(&self->run, t->steps_before, (double)self->steps);
-    run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
-    run_fetch(&self->run, t->losses);
-    run_fetch(&self->run, t->correct);
-    int result = run_go(&self->run, "training with TensorFlow", error);
+    tf_run_init(&self->run, &self->session);
+    tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
+    tf_run_feed_int(&self->run, t->steps, (int32_t)steps);
+    tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
+    tf_run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    tf_run_fetch(&self->run, t->losses);
+    tf_run_fetch(&self->run, t->correct);
+    int result = tf_run_go(&self->run, "training with TensorFlow", error);
     if (result == 0) {
         const void *loss_values = self->tf->TensorData(self->run.fetched[0]);
         for (size_t i = 0; i < steps; i++) losses[i] = read_real(self, loss_values, i);
@@ -249,7 +252,7 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
             memcpy(correct, self->tf->TensorData(self->run.fetched[1]), steps * sizeof *correct);
         self->steps += steps;
     }
-    run_free(&self->run);
+    tf_run_free(&self->run);
     return result;
 }
 
@@ -257,18 +260,18 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
                    struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
-    const struct training *t = &self->training;
+    const struct tf_training *t = &self->training;
     const int64_t dims[] = {(int64_t)count, network_inputs(&self->base.config.network)};
-    run_init(&self->run, &self->session);
-    run_feed(&self->run, t->pixels, tensor_borrow(self->tf, TF_UINT8, dims, 2, pixels));
-    run_fetch(&self->run, t->logits);
-    int result = run_go(&self->run, "computing with TensorFlow", error);
+    tf_run_init(&self->run, &self->session);
+    tf_run_feed(&self->run, t->pixels, tf_tensor_borrow(self->tf, TF_UINT8, dims, 2, pixels));
+    tf_run_fetch(&self->run, t->logits);
+    int result = tf_run_go(&self->run, "computing with TensorFlow", error);
     if (result == 0) {
         const void *values = self->tf->TensorData(self->run.fetched[0]);
         const size_t value_count = count * network_classes(&self->base.config.network);
         for (size_t i = 0; i < value_count; i++) logits[i] = read_real(self, values, i);
     }
-    run_free(&self->run);
+    tf_run_free(&self->run);
     return result;
 }
 
@@ -289,14 +292,14 @@ static int gradients(struct engine *engine, const uint32_t *order, size_t count,
                      struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
-    const struct training *t = &self->training;
-    run_init(&self->run, &self->session);
-    run_feed(&self->run, t->order, tensor_from_order(self, order, count));
+    const struct tf_training *t = &self->training;
+    tf_run_init(&self->run, &self->session);
+    tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
     for (size_t p = 0; p < t->parameter_count; p++)
-        if (is_trained(t, p)) run_fetch(&self->run, t->step.gradients[p]);
-    int loss_at = run_fetch(&self->run, t->step.loss),
-        correct_at = run_fetch(&self->run, t->step.correct);
-    int result = run_go(&self->run, "computing gradients with TensorFlow", error);
+        if (is_trained(t, p)) tf_run_fetch(&self->run, t->step.gradients[p]);
+    int loss_at = tf_run_fetch(&self->run, t->step.loss),
+        correct_at = tf_run_fetch(&self->run, t->step.correct);
+    int result = tf_run_go(&self->run, "computing gradients with TensorFlow", error);
     if (result == 0) {
         for (size_t p = 0, n = 0; p < t->parameter_count; p++)
             if (is_trained(t, p))
@@ -307,7 +310,7 @@ static int gradients(struct engine *engine, const uint32_t *order, size_t count,
         if (correct)
             memcpy(correct, self->tf->TensorData(self->run.fetched[correct_at]), sizeof *correct);
     }
-    run_free(&self->run);
+    tf_run_free(&self->run);
     return result;
 }
 
@@ -316,22 +319,22 @@ static int apply(struct engine *engine, const struct parameters *sums, size_t co
                  struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
-    const struct training *t = &self->training;
-    run_init(&self->run, &self->session);
+    const struct tf_training *t = &self->training;
+    tf_run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
         if (!is_trained(t, p)) continue;
         TF_Tensor *gradient = tensor_from_parameter(self, p, &sums->tensors[p]);
         if (gradient)
             multiply(self, self->tf->TensorData(gradient), sums->tensors[p].count,
                      1 / (double)count);
-        run_feed(&self->run, t->step.gradients[p], gradient);
-        run_target(&self->run, t->step.updates[p]);
+        tf_run_feed(&self->run, t->step.gradients[p], gradient);
+        tf_run_target(&self->run, t->step.updates[p]);
     }
-    run_feed_double(&self->run, t->steps_before, (double)self->steps);
-    run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
-    int result = run_go(&self->run, "applying gradients with TensorFlow", error);
+    tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
+    tf_run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    int result = tf_run_go(&self->run, "applying gradients with TensorFlow", error);
     if (result == 0) self->steps++;
-    run_free(&self->run);
+    tf_run_free(&self->run);
     return result;
 }
 
@@ -347,10 +350,10 @@ struct shown {
 };
 
 /* One that has a value per sample of the batch; its name is set. */
-static void show_values(struct shown *shown, struct run *run, TF_Output what, size_t batch,
+static void show_values(struct shown *shown, struct tf_run *run, TF_Output what, size_t batch,
                         const struct shape *sample, const struct layout *layout)
 {
-    shown->fetch = run_fetch(run, what);
+    shown->fetch = tf_run_fetch(run, what);
     shown->rank = 1 + sample->rank;
     shown->shape[0] = shown->repeat = batch;
     for (uint32_t d = 0; d < sample->rank; d++) shown->shape[1 + d] = sample->sizes[d];
@@ -359,7 +362,7 @@ static void show_values(struct shown *shown, struct run *run, TF_Output what, si
 
 /* The input and every layer's output but the last's, in two stretches: what following a picture and a trace have
  * in common. */
-static size_t list_input(struct tensorflow_engine *self, const struct step *step, size_t batch,
+static size_t list_input(struct tensorflow_engine *self, const struct tf_step *step, size_t batch,
                          struct shown *shown)
 {
     const struct layer *first = &self->base.config.network.layers[0];
@@ -371,8 +374,8 @@ static size_t list_input(struct tensorflow_engine *self, const struct step *step
     return 1;
 }
 
-static size_t list_output(struct tensorflow_engine *self, const struct step *step, uint32_t index,
-                          size_t batch, struct shown *shown)
+static size_t list_output(struct tensorflow_engine *self, const struct tf_step *step,
+                          uint32_t index, size_t batch, struct shown *shown)
 {
     const struct network *network = &self->base.config.network;
     const struct layout layout = layout_of_output(network, index);
@@ -384,7 +387,7 @@ static size_t list_output(struct tensorflow_engine *self, const struct step *ste
 /* Lists the tensors and asks for them; returns how many. */
 static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct shown *shown)
 {
-    const struct training *t = &self->training;
+    const struct tf_training *t = &self->training;
     const struct network *network = &self->base.config.network;
     const uint32_t last = network->layer_count - 1;
     const struct shape one = {0}, *classes = &network->layers[last].output;
@@ -413,7 +416,7 @@ static void show_parameter(struct tensorflow_engine *self, size_t p, enum trace_
 {
     const struct tensor *tensor = &self->training.tensors[p];
     trace_name(shown->name, what, 0, tensor->name);
-    shown->fetch = run_fetch(&self->run, output);
+    shown->fetch = tf_run_fetch(&self->run, output);
     shown->rank = tensor->rank;
     memcpy(shown->shape, tensor->shape, sizeof shown->shape);
     shown->repeat = 1;
@@ -424,7 +427,7 @@ static void show_parameter(struct tensorflow_engine *self, size_t p, enum trace_
 static size_t list_parameters(struct tensorflow_engine *self, enum trace_what what,
                               struct shown *shown)
 {
-    const struct training *t = &self->training;
+    const struct tf_training *t = &self->training;
     size_t n = 0;
     for (size_t p = 0; p < t->parameter_count; p++) {
         if (what == TRACE_GRADIENT && !tensor_role_is_trained(t->tensors[p].role)) continue;
@@ -464,11 +467,11 @@ out:
 static int emit_run(struct tensorflow_engine *self, const struct shown *shown, size_t count,
                     unsigned steps, engine_trace_fn *emit, void *context, struct error *error)
 {
-    int result = run_go(&self->run, "tracing a step of TensorFlow", error);
+    int result = tf_run_go(&self->run, "tracing a step of TensorFlow", error);
     if (result == 0) self->steps += steps;
     for (size_t i = 0; result == 0 && i < count; i++)
         result = emit_one(self, &shown[i], emit, context, error);
-    run_free(&self->run);
+    tf_run_free(&self->run);
     return result;
 }
 
@@ -476,17 +479,17 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
                       engine_trace_fn *emit, void *context, struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
-    const struct training *t = &self->training;
-    struct shown *shown = calloc(RUN_MAX, sizeof *shown);
+    const struct tf_training *t = &self->training;
+    struct shown *shown = calloc(TF_RUN_MAX, sizeof *shown);
     if (!shown) return error_set_memory(error, "the trace");
-    run_init(&self->run, &self->session);
-    run_feed(&self->run, t->order, tensor_from_order(self, order, count));
-    run_feed_double(&self->run, t->steps_before, (double)self->steps);
-    run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    tf_run_init(&self->run, &self->session);
+    tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
+    tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
+    tf_run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
     size_t n = list_traced(self, count, shown);
     n += list_parameters(self, TRACE_GRADIENT, shown + n);
     for (size_t p = 0; p < t->parameter_count; p++)
-        if (t->step.updates[p]) run_target(&self->run, t->step.updates[p]);
+        if (t->step.updates[p]) tf_run_target(&self->run, t->step.updates[p]);
     int result = emit_run(self, shown, n, 1, emit, context, error);
     if (result == 0) {
         n = list_parameters(self, TRACE_NEW, shown);
@@ -500,25 +503,25 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
                   engine_trace_fn *emit, void *context, struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
-    const struct training *t = &self->training;
+    const struct tf_training *t = &self->training;
     const struct network *network = &self->base.config.network;
     const uint32_t last = network->layer_count - 1;
     const struct layout logits = layout_plain(network_classes(network));
     const int64_t dims[] = {1, network_inputs(network)};
-    struct shown *shown = calloc(RUN_MAX, sizeof *shown);
+    struct shown *shown = calloc(TF_RUN_MAX, sizeof *shown);
     if (!shown) return error_set_memory(error, "the trace");
-    run_init(&self->run, &self->session);
-    run_feed(&self->run, t->pixels, tensor_borrow(self->tf, TF_UINT8, dims, 2, pixels));
+    tf_run_init(&self->run, &self->session);
+    tf_run_feed(&self->run, t->pixels, tf_tensor_borrow(self->tf, TF_UINT8, dims, 2, pixels));
     size_t n = list_input(self, &t->asked, 1, shown);
     for (uint32_t i = 0; i < last; i++) n += list_output(self, &t->asked, i, 1, &shown[n]);
     trace_name(shown[n].name, TRACE_LOGITS, 0, NULL);
     show_values(&shown[n++], &self->run, t->logits, 1, &network->layers[last].output, &logits);
     if (target != ENGINE_NO_CLASS) {
         const int32_t chosen = (int32_t)target;
-        run_feed(&self->run, t->target, tensor_borrow(self->tf, TF_INT32, dims, 1, &chosen));
+        tf_run_feed(&self->run, t->target, tf_tensor_borrow(self->tf, TF_INT32, dims, 1, &chosen));
         shown[n] = shown[0]; /* in the input's shape */
         trace_name(shown[n].name, TRACE_SALIENCY, 0, NULL);
-        shown[n++].fetch = run_fetch(&self->run, t->saliency);
+        shown[n++].fetch = tf_run_fetch(&self->run, t->saliency);
     }
     int result = emit_run(self, shown, n, 0, emit, context, error);
     free(shown);
@@ -558,8 +561,8 @@ const struct engine_ops engine_tensorflow = {
     .package = {TENSORFLOW_PACKAGE "==2.21.0", "TensorFlow 2.21.0, the build for CPUs"},
     .default_threads = default_threads,
     .probe = probe,
-    .has_layer = training_has_layer,
-    .has_activation = training_has_activation,
+    .has_layer = tf_training_has_layer,
+    .has_activation = tf_training_has_activation,
     .open = open_engine,
     .attach = attach,
     .set_parameters = set_parameters,

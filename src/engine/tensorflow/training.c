@@ -5,9 +5,9 @@
 
 /* TensorFlow's variables are named places: a handle of the same name is the same variable, in the
  * graph and in the functions that its loop calls. */
-static void declare_variables(const struct training *t, struct graph *g, struct variables *v)
+static void declare_variables(const struct tf_training *t, struct graph *g, struct tf_variables *v)
 {
-    static const char *const groups[MAX_GROUPS] = {"", ".slot1", ".slot2"};
+    static const char *const groups[TF_MAX_GROUPS] = {"", ".slot1", ".slot2"};
     const struct network *network = &t->config->network;
     const int64_t samples[] = {-1, network_inputs(network)};
     v->images = graph_variable(g, "images", TF_UINT8, samples, 2);
@@ -19,24 +19,24 @@ static void declare_variables(const struct training *t, struct graph *g, struct 
             const struct shape *keras = &t->layouts[p].keras;
             int64_t shape[SHAPE_MAX_RANK];
             char name[64];
-            if (!training_has_variable(t, group, p)) continue;
+            if (!tf_training_has_variable(t, group, p)) continue;
             for (uint32_t d = 0; d < keras->rank; d++) shape[d] = keras->sizes[d];
             snprintf(name, sizeof name, "%s%s", t->tensors[p].name, groups[group]);
             v->values[group][p] = graph_variable(g, name, t->real, shape, (int)keras->rank);
         }
 }
 
-static struct access define_access(struct graph *g, TF_Output variable, TF_DataType type)
+static struct tf_access define_access(struct graph *g, TF_Output variable, TF_DataType type)
 {
-    struct access access = {.fed = graph_placeholder(g, type),
-                            .read = graph_read(g, variable, type)};
+    struct tf_access access = {.fed = graph_placeholder(g, type),
+                               .read = graph_read(g, variable, type)};
     access.assign = GRAPH_OP(g, "AssignVariableOp", variable, access.fed).oper;
     return access;
 }
 
 /* [stage: data] */
 /* A pixel p becomes p / 255, or what the data's own preprocessing says. */
-static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixels) /* [scale] */
+static TF_Output scale(const struct tf_training *t, struct graph *g, TF_Output pixels) /* [scale] */
 {
     if (t->config->preprocess.custom)
         return GRAPH_OP_TYPED(
@@ -48,8 +48,8 @@ static TF_Output scale(const struct training *t, struct graph *g, TF_Output pixe
 }
 
 /* The pictures and labels of one batch, picked by their row numbers. */
-static void gather_batch(const struct training *t, struct graph *g, const struct variables *v,
-                         TF_Output rows, struct step *step) /* [batches] */
+static void gather_batch(const struct tf_training *t, struct graph *g, const struct tf_variables *v,
+                         TF_Output rows, struct tf_step *step) /* [batches] */
 {
     step->input = scale(t, g, /* [batches] */
                         GRAPH_OP_TYPED(g, "ResourceGather", "dtype", TF_UINT8, v->images, rows));
@@ -58,7 +58,7 @@ static void gather_batch(const struct training *t, struct graph *g, const struct
 }
 /* [end] */
 
-static bool is_trained(const struct training *t, size_t p)
+static bool is_trained(const struct tf_training *t, size_t p)
 {
     return tensor_role_is_trained(t->tensors[p].role);
 }
@@ -66,7 +66,8 @@ static bool is_trained(const struct training *t, size_t p)
 /* [stage: loss and optimizer] */
 /* The mean cross-entropy of the batch, how many of its samples are classified rightly, and, through
  * TensorFlow's automatic differentiation, the gradient of every parameter. */
-static void measure(const struct training *t, struct graph *g, TF_Output logits, struct step *step)
+static void measure(const struct tf_training *t, struct graph *g, TF_Output logits,
+                    struct tf_step *step)
 {
     TF_Output entropy = GRAPH_OP(g, "SparseSoftmaxCrossEntropyWithLogits", logits,
                                  step->labels);                 /* [loss] */
@@ -82,7 +83,7 @@ static void measure(const struct training *t, struct graph *g, TF_Output logits,
      * batch's size. */
     TF_Output batch = GRAPH_OP_TYPED(g, "Cast", "DstT", t->real, GRAPH_OP(g, "Size", step->labels));
     TF_Output gradient = GRAPH_OP(g, "RealDiv", graph_output(entropy, 1), batch); /* [backward] */
-    TF_Output trained[MAX_PARAMETERS], gradients[MAX_PARAMETERS];
+    TF_Output trained[TF_MAX_PARAMETERS], gradients[TF_MAX_PARAMETERS];
     size_t count = 0;
     for (size_t p = 0; p < t->parameter_count; p++)
         if (is_trained(t, p)) trained[count++] = step->parameters[p];
@@ -94,7 +95,7 @@ static void measure(const struct training *t, struct graph *g, TF_Output logits,
 /* Adam's scalars for a step. PyTorch's formula in TensorFlow's terms (net/optimizer.h): both bias
  * corrections go into the learning rate, and epsilon is scaled by sqrt(1 - beta2^n), Adam's
  * "epsilon hat". In double for either dtype. */
-static void adam_scalars(const struct training *t, struct graph *g, TF_Output n,
+static void adam_scalars(const struct tf_training *t, struct graph *g, TF_Output n,
                          TF_Output *learning_rate, TF_Output *epsilon)
 {
     const struct optimizer *o = &t->config->optimizer;
@@ -109,8 +110,8 @@ static void adam_scalars(const struct training *t, struct graph *g, TF_Output n,
 }
 
 /* Every parameter moves against its gradient; `n` is the step's number, counted from 1. */
-static void update(const struct training *t, struct graph *g, const struct variables *v,
-                   TF_Output learning_rate, TF_Output n, struct step *step)
+static void update(const struct tf_training *t, struct graph *g, const struct tf_variables *v,
+                   TF_Output learning_rate, TF_Output n, struct tf_step *step)
 {
     const struct optimizer *o = &t->config->optimizer;
     const TF_DataType real = t->real;
@@ -144,14 +145,15 @@ static void update(const struct training *t, struct graph *g, const struct varia
 /* [end] */
 
 /* [stage: one step] */
-static void training_step(const struct training *t, struct graph *g, const struct variables *v,
-                          TF_Output rows, TF_Output learning_rate, TF_Output n, struct step *step)
+static void training_step(const struct tf_training *t, struct graph *g,
+                          const struct tf_variables *v, TF_Output rows, TF_Output learning_rate,
+                          TF_Output n, struct tf_step *step)
 { /* [step] */
-    struct pass pass = {t, g, v, step, true, n};
-    gather_batch(t, g, v, rows, step);                    /* [batches] */
-    TF_Output logits = apply_network(&pass, step->input); /* [forward_pass] */
-    measure(t, g, logits, step);                          /* [backward] */
-    update(t, g, v, learning_rate, n, step);              /* [update] */
+    struct tf_pass pass = {t, g, v, step, true, n};
+    gather_batch(t, g, v, rows, step);                       /* [batches] */
+    TF_Output logits = tf_apply_network(&pass, step->input); /* [forward_pass] */
+    measure(t, g, logits, step);                             /* [backward] */
+    update(t, g, v, learning_rate, n, step);                 /* [update] */
 }
 /* [end] */
 
@@ -180,10 +182,10 @@ static void define_condition(struct graph *g, const void *context)
  * down. */
 static void define_body(struct graph *g, const void *context)
 {
-    const struct training *t = context;
+    const struct tf_training *t = context;
     TF_Output state[STATE], next[STATE];
-    struct variables v;
-    struct step step = {0};
+    struct tf_variables v;
+    struct tf_step step = {0};
     declare_state(g, state);
     declare_variables(t, g, &v);
     memcpy(next, state, sizeof next);
@@ -199,7 +201,7 @@ static void define_body(struct graph *g, const void *context)
                            GRAPH_OP_TYPED(g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
     training_step(t, g, &v, rows, state[LEARNING_RATE], n, &step); /* [step] */
 
-    TF_Operation *effects[MAX_PARAMETERS + 2];
+    TF_Operation *effects[TF_MAX_PARAMETERS + 2];
     size_t count = 0;
     for (size_t p = 0; p < t->parameter_count; p++)
         if (step.updates[p]) effects[count++] = step.updates[p];
@@ -211,7 +213,7 @@ static void define_body(struct graph *g, const void *context)
 }
 
 /* However many steps, one run of the session: the loop is part of the graph. */
-static void build_loop(struct training *t)
+static void build_loop(struct tf_training *t)
 {
     struct graph *g = &t->graph;
     graph_add_function(g, define_condition, t);
@@ -236,7 +238,7 @@ static void build_loop(struct training *t)
 /* [end] */
 
 /* The step by itself, to look at, and the network by itself, to ask. */
-static void build_trace_and_forward(struct training *t)
+static void build_trace_and_forward(struct tf_training *t)
 {
     struct graph *g = &t->graph;
     TF_Output n = GRAPH_OP(g, "AddV2", t->steps_before, graph_real(g, TF_DOUBLE, 1));
@@ -244,21 +246,21 @@ static void build_trace_and_forward(struct training *t)
     t->probabilities = GRAPH_OP(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);
 
     t->asked.input = scale(t, g, t->pixels);
-    struct pass pass = {t, g, &t->variables, &t->asked, false, {0}};
-    t->logits = apply_network(&pass, t->asked.input);
-    TF_Output chosen = op(g, "OneHot", t->target,
-                          graph_int(g, (int32_t)network_classes(&t->config->network)),
-                          graph_real(g, t->real, 1), graph_real(g, t->real, 0));
+    struct tf_pass pass = {t, g, &t->variables, &t->asked, false, {0}};
+    t->logits = tf_apply_network(&pass, t->asked.input);
+    TF_Output chosen = GRAPH_OP(g, "OneHot", t->target,
+                                graph_int(g, (int32_t)network_classes(&t->config->network)),
+                                graph_real(g, t->real, 1), graph_real(g, t->real, 0));
     graph_gradients(g, t->logits, chosen, &t->asked.input, 1, &t->saliency);
 }
 
-bool training_has_variable(const struct training *training, size_t group, size_t p)
+bool tf_training_has_variable(const struct tf_training *training, size_t group, size_t p)
 {
     return group == 0 || is_trained(training, p);
 }
 
 /* What the network's tensors are and how Keras keeps them. */
-static int list_tensors(struct training *t, struct error *error)
+static int list_tensors(struct tf_training *t, struct error *error)
 {
     const struct network *network = &t->config->network;
     struct parameters *parameters;
@@ -275,13 +277,13 @@ static int list_tensors(struct training *t, struct error *error)
     return 0;
 }
 
-int training_build(struct training *training, const struct tf_api *tf,
-                   const struct engine_config *config, struct error *error)
+int tf_training_build(struct tf_training *training, const struct tf_api *tf,
+                      const struct engine_config *config, struct error *error)
 {
-    struct training *t = training;
-    *t = (struct training){.config = config,
-                           .real = config->dtype == DTYPE_FLOAT64 ? TF_DOUBLE : TF_FLOAT,
-                           .group_count = 1 + optimizer_slot_count(&config->optimizer)};
+    struct tf_training *t = training;
+    *t = (struct tf_training){.config = config,
+                              .real = config->dtype == DTYPE_FLOAT64 ? TF_DOUBLE : TF_FLOAT,
+                              .group_count = 1 + optimizer_slot_count(&config->optimizer)};
     if (list_tensors(t, error) || graph_init(&t->graph, tf, error)) return -1;
     struct graph *g = &t->graph;
     t->order = graph_placeholder(g, TF_INT32);
@@ -295,17 +297,17 @@ int training_build(struct training *training, const struct tf_api *tf,
     t->labels = define_access(g, t->variables.labels, TF_INT32);
     for (size_t group = 0; group < t->group_count; group++)
         for (size_t p = 0; p < t->parameter_count; p++)
-            if (training_has_variable(t, group, p))
+            if (tf_training_has_variable(t, group, p))
                 t->values[group][p] = define_access(g, t->variables.values[group][p], t->real);
     build_trace_and_forward(t);
     build_loop(t);
     if (graph_check(g, error) == 0) return 0;
     error_prefix(error, "TensorFlow's graph cannot be built");
-    training_free(t);
+    tf_training_free(t);
     return -1;
 }
 
-void training_free(struct training *training)
+void tf_training_free(struct tf_training *training)
 {
     graph_free(&training->graph);
 }

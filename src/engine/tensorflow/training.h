@@ -7,22 +7,22 @@
 #include "engine/tensorflow/graph.h"
 #include "net/layout.h"
 
-#define MAX_PARAMETERS PARAMETERS_MAX_TENSORS
-#define MAX_GROUPS     (1 + OPTIMIZER_MAX_SLOTS)
+#define TF_MAX_PARAMETERS PARAMETERS_MAX_TENSORS
+#define TF_MAX_GROUPS     (1 + OPTIMIZER_MAX_SLOTS)
 
 /* Handles of TensorFlow's variables: what outlives a run. */
-struct variables {
+struct tf_variables {
     TF_Output images;  /* uint8 [samples, inputs] */
     TF_Output labels;  /* int32 [samples] */
     TF_Output losses;  /* real [steps of the run] */
     TF_Output correct; /* int32 [steps of the run] */
     /* Group 0: every tensor of the network in the studio's order, in Keras's shapes (net/layout.h).
      * Groups 1 and 2: the optimizer's slots, of the trained ones. */
-    TF_Output values[MAX_GROUPS][MAX_PARAMETERS];
+    TF_Output values[TF_MAX_GROUPS][TF_MAX_PARAMETERS];
 };
 
 /* A variable as seen from outside the graph. */
-struct access {
+struct tf_access {
     TF_Output fed;        /* feed this … */
     TF_Operation *assign; /* … and run this to set it */
     TF_Output read;       /* fetch this to get it */
@@ -30,24 +30,24 @@ struct access {
 
 /* Every tensor of one step, for whoever wants to look. z[i] and a[i]: layer i before and after its
  * activation. */
-struct step {
+struct tf_step {
     TF_Output input, labels, z[NETWORK_MAX_LAYERS], a[NETWORK_MAX_LAYERS];
-    TF_Output parameters[MAX_PARAMETERS]; /* every tensor as read, before the step's update */
+    TF_Output parameters[TF_MAX_PARAMETERS]; /* every tensor as read, before the step's update */
     TF_Output loss, correct;
-    TF_Output gradients[MAX_PARAMETERS];   /* of the trained ones */
-    TF_Operation *updates[MAX_PARAMETERS]; /* NULL for a tensor that the step does not change */
+    TF_Output gradients[TF_MAX_PARAMETERS];   /* of the trained ones */
+    TF_Operation *updates[TF_MAX_PARAMETERS]; /* NULL for a tensor that the step does not change */
 };
 
-struct training {
+struct tf_training {
     const struct engine_config *config; /* borrowed */
     TF_DataType real;
-    size_t parameter_count, group_count;   /* of the variables' values */
-    struct tensor tensors[MAX_PARAMETERS]; /* what they are; without values */
-    struct layout layouts[MAX_PARAMETERS];
+    size_t parameter_count, group_count;      /* of the variables' values */
+    struct tensor tensors[TF_MAX_PARAMETERS]; /* what they are; without values */
+    struct layout layouts[TF_MAX_PARAMETERS];
     int places[NETWORK_MAX_LAYERS][ROLE_COUNT]; /* of a layer's tensor among them; -1: none */
     struct graph graph;
-    struct variables variables;
-    struct access images, labels, values[MAX_GROUPS][MAX_PARAMETERS];
+    struct tf_variables variables;
+    struct tf_access images, labels, values[TF_MAX_GROUPS][TF_MAX_PARAMETERS];
 
     TF_Output order;           /* fed: int32 [samples of the run] */
     TF_Output steps;           /* fed: int32 [], how many steps */
@@ -55,24 +55,24 @@ struct training {
     TF_Output learning_rate;   /* fed: double [] */
     TF_Output losses, correct; /* fetched from a training run */
 
-    struct step step; /* one step over `order` as the batch, for traces */
+    struct tf_step step; /* one step over `order` as the batch, for traces */
     TF_Output probabilities;
 
-    TF_Output pixels;   /* fed: uint8 [samples, inputs] */
-    TF_Output logits;   /* fetched */
-    struct step asked;  /* what leads from the pixels to the logits */
-    TF_Output target;   /* fed: int32 [1], a class */
-    TF_Output saliency; /* fetched: its logit's derivative by asked.input, of one picture */
+    TF_Output pixels;     /* fed: uint8 [samples, inputs] */
+    TF_Output logits;     /* fetched */
+    struct tf_step asked; /* what leads from the pixels to the logits */
+    TF_Output target;     /* fed: int32 [1], a class */
+    TF_Output saliency;   /* fetched: its logit's derivative by asked.input, of one picture */
 };
 
 /* Writes the whole graph down. `config` must outlive the training. */
-int training_build(struct training *training, const struct tf_api *tf,
-                   const struct engine_config *config, struct error *error);
-void training_free(struct training *training);
+int tf_training_build(struct tf_training *training, const struct tf_api *tf,
+                      const struct engine_config *config, struct error *error);
+void tf_training_free(struct tf_training *training);
 /* layers.c: what can be written down. */
-bool training_has_layer(enum layer_type type);
-bool training_has_activation(enum activation activation);
+bool tf_training_has_layer(enum layer_type type);
+bool tf_training_has_activation(enum activation activation);
 /* True when group `group` has a variable for tensor `p`: buffers have no optimizer state. */
-bool training_has_variable(const struct training *training, size_t group, size_t p);
+bool tf_training_has_variable(const struct tf_training *training, size_t group, size_t p);
 
 #endif

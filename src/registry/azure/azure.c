@@ -30,7 +30,7 @@ static const char *const step_titles[] = {
     "Ask for access to it", "Upload the file",         "Mark the upload as whole",
     "Register the version", "Read back what is there", NULL};
 
-/* One publication on its way. */
+/* One registration on its way. */
 struct az_registration {
     const struct registry_request *request;
     struct az_connection *connection;

@@ -120,7 +120,7 @@ static int find_experiment(struct mlflow_server *server, const char *name, char 
         name, location);
 }
 
-/* One publication on its way. */
+/* One registration on its way. */
 struct mlflow_registration {
     const struct registry_request *request;
     const struct registry_options *options;
