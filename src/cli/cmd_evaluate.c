@@ -11,6 +11,7 @@
 #include "cli/data_words.h"
 #include "cli/model_words.h"
 #include "cli/predict_table.h"
+#include "cli/scaling_hint.h"
 #include "run/job.h"
 #include "train/metrics.h"
 #include "train/predictor.h"
@@ -33,6 +34,9 @@ struct result {
     struct dataset *dataset;
     struct metrics metrics;
     bool changed; /* the data is not what the model was trained on any more */
+    /* trained on at most so many samples, and evaluated on another number; 0: no */
+    uint32_t trained_limit;
+    struct scaling_hint hint;
 };
 
 static void print_matrix(const struct result *result)
@@ -74,6 +78,10 @@ static json_t *assumed_json(const struct result *result)
     if (result->changed)
         json_array_append_new(assumed, json_string("data: the file has changed since the model was "
                                                    "trained on it"));
+    if (result->trained_limit)
+        json_array_append_new(assumed, json_sprintf("data: trained with --limit %u, evaluated with "
+                                                    "another",
+                                                    result->trained_limit));
     return assumed;
 }
 
@@ -83,10 +91,10 @@ static void print_result(const struct result *result, const struct evaluate_word
     const struct metrics *metrics = &result->metrics;
     if (words->json) {
         cli_print_json(json_pack(
-            "{s:f, s:f, s:I, s:o, s:o}", "loss", metrics->loss, "accuracy", metrics->accuracy,
+            "{s:f, s:f, s:I, s:o, s:o, s:o}", "loss", metrics->loss, "accuracy", metrics->accuracy,
             "samples", (json_int_t)metrics->samples, "confusion",
             metrics_confusion_to_json(result->metrics.confusion, result->predictor.classes),
-            "assumed", assumed_json(result)));
+            "assumed", assumed_json(result), "hint", scaling_hint_json(&result->hint)));
         return;
     }
     printf("%s, test split, on %s%s\n", text_shown(result->dataset->title), ops->title,
@@ -97,6 +105,11 @@ static void print_result(const struct result *result, const struct evaluate_word
     for (uint32_t i = 0; i < result->dataset->assumed_count; i++)
         printf("assumed   data: %s\n", text_shown(result->dataset->assumed[i].what));
     if (result->changed) puts("note      the data has changed since the model was trained on it");
+    if (result->trained_limit)
+        printf(
+            "note      the model was trained with --limit %u, and is evaluated on another part\n",
+            result->trained_limit);
+    scaling_hint_print(&result->hint);
     print_matrix(result);
 }
 
@@ -136,8 +149,13 @@ static int compare_with_training(const struct evaluate_words *words, struct resu
     char hash[HASH_HEX_SIZE];
     const char *trained = recorded(result, "dataset_hash");
     const char *limit = recorded(result, "dataset_limit");
-    if (words->dataset || !trained || !recorded(result, "dataset_path")) return 0;
-    if (words->limit != (limit ? strtoul(limit, NULL, 10) : 0)) return 0;
+    uint32_t part = limit ? (uint32_t)strtoul(limit, NULL, 10) : 0;
+    if (words->dataset) return 0;
+    if (words->limit != part) {
+        result->trained_limit = part;
+        return 0;
+    }
+    if (!trained || !recorded(result, "dataset_path")) return 0;
     if (dataset_hash(result->dataset, hash, error)) return -1;
     result->changed = strcmp(hash, trained) != 0;
     return 0;
@@ -181,8 +199,13 @@ static int evaluate(const char *path, const struct evaluate_words *words,
     result->metrics.confusion = calloc((size_t)classes * classes,
                                        sizeof *result->metrics.confusion);
     if (!result->metrics.confusion) return error_set_memory(error, "the confusion matrix");
-    return evaluate_split(result->predictor.engine, classes, &result->dataset->test,
-                          result->predictor.inputs, NULL, NULL, &result->metrics, error);
+    if (evaluate_split(result->predictor.engine, classes, &result->dataset->test,
+                       result->predictor.inputs, NULL, NULL, &result->metrics, error))
+        return -1;
+    const struct input_words *said = &words->data;
+    if (said->scale || said->mean != 0 || said->std != 0) return 0;
+    return scaling_hint_find(&result->predictor, ops, threads, result->dataset, &result->hint,
+                             error);
 }
 
 static int run(int argc, char **argv)

@@ -17,9 +17,8 @@ static int use_scale(const char *text, double *scale, struct error *error)
 
 static int use_invert(const char *text, enum dataset_invert *invert, struct error *error)
 {
-    static const char *const names[] = {"auto", "yes", "no"};
-    for (int i = 0; text && i < 3; i++) {
-        if (strcmp(text, names[i]) != 0) continue;
+    for (uint32_t i = DATASET_INVERT_AUTO; text && i <= DATASET_INVERT_NO; i++) {
+        if (strcmp(text, dataset_invert_name(i)) != 0) continue;
         *invert = (enum dataset_invert)i;
         return 0;
     }

@@ -22,12 +22,12 @@ void predict_print_assumed(const struct predictor *predictor, FILE *stream)
     json_t *text;
     json_array_foreach(predictor->model->assumed, i, text)
         fprintf(stream, "assumed   %s\n", text_shown(json_string_value(text)));
+    if (!model_activation_known(predictor->model))
+        fputs("          (the file does not say: set it with --activation)\n", stream);
     if (!predictor->form.known)
         fputs(
             "assumed   pixels divided by 255 (the file does not say: see --scale, --mean, --std)\n",
             stream);
-    if (!model_activation_known(predictor->model))
-        fputs("          (the file does not say: set it with --activation)\n", stream);
 }
 
 /* A cell, in quotes where it needs them. */

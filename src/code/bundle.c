@@ -70,9 +70,11 @@ static int add_programs(struct packing *packing, struct error *error)
         const char *engine, *program, *notebook;
     } given[] = {{"torch", "model.py", "model.ipynb"},
                  {"tensorflow", "model_tf.py", "model_tf.ipynb"}};
-    const struct code_subject subject = {.job = packing->bundle->job,
-                                         .network = packing->bundle->model->network};
+    struct code_subject subject = {.job = packing->bundle->job,
+                                   .network = packing->bundle->model->network,
+                                   .coded = packing->bundle->coded};
     struct buffer text;
+    if (input_form_from_metadata(packing->bundle->model->metadata, &subject.form, error)) return -1;
     buffer_init(&text, TEXT_LIMIT);
     int status = -1;
     for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
@@ -209,6 +211,14 @@ static void write_files(const struct packing *packing, struct buffer *text)
                       packing->left_out.data);
 }
 
+/* How `data export` has to open the data to write what the run was given. */
+static void write_export_options(const struct job *job, struct buffer *text)
+{
+    if (job->label_column[0]) buffer_printf(text, " --label-column '%s'", job->label_column);
+    if (job->invert != DATASET_INVERT_AUTO)
+        buffer_printf(text, " --invert %s", dataset_invert_name(job->invert));
+}
+
 /* The four words of a program's line; empty when the bundle does not hold the program. */
 #define COMMAND(program, initial)                                                        \
     holds(packing, program) ? "python " program " --data-dir DIR" : "",                  \
@@ -228,9 +238,11 @@ static void write_commands(const struct packing *packing, struct buffer *text)
                   "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, "
                   "`t10k-images-idx3-ubyte` and\n"
                   "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio "
-                  "data export %s --out DIR`.\n",
+                  "data export %s --out DIR",
                   COMMAND("model.py", "initial.pth"), COMMAND("model_tf.py", "initial.h5"), set,
                   set);
+    write_export_options(job, text);
+    buffer_append_text(text, "`.\n");
     if (!packing->has_initial)
         buffer_append_text(text, "\nThe weights it began with came from a file that is gone, so "
                                  "that it cannot begin with the same.\n");

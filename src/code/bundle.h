@@ -14,6 +14,7 @@ struct code_bundle {
     const char *curve_csv;     /* "step,loss\n…"; NULL leaves it out */
     /* how many samples an epoch has: the length of a row of order.npy; 0 leaves it out */
     size_t train_samples;
+    bool coded; /* the data is no bytes but other numbers, which the programs do not read */
 };
 
 /* Writes PATH whole or not at all: README.md, settings.json, model.py, model_tf.py, model.ipynb,

@@ -23,15 +23,15 @@ static int write_curve(struct store *store, const char *run, struct buffer *out,
 }
 
 /* How many samples an epoch has. 0 when the data set is gone: the bundle then has no order. */
-static size_t count_samples(const struct job *job)
+static size_t look_at_data(const struct job *job, bool *coded)
 {
-    const struct dataset_options places = {.data_dir = job->data_dir[0] ? job->data_dir : NULL,
-                                           .home = job->home,
-                                           .limit = job->limit};
+    struct dataset_options places;
     struct dataset *dataset;
     struct error ignored;
+    job_dataset_options(job, &places);
     if (dataset_open(job->dataset, &places, &dataset, &ignored)) return 0;
     size_t count = dataset->train.count;
+    *coded = dataset->coded;
     dataset_close(dataset);
     return count;
 }
@@ -55,10 +55,8 @@ int code_bundle_run(struct store *store, const char *run, const char *path, stru
                                               .activations = {record->job.activation}};
     if (modelfile_read(file, &options, &model, error) || write_curve(store, run, &curve, error))
         goto out;
-    const struct code_bundle bundle = {.job = &record->job,
-                                       .model = model,
-                                       .curve_csv = curve.data,
-                                       .train_samples = count_samples(&record->job)};
+    struct code_bundle bundle = {.job = &record->job, .model = model, .curve_csv = curve.data};
+    bundle.train_samples = look_at_data(&record->job, &bundle.coded);
     status = code_bundle_write(&bundle, path, error);
 out:
     model_destroy(model);

@@ -21,10 +21,11 @@ static const struct {
 } stages[CODE_STAGE_COUNT] = {
     [CODE_DATA] =
         {"data", "Data",
-         "Both read the same bytes and divide them by 255. PyTorch computes with tensors of its "
+         "Both read the same bytes and bring them to the same scale. PyTorch computes with tensors "
+         "of its "
          "own, made here once; "
          "Keras takes the NumPy arrays as they are and makes tensors itself, batch by batch.",
-         "In C the pictures stay bytes in memory; a batch is gathered and divided when its step "
+         "In C the pictures stay bytes in memory; a batch is gathered and scaled when its step "
          "comes."},
     [CODE_NETWORK] = {"network", "Network",
                       "PyTorch: a class whose forward() is ordinary Python, run anew for every "
@@ -170,12 +171,17 @@ static int too_large(struct error *error)
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error)
 {
     uint32_t rows = KNOWN_ROWS, columns = KNOWN_COLUMNS, classes = KNOWN_CLASSES;
-    *out = (struct code_subject){.job = job};
+    *out = (struct code_subject){
+        .job = job,
+        .form = {true, 255, job->scale > 0 ? job->scale : 255, job->mean, job->std, 0, false}};
     if (!dataset_find(job->dataset)) {
         struct dataset *dataset;
-        const struct dataset_options where = {
-            .data_dir = job->data_dir[0] ? job->data_dir : NULL, .home = job->home, .limit = 1};
-        if (dataset_open(job->dataset, &where, &dataset, error)) return -1;
+        struct dataset_options options;
+        job_dataset_options(job, &options);
+        options.limit = 1;
+        if (dataset_open(job->dataset, &options, &dataset, error)) return -1;
+        out->form = dataset->form;
+        out->coded = dataset->coded;
         rows = dataset->rows;
         columns = dataset->columns;
         classes = dataset->classes;

@@ -40,6 +40,8 @@ void code_text_free(struct code_text *text);
 struct code_subject {
     const struct job *job;
     struct network network; /* finished */
+    struct input_form form; /* what the network is given */
+    bool coded;             /* the data is no bytes, but a table of other numbers */
     bool notebook;          /* set by code_notebook(): without a command line */
 };
 /* Of a job whose data set is known by name, or lies where the job says: that one is opened to learn

@@ -26,7 +26,8 @@ static const struct {
 } stages[] = {
     {"batch",
      "The batch",
-     "What every engine receives: the same samples in the same order, pixels divided by 255.",
+     "What every engine receives: the same samples in the same order, their values brought to the "
+     "network's scale.",
      "data",
      {"scale", "batches"},
      SHOWS(TRACE_INPUT)},

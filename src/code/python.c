@@ -116,7 +116,36 @@ void python_write_arrays(const struct code_subject *subject, const char *shape,
                   splits[i][1], first);
     }
     code_line(out, NULL, "%s", "");
-    code_line(out, "scale", "# pixels 0 … 255 become numbers 0 … 1");
+    char words[128];
+    if (python_is_usual_form(subject))
+        code_line(out, "scale", "# pixels 0 … 255 become numbers 0 … 1");
+    else
+        code_line(out, "scale", "# each value is %s", input_form_words(&subject->form, words));
+}
+
+bool python_is_usual_form(const struct code_subject *subject)
+{
+    return subject->form.scale == 255 && subject->form.mean == 0 && subject->form.std == 1;
+}
+
+/* In double precision, as the studio does it, and rounded once to the dtype. */
+const char *python_scaled(const struct code_subject *subject, const char *name, char out[160])
+{
+    const struct input_form *form = &subject->form;
+    char scaled[80] = "", moved[120];
+    if (form->scale != 1)
+        snprintf(scaled, sizeof scaled, "%s / %s", name, code_real(form->scale));
+    else
+        snprintf(scaled, sizeof scaled, "%s", name);
+    if (form->mean != 0)
+        snprintf(moved, sizeof moved, "%s - %s", scaled, code_real(form->mean));
+    else
+        snprintf(moved, sizeof moved, "%s", scaled);
+    if (form->std != 1)
+        snprintf(out, 160, "((%s) / %s)", moved, code_real(form->std));
+    else
+        snprintf(out, 160, "(%s)", moved);
+    return out;
 }
 
 void python_write_report(const char *epoch, const char *loss, const char *accuracy,
@@ -182,6 +211,11 @@ static bool is_identifier(const char *name)
 int python_check(const struct code_subject *subject, struct error *error)
 {
     const struct network *network = &subject->network;
+    if (subject->coded)
+        return error_set(error, ERROR_INPUT,
+                         "the Python programs read bytes, and %.60s holds numbers that are not "
+                         "whole: multiply them to whole numbers from 0 to 255",
+                         path_base(subject->job->dataset));
     if (network->channels != 1)
         return error_set(error, ERROR_INPUT,
                          "the Python programs read gray pictures: a network for pictures of %u "

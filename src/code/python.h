@@ -20,6 +20,11 @@ void python_write_report(const char *epoch, const char *loss, const char *accura
 /* What neither program can say: color pictures, names that Python does not take. -1 with a message.
  */
 int python_check(const struct code_subject *subject, struct error *error);
+/* True when pixels are only divided by 255. */
+bool python_is_usual_form(const struct code_subject *subject);
+/* "((x_train / 16.0 - 0.5) / 0.25)" or "(x_train / 16.0)": the array's values as the network is given them, in double
+ * precision. Returns `out`. */
+const char *python_scaled(const struct code_subject *subject, const char *name, char out[160]);
 /* The program's samples are pictures: the first layer is not a dense one, which takes values. */
 bool python_takes_maps(const struct network *network);
 bool python_has_type(const struct network *network, enum layer_type type);

@@ -18,8 +18,14 @@ static void write_data(const struct code_subject *subject, struct code_text *out
     else
         snprintf(shape, sizeof shape, "%u", network_inputs(network));
     python_write_arrays(subject, shape, out);
-    code_line(out, "scale", "x_train = x_train.astype(\"%s\") / 255", dtype);
-    code_line(out, "scale", "x_test = x_test.astype(\"%s\") / 255", dtype);
+    static const char *const names[] = {"x_train", "x_test"};
+    char scaled[160];
+    for (size_t i = 0; i < 2; i++)
+        if (python_is_usual_form(subject))
+            code_line(out, "scale", "%s = %s.astype(\"%s\") / 255", names[i], names[i], dtype);
+        else
+            code_line(out, "scale", "%s = %s.astype(\"%s\")", names[i],
+                      python_scaled(subject, names[i], scaled), dtype);
     if (subject->job->dtype == DTYPE_FLOAT64)
         code_line(out, "scale", "keras.config.set_floatx(\"float64\")  # the layers likewise");
 }

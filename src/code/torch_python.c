@@ -18,8 +18,15 @@ static void write_data(const struct code_subject *subject, struct code_text *out
     else
         snprintf(shape, sizeof shape, "%u", network_inputs(network));
     python_write_arrays(subject, shape, out);
-    code_line(out, "scale", "x_train = torch.tensor(x_train, dtype=torch.%s) / 255", dtype);
-    code_line(out, "scale", "x_test = torch.tensor(x_test, dtype=torch.%s) / 255", dtype);
+    static const char *const names[] = {"x_train", "x_test"};
+    char scaled[160];
+    for (size_t i = 0; i < 2; i++)
+        if (python_is_usual_form(subject))
+            code_line(out, "scale", "%s = torch.tensor(%s, dtype=torch.%s) / 255", names[i],
+                      names[i], dtype);
+        else
+            code_line(out, "scale", "%s = torch.tensor(%s, dtype=torch.%s)", names[i],
+                      python_scaled(subject, names[i], scaled), dtype);
     code_line(out, "labels", "y_train = torch.tensor(y_train, dtype=torch.int64)");
     code_line(out, "labels", "y_test = torch.tensor(y_test, dtype=torch.int64)");
 }

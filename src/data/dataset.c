@@ -174,6 +174,10 @@ static int find_classes(struct dataset *dataset, struct error *error)
 static int settle(struct dataset *dataset, const struct dataset_options *options,
                   struct error *error)
 {
+    if (options->label_column && !dataset->label_column[0] && !options->unlabeled)
+        return error_set(error, ERROR_INPUT,
+                         "%s has no columns, as only CSV files do: leave the label column out",
+                         dataset->title);
     if (!dataset->classes && !options->unlabeled && find_classes(dataset, error)) return -1;
     if (dataset->classes == 1) { /* a network has two outputs at least */
         dataset->classes = 2;

@@ -52,6 +52,8 @@ struct dataset {
 };
 
 enum dataset_invert { DATASET_INVERT_AUTO, DATASET_INVERT_YES, DATASET_INVERT_NO };
+/* "auto", "yes" and so on. */
+const char *dataset_invert_name(uint32_t invert);
 
 /* All zero: everything is seen from the data itself. */
 struct dataset_options {

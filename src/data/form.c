@@ -136,6 +136,12 @@ static enum polarity find_polarity(const struct dataset *dataset)
     return (double)light <= (1 - AGREEMENT) * (double)looked ? POLARITY_LIGHT : POLARITY_UNKNOWN;
 }
 
+const char *dataset_invert_name(uint32_t invert)
+{
+    static const char *const names[] = {"auto", "yes", "no"};
+    return names[invert];
+}
+
 /* Turns the brightness over: v becomes full - v. */
 static int invert(struct dataset *dataset, struct error *error)
 {
@@ -179,6 +185,12 @@ int dataset_find_form(struct dataset *dataset, const struct dataset_options *opt
     bool turn = options->invert == DATASET_INVERT_YES ||
                 (options->invert == DATASET_INVERT_AUTO && polarity != POLARITY_UNKNOWN &&
                  wanted != POLARITY_UNKNOWN && polarity != wanted);
+    /* A model trained so could not be given its pictures again: they say nothing about it. */
+    if (options->invert == DATASET_INVERT_YES && polarity == POLARITY_UNKNOWN && !options->form &&
+        dataset->full > 0)
+        return error_set(error, ERROR_INPUT,
+                         "%s is neither light on dark nor dark on light: leave invert at auto",
+                         dataset->title);
     if (turn) {
         if (options->invert == DATASET_INVERT_AUTO)
             dataset_assume(dataset, "inverted, as the pictures are %s%s", polarity_name(polarity),

@@ -14,7 +14,8 @@
 
 struct place {
     struct dataset *dataset;
-    char *name, *data_dir; /* owned: what it was asked for as; data_dir may be NULL */
+    char *name;                 /* owned: what it was asked for as */
+    struct dataset_options how; /* likewise; its texts are owned, and may be NULL */
     int borrowed;
     uint64_t used; /* when, as a count of borrowings */
 };
@@ -46,7 +47,8 @@ static void give_up(struct place *place)
 {
     dataset_close(place->dataset);
     free(place->name);
-    free(place->data_dir);
+    free((char *)(uintptr_t)place->how.data_dir);
+    free((char *)(uintptr_t)place->how.label_column);
     *place = (struct place){0};
 }
 
@@ -96,21 +98,28 @@ int library_resolve(const char *home, const char *name, char **out, struct error
         name, home);
 }
 
-static int open_into(struct library *library, const char *name, const char *data_dir,
+/* A text that may be NULL. False when memory is out. */
+static bool copy_text(const char *text, const char **out)
+{
+    *out = text ? strdup(text) : NULL;
+    return !text || *out;
+}
+
+static int open_into(struct library *library, const char *name, const struct dataset_options *how,
                      struct place **out, struct error *error)
 {
-    const struct dataset_options options = {.data_dir = data_dir, .home = library->home};
     struct dataset *dataset;
-    if (dataset_open(name, &options, &dataset, error)) return -1;
+    if (dataset_open(name, how, &dataset, error)) return -1;
     struct place *place = make_room(library, bytes_of(dataset));
     if (!place) {
         dataset_close(dataset);
         return error_set(error, ERROR_UNAVAILABLE,
                          "too many data sets are in use: try again in a moment");
     }
-    *place = (struct place){
-        .dataset = dataset, .name = strdup(name), .data_dir = data_dir ? strdup(data_dir) : NULL};
-    if (!place->name || (data_dir && !place->data_dir)) {
+    *place = (struct place){.dataset = dataset, .name = strdup(name), .how = *how};
+    bool copied = copy_text(how->data_dir, &place->how.data_dir);
+    copied = copy_text(how->label_column, &place->how.label_column) && copied;
+    if (!place->name || !copied) {
         give_up(place);
         return error_set_memory(error, "a name");
     }
@@ -118,22 +127,36 @@ static int open_into(struct library *library, const char *name, const char *data
     return 0;
 }
 
-static bool is_for(const struct place *place, const char *name, const char *data_dir)
+static bool same_text(const char *a, const char *b)
 {
-    if (!place->dataset || strcmp(place->name, name) != 0) return false;
-    return data_dir && place->data_dir ? strcmp(data_dir, place->data_dir) == 0
-                                       : data_dir == place->data_dir;
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-int library_borrow(struct library *library, const char *name, const char *data_dir,
+static bool is_for(const struct place *place, const char *name, const struct dataset_options *how)
+{
+    const struct dataset_options *own = &place->how;
+    return place->dataset && strcmp(place->name, name) == 0 &&
+           same_text(own->data_dir, how->data_dir) &&
+           same_text(own->label_column, how->label_column) && own->scale == how->scale &&
+           own->mean == how->mean && own->std == how->std && own->invert == how->invert;
+}
+
+int library_borrow(struct library *library, const char *name, const struct dataset_options *options,
                    const struct dataset **out, struct error *error)
 {
     int status = 0;
+    struct dataset_options how = {.data_dir = options->data_dir,
+                                  .home = library->home,
+                                  .label_column = options->label_column,
+                                  .scale = options->scale,
+                                  .mean = options->mean,
+                                  .std = options->std,
+                                  .invert = options->invert};
     struct place *found = NULL;
     pthread_mutex_lock(&library->mutex);
     for (int i = 0; i < PLACES && !found; i++)
-        if (is_for(&library->places[i], name, data_dir)) found = &library->places[i];
-    if (!found) status = open_into(library, name, data_dir, &found, error);
+        if (is_for(&library->places[i], name, &how)) found = &library->places[i];
+    if (!found) status = open_into(library, name, &how, &found, error);
     if (!status) {
         found->borrowed++;
         found->used = ++library->clock;

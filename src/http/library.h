@@ -11,9 +11,9 @@ struct library;
 int library_create(const char *home, struct library **out, struct error *error);
 void library_destroy(struct library *library); /* NULL is fine; nothing may be borrowed */
 /* From any thread. A data set is borrowed until library_give_back(). `name` is as dataset_open()
- * takes it: what came by the network goes through library_resolve() first. `data_dir` may be
- * NULL. */
-int library_borrow(struct library *library, const char *name, const char *data_dir,
+ * takes it: what came by the network goes through library_resolve() first. Of the options count
+ * where it lies, the label column and what the values mean: always all samples. */
+int library_borrow(struct library *library, const char *name, const struct dataset_options *options,
                    const struct dataset **out, struct error *error);
 void library_give_back(struct library *library, const struct dataset *dataset);
 /* The name as dataset_open() takes it, malloc'd: known names as they are, others as a path in the

@@ -127,7 +127,8 @@ static int borrow(const struct studio *studio, const struct dataset_question *qu
 {
     char *name;
     if (library_resolve(studio->home, question->name, &name, error)) return -1;
-    int status = library_borrow(studio->library, name, studio->data_dir, out, error);
+    const struct dataset_options options = {.data_dir = studio->data_dir};
+    int status = library_borrow(studio->library, name, &options, out, error);
     free(name);
     return status;
 }

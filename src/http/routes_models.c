@@ -147,9 +147,9 @@ static int evaluate_run(const struct studio *studio, struct subject *subject, js
     const struct predictor *predictor = &subject->predictor;
     const struct dataset *dataset;
     struct evaluation evaluation = {0};
-    if (library_borrow(studio->library, job->dataset, job->data_dir[0] ? job->data_dir : NULL,
-                       &dataset, error))
-        return -1;
+    struct dataset_options options;
+    job_dataset_options(job, &options);
+    if (library_borrow(studio->library, job->dataset, &options, &dataset, error)) return -1;
     int status = -1;
     evaluation.metrics.confusion = calloc((size_t)predictor->classes * predictor->classes,
                                           sizeof(uint32_t));

@@ -7,7 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/js.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "engine/engine.h"
 #include "run/settings.h"
 
@@ -82,10 +84,26 @@ static int read_settings(const json_t *value, struct job *job, struct error *err
     return status ? -1 : 0;
 }
 
+/* Those that JSON cannot hold would drop out of the job. */
+static int check_places(const struct job *job, struct error *error)
+{
+    for (size_t i = 0; i < PLACE_COUNT; i++) {
+        const char *text = (const char *)job + places[i].offset;
+        if (!js_can_hold(text))
+            return error_set(error, ERROR_INPUT,
+                             "the path \"%.200s\" is not UTF-8, so it cannot be kept: rename it, "
+                             "or take another",
+                             text_shown(text));
+    }
+    return 0;
+}
+
 static int check(const struct job *job, bool begun, struct error *error)
 {
     const struct engine_ops *engine;
-    if (engine_need(job->engine, &engine, error) || settings_check(job, begun, error)) return -1;
+    if (engine_need(job->engine, &engine, error) || settings_check(job, begun, error) ||
+        check_places(job, error))
+        return -1;
     if (job->hidden_count && job->activation == ACTIVATION_NONE)
         return error_set(error, ERROR_INPUT,
                          "hidden layers need an activation: use relu, for example");
@@ -130,6 +148,20 @@ int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t
                          "with dense %u",
                          network_classes(network), classes, classes);
     return 0;
+}
+
+void job_dataset_options(const struct job *job, struct dataset_options *out)
+{
+    *out = (struct dataset_options){
+        .data_dir = job->data_dir[0] ? job->data_dir : NULL,
+        .home = job->home[0] ? job->home : NULL,
+        .limit = job->limit,
+        .label_column = job->label_column[0] ? job->label_column : NULL,
+        .scale = job->scale,
+        .mean = job->mean,
+        .std = job->std,
+        .invert = job->invert,
+    };
 }
 
 void job_make_id(const char *engine, char out[64])

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "base/error.h"
+#include "data/dataset.h"
 #include "net/compact.h"
 #include "net/network.h"
 #include "net/optimizer.h"
@@ -38,8 +39,12 @@ struct job {
     uint32_t batch_size;
     /* 0: what is usually fastest for the engine (engine_ops.default_threads) */
     uint32_t threads;
-    uint32_t limit; /* 0: all samples */
-    uint64_t seed;  /* at most INT64_MAX, JSON's largest */
+    uint32_t limit;                      /* 0: all samples */
+    char label_column[DATASET_NAME_MAX]; /* of a CSV file; "": found by the header or the values */
+    double scale;                        /* values are divided by it; 0: by their range */
+    double mean, std;                    /* then minus mean, divided by std */
+    enum dataset_invert invert;
+    uint64_t seed; /* at most INT64_MAX, JSON's largest */
 };
 
 /* The settings' defaults (settings.h), the default engine, the output folder "models". */
@@ -56,6 +61,8 @@ int job_from_json(const json_t *value, struct job *job, struct error *error);
 /* The network that the job describes, for pictures of that size and so many classes. */
 int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t classes,
                 struct network *network, struct error *error);
+/* How the job's data is opened; borrows from it. */
+void job_dataset_options(const struct job *job, struct dataset_options *out);
 /* A fresh id for a run, unique on this machine. */
 void job_make_id(const char *engine, char out[64]);
 /* Sets home, run_dir (from run, which must be set) and makes neither. */

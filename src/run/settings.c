@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "base/text.h"
 
 /* The largest integer that every reader of JSON holds exactly, 2^53 − 1 (RFC 8259, section 6). */
 #define EXACT_MAX 9007199254740991.0
@@ -136,6 +137,30 @@ const struct setting settings_table[] = {
      .unit = "samples", .help = "at most this many samples of each split",
      .kind = SETTING_INTEGER, IN_JOB(limit), .low = 0, .high = UINT32_MAX, .fallback = "0",
      .zero = "all samples", .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "label_column", .option = "label-column", .argument = "NAME|N",
+     .label = "Label column",
+     .help = "the label in a CSV file: a header's name, or a number from 0 (-1: last)",
+     .kind = SETTING_TEXT, IN_JOB(label_column), .high = DATASET_NAME_MAX - 1, .fallback = "",
+     .zero = "by the header, or by the values if certain",
+     .flags = SETTING_FIXED | SETTING_PROGRAM | SETTING_OWN_DATA},
+    {.key = "scale", .option = "scale", .argument = "auto|X", .label = "Scale",
+     .help = "values are divided by it",
+     .kind = SETTING_NUMBER, IN_JOB(scale), .low = 0, .high = 1e6, .fallback = "0",
+     .zero = "auto: the largest value", .zero_word = "auto",
+     .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "mean", .option = "mean", .argument = "M", .label = "Mean",
+     .help = "subtracted from the scaled values",
+     .kind = SETTING_NUMBER, IN_JOB(mean), .low = -1e6, .high = 1e6, .fallback = "0",
+     .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "std", .option = "std", .argument = "S", .label = "Standard deviation",
+     .help = "then they are divided by it",
+     .kind = SETTING_NUMBER, IN_JOB(std), .low = 0, .low_open = true, .high = 1e6,
+     .fallback = "1", .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "invert", .option = "invert", .argument = "WHEN", .label = "Invert",
+     .help = "dark on light becomes light on dark; auto: if the data is so",
+     .kind = SETTING_CHOICE, IN_JOB(invert), .low = DATASET_INVERT_AUTO,
+     .high = DATASET_INVERT_NO, .choice = dataset_invert_name, .fallback = "auto",
+     .flags = SETTING_FIXED | SETTING_PROGRAM | SETTING_OWN_DATA},
     {.key = "device", .label = "Device", .help = "one of the engine's devices",
      .kind = SETTING_TEXT, IN_JOB(device), .high = 31, .fallback = "cpu"},
     {.key = "from", .option = "from", .argument = "MODEL", .label = "Start from",
@@ -255,9 +280,14 @@ static int set_choice(const struct setting *setting, const char *name, struct jo
 static int set_text(const struct setting *setting, const char *text, struct job *job,
                     struct error *error)
 {
+    char name[40];
     size_t length = strlen(text);
+    /* It would drop out of the job's JSON, and the default would take its place. */
+    if (!js_can_hold(text))
+        return error_set(error, ERROR_INPUT,
+                         "%s \"%.200s\" is not UTF-8, so it cannot be kept: rename it",
+                         spoken(setting, name), text_shown(text));
     if (length >= setting->size) {
-        char name[40];
         return error_set(error, ERROR_INPUT, "%s is too long, %zu bytes: the most is %zu",
                          spoken(setting, name), length, setting->size - 1);
     }
@@ -309,6 +339,7 @@ int setting_set_text(const struct setting *setting, const char *text, struct job
             return refuse(setting, text, "out of range", error);
         return set_integer(setting, whole, job);
     case SETTING_NUMBER:
+        if (setting->zero_word && strcmp(text, setting->zero_word) == 0) text = "0";
         number = strtod(text, &end);
         if (end == text || *end || !isfinite(number)) return refuse_text(setting, text, error);
         *(double *)place_of(setting, job) = number;

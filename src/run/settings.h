@@ -31,6 +31,7 @@ enum {
     SETTING_NULLABLE = 16,     /* a text that is null in JSON when empty */
     SETTING_PATH = 32,         /* on the command line, a path: made absolute */
     SETTING_NAME_OR_PATH = 64, /* likewise, when it has a slash */
+    SETTING_OWN_DATA = 256,  /* only for data of the user's own: a form shows it with such a set */
     SETTING_TEXT_FILE = 128, /* on the command line, the name of a .json file stands for its text */
 };
 
@@ -47,9 +48,10 @@ struct setting {
     bool low_open, high_open; /* … unless open: the bound itself is out */
     /* what runs of older versions may have been begun with; 0, 0: the same range */
     double begun_low, begun_high;
-    size_t offset, size;  /* where it lies in struct job */
-    const char *fallback; /* the default as text; NULL: the optimizer's own (net/optimizer.h) */
-    const char *zero;     /* what 0, or an empty text or list, stands for: "all samples" */
+    size_t offset, size;   /* where it lies in struct job */
+    const char *fallback;  /* the default as text; NULL: the optimizer's own (net/optimizer.h) */
+    const char *zero;      /* what 0, or an empty text or list, stands for: "all samples" */
+    const char *zero_word; /* numbers: what a text may say for 0: "auto" */
     /* choices: the name of a value, and what a form shows for it (NULL: the name) */
     const char *(*choice)(uint32_t value);
     const char *(*choice_label)(uint32_t value);

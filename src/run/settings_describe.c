@@ -1,5 +1,6 @@
 /* The table of settings in words and as JSON: for messages, help, the schema and the page's
  * form. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +33,10 @@ const char *setting_choices(const struct setting *setting, char out[SETTING_TEXT
 static const char *grouped(double value, char out[JS_SHORTEST_SIZE])
 {
     char digits[JS_SHORTEST_SIZE];
-    if (value != (double)(uint64_t)value) return js_shortest(value, out);
-    int count = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
     char *place = out;
+    if (value != (double)(int64_t)value) return js_shortest(value, out);
+    if (value < 0) *place++ = '-';
+    int count = snprintf(digits, sizeof digits, "%lld", (long long)fabs(value));
     for (int i = 0; i < count; i++) {
         if (i && (count - i) % 3 == 0) *place++ = ',';
         *place++ = digits[i];
@@ -274,10 +276,12 @@ static json_t *describe(const struct setting *setting, const struct job *default
     char range[SETTING_TEXT_SIZE];
     json_t *by_type;
     json_t *value = json_pack(
-        "{s:s, s:s, s:s, s:s?, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:s?, s:b, s:b, s:b, "
+        "{s:s, s:b, s:s, s:s, s:s?, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:s?, s:b, s:b, "
+        "s:b, "
         "s:b, s:s?}",
-        "key", setting->key, "kind", kind_name(setting->kind), "label", setting->label, "unit",
-        setting->unit, "help", setting->help, "range", setting_range(setting, range), "default",
+        "key", setting->key, "own_data", (setting->flags & SETTING_OWN_DATA) != 0, "kind",
+        kind_name(setting->kind), "label", setting->label, "unit", setting->unit, "help",
+        setting->help, "range", setting_range(setting, range), "default",
         setting_value(setting, defaults), "low",
         bounded ? bound(setting, setting->low) : json_null(), "high",
         bounded ? bound(setting, setting->high) : json_null(), "low_open", (int)setting->low_open,

@@ -124,9 +124,8 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
     uint32_t *order = NULL;
     const struct engine_ops *ops;
     int status = -1;
-    struct dataset_options where = {.data_dir = job->data_dir[0] ? job->data_dir : NULL,
-                                    .home = job->home,
-                                    .limit = job->limit};
+    struct dataset_options where;
+    job_dataset_options(job, &where);
     if (job_check(job, error) || engine_need(job->engine, &ops, error) ||
         dataset_open(job->dataset, &where, &dataset, error))
         goto out;

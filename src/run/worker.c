@@ -184,11 +184,8 @@ out:
 static int open_dataset(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    const struct dataset_options options = {
-        .data_dir = job->data_dir[0] ? job->data_dir : NULL,
-        .home = job->home[0] ? job->home : NULL,
-        .limit = job->limit,
-    };
+    struct dataset_options options;
+    job_dataset_options(job, &options);
     if (dataset_open(job->dataset, &options, &session->dataset, error)) return -1;
     if (!session->dataset->train.count)
         return error_set(error, ERROR_INPUT, "the data set has no training samples");
@@ -358,6 +355,7 @@ static json_t *model_metadata(const struct worker_run *session, struct error *er
         json_decref(metadata);
         return NULL;
     }
+    if (job->limit) json_object_set_new(metadata, "dataset_limit", json_sprintf("%u", job->limit));
     const struct {
         const char *key;
         double value;

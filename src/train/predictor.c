@@ -123,6 +123,8 @@ int predictor_describe_data(const struct dataset *dataset, json_t *metadata, str
     json_object_set_new(metadata, "dataset", js_shown(dataset->name));
     json_object_set_new(metadata, "dataset_path", js_shown(path));
     json_object_set_new(metadata, "dataset_hash", json_string(hash));
+    if (dataset->label_column[0])
+        json_object_set_new(metadata, "label_column", js_shown(dataset->label_column));
     json_object_set_new(metadata, "class_names", json_string(text));
     input_form_to_metadata(&dataset->form, metadata);
     status = 0;

@@ -40,7 +40,7 @@ int predictor_predict(struct predictor *predictor, const uint8_t *pixels, double
 void predictor_close(struct predictor *predictor);
 
 /* What a model trained on this data has to remember of it, added to its metadata: dataset,
- * dataset_path, dataset_hash, class_names and the form's members. */
+ * dataset_path, dataset_hash, label_column, class_names and the form's members. */
 int predictor_describe_data(const struct dataset *dataset, json_t *metadata, struct error *error);
 
 #endif

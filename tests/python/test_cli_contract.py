@@ -94,8 +94,9 @@ def one_object(text):
 def test_evaluate_predict_and_inspect_answer_with_one_object(studio, model, tmp_path):
     from PIL import Image
 
-    result = one_object(studio("evaluate", model, "--limit", 100, "--json").stdout)
-    assert list(result) == ["loss", "accuracy", "samples", "confusion", "assumed"] and result["samples"] == 100 and result["assumed"] == []
+    result = one_object(studio("evaluate", model, "--limit", 500, "--json").stdout)
+    assert list(result) == ["loss", "accuracy", "samples", "confusion", "assumed", "hint"]
+    assert result["samples"] == 500 and result["assumed"] == [] and result["hint"] is None
     assert len(result["confusion"]) == 10 and {len(row) for row in result["confusion"]} == {10}
     image = Image.new("L", (28, 28))
     image.paste(255, (12, 4, 16, 24))

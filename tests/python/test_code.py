@@ -29,6 +29,7 @@ SETTINGS = {
     "keras-init": {"init": "keras", "seed": 7},
     "fashion": {"dataset": "fashion-mnist", "batch_size": 128, "epochs": 3, "hidden": [32]},
     "lenet5": {"net": "lenet5"},
+    "mean-std": {"scale": 300, "mean": 0.1307, "std": 0.3081},
 }
 PROGRAMS = {"torch": ("model.py", "initial.pth", ".pth"), "tensorflow": ("model_tf.py", "initial.h5", ".h5")}
 EPOCH = re.compile(r"epoch (\d+)  loss ([\d.]+)  accuracy ([\d.]+)  val_loss ([\d.]+)  val_accuracy ([\d.]+)")

@@ -1,5 +1,7 @@
 // Every field of the page keeps what is typed in it, key by key; only settings that fit are kept, a draft stays text.
 import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openBrowser, openPage, Studio, whySkip } from './support.mjs';
 
@@ -9,6 +11,11 @@ let studio, browser, page, table;
 before(async () => {
     if (skip) return;
     studio = await Studio.create();
+    await mkdir(join(studio.home, 'data'), { recursive: true });
+    await writeFile(
+        join(studio.home, 'data/own.csv'),
+        `label,a,b\n${Array.from({ length: 30 }, (_, i) => `${i % 2},${i % 3},${i % 5}`).join('\n')}\n`,
+    );
     const run = await studio.post('/api/runs', {
         engine: 'native',
         settings: { dataset: 'synthetic', limit: 64, epochs: 1 },
@@ -44,6 +51,9 @@ async function type(field, text) {
 
 test('every field of a lab keeps what is typed', { skip }, async () => {
     await openLab();
+    // Only a set of one's own has columns to choose a label from.
+    assert.equal(await page.getByLabel('Label column').count(), 0);
+    await page.getByLabel('Data set', { exact: true }).selectOption('own.csv');
     const texts = {
         widths: '256, 64',
         integer: '12',
@@ -66,6 +76,10 @@ test('every field of a lab keeps what is typed', { skip }, async () => {
     }
     assert.ok(await page.getByRole('button', { name: 'Start training' }).isEnabled());
     await page.getByText('256 → 64').first().waitFor();
+    // It does not follow to a known set, which would refuse it.
+    await page.getByLabel('Data set', { exact: true }).selectOption('synthetic');
+    await page.getByLabel('Data set', { exact: true }).selectOption('own.csv');
+    assert.equal(await page.getByLabel('Label column').inputValue(), '');
     await page.getByRole('button', { name: 'Defaults' }).click();
 });
 

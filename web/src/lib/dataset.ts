@@ -15,6 +15,11 @@ export const usualDataset = computed(() => {
     );
 });
 export const findDataset = (name: string) => datasets.value?.find((set) => set.name === name);
+/** A file or folder of the user's own; what is in it is known when it is opened. */
+export function isOwnData(name: string) {
+    const set = findDataset(name);
+    return !set || (!set.fetchable && !set.synthetic);
+}
 
 /** The sizes of a network's layers for a set; `null` where the set was not opened yet and cannot say. */
 export function layerSizes(name: string, hidden: number[]): (number | null)[] {

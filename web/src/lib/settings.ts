@@ -161,6 +161,17 @@ export function chooseOptimizer(optimizer: Settings['optimizer']) {
     changeSettings(changed as Partial<Settings>);
 }
 
+/** What only data of the user's own has goes back to its default with another set. */
+export function chooseDataset(dataset: string) {
+    const changed: Record<string, unknown> = { dataset };
+    for (const one of settingsTable.value ?? [])
+        if (one.own_data) {
+            changed[one.key] = one.default;
+            drafts.value = without(one.key);
+        }
+    changeSettings(changed as Partial<Settings>);
+}
+
 export function resetSettings() {
     drafts.value = {};
     if (defaults.value) changeSettings({ ...defaults.value, dataset: usualDataset.value });

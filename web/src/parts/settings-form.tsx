@@ -1,9 +1,17 @@
 /* The settings of a run, one form for every lab, made of the studio's own table. What does not fit stands under its field. */
-import { findDataset, layerSizes, networkAddress, sizesText, usualDataset } from '../lib/dataset';
+import {
+    findDataset,
+    isOwnData,
+    layerSizes,
+    networkAddress,
+    sizesText,
+    usualDataset,
+} from '../lib/dataset';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import {
     changeSettings,
+    chooseDataset,
     chooseOptimizer,
     drafts,
     findSetting,
@@ -25,7 +33,11 @@ import { useEffect, useState } from 'preact/hooks';
 import { SelectField, TextField } from './fields';
 
 const hintOf = ({ kind, help, zero }: Setting) =>
-    kind === 'widths' ? help : zero && kind === 'integer' ? `0: ${zero}` : undefined;
+    kind === 'widths'
+        ? help
+        : zero && (kind === 'integer' || kind === 'number')
+          ? `0: ${zero.replace(/^auto: /, '')}`
+          : undefined;
 
 /** A value that is typed: while it is, the field shows the text and nothing else. */
 function TypedField({ setting, s }: { setting: Setting; s: Settings }) {
@@ -72,7 +84,7 @@ function DatasetField({ setting, s }: { setting: Setting; s: Settings }) {
             label={setting.label}
             value={s.dataset}
             options={sets}
-            onChange={(dataset) => changeSettings({ dataset })}
+            onChange={chooseDataset}
             problem={
                 set && !set.available
                     ? `not on this machine: fetch it in the Data Inspector, or choose ${usualDataset.value}`
@@ -204,6 +216,8 @@ function MoreSettings({ wanted, children }: { wanted: boolean; children: Compone
 
 /** What a form has a field for: a run's weights to start from are chosen where that run is shown. */
 const inForm = (setting: Setting) => setting.key !== 'from';
+/** Known sets have no columns to choose from, and are light on dark. */
+const suits = (setting: Setting, s: Settings) => !setting.own_data || isOwnData(s.dataset);
 
 export function SettingsForm({ engine }: { engine?: EngineId }) {
     const s = settings.value;
@@ -211,7 +225,7 @@ export function SettingsForm({ engine }: { engine?: EngineId }) {
     const table = (settingsTable.value ?? []).filter(inForm);
     const fields = (basic: boolean) =>
         table
-            .filter((one) => one.basic === basic)
+            .filter((one) => one.basic === basic && suits(one, s))
             .map((one) => <AnyField key={one.key} setting={one} s={s} engine={engine} />);
     const bad = Object.keys(problems.value).some((key) => findSetting(key)?.basic === false);
     const layers = layerSizes(s.dataset, s.hidden);
