@@ -2,7 +2,7 @@
 # Both `make run` and `make test` set up a fresh Debian or Ubuntu machine by themselves.
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test bench fuzz lint format screenshots clean
+.PHONY: help build run test kill bench fuzz lint format screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,10 @@ run: ## set everything up and open the studio
 test: ## all tests; ONE=name runs one, SANITIZE=1 runs the C tests under address and undefined
 	@scripts/bootstrap test
 	@scripts/test
+
+kill: ## processes killed at random moments lose nothing; ROUNDS=200, SEED=1
+	@scripts/bootstrap test
+	@ONE=kill NNSTUDIO_KILL_ROUNDS=$${ROUNDS:-200} NNSTUDIO_KILL_SEED=$${SEED:-1} scripts/test
 
 bench: ## speed beside the frameworks in Python; ONE=page the cost of the page, ONE=server a crowd
 	@scripts/bootstrap bench

@@ -83,9 +83,8 @@ void events_send_log(struct events *events, const char *engine, const char *form
                 json_pack("{s:s, s:s, s:s}", "event", "log", "engine", engine, "text", text));
 }
 
-void events_send_error(struct events *events, const char *run, const char *engine,
-                       const struct error *error)
+json_t *events_error(const char *run, const char *engine, const struct error *error)
 {
-    events_send(events, json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", run, "engine",
-                                  engine, "message", error->message));
+    return json_pack("{s:s, s:s, s:s, s:s}", "event", "error", "run", run, "engine", engine,
+                     "message", error->message);
 }

@@ -30,7 +30,7 @@ void events_send_steps(struct events *events, const char *engine, uint64_t first
 /* {"event":"log","engine":…,"text":…}: what a person would want to know, beside the figures. */
 __attribute__((format(printf, 3, 4))) void
 events_send_log(struct events *events, const char *engine, const char *format, ...);
-void events_send_error(struct events *events, const char *run, const char *engine,
-                       const struct error *error);
+/* The event of a failure, a new reference. */
+json_t *events_error(const char *run, const char *engine, const struct error *error);
 
 #endif

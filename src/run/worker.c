@@ -86,6 +86,13 @@ static void keep_checkpoint(struct worker_run *session)
     session->unkept = failed;
 }
 
+/* Keeps an event in the run's journal and says it. Takes the reference. */
+static void tell(struct worker_run *session, json_t *event)
+{
+    if (event) journal_add_event(&session->journal, event);
+    events_send(&session->events, event);
+}
+
 static void send_state(struct worker_run *session, const char *state)
 {
     events_send(&session->events, json_pack("{s:s, s:s, s:s}", "event", "state", "engine",
@@ -132,8 +139,7 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
     json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
     json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
-    journal_add_epoch(&session->journal, event);
-    events_send(&session->events, event);
+    tell(session, event);
     keep_checkpoint(session);
     return heed(session);
 }
@@ -238,13 +244,22 @@ out:
     return status;
 }
 
+/* The folder of the run whose checkpoint this one goes on from, malloc'd; NULL when there is
+ * none. */
+static char *source_folder(const struct worker_run *session)
+{
+    const char *checkpoint = session->now.job.resume, *slash = strrchr(checkpoint, '/');
+    return slash ? strndup(checkpoint, (size_t)(slash - checkpoint)) : NULL;
+}
+
 /* The last epoch that the run which goes on has done: its figures are those of the model, until
  * another epoch ends. */
 static void recall_epoch(struct worker_run *session)
 {
-    char *folder = strdup(session->now.job.resume), *slash = folder ? strrchr(folder, '/') : NULL;
-    if (slash) *slash = '\0';
-    json_t *epochs = slash ? journal_read_epochs(folder, session->now.position.global_step) : NULL;
+    char *folder = source_folder(session);
+    json_t *epochs = folder
+                         ? journal_read_events(folder, "epoch", session->now.position.global_step)
+                         : NULL;
     const json_t *event = json_array_get(epochs, json_array_size(epochs) - 1);
     uint32_t epoch = (uint32_t)json_integer_value(json_object_get(event, "epoch"));
     if (epoch && epoch == session->now.position.epoch)
@@ -327,7 +342,7 @@ static void send_start(struct worker_run *session)
     json_object_set_new(more, "seconds", js_real(position->train_seconds));
     json_object_update_missing(event, more);
     json_decref(more);
-    events_send(&session->events, event);
+    tell(session, event);
 }
 
 static int prepare(struct worker_run *session, struct error *error)
@@ -440,7 +455,7 @@ static int finish(struct worker_run *session, struct error *error)
         json_object_set_new(event, "val_loss", js_real(session->last.val_loss));
         json_object_set_new(event, "val_accuracy", js_real(session->last.val_accuracy));
     }
-    events_send(&session->events, event);
+    tell(session, event);
     free(path);
     return 0;
 }
@@ -485,7 +500,10 @@ static int work(struct worker_run *session, struct error *error)
 {
     if (receive_job(session, error) || prepare(session, error)) return -1;
     if (control_begin_training(&session->control)) stop_early(session);
-    journal_open(&session->journal, session->now.job.run_dir, session->now.position.global_step);
+    char *source = source_folder(session);
+    journal_open(&session->journal, session->now.job.run_dir, source,
+                 session->now.position.global_step);
+    free(source);
     send_start(session);
     return train(session, error) || finish(session, error) ? -1 : 0;
 }
@@ -496,6 +514,7 @@ void worker_main(void)
     struct error error;
     session.started = clock_monotonic();
     session.saved_step = UINT64_MAX;
+    session.journal = (struct journal){-1, -1};
     /* Frameworks print to standard output when they please; the events get a descriptor nobody else
      * knows. */
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -507,7 +526,7 @@ void worker_main(void)
     job_init(&session.now.job);
     int status = 0;
     if (work(&session, &error)) {
-        events_send_error(&session.events, session.now.job.run, session.now.job.engine, &error);
+        tell(&session, events_error(session.now.job.run, session.now.job.engine, &error));
         status = 1;
     }
     /* No destructors: the frameworks' own now and then crash or hang, and everything of ours is on

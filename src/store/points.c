@@ -2,6 +2,7 @@
  * can show. */
 #include "store/points.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,16 +28,47 @@ int points_append(struct store *store, int64_t run, int64_t first_step, const do
     return outcome_losses(store, run, first_step, losses, count, error);
 }
 
-int points_truncate(struct store *store, int64_t run, int64_t from, struct error *error)
+int points_clear(struct store *store, int64_t run, int64_t from, int64_t end, struct error *error)
 {
-    if (query_run(store, "DELETE FROM points WHERE run=? AND first_step>=?", error, "ii", run,
-                  from))
+    if (from >= end) return 0;
+    /* The rest of a row that goes on beyond `end` becomes a row of its own. */
+    if (query_run(
+            store,
+            "INSERT INTO points (run, first_step, count, seconds, losses)"
+            " SELECT run, ?2, first_step+count-?2, seconds, substr(losses, 1+8*(?2-first_step))"
+            " FROM points WHERE run=?1 AND first_step<?2 AND first_step+count>?2",
+            error, "ii", run, end) ||
+        query_run(store, "DELETE FROM points WHERE run=? AND first_step>=? AND first_step<?", error,
+                  "iii", run, from, end))
         return -1;
     return query_run(
         store,
         "UPDATE points SET losses=substr(losses, 1, 8*(?2-first_step)), count=?2-first_step"
         " WHERE run=?1 AND first_step<?2 AND first_step+count>?2",
         error, "ii", run, from);
+}
+
+int points_seconds(struct store *store, int64_t run, int64_t step, double *seconds,
+                   struct error *error)
+{
+    sqlite3_stmt *row;
+    *seconds = 0;
+    if (query_start(store,
+                    "SELECT first_step, count, seconds, coalesce((SELECT seconds FROM points AS p "
+                    "WHERE p.run=?1 AND p.first_step<points.first_step ORDER BY first_step DESC "
+                    "LIMIT 1), 0) FROM points WHERE run=?1 AND first_step<?2 ORDER BY first_step "
+                    "DESC LIMIT 1",
+                    &row, error, "ii", run, step))
+        return -1;
+    int status = query_step(store, row, error);
+    if (status == 1) {
+        double first = sqlite3_column_double(row, 0), count = sqlite3_column_double(row, 1),
+               after = sqlite3_column_double(row, 2), before = sqlite3_column_double(row, 3);
+        double part = count > 0 ? ((double)step - first) / count : 1;
+        *seconds = before + (after - before) * (part < 1 ? part : 1);
+    }
+    query_end(row);
+    return status < 0 ? -1 : 0;
 }
 
 int points_end(struct store *store, int64_t run, int64_t *steps, double *seconds,
@@ -122,7 +154,8 @@ static void take_row(struct reduction *reduction, sqlite3_stmt *row, double befo
 {
     const struct points *out = reduction->out;
     uint64_t first = (uint64_t)sqlite3_column_int64(row, 0);
-    double after = sqlite3_column_double(row, 1);
+    /* steps kept from before a checkpoint may have taken less time than those made anew */
+    double after = fmax(before, sqlite3_column_double(row, 1));
     const void *blob = sqlite3_column_blob(row, 2);
     size_t count = (size_t)sqlite3_column_bytes(row, 2) / sizeof(double);
     double each = count ? (after - before) / (double)count : 0;
@@ -151,7 +184,7 @@ static int read_rows(struct store *store, int64_t key, struct points *out, struc
     int status;
     while ((status = query_step(store, row, error)) == 1) {
         take_row(&reduction, row, before);
-        before = sqlite3_column_double(row, 1);
+        before = fmax(before, sqlite3_column_double(row, 1));
     }
     finish_bucket(&reduction);
     query_end(row);

@@ -35,6 +35,10 @@ struct recorder {
     double *losses;
     size_t loss_count, loss_room;
     int64_t first_step;
+    /* Its part of the run, from the checkpoint it began with. Below `shown` lie steps from before
+     * it: each is kept until it is made anew. */
+    struct segment part;
+    char version[128];
     /* Training time: of epochs that ended, and at the last step. A worker says the time within the
      * epoch with its steps; for one that does not, the clock between its events is taken. */
     double seconds_before, seconds;
@@ -134,11 +138,23 @@ static int say_start(struct recorder *r, const json_t *event, int64_t first, str
 
 /* --- what the events mean --- */
 
+/* Steps that are made anew take the place of those that were shown before, and no more. */
+static int replace_steps(struct recorder *r, int64_t end, struct error *error)
+{
+    if (r->first_step >= r->part.shown) return 0;
+    r->part.end = end;
+    return points_clear(r->store, r->key, r->first_step, end, error) ||
+                   store_put_segment(r->store, r->key, &r->part, error)
+               ? -1
+               : 0;
+}
+
 static int write_steps(struct recorder *r, struct error *error)
 {
     if (!r->loss_count) return 0;
     int64_t end = r->first_step + (int64_t)r->loss_count;
-    if (points_append(r->store, r->key, r->first_step, r->losses, r->loss_count, r->seconds,
+    if (replace_steps(r, end, error) ||
+        points_append(r->store, r->key, r->first_step, r->losses, r->loss_count, r->seconds,
                       error) ||
         store_add_event(r->store, "steps", r->run, r->first_step, (int64_t)r->loss_count, r->engine,
                         error))
@@ -186,46 +202,50 @@ static int on_step(struct recorder *r, const json_t *event, struct error *error)
     return 0;
 }
 
+/* What the run is now, by its worker's first words. */
+static int write_start(struct recorder *r, const json_t *event, int64_t first, struct error *error)
+{
+    char *network = js_dump(json_object_get(event, "network"));
+    int status = query_run(
+        r->store,
+        "UPDATE runs SET state=CASE state WHEN 'stopping' THEN state ELSE 'running' END, "
+        "engine=?, engine_version=?, "
+        "network=coalesce(?,network), parameters=?, steps_per_epoch=?, global_step=?, "
+        "started_at=coalesce(started_at,?), ended_at=NULL, error=NULL WHERE key=?",
+        error, "sssiiiii", r->engine, r->version, network,
+        (int64_t)json_integer_value(json_object_get(event, "parameters")),
+        (int64_t)json_integer_value(json_object_get(event, "steps_per_epoch")), first,
+        r->part.started_at, r->key);
+    free(network);
+    return status;
+}
+
 /* A run that goes on from a checkpoint goes on from its step: what was shown beyond it is trained
- * again. */
+ * again, and stays until then. */
 static int on_start(struct recorder *r, const json_t *event, struct error *error)
 {
-    int64_t first = json_integer_value(json_object_get(event, "global_step")), steps,
-            now = clock_wall_ms();
-    int64_t per_epoch = json_integer_value(json_object_get(event, "steps_per_epoch"));
-    const char *engine = json_string_value(json_object_get(event, "engine"));
-    const char *version = json_string_value(json_object_get(event, "engine_version"));
+    int64_t first = json_integer_value(json_object_get(event, "global_step")), shown;
     bool trains = json_integer_value(json_object_get(event, "epoch")) <
                   json_integer_value(json_object_get(event, "epochs"));
-    char *network = js_dump(json_object_get(event, "network"));
     r->batch_size = json_integer_value(json_object_get(event, "batch_size"));
     r->ended = false;
-    snprintf(r->engine, sizeof r->engine, "%s", engine ? engine : "");
-    int status = points_truncate(r->store, r->key, first, error) ||
-                 outcome_restart(r->store, r->key, first, error) ||
-                 query_run(r->store, "DELETE FROM epochs WHERE run=? AND global_step>?", error,
-                           "ii", r->key, first) ||
-                 store_recover(r->store, r->key, r->run, first, error) ||
-                 points_end(r->store, r->key, &steps, &r->seconds, error) ||
-                 query_run(r->store, "DELETE FROM segments WHERE run=? AND first_step>=?", error,
-                           "ii", r->key, first) ||
-                 /* one that has nothing left to train only writes its model */
-                 (trains &&
-                  query_run(r->store,
-                            "INSERT INTO segments (run, first_step, engine, engine_version, "
-                            "started_at) VALUES (?,?,?,?,?)",
-                            error, "iissi", r->key, first, r->engine, version ? version : "",
-                            now)) ||
-                 query_run(r->store,
-                           "UPDATE runs SET state='running', engine=?, engine_version=?, "
-                           "network=coalesce(?,network), parameters=?,"
-                           " steps_per_epoch=?, global_step=?, started_at=coalesce(started_at,?), "
-                           "ended_at=NULL, error=NULL"
-                           " WHERE key=?",
-                           error, "sssiiiii", r->engine, version ? version : "", network,
-                           (int64_t)json_integer_value(json_object_get(event, "parameters")),
-                           per_epoch, first, now, r->key);
-    free(network);
+    snprintf(r->engine, sizeof r->engine, "%s", js_text(event, "engine"));
+    snprintf(r->version, sizeof r->version, "%s", js_text(event, "engine_version"));
+    r->part = (struct segment){.first = first,
+                               .end = first,
+                               .engine = r->engine,
+                               .version = r->version,
+                               .started_at = clock_wall_ms()};
+    if (outcome_restart(r->store, r->key, first, error) ||
+        store_recover(r->store, r->key, r->run, first, first, error) ||
+        points_end(r->store, r->key, &shown, &r->seconds, error) ||
+        points_seconds(r->store, r->key, first, &r->seconds, error))
+        return -1;
+    r->part.shown = shown > first ? shown : 0;
+    /* one that has nothing left to train only writes its model */
+    if ((trains && store_put_segment(r->store, r->key, &r->part, error)) ||
+        write_start(r, event, first, error))
+        return -1;
     /* The worker counts from the beginning of its epoch, of which a resumed run has done a part. */
     const json_t *begun = json_object_get(event, "seconds");
     r->seconds_before = fmax(0,
@@ -234,7 +254,7 @@ static int on_start(struct recorder *r, const json_t *event, struct error *error
     r->speed_step = first;
     r->speed_seconds = r->seconds;
     r->changed = true;
-    return status ? -1 : say_start(r, event, first, error);
+    return say_start(r, event, first, error);
 }
 
 static double real_member(const json_t *event, const char *key)
@@ -302,7 +322,9 @@ static int on_state(struct recorder *r, const json_t *event, struct error *error
     r->clock = 0;
     if (!state || (strcmp(state, "paused") != 0 && strcmp(state, "running") != 0)) return 0;
     r->changed = true;
-    if (query_run(r->store, "UPDATE runs SET state=? WHERE key=?", error, "si", state, r->key))
+    /* one that was told to stop meanwhile is stopping */
+    if (query_run(r->store, "UPDATE runs SET state=? WHERE key=? AND state<>'stopping'", error,
+                  "si", state, r->key))
         return -1;
     return say(r, error, strcmp(state, "paused") == 0 ? "paused, a checkpoint is kept" : "resumed");
 }
@@ -344,10 +366,33 @@ static int write_mean_speed(struct recorder *r, struct error *error)
         error, "i", r->key);
 }
 
+/* A finished run ends with its last step. One that is stopped before it has made anew what was
+ * shown keeps that. */
+static int settle_steps(struct recorder *r, const json_t *event, bool finished, struct error *error)
+{
+    int64_t end = json_integer_value(json_object_get(event, "global_step"));
+    double seconds;
+    if (!r->part.shown || !json_object_get(event, "global_step")) return 0;
+    if (!finished)
+        return points_end(r->store, r->key, &end, &seconds, error) ||
+                       query_run(r->store, "UPDATE runs SET global_step=? WHERE key=?", error, "ii",
+                                 end, r->key)
+                   ? -1
+                   : 0;
+    return points_clear(r->store, r->key, end, INT64_MAX, error) ||
+                   query_run(r->store, "DELETE FROM epochs WHERE run=? AND global_step>?", error,
+                             "ii", r->key, end) ||
+                   query_run(r->store, "DELETE FROM segments WHERE run=? AND first_step>=?", error,
+                             "ii", r->key, end)
+               ? -1
+               : 0;
+}
+
 static int on_end(struct recorder *r, const json_t *event, struct error *error)
 {
     bool finished = strcmp(js_text(event, "state"), "finished") == 0;
     const char *path = json_string_value(json_object_get(event, "model"));
+    if (settle_steps(r, event, finished, error)) return -1;
     if (path && add_file(r, event, path, error)) return -1;
     if (write_mean_speed(r, error) ||
         say(r, error, finished ? "finished" : "stopped at step %lld, a checkpoint is kept",

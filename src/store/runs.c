@@ -333,13 +333,14 @@ int store_purge(struct store *store, int64_t before_ms, struct error *error)
 static int read_remains(struct store *store, const char *run, struct error *error)
 {
     char path[JOB_PATH_MAX];
-    int64_t key, steps;
+    int64_t key, steps, made = 0;
     double seconds;
     bool checkpoint = (size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors",
                                        store->home, run) < sizeof path &&
                       file_exists(path);
     if (store_run_key(store, run, &key, error) ||
-        store_recover(store, key, run, INT64_MAX, error) ||
+        query_integer(store, "SELECT global_step FROM runs WHERE key=?", &made, error, "i", key) ||
+        store_recover(store, key, run, made, INT64_MAX, error) ||
         points_end(store, key, &steps, &seconds, error))
         return -1;
     return query_run(store, "UPDATE runs SET checkpoint=?, global_step=?, seconds=? WHERE key=?",

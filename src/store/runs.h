@@ -14,9 +14,18 @@ int store_add_log(struct store *store, int64_t key, const char *run, const char 
  * seconds of the run's earlier workers, NAN when not known. */
 int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,
                     double cpu_before, struct error *error);
-/* Adds the steps below `to` that only the run's journal has, and the epochs that ended within the
- * steps kept. */
-int store_recover(struct store *store, int64_t key, const char *run, int64_t to,
+/* A stretch of steps from `first` to `end`, the last that is made, belongs to an engine; what is
+ * kept beyond `end`, up to `shown`, stays with whoever made it. */
+struct segment {
+    int64_t first, end, shown;
+    const char *engine, *version;
+    int64_t started_at;
+};
+int store_put_segment(struct store *store, int64_t key, const struct segment *segment,
+                      struct error *error);
+/* Takes from the run's journal the steps from `from` on, below `to`, that its worker made, and those
+ * that are not there; the epochs that ended within the steps kept; and the segments before. */
+int store_recover(struct store *store, int64_t key, const char *run, int64_t from, int64_t to,
                   struct error *error);
 
 #endif

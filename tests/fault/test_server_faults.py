@@ -1,42 +1,14 @@
 """The server dies at any moment: nothing that was shown is lost, and the run goes on."""
 
 import os
-import pathlib
 import random
 import signal
 import sqlite3
-import time
 
 import pytest
-from server_help import Listener, losses_of
+from server_help import Listener, gone, losses_of, wait_until, workers_of
 
 SETTINGS = {"dataset": "synthetic", "limit": 4000, "epochs": 400, "seed": 3}
-
-
-def gone(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def workers_of(server):
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rsplit(")")[1].split()
-            if entry.name.isdigit() and int(fields[1]) == server.process.pid:
-                found.append(int(entry.name))
-        except (OSError, IndexError):
-            pass
-    return found
-
-
-def wait_until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("other", ["torch"])
@@ -156,6 +128,41 @@ def test_a_server_and_its_worker_killed_keep_what_was_shown(serve):
     server.post(f"/api/runs/{run}/continue", {"epochs": goal})
     assert server.wait(run, "finished", "failed")["state"] == "finished"
     assert server.curve(run)[: len(curve)] == curve, "what is trained again is the same"
+
+
+@pytest.mark.parametrize("other", ["native", "torch"])
+def test_killed_again_before_it_has_come_as_far(serve, other):
+    """Killed in mid-epoch, told to go on, and killed again at once: what is trained anew takes the place of what was shown only as
+    far as it has come, and each step belongs to the engine that made it."""
+    slow = SETTINGS | {"limit": 20000, "batch_size": 4, "epochs": 3}
+    server = serve()
+    listener = Listener(server)
+    run = server.post("/api/runs", {"engine": "native", "settings": slow}, status=201)["id"]
+    shown = losses_of(listener.until(lambda kind, data: kind == "steps" and data["first_step"] >= 5000), run)
+    for turn in range(2):
+        for pid in [server.process.pid, *workers_of(server)]:
+            os.kill(pid, signal.SIGKILL)
+        server.process.wait()
+        listener.close()
+        server = serve()
+        kept, curve = server.wait(run, "interrupted"), server.curve(run)
+        assert all(curve[step] == loss for step, loss in shown.items() if step < 5000 or turn == 0), "a point that was shown is lost"
+        assert kept["progress"]["global_step"] == len(curve) > max(shown)
+        if turn == 0:
+            listener, before = Listener(server), curve
+            server.post(f"/api/runs/{run}/continue", {"engine": other})
+            listener.until(lambda kind, data: kind == "steps")
+    assert curve[:5000] == before[:5000] and len(curve) == len(before)
+    if other == "native":
+        assert curve == before and [s["engine"] for s in kept["segments"]] == ["native", "native"]
+    else:
+        first, made, rest = kept["segments"]
+        assert [first["engine"], made["engine"], rest["engine"]] == ["native", "torch", "native"]
+        assert made["first_step"] == 5000 < rest["first_step"] <= len(curve)
+        assert curve[rest["first_step"] :] == before[rest["first_step"] :]
+    server.post(f"/api/runs/{run}/continue", {"engine": "native"})
+    assert server.wait(run, "finished", "failed")["state"] == "finished"
+    assert len(server.curve(run)) == 15000
 
 
 def test_ended_server_stops_its_runs_with_a_checkpoint(serve):

@@ -117,7 +117,10 @@ class Listener:
         kind, data = None, []
         while True:
             assert time.monotonic() < end, "the stream says nothing more"
-            line = self.answer.readline().decode().rstrip("\n")
+            line = self.answer.readline().decode()
+            if not line:
+                raise ConnectionError("the stream has ended")
+            line = line.rstrip("\n")
             if line.startswith("event:"):
                 kind = line[6:].strip()
             elif line.startswith("data:"):
@@ -148,3 +151,29 @@ def losses_of(messages, run):
         if kind == "steps" and data["run"] == run:
             losses.update({data["first_step"] + i: loss for i, loss in enumerate(data["losses"])})
     return losses
+
+
+def gone(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def workers_of(server):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rsplit(")")[1].split()
+            if entry.name.isdigit() and int(fields[1]) == getattr(server, "process", server).pid:
+                found.append(int(entry.name))
+        except (OSError, IndexError):
+            pass
+    return found
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)

@@ -204,12 +204,59 @@ static void test_truncation_cuts_within_a_row(void **state)
     struct points points;
     add_run(store, "r1");
     int64_t key = fill(store, "r1", 1000);
-    assert_int_equal(points_truncate(store, key, 333, &error), 0);
+    assert_int_equal(points_clear(store, key, 333, INT64_MAX, &error), 0);
     assert_int_equal(store_points(store, "r1", 0, UINT64_MAX, 0, &points, &error), 0);
     assert_int_equal(points.total, 333);
     for (size_t i = 0; i < points.count; i++)
         assert_true(points.step[i] == i && points.loss[i] == 1 + sin((double)i));
     points_free(&points);
+}
+
+static double curve_sum(struct store *store, size_t *count)
+{
+    struct points points;
+    double sum = 0, before = 0;
+    assert_int_equal(store_points(store, "r1", 0, UINT64_MAX, 0, &points, &error), 0);
+    *count = points.count;
+    for (size_t i = 0; i < points.count; i++) {
+        assert_int_equal(points.step[i], i);
+        assert_true(points.seconds[i] >= before);
+        before = points.seconds[i];
+        sum += points.loss[i];
+    }
+    points_free(&points);
+    return sum;
+}
+
+static void test_steps_are_replaced_one_by_one(void **state)
+{
+    struct store *store = *state;
+    double old[20], new[20];
+    size_t count;
+    int64_t key;
+    add_run(store, "r1");
+    assert_int_equal(store_run_key(store, "r1", &key, &error), 0);
+    for (int i = 0; i < 20; i++) {
+        old[i] = 1;
+        new[i] = 100;
+    }
+    /* rows of 7, 7 and 6; what is replaced lies within a row, across rows, and beyond the last */
+    assert_int_equal(points_append(store, key, 0, old, 7, 7, &error), 0);
+    assert_int_equal(points_append(store, key, 7, old, 7, 14, &error), 0);
+    assert_int_equal(points_append(store, key, 14, old, 6, 20, &error), 0);
+    static const int64_t stretches[][2] = {{2, 4}, {4, 5}, {5, 16}, {16, 20}};
+    for (size_t i = 0; i < 4; i++) {
+        int64_t from = stretches[i][0], end = stretches[i][1];
+        assert_int_equal(points_clear(store, key, from, end, &error), 0);
+        assert_int_equal(points_append(store, key, from, new, (size_t)(end - from), 10, &error), 0);
+        assert_true(curve_sum(store, &count) == (double)(20 + 99 * (end - 2)));
+        assert_int_equal(count, 20);
+    }
+    double seconds;
+    assert_int_equal(points_seconds(store, key, 1, &seconds, &error), 0);
+    assert_true(seconds > 0 && seconds < 7);
+    assert_int_equal(points_seconds(store, key, 0, &seconds, &error), 0);
+    assert_true(seconds == 0);
 }
 
 static void test_the_journal_fills_the_gap(void **state)
@@ -224,26 +271,26 @@ static void test_the_journal_fills_the_gap(void **state)
     snprintf(folder, sizeof folder, "%s/runs/r1", home);
     assert_int_equal(file_make_directories(folder, &error), 0);
     struct journal journal;
-    journal_open(&journal, folder, 0);
+    journal_open(&journal, folder, NULL, 0);
     journal_add_losses(&journal, 0, losses, 5);
     for (int epoch = 1; epoch <= 2; epoch++) {
         json_t *event = json_pack("{s:s, s:s, s:i, s:f, s:f, s:i}", "event", "epoch", "engine",
                                   "torch", "epoch", epoch, "loss", 0.5, "val_accuracy",
                                   0.25 * epoch, "global_step", 2 * epoch);
-        journal_add_epoch(&journal, event);
+        journal_add_event(&journal, event);
         json_decref(event);
     }
     journal_close(&journal);
     assert_int_equal(points_append(store, key, 0, losses, 2, 1, &error), 0);
     /* Up to step 3: the second epoch ended after it. */
-    assert_int_equal(store_recover(store, key, "r1", 3, &error), 0);
+    assert_int_equal(store_recover(store, key, "r1", 2, 3, &error), 0);
     json_t *run;
     assert_int_equal(store_run_json(store, "r1", true, &run, &error), 0);
     assert_int_equal(json_array_size(json_object_get(run, "epochs")), 1);
     assert_true(json_real_value(json_object_get(json_object_get(run, "last"), "val_accuracy")) ==
                 0.25);
     json_decref(run);
-    assert_int_equal(store_recover(store, key, "r1", INT64_MAX, &error), 0);
+    assert_int_equal(store_recover(store, key, "r1", 3, INT64_MAX, &error), 0);
     assert_int_equal(store_points(store, "r1", 0, UINT64_MAX, 0, &points, &error), 0);
     assert_int_equal(points.count, 5);
     assert_true(memcmp(points.loss, losses, sizeof losses) == 0);
@@ -256,31 +303,57 @@ static void test_the_journal_fills_the_gap(void **state)
     json_decref(run);
 }
 
-static void test_the_journal_forgets_what_is_trained_again(void **state)
+static size_t read_journal(double out[8], uint64_t *made)
+{
+    struct journal_losses read;
+    assert_int_equal(journal_read_losses(home, 0, UINT64_MAX, &read, &error), 0);
+    assert_true(read.count <= 8);
+    if (read.count) memcpy(out, read.losses, read.count * sizeof *out);
+    free(read.losses);
+    *made = read.made;
+    return read.count;
+}
+
+static void test_the_journal_keeps_steps_until_they_are_made_anew(void **state)
 {
     (void)state;
     struct journal journal;
-    double *losses;
-    size_t count;
-    const double before[] = {5, 4, 3, 2}, again = 2.5;
-    journal_open(&journal, home, 0);
+    double losses[8];
+    uint64_t made;
+    const double before[] = {5, 4, 3, 2}, again[] = {2.5, 1.5};
+    journal_open(&journal, home, NULL, 0);
     journal_add_losses(&journal, 0, before, 4);
     for (int epoch = 1; epoch <= 2; epoch++) {
-        json_t *event = json_pack("{s:i, s:i}", "epoch", epoch, "global_step", 2 * epoch);
-        journal_add_epoch(&journal, event);
+        json_t *event = json_pack("{s:s, s:i, s:i}", "event", "epoch", "epoch", epoch,
+                                  "global_step", 2 * epoch);
+        journal_add_event(&journal, event);
         json_decref(event);
     }
-    ssize_t cut = write(journal.epochs, "{\"epoch\":3,", 11); /* a line that was never finished */
+    ssize_t cut = write(journal.events, "{\"epoch\":3,", 11); /* a line that was never finished */
     assert_int_equal(cut, 11);
     journal_close(&journal);
-    journal_open(&journal, home, 2);
-    journal_add_losses(&journal, 2, &again, 1);
+    /* killed, told to go on, and killed again before it comes as far: three times */
+    for (int turn = 0; turn < 3; turn++) {
+        journal_open(&journal, home, NULL, 2);
+        if (turn == 2) journal_add_losses(&journal, 2, again, 1);
+        journal_close(&journal);
+        assert_int_equal(read_journal(losses, &made), 4);
+        assert_int_equal(made, turn == 2 ? 3 : 2);
+        assert_true(losses[1] == 4 && losses[2] == (turn == 2 ? 2.5 : 3) && losses[3] == 2);
+    }
+    journal_open(&journal, home, NULL, 3);
+    journal_add_losses(&journal, 3, again + 1, 1);
+    /* a stretch that a full disk did not take is unknown, not nothing */
+    journal_add_losses(&journal, 5, again, 1);
+    json_t *event = json_pack("{s:s, s:i, s:i}", "event", "epoch", "epoch", 2, "global_step", 4);
+    journal_add_event(&journal, event);
+    json_decref(event);
     journal_close(&journal);
-    assert_int_equal(journal_read_losses(home, 0, UINT64_MAX, &losses, &count, &error), 0);
-    assert_true(count == 3 && losses[1] == 4 && losses[2] == 2.5);
-    free(losses);
-    json_t *epochs = journal_read_epochs(home, INT64_MAX);
-    assert_int_equal(json_array_size(epochs), 1);
+    assert_int_equal(read_journal(losses, &made), 6);
+    assert_true(losses[3] == 1.5 && isnan(losses[4]) && losses[5] == 2.5);
+    json_t *epochs = journal_read_events(home, "epoch", INT64_MAX);
+    assert_int_equal(json_array_size(epochs), 3);
+    assert_true(json_object_get(json_array_get(epochs, 2), "at") != NULL);
     json_decref(epochs);
 }
 
@@ -431,7 +504,8 @@ int main(void)
         WITH_STORE(test_reduction_keeps_extremes_and_order),
         WITH_STORE(test_truncation_cuts_within_a_row),
         WITH_STORE(test_the_journal_fills_the_gap),
-        WITH_STORE(test_the_journal_forgets_what_is_trained_again),
+        WITH_STORE(test_the_journal_keeps_steps_until_they_are_made_anew),
+        WITH_STORE(test_steps_are_replaced_one_by_one),
         WITH_STORE(test_lists_filter_and_sort),
         WITH_STORE(test_deletion_can_be_undone_until_purged),
         WITH_STORE(test_two_handles_see_each_other),
