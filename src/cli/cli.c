@@ -27,6 +27,7 @@ static const struct command *const commands[] = {
     &command_registry,
     &command_runs,
     &command_serve,
+    &command_serve_model,
     &command_trace,
     &command_train,
     &command_worker,

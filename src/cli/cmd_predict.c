@@ -75,23 +75,6 @@ static int predict(const char *image, const struct predict_words *words,
                              error);
 }
 
-/* The file of a registered version: downloaded once, its hash checked. malloc'd. */
-static int find_registered(const char *from, const char *name, const char *version,
-                           const struct registry_cli *place, bool as_json, char **path,
-                           struct error *error)
-{
-    const struct registry_target *target;
-    struct registry_options where;
-    char *home = NULL;
-    int status = registry_target_need(from, &target, error) ||
-                         registry_cli_use(place, target, as_json, &where, &home, error) ||
-                         registry_cached(target, &where, name, version, path, NULL, error)
-                     ? -1
-                     : 0;
-    free(home);
-    return status;
-}
-
 static void print_json(const struct answer *answer)
 {
     json_t *probabilities = json_array();
@@ -174,7 +157,7 @@ static int run(int argc, char **argv)
     const char *model = arguments.words[0];
     char *pulled = NULL;
     if (engine_need(words.engine, &ops, &error) ||
-        (from && find_registered(from, model, version, &place, words.json, &pulled, &error)) ||
+        (from && registry_cli_find(&place, from, model, version, words.json, &pulled, &error)) ||
         open_model(pulled ? pulled : model, &words, &answer.predictor, &data, &error)) {
         status = cli_fail(&error);
     } else if (is_table(arguments.words[1])) {

@@ -6,10 +6,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "cli/cli.h"
+#include "cli/token_words.h"
 #include "http/serve.h"
 
 extern char **environ;
@@ -38,21 +38,11 @@ static void on_ready(void *context, const char *address, const char *token)
     if (*open_it) open_browser(address);
 }
 
-/* The first line of a file, the caller's. */
-static int read_token(const char *path, char **out, struct error *error)
-{
-    size_t size;
-    if (file_read(path, 4096, out, &size, error)) return -1;
-    (*out)[strcspn(*out, "\r\n")] = '\0';
-    return 0;
-}
-
 static int run(int argc, char **argv)
 {
     uint32_t port = 8501;
-    const char *host = "127.0.0.1", *home_option = NULL, *data_dir = NULL, *token = NULL;
-    const char *token_file = NULL;
-    char *kept = NULL;
+    const char *host = "127.0.0.1", *home_option = NULL, *data_dir = NULL, *token;
+    struct token_words words = {0};
     bool open_it = false;
     const struct cli_option options[] = {
         {"host", OPTION_TEXT, &host, "ADDRESS",
@@ -61,10 +51,7 @@ static int run(int argc, char **argv)
         {"home", OPTION_TEXT, &home_option, "DIR", "where runs, models and data are kept"},
         {"data-dir", OPTION_TEXT, &data_dir, "DIR", "a folder with one folder a data set"},
         {"open", OPTION_FLAG, &open_it, NULL, "open the page in the browser"},
-        {"token", OPTION_TEXT, &token, "T",
-         "ask for this token (one is made where it is needed); others see it in the list of "
-         "processes: better NNSTUDIO_TOKEN, or"},
-        {"token-file", OPTION_TEXT, &token_file, "FILE", "the first line of FILE is the token"},
+        TOKEN_OPTIONS(words),
         {0},
     };
     struct cli_arguments arguments;
@@ -73,13 +60,8 @@ static int run(int argc, char **argv)
     int status = cli_parse(&command_serve, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
     if (port > 65535) return cli_usage_error("--port %u is not usable: give 0 to 65535", port);
-    if (token && token_file)
-        return cli_usage_error("--token and --token-file are both given: leave one out");
-    if (token_file && read_token(token_file, &kept, &error)) return cli_fail(&error);
-    if (token_file) token = kept;
-    if (!token && getenv("NNSTUDIO_TOKEN")) token = getenv("NNSTUDIO_TOKEN");
-    if (path_home(home_option, &home, &error)) {
-        free(kept);
+    if (token_words_use(&words, &token, &error) || path_home(home_option, &home, &error)) {
+        token_words_free(&words);
         return cli_fail(&error);
     }
     const struct serve_options serving = {.host = host,
@@ -91,7 +73,7 @@ static int run(int argc, char **argv)
                                           .context = &open_it};
     status = serve(&serving, &error) ? cli_fail(&error) : EXIT_OK;
     free(home);
-    free(kept);
+    token_words_free(&words);
     return status;
 }
 

@@ -118,3 +118,18 @@ int registry_cli_publish(const struct registry_target *target,
     store_close(store);
     return status;
 }
+
+int registry_cli_find(const struct registry_cli *cli, const char *from, const char *name,
+                      const char *version, bool as_json, char **path, struct error *error)
+{
+    const struct registry_target *target;
+    struct registry_options where;
+    char *home = NULL;
+    int status = registry_target_need(from, &target, error) ||
+                         registry_cli_use(cli, target, as_json, &where, &home, error) ||
+                         registry_cached(target, &where, name, version, path, NULL, error)
+                     ? -1
+                     : 0;
+    free(home);
+    return status;
+}

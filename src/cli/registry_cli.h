@@ -28,6 +28,10 @@ int registry_cli_use(const struct registry_cli *cli, const struct registry_targe
 /* A version as register and registry show it, on standard output. */
 void registry_cli_print(const json_t *version);
 
+/* The file of a registered version: downloaded once, its hash checked. *path is malloc'd. */
+int registry_cli_find(const struct registry_cli *cli, const char *target, const char *name,
+                      const char *version, bool as_json, char **path, struct error *error);
+
 /* Publishes; the store keeps it, and an unfinished try is taken up again. */
 int registry_cli_publish(const struct registry_target *target,
                          const struct registry_options *options, struct registry_request *request,

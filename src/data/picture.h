@@ -22,6 +22,9 @@ struct picture {
  * transparent it gets the background, black or white, that its ink stands out from. At most 4096 x
  * 4096 pixels. */
 int picture_read(const char *path, struct picture *out, struct error *error);
+/* The same of a file's bytes; `name` stands for it in messages. */
+int picture_read_bytes(const char *bytes, size_t size, const char *name, struct picture *out,
+                       struct error *error);
 /* Its size alone, from the first bytes. */
 int picture_size(const char *path, uint32_t *width, uint32_t *height, struct error *error);
 /* True when the name ends as those of pictures do that picture_read() takes. */

@@ -82,34 +82,31 @@ static void make_gray(const uint8_t *rgba, size_t count, struct picture *out)
     }
 }
 
-static int open_picture(const char *path, char **file, size_t *size,
-                        const struct picture_format **format, struct error *error)
+static int decode_bytes(const char *file, size_t size, const char *name, bool only_size,
+                        struct pixels *pixels, struct error *error)
 {
-    if (file_read(path, FILE_MAX, file, size, error)) return -1;
-    for (size_t i = 0; i < FORMAT_COUNT; i++)
-        if (*size >= formats[i].magic_size &&
-            !memcmp(*file, formats[i].magic, formats[i].magic_size)) {
-            *format = &formats[i];
-            return 0;
-        }
-    free(*file);
-    *file = NULL;
-    return error_set(error, ERROR_INPUT,
-                     "%s is not a readable picture: give a PNG, JPEG, BMP or GIF", path);
+    char why[128] = "";
+    const struct picture_format *format = NULL;
+    *pixels = (struct pixels){0};
+    for (size_t i = 0; i < FORMAT_COUNT && !format; i++)
+        if (size >= formats[i].magic_size && !memcmp(file, formats[i].magic, formats[i].magic_size))
+            format = &formats[i];
+    if (!format)
+        return error_set(error, ERROR_INPUT,
+                         "%s is not a readable picture: give a PNG, JPEG, BMP or GIF", name);
+    if (!format->decode((const uint8_t *)file, size, only_size, pixels, why)) return 0;
+    return error_set(error, ERROR_INPUT, "%s is not a readable %s picture (%s): give another", name,
+                     format->title, why);
 }
 
 static int decode(const char *path, bool only_size, struct pixels *pixels, struct error *error)
 {
-    char *file, why[128] = "";
+    char *file;
     size_t size;
-    const struct picture_format *format;
-    *pixels = (struct pixels){0};
-    if (open_picture(path, &file, &size, &format, error)) return -1;
-    int status = format->decode((const uint8_t *)file, size, only_size, pixels, why);
+    if (file_read(path, FILE_MAX, &file, &size, error)) return -1;
+    int status = decode_bytes(file, size, path, only_size, pixels, error);
     free(file);
-    if (!status) return 0;
-    return error_set(error, ERROR_INPUT, "%s is not a readable %s picture (%s): give another", path,
-                     format->title, why);
+    return status;
 }
 
 int picture_size(const char *path, uint32_t *width, uint32_t *height, struct error *error)
@@ -121,16 +118,30 @@ int picture_size(const char *path, uint32_t *width, uint32_t *height, struct err
     return 0;
 }
 
+static int take_pixels(struct pixels *pixels, struct picture *out, struct error *error)
+{
+    size_t count = (size_t)pixels->width * pixels->height;
+    out->width = pixels->width;
+    out->height = pixels->height;
+    out->grey = malloc(count);
+    if (out->grey) make_gray(pixels->rgba, count, out);
+    free(pixels->rgba);
+    return out->grey ? 0 : error_set_memory(error, "a picture");
+}
+
 int picture_read(const char *path, struct picture *out, struct error *error)
 {
     struct pixels pixels;
     *out = (struct picture){0};
-    if (decode(path, false, &pixels, error)) return -1;
-    size_t count = (size_t)pixels.width * pixels.height;
-    out->width = pixels.width;
-    out->height = pixels.height;
-    out->grey = malloc(count);
-    if (out->grey) make_gray(pixels.rgba, count, out);
-    free(pixels.rgba);
-    return out->grey ? 0 : error_set_memory(error, "a picture");
+    return decode(path, false, &pixels, error) ? -1 : take_pixels(&pixels, out, error);
+}
+
+int picture_read_bytes(const char *bytes, size_t size, const char *name, struct picture *out,
+                       struct error *error)
+{
+    struct pixels pixels;
+    *out = (struct picture){0};
+    return decode_bytes(bytes, size, name, false, &pixels, error)
+               ? -1
+               : take_pixels(&pixels, out, error);
 }

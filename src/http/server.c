@@ -654,6 +654,11 @@ uint16_t server_port(const struct server *server)
     return server->port;
 }
 
+void server_limit_body(struct server *server, size_t size)
+{
+    evhttp_set_max_body_size(server->http, (ev_ssize_t)size);
+}
+
 void server_run(struct server *server)
 {
     event_base_dispatch(server->base);

@@ -28,6 +28,8 @@ typedef void request_fn(void *context, struct request *request);
 int server_create(const char *host, uint16_t port, request_fn *on_request, void *context,
                   struct server **out, struct error *error);
 uint16_t server_port(const struct server *server);
+/* Takes bodies of this size instead of HTTP_BODY_MAX. */
+void server_limit_body(struct server *server, size_t size);
 /* Handles events until server_stop(). */
 void server_run(struct server *server);
 /* Leaves the loop soon. */
