@@ -83,9 +83,10 @@ struct subject {
 
 static int borrow_data(const struct studio *studio, struct subject *subject, struct error *error)
 {
-    const struct job *job = &subject->job;
-    return library_borrow(studio->library, job->dataset, job->data_dir[0] ? job->data_dir : NULL,
-                          &subject->dataset, error);
+    struct dataset_options options;
+    job_dataset_options(&subject->job, &options);
+    return library_borrow(studio->library, subject->job.dataset, &options, &subject->dataset,
+                          error);
 }
 
 static int open_design(const struct studio *studio, struct subject *subject, struct error *error)
