@@ -207,7 +207,7 @@ const waitForStage = (name) =>
     );
 
 test('walks through every stage of one real step, forward and back', { skip }, async () => {
-    await page.getByRole('radio', { name: 'Step microscope' }).click();
+    await page.getByRole('link', { name: 'Step Microscope' }).click();
     await page.getByRole('button', { name: 'Run one step' }).click();
     await page.locator('.walk').waitFor({ timeout: 60_000 });
     const seen = [];
@@ -267,7 +267,7 @@ test('a refresh and a link come back to the same stage of the same step', { skip
     assert.equal(await page.getByLabel('Batch', { exact: true }).inputValue(), '3');
     // Without an engine, from trained weights, by a link alone.
     await page.goto(
-        `${studio.address}/code?view=step&at=batch&weights=${run.id}&without=tensorflow,torch`,
+        `${studio.address}/microscope?at=batch&weights=${run.id}&without=tensorflow,torch`,
     );
     await page.locator('.walk').waitFor({ timeout: 60_000 });
     assert.equal((await shown()).engines, 1);
@@ -275,7 +275,7 @@ test('a refresh and a link come back to the same stage of the same step', { skip
 });
 
 test('the code of a stage is one click away', { skip }, async () => {
-    await page.goto(`${studio.address}/code?view=step&at=update`);
+    await page.goto(`${studio.address}/microscope?at=update`);
     await page.locator('.walk').waitFor({ timeout: 60_000 });
     await page.getByRole('link', { name: 'All of it' }).click();
     await page.locator('#step').waitFor();
@@ -290,7 +290,7 @@ test('an engine that fails is named, the others are shown', { skip }, async () =
         answer.engines[0].error = 'ran out of memory';
         await route.fulfill({ json: answer });
     });
-    await page.goto(`${studio.address}/code?view=step&at=loss`);
+    await page.goto(`${studio.address}/microscope?at=loss`);
     await page.getByText('ran out of memory').waitFor({ timeout: 60_000 });
     assert.ok(await page.locator('.tensor').count());
     await page.unroute('**/api/microscope');

@@ -105,7 +105,7 @@ test('every other field keeps what is typed', { skip }, async () => {
     for (const [address, label, text, act] of [
         ['/data?dataset=synthetic', 'Seed', '27'],
         ['/runs', 'Search', 'no such run, really'],
-        ['/code?view=step', 'Batch', '3'],
+        ['/microscope', 'Batch', '3'],
         ['/native', 'Up to epoch', '14'],
         ['/azure', 'Name', 'a name with spaces'],
         ['/azure', 'Description', 'what it is, and why'],

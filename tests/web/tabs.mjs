@@ -29,7 +29,7 @@ export async function studioWithRuns() {
         sample: `/data?dataset=${dataset}`,
         code: '/code',
         'code-c': '/code?left=torch.c&right=tensorflow.c',
-        microscope: '/code?view=step&at=gradients',
+        microscope: '/microscope?at=gradients',
         torch: '/torch',
         tensorflow: '/tensorflow',
         native: '/native',

@@ -134,6 +134,63 @@ test('what acts on a run pins it in the address', { skip }, async (t) => {
     assert.ok(done.cpu_seconds > run.cpu_seconds);
 });
 
+test('every tab is on the bar of a phone, the microscope among them', { skip }, async () => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    await open('/code?view=step&batch=2');
+    await page.getByRole('heading', { level: 1, name: 'Step Microscope' }).waitFor();
+    assert.ok(page.url().endsWith('/microscope?batch=2'), page.url());
+    for (const link of await page.locator('.rail li a').all()) {
+        const box = await link.boundingBox();
+        assert.ok(box.x >= 0 && box.x + box.width <= 390 && box.y + box.height <= 844);
+    }
+    await page.locator('.rail li:last-child a').click();
+    await page.getByRole('heading', { level: 1, name: 'System' }).waitFor();
+    await page.setViewportSize({ width: 1280, height: 800 });
+});
+
+test(
+    'Code Diff folds what says nothing of the frameworks, and has a rail of stages',
+    { skip },
+    async () => {
+        await open('/code');
+        const parser = page.getByText('argparse.ArgumentParser');
+        const fold = page.getByRole('button', { name: /^Show \d+ lines/ }).first();
+        await fold.waitFor();
+        assert.equal(await parser.count(), 0);
+        await fold.press('Enter');
+        await parser.first().waitFor();
+        await page
+            .locator('.stage-rail')
+            .getByRole('link', { name: /The loop/ })
+            .press('Enter');
+        await page.locator('.stage-rail a[aria-current]', { hasText: 'The loop' }).waitFor();
+    },
+);
+
+test('a part that fails says so in its place, and the rest goes on', { skip }, async () => {
+    const run = await trained();
+    await page.route('**/evaluation', async (route) => {
+        const answer = await (await route.fetch()).json();
+        await route.fulfill({ json: { ...answer, confusion: null } });
+    });
+    await open(`/runs/${run.id}`);
+    await page.getByText('This part of the page failed').first().waitFor();
+    await page.getByRole('heading', { name: 'First-layer weights' }).waitFor();
+    await page.getByRole('heading', { name: 'Settings' }).waitFor();
+    await page.unroute('**/evaluation');
+});
+
+test('a browser of language "C" shows the page', { skip }, async () => {
+    const other = await openPage(browser, studio);
+    await other.addInitScript(() =>
+        Object.defineProperty(Navigator.prototype, 'language', { get: () => 'C' }),
+    );
+    await other.goto(`${studio.address}/runs`);
+    await other.locator('table.runs tbody tr').first().waitFor();
+    assert.deepEqual(other.troubles, []);
+    await other.context().close();
+});
+
 test('no script error, refused style or foreign request on the way', { skip }, () =>
     assert.deepEqual(page.troubles, []),
 );

@@ -2,10 +2,11 @@
 import { computed, effect } from '@preact/signals';
 import { togglePause } from './lib/actions';
 import { engines, frameworks, labPath, type EngineLook } from './lib/engines';
-import { follow, go, path } from './lib/router';
+import { follow, go, path, replace, search } from './lib/router';
 import { activeRuns, connection, newestRuns } from './lib/studio';
 import { nextTheme, theme } from './lib/theme';
 import { Card, Empty, Page } from './parts/basics';
+import { Guard } from './parts/guard';
 import { Icon, type IconName } from './parts/icons';
 import { Shortcuts, showShortcuts } from './parts/shortcuts';
 import { Toasts } from './parts/toast';
@@ -13,6 +14,7 @@ import { Azure } from './tabs/azure';
 import { Code } from './tabs/code';
 import { Data } from './tabs/data';
 import { Lab } from './tabs/lab';
+import { MicroscopeTab } from './tabs/microscope';
 import { RunPage } from './tabs/run-page';
 import { Runs } from './tabs/runs';
 import { ShowdownTab } from './tabs/showdown';
@@ -42,6 +44,13 @@ const labOf = (engine: EngineLook): Tab => ({
 const FIRST: Tab[] = [
     { path: '/data', title: 'Data Inspector', short: 'Data', icon: 'data', view: () => <Data /> },
     { path: '/code', title: 'Code Diff', short: 'Code', icon: 'code', view: () => <Code /> },
+    {
+        path: '/microscope',
+        title: 'Step Microscope',
+        short: 'Step',
+        icon: 'microscope',
+        view: () => <MicroscopeTab />,
+    },
 ];
 const LAST: Tab[] = [
     {
@@ -76,6 +85,14 @@ const tabOfPath = (): Tab | undefined =>
         : [...tabs.value, ...labs.value].find(
               (tab) => path.value === tab.path || path.value.startsWith(`${tab.path}/`),
           );
+
+// Where the microscope was before it had a tab of its own.
+effect(() => {
+    if (path.value !== '/code' || search.value.get('view') !== 'step') return;
+    const rest = new URLSearchParams(search.value);
+    rest.delete('view');
+    replace(`/microscope?${rest}`);
+});
 
 effect(() => {
     const title = tabOfPath()?.title;
@@ -236,7 +253,9 @@ export function App() {
                         by itself once it is back.
                     </p>
                 )}
-                <View />
+                <Guard key={path.value}>
+                    <View />
+                </Guard>
             </main>
             <Toasts />
             <Shortcuts />

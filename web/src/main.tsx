@@ -1,3 +1,4 @@
+import './lib/locale';
 import 'uplot/dist/uPlot.min.css';
 import './styles/tokens.css';
 import './styles/base.css';

@@ -18,6 +18,12 @@ export function go(address: string) {
     scrollTo(0, 0);
 }
 
+/** The same view under another address: Back does not return to the old one. */
+export function replace(address: string) {
+    history.replaceState(null, '', address);
+    adopt();
+}
+
 /** One value of the address; reading it in a component subscribes to it. */
 export function param(name: string, fallback = '') {
     return search.value.get(name) ?? fallback;
@@ -30,8 +36,7 @@ export function setParams(values: Record<string, string | number | null>) {
         if (value === null || value === '') next.delete(name);
         else next.set(name, String(value));
     const text = next.toString().replaceAll('%2C', ',');
-    history.replaceState(null, '', location.pathname + (text && `?${text}`));
-    adopt();
+    replace(location.pathname + (text && `?${text}`));
 }
 
 /** For <a onClick>: plain clicks stay within the page, anything else is the browser's. */

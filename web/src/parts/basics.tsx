@@ -2,6 +2,7 @@
 import type { ButtonHTMLAttributes, ComponentChildren } from 'preact';
 import { engineLook } from '../lib/engines';
 import { count, NOTHING } from '../lib/format';
+import { Guard, guarded } from './guard';
 import type { EngineId, Run, RunState } from '../lib/shapes';
 
 type Children = { children?: ComponentChildren };
@@ -22,7 +23,7 @@ export function Page({
                 </div>
                 {actions && <div class="row">{actions}</div>}
             </header>
-            {children}
+            {guarded(children)}
         </>
     );
 }
@@ -47,7 +48,7 @@ export function Card({
                     {aside && <div class="row">{aside}</div>}
                 </div>
             )}
-            {children}
+            <Guard>{children}</Guard>
         </section>
     );
 }

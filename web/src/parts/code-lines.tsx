@@ -1,5 +1,6 @@
 /* Lines of code that know which idea they stand for. A line's counterparts light up with it. */
 import type { CodeLine, Ideas } from '../lib/shapes';
+import { param, setParams } from '../lib/router';
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 
@@ -19,6 +20,14 @@ interface Props {
     lit?: readonly string[];
 }
 
+/** Lines of a Python program before those that differ by framework: up to the end of reading the files. */
+function preambleLength(lines: CodeLine[], language: Language) {
+    const last = language === 'python' ? lines.findLastIndex(({ idea }) => idea === 'read') : -1;
+    let end = last + 1;
+    while (end > 0 && lines[end]?.text.trim() === '') end++;
+    return end;
+}
+
 /** One voice of one stage. The margin has a number for each joined idea, the same on both sides. */
 export function CodeLines({ lines, other, ideas, numbers, language, label, lit }: Props) {
     const block = useRef<HTMLPreElement>(null);
@@ -30,6 +39,7 @@ export function CodeLines({ lines, other, ideas, numbers, language, label, lit }
     }, [lit?.join()]);
     const pieces = highlightLines(lines.map((line) => line.text).join('\n'), language);
     const said = new Set(other.map((line) => line.text));
+    const folded = lit === undefined && param('all') !== '1' ? preambleLength(lines, language) : 0;
     if (lines.length === 0) return <p class="no-code muted">No code is needed here.</p>;
     return (
         <pre
@@ -39,8 +49,21 @@ export function CodeLines({ lines, other, ideas, numbers, language, label, lit }
             tabIndex={0}
             aria-label={label}
         >
+            {preambleLength(lines, language) > 0 && lit === undefined && (
+                <button
+                    type="button"
+                    class="link code-fold"
+                    aria-expanded={folded === 0}
+                    onClick={() => setParams({ all: folded > 0 ? 1 : null })}
+                >
+                    {folded > 0
+                        ? `Show ${folded} lines: imports, arguments, reading the files`
+                        : 'Hide imports, arguments and reading the files'}
+                </button>
+            )}
             <code>
                 {lines.map(({ text, idea }, i) => {
+                    if (i < folded) return null;
                     const joined = idea !== null && !ideas[idea]?.only;
                     const mark =
                         text.trim() === '' || said.has(text)

@@ -2,6 +2,7 @@
 const PATHS = {
     data: 'M3 3h5v5H3zM12 3h5v5h-5zM3 12h5v5H3zM12 12h5v5h-5z',
     code: 'M7 5 2.5 10 7 15M13 5l4.5 5-4.5 5',
+    microscope: 'M8.5 3a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11M12.5 12.5 17 17M6 8.5h5M8.5 6v5',
     circle: 'M3 3v14h14M5.5 6c2 6 5 8 10.5 8.5',
     square: 'M3 3v14h14M6 13.5l3-3 2.5 2L16 6',
     diamond: 'M5 5h10v10H5zM8 2v3M12 2v3M8 15v3M12 15v3M2 8h3M2 12h3M15 8h3M15 12h3',

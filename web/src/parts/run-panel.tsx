@@ -25,6 +25,7 @@ import {
     RunBadge,
     Trouble,
 } from './basics';
+import { Parts } from './guard';
 import { NumberField, SelectField } from './fields';
 import { LinePlot } from './line-plot';
 import { LossPanel } from './loss-panel';
@@ -368,13 +369,13 @@ export function RunPanel({ run }: { run: Run }) {
             )}
             <LossPanel runs={[run]} title={engineLine(run)} />
             <EpochsCard run={run} />
-            <div class="halves">
-                <div class="stack">
+            <Parts class="halves">
+                <Parts class="stack">
                     <FilesCard run={run} />
                     <ContinueCard key={run.state} run={run} />
-                </div>
+                </Parts>
                 <LogCard run={run} />
-            </div>
+            </Parts>
         </>
     );
 }

@@ -4,7 +4,7 @@ import { Dialog } from './dialog';
 export const showShortcuts = signal(false);
 
 const KEYS: [string, string][] = [
-    ['1 … 8', 'go to a tab'],
+    ['1 … 9', 'go to a tab'],
     ['Space', 'pause or resume the active run'],
     ['?', 'this list'],
     ['Esc', 'close a dialog'],

@@ -19,6 +19,7 @@ import type {
     Task,
     Workspace,
 } from '../lib/shapes';
+import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { Field, SelectField, TextField } from '../parts/fields';
 import { RegistrationHistory, RegistrationView, SignInPrompt } from '../parts/registration';
@@ -258,102 +259,88 @@ function Deploy({ list }: { list: Run[] }) {
             ...values,
         } satisfies NewRegistration).catch(toastError);
     return (
-        <div class="deploy-grid">
-            <div class="stack">
-                <ModelCard list={list} run={run} kind={kind} />
-                <Card title="2. Target">
-                    <Segmented
-                        name="Target"
-                        value={id}
-                        onChange={(value) => setParams({ target: value })}
-                        options={(found?.targets ?? []).map((one) => ({
-                            value: one.id,
-                            label: one.title,
-                        }))}
+        <Parts class="deploy-grid">
+            <ModelCard list={list} run={run} kind={kind} />
+            <Card title="2. Target">
+                <Segmented
+                    name="Target"
+                    value={id}
+                    onChange={(value) => setParams({ target: value })}
+                    options={(found?.targets ?? []).map((one) => ({
+                        value: one.id,
+                        label: one.title,
+                    }))}
+                />
+                {error && <Trouble>{error}</Trouble>}
+                {target && id !== 'azure' && target.ready && <p class="muted">{target.place}</p>}
+                {target && id !== 'azure' && target.problem && (
+                    <Trouble>{format.sentence(target.problem)}</Trouble>
+                )}
+                {fields.map((one) => (
+                    <TextField
+                        key={one.key}
+                        label={one.title}
+                        value={given[one.key] ?? ''}
+                        placeholder={
+                            one.fallback ??
+                            (one.key === 'tracking_uri'
+                                ? (target?.place ?? 'http://127.0.0.1:5000')
+                                : '')
+                        }
+                        onChange={(value) => setGiven({ ...given, [one.key]: value })}
                     />
-                    {error && <Trouble>{error}</Trouble>}
-                    {target && id !== 'azure' && target.ready && (
-                        <p class="muted">{target.place}</p>
-                    )}
-                    {target && id !== 'azure' && target.problem && (
-                        <Trouble>{format.sentence(target.problem)}</Trouble>
-                    )}
-                    {fields.map((one) => (
-                        <TextField
-                            key={one.key}
-                            label={one.title}
-                            value={given[one.key] ?? ''}
-                            placeholder={
-                                one.fallback ??
-                                (one.key === 'tracking_uri'
-                                    ? (target?.place ?? 'http://127.0.0.1:5000')
-                                    : '')
-                            }
-                            onChange={(value) => setGiven({ ...given, [one.key]: value })}
-                        />
-                    ))}
-                </Card>
-            </div>
-            <div class="stack">
-                <Card title="3. Sign in">
-                    {target && id === 'azure' && (
-                        <AzureSignIn
-                            target={target}
-                            signedIn={found!.signed_in}
-                            signIn={signIn}
-                            again={again}
-                        />
-                    )}
-                    {id === 'mlflow' && (
-                        <p class="muted">
-                            The server's own: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and
-                            _PASSWORD, in the studio's environment. Many need none.
-                        </p>
-                    )}
-                    {id === 'local' && (
-                        <p class="muted">
-                            No sign-in is needed: the version goes into a numbered folder in the
-                            studio's home.
-                        </p>
-                    )}
-                </Card>
-            </div>
-            <div class="stack">
-                <Card title="4. Register">
-                    <div class="fields one">
-                        <TextField
-                            label="Name"
-                            value={name}
-                            placeholder="named after format and data set"
-                            onChange={setName}
-                            hint={id === 'azure' ? 'letters, digits, - and _' : undefined}
-                        />
-                        <TextField
-                            label="Description"
-                            value={description}
-                            onChange={setDescription}
-                        />
-                    </div>
-                    <Button
-                        kind="main"
-                        disabled={!ready || task?.state === 'running'}
-                        onClick={register}
-                    >
-                        {task?.state === 'running'
-                            ? 'Registering…'
-                            : `Register ${target?.where ?? ''}`}
-                    </Button>
-                    {target && !ready && (
-                        <p class="muted">
-                            {id === 'azure'
-                                ? 'Choose a workspace in step 3 first.'
-                                : 'Enter the server’s address in step 2 first.'}
-                        </p>
-                    )}
-                </Card>
-            </div>
+                ))}
+            </Card>
+            <Card title="3. Sign in">
+                {target && id === 'azure' && (
+                    <AzureSignIn
+                        target={target}
+                        signedIn={found!.signed_in}
+                        signIn={signIn}
+                        again={again}
+                    />
+                )}
+                {id === 'mlflow' && (
+                    <p class="muted">
+                        The server's own: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and
+                        _PASSWORD, in the studio's environment. Many need none.
+                    </p>
+                )}
+                {id === 'local' && (
+                    <p class="muted">
+                        No sign-in is needed: the version goes into a numbered folder in the
+                        studio's home.
+                    </p>
+                )}
+            </Card>
+            <Card title="4. Register">
+                <div class="fields one">
+                    <TextField
+                        label="Name"
+                        value={name}
+                        placeholder="named after format and data set"
+                        onChange={setName}
+                        hint={id === 'azure' ? 'letters, digits, - and _' : undefined}
+                    />
+                    <TextField label="Description" value={description} onChange={setDescription} />
+                </div>
+                <Button
+                    kind="main"
+                    disabled={!ready || task?.state === 'running'}
+                    onClick={register}
+                >
+                    {task?.state === 'running' ? 'Registering…' : `Register ${target?.where ?? ''}`}
+                </Button>
+                {target && !ready && (
+                    <p class="muted">
+                        {id === 'azure'
+                            ? 'Choose a workspace in step 3 first.'
+                            : 'Enter the server’s address in step 2 first.'}
+                    </p>
+                )}
+            </Card>
             {task && <RegistrationView task={task} onAgain={register} />}
-        </div>
+        </Parts>
     );
 }
 

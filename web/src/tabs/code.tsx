@@ -1,46 +1,18 @@
-/* Code Diff: the same network in both frameworks, side by side, true to what runs; and one step under the microscope. */
+/* Code Diff: the same network in both frameworks, side by side, true to what runs. */
 import { useEffect, useState } from 'preact/hooks';
 import { codeAddress, programAddress, settingsWords } from '../lib/code';
-import { findDataset, layerSizes, sizesText } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
-import { settings, settingsAreValid } from '../lib/settings';
+import { settings } from '../lib/settings';
 import { defaults, newestRuns, settingsTable, system } from '../lib/studio';
 import type { CodeDiff, CodeStage, Ideas, Settings, Voice } from '../lib/shapes';
-import { Card, CopyButton, EngineName, Page, Segmented, Trouble } from '../parts/basics';
+import { Card, CopyButton, EngineName, Page, Trouble } from '../parts/basics';
 import { CodeBlock } from '../parts/code-block';
+import { numbersOf, SettingsStrip } from '../parts/code-head';
 import { CodeLines, light, litIdeas } from '../parts/code-lines';
-import { MicroscopeView } from '../parts/microscope';
-import { SettingsForm } from '../parts/settings-form';
-
-/** What the code follows, in a line that opens into the form. */
-function SettingsStrip({ s }: { s: Settings }) {
-    const set = findDataset(s.dataset);
-    const parts = [
-        set?.title ?? s.dataset,
-        ...(s.net ? [s.net] : [sizesText(layerSizes(s.dataset, s.hidden)), s.activation]),
-        `${s.optimizer} ${s.lr}`,
-        `batch ${s.batch_size}`,
-        `${s.epochs} epochs`,
-        `seed ${s.seed}`,
-    ];
-    return (
-        <details class="card settings-strip">
-            <summary>
-                <span class="strip-title">Settings</span>
-                <ul>
-                    {parts.map((part) => (
-                        <li key={part}>{part}</li>
-                    ))}
-                </ul>
-                <span class="strip-change">change</span>
-            </summary>
-            <SettingsForm />
-        </details>
-    );
-}
+import { StageRail } from '../parts/stage-rail';
 
 function VoiceHead({ side, voice, s }: { side: 'left' | 'right'; voice: Voice; s: Settings }) {
     const [whole, setWhole] = useState(''); // fetched ahead: a browser lets a page copy only right after the click
@@ -164,15 +136,6 @@ function StageIdeas({
             })}
         </div>
     );
-}
-
-/** Joined ideas are numbered as they come. */
-function numbersOf(diff: CodeDiff | null) {
-    const numbers = new Map<string, number>();
-    for (const { idea } of diff?.stages.flatMap((stage) => [...stage.left, ...stage.right]) ?? [])
-        if (idea !== null && diff?.ideas[idea] && !diff.ideas[idea].only && !numbers.has(idea))
-            numbers.set(idea, numbers.size + 1);
-    return numbers;
 }
 
 function Stage({
@@ -305,40 +268,24 @@ function Bundle() {
 
 export function Code() {
     const s = settings.value;
-    const good = settingsAreValid();
     const left = param('left');
     const right = param('right');
-    const view = param('view', 'code');
     const { value: diff, error } = useFetched<CodeDiff>(
         s && settingsTable.value && codeAddress(left, right, s),
     );
     const numbers = numbersOf(diff);
     useEffect(
         () => document.getElementById(location.hash.slice(1))?.scrollIntoView(),
-        [diff !== null, view],
+        [diff !== null],
     );
     return (
         <Page
             title="Code Diff"
             about="The same network and its training, side by side, stage by stage: what you would write, and the C that really runs."
-            actions={
-                <Segmented
-                    name="View"
-                    value={view}
-                    onChange={(value) => setParams({ view: value === 'code' ? null : value })}
-                    options={[
-                        { value: 'code', label: 'Code' },
-                        { value: 'step', label: 'Step microscope' },
-                    ]}
-                />
-            }
         >
             {error && <Trouble>{error}</Trouble>}
             {s && <SettingsStrip s={s} />}
-            {view === 'step' && s && (
-                <MicroscopeView s={s} good={good} diff={diff} numbers={numbers} />
-            )}
-            {view !== 'step' && s && diff && (
+            {s && diff && (
                 <>
                     <div class="card code-card">
                         <div class="sides voices">
@@ -351,6 +298,7 @@ export function Code() {
                             <span class="key-mark joined">7</span> the same idea on both sides:
                             point at a line to see its counterpart
                         </p>
+                        <StageRail stages={diff.stages} />
                         {diff.stages.map((stage, i) => (
                             <Stage
                                 key={stage.id}

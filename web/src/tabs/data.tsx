@@ -19,6 +19,7 @@ import {
     Segmented,
     Trouble,
 } from '../parts/basics';
+import { Parts } from '../parts/guard';
 import { NumberField, SelectField } from '../parts/fields';
 import { Picture } from '../parts/picture';
 import { LargeSample } from '../parts/large-sample';
@@ -345,12 +346,12 @@ export function Data() {
             )}
             {set && !set.available && <NotFetched set={set} />}
             {set?.available && (
-                <div class="data-grid">
+                <Parts class="data-grid">
                     <SampleGrid set={set} />
                     <Classes set={set} stats={stats} />
                     <MeanImages set={set} stats={stats} />
                     <WhatTheyReceive set={set} />
-                </div>
+                </Parts>
             )}
         </Page>
     );

@@ -5,6 +5,7 @@ import { go, param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { isActive, newestRuns, runs, system } from '../lib/studio';
 import type { EngineId, Run } from '../lib/shapes';
+import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { DrawDigit } from '../parts/draw-digit';
 import { RunPanel } from '../parts/run-panel';
@@ -113,13 +114,13 @@ export function Lab({ engine }: { engine: EngineId }) {
         >
             <Missing engine={engine} />
             <div class="lab-grid" data-active={run && isActive(run)}>
-                <div class="stack">
+                <Parts class="stack">
                     <Card title="Settings" class="settings-card">
                         <Start engine={engine} />
                     </Card>
                     <Earlier engine={engine} shown={run} />
-                </div>
-                <div class="stack">
+                </Parts>
+                <Parts class="stack">
                     {wrong && (
                         <Trouble>
                             There is no run {asked} here any more: this is the newest one instead.
@@ -142,7 +143,7 @@ export function Lab({ engine }: { engine: EngineId }) {
                             </Card>
                         )
                     )}
-                </div>
+                </Parts>
             </div>
         </Page>
     );

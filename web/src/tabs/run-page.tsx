@@ -9,6 +9,7 @@ import * as format from '../lib/format';
 import { isActive, liveRun, runs } from '../lib/studio';
 import { settingLabel, settingWords, type SettingKey } from '../lib/settings';
 import type { Evaluation, Run, Weights } from '../lib/shapes';
+import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Trouble } from '../parts/basics';
 import { Confusion } from '../parts/confusion';
 import { DrawDigit } from '../parts/draw-digit';
@@ -93,16 +94,16 @@ function Learned({ run }: { run: Run }) {
         findDataset(run.settings.dataset)?.classes ??
         Array.from({ length: 256 }, (_, i) => String(i));
     return (
-        <div class="learned">
+        <Parts class="learned">
             {evaluation.error && <Trouble>{evaluation.error}</Trouble>}
-            <div class="stack">
+            <Parts class="stack">
                 {evaluation.value && <Confusion value={evaluation.value} classes={classes} />}
                 {weights.value && <FirstLayer value={weights.value} />}
                 {weights.error && <Trouble>{weights.error}</Trouble>}
-            </div>
+            </Parts>
             {evaluation.value && <Mistakes value={evaluation.value} classes={classes} />}
             <DrawDigit runs={[run]} />
-        </div>
+        </Parts>
     );
 }
 
@@ -184,11 +185,11 @@ export function RunPage({ id }: { id: string }) {
                     This run is deleted; its files are kept for 24 hours.
                 </Trouble>
             )}
-            <div class="stack">
+            <Parts class="stack">
                 <RunPanel run={run} />
                 {!isActive(run) && <Learned run={run} />}
                 <SettingsOf run={run} />
-            </div>
+            </Parts>
             {editing && <EditRun run={run} onClose={() => setEditing(false)} />}
         </Page>
     );

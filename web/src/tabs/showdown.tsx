@@ -28,6 +28,7 @@ import {
     RunBadge,
     Trouble,
 } from '../parts/basics';
+import { Parts } from '../parts/guard';
 import { DrawDigit } from '../parts/draw-digit';
 import { LinePlot } from '../parts/line-plot';
 import { LossPanel } from '../parts/loss-panel';
@@ -346,7 +347,7 @@ function Groups({ group }: { group: string }) {
 function Result({ group }: { group: string }) {
     const list = newestRuns.value
         .filter((run) => run.group === group)
-        .sort((a, b) => a.id.localeCompare(b.id));
+        .sort((a, b) => (a.id < b.id ? -1 : 1));
     const order = engines.value.map(({ id }) => id);
     list.sort((a, b) => order.indexOf(engineIds(a)[0]) - order.indexOf(engineIds(b)[0]));
     const stage = list.map((run) => `${run.state}${run.engine}${run.progress.epoch}`).join();
@@ -386,11 +387,11 @@ export function ShowdownTab() {
                 class="lab-grid"
                 data-active={newestRuns.value.some((run) => run.group === group && isActive(run))}
             >
-                <div class="stack">
+                <Parts class="stack">
                     <StartCard />
                     <Groups group={group} />
-                </div>
-                <div class="stack">
+                </Parts>
+                <Parts class="stack">
                     {group ? (
                         <Result key={group} group={group} />
                     ) : (
@@ -405,7 +406,7 @@ export function ShowdownTab() {
                             </Card>
                         )
                     )}
-                </div>
+                </Parts>
             </div>
         </Page>
     );

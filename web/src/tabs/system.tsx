@@ -4,6 +4,7 @@ import { startTask } from '../lib/actions';
 import * as format from '../lib/format';
 import { loadSystem, system, tasks } from '../lib/studio';
 import type { Engine, System } from '../lib/shapes';
+import { Parts } from '../parts/guard';
 import { Button, Card, Empty, EngineName, Page, Progress } from '../parts/basics';
 import { findTask, TaskView } from '../parts/tasks';
 
@@ -184,7 +185,7 @@ export function SystemTab() {
             {value && (
                 <>
                     <Ready value={value} />
-                    <div class="system-grid">
+                    <Parts class="system-grid">
                         <Card title="Engines">
                             <ul class="engines">
                                 {value.engines.map((engine) => (
@@ -192,12 +193,12 @@ export function SystemTab() {
                                 ))}
                             </ul>
                         </Card>
-                        <div class="stack">
+                        <Parts class="stack">
                             <Machine value={value} />
                             <Tasks />
-                        </div>
+                        </Parts>
                         <DataSets value={value} />
-                    </div>
+                    </Parts>
                 </>
             )}
         </Page>
