@@ -121,8 +121,10 @@ static void print_text(const struct answer *answer)
 /* A folder or a CSV file is a table of samples; anything else is one picture. */
 static bool is_table(const char *path)
 {
-    return file_is_directory(path) || !strcasecmp(path_extension(path), "csv") ||
-           !strcasecmp(path_extension(path), "tsv");
+    static const char *const tables[] = {"csv", "tsv", "npy"};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        if (!strcasecmp(path_extension(path), tables[i])) return true;
+    return file_is_directory(path);
 }
 
 static int run(int argc, char **argv)

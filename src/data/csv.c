@@ -556,9 +556,12 @@ static void note_columns(const struct table *table, struct dataset *dataset)
                            table->label);
     }
     for (size_t c = 0; c < file->column_count; c++)
-        if (c != table->label && !table->kept[c])
-            dataset_skip(dataset, 1, "column \"%s\" (%s)", file->columns[c].name,
+        if (c != table->label && !table->kept[c]) {
+            char name[DATASET_NAME_MAX];
+            name_column(file, c, name);
+            dataset_skip(dataset, 1, "column \"%s\" (%s)", name,
                          c == 0 && file->row_numbers ? "row numbers" : "names the samples");
+        }
 }
 
 int dataset_read_csv(const char *train_path, const char *test_path,

@@ -240,12 +240,6 @@ static int read_csv(const char *path, const struct dataset_options *options,
     return dataset_read_csv(path, NULL, options, dataset, error);
 }
 
-static int read_npz(const char *path, const struct dataset_options *options,
-                    struct dataset *dataset, struct error *error)
-{
-    return dataset_read_npz(path, options, dataset, error);
-}
-
 static int refuse(const char *path, const struct dataset_options *options, struct dataset *dataset,
                   struct error *error);
 
@@ -259,11 +253,10 @@ static const struct file_kind {
 } file_kinds[] = {
     {"csv", read_csv, NULL},
     {"tsv", read_csv, NULL},
-    {"npz", read_npz, NULL},
-    {"npy", refuse, "is one NumPy array without labels: put pictures and labels into one .npz "
-                    "(numpy.savez(\"data.npz\", x_train=..., y_train=...))"},
-    {"parquet", refuse, "is a Parquet file, which the studio does not read: convert it to CSV or "
-                        ".npz, for example with pandas"},
+    {"npz", dataset_read_npz, NULL},
+    {"npy", dataset_read_npy, NULL},
+    {"parquet", refuse, "is a Parquet file, which the studio does not read: convert it to CSV, such as "
+                        "with pandas.read_parquet(...).to_csv(\"data.csv\", index=False)"},
     {"zip", refuse, "is a zip archive: unpack it and give the folder"},
     {"tar", refuse, "is a tar archive: unpack it and give the folder"},
     {"tgz", refuse, "is a tar archive: unpack it and give the folder"},

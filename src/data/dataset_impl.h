@@ -25,6 +25,10 @@ int dataset_read_image_folder(const char *folder, const struct dataset_options *
 int dataset_read_npz(const char *path, const struct dataset_options *options,
                      struct dataset *dataset, struct error *error);
 
+/* One array of its own; the others (y_train.npy and so on) lie beside it. */
+int dataset_read_npy(const char *path, const struct dataset_options *options,
+                     struct dataset *dataset, struct error *error);
+
 /* form.c: full brightness, polarity and preprocessing, from the options and the values. */
 int dataset_find_form(struct dataset *dataset, const struct dataset_options *options,
                       struct error *error);

@@ -47,6 +47,12 @@ int dataset_take_numbers(struct dataset *dataset, const char *what, const float 
     size_t inputs = (size_t)dataset->rows * dataset->columns;
     for (size_t s = 0; s < 2; s++) {
         size_t count = numbers[s] ? splits[s]->count * inputs : 0;
+        for (size_t i = 0; i < count; i++)
+            if (!isfinite(numbers[s][i]))
+                return error_set(error, ERROR_INPUT,
+                                 "%s: value %zu of sample %zu (both counted from 0) is not a "
+                                 "number: replace what is missing or infinite",
+                                 what, i % inputs, i / inputs);
         size_t taken = values_collect(&values, numbers[s], count);
         if (taken < count)
             return error_set(

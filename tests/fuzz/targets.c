@@ -141,23 +141,45 @@ static void check_split(const struct dataset *dataset, const struct split *split
     for (size_t i = 0; i < split->count; i++) CHECK(split->labels[i] < dataset->classes);
 }
 
-static void read_csv(const uint8_t *bytes, size_t size, const char *path)
+static void open_dataset(const char *path, const struct dataset_options *options)
 {
-    (void)bytes;
-    (void)size;
     struct error error = {0};
     struct dataset *dataset;
-    const struct dataset_options options = {0};
-    if (dataset_open(path, &options, &dataset, &error)) {
+    if (dataset_open(path, options, &dataset, &error)) {
         check_refusal(&error);
         return;
     }
-    check_split(dataset, &dataset->train);
-    check_split(dataset, &dataset->test);
+    if (options->unlabeled) {
+        for (size_t i = 0; i < dataset->train.count; i++) CHECK(dataset->ids[i]);
+    } else {
+        check_split(dataset, &dataset->train);
+        check_split(dataset, &dataset->test);
+    }
+    json_decref(dataset_describe(dataset));
+    free(dataset_summary(dataset));
     dataset_close(dataset);
 }
 
-static void read_png(const uint8_t *bytes, size_t size, const char *path)
+/* CSV and .npz; which, the file's ending says. */
+static void read_dataset(const uint8_t *bytes, size_t size, const char *path)
+{
+    (void)bytes;
+    (void)size;
+    const struct dataset_options options = {0};
+    open_dataset(path, &options);
+}
+
+/* One array, which has no labels beside it here. */
+static void read_npy(const uint8_t *bytes, size_t size, const char *path)
+{
+    (void)bytes;
+    (void)size;
+    const struct dataset_options options = {.unlabeled = true};
+    open_dataset(path, &options);
+}
+
+/* PNG, JPEG, GIF and BMP, told apart by their content. */
+static void read_picture(const uint8_t *bytes, size_t size, const char *path)
 {
     (void)bytes;
     (void)size;
@@ -201,17 +223,22 @@ static void read_job(const uint8_t *bytes, size_t size, const char *path)
 }
 
 const struct fuzz_target fuzz_targets[] = {
+    {"bmp", "bmp", read_picture},
     {"checkpoint", "safetensors", read_checkpoint},
-    {"csv", "csv", read_csv},
+    {"csv", "csv", read_dataset},
+    {"gif", "gif", read_picture},
     {"h5", "h5", read_h5},
     {"idx_images", "idx", read_images},
     {"idx_labels", "idx", read_labels},
     {"job", NULL, read_job},
+    {"jpeg", "jpg", read_picture},
     {"keras", "keras", read_keras},
     {"keras_config", NULL, read_keras_config},
+    {"npy", "npy", read_npy},
+    {"npz", "npz", read_dataset},
     {"onnx", "onnx", read_onnx},
     {"pickle", "pth", read_pickle},
-    {"png", "png", read_png},
+    {"png", "png", read_picture},
     {"pth", "pth", read_pth},
     {"safetensors", "safetensors", read_safetensors},
 };
