@@ -58,14 +58,16 @@ static int read_sample(const json_t *body, struct asking *asking, struct error *
 {
     const char *engine = engine_default->id, *split = "test";
     uint32_t target = ENGINE_NO_CLASS;
+    bool saliency = false;
     asking->drawn = json_is_string(json_object_get(body, "pixels"));
     if (js_get_string(body, "engine", &engine, error) || engine_need(engine, &asking->ops, error) ||
         js_get_string(body, "split", &split, error) ||
         js_get_u32(body, "index", 0, UINT32_MAX, &asking->index, error) ||
+        js_get_bool(body, "saliency", &saliency, error) ||
         js_get_u32(body, "class", 0, DATASET_MAX_CLASSES - 1, &target, error))
         return -1;
     asking->test = strcmp(split, "test") == 0;
-    asking->target = target;
+    asking->target = saliency && target == ENGINE_NO_CLASS ? FOLLOW_ANSWER : target;
     if (!asking->drawn) return 0;
     return read_pixels(body, &asking->drawing, error);
 }

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "modelfile/modelfile.h"
 #include "modelfile/safetensors.h"
+#include "train/metrics.h"
 
 #define FOLLOW_SECONDS 60
 
@@ -33,10 +34,26 @@ static int keep(void *context, const char *name, const size_t *shape, uint32_t r
     return 0;
 }
 
+/* The class whose saliency is wanted. */
+static int choose_target(const struct follow *follow, struct engine *engine, uint32_t *target,
+                         struct error *error)
+{
+    uint32_t classes = network_classes(follow->network);
+    *target = follow->target;
+    if (follow->target != FOLLOW_ANSWER) return 0;
+    double *logits = malloc(classes * sizeof *logits);
+    if (!logits) return error_set_memory(error, "the logits");
+    int status = engine_forward(engine, follow->pixels, 1, logits, error);
+    if (!status) *target = metrics_class(logits, classes);
+    free(logits);
+    return status;
+}
+
 static int follow_here(const struct follow *follow, struct state_dict *out, struct error *error)
 {
     struct keeping keeping = {out, error};
     struct engine *engine = NULL;
+    uint32_t target;
     struct engine_config config = {.network = *follow->network,
                                    .dtype = follow->parameters->dtype,
                                    .batch_size = 1,
@@ -45,8 +62,8 @@ static int follow_here(const struct follow *follow, struct state_dict *out, stru
     int status = optimizer_init(&config.optimizer, "sgd", error) ||
                          engine_open(follow->ops, &config, &engine, error) ||
                          engine_set_parameters(engine, follow->parameters, error) ||
-                         engine_follow(engine, follow->pixels, follow->target, keep, &keeping,
-                                       error)
+                         choose_target(follow, engine, &target, error) ||
+                         engine_follow(engine, follow->pixels, target, keep, &keeping, error)
                      ? -1
                      : 0;
     engine_close(engine);

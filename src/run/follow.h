@@ -6,13 +6,16 @@
 #include "engine/engine.h"
 #include "modelfile/state_dict.h"
 
+/* The class that the network answers. */
+#define FOLLOW_ANSWER (ENGINE_NO_CLASS - 1)
+
 struct follow {
     const struct engine_ops *ops;
     const struct network *network;
     const struct parameters *parameters;
     const struct preprocess *preprocess; /* of the codes in `pixels` */
     const uint8_t *pixels;               /* [network_inputs()] */
-    uint32_t target;                     /* a class, or ENGINE_NO_CLASS */
+    uint32_t target;                     /* a class, FOLLOW_ANSWER or ENGINE_NO_CLASS */
 };
 
 /* The tensors of engine_follow(), as float64, into the zeroed *out, which the caller clears. An

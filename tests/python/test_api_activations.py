@@ -69,6 +69,9 @@ def test_every_engine_shows_the_same(served):
     flows = [server.post("/api/activations", {**ask, "engine": engine}) for engine in ("native", "torch", "tensorflow")]
     assert [flow["computed_by"] for flow in flows] == ["native", "torch", "tensorflow"]
     first = flows[0]
+    answer = server.post("/api/activations", {"run": run, "index": 2, "saliency": True})
+    named = server.post("/api/activations", {"run": run, "index": 2, "class": first["class"]})
+    assert answer["saliency"] == named["saliency"] and answer["saliency"] is not None
     saliency = floats(first["saliency"], 28, 28)
     assert abs(saliency).max() > 0
     for flow in flows[1:]:

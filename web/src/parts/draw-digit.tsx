@@ -1,15 +1,13 @@
 /* Draw a digit: every trained engine answers while one draws. */
-import { useEffect, useRef, useState } from 'preact/hooks';
-import { base64Of, bytesOf, post } from '../lib/api';
+import { useRef, useState } from 'preact/hooks';
+import { bytesOf, post } from '../lib/api';
 import * as format from '../lib/format';
 import { findDataset } from '../lib/dataset';
-import { isDark } from '../lib/theme';
 import type { Answers, Drawing, Run } from '../lib/shapes';
 import { Bars, Button, Card, EngineName } from './basics';
+import { DRAW_SIDE, DrawPad } from './draw-pad';
 import { Picture } from './picture';
 
-const SIDE = 140; // the drawing's own pixels; the studio centers and scales them as MNIST was
-const PEN = 11;
 const MIN_GAP_MS = 60;
 
 /** Asks while one draws: one question at a time, and always one about the last state. */
@@ -29,8 +27,8 @@ function useAnswers(runs: string[] | undefined) {
                 setAnswer(
                     await post<Answers>('/api/classify', {
                         pixels: current(),
-                        width: SIDE,
-                        height: SIDE,
+                        width: DRAW_SIDE,
+                        height: DRAW_SIDE,
                         ...(runs ? { runs } : {}),
                     } satisfies Drawing),
                 );
@@ -50,53 +48,19 @@ function useAnswers(runs: string[] | undefined) {
     return { answer, problem, ask, forget };
 }
 
-function clear(context: CanvasRenderingContext2D) {
-    context.fillStyle = '#000';
-    context.fillRect(0, 0, SIDE, SIDE);
-}
-
-function inkOf(context: CanvasRenderingContext2D): string {
-    const { data } = context.getImageData(0, 0, SIDE, SIDE);
-    const bytes = new Uint8Array(SIDE * SIDE);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = data[4 * i];
-    return base64Of(bytes);
-}
-
 export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; title?: string }) {
-    const canvas = useRef<HTMLCanvasElement>(null);
-    const pen = useRef<{ x: number; y: number } | null>(null);
     const [empty, setEmpty] = useState(true);
+    const [wiped, setWiped] = useState(0);
     const ids = runs?.map((run) => run.id);
     const { answer, problem, ask, forget } = useAnswers(ids);
-    const dark = isDark.value;
-    const context = () => canvas.current!.getContext('2d', { willReadFrequently: true })!;
-
-    useEffect(() => clear(context()), []);
-
-    const at = (event: PointerEvent) => {
-        const box = canvas.current!.getBoundingClientRect();
-        return {
-            x: ((event.clientX - box.left) * SIDE) / box.width,
-            y: ((event.clientY - box.top) * SIDE) / box.height,
-        };
-    };
-    const stroke = (to: { x: number; y: number }) => {
-        const draw = context();
-        draw.strokeStyle = '#fff';
-        draw.lineWidth = PEN;
-        draw.lineCap = draw.lineJoin = 'round';
-        draw.beginPath();
-        draw.moveTo(pen.current!.x, pen.current!.y);
-        draw.lineTo(to.x, to.y);
-        draw.stroke();
-        pen.current = to;
-        setEmpty(false);
-        void ask(() => inkOf(draw));
+    const take = (ink: (() => string) | null) => {
+        setEmpty(!ink);
+        if (ink) void ask(ink);
+        else forget();
     };
     const wipe = () => {
-        clear(context());
-        setEmpty(true);
-        forget();
+        setWiped(wiped + 1);
+        take(null);
     };
 
     const classes = (run: string) =>
@@ -112,39 +76,7 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
             }
         >
             <div class="draw-body">
-                <div class="draw-pad">
-                    <canvas
-                        ref={canvas}
-                        width={SIDE}
-                        height={SIDE}
-                        data-dark={dark}
-                        tabIndex={0}
-                        role="img"
-                        aria-label="Drawing area: draw a digit with the pointer; Delete clears"
-                        onPointerDown={(event) => {
-                            event.currentTarget.setPointerCapture(event.pointerId);
-                            pen.current = at(event);
-                            stroke({ x: pen.current.x + 0.01, y: pen.current.y });
-                        }}
-                        onPointerMove={(event) =>
-                            pen.current &&
-                            event
-                                .getCoalescedEvents()
-                                .concat(event)
-                                .forEach((e) => stroke(at(e)))
-                        }
-                        onPointerUp={() => (pen.current = null)}
-                        onPointerCancel={() => (pen.current = null)}
-                        onKeyDown={(event) =>
-                            (event.key === 'Delete' || event.key === 'Backspace') && wipe()
-                        }
-                    />
-                    {empty && (
-                        <span class="draw-hint" aria-hidden="true">
-                            draw 0 … 9 here
-                        </span>
-                    )}
-                </div>
+                <DrawPad onInk={take} wiped={wiped} />
                 <div class="draw-answers" aria-live="polite">
                     {problem && <p class="problem">{problem}</p>}
                     {!answer && !problem && (

@@ -5,7 +5,7 @@ import { isDark } from '../lib/theme';
 type Rgb = [number, number, number];
 
 /** Ink on paper: 0 background … 255 full ink, in the theme's colors. */
-function ink(dark: boolean): (value: number) => Rgb {
+export function ink(dark: boolean): (value: number) => Rgb {
     const [paper, full]: [Rgb, Rgb] = dark
         ? [
               [29, 35, 43],
@@ -47,16 +47,33 @@ export function paint(
     context.putImageData(image, x, y);
 }
 
+/** A color picture: all of red, then green, then blue. */
+function paintColor(
+    context: CanvasRenderingContext2D,
+    pixels: Uint8Array,
+    rows: number,
+    columns: number,
+) {
+    const image = context.createImageData(columns, rows);
+    const map = rows * columns;
+    for (let i = 0; i < map; i++)
+        image.data.set([pixels[i], pixels[map + i], pixels[2 * map + i], 255], 4 * i);
+    context.putImageData(image, 0, 0);
+}
+
+/** Gray, or with three `channels` in color. */
 export function Picture({
     pixels,
     rows,
     columns,
+    channels = 1,
     label,
     size,
 }: {
     pixels: Uint8Array;
     rows: number;
     columns: number;
+    channels?: number;
     label?: string;
     size?: number;
 }) {
@@ -64,8 +81,10 @@ export function Picture({
     const dark = isDark.value;
     useEffect(() => {
         const context = canvas.current?.getContext('2d');
-        if (context) paint(context, pixels, rows, columns, ink(dark));
-    }, [pixels, rows, columns, dark]);
+        if (!context) return;
+        if (channels === 3) paintColor(context, pixels, rows, columns);
+        else paint(context, pixels, rows, columns, ink(dark));
+    }, [pixels, rows, columns, channels, dark]);
     return (
         <canvas
             ref={canvas}

@@ -13,6 +13,7 @@ import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Trouble } from '../parts/basics';
 import { Confusion } from '../parts/confusion';
 import { DrawDigit } from '../parts/draw-digit';
+import { FeatureMaps } from '../parts/feature-maps';
 import { Picture, Tiles } from '../parts/picture';
 import { RunHead, RunPanel } from '../parts/run-panel';
 import { EditRun } from '../parts/run-words';
@@ -103,6 +104,7 @@ function Learned({ run }: { run: Run }) {
             </Parts>
             {evaluation.value && <Mistakes value={evaluation.value} classes={classes} />}
             <DrawDigit runs={[run]} />
+            <FeatureMaps run={run} key={stamp} />
         </Parts>
     );
 }
