@@ -22,7 +22,7 @@ kill: ## processes killed at random moments lose nothing; ROUNDS=200, SEED=1
 	@scripts/bootstrap test
 	@ONE=kill NNSTUDIO_KILL_ROUNDS=$${ROUNDS:-200} NNSTUDIO_KILL_SEED=$${SEED:-1} scripts/test
 
-bench: ## speed beside the frameworks in Python; ONE=page the cost of the page, ONE=server a crowd
+bench: ## speed beside the frameworks in Python; ONE=page the cost of the page, ONE=server a crowd, ONE=serving a model
 	@scripts/bootstrap bench
 	@scripts/bench
 
