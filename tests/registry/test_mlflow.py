@@ -89,6 +89,23 @@ def test_pyfunc_takes_what_users_have(models, loaded, ending):
             model.predict(form)
 
 
+@pytest.mark.parametrize("ending", ["pth", "onnx"])
+def test_pyfunc_brings_bytes_to_the_models_own_form(studio, mlflow_server, data_dir, tmp_path, ending):
+    """Trained with a mean and a deviation: bytes go through both, floats are the network's own."""
+    import mlflow
+
+    mlflow.set_tracking_uri(mlflow_server)
+    studio("train", "--engine", "native", "--dataset", "mnist", "--data-dir", data_dir, "--limit", "320", "--epochs", "1", "--mean", "0.1307", "--std", "0.3081")
+    name = f"standard_{ending}"
+    studio("convert", "models/simple_nn.safetensors", f"models/simple_nn.{ending}")
+    studio("register", f"models/simple_nn.{ending}", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", name)
+    model = mlflow.pyfunc.load_model(f"models:/{name}/1")
+    picture = np.random.default_rng(2).integers(0, 256, (5, 784), dtype=np.uint8)
+    values = ((picture / 255 - 0.1307) / 0.3081).astype(np.float32)
+    assert np.abs(model.predict(picture) - model.predict(values)).max() < 1e-5
+    assert np.abs(model.predict(picture) - model.predict((picture / 255).astype(np.float32))).max() > 1e-3
+
+
 def installed(name):
     from importlib.metadata import version
 

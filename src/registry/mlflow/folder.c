@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/js.h"
+#include "data/preprocess.h"
 #include "engine/engine.h"
 #include "registry/targets.h"
 
@@ -51,15 +53,15 @@ static const char loader_shared[] =
     "\n"
     "\n"
     "def pixels_of(x):\n"
-    "    \"\"\"Pixels 0 … 1, [N, INPUTS], of floats 0 … 1 or of uint8 0 … 255, as [N, INPUTS], [N, "
-    "rows,\n"
-    "    columns] or a table.\"\"\"\n"
+    "    \"\"\"What the network receives, [N, INPUTS]: floats are that already, uint8 0 … 255 is "
+    "brought to it as\n"
+    "    in training; as [N, INPUTS], [N, rows, columns] or a table.\"\"\"\n"
     "    x = np.asarray(next(iter(x.values())) if isinstance(x, dict) and len(x) == 1 else x)\n"
     "    if x.dtype == np.uint8:\n"
-    "        x = x / np.float32(255)\n"
+    "        x = of_bytes(x)\n"
     "    elif x.dtype.kind != \"f\":\n"
     "        raise TypeError(f\"pixels of dtype {x.dtype} are ambiguous: give uint8 (0 to 255) or "
-    "floats (0 to 1)\")\n"
+    "floats, as the network receives them\")\n"
     "    if x.ndim == 0 or x.size % INPUTS or (x.ndim > 1 and x[0].size != INPUTS):\n"
     "        raise ValueError(f\"pixels of shape {x.shape} do not fit: give [N, {INPUTS}] or [N, "
     "rows, columns]\")\n"
@@ -167,8 +169,24 @@ static const struct {
     {"safetensors", numpy_imports, numpy_class, NULL, NUMPY},
 };
 
-static void write_loader(const struct model *model, size_t kind, const char *file,
-                         struct buffer *out)
+/* What training did to a byte, by the model's own form (data/preprocess.h). */
+static void write_of_bytes(const struct input_form *form, struct buffer *out)
+{
+    char range[JS_SHORTEST_SIZE], scale[JS_SHORTEST_SIZE], mean[JS_SHORTEST_SIZE],
+        std[JS_SHORTEST_SIZE];
+    buffer_append_text(out, "\n\ndef of_bytes(x):\n");
+    if (form->range > 0 && form->range != 255)
+        buffer_printf(out, "    x = x / 255 * %s\n", js_shortest(form->range, range));
+    if (form->mean == 0 && form->std == 1)
+        buffer_printf(out, "    return x / np.float32(%s)\n", js_shortest(form->scale, scale));
+    else
+        buffer_printf(out, "    return ((x / %s - %s) / %s).astype(np.float32)\n",
+                      js_shortest(form->scale, scale), js_shortest(form->mean, mean),
+                      js_shortest(form->std, std));
+}
+
+static void write_loader(const struct model *model, const struct input_form *form, size_t kind,
+                         const char *file, struct buffer *out)
 {
     buffer_append_text(out, loader_head);
     buffer_append_text(out, kinds[kind].imports);
@@ -181,6 +199,7 @@ static void write_loader(const struct model *model, size_t kind, const char *fil
                       bends ? activation_name(layer->activation) : "None", bends ? "\"" : "");
     }
     buffer_printf(out, "]\nINPUTS = %u\n", network_inputs(&model->network));
+    write_of_bytes(form, out);
     buffer_append_text(out, loader_shared);
     buffer_append_text(out, kinds[kind].class);
     buffer_printf(out, "\n\ndef _load_pyfunc(path):\n    return Model(str(Path(path) / \"%s\"))\n",
@@ -205,11 +224,11 @@ static void write_requirements(size_t kind, const json_t *run, struct buffer *ou
 
 /* The signature names no inputs: MLflow would refuse every dtype and shape but one, before the
  * loader, which takes several, sees them. */
-static void write_mlmodel(const struct model *model, const char *run_id, const char *loader,
-                          struct buffer *out)
+static void write_mlmodel(const struct model *model, const struct input_form *form,
+                          const char *run_id, const char *loader, struct buffer *out)
 {
     unsigned char id[16] = {0};
-    char time[32];
+    char time[32], words[128];
     RAND_bytes(id, sizeof id);
     clock_format_utc(clock_wall_ms(), time);
     time[10] = ' ';
@@ -227,16 +246,18 @@ static void write_mlmodel(const struct model *model, const char *run_id, const c
         out,
         "%s\n    python_version: 3.11.0\nmlflow_version: " MLFLOW_VERSION "\nmodel_uuid: ", loader);
     for (size_t i = 0; i < sizeof id; i++) buffer_printf(out, "%02x", id[i]);
-    buffer_printf(out,
-                  "\nrun_id: %s\nsignature:\n"
-                  "  outputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"%s\", "
-                  "\"shape\": [-1, %u]}}]'\n"
-                  "metadata:\n"
-                  "  inputs: 'pixels [N, %u] or [N, %u, %u]: floats 0 to 1, or uint8 0 to 255'\n"
-                  "utc_time_created: '%s'\n",
-                  run_id, dtype_name(model->parameters->dtype), network_classes(&model->network),
-                  network_inputs(&model->network), model->network.rows, model->network.columns,
-                  time);
+    buffer_printf(
+        out,
+        "\nrun_id: %s\nsignature:\n"
+        "  outputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"%s\", "
+        "\"shape\": [-1, %u]}}]'\n"
+        "metadata:\n"
+        "  inputs: 'pixels [N, %u] or [N, %u, %u]: uint8 0 to 255, or floats as the network "
+        "receives them (%s)'\n"
+        "utc_time_created: '%s'\n",
+        run_id, dtype_name(model->parameters->dtype), network_classes(&model->network),
+        network_inputs(&model->network), model->network.rows, model->network.columns,
+        input_form_words(form, words), time);
 }
 
 /* The loaders of state dicts build dense layers; Keras and ONNX files hold their own network. */
@@ -266,13 +287,15 @@ int mlflow_folder_make(const struct mlflow_folder_parts *parts, struct mlflow_fo
         return error_set(error, ERROR_INPUT,
                          "a %s file cannot be registered with MLflow: convert it to .pth or .h5",
                          model->format);
-    if (check_layers(model, kind, error)) return -1;
+    struct input_form form;
+    if (check_layers(model, kind, error) || input_form_from_metadata(model->metadata, &form, error))
+        return -1;
     /* Python keeps a module by its name: two models loaded in one process need two names. */
     char loader[64], loader_path[80];
     snprintf(loader, sizeof loader, "nnstudio_loader_%.32s", parts->run_id);
     snprintf(loader_path, sizeof loader_path, "code/%s.py", loader);
-    write_mlmodel(model, parts->run_id, loader, add_file(out, "MLmodel"));
-    write_loader(model, kind, parts->file, add_file(out, loader_path));
+    write_mlmodel(model, &form, parts->run_id, loader, add_file(out, "MLmodel"));
+    write_loader(model, &form, kind, parts->file, add_file(out, loader_path));
     write_requirements(kind, parts->request->run, add_file(out, "requirements.txt"));
     buffer_append_text(
         add_file(out, "python_env.yaml"),

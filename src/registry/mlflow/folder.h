@@ -26,7 +26,8 @@ struct mlflow_folder_parts {
 };
 /* All files but the model's own. The loader builds the network from `model` and loads the file with
  * the framework it belongs to; predict() gives logits [N, classes] for pixels [N, inputs] or [N,
- * rows, columns], floats in 0 … 1 or uint8. */
+ * rows, columns], uint8, brought to the model's form here, or floats as
+ * the network receives them. */
 int mlflow_folder_make(const struct mlflow_folder_parts *parts, struct mlflow_folder *out,
                        struct error *error);
 void mlflow_folder_clear(struct mlflow_folder *folder);
