@@ -15,6 +15,7 @@ export class Curve {
     readonly loss = new Float64Array(CURVE_CAPACITY + RESERVE);
     private readonly mean = new Float64Array(CURVE_CAPACITY + RESERVE);
     private readonly smooth = new Float64Array(CURVE_CAPACITY + RESERVE);
+    private readonly weight = new Float64Array(CURVE_CAPACITY + RESERVE);
 
     /** Points that may be drawn. */
     length = 0;
@@ -38,13 +39,12 @@ export class Curve {
         highTime: 0,
     };
     private time = 0; // training seconds at the last step
-    private smoothing = { factor: -1, length: 0, numerator: 0, weight: 0 };
+    private smoothing = { factor: -1, version: -1 };
 
     clear() {
         this.length = this.full = this.next = this.time = 0;
         this.bucket = 1;
         this.resetPending();
-        this.smoothing.factor = -1;
         this.version.value++;
     }
 
@@ -91,28 +91,48 @@ export class Curve {
         return name === 'step' ? this.step : name === 'epoch' ? this.epoch : this.seconds;
     }
 
-    /** Exponential moving average over steps with the first values' bias removed (as Adam removes its own):
-     *  s = Σ wᵢ·lossᵢ / Σ wᵢ. `factor` is what one step keeps of the past, 0 … 0.9999. */
+    /** The mean of the steps around each, near ones weighing more: exponential weights to both sides, so that the smoothed
+     *  curve does not lag behind a steep descent; at the ends only the side that is there counts. `factor` is what one step
+     *  keeps of the weight, 0 … 0.9999. */
     smoothed(factor: number): Float64Array {
-        const state = this.smoothing;
-        if (state.factor !== factor || state.length > this.full) {
-            state.factor = factor;
-            state.length = state.numerator = state.weight = 0;
-        }
-        let { numerator, weight } = state;
-        for (let i = state.length; i < this.length; i++) {
-            const steps = i === 0 ? 1 : Math.max(1, this.step[i] - this.step[i - 1]);
-            const keep = Number.isFinite(this.mean[i]) ? factor ** steps : 1;
-            if (keep < 1) numerator = keep * numerator + (1 - keep) * this.mean[i];
-            weight = keep * weight + (1 - keep);
-            this.smooth[i] = weight > 0 ? numerator / weight : this.mean[i];
-            if (i === this.full - 1) {
-                state.length = this.full;
-                state.numerator = numerator;
-                state.weight = weight;
-            }
-        }
+        const version = this.version.peek();
+        if (this.smoothing.factor === factor && this.smoothing.version === version)
+            return this.smooth;
+        this.smoothing = { factor, version };
+        this.gather(factor, 1);
+        this.gather(factor, -1);
+        for (let i = 0; i < this.length; i++)
+            this.smooth[i] = this.weight[i] > 0 ? this.smooth[i] / this.weight[i] : this.mean[i];
         return this.smooth;
+    }
+
+    /** One side's sums Σ wᵢ·lossᵢ and Σ wᵢ, added to what is there; a point itself belongs to the side that goes first. A loss
+     *  that is no number is left out. */
+    private gather(factor: number, way: 1 | -1) {
+        let [sum, weight] = [0, 0];
+        for (let n = 0; n < this.length; n++) {
+            const i = way === 1 ? n : this.length - 1 - n;
+            const own = Number.isFinite(this.mean[i]) ? 1 - factor ** this.stepsOf(i) : 0;
+            if (n > 0) {
+                const keep = factor ** this.stepsOf(way === 1 ? i : i + 1);
+                sum *= keep;
+                weight *= keep;
+            }
+            if (way === 1) {
+                this.smooth[i] = sum + (own > 0 ? own * this.mean[i] : 0);
+                this.weight[i] = weight + own;
+            } else {
+                this.smooth[i] += sum;
+                this.weight[i] += weight;
+            }
+            if (own > 0) sum += own * this.mean[i];
+            weight += own;
+        }
+    }
+
+    /** Steps from the point before to this one. */
+    private stepsOf(i: number) {
+        return i === 0 ? 1 : Math.max(1, this.step[i] - this.step[i - 1]);
     }
 
     /** Index of the last point with step <= `step`; -1 when there is none. */
@@ -204,7 +224,6 @@ export class Curve {
         }
         this.full = to;
         this.bucket = this.bucket === 1 ? 4 : this.bucket * 2;
-        this.smoothing.factor = -1;
     }
 
     /** A run that went back to its checkpoint repeats steps; what was after it goes. */
@@ -214,6 +233,5 @@ export class Curve {
         this.time = this.full > 0 ? this.seconds[this.full - 1] : 0;
         this.next = step;
         this.resetPending();
-        this.smoothing.factor = -1;
     }
 }

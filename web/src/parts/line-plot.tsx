@@ -37,7 +37,7 @@ export function LinePlot({
 }) {
     const container = useRef<HTMLDivElement>(null);
     const dark = isDark.value;
-    const form = JSON.stringify(lines.map((line) => [line.label, line.color]));
+    const form = JSON.stringify([x.length > 0, lines.map((line) => [line.label, line.color])]);
     const content = JSON.stringify([x.length, x.at(-1), lines.map((line) => line.values.at(-1))]);
     const now = useRef({ x, lines });
     now.current = { x, lines };
@@ -72,12 +72,17 @@ export function LinePlot({
                 scales: {
                     x: {
                         time: false,
-                        range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]),
+                        range: (_, low, high) =>
+                            low === null || high === null
+                                ? [0, 1] // nothing to show yet
+                                : low === high
+                                  ? [low - 1, high + 1]
+                                  : [low, high],
                     },
                     y: { distr: log ? 3 : 1, range: () => shown.range as [number, number] },
                 },
                 axes: [
-                    { ...axis(xLabel), incrs: WHOLE },
+                    { ...axis(xLabel), incrs: WHOLE, show: x.length > 0 },
                     { ...axis(yLabel, yText), size: 60 },
                 ],
                 series: [

@@ -47,7 +47,7 @@ function Controls({ view }: { view: PlotView }) {
             </label>
             <label
                 class="slider"
-                title="Each point becomes the mean of about this many steps before it, recent ones weighing more; the raw curve stays visible behind."
+                title="Each point becomes the mean of about this many steps to either side, near ones weighing more; the raw curve stays visible behind."
             >
                 Smoothing
                 <input
@@ -62,7 +62,9 @@ function Controls({ view }: { view: PlotView }) {
                     }}
                 />
                 <output>
-                    {view.smoothing === 0 ? 'off' : `${Math.round(1 / (1 - view.smoothing))} steps`}
+                    {view.smoothing === 0
+                        ? 'off'
+                        : `± ${Math.round(1 / (1 - view.smoothing))} steps`}
                 </output>
             </label>
         </div>

@@ -343,16 +343,36 @@ function Legend({
                         </span>
                         <span class="legend-value">
                             {inside
-                                ? `step ${format.count(curve.step[i])}  ${format.loss(curve.loss[i])}`
+                                ? `step ${format.count(curve.step[i])}  loss ${format.loss(curve.loss[i])}`
                                 : format.NOTHING}
                             {inside && view.smoothing > 0 && (
-                                <b> {format.loss(curve.smoothed(view.smoothing)[i])}</b>
+                                <>
+                                    {'  smoothed '}
+                                    <b>{format.loss(curve.smoothed(view.smoothing)[i])}</b>
+                                </>
                             )}
                         </span>
                     </li>
                 );
             })}
         </ul>
+    );
+}
+
+/** What the marks and the two weights of line stand for. */
+function PlotKey({ view }: { view: PlotView }) {
+    return (
+        <p class="muted plot-key">
+            <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">
+                <circle cx="6" cy="6" r="4" class="mark-filled" />
+            </svg>
+            mean training loss of an epoch
+            <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">
+                <circle cx="6" cy="6" r="4" class="mark-hollow" />
+            </svg>
+            test loss after it
+            {view.smoothing > 0 && ' · faint: each step · strong: smoothed'}
+        </p>
     );
 }
 
@@ -398,6 +418,7 @@ export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; l
                 aria-label={`${label}. Drag or press + and − to zoom, arrows to move, 0 for all.`}
                 onKeyDown={onKeyDown}
             />
+            <PlotKey view={view} />
             <div class="plot-foot">
                 <Legend pieces={pieces} drawing={drawing.value} view={view} />
                 <button

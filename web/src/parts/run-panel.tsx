@@ -13,7 +13,7 @@ import { engines, engineLook } from '../lib/engines';
 import * as format from '../lib/format';
 import { findSetting } from '../lib/settings';
 import { isActive, liveRun } from '../lib/studio';
-import type { EngineId, Run } from '../lib/shapes';
+import type { EngineId, Epoch, Run } from '../lib/shapes';
 import {
     Button,
     Card,
@@ -27,7 +27,7 @@ import {
 } from './basics';
 import { Parts } from './guard';
 import { NumberField, SelectField } from './fields';
-import { LinePlot } from './line-plot';
+import { LinePlot, type Line } from './line-plot';
 import { LossPanel } from './loss-panel';
 import { Diverged, engineIds, engineLine, lossName, Tags } from './run-words';
 
@@ -156,6 +156,23 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
     );
 }
 
+/** Test accuracy, a line for each stretch of one engine; it begins where the stretch before it ended. */
+function testLines(rows: Epoch[]): Line[] {
+    const stretches: { engine: EngineId; from: number; to: number }[] = [];
+    rows.forEach(({ engine }, i) => {
+        const last = stretches.at(-1);
+        if (last?.engine === engine) last.to = i;
+        else stretches.push({ engine, from: Math.max(0, i - 1), to: i });
+    });
+    return stretches.map(({ engine, from, to }) => ({
+        label: `test, ${engine}`,
+        color: `--${engine}`,
+        dash: engineLook(engine).dash,
+        values: rows.map((row, i) => (i >= from && i <= to ? row.val_accuracy : null)),
+        points: true,
+    }));
+}
+
 export function EpochsCard({ run }: { run: Run }) {
     const { epochs } = liveRun(run.id);
     const rows = epochs.value;
@@ -169,13 +186,7 @@ export function EpochsCard({ run }: { run: Run }) {
                     yLabel="accuracy"
                     yText={(v) => `${+(100 * v).toFixed(1)} %`}
                     lines={[
-                        {
-                            label: 'test',
-                            color: `--${run.engine}`,
-                            dash: engineLook(run.engine).dash,
-                            values: rows.map((row) => row.val_accuracy),
-                            points: true,
-                        },
+                        ...testLines(rows),
                         {
                             label: 'training',
                             color: '--muted',
@@ -184,8 +195,10 @@ export function EpochsCard({ run }: { run: Run }) {
                     ]}
                 />
                 <p class="muted keyline">
-                    <span class="swatch" data-engine={run.engine} /> test, after the epoch{' '}
-                    <span class="swatch gray" /> training, before each update
+                    {[...new Set(rows.map(({ engine }) => engine))].map((id) => (
+                        <span key={id} class="swatch" data-engine={id} />
+                    ))}{' '}
+                    test, after the epoch <span class="swatch gray" /> training, before each update
                 </p>
             </div>
             <div class="scroll epochs" tabIndex={0} role="group" aria-label="Epochs, as a table">
