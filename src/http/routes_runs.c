@@ -104,13 +104,19 @@ static const json_t *given_tags(const json_t *body)
 static int create_run(struct studio *studio, const json_t *body, struct job *job,
                       struct error *error)
 {
-    const char *engine, *name = NULL;
+    const char *engine, *name = NULL, *title = NULL;
     if (js_need_string(body, "engine", &engine, error) ||
-        js_get_string(body, "name", &name, error) ||
+        js_get_string(body, "name", &name, error) || js_get_string(body, "title", &title, error) ||
         make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, job,
                  error) ||
-        store_run_create(studio->store, job, NULL, given_tags(body), false, error))
+        store_begin(studio->store, error))
         return -1;
+    if (store_run_create(studio->store, job, NULL, given_tags(body), false, error) ||
+        (title && store_run_set_title(studio->store, job->run, title, error))) {
+        store_rollback(studio->store);
+        return -1;
+    }
+    if (store_commit(studio->store, error)) return -1;
     return training_add(studio->training, job->run, NULL, error);
 }
 
@@ -387,13 +393,19 @@ static void post_continue(struct studio *studio, struct call *call)
 
 static int edit_run(struct studio *studio, const char *run, const json_t *body, struct error *error)
 {
-    const char *name = NULL, *notes = NULL;
-    if (js_get_string(body, "name", &name, error) || js_get_string(body, "notes", &notes, error))
+    const char *name = NULL, *title = NULL, *notes = NULL;
+    if (js_get_string(body, "name", &name, error) || js_get_string(body, "title", &title, error) ||
+        js_get_string(body, "notes", &notes, error))
         return -1;
     if (name && !path_is_plain_name(name)) /* what no pattern says: "con", "nul.pth" */
         return error_set(error, ERROR_INPUT, "the name \"%.60s\" names a device: choose another",
                          name);
-    return store_run_edit(studio->store, run, name, given_tags(body), notes, error);
+    if (store_begin(studio->store, error)) return -1;
+    if (!store_run_edit(studio->store, run, name, given_tags(body), notes, error) &&
+        (!title || !store_run_set_title(studio->store, run, title, error)))
+        return store_commit(studio->store, error);
+    store_rollback(studio->store);
+    return -1;
 }
 
 static void patch_run(struct studio *studio, struct call *call)
@@ -439,8 +451,8 @@ static const struct parameter list_parameters[] = {
     {"engine", PARAMETER_TEXT, 0, 0, 0, NULL, "of this engine"},
     {"tag", PARAMETER_TEXT, 0, 0, 0, NULL, "with this tag"},
     {"group", PARAMETER_TEXT, 0, 0, 0, NULL, "of this showdown"},
-    {"sort", PARAMETER_CHOICE, 0, 0, 0, "created_at name engine state val_accuracy seconds",
-     "by which column"},
+    {"sort", PARAMETER_TEXT, 0, 0, 0, NULL,
+     "created_at, name, engine, state, loss, val_accuracy, seconds or settings.KEY"},
     {"order", PARAMETER_CHOICE, 0, 0, 0, "desc asc", "which way"},
     {"limit", PARAMETER_INTEGER, 1, 1000, 100, NULL, "at most so many"},
     {"offset", PARAMETER_INTEGER, 0, INT32_MAX, 0, NULL, "from this one on"},

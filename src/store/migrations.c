@@ -103,6 +103,8 @@ static const char *const migrations[] = {
     "ALTER TABLE epochs ADD COLUMN cpu_seconds REAL;"
     "ALTER TABLE epochs ADD COLUMN peak_rss_bytes INTEGER;"
     "DELETE FROM evaluations;", /* their worst mistakes were in another order */
+    /* 5: what a user calls a run; "name" names its files. */
+    "ALTER TABLE runs ADD COLUMN title TEXT NOT NULL DEFAULT '';",
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 

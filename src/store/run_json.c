@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/js.h"
+#include "run/settings.h"
 #include "store/database.h"
 
 /* The columns of one run, in the order of this enum. */
@@ -13,7 +14,7 @@
     " started_at, ended_at, epoch, epochs, steps_per_epoch, global_step, seconds, "               \
     "samples_per_second, loss, accuracy, val_loss,"                                               \
     " val_accuracy, cpu_seconds, rss_bytes, peak_rss_bytes, checkpoint, deleted_at, owner_kind, " \
-    "diverged_at"
+    "diverged_at, title"
 enum {
     KEY,
     ID,
@@ -48,6 +49,7 @@ enum {
     DELETED_AT,
     OWNER_KIND,
     DIVERGED_AT,
+    TITLE,
 };
 
 static json_t *progress_json(sqlite3_stmt *row)
@@ -127,13 +129,13 @@ static bool resumable(sqlite3_stmt *row)
 static json_t *run_to_json(sqlite3_stmt *row)
 {
     json_t *run = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "id", column_text(row, ID),
-        "name", column_text(row, NAME), "engine", column_text(row, ENGINE), "engine_version",
-        column_text(row, ENGINE_VERSION), "state", column_text(row, STATE), "error",
-        column_text_json(row, ERROR_TEXT), "settings", column_parsed_json(row, SETTINGS), "network",
-        column_parsed_json(row, NETWORK), "parameters", column_integer_json(row, PARAMETERS),
-        "tags", column_parsed_json(row, TAGS), "notes", column_text(row, NOTES), "group",
-        column_text_json(row, SHOWDOWN));
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "id",
+        column_text(row, ID), "name", column_text(row, NAME), "title", column_text(row, TITLE),
+        "engine", column_text(row, ENGINE), "engine_version", column_text(row, ENGINE_VERSION),
+        "state", column_text(row, STATE), "error", column_text_json(row, ERROR_TEXT), "settings",
+        column_parsed_json(row, SETTINGS), "network", column_parsed_json(row, NETWORK),
+        "parameters", column_integer_json(row, PARAMETERS), "tags", column_parsed_json(row, TAGS),
+        "notes", column_text(row, NOTES), "group", column_text_json(row, SHOWDOWN));
     json_t *more = json_pack(
         "{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:b, s:b, s:o, s:o}",
         "created_at", column_integer_json(row, CREATED_AT), "started_at",
@@ -243,23 +245,33 @@ int store_run_json(struct store *store, const char *run, bool full, json_t **out
 static const struct {
     const char *name, *column;
 } sort_columns[] = {
-    {"created_at", "created_at"}, {"name", "name COLLATE NOCASE"},  {"engine", "engine"},
-    {"state", "state"},           {"val_accuracy", "val_accuracy"}, {"seconds", "seconds"},
+    {"created_at", "created_at"},
+    {"name", "coalesce(nullif(title, ''), name) COLLATE NOCASE"},
+    {"engine", "engine"},
+    {"state", "state"},
+    {"loss", "loss"},
+    {"val_accuracy", "val_accuracy"},
+    {"seconds", "seconds"},
 };
 
 static int order_by(const struct run_filter *filter, char *out, size_t size, struct error *error)
 {
-    const char *sort = filter->sort ? filter->sort : "created_at",
+    const char *sort = filter->sort && *filter->sort ? filter->sort : "created_at",
                *way = filter->ascending ? "ASC" : "DESC";
     for (size_t i = 0; i < sizeof sort_columns / sizeof sort_columns[0]; i++) {
         if (strcmp(sort, sort_columns[i].name) != 0) continue;
         snprintf(out, size, " ORDER BY %s %s, key %s", sort_columns[i].column, way, way);
         return 0;
     }
-    return error_set(
-        error, ERROR_INPUT,
-        "cannot sort by \"%.40s\": use created_at, name, engine, state, val_accuracy or seconds",
-        sort);
+    if (strncmp(sort, "settings.", 9) == 0 && setting_find(sort + 9)) {
+        snprintf(out, size, " ORDER BY json_extract(settings, '$.%s') %s, key %s", sort + 9, way,
+                 way);
+        return 0;
+    }
+    return error_set(error, ERROR_INPUT,
+                     "cannot sort by \"%.40s\": use created_at, name, engine, state, loss, "
+                     "val_accuracy, seconds or settings.KEY, such as settings.lr",
+                     sort);
 }
 
 #define FILTER                                                                                   \
@@ -267,7 +279,8 @@ static int order_by(const struct run_filter *filter, char *out, size_t size, str
     "engine=?3)"                                                                                 \
     " AND (?4 IS NULL OR showdown=?4) AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) " \
     "WHERE value=?5))"                                                                           \
-    " AND (?6 IS NULL OR instr(lower(id||' '||name||' '||notes||' '||tags||' '||engine||' "      \
+    " AND (?6 IS NULL OR instr(lower(id||' '||title||' '||name||' '||notes||' '||tags||' "       \
+    "'||engine||' "                                                                              \
     "'||settings), lower(?6)))"
 
 static void bind_filter(sqlite3_stmt *statement, const struct run_filter *filter)
@@ -282,7 +295,7 @@ static void bind_filter(sqlite3_stmt *statement, const struct run_filter *filter
 static int list_ids(struct store *store, const struct run_filter *filter, json_t *ids,
                     uint64_t *total, struct error *error)
 {
-    char order[80], sql[1024];
+    char order[160], sql[1200];
     sqlite3_stmt *statement = NULL;
     int status = -1, code;
     if (order_by(filter, order, sizeof order, error)) return -1;

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "run/settings.h"
 #include "store/database.h"
 #include "store/owner.h"
@@ -186,6 +187,21 @@ int store_run_edit(struct store *store, const char *run, const char *name, const
 out:
     free(tag_text);
     return status ? -1 : 0;
+}
+
+int store_run_set_title(struct store *store, const char *run, const char *title,
+                        struct error *error)
+{
+    if (strcmp(text_shown(title), title) != 0)
+        return error_set(error, ERROR_INPUT,
+                         "the title has characters that cannot be shown: use letters, digits, "
+                         "spaces and punctuation on one line");
+    if (store_begin(store, error)) return -1;
+    int status = query_run(store, "UPDATE runs SET title=? WHERE id=?", error, "ss", title, run) ||
+                 store_add_event(store, "run", run, 0, 0, NULL, error);
+    if (!status) return store_commit(store, error);
+    store_rollback(store);
+    return -1;
 }
 
 /* The worker holds a lock in the run's folder as long as it lives: one whose supervisor died writes

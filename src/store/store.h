@@ -74,7 +74,8 @@ int store_run_epochs(struct store *store, const char *run, json_t **out, struct 
 struct run_filter {
     const char *text;                            /* in id, name, notes, tags, data set; NULL: any */
     const char *state, *engine, *tag, *showdown; /* NULL: any */
-    /* "created_at", "name", "engine", "state", "val_accuracy", "seconds"; NULL: created_at */
+    /* "created_at", "name", "engine", "state", "loss", "val_accuracy", "seconds", or "settings." and
+     * a setting's key; NULL: created_at */
     const char *sort;
     bool ascending;
     bool deleted;           /* the deleted ones instead */
@@ -89,6 +90,9 @@ int store_run_set_state(struct store *store, const char *run, enum run_state sta
 /* NULL leaves a value as it is. */
 int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags,
                    const char *notes, struct error *error);
+/* What users call the run; "" leaves it with its name. Control characters are refused. */
+int store_run_set_title(struct store *store, const char *run, const char *title,
+                        struct error *error);
 /* Takes an ended run for this process, to go on with `engine` until `epochs`: state queued.
  * ERROR_CONFLICT when it is being trained. */
 int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs,

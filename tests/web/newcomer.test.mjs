@@ -242,7 +242,7 @@ test('overlays and compares runs, renames and tags one', { skip }, async () => {
     const boxes = page.locator('table.runs tbody input');
     await boxes.nth(0).check();
     await boxes.nth(1).check();
-    await page.getByRole('heading', { name: 'Settings side by side' }).waitFor();
+    await page.getByRole('heading', { name: 'Side by side' }).waitFor();
     assert.ok((await page.locator('.legend li').count()) >= 2);
     await boxes.nth(1).uncheck();
     await page.getByRole('button', { name: 'Rename, tags, notes' }).click();

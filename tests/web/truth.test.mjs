@@ -134,6 +134,35 @@ test('what acts on a run pins it in the address', { skip }, async (t) => {
     assert.ok(done.cpu_seconds > run.cpu_seconds);
 });
 
+test('a run is named by what differs, or as the user types', { skip }, async () => {
+    await open('/native');
+    await type('Learning rate', '0.1');
+    const name = page.getByLabel('Name of the run');
+    assert.match(await name.inputValue(), /lr 0.1/);
+    await page.getByRole('button', { name: /^Start/ }).click();
+    await badge('finished');
+    const named = await studio.get(`/api/runs/${shownRun()}`);
+    assert.match(named.title, /lr 0.1/);
+    assert.equal(named.files[0].name, 'simple_nn.safetensors');
+    await type('Name of the run', 'Übung 3, été');
+    await page.getByRole('button', { name: /^Start/ }).click();
+    await page.locator('.status h2', { hasText: 'Übung 3, été' }).waitFor();
+    await badge('finished');
+    assert.match(await name.inputValue(), /lr 0.1/, 'the next one is proposed anew');
+    const typed = await studio.get(`/api/runs/${shownRun()}`);
+    await open(`/runs?q=${encodeURIComponent('Übung 3')}`);
+    await page.getByRole('link', { name: 'Übung 3, été' }).waitFor();
+    // Columns of what differs, sortable; results beside settings.
+    await open(`/runs?sel=${named.id},${typed.id}`);
+    await page.getByRole('button', { name: 'Learning rate' }).click();
+    await page.locator('th[aria-sort="descending"]', { hasText: 'Learning rate' }).waitFor();
+    await page.getByRole('rowheader', { name: 'Test accuracy' }).waitFor();
+    await page.getByText('Columns', { exact: true }).click();
+    await page.getByLabel('Momentum', { exact: true }).press('Space');
+    await page.getByRole('columnheader', { name: 'Momentum' }).waitFor();
+    assert.ok(page.url().includes('columns=momentum'));
+});
+
 test('every tab is on the bar of a phone, the microscope among them', { skip }, async () => {
     await page.setViewportSize({ width: 390, height: 844 });
     await open('/code?view=step&batch=2');

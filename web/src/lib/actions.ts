@@ -17,8 +17,17 @@ async function change(job: Promise<Run>): Promise<Run | null> {
     }
 }
 
-export const startRun = (engine: EngineId, settings: Settings, name = 'simple_nn') =>
-    change(post<Run>('/api/runs', { engine, settings, name, tags: [] } satisfies NewRun));
+/** `title` is what the run is called; its files have the usual name. */
+export const startRun = (engine: EngineId, settings: Settings, title: string) =>
+    change(
+        post<Run>('/api/runs', {
+            engine,
+            settings,
+            name: 'simple_nn',
+            title,
+            tags: [],
+        } satisfies NewRun),
+    );
 /** What was acted on stays on the screen, whatever else starts or whoever goes on with it. */
 function pin(run: Run) {
     if (path.value === '/showdown' && run.group) setParams({ group: run.group });
@@ -51,7 +60,7 @@ export async function deleteRuns(list: Run[]) {
     if (gone.length === 0) return;
     const what =
         gone.length === 1
-            ? `Deleted ${gone[0].name}, ${gone[0].engine}.`
+            ? `Deleted ${gone[0].title || gone[0].name}, ${gone[0].engine}.`
             : `Deleted ${gone.length} runs.`;
     toast(`${what} Its files are kept for 24 hours.`, {
         label: 'Undo',

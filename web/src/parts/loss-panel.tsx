@@ -1,5 +1,6 @@
 /* The loss plot with its controls and its table; what is chosen lives in the address. */
 import { param, setParams } from '../lib/router';
+import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { liveRun } from '../lib/studio';
 import type { Run } from '../lib/shapes';
@@ -107,7 +108,7 @@ function LossTable({ runs, view }: { runs: Run[]; view: PlotView }) {
                         </th>
                         {all.map(({ run }) => (
                             <th key={run.id} scope="col" class="num">
-                                {engineLook(run.engine).title}, {run.name}
+                                {engineLook(run.engine).title}, {runTitle(run)}
                             </th>
                         ))}
                         {view.smoothing > 0 &&
@@ -153,7 +154,7 @@ function LossTable({ runs, view }: { runs: Run[]; view: PlotView }) {
 
 export function LossPanel({ runs, title = 'Loss' }: { runs: Run[]; title?: string }) {
     const view = viewOfAddress();
-    const names = runs.map((run) => `${engineLook(run.engine).title} ${run.name}`).join(', ');
+    const names = runs.map((run) => `${engineLook(run.engine).title} ${runTitle(run)}`).join(', ');
     return (
         <Card title={title} aside={<PlotOrTable />} class="loss-card">
             <Controls view={view} />

@@ -9,6 +9,7 @@ import uPlot from 'uplot';
 import { get } from '../lib/api';
 import { Curve } from '../lib/curve';
 import { engineColor, engineLook, engines } from '../lib/engines';
+import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { liveRun, type LiveRun } from '../lib/studio';
 import { isDark } from '../lib/theme';
@@ -338,7 +339,7 @@ function Legend({
                     >
                         <EngineName id={piece.engine} />
                         <span class="legend-name">
-                            {piece.run.name}
+                            {runTitle(piece.run)}
                             {piece.first > 0 && `, from step ${format.count(piece.first)}`}
                         </span>
                         <span class="legend-value">
@@ -380,7 +381,7 @@ export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; l
     const container = useRef<HTMLDivElement>(null);
     const drawing = useRef(signal<Drawing | null>(null)).current;
     const key = runs
-        .map((run) => run.id + run.name + run.segments.map((s) => s.engine + s.first_step))
+        .map((run) => run.id + runTitle(run) + run.segments.map((s) => s.engine + s.first_step))
         .join();
     const pieces = useMemo(() => piecesOf(runs), [key]);
     const dark = isDark.value;

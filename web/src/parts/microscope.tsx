@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
 import { engines, engineLook } from '../lib/engines';
 import { findDataset } from '../lib/dataset';
+import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { newestRuns, system } from '../lib/studio';
@@ -495,7 +496,7 @@ export function MicroscopeView({
                             { value: '', label: 'the first ones, of the seed' },
                             ...starts.map((one) => ({
                                 value: one.id,
-                                label: `trained: ${one.name}, ${one.engine}, ${format.time(one.created_at)}`,
+                                label: `trained: ${runTitle(one)}, ${one.engine}, ${format.time(one.created_at)}`,
                             })),
                         ]}
                     />

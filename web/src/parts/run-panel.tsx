@@ -10,6 +10,7 @@ import {
     stopRun,
 } from '../lib/actions';
 import { engines, engineLook } from '../lib/engines';
+import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { findSetting } from '../lib/settings';
 import { isActive, liveRun } from '../lib/studio';
@@ -99,7 +100,7 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                             version={i === all.length - 1 ? run.engine_version : null}
                         />
                     ))}{' '}
-                    {run.name}
+                    {runTitle(run)}
                 </>
             }
             aside={
@@ -126,7 +127,7 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
             <Progress
                 value={p.global_step}
                 max={p.total_steps}
-                label={`Progress of ${run.name}`}
+                label={`Progress of ${runTitle(run)}`}
                 engine={run.engine}
             />
             <div class="row spread num progress-words">
@@ -180,7 +181,7 @@ export function EpochsCard({ run }: { run: Run }) {
         <Card title="Epochs" class="epochs-card">
             <div>
                 <LinePlot
-                    label={`Accuracy of ${run.name} by epoch`}
+                    label={`Accuracy of ${runTitle(run)} by epoch`}
                     x={rows.map((row) => row.epoch)}
                     xLabel="epoch"
                     yLabel="accuracy"
@@ -249,7 +250,7 @@ export function LogCard({ run }: { run: Run }) {
     const { log } = liveRun(run.id);
     return (
         <Card title="Log" class="log-card">
-            <ol class="log" tabIndex={0} aria-label={`Log of ${run.name}`}>
+            <ol class="log" tabIndex={0} aria-label={`Log of ${runTitle(run)}`}>
                 {log.value.length === 0 && <li class="muted">No log entries yet.</li>}
                 {log.value.toReversed().map((line, i) => (
                     <li key={log.value.length - i}>

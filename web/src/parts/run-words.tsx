@@ -4,6 +4,7 @@ import { findDataset } from '../lib/dataset';
 import { engineLook, labPath } from '../lib/engines';
 import * as format from '../lib/format';
 import { go } from '../lib/router';
+import { proposedTitle, runTitle } from '../lib/run-title';
 import { changeSettings, findSetting } from '../lib/settings';
 import { isActive } from '../lib/studio';
 import type { EngineId, Run } from '../lib/shapes';
@@ -42,7 +43,11 @@ export function Diverged({ run }: { run: Run }) {
     const lr = gentlerRate(run);
     const again = async () => {
         changeSettings({ lr });
-        const next = await startRun(run.engine, { ...run.settings, lr }, run.name);
+        const next = await startRun(
+            run.engine,
+            { ...run.settings, lr },
+            proposedTitle({ ...run.settings, lr }),
+        );
         if (next) go(`${labPath(next.engine)}?run=${next.id}`);
     };
     return (
@@ -75,31 +80,28 @@ export function Tags({ tags }: { tags: string[] }) {
     );
 }
 
-const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,98}$/;
-
 export function EditRun({ run, onClose }: { run: Run; onClose: () => void }) {
-    const [name, setName] = useState(run.name);
+    const [title, setTitle] = useState(runTitle(run));
     const [tags, setTags] = useState(run.tags.join(', '));
     const [notes, setNotes] = useState(run.notes);
-    const problem = FILE_NAME.test(name)
-        ? undefined
-        : 'letters, digits, . _ and - only, as it names files';
+    const problem = title.length <= 120 ? undefined : 'at most 120 characters';
     const save = async (event: Event) => {
         event.preventDefault();
         const list = tags
             .split(',')
             .map((tag) => tag.trim())
             .filter(Boolean);
-        if (await editRun(run, { name, tags: [...new Set(list)], notes })) onClose();
+        const called = title.trim() === run.name ? '' : title.trim();
+        if (await editRun(run, { title: called, tags: [...new Set(list)], notes })) onClose();
     };
     return (
-        <Dialog title={`${engineLook(run.engine).title} ${run.name}`} onClose={onClose}>
+        <Dialog title={`${engineLook(run.engine).title} ${runTitle(run)}`} onClose={onClose}>
             <form class="stack" onSubmit={(event) => void save(event)}>
                 <TextField
                     label="Name"
-                    value={name}
-                    onChange={setName}
-                    hint="its files get this name"
+                    value={title}
+                    onChange={setTitle}
+                    hint={`its files are called ${run.name}`}
                     problem={problem}
                 />
                 <TextField

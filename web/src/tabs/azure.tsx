@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { post, put, remove } from '../lib/api';
 import { engineLook, engines, frameworks, labPath } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
+import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { newestRuns, system, tasks } from '../lib/studio';
@@ -53,7 +54,7 @@ function ModelCard({ list, run, kind }: { list: Run[]; run: Run; kind: ModelForm
                 onChange={(id) => setParams({ run: id, file: null, format: null })}
                 options={list.map((one) => ({
                     value: one.id,
-                    label: `${one.name}, ${engineLook(one.engine).title}, ${one.diverged_at !== null ? 'diverged' : format.percent(one.last.val_accuracy)}, ${format.time(one.created_at)}`,
+                    label: `${runTitle(one)}, ${engineLook(one.engine).title}, ${one.diverged_at !== null ? 'diverged' : format.percent(one.last.val_accuracy)}, ${format.time(one.created_at)}`,
                 }))}
             />
             {run.diverged_at !== null && (

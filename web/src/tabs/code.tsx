@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { codeAddress, programAddress, settingsWords } from '../lib/code';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
+import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
@@ -243,7 +244,7 @@ function Bundle() {
                         >
                             {done.slice(0, 50).map((run) => (
                                 <option key={run.id} value={run.id}>
-                                    {run.name} · {run.engine} · {run.settings.dataset} ·{' '}
+                                    {runTitle(run)} · {run.engine} · {run.settings.dataset} ·{' '}
                                     {format.time(run.created_at)}
                                 </option>
                             ))}

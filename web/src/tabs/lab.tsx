@@ -2,12 +2,14 @@
 import { startRun, startTask } from '../lib/actions';
 import { defaultEngine, engineLook, engines, labPath } from '../lib/engines';
 import { go, param, setParams } from '../lib/router';
+import { proposedTitle, runTitle, titleDraft } from '../lib/run-title';
 import { settings } from '../lib/settings';
 import { isActive, newestRuns, runs, system } from '../lib/studio';
 import type { EngineId, Run } from '../lib/shapes';
 import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { DrawDigit } from '../parts/draw-digit';
+import { TextField } from '../parts/fields';
 import { RunPanel } from '../parts/run-panel';
 import { SettingsForm, settingsAreGood } from '../parts/settings-form';
 import { findTask, TaskView } from '../parts/tasks';
@@ -52,17 +54,37 @@ function Start({ engine }: { engine: EngineId }) {
     const start = async (event: Event) => {
         event.preventDefault();
         if (!settings.value || !settingsAreGood()) return;
-        const run = await startRun(engine, settings.value);
-        if (run) setParams({ run: run.id });
+        const title = titleDraft.value ?? proposedTitle(settings.value);
+        const run = await startRun(engine, settings.value, title.trim());
+        if (!run) return;
+        titleDraft.value = null;
+        setParams({ run: run.id });
     };
     return (
         <form onSubmit={(event) => void start(event)}>
             <SettingsForm engine={engine} />
+            {settings.value && (
+                <div class="run-title">
+                    <TextField
+                        label="Name of the run"
+                        hint="made of what differs from the defaults; yours if you type one"
+                        value={titleDraft.value ?? proposedTitle(settings.value)}
+                        placeholder="simple_nn"
+                        problem={
+                            (titleDraft.value ?? '').length > 120
+                                ? 'at most 120 characters'
+                                : undefined
+                        }
+                        onChange={(text) => (titleDraft.value = text)}
+                        onLeave={() => titleDraft.value === '' && (titleDraft.value = null)}
+                    />
+                </div>
+            )}
             <Button
                 type="submit"
                 kind="main"
                 engine={engine}
-                disabled={!found || !settingsAreGood()}
+                disabled={!found || !settingsAreGood() || (titleDraft.value ?? '').length > 120}
             >
                 {busy ? 'Start another' : 'Start training'}
             </Button>
@@ -82,10 +104,12 @@ function Earlier({ engine, shown }: { engine: EngineId; shown: Run | undefined }
                 value={shown?.id}
                 onChange={(event) => setParams({ run: event.currentTarget.value })}
             >
-                {shown && !list.includes(shown) && <option value={shown.id}>{shown.name}</option>}
+                {shown && !list.includes(shown) && (
+                    <option value={shown.id}>{runTitle(shown)}</option>
+                )}
                 {list.map((run) => (
                     <option key={run.id} value={run.id}>
-                        {run.name}, {format.time(run.created_at)}, {run.state}
+                        {runTitle(run)}, {format.time(run.created_at)}, {run.state}
                     </option>
                 ))}
             </select>

@@ -5,6 +5,7 @@ import { bytesOf } from '../lib/api';
 import { findDataset } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
+import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { isActive, liveRun, runs } from '../lib/studio';
 import { settingLabel, settingWords, type SettingKey } from '../lib/settings';
@@ -168,7 +169,7 @@ export function RunPage({ id }: { id: string }) {
     }
     return (
         <Page
-            title={run.name}
+            title={runTitle(run)}
             about={
                 <>
                     {engineLook(run.engine).title} · <a href="/runs">all runs</a>

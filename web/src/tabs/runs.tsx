@@ -7,7 +7,8 @@ import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { differing, settingLabel, settingWords, type SettingKey } from '../lib/settings';
-import { isActive, runs as knownRuns, runsChanged } from '../lib/studio';
+import { runTitle } from '../lib/run-title';
+import { isActive, runs as knownRuns, runsChanged, settingsTable } from '../lib/studio';
 import type { Run, RunList } from '../lib/shapes';
 import { Button, Card, Empty, EngineName, Page, RunBadge, Trouble } from '../parts/basics';
 import { SelectField, TextField } from '../parts/fields';
@@ -17,12 +18,65 @@ import { EditRun, engineIds, Tags } from '../parts/run-words';
 const PAGE = 100;
 const STATES = ['running', 'paused', 'finished', 'stopped', 'failed', 'interrupted'];
 
-const COLUMNS: {
+interface Column {
     name: string;
     sort?: string;
     number?: boolean;
     cell: (run: Run) => preact.ComponentChildren;
-}[] = [
+}
+
+/** Settings in which the runs of the list differ, and those that are pinned; the usual columns have the rest. */
+function settingColumns(list: Run[]): Column[] {
+    const pinned = param('columns').split(',').filter(Boolean);
+    const differ = differing(list.map((run) => run.settings));
+    const keys = (settingsTable.value ?? []).map(({ key }) => key as SettingKey);
+    return keys
+        .filter((key) => pinned.includes(key) || (differ.has(key) && !OWN_COLUMN.has(key)))
+        .map((key) => ({
+            name: settingLabel(key),
+            sort: `settings.${key}`,
+            number: typeof list[0]?.settings[key] === 'number',
+            cell: (run: Run) => settingWords(key, run.settings[key]),
+        }));
+}
+const OWN_COLUMN = new Set<string>(['dataset', 'epochs', 'from']);
+
+/** Which settings have a column at all times. */
+function PinnedColumns() {
+    const pinned = param('columns').split(',').filter(Boolean);
+    return (
+        <details class="fold">
+            <summary>Columns</summary>
+            <p class="muted">
+                Settings that differ among the runs shown have a column by themselves; those that
+                are checked always have one.
+            </p>
+            <div class="row pinned-columns">
+                {(settingsTable.value ?? [])
+                    .filter(({ key }) => !OWN_COLUMN.has(key))
+                    .map(({ key, label }) => (
+                        <label key={key} class="check">
+                            <input
+                                type="checkbox"
+                                checked={pinned.includes(key)}
+                                onChange={(event) =>
+                                    setParams({
+                                        columns: (event.currentTarget.checked
+                                            ? [...pinned, key]
+                                            : pinned.filter((one) => one !== key)
+                                        ).join(),
+                                    })
+                                }
+                            />
+                            {label}
+                        </label>
+                    ))}
+            </div>
+        </details>
+    );
+}
+
+const COLUMNS: Column[] = [
     {
         name: 'Engine',
         sort: 'engine',
@@ -35,7 +89,7 @@ const COLUMNS: {
         ),
     },
     { name: 'State', sort: 'state', cell: (run) => <RunBadge run={run} /> },
-    { name: 'Data set', cell: (run) => run.settings.dataset },
+    { name: 'Data set', sort: 'settings.dataset', cell: (run) => run.settings.dataset },
     {
         name: 'Epochs',
         number: true,
@@ -53,7 +107,12 @@ const COLUMNS: {
         number: true,
         cell: (run) => format.rate(run.progress.samples_per_second),
     },
-    { name: 'Training', number: true, cell: (run) => format.duration(run.progress.seconds) },
+    {
+        name: 'Training',
+        sort: 'seconds',
+        number: true,
+        cell: (run) => format.duration(run.progress.seconds),
+    },
     {
         name: 'Created',
         sort: 'created_at',
@@ -104,6 +163,7 @@ function List({
     selected: string[];
     onSelect: (id: string, on: boolean) => void;
 }) {
+    const columns = [...COLUMNS, ...settingColumns(list)];
     return (
         <div class="scroll" tabIndex={0} role="group" aria-label="Runs">
             <table class="runs">
@@ -113,7 +173,7 @@ function List({
                             <span class="hidden">Selected</span>
                         </th>
                         <Heading name="Name" sort="name" />
-                        {COLUMNS.map((column) => (
+                        {columns.map((column) => (
                             <Heading key={column.name} {...column} />
                         ))}
                     </tr>
@@ -124,7 +184,7 @@ function List({
                             <td>
                                 <input
                                     type="checkbox"
-                                    aria-label={`Select ${run.name}, ${run.engine}, ${format.time(run.created_at)}`}
+                                    aria-label={`Select ${runTitle(run)}, ${run.engine}, ${format.time(run.created_at)}`}
                                     checked={selected.includes(run.id)}
                                     onChange={(event) =>
                                         onSelect(run.id, event.currentTarget.checked)
@@ -133,11 +193,11 @@ function List({
                             </td>
                             <th scope="row">
                                 <a href={`/runs/${run.id}`} title={run.notes || run.id}>
-                                    {run.name}
+                                    {runTitle(run)}
                                 </a>{' '}
                                 <Tags tags={run.tags} />
                             </th>
-                            {COLUMNS.map((column) => (
+                            {columns.map((column) => (
                                 <td key={column.name} class={column.number ? 'num' : ''}>
                                     {column.cell(run)}
                                 </td>
@@ -150,6 +210,58 @@ function List({
     );
 }
 
+const RESULTS: {
+    name: string;
+    of: (run: Run) => number | null;
+    text: (value: number | null) => string;
+    best?: 'least' | 'most';
+}[] = [
+    { name: 'Epochs done', of: (run) => run.progress.epoch, text: format.count },
+    {
+        name: 'Test accuracy',
+        of: (run) => run.last.val_accuracy,
+        text: format.percent,
+        best: 'most',
+    },
+    { name: 'Test loss', of: (run) => run.last.val_loss, text: format.loss, best: 'least' },
+    { name: 'Training accuracy', of: (run) => run.last.accuracy, text: format.percent },
+    { name: 'Training', of: (run) => run.progress.seconds, text: format.duration },
+    { name: 'Samples/s', of: (run) => run.progress.samples_per_second, text: format.rate },
+    { name: 'CPU', of: (run) => run.cpu_seconds, text: format.duration },
+    { name: 'Peak memory', of: (run) => run.peak_rss_bytes, text: format.bytes },
+    { name: 'Parameters', of: (run) => run.parameters, text: format.count },
+    { name: 'File', of: (run) => run.files[0]?.bytes ?? null, text: format.bytes },
+];
+
+/** What came out, a row each; best is said only of what does not grow with the work, and only of other values. */
+function Results({ list }: { list: Run[] }) {
+    return (
+        <>
+            {RESULTS.map(({ name, of, text, best }) => {
+                const values = list.map(of).filter((value) => value !== null);
+                const top = best === 'most' ? Math.max(...values) : Math.min(...values);
+                const crown = best && new Set(values).size > 1;
+                return (
+                    <tr key={name}>
+                        <th scope="row">{name}</th>
+                        {list.map((run) => (
+                            <td
+                                key={run.id}
+                                class={crown && of(run) === top ? 'num left best' : 'num left'}
+                            >
+                                {text(of(run))}
+                                {name === 'Test accuracy' &&
+                                    run.diverged_at !== null &&
+                                    ', diverged'}
+                            </td>
+                        ))}
+                    </tr>
+                );
+            })}
+        </>
+    );
+}
+
 function Compare({ list }: { list: Run[] }) {
     const differ = differing(list.map((run) => run.settings));
     const names = (Object.keys(list[0].settings) as SettingKey[]).filter(
@@ -158,26 +270,37 @@ function Compare({ list }: { list: Run[] }) {
     names.sort((a, b) => Number(differ.has(b)) - Number(differ.has(a)));
     return (
         <Card
-            title="Settings side by side"
+            title="Side by side"
             aside={
                 <span class="muted">
                     {differ.size === 0 ? 'all equal' : `${differ.size} differ, marked ≠`}
                 </span>
             }
         >
-            <div class="scroll" tabIndex={0} role="group" aria-label="Settings side by side">
+            <div
+                class="scroll"
+                tabIndex={0}
+                role="group"
+                aria-label="Results and settings side by side"
+            >
                 <table class="compare">
                     <thead>
                         <tr>
-                            <th scope="col">Setting</th>
+                            <th scope="col">Result</th>
                             {list.map((run) => (
                                 <th key={run.id} scope="col">
-                                    <EngineName id={run.engine} /> {run.name}
+                                    <EngineName id={run.engine} /> {runTitle(run)}
                                 </th>
                             ))}
                         </tr>
                     </thead>
                     <tbody>
+                        <Results list={list} />
+                        <tr class="group-row">
+                            <th scope="rowgroup" colSpan={list.length + 1}>
+                                Settings
+                            </th>
+                        </tr>
                         {names.map((name) => (
                             <tr key={name} class={differ.has(name) ? 'differs' : ''}>
                                 <th scope="row">
@@ -327,7 +450,10 @@ export function Runs() {
                         </Empty>
                     )
                 ) : (
-                    <List list={list} selected={ids} onSelect={select} />
+                    <>
+                        <List list={list} selected={ids} onSelect={select} />
+                        <PinnedColumns />
+                    </>
                 )}
                 <Selection list={selected} onNone={() => setParams({ sel: null })} />
             </Card>

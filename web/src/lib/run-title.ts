@@ -1,0 +1,49 @@
+/* What a run is called: the user's own words, or what makes its settings differ from the defaults. */
+import { signal } from '@preact/signals';
+import { findDataset, usualDataset } from './dataset';
+import { settingWords, type SettingKey } from './settings';
+import { settingsTable } from './studio';
+import type { Run, Setting, Settings } from './shapes';
+
+export const runTitle = (run: Run) => run.title || run.name;
+
+/** How a setting is said in a title, where its label and value are not it. */
+const SAID: Partial<Record<SettingKey, (s: Settings) => string>> = {
+    dataset: (s) => findDataset(s.dataset)?.title ?? s.dataset.split('/').at(-1)!,
+    epochs: (s) => `${s.epochs} epochs`,
+    lr: (s) => `lr ${s.lr}`,
+    batch_size: (s) => `batch ${s.batch_size}`,
+    hidden: (s) => s.hidden.join('-') || 'no hidden layer',
+    net: (s) => s.net,
+    limit: (s) => `${s.limit} samples`,
+    weight_decay: (s) => `decay ${s.weight_decay}`,
+};
+/** The value alone says what it is. */
+const BARE = new Set(['activation', 'optimizer', 'dtype', 'device']);
+
+function usualValue({ key, default: usual, default_by_optimizer: own }: Setting, s: Settings) {
+    return key === 'dataset' ? usualDataset.value : (own?.[s.optimizer] ?? usual);
+}
+
+/** "lr 0.1, 256-64, adam"; empty where all is as usual. */
+export function proposedTitle(s: Settings): string {
+    const words = (settingsTable.value ?? [])
+        .filter(
+            (one) => one.key !== 'from' && !(s.net && ['hidden', 'activation'].includes(one.key)),
+        )
+        .filter((one) => {
+            const value = s[one.key as SettingKey] ?? null;
+            return JSON.stringify(value) !== JSON.stringify(usualValue(one, s) ?? null);
+        })
+        .map((one) => {
+            const key = one.key as SettingKey;
+            const value = settingWords(key, s[key]);
+            return (
+                SAID[key]?.(s) ?? (BARE.has(key) ? value : `${one.label.toLowerCase()} ${value}`)
+            );
+        });
+    return words.join(', ').slice(0, 120);
+}
+
+/** Typed for the next run; null: as proposed. */
+export const titleDraft = signal<string | null>(null);
