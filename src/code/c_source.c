@@ -3,30 +3,43 @@
 
 #include <string.h>
 
-static void write_extracts(const char *engine, enum code_stage stage, struct code_text *out)
+/* The layers of the type that an extract computes, a bit each. */
+static uint64_t layers_of(const struct network *network, const char *type)
+{
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (strcmp(layer_kind(network->layers[i].type)->name, type) == 0) bits |= 1ull << i;
+    return bits;
+}
+
+/* Of the functions per type only those that the network uses. */
+static void write_extracts(const char *engine, enum code_stage stage,
+                           const struct code_subject *subject, struct code_text *out)
 {
     for (size_t i = 0; i < code_extract_count; i++) {
         const struct code_extract *extract = &code_extracts[i];
         if (extract->stage != stage || strcmp(extract->engine, engine) != 0) continue;
+        uint64_t layers = layers_of(&subject->network, extract->layer);
+        if (extract->layer[0] && !layers) continue;
         if (out->count) code_line(out, NULL, "%s", "");
+        out->layers = layers;
         code_line(out, NULL, "/* %s:%u */", extract->file, extract->first_line);
         for (size_t l = 0; l < extract->count; l++)
             code_line(out, extract->lines[l].idea, "%s", extract->lines[l].text);
+        out->layers = 0;
     }
 }
 
 static void write_torch(enum code_stage stage, const struct code_subject *subject,
                         struct code_text *out)
 {
-    (void)subject;
-    write_extracts("torch", stage, out);
+    write_extracts("torch", stage, subject, out);
 }
 
 static void write_tensorflow(enum code_stage stage, const struct code_subject *subject,
                              struct code_text *out)
 {
-    (void)subject;
-    write_extracts("tensorflow", stage, out);
+    write_extracts("tensorflow", stage, subject, out);
 }
 
 const struct code_voice code_torch_c = {

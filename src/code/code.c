@@ -287,12 +287,21 @@ out:
     return status;
 }
 
+static json_t *places_to_json(uint64_t bits)
+{
+    json_t *places = json_array();
+    for (int i = 0; i < NETWORK_MAX_LAYERS; i++)
+        if (bits >> i & 1) json_array_append_new(places, json_integer(i));
+    return places;
+}
+
 static json_t *lines_to_json(const struct code_text *text)
 {
     json_t *lines = json_array();
     for (size_t i = 0; i < text->count; i++)
-        json_array_append_new(lines, json_pack("{s:s, s:s?}", "text", text->lines[i].text, "idea",
-                                               text->lines[i].idea));
+        json_array_append_new(lines, json_pack("{s:s, s:s?, s:o}", "text", text->lines[i].text,
+                                               "idea", text->lines[i].idea, "layers",
+                                               places_to_json(text->lines[i].layers)));
     return lines;
 }
 

@@ -27,11 +27,14 @@ enum code_stage {
 struct code_line {
     char *text;       /* owned, without the newline */
     const char *idea; /* static: "zero_grad"; NULL for lines without a counterpart to look for */
+    uint64_t layers;  /* bit i: it is about the network's layer i */
 };
+_Static_assert(NETWORK_MAX_LAYERS <= 64, "a bit per layer");
 struct code_text {
     struct code_line *lines; /* owned */
     size_t count, capacity;
-    bool failed; /* sticky: memory ran out or the cap was reached */
+    uint64_t layers; /* what lines that are added are about */
+    bool failed;     /* sticky: memory ran out or the cap was reached */
 };
 void code_text_free(struct code_text *text);
 
@@ -86,7 +89,7 @@ int code_notebook(const struct code_voice *voice, const struct code_subject *sub
 const char *code_requirements(void);
 
 /* What the tab shows of two voices:
- * {"left":VOICE,"right":VOICE,"stages":[{"id","title","note","left":[{"text","idea"}],
+ * {"left":VOICE,"right":VOICE,"stages":[{"id","title","note","left":[{"text","idea","layers"}],
  * "right":[…]}],"ideas":{ID:{"title","only":"left"|"right"|null,"why"}}}. *out is a new reference.
  */
 int code_compare(const struct code_voice *left, const struct code_voice *right,

@@ -6,7 +6,8 @@
  * A stage begins after a line holding the mark [stage: NAME] in a comment and ends before the next
  * [end]. A mark [IDEA] in a comment at the end of a line says which idea the line's statement
  * stands for; [stage: NAME, IDEA] gives all of the stage's statements that idea. The marks
- * themselves are not shown. */
+ * themselves are not shown. [layer: TYPE] begins a part of the stage "network" that computes layers
+ * of that type. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,8 @@ struct shown_line {
 };
 struct shown_stage {
     const char *constant;
-    char idea[IDEA_SIZE]; /* of every statement; "": as the lines say */
+    char layer[IDEA_SIZE]; /* the type of layer that it computes; "": not of a single type */
+    char idea[IDEA_SIZE];  /* of every statement; "": as the lines say */
     unsigned first_line;
     size_t count;
     struct shown_line lines[MAX_LINES];
@@ -45,9 +47,11 @@ static void fail(const char *what, const char *about)
     exit(1);
 }
 
-/* [stage: NAME] or [stage: NAME, IDEA] in a comment. */
+/* [stage: NAME] or [stage: NAME, IDEA] in a comment; or [layer: TYPE]. */
 static bool opens_stage(const char *line, struct shown_stage *out)
 {
+    *out = (struct shown_stage){.constant = "CODE_NETWORK"};
+    if (sscanf(line, "/* [layer: %31[a-z0-9]]", out->layer) == 1) return true;
     const char *mark = strstr(line, "/* [stage: ");
     if (!mark) return false;
     mark += strlen("/* [stage: ");
@@ -142,10 +146,11 @@ static void write_stage(FILE *out, FILE *table, const char *engine, const char *
         free(stage->lines[i].text);
     }
     fputs("};\n", out);
-    fprintf(table,
-            "    {.engine = \"%s\", .stage = %s, .file = \"%s\", .first_line = %u, .lines = "
-            "lines_%u, .count = %zu},\n",
-            engine, stage->constant, file, stage->first_line, written++, stage->count);
+    fprintf(
+        table,
+        "    {.engine = \"%s\", .stage = %s, .layer = \"%s\", .file = \"%s\", .first_line = %u, "
+        ".lines = lines_%u, .count = %zu},\n",
+        engine, stage->constant, stage->layer, file, stage->first_line, written++, stage->count);
 }
 
 /* Writes the arrays of lines of one file, and notes the table's rows in `table`. */

@@ -313,6 +313,7 @@ void keras_write_layers(const struct network *network, const struct job *job, st
     for (uint32_t i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         const char *note = rows[layer->type].note;
+        out->layers = 1ull << i;
         if (note && !noted[layer->type]) code_line(out, "layer", "    %s", note);
         noted[layer->type] = true;
         write_before(layer, python_takes_maps(network), out);
@@ -321,4 +322,5 @@ void keras_write_layers(const struct network *network, const struct job *job, st
         bool said = write_layer(layer, job, out);
         if (!said && layer->activation != ACTIVATION_NONE) write_activation(layer, out);
     }
+    out->layers = 0;
 }

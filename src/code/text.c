@@ -40,7 +40,8 @@ void code_line(struct code_text *text, const char *idea, const char *format, ...
         text->failed = true;
         return;
     }
-    text->lines[text->count++] = (struct code_line){.text = line, .idea = idea};
+    text->lines[text->count++] = (struct code_line){
+        .text = line, .idea = idea, .layers = text->layers};
 }
 
 const char *code_real(double value)

@@ -31,7 +31,8 @@ struct code_extract_line {
 struct code_extract {
     const char *engine; /* "torch" */
     enum code_stage stage;
-    const char *file; /* "src/engine/torch/loop.c" */
+    const char *layer; /* the type of layer that it computes; "": not of a single type */
+    const char *file;  /* "src/engine/torch/loop.c" */
     unsigned first_line;
     const struct code_extract_line *lines;
     size_t count;

@@ -76,6 +76,8 @@ static void write_activations(const struct network *network, struct code_text *o
         const struct layer *layer = &network->layers[i];
         char attribute[32];
         if (layer->activation == ACTIVATION_NONE || first_of(network, i) != i) continue;
+        for (uint32_t j = i; j < network->layer_count; j++)
+            if (same_activation(layer, &network->layers[j])) out->layers |= 1ull << j;
         activation_attribute(network, i, attribute);
         if (activations[layer->activation].argument)
             code_line(out, "activation", "        self.%s = %s%s=%s)", attribute,
@@ -84,6 +86,7 @@ static void write_activations(const struct network *network, struct code_text *o
         else
             code_line(out, "activation", "        self.%s = %s)", attribute,
                       activations[layer->activation].module);
+        out->layers = 0;
     }
 }
 
@@ -271,12 +274,14 @@ void torch_write_layers(const struct network *network, bool keras_init, struct c
         const char *module = layer->input.rank == 3 ? row->maps : row->values;
         struct code_arguments arguments = {""};
         if (!module) continue;
+        out->layers = 1ull << i;
         if (row->note && !noted[layer->type]) code_line(out, "layer", "        %s", row->note);
         noted[layer->type] = true;
         if (needs_pad(layer)) write_pad(layer, out);
         row->arguments(layer, &arguments);
         code_line(out, "layer", "        self.%s = %s(%s)", layer->name, module, arguments.text);
     }
+    out->layers = 0;
     if (keras_init) write_keras_init(network, out);
     write_activations(network, out);
 }
@@ -314,6 +319,7 @@ void torch_write_forward(const struct network *network, struct code_text *out)
     for (uint32_t i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         char call[160], attribute[32];
+        out->layers = 1ull << i;
         layer_call(layer, python_takes_maps(network), call, sizeof call);
         write_padding(layer, out);
         if (i + 1 == network->layer_count) {
@@ -326,4 +332,5 @@ void torch_write_forward(const struct network *network, struct code_text *out)
             code_line(out, "forward", "        x = %s", call);
         }
     }
+    out->layers = 0;
 }

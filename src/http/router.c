@@ -16,6 +16,7 @@
 
 #define PATH_PARTS_MAX 3
 #define PARAMETERS_MAX 16
+#define USUAL_TEXT_MAX 200 /* bytes of a text in the query */
 
 struct call {
     struct studio *studio;
@@ -330,9 +331,13 @@ static int refuse_choice(const char *name, const json_t *choices, struct error *
     return -1;
 }
 
-static int check_text(const char *name, const char *value, struct error *error)
+/* `most`: bytes that its row allows; 0: the usual. */
+static int check_text(const char *name, const char *value, double most, struct error *error)
 {
-    if (strlen(value) > 200) return error_set(error, ERROR_INPUT, "\"%s\" is too long", name);
+    size_t limit = most > USUAL_TEXT_MAX ? (size_t)most : USUAL_TEXT_MAX;
+    if (strlen(value) > limit)
+        return error_set(error, ERROR_INPUT, "\"%s\" has %zu bytes: the most is %zu", name,
+                         strlen(value), limit);
     json_t *utf8 = json_string(value);
     json_decref(utf8);
     return utf8 ? 0 : error_set(error, ERROR_INPUT, "\"%s\" is not UTF-8", name);
@@ -343,7 +348,8 @@ static int take_setting(struct call *call, const char *name, const char *value, 
 {
     const struct setting *setting = call->route->flags & ROUTE_SETTINGS ? setting_find(name) : NULL;
     if (!setting || !(setting->flags & SETTING_PROGRAM)) return 1;
-    if (check_text(name, value, error)) return -1;
+    double most = setting->kind == SETTING_TEXT ? setting->high : 0;
+    if (check_text(name, value, most, error)) return -1;
     call->settings[setting - settings_table] = value;
     return 0;
 }
@@ -367,7 +373,7 @@ static int take_parameter(struct call *call, const char *name, const char *value
         json_decref(choices);
         if (status) return -1;
     }
-    if (check_text(name, value, error)) return -1;
+    if (check_text(name, value, (double)parameter->high, error)) return -1;
     call->texts[index] = value;
     return 0;
 }

@@ -12,7 +12,7 @@ enum parameter_type { PARAMETER_INTEGER, PARAMETER_TEXT, PARAMETER_CHOICE, PARAM
 struct parameter {
     const char *name;
     enum parameter_type type;
-    int64_t low, high, fallback; /* integer; fallback when absent */
+    int64_t low, high, fallback; /* integer; fallback when absent. Text: high bytes; 0: 200 */
     /* "asc desc", or "@RunState": those of a shape's enum (http/schema.h). Of a choice the first
      * counts when it is absent; a filter is then NULL, as a text is. */
     const char *choices;
@@ -57,7 +57,7 @@ struct route_group {
 extern const struct route_group *const route_groups[];
 extern const size_t route_group_count;
 extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns,
-    routes_models, routes_activations, routes_tasks, routes_code, routes_registry;
+    routes_models, routes_activations, routes_networks, routes_tasks, routes_code, routes_registry;
 
 /* --- one call, as its handler sees it --- */
 

@@ -13,8 +13,6 @@
 #include "http/offload.h"
 #include "http/routes.h"
 #include "modelfile/modelfile.h"
-#include "net/compact.h"
-#include "net/cost.h"
 #include "run/settings.h"
 
 #define PREFERENCES_MAX ((size_t)64 << 10)
@@ -159,34 +157,6 @@ static void get_settings(struct studio *studio, struct call *call)
     call_reply(call, 200, settings_describe());
 }
 
-/* A network as text, for pictures of a size: what it costs, or why it cannot be. */
-static void get_network(struct studio *studio, struct call *call)
-{
-    struct network network = {.rows = (uint32_t)call_integer(call, "rows"),
-                              .columns = (uint32_t)call_integer(call, "columns")};
-    const char *text = call_text(call, "net");
-    struct error error;
-    (void)studio;
-    /* A draft that does not fit is no failed request: the answer says what is wrong with it. */
-    if (network_parse(text ? text : "", &network, &error))
-        call_reply(call, 200, json_pack("{s:s, s:n}", "problem", error.message, "cost"));
-    else
-        call_reply(call, 200,
-                   json_pack("{s:n, s:o}", "problem", "cost", network_cost_to_json(&network)));
-}
-
-static void get_networks(struct studio *studio, struct call *call)
-{
-    json_t *presets = json_array();
-    (void)studio;
-    for (size_t i = 0; i < preset_count; i++)
-        json_array_append_new(presets,
-                              json_pack("{s:s, s:s, s:s, s:s}", "name", preset_table[i].name,
-                                        "title", preset_table[i].title, "about",
-                                        preset_table[i].about, "layers", preset_table[i].layers));
-    call_reply(call, 200, json_pack("{s:o}", "presets", presets));
-}
-
 static void get_preferences(struct studio *studio, struct call *call)
 {
     struct error error;
@@ -225,13 +195,6 @@ static void get_openapi(struct studio *studio, struct call *call)
     call_reply(call, 200, openapi_document());
 }
 
-static const struct parameter network_parameters[] = {
-    {"net", PARAMETER_TEXT, 0, 0, 0, NULL, "the compact form, a preset's name or JSON"},
-    {"rows", PARAMETER_INTEGER, 1, 1024, 28, NULL, "of the picture"},
-    {"columns", PARAMETER_INTEGER, 1, 1024, 28, NULL, "of the picture"},
-    {0},
-};
-
 static const struct route routes[] = {
     {"GET", "/api/system", get_system, "Engines, processor, memory, data sets", NULL, NULL,
      "System", 200, 0},
@@ -240,10 +203,6 @@ static const struct route routes[] = {
      "SettingsDescription", 200, 0},
     {"GET", "/api/settings/defaults", get_defaults, "The settings a run has unless told otherwise",
      NULL, NULL, "Settings", 200, 0},
-    {"GET", "/api/network", get_network, "A network as text: its shapes and what it costs",
-     network_parameters, NULL, "NetworkDraft", 200, 0},
-    {"GET", "/api/networks", get_networks, "The networks that have a name", NULL, NULL,
-     "NetworkPresets", 200, 0},
     {"GET", "/api/preferences", get_preferences, "What the page keeps", NULL, NULL, "Preferences",
      200, 0},
     {"PUT", "/api/preferences", put_preferences, "Replace what the page keeps; at most 64 KiB",

@@ -296,6 +296,20 @@ static int read_compact(const char *text, struct network *network, struct error 
     return 0;
 }
 
+int network_read_layers(const json_t *layers, struct network *network, struct error *error)
+{
+    network->layer_count = 0;
+    if (!json_is_array(layers) || json_array_size(layers) > NETWORK_MAX_LAYERS)
+        return error_set(error, ERROR_INPUT, "\"layers\" must be an array of at most %d layers",
+                         NETWORK_MAX_LAYERS);
+    for (uint32_t i = 0; i < json_array_size(layers); i++) {
+        if (layer_from_json(json_array_get(layers, i), &network->layers[i], error))
+            return error_prefix(error, "layer %u", i + 1);
+        network->layer_count++;
+    }
+    return 0;
+}
+
 static int read_json(const char *text, struct network *network, struct error *error)
 {
     json_error_t why;
@@ -303,21 +317,13 @@ static int read_json(const char *text, struct network *network, struct error *er
     if (!value)
         return error_set(error, ERROR_INPUT, "the network is not valid JSON: line %d: %.80s",
                          why.line, why.text);
-    const json_t *layers = json_is_array(value) ? value : json_object_get(value, "layers");
-    int status = 0;
-    if (!json_is_array(layers) || json_array_size(layers) > NETWORK_MAX_LAYERS)
-        status = error_set(error, ERROR_INPUT, "\"layers\" must be an array of at most %d layers",
-                           NETWORK_MAX_LAYERS);
-    for (size_t i = 0; !status && i < json_array_size(layers); i++) {
-        status = layer_from_json(json_array_get(layers, i), &network->layers[i], error);
-        if (status) error_prefix(error, "layer %zu", i + 1);
-        network->layer_count++;
-    }
+    int status = network_read_layers(
+        json_is_array(value) ? value : json_object_get(value, "layers"), network, error);
     json_decref(value);
     return status;
 }
 
-int network_parse(const char *text, struct network *network, struct error *error)
+int network_read(const char *text, struct network *network, struct error *error)
 {
     const struct preset *preset = preset_find(text);
     network->layer_count = 0;
@@ -325,10 +331,14 @@ int network_parse(const char *text, struct network *network, struct error *error
     if (strlen(text) > COMPACT_MAX_LENGTH)
         return error_set(error, ERROR_INPUT, "the network's text has %zu bytes: the most is %d",
                          strlen(text), COMPACT_MAX_LENGTH);
-    int status = *text == '{' || *text == '['
-                     ? read_json(text, network, error)
-                     : read_compact(preset ? preset->layers : text, network, error);
-    return status ? status : network_finish(network, error);
+    return *text == '{' || *text == '['
+               ? read_json(text, network, error)
+               : read_compact(preset ? preset->layers : text, network, error);
+}
+
+int network_parse(const char *text, struct network *network, struct error *error)
+{
+    return network_read(text, network, error) ? -1 : network_finish(network, error);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -404,15 +414,27 @@ static void put_modifiers(struct buffer *out, const struct layer *layer, bool de
     if (layer->without_bias) buffer_append_text(out, " nobias");
 }
 
-static void put_layer(struct buffer *out, const struct layer *layer)
+/* The row of a type's word; conv2d has two. */
+static const struct word *word_of(enum layer_type type, bool depthwise)
 {
-    bool depthwise = layer->type == LAYER_CONV2D && layer->input.rank == 3 &&
-                     layer->input.sizes[0] > 1 && layer->groups == layer->input.sizes[0] &&
-                     layer->filters == layer->groups;
-    const struct word *word = NULL;
-    for (size_t i = 0; i < COUNT(words) && !word; i++)
-        if (words[i].type == layer->type && (strcmp(words[i].word, "depthwise") == 0) == depthwise)
-            word = &words[i];
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (words[i].type == type && (strcmp(words[i].word, "depthwise") == 0) == depthwise)
+            return &words[i];
+    return NULL;
+}
+
+const char *layer_compact_form(enum layer_type type)
+{
+    const struct word *word = word_of(type, false);
+    return word ? word->form : "relu";
+}
+
+void layer_to_compact(const struct layer *layer, struct buffer *out)
+{
+    bool whole = layer->input.rank == 3 && layer->input.sizes[0] > 1 &&
+                 layer->groups == layer->input.sizes[0] && layer->filters == layer->groups;
+    bool depthwise = layer->type == LAYER_CONV2D && (whole || !layer->groups);
+    const struct word *word = word_of(layer->type, depthwise);
     if (word) {
         buffer_append_text(out, word->word);
         for (size_t i = 0; i < 2; i++)
@@ -427,6 +449,6 @@ void network_to_compact(const struct network *network, struct buffer *out)
 {
     for (uint32_t i = 0; i < network->layer_count; i++) {
         if (i) buffer_append_text(out, ", ");
-        put_layer(out, &network->layers[i]);
+        layer_to_compact(&network->layers[i], out);
     }
 }

@@ -34,6 +34,13 @@ const struct preset *preset_find(const char *name);
  * into the layers of *network, whose picture the caller has set, and finishes it. The message says
  * which layer, what is wrong and how to write it. */
 int network_parse(const char *text, struct network *network, struct error *error);
+/* The same without finishing: what is written, whether it fits or not. */
+int network_read(const char *text, struct network *network, struct error *error);
+int network_read_layers(const json_t *layers, struct network *network, struct error *error);
+/* How a layer of the type is written, with usual numbers: "conv 32 3x3". */
+const char *layer_compact_form(enum layer_type type);
+/* One layer's words; it need not be finished. */
+void layer_to_compact(const struct layer *layer, struct buffer *out);
 /* The compact form; what it cannot say (names) is left out. */
 void network_to_compact(const struct network *network, struct buffer *out);
 

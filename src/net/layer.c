@@ -161,7 +161,7 @@ static int resolve_conv2d(struct layer *layer, struct error *error)
 {
     if (need_maps(layer, error)) return -1;
     uint32_t channels = layer->input.sizes[0];
-    if (!layer->groups) layer->groups = layer->filters = channels; /* depthwise */
+    if (!layer->groups) layer->groups = layer->filters = channels; /* depthwise, whatever comes */
     if (channels % layer->groups || layer->filters % layer->groups)
         return error_set(error, ERROR_INPUT,
                          "%u groups must divide its %u input channels and its %u filters",
@@ -246,7 +246,7 @@ enum field_kind { FIELD_COUNT, FIELD_PAIR, FIELD_REAL, FIELD_CHANNELS, FIELD_PAD
 /* A member of the layer's JSON. Counts go from 1 to `high`, reals from `low` to `high`. Without a
  * usual value (0 in `usual` of a count, NAN of a real) it must be given. */
 struct layer_field {
-    const char *name;
+    const char *name, *label; /* as JSON and as a form calls it */
     enum field_kind kind;
     size_t offset;
     double low, high, usual;
@@ -255,75 +255,99 @@ struct layer_field {
 #define AT(member) offsetof(struct layer, member)
 /* clang-format off */
 static const struct layer_field dense_fields[] = {
-    {"outputs", FIELD_COUNT,  AT(units),        1, LAYER_MAX_WIDTH, 0},
-    {"bias",    FIELD_BIAS,   AT(without_bias), 0, 0, 0},
+    {"outputs", "Units", FIELD_COUNT,  AT(units),        1, LAYER_MAX_WIDTH, 0},
+    {"bias", "Bias", FIELD_BIAS,   AT(without_bias), 0, 0, 0},
     {0},
 };
 static const struct layer_field conv2d_fields[] = {
-    {"filters",  FIELD_COUNT,   AT(filters),      1, LAYER_MAX_WIDTH, 0},
-    {"kernel",   FIELD_PAIR,    AT(kernel),       1, 1024, 0},
-    {"stride",   FIELD_PAIR,    AT(stride),       1, 1024, 1},
-    {"padding",  FIELD_PADDING, AT(padding),      0, 1024, 0},
-    {"dilation", FIELD_PAIR,    AT(dilation),     1, 1024, 1},
-    {"groups",   FIELD_COUNT,   AT(groups),       1, LAYER_MAX_WIDTH, 1},
-    {"bias",     FIELD_BIAS,    AT(without_bias), 0, 0, 0},
+    {"filters", "Filters", FIELD_COUNT,   AT(filters),      1, LAYER_MAX_WIDTH, 0},
+    {"kernel", "Kernel", FIELD_PAIR,    AT(kernel),       1, 1024, 0},
+    {"stride", "Stride", FIELD_PAIR,    AT(stride),       1, 1024, 1},
+    {"padding", "Padding", FIELD_PADDING, AT(padding),      0, 1024, 0},
+    {"dilation", "Dilation", FIELD_PAIR,    AT(dilation),     1, 1024, 1},
+    {"groups", "Groups", FIELD_COUNT,   AT(groups),       0, LAYER_MAX_WIDTH, 1},
+    {"bias", "Bias", FIELD_BIAS,    AT(without_bias), 0, 0, 0},
     {0},
 };
 static const struct layer_field pool_fields[] = {
-    {"size",    FIELD_PAIR,    AT(kernel),  1, 1024, 0},
-    {"stride",  FIELD_PAIR,    AT(stride),  1, 1024, -1}, /* usual: its size */
-    {"padding", FIELD_PADDING, AT(padding), 0, 1024, 0},
+    {"size", "Window", FIELD_PAIR,    AT(kernel),  1, 1024, 0},
+    {"stride", "Stride", FIELD_PAIR,    AT(stride),  1, 1024, -1}, /* usual: its size */
+    {"padding", "Padding", FIELD_PADDING, AT(padding), 0, 1024, 0},
     {0},
 };
 static const struct layer_field batchnorm_fields[] = {
-    {"epsilon",  FIELD_REAL, AT(epsilon),  1e-12, 1, 1e-5},
-    {"momentum", FIELD_REAL, AT(momentum), 0,     1, 0.1},
+    {"epsilon", "Epsilon", FIELD_REAL, AT(epsilon),  1e-12, 1, 1e-5},
+    {"momentum", "Momentum", FIELD_REAL, AT(momentum), 0,     1, 0.1},
     {0},
 };
 static const struct layer_field layernorm_fields[] = {
-    {"epsilon", FIELD_REAL, AT(epsilon), 1e-12, 1, 1e-5},
+    {"epsilon", "Epsilon", FIELD_REAL, AT(epsilon), 1e-12, 1, 1e-5},
     {0},
 };
 static const struct layer_field dropout_fields[] = {
-    {"rate", FIELD_REAL, AT(rate), 0, 0.99, 0.5},
+    {"rate", "Rate", FIELD_REAL, AT(rate), 0, 0.99, 0.5},
     {0},
 };
 static const struct layer_field rescale_fields[] = {
-    {"scale",  FIELD_REAL, AT(scale),  -1e6, 1e6, 1},
-    {"offset", FIELD_REAL, AT(offset), -1e6, 1e6, 0},
+    {"scale", "Scale", FIELD_REAL, AT(scale),  -1e6, 1e6, 1},
+    {"offset", "Offset", FIELD_REAL, AT(offset), -1e6, 1e6, 0},
     {0},
 };
 static const struct layer_field normalize_fields[] = {
-    {"mean", FIELD_CHANNELS, AT(mean), -1e6, 1e6, 0},
-    {"std",  FIELD_CHANNELS, AT(std),  1e-6, 1e6, 1},
+    {"mean", "Mean", FIELD_CHANNELS, AT(mean), -1e6, 1e6, 0},
+    {"std", "Deviation", FIELD_CHANNELS, AT(std),  1e-6, 1e6, 1},
     {0},
 };
 static const struct layer_field no_fields[] = {{0}};
 
 static const struct layer_kind kinds[LAYER_TYPE_COUNT] = {
-    [LAYER_DENSE] = {"dense", "fc", "Every output is a weighted sum of all inputs plus a bias.",
+    [LAYER_DENSE] = {"dense", "fc", "Dense",
+        "Every output is a weighted sum of all inputs plus a bias.",
+        "It can relate any value to any other, at the price of one weight for each pair.",
         false, dense_fields, resolve_dense, tensors_of_dense, cost_of_dense},
-    [LAYER_CONV2D] = {"conv2d", "conv", "Slides small kernels over the picture, the same weights at every place.",
+    [LAYER_CONV2D] = {"conv2d", "conv", "Convolution",
+        "Slides small kernels over the picture, the same weights at every place.",
+        "What it learns in one corner it finds in every other, with few weights.",
         false, conv2d_fields, resolve_conv2d, tensors_of_conv2d, cost_of_conv2d},
-    [LAYER_MAXPOOL2D] = {"maxpool2d", "pool", "Keeps the largest value of each window.",
+    [LAYER_MAXPOOL2D] = {"maxpool2d", "pool", "Max pooling",
+        "Keeps the largest value of each window.",
+        "A feature may move a little within its window, and less is left to compute.",
         false, pool_fields, resolve_pool, NULL, NULL},
-    [LAYER_AVGPOOL2D] = {"avgpool2d", "pool", "Keeps the mean of each window; padding is not counted.",
+    [LAYER_AVGPOOL2D] = {"avgpool2d", "pool", "Average pooling",
+        "Keeps the mean of each window; padding is not counted.",
+        "It shrinks the maps and keeps how strong a feature is on the whole.",
         false, pool_fields, resolve_pool, NULL, NULL},
-    [LAYER_GLOBALAVGPOOL] = {"globalavgpool", "gap", "Replaces each feature map by its mean.",
+    [LAYER_GLOBALAVGPOOL] = {"globalavgpool", "gap", "Global average",
+        "Replaces each feature map by its mean.",
+        "What remains is how much of each feature there is, no matter where; it has no weights.",
         false, no_fields, resolve_globalavgpool, NULL, NULL},
-    [LAYER_FLATTEN] = {"flatten", "flatten", "Lays feature maps out as one list of values.",
+    [LAYER_FLATTEN] = {"flatten", "flatten", "Flatten",
+        "Lays feature maps out as one list of values.",
+        "Nothing is computed: it only stands between windows and dense layers.",
         false, no_fields, resolve_flatten, NULL, NULL},
-    [LAYER_BATCHNORM] = {"batchnorm", "bn", "Normalizes each channel by the mean and variance of the batch.",
+    [LAYER_BATCHNORM] = {"batchnorm", "bn", "Batch norm",
+        "Normalizes each channel by the mean and variance of the batch.",
+        "Training is steadier and takes larger steps; in evaluation running averages stand in for the batch.",
         false, batchnorm_fields, resolve_same_shape, tensors_of_batchnorm, NULL},
-    [LAYER_LAYERNORM] = {"layernorm", "ln", "Normalizes each sample by its own mean and variance.",
+    [LAYER_LAYERNORM] = {"layernorm", "ln", "Layer norm",
+        "Normalizes each sample by its own mean and variance.",
+        "It does the same in training and evaluation, whatever the size of the batch.",
         false, layernorm_fields, resolve_same_shape, tensors_of_layernorm, NULL},
-    [LAYER_DROPOUT] = {"dropout", "dropout", "Sets a random share of the values to zero while training.",
+    [LAYER_DROPOUT] = {"dropout", "dropout", "Dropout",
+        "Sets a random share of the values to zero while training.",
+        "No value can rely on a single other one, which curbs overfitting; in evaluation nothing is dropped.",
         false, dropout_fields, resolve_same_shape, NULL, NULL},
-    [LAYER_ACTIVATION] = {"activation", "act", "Applies a function to every value.",
+    [LAYER_ACTIVATION] = {"activation", "act", "Activation",
+        "Applies a function to every value.",
+        "Without one between them, two layers compute no more than one could.",
         false, no_fields, resolve_same_shape, NULL, NULL},
-    [LAYER_RESCALE] = {"rescale", "rescale", "Multiplies every input value and adds an offset.",
+    [LAYER_RESCALE] = {"rescale", "rescale", "Rescale",
+        "Multiplies every input value and adds an offset.",
+        "It belongs to the model, so that whoever uses the file feeds it the same values as in training.",
         true, rescale_fields, resolve_same_shape, NULL, NULL},
-    [LAYER_NORMALIZE] = {"normalize", "normalize", "Subtracts a mean and divides by a standard deviation, per channel.",
+    [LAYER_NORMALIZE] = {"normalize", "normalize", "Normalize",
+        "Subtracts a mean and divides by a standard deviation, per channel.",
+        "Values around zero with a spread of one are what initial weights are made for.",
         true, normalize_fields, resolve_same_shape, NULL, NULL},
 };
 /* clang-format on */
@@ -358,10 +382,14 @@ uint32_t layer_tensors(const struct layer *layer, struct tensor_spec out[LAYER_M
     return kind->tensors ? kind->tensors(layer, out) : 0;
 }
 
+bool layer_type_activates(enum layer_type type)
+{
+    return type != LAYER_FLATTEN && type != LAYER_DROPOUT && !layer_kind(type)->first_only;
+}
+
 bool layer_takes_activation(const struct layer *layer)
 {
-    return layer->activation == ACTIVATION_NONE && layer->type != LAYER_FLATTEN &&
-           layer->type != LAYER_DROPOUT && !layer_kind(layer->type)->first_only;
+    return layer->activation == ACTIVATION_NONE && layer_type_activates(layer->type);
 }
 
 size_t layer_parameters(const struct layer *layer)
@@ -501,6 +529,49 @@ json_t *layer_to_json(const struct layer *layer)
     if (activation->member && layer->slope != activation->usual)
         json_object_set_new(value, activation->member, json_real(layer->slope));
     return value;
+}
+
+static json_t *usual_to_json(const struct layer_field *field)
+{
+    switch (field->kind) {
+    case FIELD_COUNT:
+    case FIELD_PAIR:
+        return field->usual > 0 ? json_integer((json_int_t)field->usual) : json_null();
+    case FIELD_REAL:
+    case FIELD_CHANNELS:
+        return json_real(field->usual);
+    case FIELD_PADDING:
+        return json_string("valid");
+    case FIELD_BIAS:
+        return json_true();
+    }
+    return NULL;
+}
+
+static const char *const field_kind_names[] = {
+    [FIELD_COUNT] = "count",       [FIELD_PAIR] = "pair",       [FIELD_REAL] = "real",
+    [FIELD_CHANNELS] = "channels", [FIELD_PADDING] = "padding", [FIELD_BIAS] = "bias"};
+
+json_t *layer_fields_to_json(enum layer_type type)
+{
+    json_t *list = json_array();
+    for (const struct layer_field *field = layer_kind(type)->fields; field->name; field++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:o, s:b}", "name",
+                                              field->name, "label", field->label, "kind",
+                                              field_kind_names[field->kind], "low", field->low,
+                                              "high", field->high, "default", usual_to_json(field),
+                                              "as_size", field->usual < 0));
+    return list;
+}
+
+json_t *activations_to_json(void)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < ACTIVATION_COUNT; i++)
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s?, s:f}", "name", activations[i].name, "member",
+                                        activations[i].member, "default", activations[i].usual));
+    return list;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

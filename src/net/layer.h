@@ -92,9 +92,11 @@ struct tensor_spec {
 };
 
 struct layer_kind {
-    const char *name; /* "conv2d": JSON, command line, page */
-    const char *stem; /* "conv": its layers are conv1, conv2 … */
-    const char *help; /* what it does, one sentence */
+    const char *name;  /* "conv2d": JSON, command line, page */
+    const char *stem;  /* "conv": its layers are conv1, conv2 … */
+    const char *title; /* "Convolution": as a palette has it */
+    const char *help;  /* what it does, one sentence */
+    const char *why;   /* what that is good for, one more */
     bool first_only;
     const struct layer_field *fields; /* ends with a row without a name; layer.c */
     /* The output's shape for layer->input; may fill in what the input decides (padding, groups). -1
@@ -117,6 +119,8 @@ uint64_t layer_multiply_adds(const struct layer *layer); /* per sample, forward 
 /* True when an activation behind the layer may become its own: it has none yet, and computes values
  * that one may follow in place. */
 bool layer_takes_activation(const struct layer *layer);
+/* True of the types whose values an activation may follow in place. */
+bool layer_type_activates(enum layer_type type);
 bool layer_equal(const struct layer *a, const struct layer *b);
 /* The same but for the last digits of real fields (6 of them count: files keep some as float32). */
 bool layer_alike(const struct layer *a, const struct layer *b);
@@ -127,6 +131,13 @@ json_t *layer_to_json(const struct layer *layer);
 /* Reads those, and a dense layer's "units"; a member that its type does not know is an error. Not
  * resolved yet. */
 int layer_from_json(const json_t *value, struct layer *out, struct error *error);
+
+/* For forms: [{"name":"kernel","label":"Kernel","kind":"pair","low":1,"high":1024,"default":null,
+ * "as_size":false},…]; kinds: count, pair, real, channels, padding, bias. `default` null: it must
+ * be given; `as_size`: it is the window's own size unless given. New reference. */
+json_t *layer_fields_to_json(enum layer_type type);
+/* [{"name":"elu","member":"alpha","default":1},…] `member`: its number's name; null: none. */
+json_t *activations_to_json(void);
 
 /* The names used in JSON, files and on the command line: "none", "relu", "tanh", "sigmoid" … */
 const char *activation_name(enum activation activation);

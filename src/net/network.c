@@ -112,8 +112,10 @@ static int check_end(const struct network *network, struct error *error)
     return 0;
 }
 
-int network_finish(struct network *network, struct error *error)
+/* *at: the layer that does not fit, NETWORK_NO_LAYER for the whole. */
+static int finish_layers(struct network *network, uint32_t *at, struct error *error)
 {
+    *at = NETWORK_NO_LAYER;
     if (network->layer_count < 1 || network->layer_count > NETWORK_MAX_LAYERS)
         return error_set(error, ERROR_INPUT, "a network has 1 to %d layers, not %u",
                          NETWORK_MAX_LAYERS, network->layer_count);
@@ -121,9 +123,27 @@ int network_finish(struct network *network, struct error *error)
     if (check_picture(network, error)) return -1;
     struct shape shape = shape_maps(network->channels, network->rows, network->columns);
     for (uint32_t i = 0; i < network->layer_count; i++) {
-        if (finish_layer(network, i, &shape, error)) return error_prefix(error, "layer %u", i + 1);
+        *at = i;
+        if (finish_layer(network, i, &shape, error)) return -1;
         shape = network->layers[i].output;
     }
+    *at = NETWORK_NO_LAYER;
+    return 0;
+}
+
+int network_finish_at(struct network *network, uint32_t *at, struct error *error)
+{
+    if (finish_layers(network, at, error)) return -1;
+    if (!check_end(network, error)) return 0;
+    if (network_parameter_count(network) <= NETWORK_MAX_PARAMETERS) *at = network->layer_count - 1;
+    return -1;
+}
+
+int network_finish(struct network *network, struct error *error)
+{
+    uint32_t at;
+    if (finish_layers(network, &at, error))
+        return at == NETWORK_NO_LAYER ? -1 : error_prefix(error, "layer %u", at + 1);
     return check_end(network, error);
 }
 

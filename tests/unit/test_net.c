@@ -10,6 +10,7 @@
 
 #include "net/compact.h"
 #include "net/cost.h"
+#include "net/draft.h"
 #include "net/layout.h"
 #include "net/network.h"
 #include "net/optimizer.h"
@@ -325,6 +326,75 @@ static void what_a_value_sees_grows_with_the_windows(void **state)
     assert_int_equal(cost.total.multiply_adds, 117600 + 240000 + 48000 + 10080 + 840);
 }
 
+/* What network_draft_to_json() says of a text; new reference. */
+static json_t *draft_of(const char *text, uint32_t classes)
+{
+    struct network network = {.rows = 28, .columns = 28};
+    struct error error;
+    assert_int_equal(network_read(text, &network, &error), 0);
+    return network_draft_to_json(&network, classes);
+}
+
+/* The place of what does not fit, and the first fix: taken, it leads to a network that fits. */
+static void drafts_that_do_not_fit_have_fixes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *label, *fixed;
+        int at;
+    } cases[] = {
+        {"conv 6 5, dense 10", "Insert flatten", "conv 6 5, flatten, dense 10", 1},
+        {"maxpool 2, conv 4 20, flatten, dense 10", "Padding same",
+         "maxpool 2, conv 4 20 same, flatten, dense 10", 1},
+        {"flatten, conv 4 3, dense 10", "Move before flatten", "conv 4 3, flatten, dense 10", 1},
+        {"conv 4 3 groups 3, flatten, dense 10", "One group", "conv 4 3, flatten, dense 10", 0},
+        {"dense 20, rescale 2, dense 10", "Move to the front", "rescale 2, dense 20, dense 10", 1},
+        {"dense 10 relu", "Remove its activation", "dense 10", 0},
+        {"dense 12", "End with dense 10", "dense 10", 0},
+        {"conv 4 3", "End with dense 10", "conv 4 3, flatten, dense 10", 0},
+        {"globalavgpool, maxpool 2, dense 10", "Move before flatten",
+         "maxpool 2, globalavgpool, dense 10", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *draft = draft_of(cases[i].text, 10);
+        const json_t *fix = json_array_get(json_object_get(draft, "fixes"), 0);
+        assert_true(json_is_string(json_object_get(draft, "problem")));
+        assert_true(json_is_null(json_object_get(draft, "cost")));
+        assert_int_equal(json_integer_value(json_object_get(draft, "at")), cases[i].at);
+        assert_string_equal(json_string_value(json_object_get(fix, "label")), cases[i].label);
+        assert_string_equal(json_string_value(json_object_get(fix, "net")), cases[i].fixed);
+        json_t *after = draft_of(cases[i].fixed, 10);
+        assert_true(json_is_null(json_object_get(after, "problem")));
+        json_decref(after);
+        json_decref(draft);
+    }
+}
+
+static void every_layer_of_the_table_can_be_edited(void **state)
+{
+    (void)state;
+    json_t *table = network_layer_table(), *kind;
+    size_t i;
+    assert_int_equal(json_array_size(json_object_get(table, "layers")), LAYER_TYPE_COUNT);
+    json_array_foreach(json_object_get(table, "layers"), i, kind) {
+        struct network network = {.rows = 28, .columns = 28};
+        struct error error;
+        json_t *layers = json_pack("[O]", json_object_get(kind, "layer"));
+        assert_int_equal(network_read_layers(layers, &network, &error), 0);
+        assert_true(json_string_length(json_object_get(kind, "why")) > 20);
+        json_decref(layers);
+    }
+    json_decref(table);
+    /* A depthwise layer has a group per channel, whatever comes before it later. */
+    json_t *draft = draft_of("conv 6 5, depthwise 3, flatten, dense 10", 10);
+    const json_t *layer = json_array_get(json_object_get(json_object_get(draft, "draft"), "layers"),
+                                         1);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(layer, "layer"), "groups")),
+                     0);
+    assert_string_equal(json_string_value(json_object_get(layer, "text")), "depthwise 3");
+    json_decref(draft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +409,8 @@ int main(void)
         cmocka_unit_test(the_compact_form_says_what_was_read),
         cmocka_unit_test(what_cannot_be_read_is_named),
         cmocka_unit_test(what_a_value_sees_grows_with_the_windows),
+        cmocka_unit_test(drafts_that_do_not_fit_have_fixes),
+        cmocka_unit_test(every_layer_of_the_table_can_be_edited),
         cmocka_unit_test(optimizers_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

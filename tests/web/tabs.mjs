@@ -27,6 +27,8 @@ export async function studioWithRuns() {
     const tabs = {
         data: `/data?dataset=${dataset}`,
         sample: `/data?dataset=${dataset}`,
+        design: '/design?net=lenet5',
+        misfit: '/design?net=conv+6+5x5,+maxpool+2,+dense+120+relu,+dense+10',
         code: '/code',
         'code-c': '/code?left=torch.c&right=tensorflow.c',
         microscope: '/microscope?at=gradients',
@@ -54,6 +56,7 @@ export async function visit(page, studio, name, address) {
         await page.locator('.sample').first().click();
         await page.getByRole('dialog').waitFor();
     }
+    if (name === 'design' || name === 'misfit') await page.locator('[data-card]').nth(1).click();
     if (name === 'microscope') await page.locator('.walk').waitFor({ timeout: 60_000 }); // a real step first
     await page.settled();
     await page.waitForTimeout(250); // plots, pictures

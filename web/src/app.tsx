@@ -13,6 +13,7 @@ import { Toasts } from './parts/toast';
 import { Azure } from './tabs/azure';
 import { Code } from './tabs/code';
 import { Data } from './tabs/data';
+import { DesignTab } from './tabs/design';
 import { Lab } from './tabs/lab';
 import { MicroscopeTab } from './tabs/microscope';
 import { RunPage } from './tabs/run-page';
@@ -43,6 +44,13 @@ const labOf = (engine: EngineLook): Tab => ({
 
 const FIRST: Tab[] = [
     { path: '/data', title: 'Data Inspector', short: 'Data', icon: 'data', view: () => <Data /> },
+    {
+        path: '/design',
+        title: 'Design',
+        short: 'Design',
+        icon: 'design',
+        view: () => <DesignTab />,
+    },
     { path: '/code', title: 'Code Diff', short: 'Code', icon: 'code', view: () => <Code /> },
     {
         path: '/microscope',

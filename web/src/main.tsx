@@ -5,6 +5,7 @@ import './styles/base.css';
 import './styles/parts.css';
 import './styles/tabs.css';
 import './styles/code.css';
+import './styles/design.css';
 import { render } from 'preact';
 import { App } from './app';
 import { startStudio } from './lib/studio';

@@ -30,7 +30,7 @@ static TF_Output read_tensor(struct tf_pass *p, uint32_t index, enum tensor_role
     return p->step->parameters[place] = graph_read(p->g, p->v->values[0][place], p->t->real);
 }
 
-/* [stage: network] */
+/* [layer: dense] */
 /* Dense: x · weight + bias. */
 static TF_Output apply_dense(struct tf_pass *p, uint32_t index, TF_Output x)
 {
@@ -157,6 +157,7 @@ static TF_Output convolve_groups(const struct tf_pass *p, const struct layer *la
     return result;
 }
 
+/* [layer: conv2d] */
 /* Conv2D, DepthwiseConv2D */
 static TF_Output apply_conv2d(struct tf_pass *p, uint32_t index, TF_Output x)
 {
@@ -183,6 +184,7 @@ static TF_Output apply_conv2d(struct tf_pass *p, uint32_t index, TF_Output x)
     if (layer->without_bias) return x;
     return GRAPH_OP(g, "BiasAdd", x, read_tensor(p, index, ROLE_BIAS));
 }
+/* [end] */
 
 static TF_Output pool(const struct tf_pass *p, const struct layer *layer, const char *type,
                       TF_Output x)
@@ -197,13 +199,16 @@ static TF_Output pool(const struct tf_pass *p, const struct layer *layer, const 
                                    {0}});
 }
 
+/* [layer: maxpool2d] */
 /* MaxPooling2D */
 static TF_Output apply_maxpool2d(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const struct layer *layer = layer_of(p, index);
     return pool(p, layer, "MaxPool", pad_input(p, layer, x, -HUGE_VAL));
 }
+/* [end] */
 
+/* [layer: avgpool2d] */
 /* AveragePooling2D */
 static TF_Output apply_avgpool2d(struct tf_pass *p, uint32_t index, TF_Output x)
 {
@@ -224,20 +229,25 @@ static TF_Output apply_avgpool2d(struct tf_pass *p, uint32_t index, TF_Output x)
     free(corrections);
     return x;
 }
+/* [end] */
 
+/* [layer: globalavgpool] */
 /* GlobalAveragePooling2D */
 static TF_Output apply_globalavgpool(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     (void)index;
     return GRAPH_OP(p->g, "Mean", x, graph_ints(p->g, (int32_t[]){1, 2}, 2));
 }
+/* [end] */
 
+/* [layer: flatten] */
 /* Flatten: rows, columns, channels */
 static TF_Output apply_flatten(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     const int32_t shape[] = {-1, (int32_t)layer_of(p, index)->outputs};
     return GRAPH_OP(p->g, "Reshape", x, graph_ints(p->g, shape, 2));
 }
+/* [end] */
 
 /* ---- normalizations -------------------------------------------------------------------------- */
 
@@ -282,6 +292,7 @@ static void update_running(struct tf_pass *p, uint32_t index, enum tensor_role r
     p->step->updates[place] = GRAPH_OP(g, "AssignVariableOp", p->v->values[0][place], moved).oper;
 }
 
+/* [layer: batchnorm] */
 /* BatchNormalization. PyTorch's meaning: the running variance takes the batch's unbiased one, n /
  * (n − 1) times what it normalizes by. A network of another meaning would be treated here. */
 static TF_Output apply_batchnorm(struct tf_pass *p, uint32_t index, TF_Output x)
@@ -303,7 +314,9 @@ static TF_Output apply_batchnorm(struct tf_pass *p, uint32_t index, TF_Output x)
     update_running(p, index, ROLE_RUNNING_VARIANCE, GRAPH_OP(g, "Mul", variance, unbiased));
     return normalize(p, index, x, mean, variance);
 }
+/* [end] */
 
+/* [layer: layernorm] */
 /* LayerNormalization over all of a sample */
 static TF_Output apply_layernorm(struct tf_pass *p, uint32_t index, TF_Output x)
 {
@@ -312,6 +325,7 @@ static TF_Output apply_layernorm(struct tf_pass *p, uint32_t index, TF_Output x)
             &mean, &variance);
     return normalize(p, index, x, mean, variance);
 }
+/* [end] */
 
 /* ---- dropout --------------------------------------------------------------------------------- */
 
@@ -342,6 +356,7 @@ static TF_Output draw_mask(const struct tf_pass *p, uint32_t index, TF_Output x)
     return from_studio(p, &layout, to_real(p, kept));
 }
 
+/* [layer: dropout] */
 /* Dropout */
 static TF_Output apply_dropout(struct tf_pass *p, uint32_t index, TF_Output x)
 {
@@ -350,15 +365,19 @@ static TF_Output apply_dropout(struct tf_pass *p, uint32_t index, TF_Output x)
     x = GRAPH_OP(p->g, "Mul", x, draw_mask(p, index, x));
     return GRAPH_OP(p->g, "RealDiv", x, real(p, 1 - rate));
 }
+/* [end] */
 
 /* ---- layers that compute by value ------------------------------------------------------------ */
 
+/* [layer: activation] */
 static TF_Output apply_activation(struct tf_pass *p, uint32_t index, TF_Output x)
 {
     (void)p, (void)index;
     return x;
 }
+/* [end] */
 
+/* [layer: rescale] */
 /* Rescaling */
 static TF_Output apply_rescale(struct tf_pass *p, uint32_t index, TF_Output x)
 {
@@ -366,7 +385,9 @@ static TF_Output apply_rescale(struct tf_pass *p, uint32_t index, TF_Output x)
     return GRAPH_OP(p->g, "AddV2", GRAPH_OP(p->g, "Mul", x, real(p, layer->scale)),
                     real(p, layer->offset));
 }
+/* [end] */
 
+/* [layer: normalize] */
 /* Normalization, with the standard deviation for the variance */
 static TF_Output apply_normalize(struct tf_pass *p, uint32_t index, TF_Output x)
 {
@@ -376,6 +397,7 @@ static TF_Output apply_normalize(struct tf_pass *p, uint32_t index, TF_Output x)
               std = graph_real_array(p->g, p->t->real, &channels, 1, layer->std);
     return GRAPH_OP(p->g, "RealDiv", GRAPH_OP(p->g, "Sub", x, mean), std);
 }
+/* [end] */
 
 static TF_Output (*const kinds[LAYER_TYPE_COUNT])(struct tf_pass *p, uint32_t index,
                                                   TF_Output x) = {

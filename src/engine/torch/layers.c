@@ -8,7 +8,7 @@
 #include "engine/dropout.h"
 #include "engine/window.h"
 
-/* [stage: network] */
+/* [layer: dense] */
 /* nn.Linear: x [count, inputs] (of a picture: its values in a row), weight [outputs, inputs], bias
  * [outputs]. */
 static torch_tensor forward_dense(struct torch_session *torch, struct torch_layer *self,
@@ -32,6 +32,7 @@ static torch_tensor pad_input(struct torch_session *torch, const struct layer *l
     return symmetric ? x : torch_pad(torch, x, layer->padding, fill);
 }
 
+/* [layer: conv2d] */
 /* nn.Conv2d */
 static torch_tensor forward_conv2d(struct torch_session *torch, struct torch_layer *self,
                                    torch_tensor x, const struct torch_pass *pass)
@@ -43,7 +44,9 @@ static torch_tensor forward_conv2d(struct torch_session *torch, struct torch_lay
     return torch_conv2d(torch, x, self->tensors[ROLE_WEIGHT], self->tensors[ROLE_BIAS],
                         layer->stride, around, layer->dilation, layer->groups);
 }
+/* [end] */
 
+/* [layer: maxpool2d] */
 /* nn.MaxPool2d */
 static torch_tensor forward_maxpool2d(struct torch_session *torch, struct torch_layer *self,
                                       torch_tensor x, const struct torch_pass *pass)
@@ -54,6 +57,7 @@ static torch_tensor forward_maxpool2d(struct torch_session *torch, struct torch_
     x = pad_input(torch, layer, x, -INFINITY, around);
     return torch_max_pool2d(torch, x, layer->kernel, layer->stride, around);
 }
+/* [end] */
 
 /* Where the sides differ, the padding of pad_input() is counted by the operator: constants[0] puts
  * it right. */
@@ -71,6 +75,7 @@ static int create_avgpool2d(struct torch_session *torch, struct torch_layer *sel
     return 0;
 }
 
+/* [layer: avgpool2d] */
 /* nn.AvgPool2d(count_include_pad=False) */
 static torch_tensor forward_avgpool2d(struct torch_session *torch, struct torch_layer *self,
                                       torch_tensor x, const struct torch_pass *pass)
@@ -84,7 +89,9 @@ static torch_tensor forward_avgpool2d(struct torch_session *torch, struct torch_
                ? torch_apply_both(torch, "aten::mul", "Tensor", x, self->constants[0])
                : x;
 }
+/* [end] */
 
+/* [layer: globalavgpool] */
 /* nn.AdaptiveAvgPool2d(1), nn.Flatten() */
 static torch_tensor forward_globalavgpool(struct torch_session *torch, struct torch_layer *self,
                                           torch_tensor x, const struct torch_pass *pass)
@@ -92,7 +99,9 @@ static torch_tensor forward_globalavgpool(struct torch_session *torch, struct to
     (void)self, (void)pass;
     return torch_flatten(torch, torch_global_avg_pool2d(torch, x));
 }
+/* [end] */
 
+/* [layer: flatten] */
 /* nn.Flatten() */
 static torch_tensor forward_flatten(struct torch_session *torch, struct torch_layer *self,
                                     torch_tensor x, const struct torch_pass *pass)
@@ -100,7 +109,9 @@ static torch_tensor forward_flatten(struct torch_session *torch, struct torch_la
     (void)self, (void)pass;
     return torch_flatten(torch, x);
 }
+/* [end] */
 
+/* [layer: batchnorm] */
 /* nn.BatchNorm1d, nn.BatchNorm2d. PyTorch's meaning: the running variance takes the batch's
  * unbiased one. A network of another meaning would be treated here. */
 static torch_tensor forward_batchnorm(struct torch_session *torch, struct torch_layer *self,
@@ -111,7 +122,9 @@ static torch_tensor forward_batchnorm(struct torch_session *torch, struct torch_
                             tensors[ROLE_RUNNING_MEAN], tensors[ROLE_RUNNING_VARIANCE],
                             pass->training, self->layer->momentum, self->layer->epsilon);
 }
+/* [end] */
 
+/* [layer: layernorm] */
 /* nn.LayerNorm(all of a sample) */
 static torch_tensor forward_layernorm(struct torch_session *torch, struct torch_layer *self,
                                       torch_tensor x, const struct torch_pass *pass)
@@ -120,6 +133,7 @@ static torch_tensor forward_layernorm(struct torch_session *torch, struct torch_
     return torch_layer_norm(torch, x, &self->layer->input, self->tensors[ROLE_WEIGHT],
                             self->tensors[ROLE_BIAS], self->layer->epsilon);
 }
+/* [end] */
 
 static int create_dropout(struct torch_session *torch, struct torch_layer *self, size_t batch_size,
                           struct error *error)
@@ -148,6 +162,7 @@ static torch_tensor draw_mask(struct torch_session *torch, struct torch_layer *s
     return torch_to_device(torch, torch_view(torch, self->mask, &shape), &shape);
 }
 
+/* [layer: dropout] */
 /* nn.Dropout, with the studio's own masks (engine/dropout.h). */
 static torch_tensor forward_dropout(struct torch_session *torch, struct torch_layer *self,
                                     torch_tensor x, const struct torch_pass *pass)
@@ -156,13 +171,16 @@ static torch_tensor forward_dropout(struct torch_session *torch, struct torch_la
     x = torch_apply_both(torch, "aten::mul", "Tensor", x, draw_mask(torch, self, pass));
     return torch_apply_both(torch, "aten::div", "Tensor", x, self->constants[0]);
 }
+/* [end] */
 
+/* [layer: activation] */
 static torch_tensor forward_activation(struct torch_session *torch, struct torch_layer *self,
                                        torch_tensor x, const struct torch_pass *pass)
 {
     (void)torch, (void)self, (void)pass;
     return x;
 }
+/* [end] */
 
 /* x + shift, a number per channel. aten::add takes a Scalar, which the stable ABI cannot pass; a
  * convolution with one weight of 1 per channel adds its bias, and rounds once as add does. */
@@ -199,6 +217,7 @@ static int create_rescale(struct torch_session *torch, struct torch_layer *self,
                               (double[]){offset, offset, offset});
 }
 
+/* [layer: rescale] */
 /* x · scale + offset */
 static torch_tensor forward_rescale(struct torch_session *torch, struct torch_layer *self,
                                     torch_tensor x, const struct torch_pass *pass)
@@ -207,6 +226,7 @@ static torch_tensor forward_rescale(struct torch_session *torch, struct torch_la
     x = torch_apply_both(torch, "aten::mul", "Tensor", x, self->constants[CONSTANT_FACTOR]);
     return add_per_channel(torch, self, x);
 }
+/* [end] */
 
 static int create_normalize(struct torch_session *torch, struct torch_layer *self,
                             size_t batch_size, struct error *error)
@@ -218,6 +238,7 @@ static int create_normalize(struct torch_session *torch, struct torch_layer *sel
                               (double[]){-mean[0], -mean[1], -mean[2]});
 }
 
+/* [layer: normalize] */
 /* transforms.Normalize: (x − mean) / std */
 static torch_tensor forward_normalize(struct torch_session *torch, struct torch_layer *self,
                                       torch_tensor x, const struct torch_pass *pass)
@@ -226,6 +247,7 @@ static torch_tensor forward_normalize(struct torch_session *torch, struct torch_
     x = add_per_channel(torch, self, x);
     return torch_apply_both(torch, "aten::div", "Tensor", x, self->constants[CONSTANT_FACTOR]);
 }
+/* [end] */
 
 static const struct torch_layer_kind {
     torch_tensor (*forward)(struct torch_session *torch, struct torch_layer *self, torch_tensor x,

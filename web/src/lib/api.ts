@@ -31,6 +31,7 @@ async function call<T>(
         );
     }
     const value: unknown = await response.json().catch(() => null);
+    if (signal?.aborted) throw signal.reason; // given up while the answer was being read
     if (response.ok) return value as T;
     const error = (value as { error?: { code?: string; message?: string } } | null)?.error;
     throw new ApiError(

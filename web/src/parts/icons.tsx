@@ -1,6 +1,7 @@
 /* Line icons on a 20 × 20 grid, drawn with the text's color. An engine's lab has the icon of its mark. */
 const PATHS = {
     data: 'M3 3h5v5H3zM12 3h5v5h-5zM3 12h5v5H3zM12 12h5v5h-5z',
+    design: 'M2.5 5.5h4v9h-4zM8.5 3.5h4v13h-4zM14.5 7.5h3v5h-3z',
     code: 'M7 5 2.5 10 7 15M13 5l4.5 5-4.5 5',
     microscope: 'M8.5 3a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11M12.5 12.5 17 17M6 8.5h5M8.5 6v5',
     circle: 'M3 3v14h14M5.5 6c2 6 5 8 10.5 8.5',
