@@ -16,7 +16,7 @@
 struct train_words {
     struct settings_words settings;
     const char *engine, *out, *resume, *home;
-    bool parallel, json;
+    bool parallel, json, accept_changed_data;
 };
 
 /* The job of the run that is to go on. */
@@ -74,7 +74,12 @@ static int make_job(const struct train_words *words, const char *home, struct jo
     if (words->out &&
         settings_copy_text(job->out_dir, sizeof job->out_dir, words->out, "output folder", error))
         return -1;
-    if (!words->resume) return 0;
+    if (!words->resume)
+        return words->accept_changed_data
+                   ? error_set(error, ERROR_USAGE,
+                               "--accept-changed-data is for a run that goes on: give --resume RUN")
+                   : 0;
+    if (words->accept_changed_data) snprintf(job->changed_data, sizeof job->changed_data, "accept");
     if (settings_same_run(job, &begun, error)) return -1;
     if (job->epochs > epochs_done) return 0;
     /* With nothing left to train, a run that was cut off at its end still writes its model. */
@@ -163,6 +168,8 @@ static int run(int argc, char **argv)
         {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},
         {"resume", OPTION_TEXT, &words.resume, "RUN",
          "go on with a run from its checkpoint, on any engine"},
+        {"accept-changed-data", OPTION_FLAG, &words.accept_changed_data, NULL,
+         "with --resume: go on though the data set is not the same any more"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         {"json", OPTION_FLAG, &words.json, NULL,
          "events on standard output, one JSON object a line"},

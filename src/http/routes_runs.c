@@ -354,9 +354,11 @@ static int continue_run(struct studio *studio, const char *run, const json_t *bo
                         struct run_record *record, struct error *error)
 {
     const char *engine = NULL;
+    bool accept_changed_data = false;
     if (store_run_get(studio->store, run, record, error)) return -1;
     uint32_t epochs = record->job.epochs;
     if (js_get_string(body, "engine", &engine, error) ||
+        js_get_bool(body, "accept_changed_data", &accept_changed_data, error) ||
         js_get_u32(body, "epochs", 1, UINT32_MAX, &epochs, error))
         return -1;
     if (!engine) engine = record->job.engine;
@@ -373,7 +375,9 @@ static int continue_run(struct studio *studio, const char *run, const json_t *bo
     if (need_found(engine, error) ||
         store_run_claim(studio->store, run, engine, epochs, false, error))
         return -1;
-    return training_add(studio->training, run, NULL, error);
+    if (training_add(studio->training, run, NULL, error)) return -1;
+    if (accept_changed_data) training_accept_changed_data(studio->training, run);
+    return 0;
 }
 
 static void post_continue(struct studio *studio, struct call *call)

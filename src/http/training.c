@@ -20,6 +20,7 @@ struct training_run {
     struct watch *watch;
     struct recorder *recorder;
     bool started, ended, broken;
+    bool accept_changed_data;
     bool unwritten; /* it was said that the store cannot be written */
     struct training_run *next;
 };
@@ -75,6 +76,11 @@ int training_add(struct training *training, const char *run, const char *after, 
     return 0;
 }
 
+void training_accept_changed_data(struct training *training, const char *run)
+{
+    find(training, run)->accept_changed_data = true;
+}
+
 static void on_worker_event(void *context, struct worker *worker, const json_t *event)
 {
     (void)worker;
@@ -107,6 +113,8 @@ static int start_worker(struct training_run *session, struct error *error)
     if (!path) return error_set_memory(error, "a path");
     if (file_exists(path)) snprintf(job->resume, sizeof job->resume, "%s", path);
     free(path);
+    if (session->accept_changed_data)
+        snprintf(job->changed_data, sizeof job->changed_data, "accept");
     if (file_make_directories(job->run_dir, error) ||
         store_run_set_state(store, session->run, RUN_STARTING, NULL, error) ||
         worker_start(job, on_worker_event, session, &session->worker, error))

@@ -12,6 +12,8 @@ int training_create(struct studio *studio, struct training **out, struct error *
  * run (NULL: none) not before that one has ended. */
 int training_add(struct training *training, const char *run, const char *after,
                  struct error *error);
+/* The run just added goes on though its data is not that of its checkpoint. */
+void training_accept_changed_data(struct training *training, const char *run);
 /* ERROR_CONFLICT when the run is not in training here, or in a state that does not allow it. */
 int training_command(struct training *training, const char *run, enum worker_command command,
                      struct error *error);

@@ -108,6 +108,7 @@ int checkpoint_write(const char *path, const struct checkpoint *checkpoint, stru
     set_object(metadata, "network", network_to_json(&checkpoint->network));
     set_object(metadata, "position",
                position_to_json(&checkpoint->position, checkpoint->optimizer_state->steps));
+    json_object_set_new(metadata, "data_sha256", json_string(checkpoint->data_sha256));
     int status = safetensors_write(path, entries, count, metadata, error);
     json_decref(metadata);
     return status;
@@ -132,6 +133,7 @@ static int read_metadata(const json_t *metadata, struct checkpoint *out, uint64_
         get_object(metadata, "position", &position, error) ||
         position_from_json(position, &out->position, optimizer_steps, error))
         goto out;
+    snprintf(out->data_sha256, sizeof out->data_sha256, "%s", js_text(metadata, "data_sha256"));
     status = 0;
 out:
     json_decref(job);

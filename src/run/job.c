@@ -20,7 +20,7 @@ static const struct place {
     /* clang-format off */
 } places[] = {
 #define PLACE(member) {#member, offsetof(struct job, member), sizeof ((struct job *)0)->member}
-    PLACE(run), PLACE(engine), PLACE(home), PLACE(run_dir), PLACE(out_dir), PLACE(resume),
+    PLACE(run), PLACE(engine), PLACE(home), PLACE(run_dir), PLACE(out_dir), PLACE(resume), PLACE(changed_data),
 #undef PLACE
 };
 /* clang-format on */

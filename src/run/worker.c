@@ -195,7 +195,26 @@ static int open_dataset(struct worker_run *session, struct error *error)
     if (dataset_open(job->dataset, &options, &session->dataset, error)) return -1;
     if (!session->dataset->train.count)
         return error_set(error, ERROR_INPUT, "the data set has no training samples");
-    return 0;
+    return dataset_hash(session->dataset, session->now.data_sha256, error);
+}
+
+/* A run is trained on the same data from beginning to end, unless someone has said otherwise. */
+static int check_same_data(struct worker_run *session, const struct checkpoint *begun,
+                           struct error *error)
+{
+    const char *then = begun->data_sha256, *now = session->now.data_sha256;
+    if (!then[0] || strcmp(then, now) == 0) return 0;
+    if (strcmp(session->now.job.changed_data, "accept") == 0) {
+        events_send_log(&session->events, session->ops->id,
+                        "goes on with other data than before, as it was told: SHA-256 %.12s until "
+                        "step %llu, %.12s from there on",
+                        then, (unsigned long long)begun->position.global_step, now);
+        return 0;
+    }
+    return error_set(error, ERROR_CONFLICT,
+                     "%s has changed since the run was begun (SHA-256 %.12s then, %.12s now): put "
+                     "the data back, or resume with the changed data (--accept-changed-data)",
+                     session->dataset->title, then, now);
 }
 
 static int network_must_fit(const struct network *network, const struct dataset *dataset,
@@ -279,13 +298,15 @@ static int read_start(struct worker_run *session, struct error *error)
     struct checkpoint begun;
     struct job job = session->now.job;
     if (checkpoint_read(job.resume, &begun, error)) return -1;
-    if (settings_same_run(&job, &begun.job, error) ||
+    if (settings_same_run(&job, &begun.job, error) || check_same_data(session, &begun, error) ||
         network_must_fit(&begun.network, session->dataset, job.resume, error)) {
         checkpoint_clear(&begun);
         return -1;
     }
+    memcpy(begun.data_sha256, session->now.data_sha256, sizeof begun.data_sha256);
     session->now = begun;
     session->now.job = job;
+    session->now.job.changed_data[0] = '\0'; /* said of this change, not of the next */
     recall_epoch(session);
     return 0;
 }
@@ -338,6 +359,7 @@ static void send_start(struct worker_run *session)
     char *summary = dataset_summary(dataset);
     if (summary) json_object_set_new(more, "data", js_shown(summary));
     free(summary);
+    json_object_set_new(more, "data_sha256", json_string(session->now.data_sha256));
     /* of an epoch that was begun before */
     json_object_set_new(more, "seconds", js_real(position->train_seconds));
     json_object_update_missing(event, more);

@@ -105,6 +105,8 @@ static const char *const migrations[] = {
     "DELETE FROM evaluations;", /* their worst mistakes were in another order */
     /* 5: what a user calls a run; "name" names its files. */
     "ALTER TABLE runs ADD COLUMN title TEXT NOT NULL DEFAULT '';",
+    /* 6: dataset_hash() of what it is trained on */
+    "ALTER TABLE runs ADD COLUMN data_sha256 TEXT;",
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 

@@ -211,11 +211,12 @@ static int write_start(struct recorder *r, const json_t *event, int64_t first, s
         "UPDATE runs SET state=CASE state WHEN 'stopping' THEN state ELSE 'running' END, "
         "engine=?, engine_version=?, "
         "network=coalesce(?,network), parameters=?, steps_per_epoch=?, global_step=?, "
-        "started_at=coalesce(started_at,?), ended_at=NULL, error=NULL WHERE key=?",
-        error, "sssiiiii", r->engine, r->version, network,
+        "started_at=coalesce(started_at,?), data_sha256=coalesce(?,data_sha256), ended_at=NULL, "
+        "error=NULL WHERE key=?",
+        error, "sssiiiisi", r->engine, r->version, network,
         (int64_t)json_integer_value(json_object_get(event, "parameters")),
         (int64_t)json_integer_value(json_object_get(event, "steps_per_epoch")), first,
-        r->part.started_at, r->key);
+        r->part.started_at, json_string_value(json_object_get(event, "data_sha256")), r->key);
     free(network);
     return status;
 }

@@ -14,7 +14,7 @@
     " started_at, ended_at, epoch, epochs, steps_per_epoch, global_step, seconds, "               \
     "samples_per_second, loss, accuracy, val_loss,"                                               \
     " val_accuracy, cpu_seconds, rss_bytes, peak_rss_bytes, checkpoint, deleted_at, owner_kind, " \
-    "diverged_at, title"
+    "diverged_at, title, data_sha256"
 enum {
     KEY,
     ID,
@@ -50,6 +50,7 @@ enum {
     OWNER_KIND,
     DIVERGED_AT,
     TITLE,
+    DATA_SHA256,
 };
 
 static json_t *progress_json(sqlite3_stmt *row)
@@ -137,7 +138,7 @@ static json_t *run_to_json(sqlite3_stmt *row)
         "parameters", column_integer_json(row, PARAMETERS), "tags", column_parsed_json(row, TAGS),
         "notes", column_text(row, NOTES), "group", column_text_json(row, SHOWDOWN));
     json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:b, s:b, s:o, s:o}",
+        "{s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o}",
         "created_at", column_integer_json(row, CREATED_AT), "started_at",
         column_integer_json(row, STARTED_AT), "ended_at", column_integer_json(row, ENDED_AT),
         "progress", progress_json(row), "last", "loss", column_real_json(row, LOSS), "accuracy",
@@ -147,7 +148,7 @@ static json_t *run_to_json(sqlite3_stmt *row)
         "peak_rss_bytes", column_integer_json(row, PEAK_RSS_BYTES), "resumable",
         (int)resumable(row), "deleted", sqlite3_column_type(row, DELETED_AT) != SQLITE_NULL,
         "started_by", column_text_json(row, OWNER_KIND), "diverged_at",
-        column_integer_json(row, DIVERGED_AT));
+        column_integer_json(row, DIVERGED_AT), "data_sha256", column_text_json(row, DATA_SHA256));
     if (run && more)
         json_object_update_new(run, more);
     else

@@ -90,3 +90,25 @@ def test_a_run_starts_from_a_model(studio):
     first = train(studio, "--engine", "native", *SMALL, "--epochs", 2, "--name", "base")
     second = train(studio, "--engine", "native", *SMALL, "--epochs", 1, "--from", first.of("end")[0]["model"])
     assert second.curve("native")[0] < first.curve("native")[0] - 0.4
+
+def test_changed_data_is_refused_unless_told(studio, home, tmp_path):
+    """A label, a pixel, a row less: the run goes on only when someone says that it may."""
+    rows = [f"{i % 3}," + ",".join(str((i * j) % 256) for j in range(16)) for i in range(60)]
+    data = tmp_path / "mine.csv"
+    data.write_text("\n".join(rows))
+    common = ["--engine", "native", "--dataset", data, "--batch-size", 4]
+    story = train(studio, *common, "--epochs", 1)
+    run, sha = story.of("start")[0]["run"], story.of("start")[0]["data_sha256"]
+    assert train(studio, "--resume", run, "--epochs", 2).of("start")[0]["data_sha256"] == sha
+    for changed in (["2" + rows[0][1:], *rows[1:]], [rows[0][:-1] + "7", *rows[1:]], rows[:-1]):
+        data.write_text("\n".join(changed))
+        refused = studio("train", "--resume", run, "--epochs", 3, status=1)
+        assert "has changed since the run was begun" in refused.stderr and "--accept-changed-data" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    data.write_text("\n".join(["2" + rows[0][1:], *rows[1:]]))
+    told = studio("train", "--resume", run, "--epochs", 3, "--accept-changed-data", "--json")
+    assert "goes on with other data than before" in told.stderr
+    train(studio, "--resume", run, "--epochs", 4)  # the changed data is the run's now
+    data.write_text("\n".join(rows))
+    studio("train", "--resume", run, "--epochs", 5, status=1)
+    assert "give --resume" in studio("train", *common, "--accept-changed-data", status=2).stderr

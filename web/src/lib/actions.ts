@@ -44,10 +44,23 @@ export const stopRun = (run: Run) => steer(run, 'stop');
 export const editRun = (run: Run, values: RunEdit) =>
     change(patch<Run>(`/api/runs/${run.id}`, values));
 
-export async function continueRun(run: Run, engine: EngineId, epochs: number) {
+/** Why the studio did not go on with a run: the words of the worker's refusal. */
+export const dataHasChanged = (run: Run) =>
+    run.error?.includes('has changed since the run was begun') ?? false;
+
+export async function continueRun(
+    run: Run,
+    engine: EngineId,
+    epochs: number,
+    accept_changed_data = false,
+) {
     pin(run);
     const continued = await change(
-        post<Run>(`/api/runs/${run.id}/continue`, { engine, epochs } satisfies Continue),
+        post<Run>(`/api/runs/${run.id}/continue`, {
+            engine,
+            epochs,
+            accept_changed_data,
+        } satisfies Continue),
     );
     if (continued) void liveRun(run.id).load(); // it may have gone back to a checkpoint
     return continued;

@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import {
     continueRun,
+    dataHasChanged,
     deleteRuns,
     engineFound,
     exportAddress,
@@ -70,9 +71,18 @@ export function RunButtons({ run }: { run: Run }) {
                     <Button
                         kind="main"
                         engine={run.engine}
-                        onClick={() => void continueRun(run, run.engine, run.settings.epochs)}
+                        onClick={() =>
+                            void continueRun(
+                                run,
+                                run.engine,
+                                run.settings.epochs,
+                                dataHasChanged(run),
+                            )
+                        }
                     >
-                        Resume from its checkpoint
+                        {dataHasChanged(run)
+                            ? 'Resume with the changed data'
+                            : 'Resume from its checkpoint'}
                     </Button>
                 )
             );
