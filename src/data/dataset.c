@@ -225,6 +225,8 @@ static int read_folder(const char *folder, const struct dataset_options *options
                        struct dataset *dataset, struct error *error)
 {
     if (dataset_folder_has_idx(folder)) return dataset_read_idx_folder(folder, 0, dataset, error);
+    if (dataset_folder_has_parquet(folder))
+        return dataset_read_parquet_folder(folder, options, dataset, error);
     char *train = find_ending(folder, "train.csv"),
          *test = train ? find_ending(folder, "test.csv") : NULL;
     int status = train ? dataset_read_csv(train, test, options, dataset, error)
@@ -255,8 +257,7 @@ static const struct file_kind {
     {"tsv", read_csv, NULL},
     {"npz", dataset_read_npz, NULL},
     {"npy", dataset_read_npy, NULL},
-    {"parquet", refuse, "is a Parquet file, which the studio does not read: convert it to CSV, such as "
-                        "with pandas.read_parquet(...).to_csv(\"data.csv\", index=False)"},
+    {"parquet", dataset_read_parquet, NULL},
     {"zip", refuse, "is a zip archive: unpack it and give the folder"},
     {"tar", refuse, "is a tar archive: unpack it and give the folder"},
     {"tgz", refuse, "is a tar archive: unpack it and give the folder"},

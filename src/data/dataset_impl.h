@@ -29,6 +29,14 @@ int dataset_read_npz(const char *path, const struct dataset_options *options,
 int dataset_read_npy(const char *path, const struct dataset_options *options,
                      struct dataset *dataset, struct error *error);
 
+/* Pictures and labels as Hugging Face's library writes them: one file, or a folder with
+ * train-*.parquet and perhaps test-*.parquet. */
+int dataset_read_parquet(const char *path, const struct dataset_options *options,
+                         struct dataset *dataset, struct error *error);
+int dataset_read_parquet_folder(const char *folder, const struct dataset_options *options,
+                                struct dataset *dataset, struct error *error);
+bool dataset_folder_has_parquet(const char *folder);
+
 /* form.c: full brightness, polarity and preprocessing, from the options and the values. */
 int dataset_find_form(struct dataset *dataset, const struct dataset_options *options,
                       struct error *error);

@@ -160,7 +160,7 @@ static void open_dataset(const char *path, const struct dataset_options *options
     dataset_close(dataset);
 }
 
-/* CSV and .npz; which, the file's ending says. */
+/* CSV, .npz and Parquet; which, the file's ending says. */
 static void read_dataset(const uint8_t *bytes, size_t size, const char *path)
 {
     (void)bytes;
@@ -237,6 +237,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"npy", "npy", read_npy},
     {"npz", "npz", read_dataset},
     {"onnx", "onnx", read_onnx},
+    {"parquet", "parquet", read_dataset},
     {"pickle", "pth", read_pickle},
     {"png", "png", read_picture},
     {"pth", "pth", read_pth},

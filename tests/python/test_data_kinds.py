@@ -364,11 +364,86 @@ def test_arrays_that_are_refused(spoil, words, archive, studio, tmp_path):
 
 
 def test_files_of_other_kinds_are_named_with_the_way_out(studio, tmp_path):
-    frame().to_parquet(tmp_path / "digits.parquet")
     frame().to_pickle(tmp_path / "digits.pkl")
     frame().to_json(tmp_path / "digits.json")
-    for name, words in [("digits.parquet", "Parquet"), ("digits.pkl", "pickle"), ("digits.json", "JSON")]:
+    for name, words in [("digits.pkl", "pickle"), ("digits.json", "JSON")]:
         assert "CSV" in refused(studio, "data", "show", tmp_path / name, words=words)
     page = tmp_path / "train-images-idx3-ubyte.gz"
     page.write_text("<!DOCTYPE html><html>Sign in</html>")
     refused(studio, "data", "show", page, words="web page")
+
+
+# --- Parquet, as Hugging Face's library writes pictures ---
+
+
+def picture_table(x=X, y=Y, features=True, label="label", kind=None, pictures="png"):
+    arrow = pytest.importorskip("pyarrow")
+
+    def encoded(row):
+        file = io.BytesIO()
+        Image.fromarray(row.reshape(8, 8)).save(file, pictures)
+        return {"bytes": file.getvalue(), "path": None}
+
+    column = arrow.array([encoded(row) for row in x], arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())]))
+    table = arrow.table({"image": column, label: arrow.array(list(y), kind or arrow.int64())})
+    note = {"info": {"features": {"image": {"_type": "Image"}, "label": {"names": [f"digit {i}" for i in range(10)], "_type": "ClassLabel"}}}}
+    return table.replace_schema_metadata({"huggingface": json.dumps(note)}) if features else table
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": "gzip"}, {"compression": "none"}, {"use_dictionary": False}, {"data_page_version": "2.0"}, {"row_group_size": 37},
+     {"data_page_version": "2.0", "compression": "gzip", "use_dictionary": False}, {"data_page_size": 300, "dictionary_pagesize_limit": 2000}],
+    ids=str,
+)  # fmt: skip
+def test_parquet_in_every_form(options, studio, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "digits.parquet"
+    parquet.write_table(picture_table(), path, **options)
+    said = show(studio, path)
+    assert said["classes"] == [f"digit {i}" for i in range(10)] and said["label_column"] == "label" and said["shape"] == [8, 8, 1]
+    same_samples(exported(studio, tmp_path, path), X, Y)
+
+
+def test_parquet_labels(studio, tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "digits.parquet"
+    for kind in (arrow.int8(), arrow.uint8(), arrow.int32()):
+        parquet.write_table(picture_table(features=False, kind=kind), path)
+        assert show(studio, path)["classes"] == [str(i) for i in range(10)]
+        same_samples(exported(studio, tmp_path, path), X, Y)
+    parquet.write_table(picture_table(y=[f"number {i}" for i in Y], kind=arrow.string(), features=False), path)
+    assert sorted(show(studio, path)["classes"]) == [f"number {i}" for i in range(10)]
+    parquet.write_table(picture_table(features=False, label="what"), path)
+    assert "--label-column" in refused(studio, "data", "show", path, words="image.bytes, image.path, what")
+    same_samples(exported(studio, tmp_path, path, "--label-column", "what"), X, Y)
+
+
+def test_a_folder_of_parquet_shards(studio, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for name, part in [("train-00000-of-00002", slice(0, 150)), ("train-00001-of-00002", slice(150, 300)), ("test-00000-of-00001", slice(300, 400))]:
+        parquet.write_table(picture_table(X[part], Y[part]), folder / f"{name}.parquet")
+    train, test = exported(studio, tmp_path, folder)
+    assert (train[0] == X[:300]).all() and (train[1] == Y[:300]).all() and (test[0] == X[300:]).all() and (test[1] == Y[300:]).all()
+
+
+def test_parquet_that_is_refused(studio, tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "digits.parquet"
+    frame().to_parquet(path)
+    refused(studio, "data", "show", path, words="save tables as CSV")
+    parquet.write_table(picture_table(), path, compression="zstd")
+    refused(studio, "data", "show", path, words='compression="snappy"')
+    parquet.write_table(picture_table(y=[-1] * 400), path)
+    refused(studio, "data", "show", path, words="a label out of range")
+    parquet.write_table(picture_table(y=[None] * 400), path)
+    refused(studio, "data", "show", path, words="no label")
+    parquet.write_table(arrow.table({"image": [b"GIF89a not really"], "label": [1]}), path)
+    refused(studio, "data", "show", path, words="not a readable GIF")
+    parquet.write_table(picture_table(), path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:5000], b"PAR1" + bytes(100) + b"PAR1", whole[:-8] + b"\xff\xff\xff\x7fPAR1", whole[:4] + bytes(500) + whole[504:]):
+        path.write_bytes(damaged)
+        refused(studio, "data", "show", path, words="Parquet")

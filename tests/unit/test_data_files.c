@@ -501,7 +501,7 @@ static void downloads_of_pages_are_told(void **state)
     write_text("mnist/train-images-idx3-ubyte", "<!DOCTYPE html><html><body>Not found</body>");
     expect_refusal("mnist", "train-images-idx3-ubyte is a web page", NULL);
     write_text("x.parquet", "PAR1");
-    expect_refusal(in_folder("x.parquet"), "Parquet", "CSV", NULL);
+    expect_refusal(in_folder("x.parquet"), "whole Parquet file", "copy it again", NULL);
 }
 
 static void letters_have_no_class_zero(void **state)
