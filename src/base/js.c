@@ -11,6 +11,9 @@ int js_parse_object(const char *text, size_t size, const char *what, json_t **ou
                     struct error *error)
 {
     json_error_t problem;
+    /* jansson overlooks one behind a number. */
+    if (memchr(text, '\0', size))
+        return error_set(error, ERROR_INPUT, "%s is not valid JSON: it holds a NUL byte", what);
     json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &problem);
     if (!value)
         return error_set(error, ERROR_INPUT, "%s is not valid JSON: line %d, column %d: %s", what,

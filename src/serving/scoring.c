@@ -43,11 +43,11 @@ static int gather(struct gathering *g, const json_t *value, int depth, struct er
                    ? 0
                    : error_set(error, ERROR_INPUT, "sample %zu: a number is too large", g->sample);
     }
-    if (!json_is_array(value) || depth > 4)
+    if (!json_is_array(value) || depth == SCORING_DEPTH_MAX)
         return error_set(error, ERROR_INPUT,
                          "sample %zu, value %zu is no number: send numbers, in lists nested at "
-                         "most 4 deep",
-                         g->sample, g->used);
+                         "most %d deep",
+                         g->sample, g->used, SCORING_DEPTH_MAX);
     json_array_foreach(value, index, item)
         if (gather(g, item, depth + 1, error)) return -1;
     return 0;
@@ -196,6 +196,7 @@ int scoring_read_mlflow(const struct scoring_model *model, const char *body, siz
     json_t *root, *member;
     const char *key;
     int chosen = -1, status = -1;
+    if (scoring_read_plain(model, body, size, out)) return 0;
     if (js_parse_object(body, size, "the request", &root, error)) return -1;
     json_object_foreach(root, key, member) {
         size_t i = 0;

@@ -43,7 +43,8 @@ struct scoring_request {
     bool bytes;    /* the values came as bytes, so that preprocessing was ours */
     double most;   /* the largest value */
 };
-/* ERROR_INPUT with one line that names the place in the request. */
+/* `body` has a NUL behind its `size` bytes. ERROR_INPUT with one line that names the place in the
+ * request. */
 int scoring_read(const struct scoring_model *model, const struct scoring_form *form,
                  const char *body, size_t size, struct scoring_request *out, struct error *error);
 void scoring_request_free(struct scoring_request *request);

@@ -219,6 +219,23 @@ def test_mutated_requests_leave_it_answering(server, digits):
     assert server.ask("GET", "/ping")[0] == 200
 
 
+def test_numbers_are_read_alike_by_both_readers(server):
+    """The usual form has a reader of its own; "params" leads to the other one."""
+    draw = random.Random(3)
+    for _ in range(30):
+        rows = [[draw.choice([draw.random(), draw.uniform(-9, 9), 10 ** draw.uniform(-30, 3), draw.randrange(9), 0, -0.0]) for _ in range(784)] for _ in range(2)]
+        text = json.dumps(rows, indent=draw.choice([None, 1]))
+        for old, new in draw.sample([("e-", "E-"), ("0.1", "0.10000000000000000000001"), ("[", " [ "), (",", "\t,\r\n")], 2):
+            text = text.replace(old, new)
+        one = server.score(f'{{"{draw.choice(["inputs", "instances"])}":{text}}}'.encode())
+        assert (one == server.score(f'{{"inputs":{text},"params":{{}}}}'.encode())).all()
+    row = ",".join(["1"] * 783)
+    for last in ("01", "1.", ".5", "+1", "1e", "-", "0x1", "NaN", "Infinity", "1,", "", "[1", "1]", '"1"', "1 1", "1\0"):
+        server.refused(f'{{"inputs":[[{row},{last}]]}}'.encode())
+    for text in ("{\"inputs\":[[%s,1]]}}", "{\"inputs\":[[%s,1]]} x", "{\"inputs\":[[%s,1],]}", "{\"inputs\":[%s,1]}", "{\"inputs\":[[[[[[%s,1]]]]]]}"):
+        server.refused((text % row).encode())
+
+
 def test_a_crowd_is_answered_each_with_its_own(server, trained, digits):
     expected = onnx(trained, "lenet", values_of(digits))
     rows = values_of(digits).tolist()

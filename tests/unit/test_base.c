@@ -67,6 +67,7 @@ static void json_members_are_checked(void **state)
     json_decref(object);
     assert_int_equal(js_parse_object("{\"a\":1", 6, "the job", &object, &error), -1);
     assert_int_equal(js_parse_object("[1]", 3, "the job", &object, &error), -1);
+    assert_int_equal(js_parse_object("{\"a\":1\0}", 8, "the job", &object, &error), -1);
 }
 
 static void random_numbers_are_reproducible(void **state)
