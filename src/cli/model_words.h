@@ -9,13 +9,14 @@ struct model_words {
     const char *activation, *order, *key;
 };
 
-#define MODEL_OPTIONS(words)                                                                  \
-    {"activation", OPTION_TEXT, &(words).activation, "NAME[,NAME...]",                        \
-     "of the hidden layers, if the file does not say: relu, tanh, sigmoid, none (relu)"},     \
-        {"order", OPTION_TEXT, &(words).order, "A,B,C",                                       \
-         "the layers' names, if several orders fit"},                                         \
-    {                                                                                         \
-        "key", OPTION_TEXT, &(words).key, "NAME", "the state dict in a checkpoint of several" \
+#define MODEL_OPTIONS(words)                                                              \
+    {"activation", OPTION_TEXT, &(words).activation, "NAME[,NAME...]",                    \
+     "of the hidden layers, if the file does not say: relu, tanh, sigmoid, none (relu)"}, \
+        {"order", OPTION_TEXT, &(words).order, "A,B,C",                                   \
+         "the layers' names, if several orders fit"},                                     \
+    {                                                                                     \
+        "key", OPTION_TEXT, &(words).key, "NAME",                                         \
+            "the state dict in a checkpoint of several; the output of an ONNX model"      \
     }
 
 /* Into options that borrow from `words`. */

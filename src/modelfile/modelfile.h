@@ -28,7 +28,8 @@ struct modelfile_options {
     uint32_t activation_count;
     enum activation activations[NETWORK_MAX_LAYERS];
     const char
-        *key; /* borrowed; where a checkpoint of several state dicts has the wanted one; NULL */
+        *key; /* borrowed; where a checkpoint of several state dicts has the wanted one, or the
+                 output of an ONNX graph; NULL */
     const char *order; /* borrowed; the layers' names, "a,b,c", in the order of the network; NULL */
     /* the picture's shape if known; 0: a square when it fits, else 1 x inputs */
     uint32_t rows, columns;

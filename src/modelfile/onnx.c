@@ -89,6 +89,24 @@ static const Onnx__ValueInfoProto *find_output(const Onnx__GraphProto *graph, si
     return found ? found : graph->n_output ? graph->output[graph->n_output - 1] : NULL;
 }
 
+/* The output that was asked for. */
+static int find_named_output(const Onnx__GraphProto *graph, const char *name,
+                             const Onnx__ValueInfoProto **out, struct error *error)
+{
+    char names[160] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < graph->n_output; i++) {
+        *out = graph->output[i];
+        if (strcmp(word((*out)->name), name) == 0) return 0;
+        if (length < sizeof names - 60)
+            length += (size_t)snprintf(names + length, sizeof names - length, "%s%.40s",
+                                       i ? ", " : "", word((*out)->name));
+    }
+    return error_set(error, ERROR_INPUT,
+                     "it has no output \"%.80s\" (its outputs: %s): name one of them with --key",
+                     name, names);
+}
+
 /* The nodes from the input to the value `name`, in path[] from the last to the first. */
 static int find_path(const struct onnx_reading *reading, const char *input, const char *name,
                      const Onnx__NodeProto *path[PATH_MAX_NODES], size_t *count,
@@ -187,6 +205,10 @@ static int read_graph(struct onnx_reading *reading, const struct model_note *not
     const Onnx__ValueInfoProto *input = find_input(reading, error),
                                *output = find_output(graph, &others);
     if (!input) return -1;
+    if (options && options->key) {
+        if (find_named_output(graph, options->key, &output, error)) return -1;
+        others = 0;
+    }
     if (!output)
         return error_set(error, ERROR_INPUT, "it has no output: the studio reads networks");
     if (check_names(graph, error)) return -1;

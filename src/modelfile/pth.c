@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <zip.h>
 
 #include "base/js.h"
@@ -282,6 +283,24 @@ static int load_state_dict(const struct archive *archive, const struct pickle_va
     return 0;
 }
 
+/* PyTorch writes one pickle. Which of several another program takes, and which a scanner looks at, is
+ * anybody's guess. */
+static int refuse_second_pickle(const struct archive *archive, struct error *error)
+{
+    zip_int64_t own = find_record(archive, "data.pkl"),
+                count = zip_get_num_entries(archive->zip, 0);
+    for (zip_int64_t i = 0; i < count; i++) {
+        const char *name = zip_get_name(archive->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+        size_t length = name ? strlen(name) : 0;
+        if (i != own && length >= 4 && strcasecmp(name + length - 4, ".pkl") == 0)
+            return error_set(error, ERROR_INPUT,
+                             "it holds a second pickle, %.100s, which torch.save does not write: "
+                             "refused, nothing was run: " SAVE_AGAIN,
+                             name);
+    }
+    return 0;
+}
+
 static int check_records(const struct archive *archive, struct error *error)
 {
     char *order;
@@ -290,6 +309,7 @@ static int check_records(const struct archive *archive, struct error *error)
         return error_set(error, ERROR_INPUT,
                          "it is a TorchScript program: save only its weights in Python with "
                          "torch.save(torch.jit.load(\"model.pt\").state_dict(), \"model.pth\")");
+    if (refuse_second_pickle(archive, error)) return -1;
     if (find_record(archive, "byteorder") < 0) return 0; /* older than PyTorch 2.1 */
     if (read_record(archive, "byteorder", 64, &order, &size, error)) return -1;
     bool little = strncmp(order, "little", 6) == 0;

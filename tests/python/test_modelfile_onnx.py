@@ -1,6 +1,7 @@
 """ONNX: its checker passes what we write, onnxruntime computes our logits from it, and we read simple exports of others."""
 
 import io
+import json
 
 import numpy as np
 import onnx
@@ -390,6 +391,12 @@ def test_the_first_of_several_outputs_is_said(studio, tmp_path):
     model.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, [None, 5]))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     assert inspect(studio, tmp_path / "m.onnx")["assumed"] == ["output: out (the first of 2)"]
+    # Named, nothing is assumed; the hidden layer's is a network of its own.
+    told = json.loads(studio("inspect", tmp_path / "m.onnx", "--key", "out", "--json").stdout)
+    assert told["assumed"] == [] and len(told["layers"]) == 2
+    hidden = json.loads(studio("inspect", tmp_path / "m.onnx", "--key", "c", "--json").stdout)
+    assert [layer["outputs"] for layer in hidden["layers"]] == [5]
+    refused(studio, "inspect", tmp_path / "m.onnx", "--key", "logits", words="its outputs: out, c")
 
 
 def test_layers_beyond_dense_compute_the_same_in_onnxruntime(studio, tmp_path):

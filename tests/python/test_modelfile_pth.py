@@ -448,6 +448,35 @@ def test_a_zip_bomb_is_not_unpacked(studio, tmp_path):
     refused(studio, "inspect", tmp_path / "bomb.pth", words="claims")
 
 
+@pytest.mark.parametrize("name", ["m/data.pkl", "other/data.pkl", "m/extra/more.PKL", "data.pkl"])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_pickle_hidden_beside_the_first_is_refused(studio, tmp_path, model, name, first):
+    """A scanner looks at one, a reader takes another."""
+    torch.save(model.state_dict(), tmp_path / "m.pth")
+    records = [(name, b"cos\nsystem\n(S'touch was-run'\ntR.")]
+    with zipfile.ZipFile(tmp_path / "m.pth") as good:
+        own = [(record, good.read(record)) for record in good.namelist()]
+    with zipfile.ZipFile(tmp_path / "two.pth", "w") as made:
+        for record, content in records + own if first else own + records:
+            made.writestr(record, content)
+    assert refused(studio, "inspect", tmp_path / "two.pth", words="two.pth")
+    assert not (tmp_path / "was-run").exists()
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_a_zip_whose_directory_says_otherwise_is_refused(studio, tmp_path, model, place):
+    """The name in the record's own header is not the one in the directory; bytes before the archive."""
+    torch.save(model.state_dict(), tmp_path / "m.pth")
+    content = bytearray((tmp_path / "m.pth").read_bytes())
+    if place:
+        at = content.index(b"m/data.pkl")
+        content[at : at + place] = b"xyz"
+    else:
+        content = b"#!/bin/sh\n" + content
+    (tmp_path / "odd.pth").write_bytes(content)
+    refused(studio, "inspect", tmp_path / "odd.pth", words="damaged")
+
+
 def test_receipt_names_files_and_digests(studio, tmp_path, model):
     torch.save(model.state_dict(), tmp_path / "a.pth")
     result = studio("convert", tmp_path / "a.pth", tmp_path / "b.safetensors", "--json")
