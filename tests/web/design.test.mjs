@@ -125,7 +125,10 @@ test('what does not fit is said on its card, with a fix that works', { skip }, a
     await page.keyboard.press('Delete'); // flatten
     const problem = page.locator('.net-problem');
     await problem.getByText('put flatten before it').waitFor();
-    assert.match(await page.locator('.net-card[data-bad]').getAttribute('aria-label'), /dense 120/);
+    assert.match(
+        await page.locator('.net-card[data-bad]').textContent(),
+        /dense 120.*does not fit/,
+    );
     assert.ok(await page.getByRole('button', { name: 'PyTorch', exact: true }).isDisabled());
     await problem.getByRole('button', { name: 'Insert flatten' }).click();
     await says(LENET);
@@ -218,6 +221,28 @@ test('a design is saved, opened, replaced and deleted', { skip }, async () => {
     await page.getByText('No designs are saved yet.').waitFor();
     assert.deepEqual((await studio.get('/api/designs')).designs, []);
     await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+});
+
+test('each layer shows what it makes of a sample of the data', { skip }, async () => {
+    await open(LENET);
+    await page.waitForFunction(() => document.querySelectorAll('.net-thumb').length === 8);
+    await cards().nth(1).click();
+    const [before, after] = await Promise.all(
+        [0, 1].map((i) => page.locator('.layer-flow canvas').nth(i).getAttribute('aria-label')),
+    );
+    assert.equal(before, 'What comes in: of conv1');
+    assert.equal(after, 'What pool1 makes of it');
+    await page.getByText('Test sample 0,').waitFor();
+    const ink = () =>
+        page.evaluate(() => document.querySelectorAll('.net-thumb')[7].toDataURL().length);
+    assert.ok((await ink()) > 150, 'the last layer has values');
+    const old = await page.evaluate(() => document.querySelectorAll('.net-thumb')[7].toDataURL());
+    await page.getByRole('button', { name: 'next sample' }).click();
+    await page.getByText('Test sample 1,').waitFor();
+    await page.waitForFunction(
+        (was) => document.querySelectorAll('.net-thumb')[7].toDataURL() !== was,
+        old,
+    );
 });
 
 test('the picture as SVG and PNG', { skip }, async () => {

@@ -1,10 +1,19 @@
 /* The selected layer's fields, made of the studio's layer table; and what such a layer does. */
 import { useEffect, useState } from 'preact/hooks';
 import * as format from '../lib/format';
-import { editLayer, endStep, infos, kindOf, layerTable, type Layer } from '../lib/design';
+import {
+    editLayer,
+    endStep,
+    infos,
+    kindOf,
+    layerTable,
+    selectedPlace,
+    type Layer,
+} from '../lib/design';
 import { shapeWords } from '../lib/volume';
 import type { LayerDescription, LayerField } from '../lib/shapes';
 import { Field, SelectField } from './fields';
+import { LayerFlow } from './layer-flow';
 
 type Value = unknown;
 
@@ -261,6 +270,7 @@ export function LayerForm({ layer }: { layer: Layer }) {
             <p class="layer-help">
                 {kind.help} {kind.why}
             </p>
+            <LayerFlow layer={layer} place={selectedPlace.value} />
             {info?.output && (
                 <p class="muted num">
                     Output {shapeWords(info.output)} · {format.count(info.parameters)} parameters ·{' '}

@@ -23,9 +23,9 @@ import {
     selectedPlace,
     subject,
     undo,
-    type Info,
     type Layer,
 } from '../lib/design';
+import { flow, isOf, Thumb } from './layer-flow';
 import { HEIGHT, scaleOf, shapeWords, volume, WIDTH, type Scale } from '../lib/volume';
 
 /** Where a layer is being written as text: before this place; null: nowhere. */
@@ -101,6 +101,8 @@ const compact = (value: number) =>
             ? `${(value / 1e6).toFixed(value < 1e7 ? 2 : 1)} M`
             : `${(value / 1e9).toFixed(1)} G`;
 
+const SHARE_WORDS = { parameters: ' parameters ', cost: ' multiply-adds ' };
+
 function Share({ name, value, of }: { name: 'parameters' | 'cost'; value: number; of: number }) {
     return (
         <span class="share" data-what={name}>
@@ -113,6 +115,7 @@ function Share({ name, value, of }: { name: 'parameters' | 'cost'; value: number
                         />
                     </span>
                     <span class="share-value num">{compact(value)}</span>
+                    <span class="hidden">{SHARE_WORDS[name]}</span>
                 </>
             )}
         </span>
@@ -123,13 +126,6 @@ interface Totals {
     parameters: number;
     cost: number;
 }
-
-const cardLabel = (layer: Layer, place: number, info: Info | undefined, bad: boolean) =>
-    `Layer ${place + 1} of ${layers.value.length}, ${info?.name ?? layer.value.type}: ${info?.text ?? ''}` +
-    (info?.output
-        ? `, output ${shapeWords(info.output)}, ${format.count(info.parameters)} parameters`
-        : '') +
-    (bad ? `, does not fit: ${answer.value?.reason ?? ''}` : '');
 
 /** What a layer gives, its name and words, and its share of the whole. */
 function Card({
@@ -149,6 +145,7 @@ function Card({
     const bad = problemId.value === layer.id;
     const selected = selectedId.value === layer.id;
     const kind = kindOf(layer.value.type);
+    const seen = flow.value?.layers[place];
     return (
         <button
             type="button"
@@ -157,7 +154,6 @@ function Card({
             data-bad={bad || undefined}
             tabIndex={selected ? 0 : -1}
             aria-current={selected ? 'true' : undefined}
-            aria-label={cardLabel(layer, place, info, bad)}
             title={kind?.help}
             onClick={() => (selectedId.value = layer.id)}
             onDblClick={() => (editing.value = layer.id)}
@@ -170,9 +166,18 @@ function Card({
                     ?
                 </span>
             )}
+            {seen && isOf(seen, layer.value.type, info?.output) && <Thumb layer={seen} />}
             <span class="net-words">
-                <span class="net-name">{info?.name ?? kind?.title ?? layer.value.type}</span>
+                <span class="hidden">
+                    Layer {place + 1} of {layers.value.length}:{' '}
+                </span>
+                <span class="net-name">{info?.name ?? kind?.title ?? layer.value.type}</span>{' '}
                 <span class="net-text">{info?.text ?? layer.value.type}</span>
+                <span class="hidden">
+                    {' '}
+                    {info?.output && `gives ${shapeWords(info.output)}`}
+                    {bad && `does not fit: ${answer.value?.reason ?? ''}`}
+                </span>
             </span>
             <span class="net-shares">
                 <Share name="parameters" value={info?.parameters ?? 0} of={totals.parameters} />

@@ -43,6 +43,7 @@ import { Button, Card, CopyButton, Page, Trouble } from '../parts/basics';
 import { DesignCode } from '../parts/design-code';
 import { DesignDialog } from '../parts/design-dialog';
 import { SelectField } from '../parts/fields';
+import { useFlow } from '../parts/layer-flow';
 import { LayerForm } from '../parts/layer-form';
 import { adding, focusCard, NetworkPicture, useHistoryKeys } from '../parts/network-picture';
 import { toastError } from '../parts/toast';
@@ -373,6 +374,7 @@ export function DesignTab() {
     const [failed, setFailed] = useState('');
     const [asking, setAsking] = useState(false);
     useHistoryKeys();
+    useFlow();
     useEffect(() => {
         if (!s) return;
         readTables()
