@@ -30,8 +30,9 @@ static int run(int argc, char **argv)
     job_init(&job);
     int failed = job_from_json(value, &job, &error);
     json_decref(value);
-    if (failed || trace_step(&job, batch, arguments.words[1], &error)) return cli_fail(&error);
-    return EXIT_OK;
+    if (!failed && !trace_step(&job, batch, arguments.words[1], &error)) return EXIT_OK;
+    status = cli_fail(&error);
+    return error.code == ERROR_INPUT ? TRACE_EXIT_INPUT : status;
 }
 
 const struct command command_trace = {

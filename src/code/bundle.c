@@ -66,10 +66,6 @@ static int add_model(struct packing *packing, const char *name, const struct mod
 
 static int add_programs(struct packing *packing, struct error *error)
 {
-    static const struct {
-        const char *engine, *program, *notebook;
-    } given[] = {{"torch", "model.py", "model.ipynb"},
-                 {"tensorflow", "model_tf.py", "model_tf.ipynb"}};
     struct code_subject subject = {.job = packing->bundle->job,
                                    .network = packing->bundle->model->network,
                                    .coded = packing->bundle->coded};
@@ -77,18 +73,18 @@ static int add_programs(struct packing *packing, struct error *error)
     if (input_form_from_metadata(packing->bundle->model->metadata, &subject.form, error)) return -1;
     buffer_init(&text, TEXT_LIMIT);
     int status = -1;
-    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
-        const struct code_voice *voice;
-        if (code_voice_need(given[i].engine, "python", &voice, error)) goto out;
+    for (size_t i = 0; i < code_voice_count; i++) {
+        const struct code_voice *voice = code_voices[i];
+        if (!voice->notebook) continue;
         buffer_clear(&text);
         if (code_program(voice, &subject, &text, error)) {
-            if (leave_out(packing, given[i].program, error)) goto out;
+            if (leave_out(packing, voice->file, error)) goto out;
             continue;
         }
-        if (add_text(packing, given[i].program, text.data, text.length, error)) goto out;
+        if (add_text(packing, voice->file, text.data, text.length, error)) goto out;
         buffer_clear(&text);
         if (code_notebook(voice, &subject, &text, error)) goto out;
-        if (add_text(packing, given[i].notebook, text.data, text.length, error)) goto out;
+        if (add_text(packing, voice->notebook, text.data, text.length, error)) goto out;
     }
     status = add_text(packing, "requirements.txt", code_requirements(), strlen(code_requirements()),
                       error);

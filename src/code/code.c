@@ -1,10 +1,13 @@
 #include "code/code.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "code/text.h"
 #include "data/dataset.h"
+
+#define VOICE_IDS_SIZE 256
 
 const struct code_voice *const code_voices[] = {
     &code_torch_python,
@@ -63,65 +66,92 @@ static const struct {
                    "program in it, and an HDF5 file."},
 };
 
-/* What a joined line is about, and why a voice may have no such line: PyTorch's Python, Keras's
- * Python, the C. */
+/* What a joined line is about, and why a voice of a kind may have no such line. */
 static const struct {
     const char *id, *title;
-    const char *not_in_torch, *not_in_keras, *not_in_c;
+    const char *not_in[CODE_KIND_COUNT];
 } ideas[] = {
-    {"read", "reading the files", NULL, NULL,
-     "The studio's data room reads the files once, for all engines."},
-    {"split", "training and test set", NULL, NULL,
-     "The studio's data room splits the data once, for all engines."},
-    {"scale", "pixels to 0 … 1", NULL, NULL, NULL},
-    {"labels", "labels as integers", NULL,
-     "Keras's sparse loss takes integers of any size; PyTorch asks for int64.", NULL},
-    {"seed", "the seed of chance", NULL, NULL,
-     "The studio draws the first weights itself, so that all engines start from the same numbers."},
-    {"network", "the network as a whole", NULL, NULL,
-     "The description of the layers comes from the run's settings."},
-    {"layer", "a layer", NULL, NULL, NULL},
-    {"activation", "the activation", NULL, NULL, NULL},
-    {"forward", "how values flow", NULL,
-     "A Sequential flows from layer to layer by itself: there is nothing to write.", NULL},
-    {"init", "initial values", "PyTorch draws its weights so by itself.",
-     "Keras draws its weights so by itself.",
-     "The studio draws the first weights itself, so that all engines start from the same numbers."},
-    {"initial", "starting from given weights", NULL, NULL,
-     "The engine is always given its first weights."},
-    {"loss", "the loss function", NULL, NULL, NULL},
-    {"optimizer", "the optimizer", NULL, NULL, NULL},
-    {"decay", "weight decay", "PyTorch's optimizer has it as a number.",
-     "Keras's optimizer has it as a number.", "It is part of the optimizer's update."},
-    {"compile", "compile()",
-     "PyTorch has no such moment: its objects are ready when they are made.", NULL,
-     "The engine builds what it needs when it is opened."},
-    {"step", "the step as a function", NULL, "It is inside fit().", NULL},
-    {"zero_grad", "clearing the gradients", NULL,
-     "Keras computes fresh gradients each step; PyTorch adds to the old ones until told.",
-     "The graph computes fresh gradients each step; PyTorch adds to the old ones until told."},
-    {"forward_pass", "the forward pass", NULL, "It is inside fit().", NULL},
-    {"loss_value", "the loss of the batch", NULL, "It is inside fit().",
-     "One function adds the loss and the gradients to the graph."},
-    {"backward", "the backward pass", NULL,
-     "It is inside fit(), differentiated when the graph was built.", NULL},
-    {"update", "the update of the weights", NULL, "It is inside fit().", NULL},
-    {"correct", "counting right answers", NULL, NULL, NULL},
-    {"callback", "the callback",
-     "In a loop of your own you simply write the line where it belongs.", NULL,
-     "The engine hands each step's loss back; the studio's fit loop reports."},
-    {"mode", "training or evaluation mode", NULL,
-     "fit() switches by itself between training and evaluation.",
-     "Training and evaluation are separate calls of the engine."},
-    {"epochs", "epochs", NULL, NULL,
-     "The studio's fit loop counts the epochs, the same for all engines."},
-    {"batches", "batches", NULL, NULL, NULL},
-    {"order", "the order of the samples", NULL, NULL,
-     "The studio's fit loop makes the order, the same for all engines."},
-    {"evaluate", "the test set after each epoch", NULL, NULL,
-     "The studio's fit loop evaluates, the same for all engines."},
-    {"report", "one line an epoch", NULL, NULL, NULL},
-    {"save", "saving", NULL, NULL, NULL},
+    {"read",
+     "reading the files",
+     {[CODE_KIND_C] = "The studio's data room reads the files once, for all engines."}},
+    {"split",
+     "training and test set",
+     {[CODE_KIND_C] = "The studio's data room splits the data once, for all engines."}},
+    {"scale", "pixels to 0 … 1", {NULL}},
+    {"labels",
+     "labels as integers",
+     {[CODE_KIND_KERAS] =
+          "Keras's sparse loss takes integers of any size; PyTorch asks for int64."}},
+    {"seed",
+     "the random seed",
+     {[CODE_KIND_C] = "The studio draws the first weights itself, so that all engines start from "
+                      "the same numbers."}},
+    {"network",
+     "the network as a whole",
+     {[CODE_KIND_C] = "The description of the layers comes from the run's settings."}},
+    {"layer", "a layer", {NULL}},
+    {"activation", "the activation", {NULL}},
+    {"forward",
+     "how values flow",
+     {[CODE_KIND_KERAS] =
+          "A Sequential flows from layer to layer by itself: there is nothing to write."}},
+    {"init",
+     "initial values",
+     {[CODE_KIND_TORCH] = "PyTorch draws its weights so by itself.",
+      [CODE_KIND_KERAS] = "Keras draws its weights so by itself.",
+      [CODE_KIND_C] = "The studio draws the first weights itself, so that all engines start from "
+                      "the same numbers."}},
+    {"initial",
+     "starting from given weights",
+     {[CODE_KIND_C] = "The engine is always given its first weights."}},
+    {"loss", "the loss function", {NULL}},
+    {"optimizer", "the optimizer", {NULL}},
+    {"decay",
+     "weight decay",
+     {[CODE_KIND_TORCH] = "PyTorch's optimizer has it as a number.",
+      [CODE_KIND_KERAS] = "Keras's optimizer has it as a number.",
+      [CODE_KIND_C] = "It is part of the optimizer's update."}},
+    {"compile",
+     "compile()",
+     {[CODE_KIND_TORCH] = "PyTorch has no such moment: its objects are ready when they are made.",
+      [CODE_KIND_C] = "The engine builds what it needs when it is opened."}},
+    {"step", "the step as a function", {[CODE_KIND_KERAS] = "It is inside fit()."}},
+    {"zero_grad",
+     "clearing the gradients",
+     {[CODE_KIND_KERAS] =
+          "Keras computes fresh gradients each step; PyTorch adds to the old ones until told.",
+      [CODE_KIND_C] = "The graph computes fresh gradients each step; PyTorch adds to the old ones "
+                      "until told."}},
+    {"forward_pass", "the forward pass", {[CODE_KIND_KERAS] = "It is inside fit()."}},
+    {"loss_value",
+     "the loss of the batch",
+     {[CODE_KIND_KERAS] = "It is inside fit().",
+      [CODE_KIND_C] = "One function adds the loss and the gradients to the graph."}},
+    {"backward",
+     "the backward pass",
+     {[CODE_KIND_KERAS] = "It is inside fit(), differentiated when the graph was built."}},
+    {"update", "the update of the weights", {[CODE_KIND_KERAS] = "It is inside fit()."}},
+    {"correct", "counting correct answers", {NULL}},
+    {"callback",
+     "the callback",
+     {[CODE_KIND_TORCH] = "In a loop of your own you simply write the line where it belongs.",
+      [CODE_KIND_C] = "The engine hands each step's loss back; the studio's fit loop reports."}},
+    {"mode",
+     "training or evaluation mode",
+     {[CODE_KIND_KERAS] = "fit() switches by itself between training and evaluation.",
+      [CODE_KIND_C] = "Training and evaluation are separate calls of the engine."}},
+    {"epochs",
+     "epochs",
+     {[CODE_KIND_C] = "The studio's fit loop counts the epochs, the same for all engines."}},
+    {"batches", "batches", {NULL}},
+    {"order",
+     "the order of the samples",
+     {[CODE_KIND_C] = "The studio's fit loop makes the order, the same for all engines."}},
+    {"evaluate",
+     "the test set after each epoch",
+     {[CODE_KIND_C] = "The studio's fit loop evaluates, the same for all engines."}},
+    {"report", "one line per epoch", {NULL}},
+    {"save", "saving", {NULL}},
 };
 
 int code_voice_need(const char *engine, const char *language, const struct code_voice **out,
@@ -134,10 +164,14 @@ int code_voice_need(const char *engine, const char *language, const struct code_
             return 0;
         }
     }
-    return error_set(
-        error, ERROR_USAGE,
-        "there is no code of \"%.40s\" in \"%.40s\": use torch or tensorflow, python or c", engine,
-        language);
+    char known[VOICE_IDS_SIZE] = "";
+    for (size_t i = 0; i < code_voice_count; i++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s in %s", used ? ", " : "",
+                 code_voices[i]->engine, code_voices[i]->language);
+    }
+    return error_set(error, ERROR_USAGE, "there is no code of \"%.40s\" in \"%.40s\": there is %s",
+                     engine, language, known);
 }
 
 const char *code_stage_id(enum code_stage stage)
@@ -318,14 +352,6 @@ static bool speaks_of(const json_t *stage_list, const char *side, const char *id
     return false;
 }
 
-/* Why `voice` has no line of that idea; NULL when there is nothing to say. */
-static const char *why_not(const struct code_voice *voice, size_t idea)
-{
-    if (strcmp(voice->language, "c") == 0) return ideas[idea].not_in_c;
-    return strcmp(voice->engine, "torch") == 0 ? ideas[idea].not_in_torch
-                                               : ideas[idea].not_in_keras;
-}
-
 static json_t *ideas_to_json(const json_t *stage_list, const struct code_voice *left_voice,
                              const struct code_voice *right_voice)
 {
@@ -335,10 +361,10 @@ static json_t *ideas_to_json(const json_t *stage_list, const struct code_voice *
              right = speaks_of(stage_list, "right", ideas[i].id);
         if (!left && !right) continue;
         const char *only = left && right ? NULL : left ? "left" : "right";
-        json_object_set_new(object, ideas[i].id,
-                            json_pack("{s:s, s:s?, s:s?}", "title", ideas[i].title, "only", only,
-                                      "why",
-                                      only ? why_not(left ? right_voice : left_voice, i) : NULL));
+        json_object_set_new(
+            object, ideas[i].id,
+            json_pack("{s:s, s:s?, s:s?}", "title", ideas[i].title, "only", only, "why",
+                      only ? ideas[i].not_in[(left ? right_voice : left_voice)->kind] : NULL));
     }
     return object;
 }

@@ -51,13 +51,18 @@ struct code_subject {
  * its shape, which may take a while. */
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error);
 
+/* What voices can have in common, for the reasons why one lacks a line that another has. */
+enum code_kind { CODE_KIND_TORCH, CODE_KIND_KERAS, CODE_KIND_C, CODE_KIND_COUNT };
+
 /* A voice: a framework in a language. */
 struct code_voice {
     const char *id;       /* "torch.python", "tensorflow.python", "torch.c", "tensorflow.c" */
     const char *engine;   /* "torch" */
     const char *language; /* "python" or "c" */
+    enum code_kind kind;
     const char *title;    /* "PyTorch, Python" */
     const char *file;     /* the file name it is exported under: "model.py" */
+    const char *notebook; /* the same of its notebook: "model.ipynb"; NULL: it has none */
     /* (optional) -1 with a message that names the layer that this voice has no way to say, and what
      * to use instead. */
     int (*check)(const struct code_subject *subject, struct error *error);

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "code/microscope_view.h"
 #include "engine/engine.h"
+#include "run/trace.h"
 
 #define TRACE_SECONDS 60
 
@@ -52,7 +53,10 @@ static int wait_for_trace(struct tracing *tracing, double deadline)
 {
     int status = child_reap(tracing->pid, deadline - clock_monotonic());
     tracing->pid = 0;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+    bool asked_wrong = WIFEXITED(status) && WEXITSTATUS(status) == TRACE_EXIT_INPUT;
+    tracing->result.code = asked_wrong ? ERROR_INPUT : ERROR_UNAVAILABLE;
+    return -1;
 }
 
 static void finish_tracing(struct tracing *tracing, double deadline)
@@ -65,6 +69,7 @@ static void finish_tracing(struct tracing *tracing, double deadline)
         child_complaint(tracing->error_path, tracing->result.error, sizeof tracing->result.error);
     } else if (safetensors_read(tracing->trace_path, &tracing->result.tensors,
                                 &tracing->result.metadata, &error)) {
+        tracing->result.code = ERROR_UNAVAILABLE;
         snprintf(tracing->result.error, sizeof tracing->result.error, "%s", error.message);
     }
 }

@@ -244,7 +244,10 @@ int microscope_view(const struct microscope_trace *traces, size_t count, uint32_
     if (!model) {
         json_decref(engines);
         json_decref(list);
-        return error_set(error, ERROR_UNAVAILABLE, "%s", traces[0].error);
+        const struct microscope_trace *told = &traces[0];
+        for (size_t i = count; i-- > 0;)
+            if (traces[i].code == ERROR_INPUT) told = &traces[i];
+        return error_set(error, told->code, "%s", told->error);
     }
     for (size_t stage = 0; stage < stage_count; stage++) {
         json_t *value = stage_to_json(traces, count, model, stage);

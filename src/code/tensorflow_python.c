@@ -144,8 +144,10 @@ const struct code_voice code_tensorflow_python = {
     .id = "tensorflow.python",
     .engine = "tensorflow",
     .language = "python",
+    .kind = CODE_KIND_KERAS,
     .title = "TensorFlow, Python",
     .file = "model_tf.py",
+    .notebook = "model_tf.ipynb",
     .check = check,
     .write_stage = write_stage,
 };

@@ -145,8 +145,10 @@ const struct code_voice code_torch_python = {
     .id = "torch.python",
     .engine = "torch",
     .language = "python",
+    .kind = CODE_KIND_TORCH,
     .title = "PyTorch, Python",
     .file = "model.py",
+    .notebook = "model.ipynb",
     .check = python_check,
     .write_stage = write_stage,
 };

@@ -12,7 +12,7 @@
 #include "http/routes.h"
 #include "run/checkpoint.h"
 #include "run/follow.h"
-#include "run/trace.h"
+#include "run/setup.h"
 #include "train/metrics.h"
 #include "train/predictor.h"
 
@@ -99,7 +99,7 @@ static int open_design(const struct studio *studio, struct subject *subject, str
     if (job_network(&subject->job, data->rows, data->columns, data->classes, &subject->network,
                     error))
         return -1;
-    return trace_weights(&subject->job, &subject->network, &subject->parameters, error);
+    return setup_weights(&subject->job, &subject->network, &subject->parameters, error);
 }
 
 static int open_checkpoint(const struct studio *studio, struct subject *subject,

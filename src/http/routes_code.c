@@ -127,11 +127,11 @@ static void write_program(struct store *store, void *context)
 static void send_program(void *context)
 {
     struct programming *programming = context;
-    const char *file = programming->voice->file;
+    const struct code_voice *voice = programming->voice;
     char header[128];
     if (programming->made) {
-        snprintf(header, sizeof header, "attachment; filename=\"%.*s%s\"", (int)strcspn(file, "."),
-                 file, programming->notebook ? ".ipynb" : strchr(file, '.'));
+        snprintf(header, sizeof header, "attachment; filename=\"%s\"",
+                 programming->notebook ? voice->notebook : voice->file);
         request_add_header(call_request(programming->call), "Content-Disposition", header);
         call_reply_bytes(programming->call, 200, "text/plain; charset=utf-8",
                          programming->text.data, programming->text.length);

@@ -8,12 +8,6 @@
 #include "base/path.h"
 #include "registry/targets.h"
 
-/* Hugging Face's names of libraries, by the file's format. */
-static const struct {
-    const char *format, *library;
-} libraries[] = {
-    {"pth", "pytorch"}, {"h5", "keras"}, {"onnx", "onnx"}, {"safetensors", "safetensors"}};
-
 static const char *tag_of(const struct registry_request *request, const char *key)
 {
     const char *text = json_string_value(json_object_get(request->tags, key));
@@ -90,9 +84,7 @@ static void add_front_matter(const struct registry_request *request, const char 
     const json_t *measured = accuracy_of(request);
     char number[JS_SHORTEST_SIZE];
     buffer_append_text(out, "---\n");
-    for (size_t i = 0; format && i < sizeof libraries / sizeof libraries[0]; i++)
-        if (strcmp(libraries[i].format, format) == 0)
-            buffer_printf(out, "library_name: %s\n", libraries[i].library);
+    if (format) buffer_printf(out, "library_name: %s\n", registry_framework_of(format).library);
     buffer_append_text(out, "pipeline_tag: image-classification\ntags:\n- neural-net-studio\n");
     if (set) {
         buffer_append_text(out, "datasets:\n- ");

@@ -4,14 +4,24 @@
 
 #include "base/hash.h"
 #include "modelfile/modelfile.h"
-#include "registry/registry.h"
+#include "registry/targets.h"
+
+struct registry_framework registry_framework_of(const char *format)
+{
+    static const struct registry_framework frameworks[] = {
+        {"pth", "pytorch", "pytorch"},
+        {"h5", "tensorflow", "keras"},
+        {"keras", "tensorflow", "keras"},
+        {"onnx", "onnx", "onnx"},
+        {"safetensors", "native", "safetensors"},
+    };
+    for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
+        if (strcmp(format, frameworks[i].format) == 0) return frameworks[i];
+    return (struct registry_framework){format, format, format};
+}
 
 int registry_describe_model(const char *path, json_t **tags, struct error *error)
 {
-    static const struct {
-        const char *format, *framework;
-    } frameworks[] = {
-        {"pth", "pytorch"}, {"h5", "tensorflow"}, {"onnx", "onnx"}, {"safetensors", "native"}};
     static const char *const kept[] = {"engine", "dataset",    "epochs", "accuracy", "val_accuracy",
                                        "run",    "batch_size", "lr",     "seed"};
     struct model *model;
@@ -19,12 +29,9 @@ int registry_describe_model(const char *path, json_t **tags, struct error *error
     if (modelfile_read(path, NULL, &model, error)) return -1;
     int status = hash_file(path, sha256, NULL, error);
     if (!status) {
-        const char *framework = model->format;
-        for (size_t i = 0; i < sizeof frameworks / sizeof frameworks[0]; i++)
-            if (strcmp(model->format, frameworks[i].format) == 0)
-                framework = frameworks[i].framework;
         *tags = json_pack(
-            "{s:s, s:s, s:o, s:s}", "framework", framework, "format", model->format, "parameters",
+            "{s:s, s:s, s:o, s:s}", "framework", registry_framework_of(model->format).name,
+            "format", model->format, "parameters",
             json_sprintf("%zu", network_parameter_count(&model->network)), "sha256", sha256);
         for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
             const json_t *value = json_object_get(model->metadata, kept[i]);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/path.h"
+#include "modelfile/modelfile.h"
 #include "registry/targets.h"
 
 const struct registry_target *const registry_targets[] = {
@@ -26,18 +27,11 @@ int registry_target_need(const char *id, const struct registry_target **out, str
 
 void registry_default_name(const struct registry_request *request, char out[128])
 {
-    static const struct {
-        const char *extension, *prefix;
-    } prefixes[] = {{"pth", "pytorch"},
-                    {"pt", "pytorch"},
-                    {"h5", "tensorflow"},
-                    {"keras", "tensorflow"},
-                    {"onnx", "onnx"}};
-    const char *prefix = "native",
+    const struct modelfile_format *format;
+    struct error none;
+    bool known = modelfile_format_for_writing(request->model_path, &format, &none) == 0;
+    const char *prefix = registry_framework_of(known ? format->id : "safetensors").name,
                *set = json_string_value(json_object_get(request->tags, "dataset"));
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strcmp(path_extension(request->model_path), prefixes[i].extension) == 0)
-            prefix = prefixes[i].prefix;
     snprintf(out, 128, "%s_%.100s", prefix, set && *set ? path_base(set) : "mnist");
     for (char *c = out; *c; c++)
         if (!isalnum((unsigned char)*c)) *c = '_';

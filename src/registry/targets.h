@@ -17,6 +17,14 @@ int registry_model_card(const struct registry_request *request, const char *name
 #define REGISTRY_CARD       "README.md"
 #define REGISTRY_CARD_LIMIT ((size_t)256 << 10)
 
+/* How a format is known outside the studio: the first part of a model's usual name and its tag
+ * "framework", and the library that Hugging Face would load it with. Both are the format's id for
+ * one that is not in the table. */
+struct registry_framework {
+    const char *format, *name, *library;
+};
+struct registry_framework registry_framework_of(const char *format);
+
 /* A registration in progress: reports steps and keeps the journal. */
 struct progress {
     const struct registry_watch *watch;

@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/dataset.h"
-#include "engine/engine.h"
-#include "modelfile/modelfile.h"
 #include "modelfile/safetensors.h"
+#include "run/setup.h"
 #include "train/fit.h"
 
 /* 256 MiB of doubles: past that the microscope is the wrong tool */
@@ -30,47 +28,6 @@ static int keep_tensor(void *context, const char *name, const size_t *shape, uin
             "the network is too large to be looked at step by step: use smaller layers");
     memcpy(tensor->values, values, tensor->count * sizeof *values);
     return 0;
-}
-
-int trace_weights(const struct job *job, const struct network *network, struct parameters **out,
-                  struct error *error)
-{
-    struct model *model = NULL;
-    int status = -1;
-    *out = NULL;
-    if (job->from[0]) {
-        struct modelfile_options options = {.activation_count = 1,
-                                            .activations = {job->activation},
-                                            .rows = network->rows,
-                                            .columns = network->columns};
-        if (modelfile_read(job->from, &options, &model, error) ||
-            network_check(&model->network, error))
-            goto out;
-        if (!network_alike(&model->network, network)) {
-            error_set(error, ERROR_INPUT,
-                      "%s holds another network: choose the settings it was trained with",
-                      job->from);
-            goto out;
-        }
-        if (parameters_convert(model->parameters, network, job->dtype, out, error)) goto out;
-    } else {
-        if (parameters_create(network, job->dtype, out, error)) goto out;
-        parameters_draw(*out, network, job->init, job->seed);
-    }
-    status = 0;
-out:
-    model_destroy(model);
-    return status;
-}
-
-static int set_weights(struct engine *engine, const struct job *job, const struct network *network,
-                       struct error *error)
-{
-    struct parameters *parameters;
-    if (trace_weights(job, network, &parameters, error)) return -1;
-    int status = engine_set_parameters(engine, parameters, error);
-    parameters_destroy(parameters);
-    return status;
 }
 
 static int write_trace(const struct trace *trace, const struct engine_ops *ops,
@@ -116,49 +73,49 @@ out:
     return status;
 }
 
+/* Which samples batch number `batch` of the first epoch has: the caller frees *order; they begin at
+ * order[*first]. */
+static int find_batch(const struct job *job, const struct dataset *dataset, uint32_t batch,
+                      uint32_t **order, size_t *first, size_t *count, struct error *error)
+{
+    size_t samples = dataset->train.count,
+           batches = (samples + job->batch_size - 1) / job->batch_size;
+    if (batch >= batches)
+        return error_set(error, ERROR_INPUT,
+                         "batch %u is out of range: the data has %zu batches of %u samples, "
+                         "numbered from 0 to %zu",
+                         batch, batches, job->batch_size, batches - 1);
+    *order = malloc(samples * sizeof **order);
+    if (!*order) return error_set_memory(error, "the order of the samples");
+    fit_order(job->seed, 0, *order, samples);
+    *first = (size_t)batch * job->batch_size;
+    *count = samples - *first < job->batch_size ? samples - *first : job->batch_size;
+    return 0;
+}
+
 int trace_step(const struct job *job, uint32_t batch, const char *path, struct error *error)
 {
     struct trace trace = {.error = error};
     struct dataset *dataset = NULL;
+    struct parameters *parameters = NULL;
     struct engine *engine = NULL;
     uint32_t *order = NULL;
+    size_t first, count;
     const struct engine_ops *ops;
+    struct network network;
     int status = -1;
-    struct dataset_options where;
-    job_dataset_options(job, &where);
     if (job_check(job, error) || engine_need(job->engine, &ops, error) ||
-        dataset_open(job->dataset, &where, &dataset, error))
-        goto out;
-    struct engine_config config = {.dtype = job->dtype,
-                                   .optimizer = job->optimizer,
-                                   .batch_size = job->batch_size,
-                                   .seed = job->seed,
-                                   .threads = 1,
-                                   .device = job->device,
-                                   .preprocess = dataset->preprocess};
-    if (job_network(job, dataset->rows, dataset->columns, dataset->classes, &config.network, error))
-        goto out;
-    size_t first = (size_t)batch * job->batch_size, count = job->batch_size;
-    if (first >= dataset->train.count) {
-        error_set(error, ERROR_INPUT, "there is no batch %u: the data set has %zu", batch,
-                  (dataset->train.count + job->batch_size - 1) / job->batch_size);
-        goto out;
-    }
-    if (count > dataset->train.count - first) count = dataset->train.count - first;
-    order = malloc(dataset->train.count * sizeof *order);
-    if (!order) {
-        error_set_memory(error, "the order of the samples");
-        goto out;
-    }
-    fit_order(job->seed, 0, order, dataset->train.count);
-    if (engine_open(ops, &config, &engine, error) ||
-        engine_attach(engine, &dataset->train, error) ||
-        set_weights(engine, job, &config.network, error) ||
+        setup_dataset(job, &dataset, error) ||
+        job_network(job, dataset->rows, dataset->columns, dataset->classes, &network, error) ||
+        setup_weights(job, &network, &parameters, error) ||
+        find_batch(job, dataset, batch, &order, &first, &count, error) ||
+        setup_engine(job, ops, 1, &network, dataset, parameters, &engine, error) ||
         engine_trace(engine, order + first, count, keep_tensor, &trace, error))
         goto out;
     status = write_trace(&trace, ops, dataset, order + first, count, path, error);
 out:
     engine_close(engine);
+    parameters_destroy(parameters);
     free(order);
     dataset_close(dataset);
     state_dict_clear(&trace.tensors);

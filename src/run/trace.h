@@ -10,10 +10,7 @@
  * every tensor that the engine emits (engine.h, trace) to `path` as float64 .safetensors, with the
  * metadata "engine", "engine_version", "indices", "labels" (JSON arrays) and "loss". Whole file or
  * nothing. */
+#define TRACE_EXIT_INPUT 3 /* of the command `trace`: what was asked is at fault (ERROR_INPUT) */
 int trace_step(const struct job *job, uint32_t batch, const char *path, struct error *error);
-/* The weights that a job starts from: of job->from, or drawn; in the job's dtype. The caller
- * destroys them. */
-int trace_weights(const struct job *job, const struct network *network, struct parameters **out,
-                  struct error *error);
 
 #endif

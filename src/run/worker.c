@@ -21,6 +21,7 @@
 #include "run/job.h"
 #include "run/journal.h"
 #include "run/settings.h"
+#include "run/setup.h"
 #include "train/predictor.h"
 
 /* How long the run's folder may still be another's. */
@@ -189,12 +190,7 @@ out:
 
 static int open_dataset(struct worker_run *session, struct error *error)
 {
-    const struct job *job = &session->now.job;
-    struct dataset_options options;
-    job_dataset_options(job, &options);
-    if (dataset_open(job->dataset, &options, &session->dataset, error)) return -1;
-    if (!session->dataset->train.count)
-        return error_set(error, ERROR_INPUT, "the data set has no training samples");
+    if (setup_dataset(&session->now.job, &session->dataset, error)) return -1;
     return dataset_hash(session->dataset, session->now.data_sha256, error);
 }
 
@@ -217,50 +213,14 @@ static int check_same_data(struct worker_run *session, const struct checkpoint *
                      session->dataset->title, then, now);
 }
 
-static int network_must_fit(const struct network *network, const struct dataset *dataset,
-                            const char *source, struct error *error)
-{
-    if (network_inputs(network) == dataset->rows * dataset->columns &&
-        network_classes(network) == dataset->classes)
-        return 0;
-    return error_set(
-        error, ERROR_INPUT,
-        "%s takes %u inputs and has %u classes, but %s has %u and %u: use the data it was made for",
-        source, network_inputs(network), network_classes(network), dataset->title,
-        dataset->rows * dataset->columns, dataset->classes);
-}
-
-/* The weights a run starts with: from a model file, or drawn. */
+/* The parameters a run starts with, and the optimizer's first state. */
 static int make_start(struct worker_run *session, struct error *error)
 {
     struct checkpoint *now = &session->now;
-    const struct job *job = &now->job;
-    const struct dataset *dataset = session->dataset;
-    struct model *model = NULL;
-    int status = -1;
-    if (job->from[0]) {
-        const struct modelfile_options options = {.activation_count = 1,
-                                                  .activations = {job->activation},
-                                                  .rows = dataset->rows,
-                                                  .columns = dataset->columns};
-        if (modelfile_read(job->from, &options, &model, error)) return -1;
-        now->network = model->network;
-        if (network_must_fit(&now->network, dataset, job->from, error)) goto out;
-        if (parameters_convert(model->parameters, &now->network, job->dtype, &now->parameters,
-                               error))
-            goto out;
-    } else {
-        if (job_network(job, dataset->rows, dataset->columns, dataset->classes, &now->network,
-                        error) ||
-            parameters_create(&now->network, job->dtype, &now->parameters, error))
-            goto out;
-        parameters_draw(now->parameters, &now->network, job->init, job->seed);
-    }
-    status = optimizer_state_create(&job->optimizer, &now->network, job->dtype,
-                                    &now->optimizer_state, error);
-out:
-    model_destroy(model);
-    return status;
+    if (setup_parameters(&now->job, session->dataset, &now->network, &now->parameters, error))
+        return -1;
+    return optimizer_state_create(&now->job.optimizer, &now->network, now->job.dtype,
+                                  &now->optimizer_state, error);
 }
 
 /* The folder of the run whose checkpoint this one goes on from, malloc'd; NULL when there is
@@ -299,7 +259,7 @@ static int read_start(struct worker_run *session, struct error *error)
     struct job job = session->now.job;
     if (checkpoint_read(job.resume, &begun, error)) return -1;
     if (settings_same_run(&job, &begun.job, error) || check_same_data(session, &begun, error) ||
-        network_must_fit(&begun.network, session->dataset, job.resume, error)) {
+        setup_check_network(&begun.network, session->dataset, job.resume, error)) {
         checkpoint_clear(&begun);
         return -1;
     }
@@ -314,24 +274,11 @@ static int read_start(struct worker_run *session, struct error *error)
 static int open_engine(struct worker_run *session, struct error *error)
 {
     const struct checkpoint *now = &session->now;
-    const struct engine_config config = {
-        .network = now->network,
-        .dtype = now->job.dtype,
-        .optimizer = now->job.optimizer,
-        .batch_size = now->job.batch_size,
-        .seed = now->job.seed,
-        .threads = session->threads,
-        .device = now->job.device[0] ? now->job.device : "cpu",
-        .preprocess = session->dataset->preprocess,
-    };
-    const struct engine_ops *ops = session->ops;
-    ops->probe(&session->probe);
-    if (engine_open(ops, &config, &session->engine, error) ||
-        engine_attach(session->engine, &session->dataset->train, error) ||
-        engine_set_parameters(session->engine, now->parameters, error) ||
-        engine_set_optimizer_state(session->engine, now->optimizer_state, error))
+    session->ops->probe(&session->probe);
+    if (setup_engine(&now->job, session->ops, session->threads, &now->network, session->dataset,
+                     now->parameters, &session->engine, error))
         return -1;
-    return 0;
+    return engine_set_optimizer_state(session->engine, now->optimizer_state, error);
 }
 
 static void send_start(struct worker_run *session)

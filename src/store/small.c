@@ -88,6 +88,7 @@ int store_showdown_mode(struct store *store, const char *id, char mode[16], stru
     return status;
 }
 
+/* NULL when it is not there: a column without a value. */
 static const char *text_member(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));

@@ -373,7 +373,7 @@ def test_what_a_program_cannot_say_is_refused_by_name(net, words, studio):
 
 
 def test_the_command_line_says_what_is_wrong(studio):
-    for words, said in {("code",): "no framework is named", ("code", "jax"): "torch or tensorflow", ("code", "torch", "--lang", "rust"): "python or c",
+    for words, said in {("code",): "no framework is named", ("code", "jax"): "there is torch in python, tensorflow in python", ("code", "torch", "--lang", "rust"): "torch in c",
                         ("code", "torch", "--lang", "c", "--notebook"): "a notebook holds Python", ("code", "torch", "--epochs", "0"): "epochs",
                         ("code", "--bundle", "x"): "--out"}.items():  # fmt: skip
         result = studio(*words, status=2)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/js.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -178,26 +179,20 @@ static json_int_t milliseconds(const char *text)
     return (json_int_t)timegm(&parts) * 1000 + (json_int_t)(fraction * 1000);
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* The service's answer for a version as the studio tells it. */
 static json_t *version_to_json(const struct az_connection *connection, const char *name,
                                const json_t *answer)
 {
     const json_t *properties = json_object_get(answer, "properties"),
                  *tags = json_object_get(properties, "tags");
-    const char *version = text_of(answer, "name"),
+    const char *version = js_text(answer, "name"),
                *sha256 = json_string_value(json_object_get(tags, "sha256"));
     char workspace[ARM_ID_SIZE];
     arm_workspace_id(&connection->arm, workspace);
     bool portal = connection->arm.cloud.portal[0] != '\0';
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:o, s:O?}", "target", "azure",
-                     "name", name, "version", version, "id", text_of(answer, "id"), "uri",
-                     text_of(properties, "modelUri"), "sha256", sha256, "created_at",
+                     "name", name, "version", version, "id", js_text(answer, "id"), "uri",
+                     js_text(properties, "modelUri"), "sha256", sha256, "created_at",
                      milliseconds(json_string_value(
                          json_object_get(json_object_get(answer, "systemData"), "createdAt"))),
                      "place", connection->arm.workspace.name, "link",
@@ -232,7 +227,7 @@ static int read_back(struct az_registration *own, json_t **out, struct error *er
             error, ERROR_FAILED,
             "the file that was read back is not the one that was sent: register it again");
     if (!status &&
-        strcmp(text_of(json_object_get(answer, "properties"), "modelUri"), own->uri) != 0)
+        strcmp(js_text(json_object_get(answer, "properties"), "modelUri"), own->uri) != 0)
         status = error_set(error, ERROR_CONFLICT,
                            "version %s of %s names another file: register again for a new version",
                            own->version, own->name);
@@ -327,10 +322,10 @@ static json_t *describe(const struct registry_options *options)
  * that. */
 static json_t *model_to_json(const struct az_connection *connection, const json_t *answer)
 {
-    json_t *row = version_to_json(connection, text_of(answer, "name"), answer);
-    const char *latest = text_of(json_object_get(answer, "properties"), "latestVersion");
+    json_t *row = version_to_json(connection, js_text(answer, "name"), answer);
+    const char *latest = js_text(json_object_get(answer, "properties"), "latestVersion");
     json_object_set_new(row, "version", json_string(latest));
-    json_object_set_new(row, "id", json_sprintf("%s/versions/%s", text_of(answer, "id"), latest));
+    json_object_set_new(row, "id", json_sprintf("%s/versions/%s", js_text(answer, "id"), latest));
     json_object_del(row, "uri");
     json_object_del(row, "link");
     return row;
@@ -485,7 +480,7 @@ static int pull(const struct registry_options *options, const char *name, const 
     int status = -1;
     if (find_version(options, name, version, &connection, &answer, error)) return -1;
     const json_t *properties = json_object_get(answer, "properties");
-    if (split_uri(text_of(properties, "modelUri"), datastore, sizeof datastore, &blob, error))
+    if (split_uri(js_text(properties, "modelUri"), datastore, sizeof datastore, &blob, error))
         goto out;
     if (!path_is_plain_name(path_base(blob))) {
         error_set(error, ERROR_INPUT,

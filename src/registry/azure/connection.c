@@ -123,10 +123,11 @@ int az_connection_may(struct az_connection *connection, const char *action, stru
                      connection->arm.workspace.name, whole);
 }
 
-static const char *text_member(const json_t *object, const char *key, const char *otherwise)
+/* The service sends empty texts for what is not set. */
+static const char *set_text_or(const json_t *object, const char *key, const char *otherwise)
 {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text && *text ? text : otherwise;
+    const char *text = js_text(object, key);
+    return *text ? text : otherwise;
 }
 
 /* What a datastore's properties say about where its blobs are. */
@@ -134,11 +135,11 @@ static int read_datastore(struct az_connection *connection, const json_t *datast
                           struct error *error)
 {
     const json_t *properties = json_object_get(datastore, "properties");
-    const char *type = text_member(properties, "datastoreType", ""),
-               *account = text_member(properties, "accountName", "");
-    const char *container = text_member(properties, "containerName",
-                                        text_member(properties, "filesystem", ""));
-    const char *name = text_member(datastore, "name", "");
+    const char *type = js_text(properties, "datastoreType"),
+               *account = js_text(properties, "accountName");
+    const char *container = set_text_or(properties, "containerName",
+                                        js_text(properties, "filesystem"));
+    const char *name = js_text(datastore, "name");
     if (strcmp(type, "AzureBlob") != 0 && strcmp(type, "AzureDataLakeGen2") != 0)
         return error_set(error, ERROR_UNAVAILABLE,
                          "the datastore \"%.60s\" is of type %.40s: files can be put into "
@@ -149,7 +150,7 @@ static int read_datastore(struct az_connection *connection, const json_t *datast
             error, ERROR_UNAVAILABLE,
             "the datastore \"%.60s\" does not say where its files are: look at it in Azure ML",
             name);
-    const char *credentials = text_member(json_object_get(properties, "credentials"),
+    const char *credentials = set_text_or(json_object_get(properties, "credentials"),
                                           "credentialsType", "None");
     if (strcmp(credentials, "ServicePrincipal") == 0 || strcmp(credentials, "Certificate") == 0)
         return error_set(error, ERROR_UNAVAILABLE,
@@ -160,8 +161,8 @@ static int read_datastore(struct az_connection *connection, const json_t *datast
     snprintf(connection->datastore, sizeof connection->datastore, "%s", name);
     snprintf(connection->account.account, sizeof connection->account.account, "%s", account);
     snprintf(connection->account.url, sizeof connection->account.url, "%s://%s.blob.%s/%s",
-             text_member(properties, "protocol", "https"), account,
-             text_member(properties, "endpoint", connection->arm.cloud.storage_suffix), container);
+             set_text_or(properties, "protocol", "https"), account,
+             set_text_or(properties, "endpoint", connection->arm.cloud.storage_suffix), container);
     return 0;
 }
 
@@ -186,7 +187,7 @@ int az_connection_datastore(struct az_connection *connection, const char *name, 
 
 static void take_secret(struct blob_account *account, const json_t *answer)
 {
-    const char *sas = text_member(answer, "sasToken", ""), *key = text_member(answer, "key", "");
+    const char *sas = js_text(answer, "sasToken"), *key = js_text(answer, "key");
     if (*sas) {
         account->signing = BLOB_SAS;
         snprintf(account->secret, sizeof account->secret, "%s", *sas == '?' ? sas + 1 : sas);
@@ -236,13 +237,13 @@ bool az_connection_refused_keys(struct az_connection *connection)
 static int add_workspace(void *list, const json_t *entry, struct error *error)
 {
     struct az_workspace found = {0};
-    if (sscanf(text_member(entry, "id", ""),
+    if (sscanf(js_text(entry, "id"),
                "/subscriptions/%63[^/]/%*[^/]/%383[^/]/providers/%*[^/]/workspaces/%63[^/]",
                found.subscription, found.resource_group, found.name) != 3)
         return 0;
     json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "subscription_id", found.subscription,
                             "resource_group", found.resource_group, "workspace_name", found.name,
-                            "location", text_member(entry, "location", ""));
+                            "location", js_text(entry, "location"));
     return row && json_array_append_new(list, row) == 0 ? 0 : error_set_memory(error, "a list");
 }
 
@@ -256,7 +257,7 @@ static int add_subscription(void *context, const json_t *entry, struct error *er
 {
     struct workspace_search *search = context;
     char root[256];
-    const char *id = text_member(entry, "subscriptionId", "");
+    const char *id = js_text(entry, "subscriptionId");
     if (strlen(id) != 36) return 0;
     snprintf(root, sizeof root,
              "/subscriptions/%s/providers/Microsoft.MachineLearningServices/workspaces", id);

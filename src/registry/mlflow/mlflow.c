@@ -166,20 +166,24 @@ static int show(const struct registry_options *options, const char *name, const 
     return status;
 }
 
+int mlflow_list_data(struct mlflow_server *server, const char *run_id, json_t **out,
+                     struct error *error)
+{
+    char path[512];
+    snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
+    return mlflow_call(
+        server, (struct mlflow_request){.method = "GET", .path = path, .what = "listing the files"},
+        out, error);
+}
+
 /* The one model file below the version's data folder, as the server's list has it. */
 static int find_file(struct mlflow_server *server, const char *run_id, char out[160],
                      struct error *error)
 {
-    char path[512];
     json_t *answer = NULL, *entry;
     size_t i;
     *out = '\0';
-    snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
-    if (mlflow_call(
-            server,
-            (struct mlflow_request){.method = "GET", .path = path, .what = "listing the files"},
-            &answer, error))
-        return -1;
+    if (mlflow_list_data(server, run_id, &answer, error)) return -1;
     json_array_foreach(json_object_get(answer, "files"), i, entry) {
         const char *own = json_string_value(json_object_get(entry, "path"));
         if (own && path_is_plain_name(path_base(own)) && modelfile_format_find(path_extension(own)))

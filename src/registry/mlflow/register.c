@@ -36,12 +36,6 @@ static const char *const step_titles[] = {"Find the experiment",
                                           "Read back what is there",
                                           NULL};
 
-static const char *text_at(const json_t *object, const char *outer, const char *inner)
-{
-    const char *text = json_string_value(json_object_get(json_object_get(object, outer), inner));
-    return text ? text : "";
-}
-
 #define PROXIED "mlflow-artifacts:"
 
 /* The experiment's id and where its artifacts go; *found false when there is none. */
@@ -63,8 +57,9 @@ static int get_experiment(struct mlflow_server *server, const char *name, char i
                      ? -1
                      : 0;
     *found = answer != NULL;
-    snprintf(id, 64, "%s", text_at(answer, "experiment", "experiment_id"));
-    snprintf(location, 512, "%s", text_at(answer, "experiment", "artifact_location"));
+    snprintf(id, 64, "%s", js_text(json_object_get(answer, "experiment"), "experiment_id"));
+    snprintf(location, 512, "%s",
+             js_text(json_object_get(answer, "experiment"), "artifact_location"));
     if (!status && answer && !*id)
         status = error_set(error, ERROR_UNAVAILABLE,
                            "the server did not say the experiment's id: is this an MLflow server?");
@@ -134,19 +129,13 @@ struct mlflow_registration {
         version[64];
 };
 
-static const char *text_at_top(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* The value in a list of {"key","value"}, or NULL. */
 static const char *find_tag(const json_t *list, const char *key)
 {
     const json_t *tag;
     size_t i;
     json_array_foreach((json_t *)list, i, tag)
-        if (strcmp(text_at_top(tag, "key"), key) == 0) return text_at_top(tag, "value");
+        if (strcmp(js_text(tag, "key"), key) == 0) return js_text(tag, "value");
     return NULL;
 }
 
@@ -187,7 +176,7 @@ static int correct_tags(struct mlflow_registration *own, const json_t *held, con
     size_t i;
     int status = 0;
     json_array_foreach((json_t *)held, i, tag) {
-        const char *key = text_at_top(tag, "key");
+        const char *key = js_text(tag, "key");
         if (status || strncmp(key, "mlflow.", 7) == 0 || strncmp(key, "nnstudio.", 9) == 0 ||
             find_tag(wanted, key))
             continue;
@@ -203,7 +192,7 @@ static int correct_tags(struct mlflow_registration *own, const json_t *held, con
             NULL, error);
     }
     json_array_foreach(wanted, i, tag) {
-        const char *key = text_at_top(tag, "key"), *value = text_at_top(tag, "value"),
+        const char *key = js_text(tag, "key"), *value = js_text(tag, "value"),
                    *old = find_tag(held, key);
         if (status || (old && strcmp(old, value) == 0)) continue;
         json_t *request = json_deep_copy(body);
@@ -492,7 +481,8 @@ static int create_version(struct mlflow_registration *own, struct error *error)
                                             .what = "registering the version"},
                     &answer, error))
         return -1;
-    snprintf(own->version, sizeof own->version, "%s", text_at(answer, "model_version", "version"));
+    snprintf(own->version, sizeof own->version, "%s",
+             js_text(json_object_get(answer, "model_version"), "version"));
     json_decref(answer);
     return 0;
 }
@@ -509,16 +499,10 @@ static int register_version(struct mlflow_registration *own, struct error *error
 static int stored_size(struct mlflow_server *server, const char *run_id, const char *file,
                        int64_t *size, struct error *error)
 {
-    char path[512];
     json_t *answer = NULL, *entry;
     size_t i;
     *size = -1;
-    snprintf(path, sizeof path, "artifacts/list?run_id=%s&path=model%%2Fdata", run_id);
-    if (mlflow_call(
-            server,
-            (struct mlflow_request){.method = "GET", .path = path, .what = "listing the files"},
-            &answer, error))
-        return -1;
+    if (mlflow_list_data(server, run_id, &answer, error)) return -1;
     json_array_foreach(json_object_get(answer, "files"), i, entry) {
         const char *own = json_string_value(json_object_get(entry, "path"));
         const json_t *bytes = json_object_get(entry, "file_size");

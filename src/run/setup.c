@@ -1,0 +1,106 @@
+#include "run/setup.h"
+
+#include "modelfile/modelfile.h"
+
+int setup_dataset(const struct job *job, struct dataset **out, struct error *error)
+{
+    struct dataset_options options;
+    job_dataset_options(job, &options);
+    if (dataset_open(job->dataset, &options, out, error)) return -1;
+    if ((*out)->train.count) return 0;
+    dataset_close(*out);
+    *out = NULL;
+    return error_set(error, ERROR_INPUT, "the data set has no training samples");
+}
+
+int setup_check_network(const struct network *network, const struct dataset *dataset,
+                        const char *source, struct error *error)
+{
+    if (network_inputs(network) == dataset->rows * dataset->columns &&
+        network_classes(network) == dataset->classes)
+        return 0;
+    return error_set(
+        error, ERROR_INPUT,
+        "%s takes %u inputs and has %u classes, but %s has %u and %u: use the data it was made for",
+        source, network_inputs(network), network_classes(network), dataset->title,
+        dataset->rows * dataset->columns, dataset->classes);
+}
+
+static int draw_parameters(const struct job *job, const struct network *network,
+                           struct parameters **out, struct error *error)
+{
+    if (parameters_create(network, job->dtype, out, error)) return -1;
+    parameters_draw(*out, network, job->init, job->seed);
+    return 0;
+}
+
+/* The model of job->from; the data's pictures say what the file may not. */
+static int read_model(const struct job *job, uint32_t rows, uint32_t columns, struct model **out,
+                      struct error *error)
+{
+    const struct modelfile_options options = {
+        .activation_count = 1, .activations = {job->activation}, .rows = rows, .columns = columns};
+    return modelfile_read(job->from, &options, out, error);
+}
+
+int setup_parameters(const struct job *job, const struct dataset *dataset, struct network *network,
+                     struct parameters **out, struct error *error)
+{
+    struct model *model;
+    int status = -1;
+    *out = NULL;
+    if (!job->from[0])
+        return job_network(job, dataset->rows, dataset->columns, dataset->classes, network,
+                           error) ||
+                       draw_parameters(job, network, out, error)
+                   ? -1
+                   : 0;
+    if (read_model(job, dataset->rows, dataset->columns, &model, error)) return -1;
+    *network = model->network;
+    if (!setup_check_network(network, dataset, job->from, error))
+        status = parameters_convert(model->parameters, network, job->dtype, out, error);
+    model_destroy(model);
+    return status;
+}
+
+int setup_weights(const struct job *job, const struct network *network, struct parameters **out,
+                  struct error *error)
+{
+    struct model *model;
+    int status = -1;
+    *out = NULL;
+    if (!job->from[0]) return draw_parameters(job, network, out, error);
+    if (read_model(job, network->rows, network->columns, &model, error)) return -1;
+    if (!network_check(&model->network, error))
+        status = network_alike(&model->network, network)
+                     ? parameters_convert(model->parameters, network, job->dtype, out, error)
+                     : error_set(error, ERROR_INPUT,
+                                 "%s holds another network: choose the settings it was trained "
+                                 "with",
+                                 job->from);
+    model_destroy(model);
+    return status;
+}
+
+int setup_engine(const struct job *job, const struct engine_ops *ops, uint32_t threads,
+                 const struct network *network, const struct dataset *dataset,
+                 const struct parameters *parameters, struct engine **out, struct error *error)
+{
+    const struct engine_config config = {
+        .network = *network,
+        .dtype = job->dtype,
+        .optimizer = job->optimizer,
+        .batch_size = job->batch_size,
+        .seed = job->seed,
+        .threads = threads,
+        .device = job->device[0] ? job->device : NULL,
+        .preprocess = dataset->preprocess,
+    };
+    if (engine_open(ops, &config, out, error)) return -1;
+    if (!engine_attach(*out, &dataset->train, error) &&
+        !engine_set_parameters(*out, parameters, error))
+        return 0;
+    engine_close(*out);
+    *out = NULL;
+    return -1;
+}

@@ -1,0 +1,30 @@
+/* What a run and a traced step begin with: the job's data, its network with the initial values, an
+ * engine that holds both. */
+#ifndef NNSTUDIO_RUN_SETUP_H
+#define NNSTUDIO_RUN_SETUP_H
+
+#include "data/dataset.h"
+#include "engine/engine.h"
+#include "run/job.h"
+
+/* The job's data set, which has training samples; the caller closes it. */
+int setup_dataset(const struct job *job, struct dataset **out, struct error *error);
+/* ERROR_INPUT when the network takes other pictures or has other classes than the data; `source` is
+ * the file that it came from. */
+int setup_check_network(const struct network *network, const struct dataset *dataset,
+                        const char *source, struct error *error);
+/* The network and the values it starts with: those of job->from, else drawn. The caller destroys
+ * *out, which is NULL after a failure. */
+int setup_parameters(const struct job *job, const struct dataset *dataset, struct network *network,
+                     struct parameters **out, struct error *error);
+/* The values that a network which is known starts with: those of job->from, which must hold the
+ * same network, else drawn. The caller destroys *out, which is NULL after a failure. */
+int setup_weights(const struct job *job, const struct network *network, struct parameters **out,
+                  struct error *error);
+/* The engine, open, with the training samples attached and the parameters set; the caller closes
+ * it. `dataset` must outlive it. */
+int setup_engine(const struct job *job, const struct engine_ops *ops, uint32_t threads,
+                 const struct network *network, const struct dataset *dataset,
+                 const struct parameters *parameters, struct engine **out, struct error *error);
+
+#endif
