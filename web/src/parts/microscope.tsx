@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
 import { engines, engineLook } from '../lib/engines';
 import { findDataset } from '../lib/dataset';
+import { lastBatch } from '../lib/limits';
 import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
@@ -422,12 +423,13 @@ export function MicroscopeView({
         .filter((id) => found(id) && !without.includes(id));
     const starts = newestRuns.value.filter((one) => one.files.length > 0).slice(0, 30);
     const from = starts.find((one) => one.id === param('weights'));
-    const badBatch =
-        Number.isInteger(batch) && batch >= 0 && batch <= 65535
-            ? undefined
-            : 'a whole number from 0';
-    const able = good && chosen.length > 0 && badBatch === undefined;
     const used: Settings = from ? { ...from.settings, batch_size: s.batch_size, seed: s.seed } : s;
+    const last = lastBatch(used);
+    const badBatch =
+        Number.isInteger(batch) && batch >= 0 && batch <= last
+            ? undefined
+            : `a whole number from 0 to ${last}`;
+    const able = good && chosen.length > 0 && badBatch === undefined;
     const question: Question = {
         settings: used,
         engines: chosen,

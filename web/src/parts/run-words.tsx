@@ -3,6 +3,7 @@ import { editRun, startRun } from '../lib/actions';
 import { findDataset } from '../lib/dataset';
 import { engineLook, labPath } from '../lib/engines';
 import * as format from '../lib/format';
+import { RUN_TITLE_MAX } from '../lib/limits';
 import { go } from '../lib/router';
 import { proposedTitle, runTitle } from '../lib/run-title';
 import { changeSettings, findSetting } from '../lib/settings';
@@ -84,7 +85,8 @@ export function EditRun({ run, onClose }: { run: Run; onClose: () => void }) {
     const [title, setTitle] = useState(runTitle(run));
     const [tags, setTags] = useState(run.tags.join(', '));
     const [notes, setNotes] = useState(run.notes);
-    const problem = title.length <= 120 ? undefined : 'at most 120 characters';
+    const problem =
+        title.length <= RUN_TITLE_MAX ? undefined : `at most ${RUN_TITLE_MAX} characters`;
     const save = async (event: Event) => {
         event.preventDefault();
         const list = tags
