@@ -251,8 +251,9 @@ static void import_layer(const struct native_model *model, uint32_t n, const voi
 void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set)
 {
     for (uint32_t n = 0; n < model->layer_count; n++)
-        import_layer(model, n, source->tensors[2 * n].values, source->tensors[2 * n + 1].values,
-                     model->layers[n].weight[set], model->layers[n].bias[set]);
+        import_layer(model, n, parameters_get(source, n, ROLE_WEIGHT)->values,
+                     parameters_get(source, n, ROLE_BIAS)->values, model->layers[n].weight[set],
+                     model->layers[n].bias[set]);
 }
 
 static void divide(const struct native_model *model, void *values, size_t value_count, size_t by)
@@ -270,8 +271,9 @@ void native_model_import_sums(struct native_model *model, const struct parameter
 {
     for (uint32_t n = 0; n < model->layer_count; n++) {
         struct native_layer *layer = &model->layers[n];
-        import_layer(model, n, sums->tensors[2 * n].values, sums->tensors[2 * n + 1].values,
-                     layer->weight_sum[0], layer->bias_sum[0]);
+        import_layer(model, n, parameters_get(sums, n, ROLE_WEIGHT)->values,
+                     parameters_get(sums, n, ROLE_BIAS)->values, layer->weight_sum[0],
+                     layer->bias_sum[0]);
         divide(model, layer->weight_sum[0], native_model_weights(model, n), count);
         divide(model, layer->bias_sum[0], layer->output_width, count);
     }
@@ -294,14 +296,16 @@ void native_model_export(const struct native_model *model, struct parameters *de
 {
     for (uint32_t n = 0; n < model->layer_count; n++)
         native_model_export_layer(model, n, model->layers[n].weight[set],
-                                  model->layers[n].bias[set], destination->tensors[2 * n].values,
-                                  destination->tensors[2 * n + 1].values);
+                                  model->layers[n].bias[set],
+                                  parameters_find(destination, n, ROLE_WEIGHT)->values,
+                                  parameters_find(destination, n, ROLE_BIAS)->values);
 }
 
 void native_model_export_sums(const struct native_model *model, struct parameters *sums)
 {
     for (uint32_t n = 0; n < model->layer_count; n++)
         native_model_export_layer(model, n, model->layers[n].weight_sum[0],
-                                  model->layers[n].bias_sum[0], sums->tensors[2 * n].values,
-                                  sums->tensors[2 * n + 1].values);
+                                  model->layers[n].bias_sum[0],
+                                  parameters_find(sums, n, ROLE_WEIGHT)->values,
+                                  parameters_find(sums, n, ROLE_BIAS)->values);
 }

@@ -1,28 +1,13 @@
-/* The studio's own engine: engine.h on top of model.h. */
+/* The studio's own engine: engine.h on top of the two ways to train (way.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "engine/engine_impl.h"
 #include "data/preprocess.h"
-#include "engine/native/model.h"
-#include "engine/native/plan.h"
-#include "engine/trace_name.h"
+#include "engine/native/way.h"
 
-#define FORWARD_ROWS   512 /* samples at a time in forward() */
-#define PLAN_ROWS      64  /* the same for a plan, which keeps every layer's output */
-#define USEFUL_THREADS 4   /* more bring little at the size of a small network */
-
-/* Two ways to train: dense layers on pixels, whose first layer skips what is blank (model.h), and a
- * plan for every other network (plan.h). One of the two is NULL. */
-struct native_engine {
-    struct engine base;
-    struct team *team;
-    struct native_model *model;
-    struct plan *plan;
-    union native_table values; /* of the 256 codes */
-    struct samples lists;      /* of the attached split; none with a plan */
-};
+#define USEFUL_THREADS 4 /* more bring little at the size of a small network */
 
 static struct native_engine *self_of(struct engine *engine)
 {
@@ -59,9 +44,7 @@ static bool has_activation(enum activation activation)
 static void close_engine(struct engine *engine)
 {
     struct native_engine *self = self_of(engine);
-    samples_free(&self->lists);
-    native_model_destroy(self->model);
-    plan_destroy(self->plan);
+    self->way->close(self);
     team_destroy(self->team);
     free(self);
 }
@@ -69,21 +52,14 @@ static void close_engine(struct engine *engine)
 static int open_engine(const struct engine_config *config, const struct engine_probe *found,
                        struct engine **out, struct error *error)
 {
-    /* The path for pixels has them as lists of codes, so values go through a plan. */
-    bool dense = is_dense_on_pixels(&config->network) && !config->infers;
-    uint32_t inputs = network_inputs(&config->network);
-    (void)found;
-    if (dense && inputs > SAMPLES_MAX_INPUTS)
-        return error_set(
-            error, ERROR_INPUT,
-            "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
-            inputs, SAMPLES_MAX_INPUTS);
     struct native_engine *self = calloc(1, sizeof *self);
+    (void)found;
     if (!self) return error_set_memory(error, "the engine");
+    /* The way for pixels has them as lists of codes, so values go through a plan. */
+    self->way = is_dense_on_pixels(&config->network) && !config->infers ? &native_way_dense
+                                                                        : &native_way_plan;
     native_table_fill(config, &self->values);
-    if (team_create(config->threads, &self->team, error) ||
-        (dense ? native_model_create(config, self->team, &self->model, error)
-               : plan_create(config, self->team, &self->plan, error))) {
+    if (team_create(config->threads, &self->team, error) || self->way->open(self, config, error)) {
         close_engine(&self->base);
         return -1;
     }
@@ -97,49 +73,25 @@ static int attach(struct engine *engine, const struct split *split, struct error
 {
     struct native_engine *self = self_of(engine);
     size_t batch = engine->config.batch_size, rows = split->count < batch ? split->count : batch;
-    samples_free(&self->lists);
-    if (self->plan) return plan_reserve(self->plan, rows, error);
-    if (native_model_reserve(self->model, rows, error)) return -1;
-    return samples_create(&self->lists, split->pixels, split->count,
-                          network_inputs(&engine->config.network), self->model->dense, self->team,
-                          error);
-}
-
-static void import_set(struct native_engine *self, const struct parameters *source, uint32_t set)
-{
-    if (self->plan)
-        plan_import(self->plan, source, set);
-    else
-        native_model_import(self->model, source, set);
-}
-
-static void export_set(const struct native_engine *self, struct parameters *destination,
-                       uint32_t set)
-{
-    if (self->plan)
-        plan_export(self->plan, destination, set);
-    else
-        native_model_export(self->model, destination, set);
+    if (self->way->reserve(self, rows, error)) return -1;
+    return self->way->attach(self, split, error);
 }
 
 static int set_parameters(struct engine *engine, const struct parameters *parameters,
                           struct error *error)
 {
+    struct native_engine *self = self_of(engine);
     (void)error;
-    import_set(self_of(engine), parameters, 0);
+    self->way->import(self, parameters, 0);
     return 0;
 }
 
 static int get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
 {
+    struct native_engine *self = self_of(engine);
     (void)error;
-    export_set(self_of(engine), parameters, 0);
+    self->way->export(self, parameters, 0);
     return 0;
-}
-
-static uint64_t *steps_of(struct native_engine *self)
-{
-    return self->plan ? &self->plan->steps : &self->model->steps;
 }
 
 static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
@@ -148,8 +100,8 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
     struct native_engine *self = self_of(engine);
     (void)error;
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
-        import_set(self, state->slots[slot], 1 + slot);
-    *steps_of(self) = state->steps;
+        self->way->import(self, state->slots[slot], 1 + slot);
+    *self->way->steps(self) = state->steps;
     return 0;
 }
 
@@ -159,8 +111,8 @@ static int get_optimizer_state(struct engine *engine, struct optimizer_state *st
     struct native_engine *self = self_of(engine);
     (void)error;
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
-        export_set(self, state->slots[slot], 1 + slot);
-    state->steps = *steps_of(self);
+        self->way->export(self, state->slots[slot], 1 + slot);
+    state->steps = *self->way->steps(self);
     return 0;
 }
 
@@ -168,16 +120,11 @@ static int set_learning_rate(struct engine *engine, double learning_rate, struct
 {
     struct native_engine *self = self_of(engine);
     (void)error;
-    (self->plan ? &self->plan->optimizer : &self->model->optimizer)->learning_rate = learning_rate;
+    self->way->optimizer(self)->learning_rate = learning_rate;
     return 0;
 }
 
 /* ---- training and inference ---- */
-
-static struct native_data training_data(const struct native_engine *self)
-{
-    return (struct native_data){self->base.split->labels, &self->lists};
-}
 
 static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct, struct error *error)
@@ -185,14 +132,8 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
     struct native_engine *self = self_of(engine);
     size_t batch = engine->config.batch_size, rows = count < batch ? count : batch;
     /* An order that repeats samples may be longer than the set that attach() made room for. */
-    if (self->plan) {
-        if (plan_reserve(self->plan, rows, error)) return -1;
-        plan_train(self->plan, engine->split, &self->values, order, count, losses, correct);
-        return 0;
-    }
-    struct native_data data = training_data(self);
-    if (native_model_reserve(self->model, rows, error)) return -1;
-    native_model_train(self->model, &data, order, count, losses, correct);
+    if (self->way->reserve(self, rows, error)) return -1;
+    self->way->train(self, order, count, losses, correct);
     return 0;
 }
 
@@ -200,94 +141,41 @@ static int gradients(struct engine *engine, const uint32_t *order, size_t count,
                      struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
 {
     struct native_engine *self = self_of(engine);
-    if (self->plan) {
-        if (plan_reserve(self->plan, count, error)) return -1;
-        plan_gradients(self->plan, engine->split, &self->values, order, count, sums, loss, correct);
-        return 0;
-    }
-    struct native_data data = training_data(self);
-    if (native_model_reserve(self->model, count, error) ||
-        native_model_sums_begin(self->model, error))
-        return -1;
-    native_model_gradients(self->model, &data, order, count, loss, correct);
-    native_model_export_sums(self->model, sums);
-    return 0;
+    if (self->way->reserve(self, count, error)) return -1;
+    return self->way->gradients(self, order, count, sums, loss, correct, error);
 }
 
 static int apply(struct engine *engine, const struct parameters *sums, size_t count,
                  struct error *error)
 {
     struct native_engine *self = self_of(engine);
-    struct native_model *model = self->model;
-    if (self->plan) {
-        plan_apply(self->plan, sums, count);
-        return 0;
-    }
-    if (native_model_sums_begin(model, error)) return -1;
-    native_model_import_sums(model, sums, count);
-    native_model_apply(model);
-    return 0;
-}
-
-/* `rows` rows of a padded matrix as doubles without the padding. */
-static void widen(const struct native_model *model, const void *values, size_t stride, size_t rows,
-                  size_t columns, double *out)
-{
-    for (size_t m = 0; m < rows; m++)
-        for (size_t c = 0; c < columns; c++)
-            out[m * columns + c] = model->kernels->size == sizeof(float)
-                                       ? (double)((const float *)values)[m * stride + c]
-                                       : ((const double *)values)[m * stride + c];
-}
-
-static int forward_plan(struct native_engine *self, const uint8_t *pixels, size_t count,
-                        double *logits, struct error *error)
-{
-    struct plan *plan = self->plan;
-    const struct grid *last = &plan->grids[plan->op_count];
-    size_t inputs = network_inputs(&plan->network), classes = network_classes(&plan->network);
-    size_t most = count < PLAN_ROWS ? count : PLAN_ROWS;
-    if (plan_reserve(plan, most, error)) return -1;
-    for (size_t done = 0; done < count; done += most) {
-        size_t rows = count - done < most ? count - done : most;
-        plan_forward(plan, pixels + done * inputs, &self->values, rows);
-        plan_read(plan, last, last->values, rows, logits + done * classes);
-    }
-    return 0;
+    return self->way->apply(self, sums, count, error);
 }
 
 static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,
                    struct error *error)
 {
     struct native_engine *self = self_of(engine);
-    struct native_model *model = self->model;
-    if (self->plan) return forward_plan(self, pixels, count, logits, error);
-    size_t inputs = network_inputs(&self->base.config.network),
-           classes = network_classes(&self->base.config.network);
-    const struct native_layer *last = &model->layers[model->layer_count - 1];
-    size_t most = count < FORWARD_ROWS ? count : FORWARD_ROWS;
-    if (native_model_reserve(model, most, error)) return -1;
+    size_t inputs = network_inputs(&engine->config.network),
+           classes = network_classes(&engine->config.network);
+    size_t most = count < self->way->forward_rows ? count : self->way->forward_rows;
+    if (self->way->reserve(self, most, error)) return -1;
     for (size_t done = 0; done < count; done += most) {
         size_t rows = count - done < most ? count - done : most;
-        struct samples lists = {0};
-        struct native_data data = {NULL, &lists};
-        if (samples_create(&lists, pixels + done * inputs, rows, inputs, model->dense, self->team,
-                           error))
+        if (self->way->forward(self, pixels + done * inputs, rows, logits + done * classes, error))
             return -1;
-        native_model_forward(model, &data, rows);
-        widen(model, last->output, last->output_width, rows, classes, logits + done * classes);
-        samples_free(&lists);
     }
     return 0;
 }
 
+/* engine_infer() comes only to an engine that was opened for it, which has a plan. */
 static int infer(struct engine *engine, const double *inputs, size_t count, double *logits,
                  struct error *error)
 {
     struct plan *plan = self_of(engine)->plan;
     const struct grid *last = &plan->grids[plan->op_count];
     size_t each = network_inputs(&plan->network), classes = network_classes(&plan->network);
-    size_t most = count < PLAN_ROWS ? count : PLAN_ROWS;
+    size_t most = count < native_way_plan.forward_rows ? count : native_way_plan.forward_rows;
     if (plan_reserve(plan, most, error)) return -1;
     for (size_t done = 0; done < count; done += most) {
         size_t rows = count - done < most ? count - done : most;
@@ -297,121 +185,11 @@ static int infer(struct engine *engine, const double *inputs, size_t count, doub
     return 0;
 }
 
-/* ---- trace ---- */
-
-struct trace {
-    const struct native_engine *self;
-    engine_trace_fn *emit;
-    void *context;
-    double *values; /* room for the largest tensor */
-    size_t rows;
-};
-
-static int emit_rows(struct trace *trace, enum trace_what what, uint32_t number, const void *values,
-                     size_t stride, size_t columns)
-{
-    char name[TRACE_NAME_SIZE];
-    widen(trace->self->model, values, stride, trace->rows, columns, trace->values);
-    return trace->emit(trace->context, trace_name(name, what, number, NULL),
-                       (size_t[]){trace->rows, columns}, 2, trace->values);
-}
-
-static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
-{
-    const struct native_engine *self = trace->self;
-    struct native_model *model = self->model;
-    size_t inputs = network_inputs(&self->base.config.network);
-    char name[TRACE_NAME_SIZE];
-    for (size_t m = 0; m < trace->rows; m++)
-        for (size_t i = 0; i < inputs; i++) {
-            uint8_t pixel = self->base.split->pixels[order[m] * inputs + i];
-            widen(model, &model->table, 0, 1, 256, trace->values + trace->rows * inputs);
-            trace->values[m * inputs + i] = trace->values[trace->rows * inputs + pixel];
-        }
-    if (trace->emit(trace->context, trace_name(name, TRACE_INPUT, 0, NULL),
-                    (size_t[]){trace->rows, inputs}, 2, trace->values))
-        return -1;
-    for (uint32_t n = 0; n + 1 < model->layer_count; n++) {
-        const struct native_layer *layer = &model->layers[n];
-        if (emit_rows(trace, TRACE_BEFORE, n + 1, layer->before, layer->output_width,
-                      layer->outputs))
-            return -1;
-        if (emit_rows(trace, TRACE_AFTER, n + 1, layer->output, layer->output_width,
-                      layer->outputs))
-            return -1;
-    }
-    const struct native_layer *last = &model->layers[model->layer_count - 1];
-    if (emit_rows(trace, TRACE_LOGITS, 0, last->output, last->output_width, last->outputs))
-        return -1;
-    struct native_matrix logits = {last->output, last->output_width};
-    model->kernels->softmax(&logits, self->base.split->labels, order, trace->rows, last->outputs, 0,
-                            last->delta, last->output_width, model->losses, model->correct);
-    if (emit_rows(trace, TRACE_PROBABILITIES, 0, last->delta, last->output_width, last->outputs))
-        return -1;
-    return trace->emit(trace->context, trace_name(name, TRACE_LOSS, 0, NULL), (size_t[]){1}, 1,
-                       &loss);
-}
-
-/* The gradients of every layer's parameters, or their new values. */
-static int emit_parameters(struct trace *trace, enum trace_what what)
-{
-    const struct native_engine *self = trace->self;
-    const struct native_model *model = self->model;
-    struct parameters *parameters;
-    struct error error;
-    int result = -1;
-    if (parameters_create(&self->base.config.network, self->base.config.dtype, &parameters, &error))
-        return -1;
-    for (uint32_t n = 0; n < model->layer_count; n++) {
-        const struct native_layer *layer = &model->layers[n];
-        bool gradients = what == TRACE_GRADIENT;
-        native_model_export_layer(model, n, gradients ? layer->weight_gradient : layer->weight[0],
-                                  gradients ? layer->bias_gradient : layer->bias[0],
-                                  parameters->tensors[2 * n].values,
-                                  parameters->tensors[2 * n + 1].values);
-    }
-    for (size_t i = 0; i < parameters->tensor_count; i++) {
-        const struct tensor *tensor = &parameters->tensors[i];
-        char name[TRACE_NAME_SIZE];
-        widen(model, tensor->values, 0, 1, tensor->count, trace->values);
-        if (trace->emit(trace->context, trace_name(name, what, 0, tensor->name), tensor->shape,
-                        tensor->rank, trace->values))
-            goto out;
-    }
-    result = 0;
-out:
-    parameters_destroy(parameters);
-    return result;
-}
-
 static int trace_step(struct engine *engine, const uint32_t *order, size_t count,
                       engine_trace_fn *emit, void *context, struct error *error)
 {
     struct native_engine *self = self_of(engine);
-    struct native_model *model = self->model;
-    int result = -1;
-    double loss;
-    if (self->plan)
-        return plan_trace(self->plan, self->base.split, &self->values, order, count, emit, context,
-                          error);
-    /* and the table of a pixel's values behind the pictures */
-    size_t most = network_largest_tensor(&self->base.config.network, count) + 256;
-    struct trace trace = {self, emit, context, malloc(most * sizeof(double)), count};
-    if (!trace.values) return error_set_memory(error, "the traced step");
-    if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error))
-        goto out;
-    struct native_data data = training_data(self);
-    native_model_train(model, &data, order, count, &loss, NULL);
-    if (emit_forward(&trace, order, loss) || emit_parameters(&trace, TRACE_GRADIENT) ||
-        emit_parameters(&trace, TRACE_NEW)) {
-        error_set(error, ERROR_FAILED, "the traced step could not be passed on");
-        goto out;
-    }
-    result = 0;
-out:
-    native_model_trace_end(model);
-    free(trace.values);
-    return result;
+    return self->way->trace(self, order, count, emit, context, error);
 }
 
 /* A plan of its own, whatever the network trains with: it keeps every layer's output and goes back
@@ -430,7 +208,7 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
         plan_create(&config, self->team, &plan, error))
         goto out;
     plan->back_to_picture = true;
-    export_set(self, parameters, 0);
+    self->way->export(self, parameters, 0);
     plan_import(plan, parameters, 0);
     status = plan_follow(plan, pixels, &self->values, target, emit, context, error);
 out:
