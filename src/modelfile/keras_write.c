@@ -3,193 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "modelfile/keras_config.h"
-
-static const char *activation_word(const struct layer *layer)
-{
-    static const char *const names[ACTIVATION_COUNT] = {
-        [ACTIVATION_NONE] = "linear",       [ACTIVATION_RELU] = "relu",
-        [ACTIVATION_TANH] = "tanh",         [ACTIVATION_SIGMOID] = "sigmoid",
-        [ACTIVATION_ELU] = "elu",           [ACTIVATION_SELU] = "selu",
-        [ACTIVATION_GELU] = "gelu",         [ACTIVATION_SILU] = "silu",
-        [ACTIVATION_SOFTPLUS] = "softplus",
-    };
-    if (layer->activation == ACTIVATION_ELU && layer->slope != 1) return NULL;
-    return names[layer->activation];
-}
-
-static int refuse_writing(const struct layer *layer, const char *what, struct error *error)
-{
-    return error_set(error, ERROR_INPUT,
-                     "the layer %s (%s) %s cannot be written for Keras: use .safetensors or .onnx",
-                     layer->name, layer_kind(layer->type)->name, what);
-}
-
-static json_t *pair(const uint32_t values[2])
-{
-    return json_pack("[I,I]", (json_int_t)values[0], (json_int_t)values[1]);
-}
-
-/* Keras pads by the rule "same" or not at all. */
-static const char *padding_word(const struct layer *layer)
-{
-    static const uint32_t none[PAD_SIDES];
-    if (layer->same) return "same";
-    return memcmp(layer->padding, none, sizeof none) == 0 ? "valid" : NULL;
-}
-
-static int write_dense(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    const char *activation = activation_word(layer);
-    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
-    json_object_set_new(out->config, "units", json_integer(layer->outputs));
-    json_object_set_new(out->config, "activation", json_string(activation));
-    json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
-    out->class_name = "Dense";
-    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
-    out->weight_count = layer->without_bias ? 1 : 2;
-    return 0;
-}
-
-static int write_conv(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    const char *activation = activation_word(layer), *padding = padding_word(layer);
-    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
-    if (!padding) return refuse_writing(layer, "with padding by numbers", error);
-    uint32_t channels = layer->input.sizes[0];
-    if (layer->groups == channels && channels > 1)
-        return refuse_writing(layer, "with a filter for each channel", error);
-    json_object_set_new(out->config, "filters", json_integer(layer->filters));
-    json_object_set_new(out->config, "kernel_size", pair(layer->kernel));
-    json_object_set_new(out->config, "strides", pair(layer->stride));
-    json_object_set_new(out->config, "padding", json_string(padding));
-    json_object_set_new(out->config, "data_format", json_string("channels_last"));
-    json_object_set_new(out->config, "dilation_rate", pair(layer->dilation));
-    json_object_set_new(out->config, "groups", json_integer(layer->groups));
-    json_object_set_new(out->config, "activation", json_string(activation));
-    json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
-    out->class_name = "Conv2D";
-    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
-    out->weight_count = layer->without_bias ? 1 : 2;
-    return 0;
-}
-
-static int write_pool(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    const char *padding = padding_word(layer);
-    if (!padding) return refuse_writing(layer, "with padding by numbers", error);
-    json_object_set_new(out->config, "pool_size", pair(layer->kernel));
-    json_object_set_new(out->config, "strides", pair(layer->stride));
-    json_object_set_new(out->config, "padding", json_string(padding));
-    json_object_set_new(out->config, "data_format", json_string("channels_last"));
-    out->class_name = layer->type == LAYER_MAXPOOL2D ? "MaxPooling2D" : "AveragePooling2D";
-    return 0;
-}
-
-static int write_globalavgpool(const struct layer *layer, struct keras_written *out,
-                               struct error *error)
-{
-    (void)layer;
-    (void)error;
-    out->class_name = "GlobalAveragePooling2D";
-    return 0;
-}
-
-static int write_flatten(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    (void)layer;
-    (void)error;
-    out->class_name = "Flatten";
-    return 0;
-}
-
-static int write_norm(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    bool batch = layer->type == LAYER_BATCHNORM;
-    if (!batch && layer->input.rank == 3) return refuse_writing(layer, "on feature maps", error);
-    json_object_set_new(out->config, "axis", json_integer(-1));
-    if (batch) json_object_set_new(out->config, "momentum", json_real(1 - layer->momentum));
-    json_object_set_new(out->config, "epsilon", json_real(layer->epsilon));
-    json_object_set_new(out->config, "center", json_true());
-    json_object_set_new(out->config, "scale", json_true());
-    out->class_name = batch ? "BatchNormalization" : "LayerNormalization";
-    out->weights[0] = (struct keras_weight){"gamma", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"beta", ROLE_BIAS};
-    out->weights[2] = (struct keras_weight){"moving_mean", ROLE_RUNNING_MEAN};
-    out->weights[3] = (struct keras_weight){"moving_variance", ROLE_RUNNING_VARIANCE};
-    out->weight_count = batch ? 4 : 2;
-    return 0;
-}
-
-static int write_dropout(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    (void)error;
-    json_object_set_new(out->config, "rate", json_real(layer->rate));
-    out->class_name = "Dropout";
-    return 0;
-}
-
-static int write_activation(const struct layer *layer, struct keras_written *out,
-                            struct error *error)
-{
-    const char *activation = activation_word(layer);
-    if (layer->activation == ACTIVATION_LEAKY_RELU || layer->activation == ACTIVATION_ELU) {
-        bool leaky = layer->activation == ACTIVATION_LEAKY_RELU;
-        json_object_set_new(out->config, leaky ? "negative_slope" : "alpha",
-                            json_real(layer->slope));
-        out->class_name = leaky ? "LeakyReLU" : "ELU";
-        return 0;
-    }
-    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
-    json_object_set_new(out->config, "activation", json_string(activation));
-    out->class_name = "Activation";
-    return 0;
-}
-
-static int write_rescale(const struct layer *layer, struct keras_written *out, struct error *error)
-{
-    (void)error;
-    json_object_set_new(out->config, "scale", json_real(layer->scale));
-    json_object_set_new(out->config, "offset", json_real(layer->offset));
-    out->class_name = "Rescaling";
-    return 0;
-}
-
-/* (x − mean) / std of one channel is a Rescaling. */
-static int write_normalize(const struct layer *layer, struct keras_written *out,
-                           struct error *error)
-{
-    if (layer->input.sizes[0] != 1) return refuse_writing(layer, "on color pictures", error);
-    json_object_set_new(out->config, "scale", json_real(1 / layer->std[0]));
-    json_object_set_new(out->config, "offset", json_real(-layer->mean[0] / layer->std[0]));
-    out->class_name = "Rescaling";
-    return 0;
-}
-
-static int (*const writers[LAYER_TYPE_COUNT])(const struct layer *, struct keras_written *,
-                                              struct error *) = {
-    [LAYER_DENSE] = write_dense,
-    [LAYER_CONV2D] = write_conv,
-    [LAYER_MAXPOOL2D] = write_pool,
-    [LAYER_AVGPOOL2D] = write_pool,
-    [LAYER_GLOBALAVGPOOL] = write_globalavgpool,
-    [LAYER_FLATTEN] = write_flatten,
-    [LAYER_BATCHNORM] = write_norm,
-    [LAYER_LAYERNORM] = write_norm,
-    [LAYER_DROPOUT] = write_dropout,
-    [LAYER_ACTIVATION] = write_activation,
-    [LAYER_RESCALE] = write_rescale,
-    [LAYER_NORMALIZE] = write_normalize,
-};
+#include "modelfile/keras_layers.h"
 
 /* Activations that Keras can only say in a layer of their own, behind this one. */
 static bool needs_own_layer(const struct layer *layer)
 {
     bool carries = layer->type == LAYER_DENSE || layer->type == LAYER_CONV2D;
     if (layer->activation == ACTIVATION_NONE || layer->type == LAYER_ACTIVATION) return false;
-    return !carries || !activation_word(layer);
+    return !carries || !keras_activation_word(layer);
 }
 
 int keras_layer_write(const struct layer *layer, const char *dtype, struct keras_written *out,
@@ -200,7 +21,9 @@ int keras_layer_write(const struct layer *layer, const char *dtype, struct keras
     if (!out->config) return error_set_memory(error, "the configuration");
     struct layer bare = *layer;
     if (needs_own_layer(layer)) bare.activation = ACTIVATION_NONE;
-    if (!writers[layer->type](&bare, out, error)) return 0;
+    const struct keras_row *row = keras_row_of(layer->type);
+    out->class_name = row->class_name;
+    if (!row->write(&bare, out, error)) return 0;
     json_decref(out->config);
     out->config = NULL;
     return -1;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/js.h"
+
 int az_connection_workspace(const struct registry_options *options, struct az_workspace *out,
                             struct error *error)
 {

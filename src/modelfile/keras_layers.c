@@ -1,0 +1,663 @@
+/* What each type of layer is in Keras, in both directions: a row per class. */
+#include "modelfile/keras_layers.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/js.h"
+
+static const char *name_of(const json_t *config)
+{
+    return js_text(config, "name");
+}
+
+/* --- settings --------------------------------------------------------------------------------- */
+
+/* Members of any layer that change nothing of what it computes once it is trained. */
+static const char harmless[] =
+    " name trainable dtype batch_shape batch_input_shape input_shape build_input_shape input_dim "
+    "sparse ragged optional seed autocast quantization_config noise_shape rate stddev l1 l2 "
+    "data_format batch_size ";
+
+static bool is_word_of(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *place = list; length && (place = strstr(place, word)); place += length)
+        if (place > list && place[-1] == ' ' && place[length] == ' ') return true;
+    return false;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* Every member must be known, or be off. */
+int keras_check_settings(const struct keras_row *row, const json_t *config, struct error *error)
+{
+    const char *key, *order = js_text(config, "data_format");
+    json_t *value;
+    if (*order && strcmp(order, "channels_last") != 0)
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" has the data format %.40s: the studio reads "
+                         "channels_last",
+                         name_of(config), order);
+    json_object_foreach((json_t *)(uintptr_t)config, key, value) {
+        if (json_is_null(value) || json_is_false(value) || is_word_of(harmless, key) ||
+            is_word_of(row->settings, key) || ends_with(key, "_initializer") ||
+            ends_with(key, "_regularizer") || ends_with(key, "_constraint"))
+            continue;
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" (%s) has the setting \"%.40s\", which the studio "
+                         "does not know",
+                         name_of(config), row->class_name, key);
+    }
+    return 0;
+}
+
+static int get_real(const json_t *config, const char *key, double usual, double *out,
+                    struct error *error)
+{
+    const json_t *value = json_object_get(config, key);
+    *out = usual;
+    if (!value || json_is_null(value)) return 0;
+    *out = json_number_value(value);
+    if (json_is_number(value) && isfinite(*out) && fabs(*out) <= 1e6) return 0;
+    return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"%s\"",
+                     name_of(config), key);
+}
+
+/* A whole number or two of them. */
+static int get_pair(const json_t *config, const char *key, const uint32_t usual[2], uint32_t out[2],
+                    struct error *error)
+{
+    const json_t *value = json_object_get(config, key);
+    memcpy(out, usual, 2 * sizeof *out);
+    if (!value || json_is_null(value)) return 0;
+    for (size_t d = 0; d < 2; d++) {
+        const json_t *item = json_is_array(value) ? json_array_get(value, d) : value;
+        json_int_t number = json_integer_value(item);
+        if (!json_is_integer(item) || number < 1 || number > 1024 ||
+            (json_is_array(value) && json_array_size(value) != 2))
+            return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"%s\"",
+                             name_of(config), key);
+        out[d] = (uint32_t)number;
+    }
+    return 0;
+}
+
+static int get_count(const json_t *config, const char *key, uint32_t *out, struct error *error)
+{
+    json_int_t number = json_integer_value(json_object_get(config, key));
+    if (number < 1 || number > NETWORK_MAX_WIDTH)
+        return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"%s\"",
+                         name_of(config), key);
+    *out = (uint32_t)number;
+    return 0;
+}
+
+/* Absent means on. */
+static bool is_on(const json_t *config, const char *key)
+{
+    const json_t *value = json_object_get(config, key);
+    return !value || json_is_true(value);
+}
+
+static int get_padding(const json_t *config, struct layer *layer, struct error *error)
+{
+    const char *padding = js_text(config, "padding");
+    layer->same = strcmp(padding, "same") == 0;
+    if (layer->same || !*padding || strcmp(padding, "valid") == 0) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "the layer \"%.80s\" has the padding %.40s: the studio knows valid and same",
+                     name_of(config), padding);
+}
+
+/* The axis that is the last one, in any of Keras's ways to say so: −1, 3, [3]. */
+static bool is_last_axis(const json_t *config, uint32_t rank)
+{
+    const json_t *axis = json_object_get(config, "axis");
+    if (!axis) return true;
+    if (json_is_array(axis)) {
+        if (json_array_size(axis) != 1) return false;
+        axis = json_array_get(axis, 0);
+    }
+    json_int_t number = json_integer_value(axis);
+    return json_is_integer(axis) && (number == -1 || (rank && number == (json_int_t)rank));
+}
+
+static int refuse_axis(const json_t *config, struct error *error)
+{
+    return error_set(error, ERROR_INPUT,
+                     "the layer \"%.80s\" works along another axis than the last: the studio "
+                     "knows the last one",
+                     name_of(config));
+}
+
+/* --- the chain -------------------------------------------------------------------------------- */
+
+static int append(enum layer_type type, const json_t *config, struct keras_chain *chain,
+                  struct keras_layer **out, struct error *error)
+{
+    if (chain->taken_off)
+        return error_set(error, ERROR_INPUT,
+                         "%s comes before the layer \"%.80s\": the studio knows it at the end only",
+                         chain->taken_off, name_of(config));
+    if (chain->count == NETWORK_MAX_LAYERS)
+        return error_set(error, ERROR_INPUT, "it has more than %d layers: the studio takes no more",
+                         NETWORK_MAX_LAYERS);
+    *out = &chain->layers[chain->count++];
+    **out = (struct keras_layer){.source = {.name = name_of(config), .axes = AXES_KERAS}};
+    layer_init(&(*out)->source.layer, type);
+    return 0;
+}
+
+static void add_weight(struct keras_layer *layer, const char *name, enum tensor_role role)
+{
+    layer->weights[layer->weight_count++] = (struct keras_weight){name, role};
+}
+
+/* The input's shape without the batch: a picture is [rows, columns] or [rows, columns,
+ * channels]. */
+static void note_shape(const json_t *config, struct keras_chain *chain)
+{
+    const json_t *shape = json_object_get(config, "batch_shape");
+    if (!shape) shape = json_object_get(config, "batch_input_shape");
+    size_t rank = json_array_size(shape), inputs = rank > 1 ? 1 : 0;
+    uint32_t sizes[4] = {0};
+    if (chain->count || chain->rank || rank < 2 || rank > 4) return;
+    chain->rank = (uint32_t)rank - 1;
+    for (size_t d = 1; d < rank && inputs; d++) {
+        json_int_t extent = json_integer_value(json_array_get(shape, d));
+        inputs = extent < 1 || extent > NETWORK_MAX_WIDTH ? 0 : inputs * (size_t)extent;
+        if (inputs > NETWORK_MAX_PARAMETERS) inputs = 0;
+        sizes[d] = inputs ? (uint32_t)extent : 0;
+    }
+    chain->inputs = inputs;
+    if (inputs && rank > 2)
+        chain->input = (struct source_input){sizes[1], sizes[2], rank == 4 ? sizes[3] : 1};
+}
+
+static int take_input(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                      struct error *error)
+{
+    (void)row;
+    (void)error;
+    note_shape(config, chain);
+    return 0;
+}
+
+/* Does nothing once the model is trained. */
+static int take_nothing(const struct keras_row *row, const json_t *config,
+                        struct keras_chain *chain, struct error *error)
+{
+    return take_input(row, config, chain, error);
+}
+
+static int take_flatten(const struct keras_row *row, const json_t *config,
+                        struct keras_chain *chain, struct error *error)
+{
+    struct keras_layer *layer;
+    (void)row;
+    note_shape(config, chain);
+    chain->rank = 1;
+    return append(LAYER_FLATTEN, config, chain, &layer, error);
+}
+
+/* To one dimension it is a flatten; in front, to the shape of a picture, it says that shape. */
+static int take_reshape(const struct keras_row *row, const json_t *config,
+                        struct keras_chain *chain, struct error *error)
+{
+    const json_t *target = json_object_get(config, "target_shape");
+    size_t rank = json_array_size(target);
+    json_int_t values = 1;
+    note_shape(config, chain);
+    if (rank == 1) return take_flatten(row, config, chain, error);
+    for (size_t d = 0; d < rank; d++) {
+        json_int_t size = json_integer_value(json_array_get(target, d));
+        values = size < 1 || size > NETWORK_MAX_WIDTH ? 0 : values * size;
+        if (values > (json_int_t)NETWORK_MAX_PARAMETERS) values = 0;
+    }
+    if (chain->count || (rank != 2 && rank != 3) || !values ||
+        (chain->inputs && (size_t)values != chain->inputs))
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" reshapes in a way the studio does not know: it knows "
+                         "a list of values, and a picture as the first layer",
+                         name_of(config));
+    chain->rank = (uint32_t)rank;
+    chain->inputs = (size_t)values;
+    chain->input = (struct source_input){
+        (uint32_t)json_integer_value(json_array_get(target, 0)),
+        (uint32_t)json_integer_value(json_array_get(target, 1)),
+        rank == 3 ? (uint32_t)json_integer_value(json_array_get(target, 2)) : 1};
+    return 0;
+}
+
+/* --- activations ------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    enum activation activation;
+    double slope; /* Keras's own default where it takes a number */
+} activations[] = {
+    {"relu", ACTIVATION_RELU, 0},       {"tanh", ACTIVATION_TANH, 0},
+    {"sigmoid", ACTIVATION_SIGMOID, 0}, {"leaky_relu", ACTIVATION_LEAKY_RELU, 0.2},
+    {"elu", ACTIVATION_ELU, 1},         {"selu", ACTIVATION_SELU, 0},
+    {"gelu", ACTIVATION_GELU, 0},       {"silu", ACTIVATION_SILU, 0},
+    {"swish", ACTIVATION_SILU, 0},      {"softplus", ACTIVATION_SOFTPLUS, 0},
+};
+
+/* On the layer before it; a layer of its own where there is none that could carry it. */
+static int set_activation(enum activation activation, double slope, const json_t *config,
+                          struct keras_chain *chain, struct error *error)
+{
+    struct keras_layer *last = chain->count ? &chain->layers[chain->count - 1] : NULL;
+    if (activation == ACTIVATION_NONE) return 0;
+    if (chain->taken_off)
+        return error_set(error, ERROR_INPUT,
+                         "%s comes before the layer \"%.80s\": the studio knows it at the end only",
+                         chain->taken_off, name_of(config));
+    if ((!last || last->source.layer.activation != ACTIVATION_NONE ||
+         last->source.layer.type == LAYER_FLATTEN) &&
+        append(LAYER_ACTIVATION, config, chain, &last, error))
+        return -1;
+    last->source.layer.activation = activation;
+    last->source.layer.slope = slope;
+    return 0;
+}
+
+static int take_off(const char *what, const json_t *config, struct keras_chain *chain,
+                    struct error *error)
+{
+    if (!chain->count || chain->taken_off)
+        return error_set(error, ERROR_INPUT, "the layer \"%.80s\" (%s) follows no other layer",
+                         name_of(config), what);
+    chain->taken_off = what;
+    return 0;
+}
+
+static int take_name(const char *name, const json_t *config, struct keras_chain *chain,
+                     struct error *error)
+{
+    if (strcmp(name, "linear") == 0) return 0;
+    /* tf.nn.softmax calls itself softmax_v2 */
+    if (strcmp(name, "softmax") == 0 || strcmp(name, "softmax_v2") == 0 ||
+        strcmp(name, "log_softmax") == 0)
+        return chain->rank > 1 ? refuse_axis(config, error)
+                               : take_off("softmax", config, chain, error);
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
+        if (strcmp(activations[i].name, name) == 0)
+            return set_activation(activations[i].activation, activations[i].slope, config, chain,
+                                  error);
+    return error_set(error, ERROR_INPUT,
+                     "the layer \"%.80s\" has the activation %.40s: the studio knows relu, tanh, "
+                     "sigmoid, leaky_relu, elu, selu, gelu, silu and softplus",
+                     name_of(config), *name ? name : "(none that has a name)");
+}
+
+/* The member "activation": a name, a function's name, or a whole layer. */
+static int take_activation(const struct keras_row *row, const json_t *config,
+                           struct keras_chain *chain, struct error *error)
+{
+    const json_t *value = json_object_get(config, "activation"),
+                 *inner = json_object_get(value, "config");
+    (void)row;
+    if (!value || json_is_null(value)) return 0;
+    if (json_is_string(value)) return take_name(json_string_value(value), config, chain, error);
+    if (json_is_string(inner)) return take_name(json_string_value(inner), config, chain, error);
+    if (json_is_object(inner) && ++chain->depth <= KERAS_DEPTH_MAX) {
+        int status = keras_take_layer(value, NULL, chain, error);
+        chain->depth--;
+        return status;
+    }
+    return take_name("", config, chain, error);
+}
+
+static int take_relu(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                     struct error *error)
+{
+    double slope, threshold;
+    const json_t *most = json_object_get(config, "max_value");
+    (void)row;
+    if (get_real(config, "negative_slope", 0, &slope, error) ||
+        get_real(config, "threshold", 0, &threshold, error))
+        return -1;
+    if ((most && !json_is_null(most)) || threshold != 0)
+        return error_set(
+            error, ERROR_INPUT,
+            "the layer \"%.80s\" is a ReLU with bounds of its own: the studio knows the plain one",
+            name_of(config));
+    return set_activation(slope != 0 ? ACTIVATION_LEAKY_RELU : ACTIVATION_RELU, slope, config,
+                          chain, error);
+}
+
+/* LeakyReLU's number has two names. */
+static int take_leaky_relu(const struct keras_row *row, const json_t *config,
+                           struct keras_chain *chain, struct error *error)
+{
+    double alpha, slope;
+    (void)row;
+    if (get_real(config, "alpha", 0.3, &alpha, error) ||
+        get_real(config, "negative_slope", alpha, &slope, error))
+        return -1;
+    return set_activation(ACTIVATION_LEAKY_RELU, slope, config, chain, error);
+}
+
+static int take_elu(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                    struct error *error)
+{
+    double alpha;
+    (void)row;
+    if (get_real(config, "alpha", 1, &alpha, error)) return -1;
+    return set_activation(ACTIVATION_ELU, alpha, config, chain, error);
+}
+
+static int take_softmax(const struct keras_row *row, const json_t *config,
+                        struct keras_chain *chain, struct error *error)
+{
+    (void)row;
+    if (!is_last_axis(config, chain->rank) || chain->rank > 1) return refuse_axis(config, error);
+    return take_off("softmax", config, chain, error);
+}
+
+/* --- layers with weights ---------------------------------------------------------------------- */
+
+static int take_dense(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                      struct error *error)
+{
+    struct keras_layer *layer;
+    note_shape(config, chain);
+    if (chain->rank > 1)
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" is a Dense on rows of a picture, not on all its "
+                         "values: the studio knows it behind Flatten",
+                         name_of(config));
+    if (append(LAYER_DENSE, config, chain, &layer, error)) return -1;
+    json_int_t units = json_integer_value(json_object_get(config, "units"));
+    layer->source.layer.units = units > 0 && units <= UINT32_MAX ? (uint32_t)units : 0;
+    chain->rank = 1;
+    add_weight(layer, "kernel", ROLE_WEIGHT);
+    if (is_on(config, "use_bias")) add_weight(layer, "bias", ROLE_BIAS);
+    return take_activation(row, config, chain, error);
+}
+
+static int take_conv(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                     struct error *error)
+{
+    static const uint32_t one[2] = {1, 1};
+    struct keras_layer *layer;
+    note_shape(config, chain);
+    if (append(LAYER_CONV2D, config, chain, &layer, error)) return -1;
+    struct layer *into = &layer->source.layer;
+    if (get_count(config, "filters", &into->filters, error) ||
+        get_pair(config, "kernel_size", one, into->kernel, error) ||
+        get_pair(config, "strides", one, into->stride, error) ||
+        get_pair(config, "dilation_rate", one, into->dilation, error) ||
+        get_padding(config, into, error) ||
+        (json_object_get(config, "groups") && get_count(config, "groups", &into->groups, error)))
+        return -1;
+    add_weight(layer, "kernel", ROLE_WEIGHT);
+    if (is_on(config, "use_bias")) add_weight(layer, "bias", ROLE_BIAS);
+    return take_activation(row, config, chain, error);
+}
+
+static int take_pool(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                     struct error *error)
+{
+    static const uint32_t two[2] = {2, 2};
+    struct keras_layer *layer;
+    note_shape(config, chain);
+    if (append(row->type, config, chain, &layer, error)) return -1;
+    struct layer *into = &layer->source.layer;
+    if (get_pair(config, "pool_size", two, into->kernel, error) ||
+        get_pair(config, "strides", into->kernel, into->stride, error))
+        return -1;
+    return get_padding(config, into, error);
+}
+
+/* One value per channel. */
+static int take_globalpool(const struct keras_row *row, const json_t *config,
+                           struct keras_chain *chain, struct error *error)
+{
+    struct keras_layer *layer;
+    note_shape(config, chain);
+    chain->rank = 1;
+    return append(row->type, config, chain, &layer, error);
+}
+
+/* Keras's momentum is the share that the running value keeps. */
+static int take_norm(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                     struct error *error)
+{
+    struct keras_layer *layer;
+    double momentum;
+    note_shape(config, chain);
+    if (!is_last_axis(config, chain->rank)) return refuse_axis(config, error);
+    if (row->type == LAYER_LAYERNORM && chain->rank > 1) return refuse_axis(config, error);
+    if (append(row->type, config, chain, &layer, error) ||
+        get_real(config, "epsilon", 1e-3, &layer->source.layer.epsilon, error) ||
+        get_real(config, "momentum", 0.99, &momentum, error))
+        return -1;
+    layer->source.layer.momentum = row->type == LAYER_BATCHNORM ? 1 - momentum : 0;
+    if (is_on(config, "scale")) add_weight(layer, "gamma", ROLE_WEIGHT);
+    if (is_on(config, "center")) add_weight(layer, "beta", ROLE_BIAS);
+    if (row->type != LAYER_BATCHNORM) return 0;
+    add_weight(layer, "moving_mean", ROLE_RUNNING_MEAN);
+    add_weight(layer, "moving_variance", ROLE_RUNNING_VARIANCE);
+    return 0;
+}
+
+static int take_rescaling(const struct keras_row *row, const json_t *config,
+                          struct keras_chain *chain, struct error *error)
+{
+    struct keras_layer *layer;
+    (void)row;
+    note_shape(config, chain);
+    if (chain->count)
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" is a Rescaling that is not the first layer: the "
+                         "studio knows it there only",
+                         name_of(config));
+    if (append(LAYER_RESCALE, config, chain, &layer, error) ||
+        get_real(config, "scale", 1, &layer->source.layer.scale, error))
+        return -1;
+    return get_real(config, "offset", 0, &layer->source.layer.offset, error);
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+const char *keras_activation_word(const struct layer *layer)
+{
+    static const char *const names[ACTIVATION_COUNT] = {
+        [ACTIVATION_NONE] = "linear",       [ACTIVATION_RELU] = "relu",
+        [ACTIVATION_TANH] = "tanh",         [ACTIVATION_SIGMOID] = "sigmoid",
+        [ACTIVATION_ELU] = "elu",           [ACTIVATION_SELU] = "selu",
+        [ACTIVATION_GELU] = "gelu",         [ACTIVATION_SILU] = "silu",
+        [ACTIVATION_SOFTPLUS] = "softplus",
+    };
+    if (layer->activation == ACTIVATION_ELU && layer->slope != 1) return NULL;
+    return names[layer->activation];
+}
+
+static int refuse_writing(const struct layer *layer, const char *what, struct error *error)
+{
+    return error_set(error, ERROR_INPUT,
+                     "the layer %s (%s) %s cannot be written for Keras: use .safetensors or .onnx",
+                     layer->name, layer_kind(layer->type)->name, what);
+}
+
+static json_t *pair(const uint32_t values[2])
+{
+    return json_pack("[I,I]", (json_int_t)values[0], (json_int_t)values[1]);
+}
+
+/* Keras pads by the rule "same" or not at all. */
+static const char *padding_word(const struct layer *layer)
+{
+    static const uint32_t none[PAD_SIDES];
+    if (layer->same) return "same";
+    return memcmp(layer->padding, none, sizeof none) == 0 ? "valid" : NULL;
+}
+
+static int write_dense(const struct layer *layer, struct keras_written *out, struct error *error)
+{
+    const char *activation = keras_activation_word(layer);
+    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
+    json_object_set_new(out->config, "units", json_integer(layer->outputs));
+    json_object_set_new(out->config, "activation", json_string(activation));
+    json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
+    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
+    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
+    out->weight_count = layer->without_bias ? 1 : 2;
+    return 0;
+}
+
+static int write_conv(const struct layer *layer, struct keras_written *out, struct error *error)
+{
+    const char *activation = keras_activation_word(layer), *padding = padding_word(layer);
+    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
+    if (!padding) return refuse_writing(layer, "with padding by numbers", error);
+    uint32_t channels = layer->input.sizes[0];
+    if (layer->groups == channels && channels > 1)
+        return refuse_writing(layer, "with a filter for each channel", error);
+    json_object_set_new(out->config, "filters", json_integer(layer->filters));
+    json_object_set_new(out->config, "kernel_size", pair(layer->kernel));
+    json_object_set_new(out->config, "strides", pair(layer->stride));
+    json_object_set_new(out->config, "padding", json_string(padding));
+    json_object_set_new(out->config, "data_format", json_string("channels_last"));
+    json_object_set_new(out->config, "dilation_rate", pair(layer->dilation));
+    json_object_set_new(out->config, "groups", json_integer(layer->groups));
+    json_object_set_new(out->config, "activation", json_string(activation));
+    json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
+    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
+    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
+    out->weight_count = layer->without_bias ? 1 : 2;
+    return 0;
+}
+
+static int write_pool(const struct layer *layer, struct keras_written *out, struct error *error)
+{
+    const char *padding = padding_word(layer);
+    if (!padding) return refuse_writing(layer, "with padding by numbers", error);
+    json_object_set_new(out->config, "pool_size", pair(layer->kernel));
+    json_object_set_new(out->config, "strides", pair(layer->stride));
+    json_object_set_new(out->config, "padding", json_string(padding));
+    json_object_set_new(out->config, "data_format", json_string("channels_last"));
+    return 0;
+}
+
+/* Of a layer whose class says everything. */
+static int write_plain(const struct layer *layer, struct keras_written *out, struct error *error)
+{
+    (void)layer, (void)out, (void)error;
+    return 0;
+}
+
+static int write_norm(const struct layer *layer, struct keras_written *out, struct error *error)
+{
+    bool batch = layer->type == LAYER_BATCHNORM;
+    if (!batch && layer->input.rank == 3) return refuse_writing(layer, "on feature maps", error);
+    json_object_set_new(out->config, "axis", json_integer(-1));
+    if (batch) json_object_set_new(out->config, "momentum", json_real(1 - layer->momentum));
+    json_object_set_new(out->config, "epsilon", json_real(layer->epsilon));
+    json_object_set_new(out->config, "center", json_true());
+    json_object_set_new(out->config, "scale", json_true());
+    out->weights[0] = (struct keras_weight){"gamma", ROLE_WEIGHT};
+    out->weights[1] = (struct keras_weight){"beta", ROLE_BIAS};
+    out->weights[2] = (struct keras_weight){"moving_mean", ROLE_RUNNING_MEAN};
+    out->weights[3] = (struct keras_weight){"moving_variance", ROLE_RUNNING_VARIANCE};
+    out->weight_count = batch ? 4 : 2;
+    return 0;
+}
+
+static int write_dropout(const struct layer *layer, struct keras_written *out, struct error *error)
+{
+    (void)error;
+    json_object_set_new(out->config, "rate", json_real(layer->rate));
+    return 0;
+}
+
+static int write_activation(const struct layer *layer, struct keras_written *out,
+                            struct error *error)
+{
+    const char *activation = keras_activation_word(layer);
+    if (layer->activation == ACTIVATION_LEAKY_RELU || layer->activation == ACTIVATION_ELU) {
+        bool leaky = layer->activation == ACTIVATION_LEAKY_RELU;
+        json_object_set_new(out->config, leaky ? "negative_slope" : "alpha",
+                            json_real(layer->slope));
+        out->class_name = leaky ? "LeakyReLU" : "ELU";
+        return 0;
+    }
+    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
+    json_object_set_new(out->config, "activation", json_string(activation));
+    return 0;
+}
+
+static int write_rescale(const struct layer *layer, struct keras_written *out, struct error *error)
+{
+    (void)error;
+    json_object_set_new(out->config, "scale", json_real(layer->scale));
+    json_object_set_new(out->config, "offset", json_real(layer->offset));
+    return 0;
+}
+
+/* (x − mean) / std of one channel is a Rescaling. */
+static int write_normalize(const struct layer *layer, struct keras_written *out,
+                           struct error *error)
+{
+    if (layer->input.sizes[0] != 1) return refuse_writing(layer, "on color pictures", error);
+    json_object_set_new(out->config, "scale", json_real(1 / layer->std[0]));
+    json_object_set_new(out->config, "offset", json_real(-layer->mean[0] / layer->std[0]));
+    return 0;
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+/* A type that several classes stand for is written as the one whose row has write(). */
+/* clang-format off */
+static const struct keras_row rows[] = {
+    {"InputLayer",              take_input,        "", 0, NULL},
+    {"Dense",                   take_dense,        " units use_bias activation ", LAYER_DENSE, write_dense},
+    {"Conv2D",                  take_conv,         " filters kernel_size strides padding dilation_rate groups activation use_bias ", LAYER_CONV2D, write_conv},
+    {"MaxPooling2D",            take_pool,         " pool_size strides padding ", LAYER_MAXPOOL2D, write_pool},
+    {"AveragePooling2D",        take_pool,         " pool_size strides padding ", LAYER_AVGPOOL2D, write_pool},
+    {"GlobalAveragePooling2D",  take_globalpool,   "", LAYER_GLOBALAVGPOOL, write_plain},
+    {"Flatten",                 take_flatten,      "", LAYER_FLATTEN, write_plain},
+    {"BatchNormalization",      take_norm,         " axis momentum epsilon center scale renorm_momentum ", LAYER_BATCHNORM, write_norm},
+    {"LayerNormalization",      take_norm,         " axis epsilon center scale ", LAYER_LAYERNORM, write_norm},
+    {"Rescaling",               take_rescaling,    " scale offset ", LAYER_RESCALE, write_rescale},
+    {"Reshape",                 take_reshape,      " target_shape ", 0, NULL},
+    {"Activation",              take_activation,   " activation ", LAYER_ACTIVATION, write_activation},
+    {"ReLU",                    take_relu,         " max_value negative_slope threshold ", LAYER_ACTIVATION, NULL},
+    {"LeakyReLU",               take_leaky_relu,   " alpha negative_slope ", LAYER_ACTIVATION, NULL},
+    {"ELU",                     take_elu,          " alpha ", LAYER_ACTIVATION, NULL},
+    {"Softmax",                 take_softmax,      " axis ", 0, NULL},
+    {"Identity",                take_nothing,      "", 0, NULL},
+    {"Dropout",                 take_nothing,      "", LAYER_DROPOUT, write_dropout},
+    {"SpatialDropout2D",        take_nothing,      "", 0, NULL},
+    {"AlphaDropout",            take_nothing,      "", 0, NULL},
+    {"GaussianNoise",           take_nothing,      "", 0, NULL},
+    {"GaussianDropout",         take_nothing,      "", 0, NULL},
+    {"ActivityRegularization",  take_nothing,      "", 0, NULL},
+    {"Sequential",              keras_take_model,  " layers ", 0, NULL},
+    {"Functional",              keras_take_model,  " layers input_layers output_layers ", 0, NULL},
+    {"Model",                   keras_take_model,  " layers input_layers output_layers ", 0, NULL},
+    {"Rescaling",               NULL,              "", LAYER_NORMALIZE, write_normalize},
+};
+/* clang-format on */
+
+const struct keras_row *keras_row_find(const char *class_name)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].take && strcmp(rows[i].class_name, class_name) == 0) return &rows[i];
+    return NULL;
+}
+
+const struct keras_row *keras_row_of(enum layer_type type)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].write && rows[i].type == type) return &rows[i];
+    return NULL;
+}
