@@ -26,8 +26,8 @@ static bool is_tab(const char *path)
 
 static const struct asset *find(const char *path)
 {
-    for (size_t i = 0; i < asset_count; i++)
-        if (strcmp(assets[i].path, path) == 0) return &assets[i];
+    for (size_t i = 0; i < page_file_count; i++)
+        if (strcmp(page_files[i].path, path) == 0) return &page_files[i];
     return NULL;
 }
 

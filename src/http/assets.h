@@ -16,8 +16,8 @@ struct asset {
     const unsigned char *gzip; /* NULL when compression does not help */
     size_t gzip_size;
 };
-extern const struct asset assets[];
-extern const size_t asset_count;
+extern const struct asset page_files[];
+extern const size_t page_file_count;
 extern const struct asset schema_files[];
 extern const size_t schema_file_count;
 

@@ -11,13 +11,9 @@
 #include "base/file.h"
 #include "base/js.h"
 #include "modelfile/assemble.h"
-#include "modelfile/confine.h"
 #include "modelfile/formats.h"
 #include "modelfile/h5_file.h"
 #include "modelfile/keras_config.h"
-
-/* A model with its optimizer's state. */
-#define FILE_MAX (STATE_DICT_MAX_VALUES * sizeof(double))
 
 #define NAME_MAX_HERE 128
 #define NONE          SIZE_MAX
@@ -425,14 +421,7 @@ static int read_whole_file(const char *data, size_t size, const struct modelfile
 static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
                       struct error *error)
 {
-    char *data;
-    size_t size;
-    if (file_read(path, FILE_MAX, &data, &size, error)) return -1;
-    h5_lock(); /* no other thread is inside the library while the child is split off */
-    int status = confined_read(read_whole_file, data, size, options, out, error);
-    h5_unlock();
-    free(data);
-    return status ? error_prefix(error, "%s", path) : 0;
+    return h5_read_confined(path, read_whole_file, options, out, error);
 }
 
 const struct modelfile_format modelfile_h5 = {

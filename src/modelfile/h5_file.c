@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+
 #define NAMES_MAX 4096
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -349,4 +351,18 @@ out:
     if (type >= 0) H5Tclose(type);
     H5Oclose(dataset);
     return status;
+}
+
+int h5_read_confined(const char *path, confined_reader *read,
+                     const struct modelfile_options *options, struct model *out,
+                     struct error *error)
+{
+    char *data;
+    size_t size;
+    if (file_read(path, H5_FILE_MAX, &data, &size, error)) return -1;
+    h5_lock(); /* no other thread is inside the library while the child is split off */
+    int status = confined_read(read, data, size, options, out, error);
+    h5_unlock();
+    free(data);
+    return status ? error_prefix(error, "%s", path) : 0;
 }

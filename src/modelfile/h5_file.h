@@ -10,6 +10,7 @@
 
 #include <hdf5.h>
 
+#include "modelfile/confine.h"
 #include "modelfile/state_dict.h"
 
 #define H5_MAX_TEXT  ((size_t)4 << 20) /* bytes of an attribute: Keras's JSON */
@@ -38,6 +39,12 @@ int h5_attribute_names(hid_t object, const char *name, struct h5_names *out, boo
 /* The names of the links in a group, sorted. */
 int h5_members(hid_t group, struct h5_names *out, struct error *error);
 void h5_names_free(struct h5_names *names);
+
+/* Reads a model file that needs the library in a confined child, which gets its bytes. */
+#define H5_FILE_MAX (STATE_DICT_MAX_VALUES * sizeof(double)) /* with an optimizer's state */
+int h5_read_confined(const char *path, confined_reader *read,
+                     const struct modelfile_options *options, struct model *out,
+                     struct error *error);
 
 /* Reads the data set at `path` below `group` into `state` under the name `as`. */
 int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict *state,

@@ -7,14 +7,12 @@
 
 #include "base/file.h"
 #include "base/js.h"
-#include "modelfile/confine.h"
 #include "modelfile/formats.h"
 #include "modelfile/h5.h"
 #include "modelfile/h5_file.h"
 #include "modelfile/keras_config.h"
 #include "modelfile/zip_record.h"
 
-#define FILE_MAX   (STATE_DICT_MAX_VALUES * sizeof(double))
 #define CONFIG_MAX ((size_t)4 << 20)
 #define METADATA   "{\"keras_version\": \"3.0.0\", \"date_saved\": \"1980-01-01@00:00:00\"}"
 
@@ -52,7 +50,7 @@ static int read_records(zip_t *zip, size_t size, const struct modelfile_options 
         js_parse_object(text, text_size, "config.json", &config, error) ||
         check_modules(config, 0, error) ||
         zip_record_read(zip, zip_name_locate(zip, "model.weights.h5", 0), "model.weights.h5", size,
-                        FILE_MAX, &weights, &weights_size, error))
+                        H5_FILE_MAX, &weights, &weights_size, error))
         goto out;
     status = h5_read_image(weights, weights_size, config, options, out, error);
 out:
@@ -87,14 +85,7 @@ static int read_image(const char *data, size_t size, const struct modelfile_opti
 static int read_model(const char *path, const struct modelfile_options *options, struct model *out,
                       struct error *error)
 {
-    char *data;
-    size_t size;
-    if (file_read(path, FILE_MAX, &data, &size, error)) return -1;
-    h5_lock(); /* no other thread is inside the library while the child is split off */
-    int status = confined_read(read_image, data, size, options, out, error);
-    h5_unlock();
-    free(data);
-    return status ? error_prefix(error, "%s", path) : 0;
+    return h5_read_confined(path, read_image, options, out, error);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */

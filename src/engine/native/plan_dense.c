@@ -3,20 +3,24 @@
  * is kept in registers while the taps pass. */
 #include "engine/native/plan_lines.h"
 
-/* Tiles that fill the registers: FILTERS lines of ACROSS vectors; in a gradient ROWS × TAPS
+/* Tiles that fill the registers: FILTERS lines of ACROSS vectors, and TILES, what is tried for the
+ * lines that are left, widest first; in a gradient ROWS × TAPS
  * sums. */
 #if NATIVE_VECTOR_BYTES == 64
-#define FILTERS 16
-#define ROWS    4
-#define TAPS    6
+#define FILTERS  16
+#define TILES(T) T(16) T(8) T(6) T(3) T(1)
+#define ROWS     4
+#define TAPS     6
 #elif NATIVE_VECTOR_BYTES == 32
-#define FILTERS 6
-#define ROWS    3
-#define TAPS    4
+#define FILTERS  6
+#define TILES(T) T(6) T(3) T(1)
+#define ROWS     3
+#define TAPS     4
 #else
-#define FILTERS 3
-#define ROWS    2
-#define TAPS    4
+#define FILTERS  3
+#define TILES(T) T(3) T(1)
+#define ROWS     2
+#define TAPS     4
 #endif
 
 /* Where output place (row, column)'s window begins, in lines of a block, for a group's first
@@ -75,15 +79,7 @@ INLINE void forward_place(const struct plan_op *op, size_t block, uint32_t from,
         f += n;                                                          \
         continue;                                                        \
     }
-#if FILTERS >= 16
-        TILE(16)
-        TILE(8)
-#endif
-#if FILTERS >= 6
-        TILE(6)
-#endif
-        TILE(3)
-        TILE(1)
+        TILES(TILE)
 #undef TILE
     }
 }
@@ -151,15 +147,7 @@ INLINE void backward_place(const struct plan_op *op, size_t block, size_t from, 
         t += n;                                                                       \
         continue;                                                                     \
     }
-#if FILTERS >= 16
-        TILE(16)
-        TILE(8)
-#endif
-#if FILTERS >= 6
-        TILE(6)
-#endif
-        TILE(3)
-        TILE(1)
+        TILES(TILE)
 #undef TILE
     }
 }
