@@ -1,4 +1,4 @@
-# Everything a person needs, each in one word. `make help` lists them.
+# Every task in one word. `make help` lists them.
 # Both `make run` and `make test` set up a fresh Debian or Ubuntu machine by themselves.
 
 .DEFAULT_GOAL := build
@@ -30,7 +30,7 @@ fuzz: ## what breaks a reader? libFuzzer, SECONDS_EACH=60 for each; TARGETS="pth
 	@scripts/bootstrap test
 	@scripts/fuzz $(TARGETS)
 
-lint: ## clang, clang-tidy, the house rules, tsc
+lint: ## clang, clang-tidy, the project rules, tsc
 	@scripts/bootstrap test
 	@scripts/lint
 

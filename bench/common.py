@@ -18,7 +18,7 @@ def arguments_parser(title, threads, threads_help):
     parser.add_argument("--lr", type=float, default=None, help="default 0.01 (sgd) or 0.001 (adam)")
     parser.add_argument("--threads", type=int, default=threads, help=threads_help)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
     return parser
 
 

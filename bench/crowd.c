@@ -2,7 +2,7 @@
  * it measures:
  *   crowd PORT LISTENERS RATE SECONDS
  * LISTENERS connections read /api/events and check that the steps of a run come whole and in order;
- * ASKERS more make RATE requests a second between them. Talks by lines: says "ready" when all
+ * ASKERS more make RATE requests per second between them. Talks by lines: says "ready" when all
  * listen, takes "go", asks for SECONDS, says "asked", takes the number of steps that the run had at
  * its end, waits until every listener has heard of them all (at most PATIENCE), prints what was
  * seen as one JSON object. */

@@ -19,7 +19,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Trains over order[0 … count) in chunks of whole batches; their seconds a sample go to paces[0 …
+/* Trains over order[0 … count) in chunks of whole batches; their seconds per sample go to paces[0 …
  * CHUNKS). */
 static int train_chunks(struct engine *engine, const uint32_t *order, size_t count, size_t batch,
                         double *losses, uint32_t *correct, double *paces, struct error *error)
@@ -63,9 +63,9 @@ static int measure(struct engine *engine, struct dataset *dataset, size_t batch,
                    hits / (double)count, 1e3 * seconds);
     }
     qsort(paces, EPOCHS * CHUNKS, sizeof *paces, ascending);
-    printf("undisturbed %.1f ms, %.0f ns a sample; ",
+    printf("undisturbed %.1f ms, %.0f ns per sample; ",
            1e3 * paces[EPOCHS * CHUNKS / 10] * (double)count, 1e9 * paces[EPOCHS * CHUNKS / 10]);
-    printf("best %.1f ms, %.0f ns a sample, %.0f samples/s, peak %.0f MB\n", 1e3 * best,
+    printf("best %.1f ms, %.0f ns per sample, %.0f samples/s, peak %.0f MB\n", 1e3 * best,
            1e9 * best / (double)count, (double)count / best, (double)clock_peak_rss() / 1e6);
     from = clock_monotonic();
     double *logits = calloc(dataset->test.count, dataset->classes * sizeof *logits);

@@ -6,7 +6,7 @@
 //
 //   node bench/page.mjs [--rounds 5] [--seconds 3] [--engines native,torch,tensorflow] [--threads 0] [--parts cost,view,million]
 //
-// Prints a table in markdown. Exit status 1 when more than 2 % of the samples a second are lost, or a view takes over 0.5 s.
+// Prints a table in markdown. Exit status 1 when more than 2 % of the samples per second are lost, or a view takes over 0.5 s.
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -41,7 +41,7 @@ const count = (value) => Math.round(value).toLocaleString('en');
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const problems = [];
 
-/** What a run's record says: samples a second (of training alone), and by the clock from its first to its last word. */
+/** What a run's record says: samples per second (of training alone), and by the clock from its first to its last word. */
 function speeds(record) {
     const samples = record.epochs.reduce(
         (sum, epoch) => sum + epoch.samples_per_second * epoch.seconds,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MNIST with JAX in Python, the fastest way it has: a whole epoch is one compiled lax.scan.
 
-Prints one line of JSON an epoch (--json) or a readable one: seconds, mean loss of the steps, test accuracy at the end.
+Prints one line of JSON per epoch (--json) or a readable one: seconds, mean loss of the steps, test accuracy at the end.
 The first epoch's seconds hold the compilation. A last, short batch is left out, as is usual with scan.
 """
 import os

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MNIST with Keras in Python, as one would write it: Sequential, compile, fit.
 
-Prints one line of JSON an epoch (--json) or a readable one: seconds, mean loss of the steps, test accuracy at the end.
+Prints one line of JSON per epoch (--json) or a readable one: seconds, mean loss of the steps, test accuracy at the end.
 """
 import os
 import resource

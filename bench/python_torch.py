@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MNIST with PyTorch in Python, as one would write it: the whole set as tensors in memory, a manual loop.
 
-Prints a line when ready, one an epoch (seconds, mean loss of its steps) and one at the end (test accuracy, peak memory);
+Prints a line when ready, one per epoch (seconds, mean loss of its steps) and one at the end (test accuracy, peak memory);
 with --json each is a JSON object. The loop is the idiomatic one with nothing slow in it: no DataLoader, no item() a step, losses summed on the device.
 """
 import os
@@ -18,7 +18,7 @@ def main():
     parser = arguments_parser(__doc__.splitlines()[0], 1, "0: PyTorch's own choice")
     parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--fused", action="store_true", help="the optimizer's fused kernel")
-    parser.add_argument("--record", action="store_true", help="keep every step's loss and count right answers, as the studio does")
+    parser.add_argument("--record", action="store_true", help="keep every step's loss and count correct answers, as the studio does")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     if arguments.threads:

@@ -1,4 +1,4 @@
-"""The server under load: LISTENERS streams and RATE requests a second while a run trains, for SECONDS.
+"""The server under load: LISTENERS streams and RATE requests per second while a run trains, for SECONDS.
 
     python bench/server_load.py [--build build] [--listeners 1000] [--rate 1000] [--seconds 60]
 
@@ -101,7 +101,7 @@ def main():
         print(json.dumps(result))
     else:
         print(
-            f"- {result['listeners']:,} listeners and {result['requests_per_second']:.0f} requests a second for {result['seconds']:.0f} s while a run"
+            f"- {result['listeners']:,} listeners and {result['requests_per_second']:.0f} requests per second for {result['seconds']:.0f} s while a run"
             f" trained {result['steps']:,} steps: {result['messages']:,} messages told, {result['missed']} missed, {result['repeated']} repeated,"
             f" {result['incomplete']} listeners without the whole curve; {result['requests']:,} requests, {result['failed']} failed,"
             f" median {result['median_ms']:.2f} ms, 99 of 100 within {result['p99_ms']:.0f} ms."

@@ -29,7 +29,7 @@ int error_set(struct error *error, enum error_code code, const char *format, ...
     return -1;
 }
 
-/* What a person can do about a failure of the system; NULL where only the circumstances tell. */
+/* What the user can do about a failure of the system; NULL where only the circumstances tell. */
 static const char *hint_of(int number)
 {
     static const struct {

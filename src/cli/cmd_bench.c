@@ -232,13 +232,13 @@ static int run(int argc, char **argv)
         {"dataset", OPTION_TEXT, &bench.dataset, "NAME", "what to train on (mnist)"},
         {"data-dir", OPTION_TEXT, &bench.data_dir, "DIR", "a folder with one folder a data set"},
         {"epochs", OPTION_U32, &bench.epochs, "N", "epochs a run (4); the first is not counted"},
-        {"batch-size", OPTION_U32, &bench.batch_size, "N", "samples a step (32)"},
+        {"batch-size", OPTION_U32, &bench.batch_size, "N", "samples per step (32)"},
         {"optimizer", OPTION_TEXT, &bench.optimizer, "NAME", "sgd or adam (sgd)"},
         {"runs", OPTION_U32, &bench.runs, "N", "runs of each, in turn; medians are shown (3)"},
         {"python", OPTION_TEXT, &bench.python, "FILE", "the Python that has the frameworks"},
         {"scripts", OPTION_TEXT, &bench.scripts, "DIR", "where python_torch.py and the others are"},
         {"markdown", OPTION_FLAG, &bench.markdown, NULL, "as a table for the README"},
-        {"json", OPTION_FLAG, &bench.json, NULL, "one JSON object a line"},
+        {"json", OPTION_FLAG, &bench.json, NULL, "one JSON object per line"},
         {0},
     };
     struct cli_arguments arguments;

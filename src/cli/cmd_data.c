@@ -55,7 +55,7 @@ static int show_samples(const struct dataset *dataset, const struct data_words *
             order[chosen++] = order[i];
     draw_samples(dataset, &dataset->train, order, chosen < words->count ? chosen : words->count);
     free(order);
-    if (dataset->synthetic) puts("(synthetic: drawn by the studio, not written by people)");
+    if (dataset->synthetic) puts("(synthetic: drawn by the studio, not handwritten)");
     return 0;
 }
 

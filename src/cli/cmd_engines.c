@@ -126,7 +126,7 @@ static int run(int argc, char **argv)
 {
     bool as_json = false;
     const struct cli_option options[] = {
-        {"json", OPTION_FLAG, &as_json, NULL, "list: one JSON object a line instead of text"},
+        {"json", OPTION_FLAG, &as_json, NULL, "list: one JSON object per line instead of text"},
         {0},
     };
     struct cli_arguments arguments;

@@ -264,7 +264,7 @@ static int run(int argc, char **argv)
     const struct cli_option options[] = {
         {"out", OPTION_TEXT, &out, "FILE.zip", "export: the archive to write"},
         {"home", OPTION_TEXT, &home_option, "DIR", "where runs are kept"},
-        {"json", OPTION_FLAG, &as_json, NULL, "JSON instead of text, one object a line"},
+        {"json", OPTION_FLAG, &as_json, NULL, "JSON instead of text, one object per line"},
         {0},
     };
     struct cli_arguments arguments;

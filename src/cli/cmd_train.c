@@ -172,7 +172,7 @@ static int run(int argc, char **argv)
          "with --resume: go on though the data set is not the same any more"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         {"json", OPTION_FLAG, &words.json, NULL,
-         "events on standard output, one JSON object a line"},
+         "events on standard output, one JSON object per line"},
         {0},
     };
     settings_insert(options, 1, &words.settings);

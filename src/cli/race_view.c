@@ -1,4 +1,4 @@
-/* What a person sees of a race: bars while it runs, a table at its end. */
+/* What the user sees of a race: bars while it runs, a table at its end. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -198,7 +198,7 @@ static void write_files(const struct packing *packing, struct buffer *text)
         if (holds(packing, name)) buffer_printf(text, "| `%s` | %s |\n", name, rows[i].about);
     }
     if (packing->bundle->train_samples)
-        buffer_append_text(text, "| `order.npy` | the order of the samples, a row an epoch |\n");
+        buffer_append_text(text, "| `order.npy` | the order of the samples, a row per epoch |\n");
     if (packing->bundle->curve_csv)
         buffer_append_text(text, "| `curve.csv` | the loss of every step |\n");
     buffer_append_text(text, "| `settings.json` | what was chosen |\n");

@@ -8,7 +8,7 @@
 
 #define CURVE_LIMIT ((size_t)256 << 20)
 
-/* "step,loss,seconds" and a line a step, all digits. */
+/* "step,loss,seconds" and a line per step, all digits. */
 static int write_curve(struct store *store, const char *run, struct buffer *out,
                        struct error *error)
 {

@@ -84,7 +84,7 @@ static const struct {
           "Keras's sparse loss takes integers of any size; PyTorch asks for int64."}},
     {"seed",
      "the random seed",
-     {[CODE_KIND_C] = "The studio draws the first weights itself, so that all engines start from "
+     {[CODE_KIND_C] = "The studio draws the initial weights itself, so that all engines start from "
                       "the same numbers."}},
     {"network",
      "the network as a whole",
@@ -99,11 +99,11 @@ static const struct {
      "initial values",
      {[CODE_KIND_TORCH] = "PyTorch draws its weights so by itself.",
       [CODE_KIND_KERAS] = "Keras draws its weights so by itself.",
-      [CODE_KIND_C] = "The studio draws the first weights itself, so that all engines start from "
+      [CODE_KIND_C] = "The studio draws the initial weights itself, so that all engines start from "
                       "the same numbers."}},
     {"initial",
      "starting from given weights",
-     {[CODE_KIND_C] = "The engine is always given its first weights."}},
+     {[CODE_KIND_C] = "The engine is always given its initial weights."}},
     {"loss", "the loss function", {NULL}},
     {"optimizer", "the optimizer", {NULL}},
     {"decay",

@@ -87,7 +87,7 @@ int code_stage_text(const struct code_voice *voice, enum code_stage stage,
 /* The whole program as a file's text. Python runs as it is: `python FILE --data-dir DIR`. */
 int code_program(const struct code_voice *voice, const struct code_subject *subject,
                  struct buffer *out, struct error *error);
-/* The same as a Jupyter notebook (nbformat 4.5), a cell a stage; Python voices only. */
+/* The same as a Jupyter notebook (nbformat 4.5), a cell per stage; Python voices only. */
 int code_notebook(const struct code_voice *voice, const struct code_subject *subject,
                   struct buffer *out, struct error *error);
 /* What pip needs for both programs. */

@@ -12,7 +12,7 @@ void python_write_header(const struct code_subject *subject, const char *manner,
  * [count] and so on. `shape` is one sample's, as Python writes it: "784" or "28, 28, 1". */
 void python_write_arrays(const struct code_subject *subject, const char *shape,
                          struct code_text *out);
-/* The line an epoch; the arguments are Python expressions. */
+/* The line per epoch; the arguments are Python expressions. */
 void python_write_report(const char *epoch, const char *loss, const char *accuracy,
                          const char *val_loss, const char *val_accuracy, const char *indent,
                          struct code_text *out);
@@ -22,8 +22,8 @@ void python_write_report(const char *epoch, const char *loss, const char *accura
 int python_check(const struct code_subject *subject, struct error *error);
 /* True when pixels are only divided by 255. */
 bool python_is_usual_form(const struct code_subject *subject);
-/* "((x_train / 16.0 - 0.5) / 0.25)" or "(x_train / 16.0)": the array's values as the network is given them, in double
- * precision. Returns `out`. */
+/* "((x_train / 16.0 - 0.5) / 0.25)" or "(x_train / 16.0)": the array's values as the network is
+ * given them, in double precision. Returns `out`. */
 const char *python_scaled(const struct code_subject *subject, const char *name, char out[160]);
 /* The program's samples are pictures: the first layer is not a dense one, which takes values. */
 bool python_takes_maps(const struct network *network);

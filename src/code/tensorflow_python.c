@@ -115,7 +115,7 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     code_line(out, "epochs",
               "    model.fit(x_train, y_train, epochs=%u, **options)  # the whole loop",
               job->epochs);
-    code_line(out, "order", "else:  # one call an epoch, its samples laid out in the given order");
+    code_line(out, "order", "else:  # one call per epoch, its samples laid out in the given order");
     code_line(out, "order",
               "    for epoch, order in enumerate(np.load(args.order)[:%u]):", job->epochs);
     code_line(out, "order", "        model.fit(");

@@ -13,7 +13,7 @@
 #define BOX            20.0f /* the digit's longer side, in pixels */
 #define POINTS_MAX     32    /* of a glyph */
 #define PATH_MAX_NODES 256   /* of the finished curve */
-#define BLOCK          256   /* samples a thread takes at a time */
+#define BLOCK          256   /* samples that a thread takes at a time */
 #define THREADS_MAX    16
 #define RUN            8 /* pixels inked together */
 #define CANVAS_WIDTH   (DIGITS_SIDE + RUN)

@@ -23,7 +23,7 @@ int gate_open(struct gate *gate, const char *host, const char *token, struct err
     gate->own_pass = gate->loopback && !token && peer_is_known_here();
     if (token) return 0;
     if (!security_make_token(gate->made))
-        return error_set(error, ERROR_FAILED, "no random numbers are to be had for a token");
+        return error_set(error, ERROR_FAILED, "no random source is available: try again");
     gate->token = gate->made;
     return 0;
 }

@@ -13,7 +13,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 void h5_lock(void)
 {
     pthread_mutex_lock(&lock);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* its stack of messages is not for people */
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* its stack of messages is not for users */
     H5PLset_loading_state(0);              /* no plug-in, whatever a file asks for */
 }
 

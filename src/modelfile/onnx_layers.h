@@ -31,8 +31,8 @@ struct layer *onnx_last_layer(struct onnx_reading *reading);
 /* A layer behind the others, after the scaling in front if it is the first. */
 int onnx_append(struct onnx_reading *reading, const Onnx__NodeProto *node, enum layer_type type,
                 struct error *error);
-/* The constant that is input number `input` as the last layer's tensor; `width` is the number of its
- * values, 0: any. */
+/* The constant that is input number `input` as the last layer's tensor; `width` is the number of
+ * its values, 0: any. */
 int onnx_load(struct onnx_reading *reading, const Onnx__NodeProto *node, size_t input,
               enum tensor_role role, size_t width, struct error *error);
 const struct named_tensor *onnx_loaded(const struct onnx_reading *reading, enum tensor_role role);

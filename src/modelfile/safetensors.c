@@ -116,7 +116,7 @@ int safetensors_write(const char *path, const struct safetensors_entry *entries,
     return file_commit(&writer, error);
 }
 
-/* A tensor as the header describes it, checked but for its neighbours. */
+/* A tensor as the header describes it, checked but for its neighbors. */
 struct span {
     const char *name; /* in the header's JSON */
     enum stored_type type;

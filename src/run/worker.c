@@ -100,7 +100,7 @@ static void send_state(struct worker_run *session, const char *state)
                                             session->ops->id, "state", state));
 }
 
-/* Looks whether somebody wants something. A paused run has its checkpoint on disk: the machine may
+/* Looks whether a command has come. A paused run has its checkpoint on disk: the machine may
  * be switched off. */
 static enum fit_request heed(struct worker_run *session)
 {

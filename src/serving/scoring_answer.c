@@ -118,7 +118,7 @@ static json_t *class_name(const struct scoring_model *model, uint32_t class)
     return js_shown(predictor_class_name(model->predictor, class, number));
 }
 
-/* {"predictions":[[…]]}; a picture is answered for people, too. */
+/* {"predictions":[[…]]}; a picture is answered for users, too. */
 static void put_predictions(const struct scoring_model *model,
                             const struct scoring_request *request, const double *logits,
                             const struct classified *classified, struct buffer *out)

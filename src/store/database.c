@@ -17,15 +17,15 @@
 int store_fail(struct store *store, struct error *error, const char *doing)
 {
     int code = sqlite3_errcode(store->db);
-    const char *mend = "";
-    if (code == SQLITE_FULL) mend = ": free some space on the disk";
-    if (code == SQLITE_BUSY) mend = ": another nnstudio is holding it; try again";
+    const char *fix = "";
+    if (code == SQLITE_FULL) fix = ": free some space on the disk";
+    if (code == SQLITE_BUSY) fix = ": another nnstudio is holding it; try again";
     if (code == SQLITE_READONLY)
-        mend = ": the folder or the file may not be written; mend its rights or use another --home";
+        fix = ": the folder or the file is not writable: change its mode or use another --home";
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        mend = ": move the file away, or use another --home";
-    return error_set(error, ERROR_IO, "cannot %s the data base %s/studio.db: %s%s", doing,
-                     store->home, sqlite3_errmsg(store->db), mend);
+        fix = ": move the file away, or use another --home";
+    return error_set(error, ERROR_IO, "cannot %s the database %s/studio.db: %s%s", doing,
+                     store->home, sqlite3_errmsg(store->db), fix);
 }
 
 static int set_up(struct store *store, const char *path, struct error *error)
@@ -38,14 +38,14 @@ static int set_up(struct store *store, const char *path, struct error *error)
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK)
         return store->db ? store_fail(store, error, "open")
-                         : error_set_memory(error, "the data base");
+                         : error_set_memory(error, "the database");
     sqlite3_busy_timeout(store->db, BUSY_MS);
     if (sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) != SQLITE_OK)
         return store_fail(store, error, "open");
     return store_migrate(store, path, error);
 }
 
-/* What a person trains is nobody else's: the home is closed to others, if it is ours and no folder
+/* What a user trains is nobody else's: the home is closed to others, if it is ours and no folder
  * that had a use before. */
 static void keep_private(const char *home, const char *path, bool fresh)
 {

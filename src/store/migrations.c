@@ -1,4 +1,4 @@
-/* The data base's form, as a list of steps: step i brings version i to version i + 1. Steps that
+/* The database's form, as a list of steps: step i brings version i to version i + 1. Steps that
  * were released are never changed, only followed by new ones. */
 #include <string.h>
 
@@ -125,10 +125,10 @@ static int check_version(int64_t version, int64_t application, const char *path,
 {
     if (version > 0 && application != APPLICATION_ID)
         return error_set(error, ERROR_CONFLICT,
-                         "%s is not a data base of the studio: use another --home", path);
+                         "%s is not a database of the studio: use another --home", path);
     if (version > NEWEST)
         return error_set(error, ERROR_CONFLICT,
-                         "the data base %s is from a newer nnstudio (form %lld, this one knows "
+                         "the database %s is from a newer nnstudio (form %lld, this one knows "
                          "%lld): update nnstudio or use "
                          "another --home",
                          path, (long long)version, (long long)NEWEST);

@@ -1,8 +1,9 @@
-/* Whether a run diverged: a training that "finished" at the accuracy of guessing is no model to deploy.
+/* Whether a run diverged: a training that "finished" at the accuracy of guessing is no model to
+ * deploy.
  *
- * A loss far above the first one is a mark (spike_step), not yet a verdict: single samples have such losses, and some
- * runs recover. What follows decides: after an epoch its accuracy, within an epoch whether the loss is still a number
- * that training can come back from. */
+ * A loss far above the first one is a mark (spike_step), not yet a verdict: single samples have
+ * such losses, and some runs recover. What follows decides: after an epoch its accuracy, within
+ * an epoch whether the loss is still a number that training can come back from. */
 #include "store/outcome.h"
 
 #include <math.h>

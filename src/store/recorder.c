@@ -101,7 +101,7 @@ int recorder_event(struct recorder *recorder, const json_t *event, struct error 
                : 0;
 }
 
-/* --- the log: what a person would want to be told later --- */
+/* --- the log: what the user would want to be told later --- */
 
 int store_add_log(struct store *store, int64_t key, const char *run, const char *text,
                   struct error *error)

@@ -1,4 +1,4 @@
-/* What a run's journal (run/journal.h) has and the data base has not: its worker outlived whoever
+/* What a run's journal (run/journal.h) has and the database has not: its worker outlived whoever
  * listened to it. */
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Runs as people see them: the JSON of docs/internals/api.md. */
+/* Runs as users see them: the JSON of docs/internals/api.md. */
 #include <stdlib.h>
 #include <string.h>
 

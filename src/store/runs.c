@@ -95,7 +95,7 @@ out:
 static int copy_text(char *out, size_t size, const char *text, struct error *error)
 {
     if (strlen(text) >= size)
-        return error_set(error, ERROR_INPUT, "a text in the data base is too long");
+        return error_set(error, ERROR_INPUT, "a text in the database is too long");
     memcpy(out, text, strlen(text) + 1);
     return 0;
 }
@@ -345,7 +345,7 @@ int store_purge(struct store *store, int64_t before_ms, struct error *error)
                      error, "i", (int64_t)EVENTS_KEPT);
 }
 
-/* Its last words may not have reached the data base; the disk knows. */
+/* Its last words may not have reached the database; the disk knows. */
 static int read_remains(struct store *store, const char *run, struct error *error)
 {
     char path[JOB_PATH_MAX];

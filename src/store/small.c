@@ -66,7 +66,7 @@ int store_showdown_create(struct store *store, const char *mode, char id[32], st
 {
     uint32_t chance = 0;
     if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
-        return error_set(error, ERROR_FAILED, "no random numbers are to be had");
+        return error_set(error, ERROR_FAILED, "no random source is available: try again");
     snprintf(id, 32, "g-%llx-%06x", (unsigned long long)clock_wall_ms() / 1000, chance & 0xffffff);
     return query_run(store, "INSERT INTO showdowns (id, mode, created_at) VALUES (?,?,?)", error,
                      "ssi", id, mode, clock_wall_ms());

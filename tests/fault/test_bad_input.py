@@ -142,7 +142,7 @@ def test_a_limit_on_file_sizes_leaves_nothing_behind(studio, tmp_path, ending):
     assert (tmp_path / f"copy.{ending}").read_bytes() == b"the old one"
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"copy.{ending}", "home", "models"]
     result = studio("train", *SMALL, "--dataset", "synthetic", "--limit", 100, "--out", "other", status=1, preexec_fn=limit)
-    assert "checkpoint.safetensors: File too large: " in result.stderr  # a line of its own: the data base cannot be written either
+    assert "checkpoint.safetensors: File too large: " in result.stderr  # a line of its own: the database cannot be written either
     assert list((tmp_path / "home" / "runs").rglob("*.part-*")) == [] == list((tmp_path / "other").iterdir())
 
 

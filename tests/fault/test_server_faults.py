@@ -222,7 +222,7 @@ def test_newer_data_base_is_refused(studio, home):
 
 def test_foreign_data_base_is_refused(studio, home):
     home.mkdir()
-    (home / "studio.db").write_bytes(b"this is no data base\n" * 100)
+    (home / "studio.db").write_bytes(b"this is no database\n" * 100)
     result = studio("serve", "--port", 0, "--home", home, status=1)
     assert result.stderr.startswith("nnstudio: ") and result.stderr.count("\n") == 1
 

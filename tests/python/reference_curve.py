@@ -1,4 +1,4 @@
-"""The same training in Python: prints the loss of every step of the first epoch, one a line.
+"""The same training in Python: prints the loss of every step of the first epoch, one per line.
 
 usage: reference_curve.py torch|keras float32|float64 DATA_DIR [sgd|adam]
 A program of its own, because the two frameworks do not live well in one process.

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 MILLION = 1_000_000
-ROW = 3000  # steps a row of the table, uneven against the buckets
+ROW = 3000  # steps per row of the table, uneven against the buckets
 
 
 @pytest.fixture(scope="module")

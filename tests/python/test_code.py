@@ -1,4 +1,4 @@
-"""Code Diff: the Python that is given away runs unchanged, gives the studio's numbers, and what it saves comes back."""
+"""Code Diff: the exported Python runs unchanged, gives the studio's numbers, and what it saves comes back."""
 
 import ast
 import hashlib
@@ -98,7 +98,7 @@ def bundles(server, engines, tmp_path_factory):
 
 
 def readme_command(folder, program, data_dir):
-    """The arguments that the bundle's README tells a person to type."""
+    """The arguments that the bundle's README tells the user to type."""
     command = re.search(rf"^python {re.escape(program)} (.*)$", (folder / "README.md").read_text(), re.MULTILINE)[1]
     return [data_dir if word == "DIR" else word for word in command.split()]
 

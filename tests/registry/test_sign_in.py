@@ -298,7 +298,7 @@ def test_device_code_goes_on_after_the_network_stumbled(ask, cloud, person):
 
 
 class Browser:
-    """What a person's browser does: it is sent to the sign-in page, and back to the studio's own address."""
+    """What a user's browser does: it is sent to the sign-in page, and back to the studio's own address."""
 
     def __init__(self, binary, cloud, tmp_path):
         words = [binary, "registry", "list", "m", "--from", "azure", "--config", cloud.config, "--sign-in", "browser", "--json"]

@@ -1,4 +1,4 @@
-/* The store: runs, points and their reduction, events, migrations, two handles on one data base. */
+/* The store: runs, points and their reduction, events, migrations, two handles on one database. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,8 +110,8 @@ static void test_a_run_is_recorded(void **state)
     json_decref(run);
 }
 
-/* A first loss, a step's loss, then an epoch's accuracy when there is one: at which step it diverged;
- * -1: it did not. */
+/* A first loss, a step's loss, then an epoch's accuracy when there is one: at which step it
+ * diverged; -1: it did not. */
 static int64_t diverged(struct store *store, double later, double accuracy)
 {
     static int number;

@@ -1,4 +1,4 @@
-// Pictures of every tab for a person to look at, in build/screenshots; and nothing is wider than its screen.
+// Pictures of every tab to look at, in build/screenshots; and nothing is wider than its screen.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';

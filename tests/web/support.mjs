@@ -157,7 +157,7 @@ export async function openBrowser() {
     });
 }
 
-/** A page that remembers what a person must never see: script errors, refused styles, failed calls, foreign addresses. */
+/** A page that remembers what a user must never see: script errors, refused styles, failed calls, foreign addresses. */
 export async function openPage(browser, studio, options = {}) {
     const context = await browser.newContext({
         viewport: { width: 1280, height: 800 },

@@ -1,4 +1,4 @@
-/* Compiled once for each number type and kind of processor; see kernels.h and meson.build:
+/* Compiled once for each dtype and kind of processor; see kernels.h and meson.build:
  *   NATIVE_TABLE         the name of the table defined here
  *   NATIVE_TITLE         its name for users
  *   NATIVE_FLOAT64       1 for double, 0 for float

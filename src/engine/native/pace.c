@@ -20,7 +20,7 @@ void pace_init(struct pace *pace, uint32_t threads)
 }
 
 /* The level beside the one in use, on the two sides in turn. */
-static uint32_t neighbour(struct pace *pace)
+static uint32_t neighbor(struct pace *pace)
 {
     pace->upwards = pace->level == 0                  ? true
                     : pace->level + 1 == pace->levels ? false
@@ -32,7 +32,7 @@ uint32_t pace_workers(struct pace *pace)
 {
     if (!pace->pending_samples) {
         pace->trying = pace->wait == 0 && pace->levels > 1;
-        if (pace->trying) pace->trial = neighbour(pace);
+        if (pace->trying) pace->trial = neighbor(pace);
     }
     return pace->threads >> (pace->trying ? pace->trial : pace->level);
 }

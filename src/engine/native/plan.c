@@ -423,7 +423,7 @@ static void update(const struct plan_job *job, uint64_t step, uint32_t worker)
     team_barrier(plan->team);
 }
 
-/* Losses and hits in the samples' order, by the first worker. */
+/* Losses and correct answers in the samples' order, by the first worker. */
 static void report(const struct plan *plan, size_t rows, double *mean, uint32_t *correct)
 {
     double total = 0;

@@ -1,6 +1,6 @@
 /* The phases of a training step, as every worker runs them.
  *
- * Every layer's units are cut into parts, one a thread; a worker owns one part, or several when
+ * Every layer's units are cut into parts, one per thread; a worker owns one part, or several when
  * fewer workers than threads are at it. It alone computes its units in the first layer, and it
  * alone changes the weights into them (first layer) or out of them (all others). Samples are shared
  * out only between the first layer and the loss. So a network of L layers needs L barriers a step

@@ -360,8 +360,8 @@ static void show_values(struct shown *shown, struct tf_run *run, TF_Output what,
     shown->layout = *layout;
 }
 
-/* The input and every layer's output but the last's, in two stretches: what following a picture and a trace have
- * in common. */
+/* The input and every layer's output but the last's, in two stretches: what following a picture and
+ * a trace have in common. */
 static size_t list_input(struct tensorflow_engine *self, const struct tf_step *step, size_t batch,
                          struct shown *shown)
 {

@@ -64,8 +64,8 @@ static bool is_trained(const struct tf_training *t, size_t p)
 }
 
 /* [stage: loss and optimizer] */
-/* The mean cross-entropy of the batch, how many of its samples are classified rightly, and, through
- * TensorFlow's automatic differentiation, the gradient of every parameter. */
+/* The mean cross-entropy of the batch, how many of its samples are classified correctly, and,
+ * through TensorFlow's automatic differentiation, the gradient of every parameter. */
 static void measure(const struct tf_training *t, struct graph *g, TF_Output logits,
                     struct tf_step *step)
 {
