@@ -48,7 +48,8 @@ struct number {
 
 #define AT(member) offsetof(struct layer, member)
 /* clang-format off */
-/* A layer's word, what follows it in order, and how it is written. */
+/* A layer's word, what follows it in order, and how it is written. A type without fields needs no
+ * row. */
 static const struct word {
     const char *word, *form;
     enum layer_type type;
@@ -60,10 +61,6 @@ static const struct word {
     {"depthwise", "depthwise 3x3", LAYER_CONV2D, {{NUMBER_PAIR, AT(kernel), "the kernel's size", 1, 1024, false}}},
     {"maxpool", "maxpool 2", LAYER_MAXPOOL2D, {{NUMBER_PAIR, AT(kernel), "the window's size", 1, 1024, false}}},
     {"avgpool", "avgpool 2", LAYER_AVGPOOL2D, {{NUMBER_PAIR, AT(kernel), "the window's size", 1, 1024, false}}},
-    {"globalavgpool", "globalavgpool", LAYER_GLOBALAVGPOOL, {{0}}},
-    {"flatten", "flatten", LAYER_FLATTEN, {{0}}},
-    {"batchnorm", "batchnorm", LAYER_BATCHNORM, {{0}}},
-    {"layernorm", "layernorm", LAYER_LAYERNORM, {{0}}},
     {"dropout", "dropout 0.5", LAYER_DROPOUT, {{NUMBER_REAL, AT(rate), "the share to drop", 0, 0.99, false}}},
     {"rescale", "rescale 2 -1", LAYER_RESCALE,
      {{NUMBER_REAL, AT(scale), "the scale", -1e6, 1e6, false}, {NUMBER_REAL, AT(offset), "the offset", -1e6, 1e6, true}}},
@@ -227,12 +224,41 @@ static int read_modifier(struct tokens *tokens, struct layer *layer, bool *strid
     return 0;
 }
 
+/* The row of a type's word; conv2d has two. A type without a row is written as its name; activations
+ * are words of their own. */
+static const struct word *word_of(enum layer_type type, bool depthwise)
+{
+    static _Thread_local struct word plain;
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (words[i].type == type && (strcmp(words[i].word, "depthwise") == 0) == depthwise)
+            return &words[i];
+    if (type == LAYER_ACTIVATION || depthwise) return NULL;
+    plain = (struct word){.word = layer_kind(type)->name, .form = layer_kind(type)->name};
+    plain.type = type;
+    return &plain;
+}
+
 static const struct word *find_word(const char *text)
 {
     for (size_t i = 0; i < COUNT(words); i++)
-        if (strcmp(words[i].word, text) == 0 || strcmp(layer_kind(words[i].type)->name, text) == 0)
-            return &words[i];
+        if (strcmp(words[i].word, text) == 0) return &words[i];
+    for (unsigned type = 0; type < LAYER_TYPE_COUNT; type++)
+        if (strcmp(layer_kind(type)->name, text) == 0) return word_of(type, false);
     return NULL;
+}
+
+static int refuse_word(const char *text, struct error *error)
+{
+    char known[256];
+    size_t used = 0;
+    for (unsigned type = 0; type < LAYER_TYPE_COUNT; type++)
+        for (int depthwise = 0; depthwise < 2; depthwise++) {
+            const struct word *word = word_of(type, depthwise);
+            if (!word || used >= sizeof known) continue;
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s, ", word->word);
+        }
+    return error_set(error, ERROR_INPUT, "\"%s\" is not a layer: use %sor an activation", text,
+                     known);
 }
 
 static int read_layer(struct tokens *tokens, struct network *network, struct error *error)
@@ -245,12 +271,7 @@ static int read_layer(struct tokens *tokens, struct network *network, struct err
     if (!word) {
         layer_init(layer, LAYER_ACTIVATION);
         bool joined = before && layer_takes_activation(before) && read_activation(tokens, before);
-        if (!joined && !read_activation(tokens, layer))
-            return error_set(error, ERROR_INPUT,
-                             "\"%s\" is no layer: use dense, conv, depthwise, maxpool, avgpool, "
-                             "globalavgpool, flatten, batchnorm, layernorm, dropout, rescale, "
-                             "normalize or an activation",
-                             text);
+        if (!joined && !read_activation(tokens, layer)) return refuse_word(text, error);
         if (!joined) network->layer_count++;
         return peek(tokens) ? error_set(error, ERROR_INPUT,
                                         "\"%s\" stands behind an activation: "
@@ -412,15 +433,6 @@ static void put_modifiers(struct buffer *out, const struct layer *layer, bool de
         put_number(out, layer, number);
     }
     if (layer->without_bias) buffer_append_text(out, " nobias");
-}
-
-/* The row of a type's word; conv2d has two. */
-static const struct word *word_of(enum layer_type type, bool depthwise)
-{
-    for (size_t i = 0; i < COUNT(words); i++)
-        if (words[i].type == type && (strcmp(words[i].word, "depthwise") == 0) == depthwise)
-            return &words[i];
-    return NULL;
 }
 
 const char *layer_compact_form(enum layer_type type)
