@@ -10,11 +10,12 @@ static struct layout permuted(uint32_t rank, const size_t *sizes, const uint32_t
     return layout;
 }
 
-/* True when every value of its output stands where the value of its input stood. */
+/* True when every value of its output stands where the value of its input stood: the layers that
+ * mix values are known, and any other that keeps the shape keeps the places. */
 static bool keeps_order(const struct layer *layer)
 {
-    return layer->type == LAYER_BATCHNORM || layer->type == LAYER_LAYERNORM ||
-           layer->type == LAYER_DROPOUT || layer->type == LAYER_ACTIVATION;
+    return layer->type != LAYER_DENSE && layer->type != LAYER_CONV2D &&
+           shape_equal(&layer->input, &layer->output);
 }
 
 /* The maps that what comes to layer `index` is, or counts: those of a flatten before it, or the
