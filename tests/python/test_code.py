@@ -462,10 +462,17 @@ def test_the_microscope_starts_from_a_runs_weights(server, bundles):
     assert loss[1] < loss[0]
 
 
+def test_a_batch_past_the_end_is_named_with_the_limit(server):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        server.call("/api/microscope", {"engines": ["native"], "batch": 2, "settings": {"limit": 64, "batch_size": 32}})
+    assert refused.value.code == 400
+    assert "2 batches of 32 samples, numbered from 0 to 1" in json.loads(refused.value.read())["error"]["message"]
+
+
 @pytest.mark.parametrize("body", [{"engines": []}, {"engines": ["jax"]}, {"engines": ["native"], "batch": -1}, {"engines": ["native"], "x": 1},
                                   {"engines": ["native"], "batch": 1900, "settings": COMMON}, {"engines": ["native"], "run": "none"}])  # fmt: skip
 def test_the_microscope_says_what_is_wrong(server, body):
     with pytest.raises(urllib.error.HTTPError) as refused:
         server.call("/api/microscope", body)
-    assert refused.value.code in (400, 404, 503)
+    assert refused.value.code in (400, 404)
     assert json.loads(refused.value.read())["error"]["message"]
