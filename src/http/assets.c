@@ -38,10 +38,22 @@ static bool unchanged(struct request *request, const char *etag)
     return header && (strstr(header, etag) || strcmp(header, "*") == 0);
 }
 
+/* A browser that was sent to no page of ours gets the page, which says so and has the ways on. */
+static bool wants_page(struct request *request, const char *path)
+{
+    const char *accepted = request_header(request, "Accept");
+    return accepted && strstr(accepted, "text/html") && strncmp(path, "/assets/", 8) != 0;
+}
+
 void assets_reply(struct request *request, const char *path)
 {
     static const char missing[] = "There is nothing at this address. The studio's page is at /\n";
     const struct asset *asset = find(is_tab(path) ? "/index.html" : path);
+    int status = 200;
+    if (!asset && wants_page(request, path)) {
+        asset = find("/index.html");
+        status = 404;
+    }
     if (!asset) {
         request_reply(request, 404, "text/plain; charset=utf-8", missing, sizeof missing - 1);
         return;
@@ -54,11 +66,11 @@ void assets_reply(struct request *request, const char *path)
     request_add_header(request, "Cache-Control",
                        lasting ? "public, max-age=31536000, immutable" : "no-cache");
     request_add_header(request, "Vary", "Accept-Encoding");
-    if (unchanged(request, asset->etag)) {
+    if (status == 200 && unchanged(request, asset->etag)) {
         request_reply(request, 304, NULL, "", 0);
         return;
     }
     if (zip) request_add_header(request, "Content-Encoding", "gzip");
-    request_reply_static(request, 200, asset->type, zip ? asset->gzip : asset->plain,
+    request_reply_static(request, status, asset->type, zip ? asset->gzip : asset->plain,
                          zip ? asset->gzip_size : asset->plain_size);
 }

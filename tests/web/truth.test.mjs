@@ -196,6 +196,16 @@ test(
     },
 );
 
+test('an empty lab says what Start will do', { skip }, async () => {
+    const fresh = engines.find((engine) => !['native', 'torch'].includes(engine));
+    if (!fresh) return;
+    await open(`/${fresh}`);
+    await page.getByRole('heading', { name: 'What Start will do' }).waitFor();
+    await type('Batch size', '100');
+    await page.locator('.figure', { hasText: 'steps per epoch' }).getByText('20').waitFor();
+    await page.locator('.before-samples li').nth(9).waitFor();
+});
+
 test('a part that fails says so in its place, and the rest goes on', { skip }, async () => {
     const run = await trained();
     await page.route('**/evaluation', async (route) => {
@@ -218,6 +228,28 @@ test('a browser of language "C" shows the page', { skip }, async () => {
     await other.locator('table.runs tbody tr').first().waitFor();
     assert.deepEqual(other.troubles, []);
     await other.context().close();
+});
+
+test('Back closes a sample, and what is not there says so', { skip }, async () => {
+    await open('/nosuch');
+    await page.getByRole('heading', { level: 1, name: 'Page not found' }).waitFor();
+    await open('/showdown?group=zzz');
+    await page.getByRole('button', { name: 'Show the newest showdown' }).click();
+    await page.locator('.measured').waitFor();
+    await open('/data?dataset=synthetic');
+    await page.locator('.sample').first().click();
+    await page.getByRole('dialog').waitFor();
+    await page.goBack();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await page.locator('.sample').first().press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.ok(!page.url().includes('open='));
+    await open('/data?dataset=synthetic&open=999999');
+    await page.getByRole('button', { name: 'Show the samples' }).click();
+    await page.getByText('is not among those').waitFor({ state: 'detached' });
+    page.troubles = page.troubles.filter((line) => !/status of 404/.test(line));
 });
 
 test('no script error, refused style or foreign request on the way', { skip }, () =>

@@ -21,6 +21,12 @@ export function isOwnData(name: string) {
     return !set || (!set.fetchable && !set.synthetic);
 }
 
+/** Whether a set's classes are the ten digits: what one draws then is a digit. */
+export const hasDigits = (name: string) => {
+    const classes = findDataset(name)?.classes ?? [];
+    return classes.length === 10 && classes.every((title) => /^\d$/.test(title));
+};
+
 /** The sizes of a network's layers for a set; `null` where the set was not opened yet and cannot say. */
 export function layerSizes(name: string, hidden: number[]): (number | null)[] {
     const set = findDataset(name);

@@ -20,7 +20,7 @@ export function go(address: string) {
 
 /** The same view under another address: Back does not return to the old one. */
 export function replace(address: string) {
-    history.replaceState(null, '', address);
+    history.replaceState(history.state, '', address);
     adopt();
 }
 
@@ -37,6 +37,17 @@ export function setParams(values: Record<string, string | number | null>) {
         else next.set(name, String(value));
     const text = next.toString().replaceAll('%2C', ',');
     replace(location.pathname + (text && `?${text}`));
+}
+
+/** Opens something over the view: Back closes it again. */
+export function openOver(values: Record<string, string | number | null>) {
+    history.pushState({ over: true }, '', location.href);
+    setParams(values);
+}
+/** Closes what openOver() opened; what a link opened is taken out of the address. */
+export function closeOver(name: string) {
+    if ((history.state as { over?: boolean } | null)?.over) history.back();
+    else setParams({ [name]: null });
 }
 
 /** For <a onClick>: plain clicks stay within the page, anything else is the browser's. */

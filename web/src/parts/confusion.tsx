@@ -11,13 +11,16 @@ export function Confusion({ value, classes }: { value: Evaluation; classes: stri
             title="Confusion matrix"
             aside={
                 <span class="muted num">
-                    {format.percent(value.accuracy)} of {format.count(value.samples)} right, loss{' '}
+                    {format.percent(value.accuracy)} of {format.count(value.samples)} correct, loss{' '}
                     {format.loss(value.loss)}
                 </span>
             }
         >
             <div class="scroll" tabIndex={0} role="group" aria-label="Confusion matrix">
-                <table class="confusion">
+                <table
+                    class="confusion"
+                    data-long={classes.some((name) => name.length > 2) || undefined}
+                >
                     <caption class="hidden">
                         Rows: the actual class. Columns: the predicted class.
                     </caption>
@@ -28,7 +31,7 @@ export function Confusion({ value, classes }: { value: Evaluation; classes: stri
                             </th>
                             {confusion.map((_, j) => (
                                 <th key={j} scope="col">
-                                    {classes[j]}
+                                    <span>{classes[j]}</span>
                                 </th>
                             ))}
                         </tr>

@@ -2,7 +2,7 @@
 import { useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
 import * as format from '../lib/format';
-import { findDataset } from '../lib/dataset';
+import { findDataset, hasDigits } from '../lib/dataset';
 import type { Answers, Drawing, Run } from '../lib/shapes';
 import { Bars, Button, Card, EngineName } from './basics';
 import { DRAW_SIDE, DrawPad } from './draw-pad';
@@ -48,10 +48,12 @@ function useAnswers(runs: string[] | undefined) {
     return { answer, problem, ask, forget };
 }
 
-export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; title?: string }) {
+export function DrawDigit({ runs }: { runs: Run[] }) {
+    const digits = runs.every((run) => hasDigits(run.settings.dataset));
+    const known = findDataset(runs[0]?.settings.dataset ?? '')?.classes ?? [];
     const [empty, setEmpty] = useState(true);
     const [wiped, setWiped] = useState(0);
-    const ids = runs?.map((run) => run.id);
+    const ids = runs.map((run) => run.id);
     const { answer, problem, ask, forget } = useAnswers(ids);
     const take = (ink: (() => string) | null) => {
         setEmpty(!ink);
@@ -64,10 +66,10 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
     };
 
     const classes = (run: string) =>
-        findDataset(runs?.find((r) => r.id === run)?.settings.dataset ?? 'mnist')?.classes;
+        findDataset(runs.find((r) => r.id === run)?.settings.dataset ?? '')?.classes;
     return (
         <Card
-            title={title}
+            title={`Draw ${digits ? 'a digit' : 'a picture'}${runs.length > 1 ? ' for all of them' : ''}`}
             class="draw"
             aside={
                 <Button onClick={wipe} disabled={empty}>
@@ -76,13 +78,16 @@ export function DrawDigit({ runs, title = 'Draw a digit' }: { runs?: Run[]; titl
             }
         >
             <div class="draw-body">
-                <DrawPad onInk={take} wiped={wiped} />
+                <DrawPad onInk={take} wiped={wiped} digits={digits} />
                 <div class="draw-answers" aria-live="polite">
                     {problem && <p class="problem">{problem}</p>}
                     {!answer && !problem && (
                         <p class="muted">
-                            Each trained engine answers as you draw. Your drawing is centered and
-                            scaled to 28 × 28 as MNIST’s digits were, and is not kept.
+                            {runs.length > 1 ? 'Each model answers' : 'The model answers'} as you
+                            draw
+                            {!digits && known.length > 0 && `; it knows ${known.join(', ')}`}. Your
+                            drawing is centered and scaled to the size of its training pictures, and
+                            is not kept.
                         </p>
                     )}
                     {answer && (

@@ -23,7 +23,10 @@ function inkOf(context: CanvasRenderingContext2D): string {
 export function DrawPad({
     onInk,
     wiped = 0,
+    digits = true,
 }: {
+    /** Whether the model knows digits, or other things. */
+    digits?: boolean;
     onInk: (ink: (() => string) | null) => void;
     wiped?: number;
 }) {
@@ -67,7 +70,7 @@ export function DrawPad({
                 data-dark={dark}
                 tabIndex={0}
                 role="img"
-                aria-label="Drawing area: draw a digit with the pointer; Delete clears"
+                aria-label={`Drawing area: draw ${digits ? 'a digit' : 'one of the classes'} with the pointer; Delete clears`}
                 onPointerDown={(event) => {
                     event.currentTarget.setPointerCapture(event.pointerId);
                     pen.current = at(event);
@@ -91,7 +94,7 @@ export function DrawPad({
             />
             {empty && (
                 <span class="draw-hint" aria-hidden="true">
-                    draw 0 … 9 here
+                    {digits ? 'draw 0 … 9 here' : 'draw one of its classes here'}
                 </span>
             )}
         </div>

@@ -2,7 +2,7 @@
  * and the weights of the unit that is clicked. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
-import { findDataset } from '../lib/dataset';
+import { findDataset, hasDigits } from '../lib/dataset';
 import * as format from '../lib/format';
 import { system } from '../lib/studio';
 import { isDark } from '../lib/theme';
@@ -309,7 +309,11 @@ export function FeatureMaps({ run }: { run: Run }) {
             <div class="flow-body">
                 <div class="flow-input">
                     {drawn ? (
-                        <DrawPad wiped={wiped} onInk={(read) => setDrawing(read ? read() : null)} />
+                        <DrawPad
+                            digits={hasDigits(run.settings.dataset)}
+                            wiped={wiped}
+                            onInk={(read) => setDrawing(read ? read() : null)}
+                        />
                     ) : (
                         <div class="row">
                             <NumberField

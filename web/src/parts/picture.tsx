@@ -1,5 +1,5 @@
 /* Small gray pictures on canvas: digits, mean images, weights. */
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { isDark } from '../lib/theme';
 
 type Rgb = [number, number, number];
@@ -99,7 +99,7 @@ export function Picture({
     );
 }
 
-/** Many pictures in one canvas, in rows of `across`. */
+/** Many pictures in one canvas, lines between them, in rows of at most `across`: as many as fit without losing a line. */
 export function Tiles({
     values,
     count,
@@ -119,12 +119,30 @@ export function Tiles({
 }) {
     const canvas = useRef<HTMLCanvasElement>(null);
     const dark = isDark.value;
-    const down = Math.ceil(count / across);
+    const [room, setRoom] = useState(0);
+    // A line is a pixel of the canvas: it stays one only where the canvas is shown at its size or larger, by whole numbers.
+    const fits = room > 0 ? Math.floor((room - 1) / (columns + 1)) : across;
+    const inRow = Math.max(1, Math.min(across, fits, count));
+    const down = Math.ceil(count / inRow);
+    const [width, height] = [inRow * (columns + 1) + 1, down * (rows + 1) + 1];
+    const scale = Math.max(1, Math.floor(room / width));
+    useEffect(() => {
+        const box = canvas.current!.parentElement!;
+        const observer = new ResizeObserver(() => {
+            const style = getComputedStyle(box);
+            setRoom(
+                box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight),
+            );
+        });
+        observer.observe(box);
+        return () => observer.disconnect();
+    }, []);
     useEffect(() => {
         const context = canvas.current?.getContext('2d');
         if (!context) return;
         const color = diverging(dark, limit);
-        context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+        context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue('--border');
+        context.fillRect(0, 0, context.canvas.width, context.canvas.height);
         for (let i = 0; i < count; i++)
             paint(
                 context,
@@ -132,16 +150,17 @@ export function Tiles({
                 rows,
                 columns,
                 color,
-                (i % across) * (columns + 1),
-                Math.floor(i / across) * (rows + 1),
+                (i % inRow) * (columns + 1) + 1,
+                Math.floor(i / inRow) * (rows + 1) + 1,
             );
-    }, [values, count, rows, columns, across, limit, dark]);
+    }, [values, count, rows, columns, inRow, limit, dark]);
     return (
         <canvas
             ref={canvas}
             class="tiles"
-            width={across * (columns + 1) - 1}
-            height={down * (rows + 1) - 1}
+            width={width}
+            height={height}
+            style={room > 0 ? { width: `${width * scale}px` } : undefined}
             role="img"
             aria-label={label}
         />

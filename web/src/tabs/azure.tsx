@@ -261,6 +261,11 @@ function Deploy({ list }: { list: Run[] }) {
         } satisfies NewRegistration).catch(toastError);
     return (
         <Parts class="deploy-grid">
+            {param('run') !== '' && run.id !== param('run') && (
+                <Trouble>
+                    Run {param('run')} has no model here: {runTitle(run)} is chosen instead.
+                </Trouble>
+            )}
             <ModelCard list={list} run={run} kind={kind} />
             <Card title="2. Target">
                 <Segmented

@@ -4,7 +4,7 @@ import { startTask } from '../lib/actions';
 import { findDataset, usualDataset } from '../lib/dataset';
 import * as format from '../lib/format';
 import { useFetched } from '../lib/fetched';
-import { param, setParams } from '../lib/router';
+import { closeOver, openOver, param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
 import { datasets } from '../lib/studio';
 import type { Dataset, DatasetStats, FirstBatch, Samples } from '../lib/shapes';
@@ -77,7 +77,7 @@ function Grid({ set, samples }: { set: Dataset; samples: Samples }) {
                             type="button"
                             class="sample"
                             aria-label={`Sample ${index}, ${name}`}
-                            onClick={() => setParams({ open: index })}
+                            onClick={() => openOver({ open: index })}
                         >
                             <Picture
                                 pixels={pixels.subarray(i * size, (i + 1) * size)}
@@ -138,6 +138,15 @@ function SampleGrid({ set }: { set: Dataset }) {
                 />
             </div>
             {error && <Trouble>{error}</Trouble>}
+            {samples && param('open') !== '' && open < 0 && (
+                <Trouble
+                    action={
+                        <Button onClick={() => setParams({ open: null })}>Show the samples</Button>
+                    }
+                >
+                    Sample {param('open')} is not among those that seed, class and number choose.
+                </Trouble>
+            )}
             <div class="samples-place" data-count={count}>
                 {samples && <Grid set={set} samples={samples} />}
             </div>
@@ -147,7 +156,7 @@ function SampleGrid({ set }: { set: Dataset }) {
                     samples={samples}
                     at={open}
                     onMove={(at) => setParams({ open: samples.indices[at] })}
-                    onClose={() => setParams({ open: null })}
+                    onClose={() => closeOver('open')}
                 />
             )}
         </Card>

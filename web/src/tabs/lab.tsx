@@ -1,5 +1,6 @@
 /* A lab: settings, one button, and the run as it goes. The same for every engine; what differs is the engine. */
-import { startRun, startTask } from '../lib/actions';
+import { useEffect } from 'preact/hooks';
+import { fetchRun, startRun, startTask } from '../lib/actions';
 import { defaultEngine, engineLook, engines, labPath } from '../lib/engines';
 import { go, param, setParams } from '../lib/router';
 import { proposedTitle, runTitle, titleDraft } from '../lib/run-title';
@@ -8,6 +9,7 @@ import { isActive, newestRuns, runs, system } from '../lib/studio';
 import type { EngineId, Run } from '../lib/shapes';
 import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
+import { BeforeStart } from '../parts/before-start';
 import { DrawDigit } from '../parts/draw-digit';
 import { TextField } from '../parts/fields';
 import { RunPanel } from '../parts/run-panel';
@@ -123,6 +125,10 @@ export function Lab({ engine }: { engine: EngineId }) {
     const mine = newestRuns.value.filter((run) => run.engine === engine);
     const run = (asked && runs.value?.get(asked)) || mine.find(isActive) || mine[0];
     const wrong = asked && runs.value && !runs.value.has(asked);
+    // An old one is not among the newest that are read at the start.
+    useEffect(() => {
+        if (wrong) fetchRun(asked).catch(() => {});
+    }, [wrong]);
     return (
         <Page
             title={`${look.title} Lab`}
@@ -156,16 +162,7 @@ export function Lab({ engine }: { engine: EngineId }) {
                             {run.files.length > 0 && <DrawDigit key={run.id} runs={[run]} />}
                         </>
                     ) : (
-                        runs.value && (
-                            <Card class="first-run">
-                                <Empty title="No run yet">
-                                    Press Start training. The loss of every step appears here as it
-                                    is computed, with the mean of each epoch on it; pause, look, go
-                                    on. Nothing is lost by a refresh, a closed tab or a killed
-                                    server.
-                                </Empty>
-                            </Card>
-                        )
+                        runs.value && <BeforeStart engine={engine} />
                     )}
                 </Parts>
             </div>

@@ -163,7 +163,12 @@ function List({
     selected: string[];
     onSelect: (id: string, on: boolean) => void;
 }) {
-    const columns = [...COLUMNS, ...settingColumns(list)];
+    const results = COLUMNS.findIndex(({ name }) => name === 'Samples/s');
+    const columns = [
+        ...COLUMNS.slice(0, results),
+        ...settingColumns(list),
+        ...COLUMNS.slice(results),
+    ];
     return (
         <div class="scroll" tabIndex={0} role="group" aria-label="Runs">
             <table class="runs">

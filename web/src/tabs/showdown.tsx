@@ -353,6 +353,18 @@ function Result({ group }: { group: string }) {
     const stage = list.map((run) => `${run.state}${run.engine}${run.progress.epoch}`).join();
     const { value, error } = useFetched<Showdown>(`/api/showdowns/${group}`, stage);
     const trained = list.filter((run) => run.files.length > 0);
+    if (error && !value && list.length === 0)
+        return (
+            <Trouble
+                action={
+                    <Button onClick={() => setParams({ group: null })}>
+                        Show the newest showdown
+                    </Button>
+                }
+            >
+                There is no showdown {group} here: {error}
+            </Trouble>
+        );
     return (
         <>
             {error && <Trouble>{error}</Trouble>}
@@ -366,11 +378,7 @@ function Result({ group }: { group: string }) {
             {value && <Table value={value} />}
             {value && value.differences.length > 0 && <Differences list={value.differences} />}
             {trained.length > 0 && (
-                <DrawDigit
-                    key={trained.map((run) => run.id).join()}
-                    runs={trained}
-                    title="Draw a digit for all of them"
-                />
+                <DrawDigit key={trained.map((run) => run.id).join()} runs={trained} />
             )}
         </>
     );

@@ -1,0 +1,118 @@
+/* What an empty lab shows: the network, some of the samples, and what Start will do, in numbers. */
+import { query } from '../lib/api';
+import { bytesOf } from '../lib/api';
+import { findDataset, layerSizes } from '../lib/dataset';
+import { engineLook } from '../lib/engines';
+import { useFetched } from '../lib/fetched';
+import * as format from '../lib/format';
+import { parameterCount, settings } from '../lib/settings';
+import type { EngineId, Samples, Settings } from '../lib/shapes';
+import { Card, Empty } from './basics';
+import { Picture } from './picture';
+
+const SHOWN = 10;
+
+function SampleRow({ s }: { s: Settings }) {
+    const set = findDataset(s.dataset);
+    const { value } = useFetched<Samples>(
+        set?.available ? `/api/datasets/${set.name}/samples${query({ count: SHOWN })}` : null,
+    );
+    if (!value) return null;
+    const size = value.rows * value.columns;
+    const pixels = bytesOf(value.pixels);
+    return (
+        <ul class="before-samples" aria-label={`Samples of ${set?.title}`}>
+            {value.indices.map((index, i) => (
+                <li key={index}>
+                    <Picture
+                        pixels={pixels.subarray(i * size, (i + 1) * size)}
+                        rows={value.rows}
+                        columns={value.columns}
+                    />
+                    <small class="muted">{set?.classes[value.labels[i]]}</small>
+                </li>
+            ))}
+        </ul>
+    );
+}
+
+/** Each layer a bar as high as the logarithm of its width. */
+function NetworkPicture({ sizes }: { sizes: number[] }) {
+    const height = (n: number) => 18 + 62 * (Math.log2(n + 1) / Math.log2(Math.max(...sizes) + 1));
+    const width = 600;
+    const gap = sizes.length > 1 ? (width - 80) / (sizes.length - 1) : 0;
+    const at = (i: number) => 40 + i * gap;
+    return (
+        <svg
+            class="before-network"
+            viewBox="0 0 600 116"
+            role="img"
+            aria-label={sizes.join(' to ')}
+        >
+            {sizes.slice(1).map((n, i) => (
+                <path
+                    key={i}
+                    d={`M${at(i) + 7} ${46 - height(sizes[i]) / 2}L${at(i + 1) - 7} ${46 - height(n) / 2}V${46 + height(n) / 2}L${at(i) + 7} ${46 + height(sizes[i]) / 2}Z`}
+                    class="before-weights"
+                />
+            ))}
+            {sizes.map((n, i) => (
+                <g key={i}>
+                    <rect
+                        x={at(i) - 7}
+                        y={46 - height(n) / 2}
+                        width="14"
+                        height={height(n)}
+                        rx="3"
+                        class="before-layer"
+                    />
+                    <text x={at(i)} y="108" text-anchor="middle">
+                        {format.count(n)}
+                    </text>
+                </g>
+            ))}
+        </svg>
+    );
+}
+
+export function BeforeStart({ engine }: { engine: EngineId }) {
+    const s = settings.value;
+    if (!s) return null;
+    const look = engineLook(engine);
+    const set = findDataset(s.dataset);
+    const sizes = layerSizes(s.dataset, s.hidden);
+    const train = s.limit && set?.train ? Math.min(s.limit, set.train) : (set?.train ?? null);
+    const steps = train && Math.ceil(train / s.batch_size);
+    return (
+        <Card class="first-run" title="What Start will do">
+            <SampleRow s={s} />
+            {!s.net && sizes.every((n) => n !== null) && <NetworkPicture sizes={sizes} />}
+            <dl class="figures">
+                <div class="figure">
+                    <dt>training samples</dt>
+                    <dd>{format.count(train)}</dd>
+                </div>
+                {!s.net && (
+                    <div class="figure">
+                        <dt>parameters</dt>
+                        <dd>{format.count(parameterCount(sizes))}</dd>
+                    </div>
+                )}
+                <div class="figure">
+                    <dt>steps per epoch</dt>
+                    <dd>{format.count(steps)}</dd>
+                </div>
+                <div class="figure">
+                    <dt>updates in all</dt>
+                    <dd>{format.count(steps && steps * s.epochs)}</dd>
+                </div>
+            </dl>
+            <Empty title="No run yet">
+                Press Start training: {look.title} trains in a process of its own. The loss of every
+                step appears here as it is computed, with the mean of each epoch on it; pause, look,
+                go on. At the end the model is saved as .{look.model_format}. Nothing is lost by a
+                refresh, a closed tab or a killed server.
+            </Empty>
+        </Card>
+    );
+}
