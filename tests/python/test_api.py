@@ -43,6 +43,29 @@ def test_preferences_are_kept(serve):
     assert serve().get("/api/preferences") == {"theme": "dark"}
 
 
+def test_designs_are_kept_with_earlier_versions(serve):
+    server = serve()
+    assert server.get("/api/designs") == {"designs": []}
+    first = server.call("PUT", "/api/designs/my%20net", {"net": "lenet5"})
+    assert (first["name"], first["parameters"], first["earlier"]) == ("my net", 61706, [])
+    server.call("PUT", "/api/designs/my%20net", {"net": "dense 10"})
+    server.call("PUT", "/api/designs/my%20net", {"net": "dense 10"})  # the same again is no other version
+    for name, body, words in [
+        ("my%20net", {"net": "dense 10 relu"}, "the last layer has an activation"),
+        ("%20net", {"net": "dense 10"}, "is not a valid name for a design"),
+        ("n" * 65, {"net": "dense 10"}, "use 1 to 64 bytes"),
+    ]:
+        refused = server.call("PUT", f"/api/designs/{name}", body, status=400)
+        assert words in refused["error"]["message"]
+    assert server.stop() == 0
+    server = serve()
+    (design,) = server.get("/api/designs")["designs"]
+    assert design["net"] == "dense 10" and [one["net"] for one in design["earlier"]] == [first["net"]]
+    server.call("DELETE", "/api/designs/my%20net")
+    assert server.call("DELETE", "/api/designs/my%20net", status=404)["error"]["code"] == "not_found"
+    assert server.get("/api/designs") == {"designs": []}
+
+
 def test_data(serve):
     server = serve()
     names = [entry["name"] for entry in server.get("/api/datasets")]

@@ -12,6 +12,12 @@ const KEYS: [string, string][] = [
     ['← →', 'in a plot: move along'],
     ['← →', 'in the step microscope: previous or next stage'],
     ['0', 'in a plot: show all'],
+    ['← →', 'in a design: select a layer; with Alt, move it'],
+    ['Enter', 'in a design: edit the layer as text'],
+    ['A', 'in a design: add a layer behind it'],
+    ['D', 'in a design: duplicate it'],
+    ['Delete', 'in a design: remove it'],
+    ['Ctrl+Z', 'in a design: undo; with Shift, redo'],
     ['Delete', 'in the drawing area: clear'],
 ];
 
