@@ -24,10 +24,10 @@ void predict_print_assumed(const struct predictor *predictor, FILE *stream)
         fprintf(stream, "assumed   %s\n", text_shown(json_string_value(text)));
     if (!model_activation_known(predictor->model))
         fputs("          (the file does not say: set it with --activation)\n", stream);
+    char words[128];
     if (!predictor->form.known)
-        fputs(
-            "assumed   pixels divided by 255 (the file does not say: see --scale, --mean, --std)\n",
-            stream);
+        fprintf(stream, "assumed   pixels %s (the file does not say: see --scale, --mean, --std)\n",
+                input_form_words(&predictor->form, words));
 }
 
 /* A cell, in quotes where it needs them. */

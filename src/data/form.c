@@ -210,7 +210,13 @@ int dataset_find_form(struct dataset *dataset, const struct dataset_options *opt
     if (by_model)
         *form = *options->form;
     else if (options->form)
-        *form = (struct input_form){false, 255, 255, 0, 1, polarity, false};
+        *form = (struct input_form){false,
+                                    options->form->range,
+                                    options->form->scale,
+                                    options->form->mean,
+                                    options->form->std,
+                                    polarity,
+                                    false};
     if (options->scale != 0) {
         form->range = dataset->full;
         form->scale = options->scale;

@@ -21,6 +21,16 @@ static json_t *read_class_names(const struct model *model, uint32_t classes)
     return NULL;
 }
 
+/* A file that says nothing of its input, but begins by dividing bytes (by 255, or by 127.5 for
+ * -1 … 1), is given bytes. */
+static void expect_bytes(const struct network *network, struct input_form *form)
+{
+    const struct layer *first = &network->layers[0];
+    if (!form->known && first->type == LAYER_RESCALE && first->scale >= 1.0 / 256 &&
+        first->scale <= 1.0 / 127)
+        form->scale = 1;
+}
+
 int predictor_read(const char *path, const struct modelfile_options *options, struct predictor *out,
                    struct error *error)
 {
@@ -35,6 +45,7 @@ int predictor_read(const char *path, const struct modelfile_options *options, st
         predictor_close(out);
         return -1;
     }
+    expect_bytes(&out->model->network, &out->form);
     out->classes = network_classes(&out->model->network);
     out->inputs = network_inputs(&out->model->network);
     out->class_names = read_class_names(out->model, out->classes);

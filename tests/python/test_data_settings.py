@@ -138,3 +138,21 @@ def test_what_does_not_apply_is_refused_by_name(studio, tmp_path):
     assert "cannot be inverted" in studio("train", *SMALL, "--dataset", data, "--invert", "yes", status=1).stderr
     for framework in ("torch", "tensorflow"):
         assert "numbers that are not whole" in studio("code", framework, "--dataset", data, status=1).stderr
+
+
+@pytest.mark.parametrize(("scale", "offset", "bytes_wanted"), [("0.00392156862745098", "0", True), ("0.00784313725490196", "-1", True), ("2", "-1", False)])
+def test_a_network_that_divides_bytes_itself_is_given_bytes(scale, offset, bytes_wanted, studio, tmp_path):
+    """Rescaling(1/255) inside the file, and nothing said beside it: divided twice, nothing was right."""
+    onnx = pytest.importorskip("onnx")
+    data = bars(tmp_path / "bars.csv", full=255)
+    words = ["--dataset", data, "--label-column", 0]
+    told = ["--scale", 1] if bytes_wanted else []
+    studio("train", "--engine", "native", "--epochs", 3, "--batch-size", 16, *words, *told, "--net", f"rescale {scale} {offset}, dense 8, relu, dense 2")
+    studio("convert", "models/simple_nn.safetensors", "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    del model.metadata_props[:]  # as another program would have written it
+    onnx.save(model, tmp_path / "foreign.onnx")
+    own = json.loads(studio("evaluate", "models/simple_nn.safetensors", "--json").stdout)
+    assert json.loads(studio("evaluate", "foreign.onnx", *words, "--json").stdout)["loss"] == pytest.approx(own["loss"], rel=1e-6)
+    said = studio("evaluate", "foreign.onnx", *words).stdout
+    assert ("assumed   pixels taken as they are" if bytes_wanted else "assumed   pixels divided by 255") in said
