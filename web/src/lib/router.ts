@@ -8,10 +8,21 @@ function adopt() {
     path.value = location.pathname;
     search.value = new URLSearchParams(location.search);
 }
-addEventListener('popstate', adopt);
+/** What is to be done once a step back that was asked for has been made; null: none is under way. */
+let afterBack: (() => void)[] | null = null;
+addEventListener('popstate', () => {
+    adopt();
+    const waiting = afterBack;
+    afterBack = null;
+    waiting?.forEach((act) => act());
+});
 
 /** Goes to another place; the Back button returns. */
 export function go(address: string) {
+    if (afterBack) {
+        afterBack.push(() => go(address));
+        return;
+    }
     if (address === location.pathname + location.search) return;
     history.pushState(null, '', address);
     adopt();
@@ -31,6 +42,10 @@ export function param(name: string, fallback = '') {
 
 /** Changes values of the address in place; a value that equals its fallback ("" or null) leaves it. */
 export function setParams(values: Record<string, string | number | null>) {
+    if (afterBack) {
+        afterBack.push(() => setParams(values));
+        return;
+    }
     const next = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(values))
         if (value === null || value === '') next.delete(name);
@@ -46,8 +61,12 @@ export function openOver(values: Record<string, string | number | null>) {
 }
 /** Closes what openOver() opened; what a link opened is taken out of the address. */
 export function closeOver(name: string) {
-    if ((history.state as { over?: boolean } | null)?.over) history.back();
-    else setParams({ [name]: null });
+    if (!(history.state as { over?: boolean } | null)?.over) {
+        setParams({ [name]: null });
+    } else if (!afterBack) {
+        afterBack = [];
+        history.back();
+    }
 }
 
 /** For <a onClick>: plain clicks stay within the page, anything else is the browser's. */
