@@ -5,60 +5,7 @@
 #include <string.h>
 
 #include "base/js.h"
-
-/* --- activations ------------------------------------------------------------------------------ */
-
-static const struct activation_kind {
-    const char *name;
-    const char *member; /* the JSON member of its number, NULL for none */
-    double usual;
-} activations[ACTIVATION_COUNT] = {
-    [ACTIVATION_NONE] = {"none"},
-    [ACTIVATION_RELU] = {"relu"},
-    [ACTIVATION_TANH] = {"tanh"},
-    [ACTIVATION_SIGMOID] = {"sigmoid"},
-    [ACTIVATION_LEAKY_RELU] = {"leaky_relu", "slope", 0.01},
-    [ACTIVATION_ELU] = {"elu", "alpha", 1},
-    [ACTIVATION_SELU] = {"selu"},
-    [ACTIVATION_GELU] = {"gelu"},
-    [ACTIVATION_GELU_TANH] = {"gelu_tanh"},
-    [ACTIVATION_SILU] = {"silu"},
-    [ACTIVATION_SOFTPLUS] = {"softplus"},
-};
-
-const char *activation_name(enum activation activation)
-{
-    CHECK(activation >= 0 && activation < ACTIVATION_COUNT);
-    return activations[activation].name;
-}
-
-bool activation_has_slope(enum activation activation)
-{
-    return activations[activation].member != NULL;
-}
-
-double activation_usual_slope(enum activation activation)
-{
-    return activations[activation].usual;
-}
-
-int activation_parse(const char *name, enum activation *out, struct error *error)
-{
-    for (int i = 0; i < ACTIVATION_COUNT; i++) {
-        if (strcmp(name, activations[i].name) != 0) continue;
-        *out = (enum activation)i;
-        return 0;
-    }
-    char known[256];
-    size_t used = 0;
-    for (int i = ACTIVATION_RELU; i < ACTIVATION_COUNT; i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
-                                 i == ACTIVATION_RELU        ? ""
-                                 : i == ACTIVATION_COUNT - 1 ? " or "
-                                                             : ", ",
-                                 activations[i].name);
-    return error_set(error, ERROR_INPUT, "unknown activation \"%.40s\": use %s", name, known);
-}
+#include "net/activation_impl.h"
 
 const char *tensor_role_name(enum tensor_role role)
 {
@@ -515,7 +462,7 @@ static json_t *field_to_json(const struct layer *layer, const struct layer_field
 
 json_t *layer_to_json(const struct layer *layer)
 {
-    const struct activation_kind *activation = &activations[layer->activation];
+    const struct activation_kind *activation = &activation_kinds[layer->activation];
     json_t *value = json_object();
     json_object_set_new(value, "type", json_string(kinds[layer->type].name));
     if (layer->type == LAYER_DENSE)
@@ -568,9 +515,9 @@ json_t *activations_to_json(void)
 {
     json_t *list = json_array();
     for (int i = 0; i < ACTIVATION_COUNT; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s?, s:f}", "name", activations[i].name, "member",
-                                        activations[i].member, "default", activations[i].usual));
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:f}", "name", activation_kinds[i].name,
+                                              "member", activation_kinds[i].member, "default",
+                                              activation_kinds[i].usual));
     return list;
 }
 
@@ -661,7 +608,7 @@ static int refuse_unknown(const json_t *value, const struct layer *layer, struct
             if (strcmp(key, everywhere[i]) == 0) known = true;
         for (const struct layer_field *field = kinds[layer->type].fields; field->name; field++)
             if (strcmp(key, field->name) == 0) known = true;
-        const char *number = activations[layer->activation].member;
+        const char *number = activation_kinds[layer->activation].member;
         if (number && strcmp(key, number) == 0) known = true;
         if (!known)
             return error_set(error, ERROR_INPUT, "%s has no member \"%.40s\": leave it out",
@@ -676,7 +623,7 @@ static int read_activation(const json_t *value, struct layer *layer, struct erro
     if (js_get_string(value, "activation", &name, error) ||
         activation_parse(name, &layer->activation, error))
         return -1;
-    const struct activation_kind *kind = &activations[layer->activation];
+    const struct activation_kind *kind = &activation_kinds[layer->activation];
     layer->slope = kind->usual;
     return kind->member ? js_get_real(value, kind->member, -100, 100, &layer->slope, error) : 0;
 }
