@@ -1,5 +1,5 @@
-/* The layers of the two Python programs: a row per layer type, and per activation, in each language.
- * First PyTorch's, what __init__ makes and how forward() calls it, then Keras's. */
+/* The layers of the two Python programs: a row per layer type, and per activation, in each
+ * language. First PyTorch's, what __init__ makes and how forward() calls it, then Keras's. */
 #include "code/layers.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ enum padding_form padding_form(const struct layer *layer)
     return pad[PAD_TOP] || pad[PAD_LEFT] ? PADDING_EVEN : PADDING_NONE;
 }
 
-/* --- torch_activations ------------------------------------------------------------------------------ */
+/* --- activations ------------------------------------------------------------------------------ */
 
 /* Modules without state: one object serves all layers that have it. */
 static const struct {
@@ -338,7 +338,7 @@ void torch_write_forward(const struct network *network, struct code_text *out)
 
 /* === Keras ==================================================================================== */
 
-/* --- keras_activations ------------------------------------------------------------------------------ */
+/* --- activations ------------------------------------------------------------------------------ */
 
 /* What stands behind `activation=`; NULL: a layer of its own, with the slope as its argument. */
 static const struct {

@@ -1,5 +1,5 @@
-/* Parquet as Hugging Face's library writes sets of pictures: a struct of a picture file's bytes, and
- * a label; the names of the classes in the file's notes. */
+/* Parquet as Hugging Face's library writes sets of pictures: a struct of a picture file's bytes,
+ * and a label; the names of the classes in the file's notes. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 #include "data/picture.h"
 
 #define SHARDS_MAX 256
-/* A picture may stand in many rows, and few bytes may be many pixels: no more rows than the file has
- * bytes, nor pixels than gzip could hold in as many. */
+/* A picture may stand in many rows, and few bytes may be many pixels: no more rows than the file
+ * has bytes, nor pixels than gzip could hold in as many. */
 #define GROWTH_MAX 1032
 
 struct columns {

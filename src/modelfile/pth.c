@@ -283,8 +283,8 @@ static int load_state_dict(const struct archive *archive, const struct pickle_va
     return 0;
 }
 
-/* PyTorch writes one pickle. Which of several another program takes, and which a scanner looks at, is
- * anybody's guess. */
+/* PyTorch writes one pickle. Which of several another program takes, and which a scanner looks at,
+ * is anybody's guess. */
 static int refuse_second_pickle(const struct archive *archive, struct error *error)
 {
     zip_int64_t own = find_record(archive, "data.pkl"),

@@ -224,8 +224,8 @@ static int read_modifier(struct tokens *tokens, struct layer *layer, bool *strid
     return 0;
 }
 
-/* The row of a type's word; conv2d has two. A type without a row is written as its name; activations
- * are words of their own. */
+/* The row of a type's word; conv2d has two. A type without a row is written as its name;
+ * activations are words of their own. */
 static const struct word *word_of(enum layer_type type, bool depthwise)
 {
     static _Thread_local struct word plain;

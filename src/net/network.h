@@ -32,8 +32,8 @@ int network_build(struct network *network, uint32_t rows, uint32_t columns, cons
  * and what is over a cap. A first dense layer takes the whole picture; elsewhere feature maps need
  * a flatten before it. `channels` 0 becomes 1. */
 int network_finish(struct network *network, struct error *error);
-/* The same; when it fails, *at is the place of the layer that does not fit, NETWORK_NO_LAYER when it
- * is no single one. What stands before it is filled in; the message does not name the place. */
+/* The same; when it fails, *at is the layer that does not fit, NETWORK_NO_LAYER when it is not one
+ * alone. What stands before it is filled in; the message does not name the place. */
 #define NETWORK_NO_LAYER UINT32_MAX
 int network_finish_at(struct network *network, uint32_t *at, struct error *error);
 /* The same without filling in, and that every room of this version can carry it. Call on anything

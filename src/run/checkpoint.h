@@ -12,8 +12,8 @@ struct checkpoint {
     struct job job;
     struct network network;
     struct fit_position position;
-    char data_sha256[65]; /* dataset_hash() of what it was trained on; "": an older one */
-    struct parameters *parameters;           /* owned; in the job's dtype */
+    char data_sha256[65];          /* dataset_hash() of what it was trained on; "": an older one */
+    struct parameters *parameters; /* owned; in the job's dtype */
     struct optimizer_state *optimizer_state; /* owned */
 };
 

@@ -27,7 +27,7 @@ struct job {
     char resume[JOB_PATH_MAX];  /* checkpoint to go on from, or "" */
     /* "accept": goes on though its data is not that of the checkpoint; "": refused */
     char changed_data[8];
-    char device[32];            /* "cpu" */
+    char device[32]; /* "cpu" */
     /* the whole network: compact text, a preset or JSON (net/compact.h); "": dense layers of the
      * widths `hidden` */
     char net[COMPACT_MAX_LENGTH];

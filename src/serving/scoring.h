@@ -1,10 +1,11 @@
 /* What a scoring request says, and what is answered: bytes in, numbers out. No sockets, no threads.
  *
  * Two protocols: MLflow's (/invocations: "inputs", "instances", "dataframe_split",
- * "dataframe_records", CSV with a header; https://mlflow.org/docs/latest/deployment/) and the Open
- * Inference Protocol v2 (/v2/models/NAME/infer; https://github.com/kserve/open-inference-protocol).
- * Numbers are what the network receives, after preprocessing, as in the model's MLflow folder; bytes
- * (v2's UINT8) and pictures are brought to that by the model's own form. */
+ * "dataframe_records", CSV with a header; https://mlflow.org/docs/latest/deployment/) and the
+ * Open Inference Protocol v2 (/v2/models/NAME/infer;
+ * https://github.com/kserve/open-inference-protocol). Numbers are what the network receives,
+ * after preprocessing, as in the model's MLflow folder; bytes (v2's UINT8) and pictures are
+ * brought to that by the model's own form. */
 #ifndef NNSTUDIO_SERVING_SCORING_H
 #define NNSTUDIO_SERVING_SCORING_H
 
@@ -25,8 +26,8 @@ struct scoring_model {
 
 /* How a request's body is written: a row of scoring_forms. */
 struct scoring_form;
-/* By the media type (parameters such as charset are ignored) of a request to /invocations; a request
- * to …/infer is `infer` and always JSON. NULL with a message that lists what is taken. */
+/* By the media type (parameters such as charset are ignored) of a request to /invocations; a
+ * request to …/infer is `infer` and always JSON. NULL with a message that lists what is taken. */
 const struct scoring_form *scoring_form_find(const char *media_type, bool infer,
                                              struct error *error);
 /* "application/json, text/csv, …" */
@@ -49,8 +50,8 @@ int scoring_read(const struct scoring_model *model, const struct scoring_form *f
                  const char *body, size_t size, struct scoring_request *out, struct error *error);
 void scoring_request_free(struct scoring_request *request);
 
-/* The answer as JSON text: {"predictions":[[…logits…]…]}, or v2's outputs. What had to be assumed or
- * looks wrong stands beside it, in "warnings". */
+/* The answer as JSON text: {"predictions":[[…logits…]…]}, or v2's outputs. What had to be assumed
+ * or looks wrong stands beside it, in "warnings". */
 int scoring_answer(const struct scoring_model *model, const struct scoring_request *request,
                    const double *logits, struct buffer *out, struct error *error);
 

@@ -14,8 +14,8 @@ scoring_reader scoring_read_mlflow, scoring_read_csv, scoring_read_picture, scor
 
 #define SCORING_DEPTH_MAX 4 /* of a sample's lists */
 
-/* Reads a body that is the usual form and nothing else, NUL behind it; false, with *out zeroed, when
- * it is not, or when anything is wrong. */
+/* Reads a body that is the usual form and nothing else, NUL behind it; false, with *out zeroed,
+ * when it is not, or when anything is wrong. */
 bool scoring_read_plain(const struct scoring_model *model, const char *body, size_t size,
                         struct scoring_request *out);
 /* Room for `count` samples, 1 to the model's most. */

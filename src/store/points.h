@@ -4,8 +4,8 @@
 
 #include "store/database.h"
 
-/* Adds `count` losses of consecutive steps; `seconds` is the training time at the last. None of them
- * may be there: points_clear() sees to that. */
+/* Adds `count` losses of consecutive steps; `seconds` is the training time at the last. None of
+ * them may be there: points_clear() sees to that. */
 int points_append(struct store *store, int64_t run, int64_t first_step, const double *losses,
                   size_t count, double seconds, struct error *error);
 /* Forgets the steps from `from` to `end`, which is not included; those after them stay. */

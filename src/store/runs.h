@@ -23,8 +23,9 @@ struct segment {
 };
 int store_put_segment(struct store *store, int64_t key, const struct segment *segment,
                       struct error *error);
-/* Takes from the run's journal the steps from `from` on, below `to`, that its worker made, and those
- * that are not there; the epochs that ended within the steps kept; and the segments before. */
+/* Takes from the run's journal the steps from `from` on, below `to`, that its worker made, and
+ * those that are not there; the epochs that ended within the steps kept; and the segments
+ * before. */
 int store_recover(struct store *store, int64_t key, const char *run, int64_t from, int64_t to,
                   struct error *error);
 

@@ -74,8 +74,8 @@ int store_run_epochs(struct store *store, const char *run, json_t **out, struct 
 struct run_filter {
     const char *text;                            /* in id, name, notes, tags, data set; NULL: any */
     const char *state, *engine, *tag, *showdown; /* NULL: any */
-    /* "created_at", "name", "engine", "state", "loss", "val_accuracy", "seconds", or "settings." and
-     * a setting's key; NULL: created_at */
+    /* "created_at", "name", "engine", "state", "loss", "val_accuracy", "seconds", or "settings."
+     * and a setting's key; NULL: created_at */
     const char *sort;
     bool ascending;
     bool deleted;           /* the deleted ones instead */

@@ -1,9 +1,10 @@
-/* Networks nobody chose: drawn from a seed over all layer types, odd sizes, strides, paddings, groups, dropout and both
- * normalizations, then trained by every engine that is here, in float64. Every step's loss and the logits afterwards
- * must be the same.
+/* Networks nobody chose: drawn from a seed over all layer types, odd sizes, strides, paddings,
+ * groups, dropout and both normalizations, then trained by every engine that is here, in float64.
+ * Every step's loss and the logits afterwards must be the same.
  *
- * NNSTUDIO_RANDOM_NETWORKS=COUNT draws so many, trains them for two epochs on 6,000 pictures of MNIST (from
- * NNSTUDIO_TEST_DATA), the presets too, and takes minutes; NNSTUDIO_RANDOM_SEED=N begins elsewhere. */
+ * NNSTUDIO_RANDOM_NETWORKS=COUNT draws so many, trains them for two epochs on 6,000 pictures of
+ * MNIST (from NNSTUDIO_TEST_DATA), the presets too, and takes minutes; NNSTUDIO_RANDOM_SEED=N
+ * begins elsewhere. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -262,8 +263,9 @@ static int prepare(void)
     return 0;
 }
 
-/* A value per code that no sum of others is. Whole numbers of 255ths are: a layer normalization of the picture may then
- * give a value that is 0 but for rounding, where the derivatives of relu and its like depend on its sign. */
+/* A value per code that no sum of others is. Whole numbers of 255ths are: a layer normalization of
+ * the picture may then give a value that is 0 but for rounding, where the derivatives of relu and
+ * its like depend on its sign. */
 static void draw_values(struct preprocess *preprocess)
 {
     preprocess->custom = true;
@@ -271,7 +273,8 @@ static void draw_values(struct preprocess *preprocess)
         preprocess->values[code] = code / 255.0 + 1e-3 * sin(code * 12.9898);
 }
 
-/* Initial values, all moved a little: a bias of exactly zero behind a normalization is such a value, too. */
+/* Initial values, all moved a little: a bias of exactly zero behind a normalization is such a
+ * value, too. */
 static void draw_parameters(struct parameters *parameters, const struct network *network,
                             size_t number)
 {
