@@ -221,6 +221,20 @@ static int rm(struct store *store, const char *id, bool as_json, struct error *e
     return 0;
 }
 
+static int rebuild(const char *home, bool as_json, struct error *error)
+{
+    uint32_t count;
+    char *aside;
+    if (store_rebuild(home, &aside, &count, error)) return -1;
+    if (as_json)
+        cli_print_json(json_pack("{s:I, s:s?}", "runs", (json_int_t)count, "kept", aside));
+    else
+        printf("%u runs are in the list again.%s%s\n", count,
+               aside ? " The damaged data base is kept as " : "", aside ? text_shown(aside) : "");
+    free(aside);
+    return 0;
+}
+
 /* --- the command --- */
 
 static int perform(struct store *store, const struct cli_arguments *arguments, const char *out,
@@ -238,18 +252,20 @@ static int perform(struct store *store, const struct cli_arguments *arguments, c
 /* 0, or the exit status of a wrong use. */
 static int check_words(const struct cli_arguments *arguments, const char *out)
 {
-    static const char *const verbs[] = {"list", "show", "export", "rm"};
+    static const char *const verbs[] = {"list", "show", "export", "rm", "rebuild"};
     const char *verb = arguments->count ? arguments->words[0] : "list";
     bool known = false;
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         known = known || strcmp(verb, verbs[i]) == 0;
     if (!known)
-        return cli_usage_error("unknown word \"%.40s\": use list, show, export or rm", verb);
-    bool needs_run = strcmp(verb, "list") != 0;
+        return cli_usage_error("unknown word \"%.40s\": use list, show, export, rm or rebuild",
+                               verb);
+    bool needs_run = strcmp(verb, "list") != 0 && strcmp(verb, "rebuild") != 0;
     if (needs_run && arguments->count < 2)
         return cli_usage_error("which run? nnstudio runs %s RUN", verb);
     if (!needs_run && arguments->count > 1)
-        return cli_usage_error("runs list takes no run: use show");
+        return cli_usage_error("runs %s takes no run%s", verb,
+                               strcmp(verb, "list") == 0 ? ": use show" : "");
     bool exports = strcmp(verb, "export") == 0;
     if (exports && !out)
         return cli_usage_error(
@@ -276,7 +292,11 @@ static int run(int argc, char **argv)
     status = check_words(&arguments, out);
     if (status) return status;
     if (!arguments.count) arguments.words[0] = "list";
-    int failed = path_home(home_option, &home, &error) || store_open(home, &store, &error) ||
+    int failed = path_home(home_option, &home, &error);
+    if (!failed && strcmp(arguments.words[0], "rebuild") == 0)
+        failed = rebuild(home, as_json, &error);
+    else if (!failed)
+        failed = store_open(home, &store, &error) ||
                  perform(store, &arguments, out, as_json, &error);
     store_close(store);
     free(home);
@@ -287,8 +307,10 @@ const struct command command_runs = {
     .name = "runs",
     .run = run,
     .summary = "list, show, export and remove what was trained",
-    .usage = "[list] | show RUN | export RUN --out FILE.zip | rm RUN",
+    .usage = "[list] | show RUN | export RUN --out FILE.zip | rm RUN | rebuild",
     .details = "An export holds the settings, the curve of every step as CSV, the whole run as "
-               "JSON, and the model files.",
+               "JSON, and the model files.\n"
+               "rebuild makes the list anew from the runs' folders when its data base is damaged, "
+               "and keeps that aside.",
     .arguments_max = 2,
 };

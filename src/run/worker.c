@@ -415,6 +415,9 @@ static int finish(struct worker_run *session, struct error *error)
     }
     json_t *event = end_event(session, finished ? "finished" : "stopped");
     json_object_set_new(event, "model", json_string(path));
+    char *absolute = realpath(path, NULL);
+    json_object_set_new(event, "model_path", absolute ? json_string(absolute) : json_null());
+    free(absolute);
     json_object_set_new(event, "sha256", json_string(sha256));
     json_object_set_new(event, "bytes", json_integer((json_int_t)bytes));
     json_object_set_new(event, "epoch", json_integer(position->epoch));

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,8 @@ int store_fail(struct store *store, struct error *error, const char *doing)
     if (code == SQLITE_READONLY)
         fix = ": the folder or the file is not writable: change its mode or use another --home";
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        fix = ": move the file away, or use another --home";
+        fix = ": nnstudio runs rebuild makes it anew from the runs' folders and keeps the file "
+               "aside";
     return error_set(error, ERROR_IO, "cannot %s the database %s/studio.db: %s%s", doing,
                      store->home, sqlite3_errmsg(store->db), fix);
 }
@@ -58,7 +60,24 @@ static void keep_private(const char *home, const char *path, bool fresh)
     free(runs);
 }
 
-int store_open(const char *home, struct store **out, struct error *error)
+/* An empty file, or none, would become an empty list beside the folders of its runs. */
+static int check_not_lost(const char *home, const char *path, struct error *error)
+{
+    struct stat info;
+    bool there = !stat(path, &info);
+    if ((there && info.st_size) || !store_has_runs(home)) return 0;
+    /* another process may be making it at this moment */
+    for (int i = 0; i < 20 && !stat(path, &info); i++) {
+        if (info.st_size) return 0;
+        poll(NULL, 0, 10);
+    }
+    return error_set(error, ERROR_CONFLICT,
+                     "the database %s is %s, but the folders of its runs are there: nnstudio runs "
+                     "rebuild makes it anew from them",
+                     path, there ? "empty" : "gone");
+}
+
+static int open_store(const char *home, bool fresh_list, struct store **out, struct error *error)
 {
     int status = -1;
     char *path = NULL;
@@ -71,7 +90,8 @@ int store_open(const char *home, struct store **out, struct error *error)
         goto out;
     }
     bool fresh = !file_exists(home);
-    if (file_check_writable(home, error)) goto out;
+    if (file_check_writable(home, error) || (!fresh_list && check_not_lost(home, path, error)))
+        goto out;
     status = set_up(store, path, error);
     if (!status) keep_private(home, path, fresh);
 out:
@@ -80,6 +100,45 @@ out:
         store_close(store);
     else
         *out = store;
+    return status;
+}
+
+int store_open(const char *home, struct store **out, struct error *error)
+{
+    return open_store(home, false, out, error);
+}
+
+int store_open_new(const char *home, struct store **out, struct error *error)
+{
+    return open_store(home, true, out, error);
+}
+
+/* "ok" in the first row of SQLite's own check. */
+static bool is_sound(sqlite3 *db)
+{
+    sqlite3_stmt *row = NULL;
+    bool sound = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &row, NULL) == SQLITE_OK &&
+                 sqlite3_step(row) == SQLITE_ROW &&
+                 strcmp((const char *)sqlite3_column_text(row, 0), "ok") == 0;
+    sqlite3_finalize(row);
+    return sound;
+}
+
+int store_check_damaged(const char *home, struct error *error)
+{
+    sqlite3 *db = NULL;
+    struct stat info;
+    char *path = path_join(home, "studio.db");
+    if (!path) return error_set_memory(error, "a path");
+    bool sound = !stat(path, &info) && info.st_size &&
+                 sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+                 !sqlite3_busy_timeout(db, BUSY_MS) && is_sound(db);
+    sqlite3_close(db);
+    int status = sound
+                     ? error_set(error, ERROR_CONFLICT,
+                                 "the database %s is in order: there is nothing to rebuild", path)
+                     : 0;
+    free(path);
     return status;
 }
 

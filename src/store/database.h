@@ -47,6 +47,13 @@ json_t *column_text_json(sqlite3_stmt *statement, int column);
 /* A column that holds JSON text; null when it does not parse. */
 json_t *column_parsed_json(sqlite3_stmt *statement, int column);
 
+/* store_open() where nothing is to be there yet. */
+int store_open_new(const char *home, struct store **out, struct error *error);
+/* 0 when the data base cannot be used as it is: damaged, empty or gone. */
+int store_check_damaged(const char *home, struct error *error);
+/* rebuild.c: whether run folders are there that a list could be made from. */
+bool store_has_runs(const char *home);
+
 /* migrations.c: brings the data base to the newest form. */
 int store_migrate(struct store *store, const char *path, struct error *error);
 

@@ -206,7 +206,7 @@ int store_run_set_title(struct store *store, const char *run, const char *title,
 
 /* The worker holds a lock in the run's folder as long as it lives: one whose supervisor died writes
  * a checkpoint first. */
-static bool has_worker(struct store *store, const char *run)
+bool store_run_has_worker(struct store *store, const char *run)
 {
     char path[JOB_PATH_MAX];
     if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/lock", store->home, run) >= sizeof path)
@@ -227,7 +227,7 @@ static int check_unowned(struct store *store, int64_t key, const char *run, stru
                     "i", key))
         return -1;
     int status = query_step(store, row, error);
-    if (status == 1) owned = owner_alive(column_text(row, 0)) || has_worker(store, run);
+    if (status == 1) owned = owner_alive(column_text(row, 0)) || store_run_has_worker(store, run);
     query_end(row);
     if (status < 0) return -1;
     return owned
@@ -369,7 +369,7 @@ static int interrupt_if_dead(struct store *store, const char *run, struct error 
     bool dead = false;
     if (query_start(store, "SELECT owner FROM runs WHERE id=?", &row, error, "s", run)) return -1;
     int status = query_step(store, row, error);
-    if (status == 1) dead = !owner_alive(column_text(row, 0)) && !has_worker(store, run);
+    if (status == 1) dead = !owner_alive(column_text(row, 0)) && !store_run_has_worker(store, run);
     query_end(row);
     if (status < 0) return -1;
     if (!dead) return 0;

@@ -14,6 +14,8 @@ int store_add_log(struct store *store, int64_t key, const char *run, const char 
  * seconds of the run's earlier workers, NAN when not known. */
 int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,
                     double cpu_before, struct error *error);
+/* Whether a worker trains the run, even if whoever started it is gone. */
+bool store_run_has_worker(struct store *store, const char *run);
 /* A stretch of steps from `first` to `end`, the last that is made, belongs to an engine; what is
  * kept beyond `end`, up to `shown`, stays with whoever made it. */
 struct segment {

@@ -19,6 +19,10 @@ struct store;
 /* Makes the home and the data base when they are not there, brings an older one up to date. Refused
  * with a clear line: a home that cannot be written, a data base from a newer version. */
 int store_open(const char *home, struct store **out, struct error *error);
+/* Makes the list of runs anew from the runs' folders when the data base is damaged, empty or gone. The
+ * damaged one is kept as *aside (malloc'd; NULL when there was none). What only the data base knew
+ * is not there any more: titles, tags, notes, registrations, preferences. */
+int store_rebuild(const char *home, char **aside, uint32_t *count, struct error *error);
 void store_close(struct store *store); /* NULL is fine */
 const char *store_home(const struct store *store);
 /* Removes what killed processes left in the home: unfinished files and work folders. What living

@@ -1,0 +1,80 @@
+"""One call after the other fails, in every command: no crash, one line that says what is wrong, no half file.
+
+NNSTUDIO_FAULTS: how many moments of each call are tried, spread over all of them (3; `make faults` takes 40)."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+MOMENTS = int(os.environ.get("NNSTUDIO_FAULTS", "3"))
+ERRNO = {"malloc": 12, "open": 13, "write": 28, "fwrite": 28, "fsync": 5, "rename": 5, "fork": 11}
+SMALL = ["--engine", "native", "--dataset", "synthetic", "--limit", "100", "--epochs", "2", "--hidden", "8", "--threads", "1"]
+COMMANDS = {
+    "train": ["train", *SMALL, "--out", "out", "--name", "made"],
+    "convert": ["convert", "model.safetensors", "out/made.pth"],
+    "convert to h5": ["convert", "model.safetensors", "out/made.h5"],
+    "register": ["register", "model.safetensors", "--to", "local", "--name", "made"],
+    "export": ["runs", "export", "RUN", "--out", "out/made.zip"],
+}
+
+
+@pytest.fixture(scope="module")
+def start(binary, tmp_path_factory):
+    """A folder with a model, and a home with the run that made it."""
+    folder = tmp_path_factory.mktemp("start")
+    env = {**os.environ, "NNSTUDIO_HOME": str(folder / "home")}
+    subprocess.run([binary, "train", *SMALL, "--out", ".", "--name", "model"], cwd=folder, env=env, check=True, capture_output=True)
+    run = json.loads(subprocess.run([binary, "runs", "list", "--json"], cwd=folder, env=env, check=True, capture_output=True).stdout)["id"]
+    return folder, run
+
+
+def copy(start, place):
+    subprocess.run(["cp", "-a", f"{start[0]}/.", str(place)], check=True)
+    (place / "out").mkdir()
+
+
+def half_files(folder):
+    return [str(path) for path in folder.rglob("*") if ".part-" in path.name]
+
+
+def usable(binary, folder, env):
+    """What has its final name is whole: the studio reads it."""
+    for path in folder.glob("out/made.*"):
+        if path.suffix == ".zip":
+            subprocess.run(["python3", "-m", "zipfile", "-t", path], check=True, capture_output=True)
+        else:
+            subprocess.run([binary, "inspect", path], env=env, check=True, capture_output=True)
+    subprocess.run([binary, "runs", "list"], env=env, check=True, capture_output=True)
+    subprocess.run([binary, "registry", "list"], env=env, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("call", ERRNO)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_call_that_fails(binary, fault, start, tmp_path, command, call):
+    words = [start[1] if word == "RUN" else word for word in COMMANDS[command]]
+    count = tmp_path / "count"
+
+    def attempt(name, text):
+        place = tmp_path / name
+        place.mkdir()
+        copy(start, place)
+        plain = {**os.environ, "NNSTUDIO_HOME": str(place / "home")}
+        env = {**fault(text), "NNSTUDIO_HOME": str(place / "home"), "NNSTUDIO_FAULT_COUNT": str(count)}
+        result = subprocess.run([binary, *words], cwd=place, env=env, capture_output=True, text=True, timeout=60)
+        return place, plain, result
+
+    attempt("counted", f"{call}:0:{ERRNO[call]}")
+    total = max(map(int, count.read_text().split()), default=0)
+    moments = sorted({1 + i * (total - 1) // max(1, MOMENTS - 1) for i in range(MOMENTS)}) if total else []
+    for moment in moments:
+        place, plain, result = attempt(f"n{moment}", f"{call}:{moment}:{ERRNO[call]}")
+        told = f"{call} {moment} of {total}: exit {result.returncode}\n{result.stderr[-800:]}"
+        assert result.returncode in (0, 1, 2), told  # a signal is negative
+        assert result.returncode == 0 or "nnstudio: " in result.stderr, told
+        assert "killed by signal" not in result.stderr, told
+        usable(binary, place, plain)
+        subprocess.run([binary, *words], cwd=place, env=plain, check=True, capture_output=True, timeout=60)
+        assert half_files(place) == [], told
