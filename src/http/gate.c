@@ -73,20 +73,30 @@ static bool gives_token(const struct gate *gate, uint16_t port, const struct req
            security_token_equal(cookie, gate->token);
 }
 
+/* So many guesses at a time; while they wait no further one is looked at. */
+#define HELD_MAX 64
+
+static bool brings_token(const struct gate *gate, uint16_t port, const struct request *request)
+{
+    char cookie[128], name[GATE_COOKIE_SIZE];
+    gate_cookie(port, name);
+    return request_header(request, "Authorization") || gate_address_token(request) ||
+           (gate->token &&
+            security_cookie(request_header(request, "Cookie"), name, cookie, sizeof cookie));
+}
+
 /* Somebody tries: said at most once a minute. */
-static void tell_wrong_token(struct gate *gate, const struct request *request)
+static void tell_wrong_token(struct gate *gate)
 {
     double now = clock_monotonic();
-    bool given = request_header(request, "Authorization") ||
-                 strstr(request_target(request), "?token=");
-    if (!given || (gate->told > 0 && now - gate->told < 60)) return;
+    if (gate->told > 0 && now - gate->told < 60) return;
     gate->told = now;
     log_line("a request with a wrong token was refused");
 }
 
 static bool refuse(struct refusal *refusal, int status, const char *code, const char *message)
 {
-    *refusal = (struct refusal){status, code, message};
+    *refusal = (struct refusal){.status = status, .code = code, .message = message};
     return false;
 }
 
@@ -126,12 +136,19 @@ bool gate_admits(struct gate *gate, uint16_t port, struct request *request, stru
     if (!security_local_target(request_target(request), authority))
         return refuse(refusal, 400, "input",
                       "the request's address is not well formed: send its path");
+    bool own = gate->own_pass && request_peer(request) == PEER_OWN;
+    if (gate->held >= HELD_MAX && !own && brings_token(gate, port, request))
+        return refuse(refusal, 429, "busy",
+                      "too many wrong tokens are being tried: try again in a second");
     bool token = gives_token(gate, port, request);
     if (gate->any_name && token) return true;
     if (!is_ours(gate, request, authority, refusal)) return false;
-    if (token || (gate->own_pass && request_peer(request) == PEER_OWN)) return true;
+    if (token || own) return true;
     request_add_header(request, "WWW-Authenticate", "Bearer");
-    tell_wrong_token(gate, request);
-    return refuse(refusal, 401, "token",
-                  "a token is needed: open the address with ?token= that nnstudio serve printed");
+    bool wrong = brings_token(gate, port, request);
+    if (wrong) tell_wrong_token(gate);
+    refuse(refusal, 401, "token",
+           "a token is needed: open the address with ?token= that nnstudio serve printed");
+    refusal->wrong_token = wrong;
+    return false;
 }

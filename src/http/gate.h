@@ -15,6 +15,7 @@ struct gate {
     bool any_name;
     char made[33]; /* what `token` points to when none was given */
     double told;   /* when a wrong token was last told of */
+    unsigned held; /* refusals of wrong tokens that wait; the caller counts them */
 };
 
 /* A token is made where none is given (NULL). Refused: one of less than 8 characters. `gate` must
@@ -27,6 +28,7 @@ void gate_address(const struct gate *gate, uint16_t port, char out[GATE_ADDRESS_
 
 /* How a request is refused. */
 struct refusal {
+    bool wrong_token; /* one was given, and it is wrong: the answer is to take its time */
     int status;
     const char *code, *message; /* static */
 };

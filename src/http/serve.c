@@ -1,12 +1,17 @@
 #include "http/serve.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "http/hub.h"
 #include "http/library.h"
 #include "http/offload.h"
@@ -69,6 +74,29 @@ static void on_signal(void *context)
     training_stop_all(life->studio.training);
 }
 
+/* Several servers may share a home: the store keeps them from each other's runs. Whoever starts
+ * beside another is told of it. The lock lasts as long as the process. */
+static void claim_home(const struct studio *studio)
+{
+    char line[80] = "";
+    char *path = path_join(studio->home, "server.lock");
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    free(path);
+    if (fd < 0) return;
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        ssize_t length = pread(fd, line, sizeof line - 1, 0);
+        line[length > 0 ? length : 0] = '\0';
+        log_line("another server (%s) owns the home %s, too: both show its runs, each trains its "
+                 "own",
+                 line[0] ? line : "just starting", studio->home);
+        close(fd);
+        return;
+    }
+    snprintf(line, sizeof line, "process %d, port %u", (int)getpid(), server_port(studio->server));
+    if (ftruncate(fd, 0) || pwrite(fd, line, strlen(line), 0) < 0)
+        log_line("cannot say in %s/server.lock that this server owns it", studio->home);
+}
+
 static int open_parts(struct life *life, const struct serve_options *options, struct error *error)
 {
     struct studio *studio = &life->studio;
@@ -85,6 +113,7 @@ static int open_parts(struct life *life, const struct serve_options *options, st
         offload_create(studio, THREADS, &studio->offload, error))
         return -1;
     store_tidy(studio->home);
+    claim_home(studio);
     if (interrupted)
         log_line("%u run%s did not end well: see them under Runs", interrupted,
                  interrupted == 1 ? "" : "s");

@@ -241,8 +241,10 @@ def test_busy_port_is_named_with_the_next(serve, studio):
     assert result.stderr.count("\n") == 1
 
 
-def test_two_servers_on_one_home(serve):
+def test_two_servers_on_one_home(serve, tmp_path):
     one, two = serve(), serve()
+    log = (tmp_path / "server.log").read_text()
+    assert f"another server (process {one.process.pid}, port {one.port}) owns the home" in log and log.count("another server") == 1
     listener = Listener(two)
     run = one.post("/api/runs", {"engine": "native", "settings": SETTINGS | {"epochs": 3}}, status=201)["id"]
     seen = listener.until(lambda kind, data: kind == "run" and data["id"] == run and data["state"] == "finished")

@@ -450,3 +450,21 @@ def test_too_many_connections_are_turned_away_and_the_others_served(serve):
             link.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert alive(server)
+
+
+def test_guesses_of_the_token_are_slowed_and_logged(serve, tmp_path):
+    """Each waits; when many come at once, no more are looked at, not even a right one."""
+    server = serve("--token", "correct-horse")
+    begun, links = time.monotonic(), []
+    for i in range(70):
+        link = http.client.HTTPConnection(server.host, server.port, timeout=30)
+        link.request("GET", "/api/system", headers={"Authorization": f"Bearer guess-{i}"})
+        links.append(link)
+    busy = server.request("GET", "/api/system", headers={"Authorization": "Bearer correct-horse"})[0]
+    answers = [link.getresponse().status for link in links]
+    assert set(answers) == {401, 429} and answers.count(401) == 64 and busy == 429
+    assert time.monotonic() - begun >= 1
+    assert server.request("GET", "/api/system", headers={"Authorization": "Bearer correct-horse"})[0] == 200
+    assert (tmp_path / "server.log").read_text().count("wrong token") == 1
+    for link in links:
+        link.close()
