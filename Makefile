@@ -2,7 +2,7 @@
 # Both `make run` and `make test` set up a fresh Debian or Ubuntu machine by themselves.
 
 .DEFAULT_GOAL := build
-.PHONY: help build run test kill bench fuzz lint format screenshots clean
+.PHONY: help build run test kill faults bench fuzz lint format screenshots clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,10 @@ test: ## all tests; ONE=name runs one, SANITIZE=1 runs the C tests under address
 kill: ## processes killed at random moments lose nothing; ROUNDS=200, SEED=1
 	@scripts/bootstrap test
 	@ONE=kill NNSTUDIO_KILL_ROUNDS=$${ROUNDS:-200} NNSTUDIO_KILL_SEED=$${SEED:-1} scripts/test
+
+faults: ## one call after the other fails: allocations, writes, forks; FAULTS=40 moments of each
+	@scripts/bootstrap test
+	@ONE=injection NNSTUDIO_FAULTS=$${FAULTS:-40} scripts/test
 
 bench: ## speed beside the frameworks in Python; ONE=page the cost of the page, ONE=server a crowd, ONE=serving a model
 	@scripts/bootstrap bench

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/text.h"
 
 int js_parse_object(const char *text, size_t size, const char *what, json_t **out,
                     struct error *error)
@@ -65,26 +66,10 @@ const char *js_shortest(double value, char out[JS_SHORTEST_SIZE])
 
 bool js_can_hold(const char *text)
 {
-    json_t *value = json_string(text);
-    json_decref(value);
-    return value != NULL;
-}
-
-/* The length of the UTF-8 character at `text`, 1 to 4; 0 when the bytes there are none. */
-static size_t character_length(const unsigned char *text)
-{
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                    : text[0] < 0xf5 ? 4
-                                     : 0;
-    char copy[5] = {0};
-    for (size_t i = 0; i < length; i++) {
-        if (!text[i]) return 0;
-        copy[i] = (char)text[i];
-    }
-    return length && js_can_hold(copy) ? length : 0;
+    uint32_t character;
+    for (int length; *text; text += length)
+        if (!(length = text_character(text, &character))) return false;
+    return true;
 }
 
 json_t *js_shown(const char *text)
@@ -94,7 +79,8 @@ json_t *js_shown(const char *text)
     char *shown = malloc(3 * strlen(text) + 1), *to = shown;
     if (!shown) return NULL;
     while (*text) {
-        size_t length = character_length((const unsigned char *)text);
+        uint32_t character;
+        size_t length = (size_t)text_character(text, &character);
         if (length)
             memcpy(to, text, length);
         else

@@ -7,9 +7,9 @@
 
 #define COPIES 8
 
-/* The character at `text` and its bytes; 0 bytes when it is no UTF-8. */
-static int decode(const unsigned char *text, uint32_t *character)
+int text_character(const char *bytes, uint32_t *character)
 {
+    const unsigned char *text = (const unsigned char *)bytes;
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     int length = text[0] < 0x80           ? 1
                  : (text[0] >> 5) == 0x06 ? 2
@@ -42,7 +42,7 @@ void text_clean(char *text)
     char *out = text;
     for (const char *in = text; *in;) {
         uint32_t c = 0;
-        int length = decode((const unsigned char *)in, &c);
+        int length = text_character(in, &c);
         if (!length || is_unsafe(c)) {
             *out++ = '?';
             in += length ? length : 1;

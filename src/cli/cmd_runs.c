@@ -230,7 +230,7 @@ static int rebuild(const char *home, bool as_json, struct error *error)
         cli_print_json(json_pack("{s:I, s:s?}", "runs", (json_int_t)count, "kept", aside));
     else
         printf("%u runs are in the list again.%s%s\n", count,
-               aside ? " The damaged data base is kept as " : "", aside ? text_shown(aside) : "");
+               aside ? " The damaged database is kept as " : "", aside ? text_shown(aside) : "");
     free(aside);
     return 0;
 }
@@ -310,7 +310,7 @@ const struct command command_runs = {
     .usage = "[list] | show RUN | export RUN --out FILE.zip | rm RUN | rebuild",
     .details = "An export holds the settings, the curve of every step as CSV, the whole run as "
                "JSON, and the model files.\n"
-               "rebuild makes the list anew from the runs' folders when its data base is damaged, "
+               "rebuild makes the list anew from the runs' folders when its database is damaged, "
                "and keeps that aside.",
     .arguments_max = 2,
 };

@@ -25,7 +25,7 @@ int store_fail(struct store *store, struct error *error, const char *doing)
         fix = ": the folder or the file is not writable: change its mode or use another --home";
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
         fix = ": nnstudio runs rebuild makes it anew from the runs' folders and keeps the file "
-               "aside";
+              "aside";
     return error_set(error, ERROR_IO, "cannot %s the database %s/studio.db: %s%s", doing,
                      store->home, sqlite3_errmsg(store->db), fix);
 }
@@ -134,10 +134,9 @@ int store_check_damaged(const char *home, struct error *error)
                  sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
                  !sqlite3_busy_timeout(db, BUSY_MS) && is_sound(db);
     sqlite3_close(db);
-    int status = sound
-                     ? error_set(error, ERROR_CONFLICT,
-                                 "the database %s is in order: there is nothing to rebuild", path)
-                     : 0;
+    int status = sound ? error_set(error, ERROR_CONFLICT,
+                                   "the database %s is in order: there is nothing to rebuild", path)
+                       : 0;
     free(path);
     return status;
 }

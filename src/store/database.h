@@ -49,12 +49,12 @@ json_t *column_parsed_json(sqlite3_stmt *statement, int column);
 
 /* store_open() where nothing is to be there yet. */
 int store_open_new(const char *home, struct store **out, struct error *error);
-/* 0 when the data base cannot be used as it is: damaged, empty or gone. */
+/* 0 when the database cannot be used as it is: damaged, empty or gone. */
 int store_check_damaged(const char *home, struct error *error);
 /* rebuild.c: whether run folders are there that a list could be made from. */
 bool store_has_runs(const char *home);
 
-/* migrations.c: brings the data base to the newest form. */
+/* migrations.c: brings the database to the newest form. */
 int store_migrate(struct store *store, const char *path, struct error *error);
 
 /* The row's key of a run, or ERROR_NOT_FOUND. */

