@@ -20,13 +20,14 @@ SMALL = ["--dataset", "synthetic", "--limit", 500]
 
 OPTIONS = {
     "serve": "host port home open",
+    "serve-model": "host port name engine threads token home",
     "doctor": "json",
     "engines": "",
     "data": "count seed label",
     "net": "input json",
     "train": "engine net dataset data-dir epochs lr batch-size seed init threads dtype parallel hidden activation optimizer momentum "
-    "weight-decay from limit out name resume home json",
-    "evaluate": "engine dataset json",
+    "weight-decay from limit label-column scale mean std invert out name resume home json",
+    "evaluate": "engine dataset label-column scale mean std invert key json",
     "predict": "engine json",
     "convert": "activation",
     "inspect": "json",
