@@ -91,7 +91,8 @@ static void print_description(const struct dataset *dataset)
     if (dataset->table)
         printf("each sample: %u numbers\n", dataset->columns);
     else
-        printf("each sample: a picture of %u x %u pixels\n", dataset->rows, dataset->columns);
+        printf("each sample: a %spicture of %u x %u pixels\n",
+               dataset->channels > 1 ? "color " : "", dataset->rows, dataset->columns);
     printf("values: %g to %g, %s for the network\n", dataset->low, dataset->high,
            input_form_words(&dataset->form, words));
     if (dataset->label_column[0]) printf("label column: %s\n", dataset->label_column);

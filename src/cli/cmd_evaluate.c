@@ -173,7 +173,8 @@ static int open_dataset(const struct evaluate_words *words, const char *home, st
                                       .label_column = recorded(result, "label_column"),
                                       .form = &predictor->form,
                                       .rows = network->rows,
-                                      .columns = network->columns};
+                                      .columns = network->columns,
+                                      .channels = network->channels};
     if (words->dataset) options.label_column = NULL;
     if (choose_dataset(words, result, &name, error) ||
         data_words_use(&words->data, &options, error) ||

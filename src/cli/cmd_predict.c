@@ -65,8 +65,8 @@ static int predict(const char *image, const struct predict_words *words,
         form.known = true;
         form.polarity = POLARITY_UNKNOWN;
     }
-    if (picture_read_input(image, network->rows, network->columns, &form, answer->pixels,
-                           &answer->inverted, error))
+    if (picture_read_input(image, network->rows, network->columns, network->channels, &form,
+                           answer->pixels, &answer->inverted, error))
         return -1;
     answer->inverted |= data->invert == DATASET_INVERT_YES;
     for (size_t i = 0; data->invert == DATASET_INVERT_YES && i < predictor->inputs; i++)

@@ -69,23 +69,34 @@ static cell_fn *choose_cell(void)
     return isatty(STDOUT_FILENO) && !(none && *none) ? grey_cell : block_cell;
 }
 
+/* How light a place of a picture is, of a color picture the mean of its colors. */
+static unsigned char light_at(const struct dataset *dataset, const uint8_t light[256],
+                              const uint8_t *pixels, uint32_t row, uint32_t column)
+{
+    size_t map = (size_t)dataset->rows * dataset->columns;
+    unsigned sum = 0;
+    if (row >= dataset->rows) return 0;
+    for (uint32_t c = 0; c < dataset->channels; c++)
+        sum += light[pixels[c * map + (size_t)row * dataset->columns + column]];
+    return (unsigned char)(sum / dataset->channels);
+}
+
 static void draw_row(const struct dataset *dataset, const struct split *split,
                      const uint32_t *samples, size_t count, cell_fn *cell)
 {
     uint8_t light[256];
     dataset_brightness(dataset, light);
-    size_t size = (size_t)dataset->rows * dataset->columns;
+    size_t size = dataset_inputs(dataset);
     for (size_t i = 0; i < count; i++)
         printf("%-*.*s  ", (int)dataset->columns, (int)dataset->columns,
                dataset->class_names[split->labels[samples[i]]]);
     putchar('\n');
     for (uint32_t row = 0; row < dataset->rows; row += 2) {
         for (size_t i = 0; i < count; i++) {
-            const uint8_t *line = split->pixels + samples[i] * size +
-                                  (size_t)row * dataset->columns;
+            const uint8_t *pixels = split->pixels + samples[i] * size;
             for (uint32_t c = 0; c < dataset->columns; c++)
-                cell(light[line[c]],
-                     row + 1 < dataset->rows ? light[line[c + dataset->columns]] : 0);
+                cell(light_at(dataset, light, pixels, row, c),
+                     light_at(dataset, light, pixels, row + 1, c));
             fputs(cell == grey_cell ? "\033[0m  " : "  ", stdout);
         }
         putchar('\n');

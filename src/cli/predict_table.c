@@ -114,9 +114,10 @@ static int open_data(const struct predict_table *table, struct dataset **out, st
     options.features = table->predictor->inputs;
     options.rows = network->rows;
     options.columns = network->columns;
+    options.channels = network->channels;
     if (dataset_open(table->path, &options, out, error)) return -1;
     const struct dataset *dataset = *out;
-    size_t inputs = (size_t)dataset->rows * dataset->columns;
+    size_t inputs = dataset_inputs(dataset);
     if (inputs == table->predictor->inputs && dataset->ids) return 0;
     if (!dataset->ids)
         error_set(error, ERROR_INPUT,

@@ -197,18 +197,19 @@ static int too_large(struct error *error)
     return error_set_memory(error, "the code");
 }
 
-/* The sets known by name are all of one shape. */
-#define KNOWN_ROWS    28
-#define KNOWN_COLUMNS 28
-#define KNOWN_CLASSES 10
-
 int code_subject_of(const struct job *job, struct code_subject *out, struct error *error)
 {
-    uint32_t rows = KNOWN_ROWS, columns = KNOWN_COLUMNS, classes = KNOWN_CLASSES;
+    const struct dataset_entry *known = dataset_find(job->dataset);
+    uint32_t rows, columns, channels, classes;
     *out = (struct code_subject){
         .job = job,
         .form = {true, 255, job->scale > 0 ? job->scale : 255, job->mean, job->std, 0, false}};
-    if (!dataset_find(job->dataset)) {
+    if (known) {
+        rows = known->rows;
+        columns = known->columns;
+        channels = known->channels;
+        classes = DATASET_KNOWN_CLASSES;
+    } else {
         struct dataset *dataset;
         struct dataset_options options;
         job_dataset_options(job, &options);
@@ -218,10 +219,16 @@ int code_subject_of(const struct job *job, struct code_subject *out, struct erro
         out->coded = dataset->coded;
         rows = dataset->rows;
         columns = dataset->columns;
+        channels = dataset->channels;
         classes = dataset->classes;
         dataset_close(dataset);
     }
-    return job_network(job, rows, columns, classes, &out->network, error);
+    if (channels > 1)
+        return error_set(error, ERROR_INPUT,
+                         "the programs read gray pictures, and %.60s is in color: choose a gray "
+                         "data set",
+                         job->dataset);
+    return job_network(job, rows, columns, channels, classes, &out->network, error);
 }
 
 int code_stage_text(const struct code_voice *voice, enum code_stage stage,

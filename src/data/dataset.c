@@ -14,23 +14,36 @@
 
 /* The known sets. `folders` are tried in this order below a data folder; the second is where
  * torchvision puts them. */
+#define ENTRY_DIGITS .rows = 28, .columns = 28, .channels = 1, .train = 60000, .test = 10000
 static const struct dataset_entry entries[] = {
     {.name = "synthetic",
      .title = "Built-in synthetic digits",
      .built_in = true,
+     ENTRY_DIGITS,
      .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
     {.name = "mnist",
      .title = "MNIST",
      .folders = {"mnist", "MNIST/raw"},
+     ENTRY_DIGITS,
      .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
     {.name = "fashion-mnist",
      .title = "Fashion-MNIST",
      .folders = {"fashion-mnist", "FashionMNIST/raw"},
+     ENTRY_DIGITS,
      .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
                      "Sneaker", "Bag", "Ankle boot"}},
+    {.name = "cifar-10",
+     .title = "CIFAR-10",
+     .folders = {"cifar-10", "cifar-10-batches-bin"},
+     .cifar = true,
+     .rows = 32,
+     .columns = 32,
+     .channels = 3,
+     .train = 50000,
+     .test = 10000,
+     .class_names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
+                     "ship", "truck"}},
 };
-#define ENTRY_SIDE    28
-#define ENTRY_CLASSES 10
 
 const struct dataset_entry *dataset_list(size_t *count)
 {
@@ -43,6 +56,11 @@ const struct dataset_entry *dataset_find(const char *name)
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
         if (!strcmp(entries[i].name, name)) return &entries[i];
     return NULL;
+}
+
+size_t dataset_inputs(const struct dataset *dataset)
+{
+    return (size_t)dataset->rows * dataset->columns * dataset->channels;
 }
 
 uint8_t *dataset_alloc_pixels(size_t bytes)
@@ -84,8 +102,7 @@ void dataset_close(struct dataset *dataset)
  * well too. */
 static int split_off_test(struct dataset *dataset, struct error *error)
 {
-    size_t image = (size_t)dataset->rows * dataset->columns, left[DATASET_MAX_CLASSES] = {0},
-           kept = 0;
+    size_t image = dataset_inputs(dataset), left[DATASET_MAX_CLASSES] = {0}, kept = 0;
     struct split *train = &dataset->train, *test = &dataset->test;
     if (train->count < 2)
         return error_set(error, ERROR_INPUT,
@@ -221,12 +238,24 @@ static char *find_ending(const char *folder, const char *ending)
     return found;
 }
 
+static void name_classes(struct dataset *dataset, const struct dataset_entry *entry)
+{
+    dataset->classes = DATASET_KNOWN_CLASSES;
+    for (size_t c = 0; c < DATASET_KNOWN_CLASSES; c++)
+        snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%s",
+                 entry->class_names[c]);
+}
+
 static int read_folder(const char *folder, const struct dataset_options *options,
                        struct dataset *dataset, struct error *error)
 {
     if (dataset_folder_has_idx(folder)) return dataset_read_idx_folder(folder, 0, dataset, error);
     if (dataset_folder_has_parquet(folder))
         return dataset_read_parquet_folder(folder, options, dataset, error);
+    if (dataset_folder_has_cifar(folder)) {
+        name_classes(dataset, dataset_find("cifar-10"));
+        return dataset_read_cifar(folder, dataset, error);
+    }
     char *train = find_ending(folder, "train.csv"),
          *test = train ? find_ending(folder, "test.csv") : NULL;
     int status = train ? dataset_read_csv(train, test, options, dataset, error)
@@ -266,6 +295,7 @@ static const struct file_kind {
     {"pkl", refuse, "is a Python pickle, which can run programs when opened: save the data as CSV "
                     "or .npz"},
     {"xlsx", refuse, "is a spreadsheet: save it as CSV"},
+    {"bin", refuse, "is one file of several, perhaps CIFAR-10's: give the folder that holds them"},
     {"json", refuse, "is a JSON file: save the data as CSV, one sample per line"},
 };
 /* clang-format on */
@@ -308,7 +338,8 @@ int dataset_locate(const struct dataset_entry *entry, const struct dataset_optio
         for (size_t f = 0; places[p] && f < 2 && entry->folders[f]; f++) {
             if (asprintf(folder, "%s%s/%s", places[p], p ? "/data" : "", entry->folders[f]) < 0)
                 return error_set_memory(error, "a path");
-            if (dataset_folder_has_idx(*folder)) return 0;
+            if (entry->cifar ? dataset_folder_has_cifar(*folder) : dataset_folder_has_idx(*folder))
+                return 0;
             free(*folder);
         }
     }
@@ -342,20 +373,21 @@ static int draw_built_in(uint32_t limit, struct dataset *dataset, struct error *
 static int open_entry(const struct dataset_entry *entry, const struct dataset_options *options,
                       struct dataset *dataset, struct error *error)
 {
-    dataset->classes = ENTRY_CLASSES;
+    name_classes(dataset, entry);
     dataset->known = true;
     dataset->full = 255;
     if (entry->built_in) return draw_built_in(options->limit, dataset, error);
     char *folder;
     if (dataset_locate(entry, options, &folder, error)) return -1;
     snprintf(dataset->source, sizeof dataset->source, "%s", folder);
-    int status = dataset_read_idx_folder(folder, options->limit, dataset, error);
-    if (!status && (dataset->rows != ENTRY_SIDE || dataset->columns != ENTRY_SIDE))
+    int status = entry->cifar ? dataset_read_cifar(folder, dataset, error)
+                              : dataset_read_idx_folder(folder, options->limit, dataset, error);
+    if (!status && (dataset->rows != entry->rows || dataset->columns != entry->columns))
         status = error_set(
             error, ERROR_INPUT,
-            "%s has images of %u x %u pixels, but those of %s are %d x %d: give the right "
+            "%s has images of %u x %u pixels, but those of %s are %u x %u: give the right "
             "files",
-            folder, dataset->rows, dataset->columns, entry->title, ENTRY_SIDE, ENTRY_SIDE);
+            folder, dataset->rows, dataset->columns, entry->title, entry->rows, entry->columns);
     free(folder);
     return status;
 }
@@ -375,7 +407,7 @@ static int open_path(const char *name, const struct dataset_options *options,
         status = error_set(
             error, ERROR_NOT_FOUND,
             "no data set is called \"%s\" and no file or folder either: take synthetic, mnist, "
-            "fashion-mnist, or the path of a folder or file",
+            "fashion-mnist, cifar-10, or the path of a folder or file",
             name);
     free(path);
     return status;
@@ -386,14 +418,12 @@ int dataset_open(const char *name, const struct dataset_options *options, struct
 {
     struct dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset) return error_set_memory(error, "a data set");
+    dataset->channels = 1; /* until a reader says otherwise */
     const struct dataset_entry *entry = dataset_find(name);
     int status;
     if (entry) {
         snprintf(dataset->name, sizeof dataset->name, "%s", entry->name);
         snprintf(dataset->title, sizeof dataset->title, "%s", entry->title);
-        for (size_t c = 0; c < ENTRY_CLASSES; c++)
-            snprintf(dataset->class_names[c], sizeof dataset->class_names[c], "%s",
-                     entry->class_names[c]);
         status = open_entry(entry, options, dataset, error);
     } else {
         status = open_path(name, options, dataset, error);

@@ -9,13 +9,14 @@
 #include "base/error.h"
 #include "data/preprocess.h"
 
-#define DATASET_MAX_CLASSES 256
-#define DATASET_NAME_MAX    64 /* of a class, with its NUL */
-#define DATASET_MAX_NOTES   16
+#define DATASET_MAX_CLASSES   256
+#define DATASET_NAME_MAX      64 /* of a class, with its NUL */
+#define DATASET_MAX_NOTES     16
+#define DATASET_KNOWN_CLASSES 10 /* of every set known by name */
 
 struct split {
     size_t count;
-    /* [count, rows * columns], codes: what each stands for is told by the data set (`values`); for
+    /* [count, channels, rows, columns], codes: what each stands for is told by the data set (`values`); for
      * pictures 0 is background and the largest full ink. Best 64-byte aligned */
     uint8_t *pixels;
     uint8_t *labels; /* [count], 0 … classes-1 */
@@ -35,6 +36,7 @@ struct dataset {
     bool synthetic;    /* always shown to people */
     bool table;        /* measurements in columns rather than pictures; rows is 1 */
     uint32_t rows, columns, classes;
+    uint32_t channels; /* 1 gray, 3 color: red, green, blue */
     char class_names[DATASET_MAX_CLASSES][DATASET_NAME_MAX];
     struct split train, test; /* memory owned by the data set */
 
@@ -74,6 +76,7 @@ struct dataset_options {
     bool unlabeled;
     size_t features;
     uint32_t rows, columns; /* what pictures are brought to; 0: the commonest size */
+    uint32_t channels; /* the same of folders of pictures; 0: color when most of them have any */
 };
 
 /* `name` is a known name (see dataset_list) or a path: a folder with an IDX pair (plain or .gz), a
@@ -99,6 +102,8 @@ int dataset_match_classes(struct dataset *dataset, const char *const *names, uin
 /* The preprocessing of this data for a model of another form, polarity included. */
 void dataset_preprocess_for(const struct dataset *dataset, const struct input_form *form,
                             struct preprocess *out);
+/* Values of a sample: rows * columns * channels. */
+size_t dataset_inputs(const struct dataset *dataset);
 /* The value a code stands for in the file. */
 double dataset_value(const struct dataset *dataset, uint8_t code);
 /* The codes' brightness for looking at them: 0 … 255. */
@@ -109,7 +114,9 @@ struct dataset_entry {
     const char *name, *title;
     bool built_in;          /* drawn, nothing to fetch */
     const char *folders[2]; /* where it lies below a data folder, in order of search */
-    const char *class_names[10];
+    bool cifar;             /* its files are CIFAR-10's binary ones; otherwise IDX */
+    uint32_t rows, columns, channels, train, test;
+    const char *class_names[DATASET_KNOWN_CLASSES];
 };
 const struct dataset_entry *dataset_list(size_t *count);
 const struct dataset_entry *dataset_find(const char *name); /* NULL when no such name is known */

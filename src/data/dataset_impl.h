@@ -14,6 +14,10 @@ int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *
                             struct error *error);
 int dataset_read_idx_file(const char *images, struct dataset *dataset, struct error *error);
 
+/* data_batch_N.bin and test_batch.bin, or the archive that holds them. */
+int dataset_read_cifar(const char *folder, struct dataset *dataset, struct error *error);
+bool dataset_folder_has_cifar(const char *folder);
+
 /* One CSV file per split; test_path may be NULL, and a test file without labels is skipped. */
 int dataset_read_csv(const char *train_path, const char *test_path,
                      const struct dataset_options *options, struct dataset *dataset,
@@ -67,7 +71,7 @@ bool dataset_folder_has_idx(const char *folder);
  * when there is none. Freed with free(). */
 uint8_t *dataset_alloc_pixels(size_t bytes);
 
-/* 0 when a picture of this size is taken; names what is too large otherwise. */
+/* 0 when so many pictures of this size are taken; names what is too large otherwise. */
 int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count,
                        struct error *error);
 

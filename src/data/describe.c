@@ -52,7 +52,8 @@ char *dataset_summary(const struct dataset *dataset)
     if (dataset->table)
         buffer_printf(&text, " of %u numbers", dataset->columns);
     else
-        buffer_printf(&text, " of %u x %u pixels", dataset->rows, dataset->columns);
+        buffer_printf(&text, " of %u x %u pixels%s", dataset->rows, dataset->columns,
+                      dataset->channels > 1 ? " in color" : "");
     buffer_printf(&text, ", %u classes", dataset->classes);
     if (dataset->label_column[0])
         buffer_printf(&text, ", label column \"%s\"", dataset->label_column);
@@ -88,7 +89,7 @@ json_t *dataset_describe(const struct dataset *dataset)
         "title", js_shown(dataset->title), "path", js_shown(dataset->source), "synthetic",
         (int)dataset->synthetic, "samples", "train", (json_int_t)dataset->train.count, "test",
         (json_int_t)dataset->test.count, "classes", classes, "shape", (int)dataset->rows,
-        (int)dataset->columns, 1, "range", dataset->low, dataset->high);
+        (int)dataset->columns, (int)dataset->channels, "range", dataset->low, dataset->high);
     json_object_set_new(value, "label_column",
                         dataset->label_column[0] ? js_shown(dataset->label_column) : json_null());
     json_object_set_new(value, "scale", json_real(dataset->form.scale));
@@ -106,7 +107,7 @@ static void hash_split(struct hash *hash, const struct dataset *dataset, const s
     uint64_t count = split->count;
     hash_update(hash, &count, sizeof count);
     hash_update(hash, split->labels, split->count);
-    hash_update(hash, split->pixels, split->count * dataset->rows * dataset->columns);
+    hash_update(hash, split->pixels, split->count * dataset_inputs(dataset));
 }
 
 int dataset_hash(const struct dataset *dataset, char hex[HASH_HEX_SIZE], struct error *error)
@@ -115,6 +116,7 @@ int dataset_hash(const struct dataset *dataset, char hex[HASH_HEX_SIZE], struct 
     if (hash_create(&hash, error)) return -1;
     const uint32_t shape[] = {dataset->rows, dataset->columns, dataset->classes};
     hash_update(hash, shape, sizeof shape);
+    if (dataset->channels > 1) hash_update(hash, &dataset->channels, sizeof dataset->channels);
     for (uint32_t c = 0; c < dataset->classes; c++)
         hash_update(hash, dataset->class_names[c], strlen(dataset->class_names[c]) + 1);
     if (dataset->coded) hash_update(hash, dataset->values, sizeof dataset->values);

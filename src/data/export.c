@@ -67,6 +67,10 @@ static int write_split(const struct dataset *dataset, const struct split *split,
 
 int dataset_export(const struct dataset *dataset, const char *folder, struct error *error)
 {
+    if (dataset->channels > 1)
+        return error_set(error, ERROR_INPUT,
+                         "%s is in color, and IDX files hold gray pictures: it cannot be exported",
+                         dataset->title);
     if (dataset->coded)
         return error_set(error, ERROR_INPUT,
                          "%s holds numbers that are not whole, and IDX files hold bytes: it cannot "

@@ -41,6 +41,10 @@ static const struct fetch_set sets[] = {
        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"},
       {"t10k-labels-idx1-ubyte.gz", 5148,
        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"}}},
+    {"cifar-10",
+     {"https://www.cs.toronto.edu/~kriz/"},
+     {{"cifar-10-binary.tar.gz", 170052171,
+       "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"}}},
 };
 
 const struct fetch_set *fetch_find(const char *name)

@@ -44,7 +44,7 @@ int dataset_take_numbers(struct dataset *dataset, const char *what, const float 
     struct split *const splits[] = {&dataset->train, &dataset->test};
     const float *const numbers[] = {train, test};
     struct values values = {0};
-    size_t inputs = (size_t)dataset->rows * dataset->columns;
+    size_t inputs = dataset_inputs(dataset);
     for (size_t s = 0; s < 2; s++) {
         size_t count = numbers[s] ? splits[s]->count * inputs : 0;
         for (size_t i = 0; i < count; i++)
@@ -91,7 +91,7 @@ static void find_range(struct dataset *dataset)
         return;
     }
     for (size_t s = 0; s < 2; s++) {
-        size_t count = splits[s]->count * dataset->rows * dataset->columns;
+        size_t count = splits[s]->count * dataset_inputs(dataset);
         for (size_t i = 0; i < count; i++) seen[splits[s]->pixels[i]] = true;
     }
     dataset->low = INFINITY;
@@ -129,7 +129,8 @@ static bool border_is_light(const struct dataset *dataset, const uint8_t *pixels
 static enum polarity find_polarity(const struct dataset *dataset)
 {
     const struct split *split = dataset->train.count ? &dataset->train : &dataset->test;
-    size_t image = (size_t)dataset->rows * dataset->columns, light = 0, looked = 0;
+    size_t image = dataset_inputs(dataset), light = 0, looked = 0;
+    if (dataset->channels > 1) return POLARITY_UNKNOWN; /* photographs have no ink */
     if (dataset->known) return POLARITY_LIGHT;
     if (dataset->table || dataset->full <= 0 || dataset->rows < SMALL_SIDE ||
         dataset->columns < SMALL_SIDE)
@@ -162,7 +163,7 @@ static int invert(struct dataset *dataset, struct error *error)
     } else {
         uint8_t full = (uint8_t)dataset->full;
         for (size_t s = 0; s < 2; s++) {
-            size_t count = splits[s]->count * dataset->rows * dataset->columns;
+            size_t count = splits[s]->count * dataset_inputs(dataset);
             for (size_t i = 0; i < count; i++)
                 splits[s]->pixels[i] = (uint8_t)(full - splits[s]->pixels[i]);
         }
@@ -205,6 +206,7 @@ int dataset_find_form(struct dataset *dataset, const struct dataset_options *opt
         polarity = opposite(polarity);
     }
     struct input_form *form = &dataset->form;
+    form->resize |= dataset->channels > 1;
     *form = (struct input_form){
         true, dataset->full, dataset->full > 0 ? dataset->full : 1, 0, 1, polarity, form->resize};
     if (by_model)

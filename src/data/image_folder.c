@@ -281,6 +281,7 @@ struct size_count {
 };
 
 #define SIZES_MAX 1024
+#define LOOKED_AT 4 /* pictures of a class, for their colors */
 
 static int find_size(const struct tree *tree, struct dataset *dataset, bool *several,
                      struct error *error)
@@ -319,34 +320,71 @@ struct folder_reading {
     size_t resized, colored;
 };
 
+/* One plane brought to the set's size. */
+static void add_plane(const struct folder_reading *reading, const uint8_t *plane,
+                      const struct picture *picture, uint8_t *out, struct error *error)
+{
+    const struct dataset *dataset = reading->dataset;
+    const struct input_form *form = reading->options->form;
+    bool same = picture->width == dataset->columns && picture->height == dataset->rows;
+    bool whole = !form || form->resize || dataset->channels > 1 ||
+                 (form->known && form->polarity == POLARITY_UNKNOWN);
+    if (same)
+        memcpy(out, plane, (size_t)dataset->rows * dataset->columns);
+    else if (whole || picture_normalise(plane, picture->width, picture->height, dataset->rows,
+                                        dataset->columns, out, error))
+        picture_resize(plane, picture->width, picture->height, dataset->rows, dataset->columns,
+                       out);
+}
+
 static int add_picture(struct folder_reading *reading, const char *path, struct split *split,
                        uint8_t label, struct error *error)
 {
     struct dataset *dataset = reading->dataset;
     struct picture picture;
     if (picture_read(path, &picture, error)) return -1;
-    uint8_t *out = split->pixels + split->count * dataset->rows * dataset->columns;
-    bool same = picture.width == dataset->columns && picture.height == dataset->rows;
-    const struct input_form *form = reading->options->form;
-    if (same)
-        memcpy(out, picture.grey, (size_t)dataset->rows * dataset->columns);
-    else if (!form || form->resize || (form->known && form->polarity == POLARITY_UNKNOWN) ||
-             picture_normalise(picture.grey, picture.width, picture.height, dataset->rows,
-                               dataset->columns, out, error))
-        picture_resize(picture.grey, picture.width, picture.height, dataset->rows, dataset->columns,
-                       out);
-    reading->resized += !same;
+    size_t map = (size_t)dataset->rows * dataset->columns,
+           plane = (size_t)picture.width * picture.height;
+    uint8_t *out = split->pixels + split->count * dataset_inputs(dataset);
+    for (uint32_t c = 0; c < dataset->channels; c++) {
+        bool colored = dataset->channels > 1 && picture.colors;
+        add_plane(reading, colored ? picture.colors + c * plane : picture.grey, &picture,
+                  out + c * map, error);
+    }
+    reading->resized += picture.width != dataset->columns || picture.height != dataset->rows;
     reading->colored += picture.color;
     split->labels[split->count++] = label;
     picture_free(&picture);
     return 0;
 }
 
+/* Color when most of the pictures looked at, the first few of every class, have any. */
+static int find_channels(const struct tree *tree, struct folder_reading *reading,
+                         struct error *error)
+{
+    struct dataset *dataset = reading->dataset;
+    size_t looked = 0, colored = 0;
+    dataset->channels = reading->options->channels;
+    if (dataset->channels) return 0;
+    for (uint32_t c = 0; c < tree->count; c++) {
+        const struct paths *pictures = &tree->classes[c].pictures;
+        for (size_t i = 0; i < pictures->count && i < LOOKED_AT; i++, looked++) {
+            struct picture picture;
+            if (picture_read(pictures->items[i], &picture, error)) return -1;
+            colored += picture.color;
+            picture_free(&picture);
+        }
+    }
+    dataset->channels = 2 * colored > looked ? 3 : 1;
+    return 0;
+}
+
 static int make_room(const char *root, const struct dataset *dataset, size_t count,
                      struct split *split, struct error *error)
 {
-    if (dataset_check_size(root, dataset->rows, dataset->columns, count, error)) return -1;
-    split->pixels = dataset_alloc_pixels(count * dataset->rows * dataset->columns);
+    if (dataset_check_size(root, dataset->rows, dataset->columns, count * dataset->channels, error))
+        return -1;
+    split->pixels = dataset_alloc_pixels(count * dataset_inputs(dataset));
     split->labels = malloc(count);
     return split->pixels && split->labels ? 0 : error_set_memory(error, "the pictures");
 }
@@ -400,7 +438,11 @@ static void note_reading(const struct folder_reading *reading)
     if (reading->resized)
         dataset_assume(dataset, "%zu pictures of other sizes brought to %u x %u", reading->resized,
                        dataset->rows, dataset->columns);
-    if (reading->colored) dataset_assume(dataset, "%zu color pictures made gray", reading->colored);
+    if (reading->colored && dataset->channels == 1)
+        dataset_assume(dataset, "%zu color pictures made gray", reading->colored);
+    size_t gray = dataset->train.count + dataset->test.count - reading->colored;
+    if (gray && dataset->channels > 1)
+        dataset_assume(dataset, "%zu gray pictures taken as color", gray);
 }
 
 /* A training folder, and perhaps a test folder. */
@@ -429,6 +471,7 @@ static int read_folders(const char *train_folder, const char *test_folder,
         goto out;
     }
     dataset->form.resize = several;
+    if (find_channels(train, reading, error)) goto out;
     if (read_split(train_folder, train, labels, reading, &dataset->train, error)) goto out;
     if (test_folder) {
         if (find_classes(test_folder, dataset, &test, error) ||
@@ -461,6 +504,7 @@ static int read_unlabeled(const char *folder, struct folder_reading *reading, st
     }
     dataset->rows = reading->options->rows;
     dataset->columns = reading->options->columns;
+    if (reading->options->channels) dataset->channels = reading->options->channels;
     if (make_room(folder, dataset, pictures.count, &dataset->train, error)) goto out;
     dataset->ids = calloc(pictures.count + 1, sizeof *dataset->ids);
     if (!dataset->ids) {

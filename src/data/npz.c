@@ -138,18 +138,39 @@ static int check_pair(const char *path, const struct npy_array *images,
 static int take_images(const char *path, const struct npy_array *images, struct dataset *dataset,
                        struct error *error)
 {
-    if (images->rank < 2 || (images->rank == 4 && images->shape[3] != 1))
-        return npy_unusable(path, images,
-                            "must be of shape (samples, rows, columns) or (samples, pixels): make "
-                            "color pictures gray first",
-                            error);
+    if (images->rank < 2 || (images->rank == 4 && images->shape[3] != 1 && images->shape[3] != 3))
+        return npy_unusable(
+            path, images,
+            "must be of shape (samples, rows, columns), (samples, rows, columns, 3) "
+            "or (samples, pixels)",
+            error);
     if (images->rank == 2)
         dataset_guess_sides(images->shape[1], dataset);
     else {
         dataset->rows = images->shape[1] > UINT32_MAX ? 0 : (uint32_t)images->shape[1];
         dataset->columns = images->shape[2] > UINT32_MAX ? 0 : (uint32_t)images->shape[2];
+        if (images->rank == 4) dataset->channels = (uint32_t)images->shape[3];
     }
-    return dataset_check_size(path, dataset->rows, dataset->columns, images->shape[0], error);
+    return dataset_check_size(path, dataset->rows, dataset->columns,
+                              (uint64_t)images->shape[0] * dataset->channels, error);
+}
+
+/* [rows, columns, channels], as NumPy has a picture, to [channels, rows, columns]. */
+static int part_channels(struct dataset *dataset, struct error *error)
+{
+    struct split *const splits[] = {&dataset->train, &dataset->test};
+    size_t image = dataset_inputs(dataset), channels = dataset->channels, map = image / channels;
+    if (channels == 1) return 0;
+    uint8_t *mixed = malloc(image);
+    if (!mixed) return error_set_memory(error, "a picture");
+    for (size_t s = 0; s < 2; s++)
+        for (size_t i = 0; i < splits[s]->count && splits[s]->pixels; i++) {
+            uint8_t *pixels = splits[s]->pixels + i * image;
+            memcpy(mixed, pixels, image);
+            for (size_t p = 0; p < image; p++) pixels[p % channels * map + p / channels] = mixed[p];
+        }
+    free(mixed);
+    return 0;
 }
 
 /* The numbers of one split or two (`test` may be NULL), as bytes if all of them are. */
@@ -158,7 +179,8 @@ static int take_values(const char *path, const struct npy_array *train,
 {
     if (npy_is_bytes(train) && (!test || npy_is_bytes(test)))
         return take_bytes(train, &dataset->train, error) ||
-                       (test && take_bytes(test, &dataset->test, error))
+                       (test && take_bytes(test, &dataset->test, error)) ||
+                       part_channels(dataset, error)
                    ? -1
                    : 0;
     float *first = npy_floats(train), *second = test ? npy_floats(test) : NULL;
@@ -166,7 +188,10 @@ static int take_values(const char *path, const struct npy_array *train,
     if (!first || (test && !second))
         error_set_memory(error, "the numbers");
     else
-        status = dataset_take_numbers(dataset, path, first, second, error);
+        status = dataset_take_numbers(dataset, path, first, second, error) ||
+                         part_channels(dataset, error)
+                     ? -1
+                     : 0;
     free(first);
     free(second);
     return status;

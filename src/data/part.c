@@ -93,7 +93,7 @@ static int keep_share(struct split *split, size_t image, size_t limit, uint64_t 
 int dataset_keep_part(struct dataset *dataset, uint32_t limit, struct error *error)
 {
     struct split *const splits[] = {&dataset->train, &dataset->test};
-    size_t image = (size_t)dataset->rows * dataset->columns;
+    size_t image = dataset_inputs(dataset);
     for (uint32_t s = 0; s < 2; s++) {
         if (!limit || splits[s]->count <= limit) continue;
         if (dataset->ids || dataset_is_mixed(splits[s]->labels, splits[s]->count, limit)) {

@@ -228,14 +228,32 @@ int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint3
     return 0;
 }
 
-int picture_read_input(const char *path, uint32_t rows, uint32_t columns,
+int picture_make_input(const struct picture *picture, uint32_t rows, uint32_t columns,
+                       uint32_t channels, const struct input_form *form, uint8_t *out,
+                       bool *inverted, struct error *error)
+{
+    size_t map = (size_t)rows * columns, plane = (size_t)picture->width * picture->height;
+    if (channels == 1)
+        return picture_to_input(picture->grey, picture->width, picture->height, rows, columns, form,
+                                out, inverted, error);
+    *inverted = false;
+    for (uint32_t c = 0; c < channels; c++) {
+        const uint8_t *values = picture->colors ? picture->colors + c * plane : picture->grey;
+        if (picture->width == columns && picture->height == rows)
+            memcpy(out + c * map, values, map);
+        else
+            picture_resize(values, picture->width, picture->height, rows, columns, out + c * map);
+    }
+    return 0;
+}
+
+int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint32_t channels,
                        const struct input_form *form, uint8_t *out, bool *inverted,
                        struct error *error)
 {
     struct picture picture;
     if (picture_read(path, &picture, error)) return -1;
-    int status = picture_to_input(picture.grey, picture.width, picture.height, rows, columns, form,
-                                  out, inverted, error);
+    int status = picture_make_input(&picture, rows, columns, channels, form, out, inverted, error);
     if (status) error_prefix(error, "%s", path);
     picture_free(&picture);
     return status;

@@ -13,12 +13,13 @@
 
 struct picture {
     uint32_t width, height;
-    bool color;    /* the file holds colors that were made gray */
-    uint8_t *grey; /* [height, width], owned */
+    bool color;      /* the file holds colors */
+    uint8_t *grey;   /* [height, width], owned */
+    uint8_t *colors; /* [3, height, width]: red, green, blue; owned; NULL unless `color` */
 };
 
 /* Reads a PNG, JPEG, BMP or GIF (told apart by their first bytes; of an animation the first frame)
- * as gray: ITU-R 601 luma; 16-bit samples v · 257 become v; gamma is left as it is. Where it is
+ * as gray (ITU-R 601 luma) and, where it has any, in its colors; 16-bit samples v · 257 become v; gamma is left as it is. Where it is
  * transparent it gets the background, black or white, that its ink stands out from. At most 4096 x
  * 4096 pixels. */
 int picture_read(const char *path, struct picture *out, struct error *error);
@@ -54,8 +55,13 @@ int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint
 int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
                      uint32_t columns, const struct input_form *form, uint8_t *out, bool *inverted,
                      struct error *error);
-/* The same from a file. */
-int picture_read_input(const char *path, uint32_t rows, uint32_t columns,
+/* The same for a network of one channel or three, out[channels, rows, columns]: in color it is
+ * resized whole and never inverted; a gray picture has three equal channels. */
+int picture_make_input(const struct picture *picture, uint32_t rows, uint32_t columns,
+                       uint32_t channels, const struct input_form *form, uint8_t *out,
+                       bool *inverted, struct error *error);
+/* From a file. */
+int picture_read_input(const char *path, uint32_t rows, uint32_t columns, uint32_t channels,
                        const struct input_form *form, uint8_t *out, bool *inverted,
                        struct error *error);
 

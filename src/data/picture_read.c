@@ -26,6 +26,7 @@ static const struct picture_format {
 void picture_free(struct picture *picture)
 {
     free(picture->grey);
+    free(picture->colors);
     *picture = (struct picture){0};
 }
 
@@ -71,15 +72,28 @@ static uint32_t choose_background(const uint8_t *rgba, size_t count)
     return sum > 127 * weight ? 0 : 255;
 }
 
+static uint8_t on_background(uint32_t value, uint32_t alpha, uint32_t background)
+{
+    return (uint8_t)((value * alpha + background * (255 - alpha) + 127) / 255);
+}
+
 static void make_gray(const uint8_t *rgba, size_t count, struct picture *out)
 {
     uint32_t background = choose_background(rgba, count);
     for (size_t i = 0; i < count; i++) {
         const uint8_t *pixel = rgba + 4 * i;
-        uint32_t alpha = pixel[3];
         out->color |= pixel[0] != pixel[1] || pixel[1] != pixel[2];
-        out->grey[i] = (uint8_t)((luma(pixel) * alpha + background * (255 - alpha) + 127) / 255);
+        out->grey[i] = on_background(luma(pixel), pixel[3], background);
     }
+}
+
+static void keep_colors(const uint8_t *rgba, size_t count, struct picture *out)
+{
+    uint32_t background = choose_background(rgba, count);
+    for (size_t c = 0; c < 3; c++)
+        for (size_t i = 0; i < count; i++)
+            out->colors[c * count + i] = on_background(rgba[4 * i + c], rgba[4 * i + 3],
+                                                       background);
 }
 
 static int decode_bytes(const char *file, size_t size, const char *name, bool only_size,
@@ -125,8 +139,12 @@ static int take_pixels(struct pixels *pixels, struct picture *out, struct error 
     out->height = pixels->height;
     out->grey = malloc(count);
     if (out->grey) make_gray(pixels->rgba, count, out);
+    if (out->color) out->colors = malloc(3 * count);
+    if (out->colors) keep_colors(pixels->rgba, count, out);
     free(pixels->rgba);
-    return out->grey ? 0 : error_set_memory(error, "a picture");
+    if (out->grey && (out->colors || !out->color)) return 0;
+    picture_free(out);
+    return error_set_memory(error, "a picture");
 }
 
 int picture_read(const char *path, struct picture *out, struct error *error)

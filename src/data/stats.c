@@ -28,7 +28,7 @@ static void measure_inputs(const struct preprocess *preprocess, size_t pixels,
 void stats_measure(const struct dataset *dataset, const struct split *split,
                    struct split_stats *out)
 {
-    size_t pixels = split->count * dataset->rows * dataset->columns;
+    size_t pixels = split->count * dataset_inputs(dataset);
     *out = (struct split_stats){.smallest = 255};
     for (size_t i = 0; i < split->count; i++) out->per_class[split->labels[i]]++;
     for (size_t i = 0; i < pixels; i++) out->histogram[split->pixels[i]]++;
@@ -55,7 +55,7 @@ void stats_measure(const struct dataset *dataset, const struct split *split,
 int stats_mean_pictures(const struct dataset *dataset, const struct split *split, float *out,
                         struct error *error)
 {
-    size_t image = (size_t)dataset->rows * dataset->columns, count[DATASET_MAX_CLASSES] = {0};
+    size_t image = dataset_inputs(dataset), count[DATASET_MAX_CLASSES] = {0};
     uint8_t light[256];
     dataset_brightness(dataset, light);
     uint64_t *sums = calloc(dataset->classes * image, sizeof *sums);

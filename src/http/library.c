@@ -39,8 +39,7 @@ int library_create(const char *home, struct library **out, struct error *error)
 
 static size_t bytes_of(const struct dataset *dataset)
 {
-    return (dataset->train.count + dataset->test.count) *
-           ((size_t)dataset->rows * dataset->columns + 1);
+    return (dataset->train.count + dataset->test.count) * (dataset_inputs(dataset) + 1);
 }
 
 static void give_up(struct place *place)

@@ -96,8 +96,8 @@ static int open_design(const struct studio *studio, struct subject *subject, str
     if (borrow_data(studio, subject, error)) return -1;
     const struct dataset *data = subject->dataset;
     subject->form = data->form;
-    if (job_network(&subject->job, data->rows, data->columns, data->classes, &subject->network,
-                    error))
+    if (job_network(&subject->job, data->rows, data->columns, data->channels, data->classes,
+                    &subject->network, error))
         return -1;
     return setup_weights(&subject->job, &subject->network, &subject->parameters, error);
 }
@@ -179,11 +179,11 @@ static int take_sample(const struct asking *asking, const struct subject *subjec
     const struct dataset *data = subject->dataset;
     const struct split *split = asking->test ? &data->test : &data->train;
     size_t inputs = network_inputs(&subject->network);
-    if (inputs != (size_t)data->rows * data->columns)
+    if (inputs != dataset_inputs(data))
         return error_set(error, ERROR_CONFLICT,
-                         "the network takes %zu values but the samples of %s have %u: choose the "
+                         "the network takes %zu values but the samples of %s have %zu: choose the "
                          "data it was made for",
-                         inputs, data->title, data->rows * data->columns);
+                         inputs, data->title, dataset_inputs(data));
     if (asking->index >= split->count)
         return error_set(error, ERROR_NOT_FOUND,
                          "there is no sample %u: the %s split of %s has %zu", asking->index,

@@ -51,13 +51,13 @@ static json_t *known_json(const struct studio *studio, const struct dataset_entr
     for (int i = 0; i < 10; i++)
         json_array_append_new(classes,
                               json_string(entry->class_names[i] ? entry->class_names[i] : ""));
-    /* The known sets are all of one shape. */
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:i, s:i, s:i, s:i, s:o}", "name",
-                     entry->name, "title", entry->title, "available", entry->built_in || source[0],
-                     "synthetic", (int)entry->built_in, "fetchable", fetch != NULL, "source",
-                     source, "download_bytes",
-                     (json_int_t)(fetch && !source[0] ? fetch_total(fetch) : 0), "train", 60000,
-                     "test", 10000, "rows", 28, "columns", 28, "classes", classes);
+    return json_pack(
+        "{s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:o}", "name", entry->name,
+        "title", entry->title, "available", entry->built_in || source[0], "synthetic",
+        (int)entry->built_in, "fetchable", fetch != NULL, "source", source, "download_bytes",
+        (json_int_t)(fetch && !source[0] ? fetch_total(fetch) : 0), "train", (int)entry->train,
+        "test", (int)entry->test, "rows", (int)entry->rows, "columns", (int)entry->columns,
+        "channels", (int)entry->channels, "classes", classes);
 }
 
 /* A user's own set in the home's data folder: what is in it is known when it is opened. */
@@ -65,9 +65,10 @@ static json_t *own_json(const char *folder, const char *name)
 {
     char source[4096];
     snprintf(source, sizeof source, "%s/%s", folder, name);
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:i, s:n, s:n, s:n, s:n, s:[]}", "name", name,
-                     "title", name, "available", 1, "synthetic", 0, "fetchable", 0, "source",
-                     source, "download_bytes", 0, "train", "test", "rows", "columns", "classes");
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:i, s:n, s:n, s:n, s:n, s:n, s:[]}", "name",
+                     name, "title", name, "available", 1, "synthetic", 0, "fetchable", 0, "source",
+                     source, "download_bytes", 0, "train", "test", "rows", "columns", "channels",
+                     "classes");
 }
 
 json_t *datasets_json(const struct studio *studio)
@@ -143,7 +144,7 @@ static int samples_json(const struct dataset *dataset, const struct dataset_ques
 {
     const struct split *split = question->test ? &dataset->test : &dataset->train;
     uint32_t picked[SAMPLES_MAX];
-    size_t image = (size_t)dataset->rows * dataset->columns;
+    size_t image = dataset_inputs(dataset);
     size_t count = stats_pick(split, (int)question->label, (uint64_t)question->seed,
                               (size_t)question->count, picked);
     uint8_t light[256], *pixels = malloc(count * image + 1);
@@ -156,9 +157,9 @@ static int samples_json(const struct dataset *dataset, const struct dataset_ques
         for (size_t p = 0; p < image; p++)
             pixels[i * image + p] = light[split->pixels[picked[i] * image + p]];
     }
-    *out = json_pack("{s:o, s:o, s:i, s:i, s:o}", "indices", indices, "labels", labels, "rows",
-                     (int)dataset->rows, "columns", (int)dataset->columns, "pixels",
-                     base64_json(pixels, count * image));
+    *out = json_pack("{s:o, s:o, s:i, s:i, s:i, s:o}", "indices", indices, "labels", labels, "rows",
+                     (int)dataset->rows, "columns", (int)dataset->columns, "channels",
+                     (int)dataset->channels, "pixels", base64_json(pixels, count * image));
     free(pixels);
     return 0;
 }
@@ -194,7 +195,7 @@ static void get_samples(struct studio *studio, struct call *call)
 static json_t *mean_pictures_json(const struct dataset *dataset, const struct split *split,
                                   struct error *error)
 {
-    size_t count = (size_t)dataset->classes * dataset->rows * dataset->columns;
+    size_t count = dataset->classes * dataset_inputs(dataset);
     float *means = malloc(count * sizeof *means);
     uint8_t *bytes = malloc(count);
     json_t *value = NULL;
@@ -221,12 +222,12 @@ static int stats_json(const struct dataset *dataset, const struct split *split, 
         json_array_append_new(classes, js_shown(dataset->class_names[i]));
         json_array_append_new(per_class, json_integer((json_int_t)stats->per_class[i]));
     }
-    *out = json_pack("{s:I, s:i, s:i, s:o, s:o, s:f, s:f, s:f, s:f, s:b, s:s, s:s, s:o}", "count",
-                     (json_int_t)split->count, "rows", (int)dataset->rows, "columns",
-                     (int)dataset->columns, "classes", classes, "per_class", per_class, "mean",
-                     stats->mean, "std", stats->std, "min", stats->low, "max", stats->high,
-                     "synthetic", (int)dataset->synthetic, "title", dataset->title, "source",
-                     dataset->source, "mean_images", means);
+    *out = json_pack("{s:I, s:i, s:i, s:i, s:o, s:o, s:f, s:f, s:f, s:f, s:b, s:s, s:s, s:o}",
+                     "count", (json_int_t)split->count, "channels", (int)dataset->channels, "rows",
+                     (int)dataset->rows, "columns", (int)dataset->columns, "classes", classes,
+                     "per_class", per_class, "mean", stats->mean, "std", stats->std, "min",
+                     stats->low, "max", stats->high, "synthetic", (int)dataset->synthetic, "title",
+                     dataset->title, "source", dataset->source, "mean_images", means);
     free(stats);
     return *out ? 0 : error_set_memory(error, "the figures");
 }
@@ -329,7 +330,7 @@ static int batch_json(const struct studio *studio, const struct dataset *dataset
                       const struct dataset_question *question, json_t **out, struct error *error)
 {
     const struct split *split = &dataset->train;
-    size_t image = (size_t)dataset->rows * dataset->columns;
+    size_t image = dataset_inputs(dataset);
     size_t batch = (size_t)question->batch_size < split->count ? (size_t)question->batch_size
                                                                : split->count;
     uint32_t *order = malloc(split->count * sizeof *order);

@@ -97,7 +97,7 @@ static int evaluate(struct predictor *predictor, const struct dataset *dataset,
 /* A sample as it looks, in bytes. */
 static json_t *pixels_json(const struct dataset *dataset, const uint8_t *codes)
 {
-    size_t image = (size_t)dataset->rows * dataset->columns;
+    size_t image = dataset_inputs(dataset);
     uint8_t light[256], *bytes = malloc(image);
     json_t *value = NULL;
     dataset_brightness(dataset, light);
@@ -118,17 +118,17 @@ static json_t *evaluation_json(const struct evaluation *evaluation, const struct
                       dataset->test.labels[mistake->index], "predicted", (int)mistake->predicted,
                       "probability", mistake->probability, "pixels",
                       pixels_json(dataset, dataset->test.pixels +
-                                               mistake->index * dataset->rows * dataset->columns)));
+                                               mistake->index * dataset_inputs(dataset))));
     }
     for (uint32_t c = 0; c < dataset->classes; c++)
         json_array_append_new(names, js_shown(dataset->class_names[c]));
-    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o, s:i, s:i, s:s, s:s}", "samples",
+    return json_pack("{s:I, s:f, s:f, s:o, s:o, s:o, s:i, s:i, s:i, s:s, s:s}", "samples",
                      (json_int_t)evaluation->metrics.samples, "loss", evaluation->metrics.loss,
                      "accuracy", evaluation->metrics.accuracy, "confusion",
                      metrics_confusion_to_json(evaluation->metrics.confusion, dataset->classes),
                      "classes", names, "mistakes", mistakes, "rows", (int)dataset->rows, "columns",
-                     (int)dataset->columns, "dataset", dataset->title, "computed_by",
-                     engine_default->id);
+                     (int)dataset->columns, "channels", (int)dataset->channels, "dataset",
+                     dataset->title, "computed_by", engine_default->id);
 }
 
 /* The engine again, for this data's values instead of pictures of bytes. */
@@ -155,8 +155,7 @@ static int evaluate_run(const struct studio *studio, struct subject *subject, js
                                           sizeof(uint32_t));
     if (!evaluation.metrics.confusion)
         error_set_memory(error, "the confusion matrix");
-    else if (predictor->inputs != (size_t)dataset->rows * dataset->columns ||
-             predictor->classes != dataset->classes)
+    else if (predictor->inputs != dataset_inputs(dataset) || predictor->classes != dataset->classes)
         error_set(error, ERROR_CONFLICT,
                   "the model does not fit %s any more: was the data set changed?", dataset->title);
     else
@@ -295,7 +294,10 @@ static int answer(const struct asking *asking, struct subject *subject, json_t *
     uint32_t best;
     bool inverted;
     if (!picture) return error_set_memory(error, "a picture");
-    int status = subject->predictor.classes > DATASET_MAX_CLASSES
+    int status = network->channels > 1 ? error_set(error, ERROR_CONFLICT,
+                                                   "the model takes color pictures: look at a "
+                                                   "sample instead of a drawing")
+                 : subject->predictor.classes > DATASET_MAX_CLASSES
                      ? error_set(error, ERROR_CONFLICT,
                                  "the model has too many classes for a drawing")
                      : picture_to_input(asking->drawing.pixels, asking->drawing.width,

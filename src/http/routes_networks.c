@@ -28,7 +28,8 @@ static void reply_draft(struct call *call, const struct network *read, int statu
 static void get_network(struct studio *studio, struct call *call)
 {
     struct network network = {.rows = (uint32_t)call_integer(call, "rows"),
-                              .columns = (uint32_t)call_integer(call, "columns")};
+                              .columns = (uint32_t)call_integer(call, "columns"),
+                              .channels = (uint32_t)call_integer(call, "channels")};
     const char *text = call_text(call, "net");
     struct error error;
     (void)studio;
@@ -228,6 +229,7 @@ static const struct parameter network_parameters[] = {
      "the compact form, a preset's name or JSON"},
     {"rows", PARAMETER_INTEGER, 1, 1024, 28, NULL, "of the picture"},
     {"columns", PARAMETER_INTEGER, 1, 1024, 28, NULL, "of the picture"},
+    {"channels", PARAMETER_INTEGER, 1, 3, 1, NULL, "of the picture: 1 gray, 3 color"},
     {"classes", PARAMETER_INTEGER, 0, LAYER_MAX_WIDTH, 0, NULL, "of the data set; 0: any number"},
     {0},
 };

@@ -513,6 +513,9 @@ static int predict(const char *path, const struct drawing *drawing, const json_t
     const struct network *network = &predictor.model->network;
     uint8_t *picture = malloc(predictor.inputs);
     int status = !picture ? error_set_memory(error, "a picture")
+                 : network->channels > 1
+                     ? error_set(error, ERROR_CONFLICT,
+                                 "the model takes color pictures, and a drawing is gray")
                  : predictor.classes > DATASET_MAX_CLASSES
                      ? error_set(error, ERROR_CONFLICT,
                                  "the model has too many classes for a picture")

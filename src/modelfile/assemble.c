@@ -365,7 +365,7 @@ int model_from_layers(struct layer_source *sources, size_t count, const struct s
     if (settle_activations(sources, count, activations_said, note, options, out, error) ||
         canonical(sources, count, kept, &used, error))
         goto out;
-    bool has_note = note && note->network && !network_read_json(note->network, &noted, &unused);
+    bool has_note = note && note->network && !network_from_json(note->network, &noted, &unused);
     if (build_network(kept, used, input, has_note ? &noted : NULL, options, network, error) ||
         parameters_create(network, widest(kept, used), &out->parameters, error))
         goto out;

@@ -247,7 +247,7 @@ static int receive(const struct source *source, struct model *out, struct error 
     int status = -1;
     if (receive_object(source, answer.network_size, &network, error) ||
         receive_object(source, answer.notes_size, &notes, error) ||
-        network_read_json(network, &out->network, error) ||
+        network_from_json(network, &out->network, error) ||
         parameters_create(&out->network, answer.dtype, &out->parameters, error))
         goto out;
     out->metadata = json_incref(json_object_get(notes, "metadata"));

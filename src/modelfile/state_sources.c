@@ -178,7 +178,7 @@ static int sources_from_note(const json_t *note, const struct stems *stems, bool
                              size_t *count, struct error *error)
 {
     struct network network;
-    if (network_read_json(note, &network, error))
+    if (network_from_json(note, &network, error))
         return error_prefix(error, "the network noted in the file");
     if (!sources_by_name(&network, stems, sources)) {
         if (!network_is_dense(&network) || stems->count != network.layer_count)

@@ -5,14 +5,6 @@
 
 #include "base/js.h"
 
-/* Data sets are gray so far: a network for color would never see what it is made for. */
-static int check_supported(const struct network *network, struct error *error)
-{
-    if (network->channels == 1) return 0;
-    return error_set(error, ERROR_INPUT,
-                     "the network takes color pictures, which no data set here has: use gray ones");
-}
-
 int network_build(struct network *network, uint32_t rows, uint32_t columns, const uint32_t *hidden,
                   uint32_t hidden_count, enum activation activation, uint32_t classes,
                   struct error *error)
@@ -29,7 +21,7 @@ int network_build(struct network *network, uint32_t rows, uint32_t columns, cons
         layer->activation = i == hidden_count ? ACTIVATION_NONE : activation;
         layer->slope = activation_usual_slope(layer->activation);
     }
-    return network_finish(network, error) ? -1 : check_supported(network, error);
+    return network_finish(network, error);
 }
 
 /* "fc1": the type's stem and how many of that stem there are up to here. */
@@ -150,7 +142,7 @@ int network_finish(struct network *network, struct error *error)
 int network_check(const struct network *network, struct error *error)
 {
     struct network copy = *network;
-    return network_finish(&copy, error) ? -1 : check_supported(&copy, error);
+    return network_finish(&copy, error);
 }
 
 uint32_t network_inputs(const struct network *network)
@@ -285,7 +277,7 @@ static int read_picture(const json_t *input, struct network *out, struct error *
     return 0;
 }
 
-int network_read_json(const json_t *value, struct network *out, struct error *error)
+int network_from_json(const json_t *value, struct network *out, struct error *error)
 {
     *out = (struct network){0};
     const json_t *layers = json_object_get(value, "layers");
@@ -298,9 +290,4 @@ int network_read_json(const json_t *value, struct network *out, struct error *er
         if (layer_from_json(json_array_get(layers, i), &out->layers[i], error))
             return error_prefix(error, "layer %u", i + 1);
     return network_finish(out, error);
-}
-
-int network_from_json(const json_t *value, struct network *out, struct error *error)
-{
-    return network_read_json(value, out, error) ? -1 : check_supported(out, error);
 }

@@ -36,8 +36,7 @@ int network_finish(struct network *network, struct error *error);
  * alone. What stands before it is filled in; the message does not name the place. */
 #define NETWORK_NO_LAYER UINT32_MAX
 int network_finish_at(struct network *network, uint32_t *at, struct error *error);
-/* The same without filling in, and that every room of this version can carry it. Call on anything
- * from outside. */
+/* The same without filling in. Call on anything from outside. */
 int network_check(const struct network *network, struct error *error);
 
 uint32_t network_inputs(const struct network *network); /* values of a picture, all channels */
@@ -58,8 +57,5 @@ json_t *network_to_json(const struct network *network);
 /* Only the array of layers; new reference. */
 json_t *network_layers_to_json(const struct network *network);
 int network_from_json(const json_t *value, struct network *out, struct error *error);
-/* The same without network_check()'s last word: also what no engine of this version computes, to
- * look at and to * convert. */
-int network_read_json(const json_t *value, struct network *out, struct error *error);
 
 #endif

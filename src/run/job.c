@@ -134,13 +134,18 @@ int job_check(const struct job *job, struct error *error)
     return check(job, job->resume[0], error);
 }
 
-int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t classes,
-                struct network *network, struct error *error)
+int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t channels,
+                uint32_t classes, struct network *network, struct error *error)
 {
-    if (!job->net[0])
-        return network_build(network, rows, columns, job->hidden, job->hidden_count,
-                             job->activation, classes, error);
-    *network = (struct network){.rows = rows, .columns = columns};
+    if (!job->net[0]) {
+        if (network_build(network, rows, columns, job->hidden, job->hidden_count, job->activation,
+                          classes, error))
+            return -1;
+        network->channels = channels;
+        network->layers[0].inputs = 0; /* the whole picture, whatever its colors */
+        return network_finish(network, error);
+    }
+    *network = (struct network){.rows = rows, .columns = columns, .channels = channels};
     if (network_parse(job->net, network, error)) return -1;
     if (network_classes(network) != classes)
         return error_set(error, ERROR_INPUT,

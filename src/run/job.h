@@ -61,8 +61,8 @@ json_t *job_to_json(const struct job *job); /* new reference */
  * accepted once. */
 int job_from_json(const json_t *value, struct job *job, struct error *error);
 /* The network that the job describes, for pictures of that size and so many classes. */
-int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t classes,
-                struct network *network, struct error *error);
+int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t channels,
+                uint32_t classes, struct network *network, struct error *error);
 /* How the job's data is opened; borrows from it. */
 void job_dataset_options(const struct job *job, struct dataset_options *out);
 /* A fresh id for a run, unique on this machine. */

@@ -16,14 +16,14 @@ int setup_dataset(const struct job *job, struct dataset **out, struct error *err
 int setup_check_network(const struct network *network, const struct dataset *dataset,
                         const char *source, struct error *error)
 {
-    if (network_inputs(network) == dataset->rows * dataset->columns &&
+    if (network_inputs(network) == dataset_inputs(dataset) &&
         network_classes(network) == dataset->classes)
         return 0;
-    return error_set(
-        error, ERROR_INPUT,
-        "%s takes %u inputs and has %u classes, but %s has %u and %u: use the data it was made for",
-        source, network_inputs(network), network_classes(network), dataset->title,
-        dataset->rows * dataset->columns, dataset->classes);
+    return error_set(error, ERROR_INPUT,
+                     "%s takes %u inputs and has %u classes, but %s has %zu and %u: use the data "
+                     "it was made for",
+                     source, network_inputs(network), network_classes(network), dataset->title,
+                     dataset_inputs(dataset), dataset->classes);
 }
 
 static int draw_parameters(const struct job *job, const struct network *network,
@@ -50,8 +50,8 @@ int setup_parameters(const struct job *job, const struct dataset *dataset, struc
     int status = -1;
     *out = NULL;
     if (!job->from[0])
-        return job_network(job, dataset->rows, dataset->columns, dataset->classes, network,
-                           error) ||
+        return job_network(job, dataset->rows, dataset->columns, dataset->channels,
+                           dataset->classes, network, error) ||
                        draw_parameters(job, network, out, error)
                    ? -1
                    : 0;

@@ -106,7 +106,8 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
     int status = -1;
     if (job_check(job, error) || engine_need(job->engine, &ops, error) ||
         setup_dataset(job, &dataset, error) ||
-        job_network(job, dataset->rows, dataset->columns, dataset->classes, &network, error) ||
+        job_network(job, dataset->rows, dataset->columns, dataset->channels, dataset->classes,
+                    &network, error) ||
         setup_weights(job, &network, &parameters, error) ||
         find_batch(job, dataset, batch, &order, &first, &count, error) ||
         setup_engine(job, ops, 1, &network, dataset, parameters, &engine, error) ||

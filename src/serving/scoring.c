@@ -244,8 +244,8 @@ int scoring_read_picture(const struct scoring_model *model, const char *body, si
     }
     if (scoring_begin(model, 1, out, error) ||
         picture_read_bytes(body, size, "the request's body", &picture, error) ||
-        picture_to_input(picture.grey, picture.width, picture.height, network->rows,
-                         network->columns, &predictor->form, pixels, &out->inverted, error))
+        picture_make_input(&picture, network->rows, network->columns, network->channels,
+                           &predictor->form, pixels, &out->inverted, error))
         goto out;
     for (size_t i = 0; i < predictor->inputs; i++) out->values[i] = model->of_byte[pixels[i]];
     out->picture = out->bytes = true;

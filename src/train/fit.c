@@ -91,8 +91,8 @@ static int finish_epoch(struct fit_run *run, struct error *error)
     struct fit_position *position = run->position;
     const struct dataset *dataset = run->dataset;
     struct metrics test = {0};
-    if (evaluate_split(run->engine, dataset->classes, &dataset->test,
-                       (size_t)dataset->rows * dataset->columns, NULL, NULL, &test, error))
+    if (evaluate_split(run->engine, dataset->classes, &dataset->test, dataset_inputs(dataset), NULL,
+                       NULL, &test, error))
         return -1;
     double samples = (double)dataset->train.count;
     struct fit_epoch epoch = {

@@ -98,12 +98,12 @@ const char *predictor_class_name(const struct predictor *predictor, uint32_t cla
 int predictor_match(const struct predictor *predictor, struct dataset *dataset, struct error *error)
 {
     const char *names[DATASET_MAX_CLASSES];
-    if (predictor->inputs != (size_t)dataset->rows * dataset->columns)
+    if (predictor->inputs != dataset_inputs(dataset))
         return error_set(error, ERROR_INPUT,
-                         "the model takes %zu pixels and knows %u classes, but %s has %u and %u: "
+                         "the model takes %zu values and knows %u classes, but %s has %zu and %u: "
                          "name the data it was made for with --dataset",
                          predictor->inputs, predictor->classes, dataset->title,
-                         dataset->rows * dataset->columns, dataset->classes);
+                         dataset_inputs(dataset), dataset->classes);
     if (predictor->class_names && predictor->classes <= DATASET_MAX_CLASSES) {
         for (uint32_t c = 0; c < predictor->classes; c++)
             names[c] = json_string_value(json_array_get(predictor->class_names, c));

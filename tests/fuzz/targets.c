@@ -186,7 +186,7 @@ static void read_picture(const uint8_t *bytes, size_t size, const char *path)
     struct error error = {0};
     uint8_t input[28 * 28];
     bool inverted;
-    if (picture_read_input(path, 28, 28, &input_form_usual, input, &inverted, &error))
+    if (picture_read_input(path, 28, 28, 1, &input_form_usual, input, &inverted, &error))
         check_refusal(&error);
 }
 

@@ -327,7 +327,7 @@ def npy_with(header, values=b""):
         (lambda: np.asfortranarray(X[:4]), "Fortran"),
         (lambda: X[:4].astype(np.complex64), "another type"),
         (lambda: X[:0], "is empty"),
-        (lambda: np.zeros((4, 8, 8, 3), np.uint8), "gray"),
+        (lambda: np.zeros((4, 8, 8, 2), np.uint8), "(samples, rows, columns, 3)"),
         (lambda: np.full((4, 64), np.nan, np.float32), "not a number"),
         (lambda: np.where(X[:4] == 16, np.inf, X[:4] / 16), "infinite"),
         (lambda: npy_with("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776, 64), }"), "too large"),

@@ -482,7 +482,7 @@ static void dark_pictures_are_turned_over(void **state)
     /* A single picture of the set becomes the same input. */
     uint8_t input[64];
     bool inverted;
-    assert_int_equal(picture_read_input(in_folder("dark/0/0.png"), 8, 8, &dataset->form, input,
+    assert_int_equal(picture_read_input(in_folder("dark/0/0.png"), 8, 8, 1, &dataset->form, input,
                                         &inverted, &error),
                      0);
     assert_true(inverted);

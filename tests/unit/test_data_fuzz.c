@@ -115,7 +115,7 @@ static bool read_png(struct error *error)
 {
     uint8_t input[784];
     bool inverted;
-    return !picture_read_input(path, 28, 28, &input_form_usual, input, &inverted, error);
+    return !picture_read_input(path, 28, 28, 1, &input_form_usual, input, &inverted, error);
 }
 
 static size_t make_idx(uint8_t *out)

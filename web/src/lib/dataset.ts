@@ -30,7 +30,7 @@ export const hasDigits = (name: string) => {
 /** The sizes of a network's layers for a set; `null` where the set was not opened yet and cannot say. */
 export function layerSizes(name: string, hidden: number[]): (number | null)[] {
     const set = findDataset(name);
-    const pixels = set?.rows && set.columns ? set.rows * set.columns : null;
+    const pixels = set?.rows && set.columns ? set.rows * set.columns * (set.channels ?? 1) : null;
     return [pixels, ...hidden, set?.classes.length || null];
 }
 export const sizesText = (sizes: (number | null)[]) => sizes.map((n) => n ?? '?').join(' → ');
@@ -39,5 +39,5 @@ export const sizesText = (sizes: (number | null)[]) => sizes.map((n) => n ?? '?'
 export function networkAddress(name: string, net: string): string | null {
     const set = findDataset(name);
     if (!net) return null;
-    return `/api/network${query({ net, rows: set?.rows || 28, columns: set?.columns || 28 })}`;
+    return `/api/network${query({ net, rows: set?.rows || 28, columns: set?.columns || 28, channels: set?.channels || 1 })}`;
 }

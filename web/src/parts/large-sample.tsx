@@ -8,6 +8,7 @@ import { Picture } from './picture';
 
 const AROUND = 3; // a window of 7 × 7 values
 
+/** The values around a pixel, of a color picture those of red. */
 function Window({
     pixels,
     rows,
@@ -57,13 +58,17 @@ export function LargeSample({
     onMove: (at: number) => void;
     onClose: () => void;
 }) {
-    const { rows, columns } = samples;
-    const pixels = bytesOf(samples.pixels).subarray(at * rows * columns, (at + 1) * rows * columns);
+    const { rows, columns, channels } = samples;
+    const map = rows * columns;
+    const pixels = bytesOf(samples.pixels).subarray(at * map * channels, (at + 1) * map * channels);
     const [cell, setCell] = useState<[number, number]>([rows >> 1, columns >> 1]);
     const area = useRef<HTMLDivElement>(null);
     useEffect(() => area.current?.focus(), []);
     const [row, column] = cell;
-    const value = pixels[row * columns + column];
+    const values = Array.from(
+        { length: channels },
+        (_, c) => pixels[c * map + row * columns + column],
+    );
 
     const point = (event: PointerEvent) => {
         const box = area.current!.getBoundingClientRect();
@@ -109,6 +114,7 @@ export function LargeSample({
                         pixels={pixels}
                         rows={rows}
                         columns={columns}
+                        channels={channels}
                         label={`Sample ${samples.indices[at]}`}
                     />
                     <span
@@ -123,10 +129,14 @@ export function LargeSample({
                 </div>
                 <div class="large-values">
                     <p class="num" aria-live="polite">
-                        row {row}, column {column}: <strong>{value}</strong>
+                        row {row}, column {column}: <strong>{values.join(' ')}</strong>
+                        {channels > 1 && ' (red, green, blue)'}
                         <br />
                         <span class="muted">
-                            the engines get {value} / 255 = {(value / 255).toFixed(4)}
+                            the engines get{' '}
+                            {values
+                                .map((value) => `${value} / 255 = ${(value / 255).toFixed(4)}`)
+                                .join(', ')}
                         </span>
                     </p>
                     <Window

@@ -66,7 +66,7 @@ function NotFetched({ set }: { set: Dataset }) {
 
 function Grid({ set, samples }: { set: Dataset; samples: Samples }) {
     const pixels = bytesOf(samples.pixels);
-    const size = samples.rows * samples.columns;
+    const size = samples.rows * samples.columns * samples.channels;
     return (
         <ul class="samples" aria-label="Samples">
             {samples.indices.map((index, i) => {
@@ -83,6 +83,7 @@ function Grid({ set, samples }: { set: Dataset; samples: Samples }) {
                                 pixels={pixels.subarray(i * size, (i + 1) * size)}
                                 rows={samples.rows}
                                 columns={samples.columns}
+                                channels={samples.channels}
                             />
                             <span>{name}</span>
                         </button>
@@ -192,7 +193,8 @@ function Classes({ set, stats }: { set: Dataset; stats: DatasetStats | null }) {
 function MeanImages({ set, stats }: { set: Dataset; stats: DatasetStats | null }) {
     const rows = set.rows ?? 0;
     const columns = set.columns ?? 0;
-    const size = rows * columns;
+    const channels = set.channels ?? 1;
+    const size = rows * columns * channels;
     const pixels = stats && bytesOf(stats.mean_images);
     return (
         <Card title="The mean of each class" class="means-card">
@@ -207,6 +209,7 @@ function MeanImages({ set, stats }: { set: Dataset; stats: DatasetStats | null }
                             }
                             rows={rows}
                             columns={columns}
+                            channels={channels}
                             label={`Mean of class ${name}`}
                         />
                         <span>{name}</span>
@@ -301,7 +304,12 @@ function WhatTheyReceive({ set }: { set: Dataset }) {
     );
 }
 
-const pick = ({ rows, columns, classes }: DatasetStats) => ({ rows, columns, classes });
+const pick = ({ rows, columns, channels, classes }: DatasetStats) => ({
+    rows,
+    columns,
+    channels,
+    classes,
+});
 
 export function Data() {
     const name = param('dataset', usualDataset.value);

@@ -32,6 +32,7 @@ function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) 
                             pixels={bytesOf(one.pixels)}
                             rows={value.rows}
                             columns={value.columns}
+                            channels={value.channels}
                             label={`Test sample ${one.index}`}
                         />
                         <span>
