@@ -431,12 +431,13 @@ static void drawn_networks_train_alike(void **state)
     assert_int_equal(different, 0);
 }
 
-/* What the draw is for: every type stands in some network. */
+/* What the draw is for: every type stands in some network, when there are enough of them. */
 static void every_layer_type_is_drawn(void **state)
 {
     size_t seen[LAYER_TYPE_COUNT] = {0}, activations[ACTIVATION_COUNT] = {0};
     size_t grouped = 0, padded = 0, strided = 0, dilated = 0;
     (void)state;
+    if (trials.count - trials.presets < SHORT_COUNT) skip();
     for (size_t i = 0; i < trials.count; i++)
         for (uint32_t k = 0; k < trials.networks[i].layer_count; k++) {
             const struct layer *layer = &trials.networks[i].layers[k];
