@@ -146,7 +146,7 @@ def found_sets(studio, *words):
 
 
 def test_data_is_listed_and_shown(studio, data_dir):
-    assert found_sets(studio, "--data-dir", data_dir) == {"synthetic": True, "mnist": True, "fashion-mnist": True}
+    assert found_sets(studio, "--data-dir", data_dir) == {"synthetic": True, "mnist": True, "fashion-mnist": True, "cifar-10": False}
     shown = studio("data", "show", "mnist", "--data-dir", data_dir, "--count", 3, "--label", 4).stdout
     about, drawn = shown.split("\n\n", 1)
     assert "samples: 60000 to train, 10000 to test" in about and "28 x 28 pixels" in about
