@@ -317,7 +317,8 @@ int data_fetch(const char *name, const char *home, fetch_progress progress, void
     const struct fetch_set *set = fetch_find(name);
     if (!set)
         return error_set(error, ERROR_NOT_FOUND,
-                         "\"%s\" is not a data set to fetch: take mnist or fashion-mnist", name);
+                         "\"%s\" is not a data set to fetch: take mnist, fashion-mnist or cifar-10",
+                         name);
     char *folder;
     if (asprintf(&folder, "%s/data/%s", home, name) < 0) return error_set_memory(error, "a path");
     int status = fetch_into(set, folder, progress, context, error);

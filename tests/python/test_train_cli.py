@@ -157,7 +157,7 @@ def test_data_is_listed_and_shown(studio, data_dir):
 
 
 def test_data_is_fetched_or_the_way_out_is_told(studio, home, data_dir, monkeypatch):
-    assert "take mnist or fashion-mnist" in studio("data", "fetch", "synthetic", status=1).stderr
+    assert "take mnist, fashion-mnist or cifar-10" in studio("data", "fetch", "synthetic", status=1).stderr
     monkeypatch.setenv("NNSTUDIO_MIRROR", "http://127.0.0.1:1")  # nobody listens there
     result = studio("data", "fetch", "mnist", status=1)
     assert len(result.stderr.splitlines()) == 1 and "--dataset synthetic" in result.stderr
