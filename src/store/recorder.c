@@ -367,13 +367,13 @@ static int write_mean_speed(struct recorder *r, struct error *error)
         error, "i", r->key);
 }
 
-/* A finished run ends with its last step. One that is stopped before it has made anew what was
- * shown keeps that. */
+/* A finished run ends with its last step. One that ends before it has made anew what was shown
+ * keeps that. */
 static int settle_steps(struct recorder *r, const json_t *event, bool finished, struct error *error)
 {
     int64_t end = json_integer_value(json_object_get(event, "global_step"));
     double seconds;
-    if (!r->part.shown || !json_object_get(event, "global_step")) return 0;
+    if (!r->part.shown) return 0;
     if (!finished)
         return points_end(r->store, r->key, &end, &seconds, error) ||
                        query_run(r->store, "UPDATE runs SET global_step=? WHERE key=?", error, "ii",
@@ -418,6 +418,7 @@ static int on_error(struct recorder *r, const json_t *event, struct error *error
     r->changed = true;
     r->worker = 0;
     r->ended = true;
+    if (settle_steps(r, event, false, error)) return -1;
     return query_run(r->store,
                      "UPDATE runs SET state='failed', error=?, ended_at=?, owner=NULL, "
                      "rss_bytes=NULL WHERE key=?",
