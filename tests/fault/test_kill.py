@@ -128,7 +128,7 @@ def train_and_kill(victim, chance, undisturbed, home):
     assert done["state"] == "finished", done["error"]
     assert victim.server.curve(run) == curve and tensors(done["files"][0]["path"]) == model
     assert [epoch["epoch"] for epoch in victim.server.get(f"/api/runs/{run}")["epochs"]] == list(range(1, SHAPES[shape]["epochs"] + 1))
-    assert leftovers(home) == []
+    assert leftovers(home / "runs" / run) == []
     return run
 
 
@@ -161,7 +161,7 @@ def kill_terminal(binary, chance, undisturbed, home):
     assert tensors(out / "killed.safetensors") == model
     shown = json.loads(subprocess.run([binary, "runs", "show", run, "--json"], capture_output=True, text=True, check=True).stdout)
     assert shown["state"] == "finished" and shown["progress"]["global_step"] == len(curve)
-    assert leftovers(home) == []
+    assert leftovers(home / "runs" / run) == []
 
 
 def kill_registration(victim, chance, run, home):
