@@ -91,10 +91,11 @@ static void print_result(const struct result *result, const struct evaluate_word
     const struct metrics *metrics = &result->metrics;
     if (words->json) {
         cli_print_json(json_pack(
-            "{s:f, s:f, s:I, s:o, s:o, s:o}", "loss", metrics->loss, "accuracy", metrics->accuracy,
-            "samples", (json_int_t)metrics->samples, "confusion",
+            "{s:f, s:f, s:I, s:o, s:o, s:o, s:o}", "loss", metrics->loss, "accuracy",
+            metrics->accuracy, "samples", (json_int_t)metrics->samples, "confusion",
             metrics_confusion_to_json(result->metrics.confusion, result->predictor.classes),
-            "assumed", assumed_json(result), "hint", scaling_hint_json(&result->hint)));
+            "assumed", assumed_json(result), "hint", scaling_hint_json(&result->hint),
+            "preprocessing", predict_preprocessing(&result->predictor)));
         return;
     }
     printf("%s, test split, on %s%s\n", text_shown(result->dataset->title), ops->title,

@@ -85,10 +85,10 @@ static void print_json(const struct answer *answer)
     if (answer->inverted)
         json_array_append_new(assumed, json_string("the picture was inverted, as the model was "
                                                    "trained on pictures of the other kind"));
-    cli_print_json(json_pack("{s:I, s:o, s:s, s:o}", "class", (json_int_t)answer->best,
-                             "probabilities", probabilities, "class_name",
-                             predictor_class_name(&answer->predictor, answer->best, number),
-                             "assumed", assumed));
+    cli_print_json(json_pack(
+        "{s:I, s:o, s:s, s:o, s:o}", "class", (json_int_t)answer->best, "probabilities",
+        probabilities, "class_name", predictor_class_name(&answer->predictor, answer->best, number),
+        "assumed", assumed, "preprocessing", predict_preprocessing(&answer->predictor)));
 }
 
 static void print_text(const struct answer *answer)

@@ -16,6 +16,13 @@ json_t *predict_assumed(const struct predictor *predictor)
     return assumed;
 }
 
+json_t *predict_preprocessing(const struct predictor *predictor)
+{
+    char words[128];
+    return json_pack("{s:s, s:b}", "done", input_form_words(&predictor->form, words), "known",
+                     predictor->form.known);
+}
+
 void predict_print_assumed(const struct predictor *predictor, FILE *stream)
 {
     size_t i;

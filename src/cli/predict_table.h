@@ -22,7 +22,10 @@ int predict_write_table(const struct predict_table *table, struct error *error);
 
 /* What the model's file did not say and was taken for granted: an array of texts; new reference. */
 json_t *predict_assumed(const struct predictor *predictor);
-/* The same, a line each. */
+/* {"done":"divided by 255","known":false}: what becomes of the pixels, and whether the file says
+ * so; new reference. */
+json_t *predict_preprocessing(const struct predictor *predictor);
+/* Both, a line each. */
 void predict_print_assumed(const struct predictor *predictor, FILE *stream);
 
 #endif

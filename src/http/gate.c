@@ -1,6 +1,7 @@
 #include "http/gate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -151,4 +152,43 @@ bool gate_admits(struct gate *gate, uint16_t port, struct request *request, stru
            "a token is needed: open the address with ?token= that nnstudio serve printed");
     refusal->wrong_token = wrong;
     return false;
+}
+
+/* --- refusing --- */
+
+/* A guess is answered after a second. */
+#define WRONG_TOKEN_MS 1000
+
+struct late_refusal {
+    struct gate *gate;
+    struct request *request;
+    struct refusal refusal;
+    gate_answer_fn *answer;
+    void *context;
+    struct watch *timer;
+};
+
+static void refuse_now(void *context)
+{
+    struct late_refusal *late = context;
+    late->gate->held--;
+    server_cancel(late->timer);
+    late->answer(late->context, late->request, &late->refusal);
+    free(late);
+}
+
+void gate_refuse(struct gate *gate, struct server *server, struct request *request,
+                 const struct refusal *refusal, gate_answer_fn *answer, void *context)
+{
+    struct late_refusal *late = refusal->wrong_token ? calloc(1, sizeof *late) : NULL;
+    if (late) {
+        *late = (struct late_refusal){gate, request, *refusal, answer, context, NULL};
+        late->timer = server_every(server, WRONG_TOKEN_MS, refuse_now, late);
+    }
+    if (late && late->timer) {
+        gate->held++;
+        return;
+    }
+    free(late);
+    answer(context, request, refusal);
 }

@@ -36,6 +36,11 @@ struct refusal {
 bool gate_admits(struct gate *gate, uint16_t port, struct request *request,
                  struct refusal *refusal);
 
+/* Calls `answer` with the refusal: at once, or after a second when a wrong token was given. */
+typedef void gate_answer_fn(void *context, struct request *request, const struct refusal *refusal);
+void gate_refuse(struct gate *gate, struct server *server, struct request *request,
+                 const struct refusal *refusal, gate_answer_fn *answer, void *context);
+
 /* The target without "http://authority" in front, which proxies' clients send and every server has
  * to take; gate_admits() has looked at the authority. */
 const char *gate_target(const struct request *request);

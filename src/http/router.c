@@ -205,38 +205,9 @@ static const char *const fixed_headers[][2] = {
     {"Cross-Origin-Resource-Policy", "same-origin"},
 };
 
-/* A guess is answered after a second. */
-#define WRONG_TOKEN_MS 1000
-
-struct late_refusal {
-    struct gate *gate;
-    struct request *request;
-    struct refusal refusal;
-    struct watch *timer;
-};
-
-static void refuse_now(void *context)
+static void answer_refusal(void *context, struct request *request, const struct refusal *refusal)
 {
-    struct late_refusal *late = context;
-    late->gate->held--;
-    server_cancel(late->timer);
-    refuse(late->request, late->refusal.status, late->refusal.code, late->refusal.message);
-    free(late);
-}
-
-static void refuse_late(struct studio *studio, struct request *request,
-                        const struct refusal *refusal)
-{
-    struct late_refusal *late = calloc(1, sizeof *late);
-    if (late) {
-        *late = (struct late_refusal){&studio->gate, request, *refusal, NULL};
-        late->timer = server_every(studio->server, WRONG_TOKEN_MS, refuse_now, late);
-    }
-    if (late && late->timer) {
-        studio->gate.held++;
-        return;
-    }
-    free(late);
+    (void)context;
     refuse(request, refusal->status, refusal->code, refusal->message);
 }
 
@@ -248,10 +219,7 @@ static bool admit(struct studio *studio, struct request *request)
         request_add_header(request, fixed_headers[i][0], fixed_headers[i][1]);
     if (gate_admits(&studio->gate, server_port(studio->server), request, &refusal))
         return !token_from_address(studio, request);
-    if (refusal.wrong_token)
-        refuse_late(studio, request, &refusal);
-    else
-        refuse(request, refusal.status, refusal.code, refusal.message);
+    gate_refuse(&studio->gate, studio->server, request, &refusal, answer_refusal, NULL);
     return false;
 }
 

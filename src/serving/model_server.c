@@ -223,6 +223,11 @@ static bool path_fits(const struct model_server *server, const char *pattern, co
            memcmp(path + before + own, brace + 6, after) == 0;
 }
 
+static void answer_refusal(void *context, struct request *request, const struct refusal *refusal)
+{
+    refuse(context, request, label_of(""), refusal->status, "PERMISSION_DENIED", refusal->message);
+}
+
 static void on_request(void *context, struct request *request)
 {
     struct model_server *server = context;
@@ -239,7 +244,7 @@ static void on_request(void *context, struct request *request)
     unsigned label = label_of(found < ROUTES ? routes[found].label : "");
     bool admitted = gate_admits(&server->gate, server_port(server->server), request, &refusal);
     if (!admitted && !(found < ROUTES && routes[found].open && refusal.status == 401)) {
-        refuse(server, request, label, refusal.status, "PERMISSION_DENIED", refusal.message);
+        gate_refuse(&server->gate, server->server, request, &refusal, answer_refusal, server);
     } else if (found < ROUTES) {
         routes[found].answer(server, request, label);
     } else if (allowed) {

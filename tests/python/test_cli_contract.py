@@ -96,14 +96,15 @@ def test_evaluate_predict_and_inspect_answer_with_one_object(studio, model, tmp_
     from PIL import Image
 
     result = one_object(studio("evaluate", model, "--limit", 500, "--json").stdout)
-    assert list(result) == ["loss", "accuracy", "samples", "confusion", "assumed", "hint"]
+    assert list(result) == ["loss", "accuracy", "samples", "confusion", "assumed", "hint", "preprocessing"]
     assert result["samples"] == 500 and result["assumed"] == [] and result["hint"] is None
     assert len(result["confusion"]) == 10 and {len(row) for row in result["confusion"]} == {10}
     image = Image.new("L", (28, 28))
     image.paste(255, (12, 4, 16, 24))
     image.save(tmp_path / "one.png")
     result = one_object(studio("predict", model, "one.png", "--json").stdout)
-    assert list(result) == ["class", "probabilities", "class_name", "assumed"] and len(result["probabilities"]) == 10
+    assert list(result) == ["class", "probabilities", "class_name", "assumed", "preprocessing"] and len(result["probabilities"]) == 10
+    assert result["preprocessing"] == {"done": "divided by 255", "known": True}
     assert result["class"] == result["probabilities"].index(max(result["probabilities"]))
     assert result["class_name"] == str(result["class"]) and result["assumed"] == []
     result = one_object(studio("inspect", model, "--json").stdout)
