@@ -261,8 +261,10 @@ static int descend(const char *root, char **out, struct error *error)
         free(inside.found);
         if (status || !deeper) {
             free(here.found);
-            if (status) free(at);
-            *out = at;
+            if (!status)
+                *out = at;
+            else
+                free(at);
             return status;
         }
         free(at);
