@@ -75,6 +75,7 @@ static unsigned char light_at(const struct dataset *dataset, const uint8_t light
 {
     size_t map = (size_t)dataset->rows * dataset->columns;
     unsigned sum = 0;
+    CHECK(dataset->channels);
     if (row >= dataset->rows) return 0;
     for (uint32_t c = 0; c < dataset->channels; c++)
         sum += light[pixels[c * map + (size_t)row * dataset->columns + column]];

@@ -121,6 +121,7 @@ double npy_number(const struct npy_array *array, size_t i)
 {
     const uint8_t *at = array->values + i * array->size;
     uint64_t bits = 0;
+    CHECK(array->size >= 1 && array->size <= 8);
     for (size_t b = 0; b < array->size; b++) bits |= (uint64_t)at[b] << (8 * b);
     if (array->kind == 'f' && array->size == 4) {
         float value;

@@ -69,7 +69,7 @@ static int make_taps(struct plan_op *op, struct error *error)
  * optimizer's. */
 static int place_tensors(struct plan *plan, struct error *error)
 {
-    size_t offsets[NETWORK_MAX_LAYERS][ROLE_COUNT];
+    size_t offsets[NETWORK_MAX_LAYERS][ROLE_COUNT] = {{0}};
     for (int trained = 1; trained >= 0; trained--) {
         for (uint32_t i = 0; i < plan->op_count; i++) {
             struct tensor_spec specs[LAYER_MAX_TENSORS];
@@ -226,6 +226,7 @@ int plan_reserve(struct plan *plan, size_t rows, struct error *error)
 {
     size_t places = plan->kernels->places, blocks = (rows + places - 1) / places;
     if (blocks <= plan->blocks) return 0;
+    CHECK(places);
     free_grids(plan);
     bool made = true;
     for (uint32_t i = 0; i <= plan->op_count && made; i++) made = make_grid(plan, i, blocks);

@@ -74,9 +74,9 @@ INLINE void forward_place(const struct plan_op *op, size_t block, uint32_t from,
         const real *weight = weights + f * k, *bias = biases ? biases + f : NULL;
         real *place = line_at(out, out->values, block, map_line(out, f, row, column));
 #define TILE(n)                                                          \
-    if (to - f >= n) {                                                   \
+    if (to - f >= (n)) {                                                 \
         forward_tile(n, weight, bias, window, op->taps, k, place, step); \
-        f += n;                                                          \
+        f += (n);                                                        \
         continue;                                                        \
     }
         TILES(TILE)
@@ -142,9 +142,9 @@ INLINE void backward_place(const struct plan_op *op, size_t block, size_t from, 
     const real *weights = (const real *)op->tensors[ROLE_WEIGHT].values + first * k;
     for (size_t t = from; t < to;) {
 #define TILE(n)                                                                       \
-    if (to - t >= n) {                                                                \
+    if (to - t >= (n)) {                                                              \
         backward_tile(n, weights + t, k, filters, delta, step, window, op->taps + t); \
-        t += n;                                                                       \
+        t += (n);                                                                     \
         continue;                                                                     \
     }
         TILES(TILE)

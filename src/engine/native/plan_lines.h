@@ -55,7 +55,7 @@ struct part {
 INLINE size_t parts_of(uint32_t channels, const struct plan_batch *batch, size_t share)
 {
     size_t parts = batch->blocks >= share ? 1 : (share + batch->blocks - 1) / batch->blocks;
-    return parts > channels ? channels : parts;
+    return channels && parts > channels ? channels : parts;
 }
 
 INLINE struct part part_of(uint32_t channels, const struct plan_batch *batch, size_t share,
