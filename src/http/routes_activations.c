@@ -179,6 +179,7 @@ static int take_sample(const struct asking *asking, const struct subject *subjec
     const struct dataset *data = subject->dataset;
     const struct split *split = asking->test ? &data->test : &data->train;
     size_t inputs = network_inputs(&subject->network);
+    CHECK(data && split);
     if (inputs != dataset_inputs(data))
         return error_set(error, ERROR_CONFLICT,
                          "the network takes %zu values but the samples of %s have %zu: choose the "

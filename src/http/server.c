@@ -475,8 +475,8 @@ static void on_request(struct evhttp_request *raw, void *context)
         return;
     }
     *request = (struct request){.server = server, .raw = raw};
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the analyser takes an unknown connection
-     * for an unknown server */
+    /* The analyzer takes an unknown connection for an unknown server. */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     server->on_request(server->context, request);
 }
 
@@ -673,7 +673,8 @@ void server_destroy(struct server *server)
 {
     if (!server) return;
     run_posts(server); /* what threads finished after the loop had ended owns requests */
-    /* NOLINT(clang-analyzer-unix.Malloc): it takes itself out of the list */
+    /* Each takes itself out of the list. */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     while (server->streams) stream_close(server->streams);
     if (server->http) evhttp_free(server->http);
     server_cancel(server->sweep);

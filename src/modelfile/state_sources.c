@@ -71,8 +71,8 @@ static int add_tensor(const struct named_tensor *tensor, size_t skip, struct ste
             "the tensor %s is no dense layer's weight or bias: the studio reads networks of "
             "dense layers",
             tensor->name);
-    while (i < stems->count &&
-           (strlen(stems->items[i].name) != length || memcmp(stems->items[i].name, name, length)))
+    while (i < stems->count && (strlen(stems->items[i].name) != length ||
+                                memcmp(stems->items[i].name, name, length) != 0))
         i++;
     if (i == stems->count) {
         if (i == NETWORK_MAX_LAYERS)

@@ -20,7 +20,7 @@ int scoring_begin(const struct scoring_model *model, size_t count, struct scorin
                          "%zu samples are too many for one request: send at most %u", count,
                          model->samples_max);
     out->count = count;
-    out->values = malloc(count * model->predictor->inputs * sizeof *out->values);
+    out->values = calloc(count * model->predictor->inputs, sizeof *out->values);
     return out->values ? 0 : error_set_memory(error, "the samples");
 }
 
@@ -65,7 +65,7 @@ static bool channels_last(const struct network *network, const json_t *sample)
 static int turn_channels(const struct network *network, double *values, struct error *error)
 {
     size_t places = (size_t)network->rows * network->columns, channels = network->channels;
-    double *turned = malloc(places * channels * sizeof *turned);
+    double *turned = calloc(places * channels, sizeof *turned);
     if (!turned) return error_set_memory(error, "a sample");
     for (size_t p = 0; p < places; p++)
         for (size_t c = 0; c < channels; c++) turned[c * places + p] = values[p * channels + c];

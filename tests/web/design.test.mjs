@@ -152,7 +152,7 @@ test('text and picture are in step, and what is typed stays', { skip }, async ()
     for (let i = 0; i < ', dense 10'.length; i++) await page.keyboard.press('Backspace');
     await page.keyboard.type(', dropo');
     assert.ok((await text().inputValue()).endsWith(', dropo'));
-    await page.getByText('"dropo" is no layer').waitFor();
+    await page.getByText('"dropo" is not a layer').waitFor();
     assert.equal(await cards().count(), 7, 'the picture is of the last text that could be read');
     await page.keyboard.type('ut 0.25,   dense 10');
     await page.waitForFunction(() => document.querySelectorAll('.net [data-card]').length === 9);

@@ -226,14 +226,15 @@ int plan_reserve(struct plan *plan, size_t rows, struct error *error)
 {
     size_t places = plan->kernels->places, blocks = (rows + places - 1) / places;
     if (blocks <= plan->blocks) return 0;
-    CHECK(places);
     free_grids(plan);
     bool made = true;
     for (uint32_t i = 0; i <= plan->op_count && made; i++) made = make_grid(plan, i, blocks);
     for (uint32_t i = 0; i < plan->op_count && made; i++)
         made = make_state(plan, &plan->ops[i], blocks);
-    plan->losses = calloc(blocks * places, sizeof *plan->losses);
-    plan->correct = calloc(blocks * places, sizeof *plan->correct);
+    size_t all = blocks * places;
+    CHECK(all);
+    plan->losses = calloc(all, sizeof *plan->losses);
+    plan->correct = calloc(all, sizeof *plan->correct);
     if (!made || !plan->losses || !plan->correct) {
         free_grids(plan);
         return error_set(error, ERROR_MEMORY,

@@ -89,6 +89,7 @@ static void conv_forward(const struct plan_op *op, const struct plan_batch *batc
 {
     const struct grid *out = op->out;
     uint32_t groups = op->layer->groups, per_group = out->channels / groups;
+    CHECK(per_group);
     for (size_t item = first; item < last; item++) {
         struct part part = part_of(out->channels, batch, share, item);
         for (uint32_t group = part.from / per_group; group * per_group < part.to; group++) {

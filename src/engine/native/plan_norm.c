@@ -117,15 +117,15 @@ static void layernorm_statistics(const struct plan_op *op, size_t block, vec mea
     const struct grid *in = op->in;
     vec n = splat((real)((size_t)in->channels * in->rows * in->columns));
     vec sums[ACROSS] = {0}, squares[ACROSS] = {0};
-#define EACH_LINE(x)                                                                    \
+#define EACH_LINE                                                                       \
     for (uint32_t c = 0; c < in->channels; c++)                                         \
         for (uint32_t r = 0; r < in->rows; r++)                                         \
             for (const real *x = line_at(in, in->values, block, map_line(in, c, r, 0)), \
                             *end_ = x + (size_t)in->columns * PLACES;                   \
                  x < end_; x += PLACES)
-    EACH_LINE(x) for (size_t v = 0; v < ACROSS; v++) sums[v] += load(x + v * LANES);
+    EACH_LINE for (size_t v = 0; v < ACROSS; v++) sums[v] += load(x + v * LANES);
     for (size_t v = 0; v < ACROSS; v++) mean[v] = sums[v] / n;
-    EACH_LINE(x) for (size_t v = 0; v < ACROSS; v++)
+    EACH_LINE for (size_t v = 0; v < ACROSS; v++)
     {
         vec away = load(x + v * LANES) - mean[v];
         squares[v] += away * away;
