@@ -38,6 +38,14 @@ async function says(net) {
         net,
     );
 }
+/** Waits until the keys act on the card with that text again, after a line of text was entered. */
+const backOnCard = (words) =>
+    page.waitForFunction(
+        (expected) =>
+            document.activeElement.matches('[data-card]') &&
+            document.activeElement.textContent.includes(expected),
+        words,
+    );
 const names = () => page.locator('.net .net-name').allTextContents();
 
 test('LeNet-5 with the mouse', { skip }, async () => {
@@ -90,12 +98,7 @@ test('LeNet-5 with the keys alone', { skip }, async () => {
         await page.keyboard.press('a');
         await page.keyboard.type(layer);
         await page.keyboard.press('Enter');
-        await page.waitForFunction(
-            (word) =>
-                document.activeElement.matches('[data-card]') &&
-                document.activeElement.textContent.includes(word),
-            layer.split(' ')[0],
-        );
+        await backOnCard(layer.split(' ')[0]);
     }
     await page.keyboard.press('d');
     await page.waitForFunction(() => document.querySelectorAll('.net [data-card]').length === 8);
@@ -103,6 +106,7 @@ test('LeNet-5 with the keys alone', { skip }, async () => {
     await page.getByLabel('This layer as text').waitFor();
     await page.keyboard.type('dense 84 relu');
     await page.keyboard.press('Enter');
+    await backOnCard('dense 84');
     await page.keyboard.press('Home');
     for (let i = 0; i < 7; i++) await page.keyboard.press('Alt+ArrowRight');
     await says(LENET);
@@ -150,9 +154,10 @@ test('text and picture are in step, and what is typed stays', { skip }, async ()
     await text().click();
     await page.keyboard.press('End');
     for (let i = 0; i < ', dense 10'.length; i++) await page.keyboard.press('Backspace');
+    await page.waitForFunction(() => document.querySelectorAll('.net [data-card]').length === 7);
     await page.keyboard.type(', dropo');
     assert.ok((await text().inputValue()).endsWith(', dropo'));
-    await page.getByText('"dropo" is not a layer').waitFor();
+    await page.locator('#net-text-note').getByText('"dropo" is not a layer').waitFor();
     assert.equal(await cards().count(), 7, 'the picture is of the last text that could be read');
     await page.keyboard.type('ut 0.25,   dense 10');
     await page.waitForFunction(() => document.querySelectorAll('.net [data-card]').length === 9);
