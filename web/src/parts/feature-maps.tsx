@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
 import { findDataset, hasDigits } from '../lib/dataset';
+import { isList } from '../lib/flow';
 import * as format from '../lib/format';
 import { system } from '../lib/studio';
 import { isDark } from '../lib/theme';
@@ -48,7 +49,7 @@ interface Chosen {
 
 /** How a layer's maps, or units, lie in its picture. */
 function gridOf(layer: FlowLayer, width: number) {
-    const list = layer.rows === 1 && layer.maps === 1;
+    const list = isList(layer);
     const count = list ? layer.columns : layer.shown;
     const rows = list ? 1 : layer.rows;
     const columns = list ? 1 : layer.columns;
@@ -71,9 +72,7 @@ function enlarge(values: Uint8Array, rows: number, columns: number, zoom: number
 }
 
 const sizeWords = (layer: FlowLayer) =>
-    layer.rows === 1 && layer.maps === 1
-        ? format.count(layer.columns)
-        : `${layer.rows}×${layer.columns}×${layer.maps}`;
+    isList(layer) ? format.count(layer.columns) : `${layer.rows}×${layer.columns}×${layer.maps}`;
 
 function MapGrid({
     layer,
@@ -155,7 +154,7 @@ function MapGrid({
 
 /** The value of a unit, or the range of a map. */
 function outputWords(layer: FlowLayer, unit: number): string {
-    const list = layer.rows === 1 && layer.maps === 1;
+    const list = isList(layer);
     const at = list ? 0 : unit;
     const low = layer.low[at];
     const high = layer.high[at];

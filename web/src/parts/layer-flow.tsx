@@ -5,6 +5,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
 import { fitting, infos, type Layer } from '../lib/design';
 import { defaultEngine } from '../lib/engines';
+import { isList } from '../lib/flow';
 import { settings } from '../lib/settings';
 import type { Flow, FlowLayer, FlowRequest } from '../lib/shapes';
 import { isDark } from '../lib/theme';
@@ -76,8 +77,6 @@ export const isOf = (seen: FlowLayer, type: string, output: number[] | null | un
     (output.length === 1
         ? seen.columns === output[0] && isList(seen)
         : seen.rows === output[0] && seen.columns === output[1] && seen.maps === output[2]);
-
-const isList = (layer: FlowLayer) => layer.rows === 1 && layer.maps === 1;
 
 const THUMB = { width: 92, height: 20, gap: 4 };
 
@@ -179,17 +178,33 @@ const SIDE = 128;
 const SWEEP = 6000; // ms for a whole map
 const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
-/** Draws a map, or units as rows of squares. Returns the size of a value. */
-function drawMaps(pen: CanvasRenderingContext2D, maps: Maps, dark: boolean, upTo = Infinity) {
+/** A map, or units as rows of squares, ready to be drawn again and again; `blank` is one of zeros. */
+function drawing(maps: Maps, dark: boolean) {
     const columns = maps.list ? Math.ceil(Math.sqrt(maps.columns)) : maps.columns;
     const rows = maps.list ? Math.ceil(maps.columns / columns) : maps.rows;
     const bytes = new Uint8Array(rows * columns);
-    bytes.set(maps.bytes.subarray(0, Math.min(maps.bytes.length, upTo)));
-    const zoom = SIDE / Math.max(rows, columns);
+    const blank = mapCanvas(bytes, rows, columns, dark);
+    bytes.set(maps.bytes);
+    const whole = mapCanvas(bytes, rows, columns, dark);
+    return { blank, whole, rows, columns, zoom: SIDE / Math.max(rows, columns) };
+}
+
+/** Draws the first `upTo` values, zeros for the others. */
+function drawMaps(
+    pen: CanvasRenderingContext2D,
+    { blank, whole, rows, columns, zoom }: ReturnType<typeof drawing>,
+    upTo = rows * columns,
+) {
     pen.clearRect(0, 0, SIDE, SIDE);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(mapCanvas(bytes, rows, columns, dark), 0, 0, columns * zoom, rows * zoom);
-    return zoom;
+    const put = (from: HTMLCanvasElement, y: number, wide: number, high: number) =>
+        wide > 0 &&
+        high > 0 &&
+        pen.drawImage(from, 0, y, wide, high, 0, y * zoom, wide * zoom, high * zoom);
+    const done = Math.floor(upTo / columns);
+    if (done < rows) put(blank, 0, columns, rows);
+    put(whole, 0, columns, done);
+    if (done < rows) put(whole, done, upTo % columns, 1);
 }
 
 export function LayerFlow({ layer, place }: { layer: Layer; place: number }) {
@@ -224,13 +239,18 @@ export function LayerFlow({ layer, place }: { layer: Layer; place: number }) {
         const place = windowOf(layer, input, output);
         const total = output.rows * output.columns;
         const accent = getComputedStyle(document.documentElement).getPropertyValue('--accent');
+        const come = drawing(input, dark);
+        const gone = drawing(output, dark);
+        const moves = place !== null && !still();
+        const { zoom } = come;
+        const small = gone.zoom;
         let frame = 0;
         const start = performance.now();
         const draw = (time: number) => {
             const at = Math.floor((((time - start) % SWEEP) / SWEEP) * total);
-            const zoom = drawMaps(a, input, dark);
-            const small = drawMaps(b, output, dark, place && !still() ? at + 1 : Infinity);
-            if (!place || still()) return;
+            drawMaps(a, come);
+            drawMaps(b, gone, moves ? at + 1 : undefined);
+            if (!moves) return;
             const [y, x] = [Math.floor(at / output.columns), at % output.columns];
             const [top, side, rows, columns] = place(y, x);
             for (const [pen, box] of [
