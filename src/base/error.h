@@ -2,7 +2,7 @@
  *
  * Every function that can fail for a reason outside the program returns 0 on success and -1 on
  * failure, and describes the failure in the `struct error` it was given (which may not be NULL).
- * The message is one line, in the form "what is wrong: how to mend it", without the program's name
+ * The message is one line, in the form "what is wrong: how to fix it", without the program's name
  * in front and without a final full stop. Programming errors use CHECK(), which aborts with file
  * and line. */
 #ifndef NNSTUDIO_BASE_ERROR_H
@@ -14,14 +14,14 @@
 enum error_code {
     ERROR_NONE = 0,
     ERROR_FAILED,      /* anything without a kind of its own */
-    ERROR_USAGE,       /* the person's words on the command line or in a request are off */
+    ERROR_USAGE,       /* the user's words on the command line or in a request are wrong */
     ERROR_INPUT,       /* a file or a value is malformed */
     ERROR_IO,          /* reading or writing failed */
     ERROR_NOT_FOUND,   /* a named thing does not exist */
     ERROR_CONFLICT,    /* exists already, or is in a state that does not allow it */
     ERROR_MEMORY,      /* an allocation failed or a cap was reached */
     ERROR_UNAVAILABLE, /* a framework, a device or a server is missing */
-    ERROR_INTERRUPTED, /* stopped by the person */
+    ERROR_INTERRUPTED, /* stopped by the user */
     ERROR_DENIED,      /* refused: rights, sign-in */
 };
 

@@ -1,4 +1,4 @@
-/* Words to the person on standard error. Results go to standard output, never through here. */
+/* Words to the user on standard error. Results go to standard output, never through here. */
 #ifndef NNSTUDIO_BASE_LOG_H
 #define NNSTUDIO_BASE_LOG_H
 

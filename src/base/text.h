@@ -1,4 +1,4 @@
-/* Text from others (names in files, headers, notes), shown to people. */
+/* Text from others (names in files, headers, notes), shown to users. */
 #ifndef NNSTUDIO_BASE_TEXT_H
 #define NNSTUDIO_BASE_TEXT_H
 

@@ -30,10 +30,10 @@ struct dataset_note {
 
 struct dataset {
     char name[64];     /* "mnist", "fashion-mnist", "synthetic", or the file's or folder's name */
-    char title[96];    /* for people: "MNIST", "Built-in synthetic digits" */
+    char title[96];    /* for users: "MNIST", "Built-in synthetic digits" */
     char source[1024]; /* the path it was read from; "" when it was drawn */
     bool known;        /* one of dataset_list() */
-    bool synthetic;    /* always shown to people */
+    bool synthetic;    /* always shown to users */
     bool table;        /* measurements in columns rather than pictures; rows is 1 */
     uint32_t rows, columns, classes;
     uint32_t channels; /* 1 gray, 3 color: red, green, blue */
@@ -86,7 +86,7 @@ int dataset_open(const char *name, const struct dataset_options *options, struct
                  struct error *error);
 void dataset_close(struct dataset *dataset);
 
-/* One line for people: samples, size, classes, label column, range of values and what is done with
+/* One line for users: samples, size, classes, label column, range of values and what is done with
  * them, what was skipped and assumed. malloc'd, NULL when memory is out. */
 char *dataset_summary(const struct dataset *dataset);
 /* {"name", "title", "path", "synthetic", "samples":{"train","test"}, "classes":[…],

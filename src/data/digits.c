@@ -29,7 +29,7 @@ struct node {
     bool starts;
 };
 
-/* How one person writes one digit: drawn afresh for every sample. */
+/* How one writer writes one digit: drawn afresh for every sample. */
 struct hand {
     float xx, xy, yx, yy; /* affine: slant, turn, width */
     float wave_x[2][4];   /* elastic bend: amplitude, frequency in x and y, phase */

@@ -58,7 +58,7 @@ extern const struct input_form input_form_usual;
  * brightness is `range` (0: none). */
 void input_form_preprocess(const struct input_form *form, const double *values, double range,
                            struct preprocess *out);
-/* For people: "divided by 255", "divided by 255, minus 0.1307, divided by 0.3081". */
+/* For users: "divided by 255", "divided by 255, minus 0.1307, divided by 0.3081". */
 const char *input_form_words(const struct input_form *form, char out[128]);
 
 /* Adds the form's members (texts, as a model's metadata has them): input_range, input_scale,

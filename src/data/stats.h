@@ -1,4 +1,4 @@
-/* Figures about a split, for people looking at their data. */
+/* Figures about a split, for users looking at their data. */
 #ifndef NNSTUDIO_DATA_STATS_H
 #define NNSTUDIO_DATA_STATS_H
 

@@ -4,7 +4,7 @@
 
 #include "modelfile/modelfile.h"
 
-/* PyTorch keeps a person's own records under extra/ and passes over them. */
+/* PyTorch keeps a user's own records under extra/ and passes over them. */
 #define PTH_NOTE_RECORD "extra/nnstudio.json"
 
 int pth_write_model(const char *path, const struct model *model, struct error *error);

@@ -22,7 +22,7 @@ struct shape shape_maps(uint32_t channels, uint32_t rows, uint32_t columns);
 /* The product of the sizes; 1 for rank 0. */
 size_t shape_values(const struct shape *shape);
 bool shape_equal(const struct shape *a, const struct shape *b);
-/* As people read it, rows before channels: "128", "14×14×32", "28×28" for one channel. */
+/* As users read it, rows before channels: "128", "14×14×32", "28×28" for one channel. */
 const char *shape_words(const struct shape *shape, char out[48]);
 
 #endif

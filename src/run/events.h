@@ -27,7 +27,7 @@ void events_send(struct events *events, json_t *event);
  * it comes often. `seconds`: training in this epoch, up to the last of these steps. */
 void events_send_steps(struct events *events, const char *engine, uint64_t first_step,
                        double seconds, const double *losses, size_t count);
-/* {"event":"log","engine":…,"text":…}: what a person would want to know, beside the figures. */
+/* {"event":"log","engine":…,"text":…}: what a user would want to know, beside the figures. */
 __attribute__((format(printf, 3, 4))) void
 events_send_log(struct events *events, const char *engine, const char *format, ...);
 /* The event of a failure, a new reference. */

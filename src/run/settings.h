@@ -100,7 +100,7 @@ int settings_same_run(const struct job *job, const struct job *begun, struct err
 const char *setting_choices(const struct setting *setting, char out[SETTING_TEXT_SIZE]);
 /* The values that are taken: "a whole number from 1 to 65,536". Returns `out`. */
 const char *setting_range(const struct setting *setting, char out[SETTING_TEXT_SIZE]);
-/* The default for people: "32", "sgd 0.01, adam 0.001", "all samples". Returns `out`. */
+/* The default for users: "32", "sgd 0.01, adam 0.001", "all samples". Returns `out`. */
 const char *setting_default(const struct setting *setting, char out[SETTING_TEXT_SIZE]);
 /* The member's value in JSON; new reference. */
 json_t *setting_value(const struct setting *setting, const struct job *job);

@@ -322,7 +322,7 @@ static int move_all(const char *from, const char *to, struct error *error)
                          : 0;
         if (!status && file_exists(old) && rename(old, new))
             status = error_set(error, ERROR_IO,
-                               "cannot move %s aside: mend the rights of its folder", old);
+                               "cannot move %s aside: fix the permissions of its folder", old);
         free(old);
         free(new);
         if (status) return -1;

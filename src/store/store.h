@@ -52,7 +52,7 @@ const char *run_state_name(enum run_state state);
 int run_state_parse(const char *name, enum run_state *out, struct error *error);
 bool run_state_is_live(enum run_state state);
 
-/* What the program decides by; everything else about a run is JSON for people. */
+/* What the program decides by; everything else about a run is JSON for users. */
 struct run_record {
     enum run_state state;
     bool owned;       /* some process trains it, or it waits in that process's queue */

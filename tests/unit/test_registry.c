@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "registry/azure/blob.h"
 #include "registry/azure/config.h"
-#include "registry/azure/person.h"
+#include "registry/azure/user.h"
 #include "registry/azure/connection.h"
 #include "registry/mlflow/server.h"
 #include "registry/registry.h"

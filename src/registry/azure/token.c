@@ -98,7 +98,7 @@ static bool cli_available(const struct registry_options *options, char *found, s
     return false;
 }
 
-static bool person_available(const struct registry_options *options, char *found, size_t size)
+static bool user_available(const struct registry_options *options, char *found, size_t size)
 {
     snprintf(found, size, "%s",
              options->prompt ? "you sign in on Microsoft's page" : "needs a user at a browser");
@@ -110,8 +110,8 @@ const struct az_method az_methods[] = {
     {"workload-identity", "Workload identity", false, true, workload_available},
     {"managed-identity", "Managed identity", false, true, managed_available},
     {"azure-cli", "Azure CLI", false, false, cli_available},
-    {"device-code", "Device code", true, false, person_available},
-    {"browser", "Browser", true, false, person_available},
+    {"device-code", "Device code", true, false, user_available},
+    {"browser", "Browser", true, false, user_available},
 };
 const size_t az_method_count = sizeof az_methods / sizeof az_methods[0];
 
@@ -314,11 +314,11 @@ int az_read_grant(const json_t *answer, int http, const char *what, struct az_gr
     return 0;
 }
 
-void az_scope(const struct az_credential *credential, const char *resource, bool person,
+void az_scope(const struct az_credential *credential, const char *resource, bool user,
               char out[512])
 {
     (void)credential;
-    snprintf(out, 512, "%s/.default%s", resource, person ? " offline_access openid profile" : "");
+    snprintf(out, 512, "%s/.default%s", resource, user ? " offline_access openid profile" : "");
 }
 
 /* A user signed in before: the refresh token also serves for other resources. */

@@ -41,7 +41,7 @@ int az_post_form(struct az_credential *credential, const char *path, const struc
 int az_read_grant(const json_t *answer, int http, const char *what, struct az_grant *grant,
                   struct error *error);
 /* The scopes for a user's sign-in: "RESOURCE/.default offline_access openid profile". */
-void az_scope(const struct az_credential *credential, const char *resource, bool person,
+void az_scope(const struct az_credential *credential, const char *resource, bool user,
               char out[512]);
 
 /* base64url without padding (RFC 4648, 5); `out` holds 4/3 of the bytes and 4 more. */

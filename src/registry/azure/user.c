@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "registry/azure/person.h"
+#include "registry/azure/user.h"
 #include "registry/azure/token_impl.h"
 
 #define BROWSER_SECONDS 300.0
 #define REQUEST_LIMIT   ((size_t)16 << 10)
 
-static const char *person_client(const struct az_credential *credential)
+static const char *user_client(const struct az_credential *credential)
 {
     return credential->client_id[0] ? credential->client_id : AZ_PUBLIC_CLIENT;
 }
@@ -72,7 +72,7 @@ static int poll_device(struct az_credential *credential, const char *device_code
         int http = 0;
         buffer_init(&form, 65536);
         az_form(&form, "grant_type", "urn:ietf:params:oauth:grant-type:device_code");
-        az_form(&form, "client_id", person_client(credential));
+        az_form(&form, "client_id", user_client(credential));
         az_form(&form, "device_code", device_code);
         int status = az_post_form(credential, "token", &form, what, &http, &answer, error);
         wipe(&form);
@@ -102,7 +102,7 @@ int az_get_device_code(struct az_credential *credential, const char *resource,
     int http = 0;
     buffer_init(&form, 65536);
     az_scope(credential, resource, true, scope);
-    az_form(&form, "client_id", person_client(credential));
+    az_form(&form, "client_id", user_client(credential));
     az_form(&form, "scope", scope);
     int status = az_post_form(credential, "devicecode", &form, what, &http, &answer, error);
     buffer_free(&form);
@@ -283,7 +283,7 @@ static int exchange_code(struct az_credential *credential, const char *code, con
     json_t *answer = NULL;
     int http = 0;
     buffer_init(&form, 65536);
-    az_form(&form, "client_id", person_client(credential));
+    az_form(&form, "client_id", user_client(credential));
     az_form(&form, "grant_type", "authorization_code");
     az_form(&form, "code", code);
     az_form(&form, "redirect_uri", redirect);
@@ -313,7 +313,7 @@ int az_get_browser(struct az_credential *credential, const char *resource, struc
     snprintf(redirect, sizeof redirect, "http://localhost:%d", port);
     struct buffer form;
     buffer_init(&form, 8192);
-    az_form(&form, "client_id", person_client(credential));
+    az_form(&form, "client_id", user_client(credential));
     az_form(&form, "response_type", "code");
     az_form(&form, "redirect_uri", redirect);
     az_form(&form, "scope", scope);

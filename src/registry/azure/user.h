@@ -1,6 +1,6 @@
 /* Pieces of a user's sign-in that have published test vectors: for this room and its tests. */
-#ifndef NNSTUDIO_REGISTRY_AZURE_PERSON_H
-#define NNSTUDIO_REGISTRY_AZURE_PERSON_H
+#ifndef NNSTUDIO_REGISTRY_AZURE_USER_H
+#define NNSTUDIO_REGISTRY_AZURE_USER_H
 
 #include <stdbool.h>
 #include <stddef.h>
