@@ -215,6 +215,18 @@ int file_scratch_create(const char *path, struct file_scratch *scratch, struct e
     }
 }
 
+int file_scratch_create_in(const char *folder, const char *name, struct file_scratch *scratch,
+                           struct error *error)
+{
+    *scratch = (struct file_scratch){.lock = -1};
+    if (file_make_directories(folder, error)) return -1;
+    char *path = path_join(folder, name);
+    int status = path ? file_scratch_create(path, scratch, error)
+                      : error_set_memory(error, "a path");
+    free(path);
+    return status;
+}
+
 int file_scratch_deliver(const struct file_scratch *scratch, const char *path, struct error *error)
 {
     char *made = path_join(scratch->folder, path_base(path));

@@ -45,6 +45,9 @@ struct file_scratch {
     int lock;
 };
 int file_scratch_create(const char *path, struct file_scratch *scratch, struct error *error);
+/* The same for work that has no file to become: in `folder`, which is made when it is not there. */
+int file_scratch_create_in(const char *folder, const char *name, struct file_scratch *scratch,
+                           struct error *error);
 /* Gives the file of that name (path_base() of the final one) in the folder its final name. */
 int file_scratch_deliver(const struct file_scratch *scratch, const char *path, struct error *error);
 /* With all that is in it; fine on one that is zeroed or was not created. */

@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "code/text.h"
 #include "run/settings.h"
+#include "run/setup.h"
 #include "train/fit.h"
 
 #define TEXT_LIMIT  ((size_t)4 << 20)
@@ -118,8 +119,7 @@ static int add_weights(struct packing *packing, const struct model *model, struc
 static int add_initial(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
-    const struct modelfile_options options = {.activation_count = 1,
-                                              .activations = {job->activation}};
+    const struct modelfile_options options = setup_model_options(job);
     struct model drawn = {.network = packing->bundle->model->network}, *given = NULL;
     struct error ignored;
     int status;

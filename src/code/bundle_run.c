@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "data/dataset.h"
+#include "run/setup.h"
 
 #define CURVE_LIMIT ((size_t)256 << 20)
 
@@ -51,8 +52,7 @@ int code_bundle_run(struct store *store, const char *run, const char *path, stru
     if (store_run_get(store, run, record, error) ||
         store_model_file(store, run, &file, sha256, error))
         goto out;
-    const struct modelfile_options options = {.activation_count = 1,
-                                              .activations = {record->job.activation}};
+    const struct modelfile_options options = setup_model_options(&record->job);
     if (modelfile_read(file, &options, &model, error) || write_curve(store, run, &curve, error))
         goto out;
     struct code_bundle bundle = {.job = &record->job, .model = model, .curve_csv = curve.data};

@@ -104,17 +104,11 @@ int code_microscope(const struct job *job, const char *const *engines, size_t en
     struct tracing tracing[MICROSCOPE_MAX_ENGINES] = {0};
     struct microscope_trace results[MICROSCOPE_MAX_ENGINES];
     struct file_scratch work;
-    int status;
+    int status = -1;
     double deadline = clock_monotonic() + TRACE_SECONDS;
     if (!engine_count || engine_count > MICROSCOPE_MAX_ENGINES)
         return error_set(error, ERROR_USAGE, "name 1 to %d engines", MICROSCOPE_MAX_ENGINES);
-    if (file_make_directories(scratch, error)) return -1;
-    char *path = path_join(scratch, "microscope");
-    if (!path) return error_set_memory(error, "a path");
-    status = file_scratch_create(path, &work, error);
-    free(path);
-    if (status) return -1;
-    status = -1;
+    if (file_scratch_create_in(scratch, "microscope", &work, error)) return -1;
     for (size_t i = 0; i < engine_count; i++) {
         if (prepare(&tracing[i], engines[i], work.folder, error) ||
             write_job(job, &tracing[i], error) || start_tracing(&tracing[i], batch, error))

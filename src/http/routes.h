@@ -11,6 +11,9 @@ json_t *datasets_json(const struct studio *studio);
 /* Bytes as a JSON string in base64; NULL when memory is out. */
 json_t *base64_json(const void *bytes, size_t size);
 
+/* A picture's codes as it looks, in bytes, in base64; NULL when memory is out. */
+json_t *lit_json(const uint8_t light[256], const uint8_t *codes, size_t count);
+
 /* A Run as the answer to a call, or what is wrong. */
 void reply_run(struct studio *studio, struct call *call, const char *run, bool full, int status);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "base/path.h"
 #include "data/picture.h"
 #include "engine/trace_name.h"
 #include "http/library.h"
@@ -126,8 +127,7 @@ static int open_model(struct store *store, const char *run, struct subject *subj
     char *path, sha256[65];
     struct predictor predictor;
     if (store_model_file(store, run, &path, sha256, error)) return -1;
-    const struct modelfile_options options = {.activation_count = 1,
-                                              .activations = {subject->job.activation}};
+    const struct modelfile_options options = setup_model_options(&subject->job);
     int status = predictor_read(path, &options, &predictor, error);
     free(path);
     if (status) return -1;
@@ -311,15 +311,9 @@ static json_t *floats_json(const double *values, size_t count)
 
 static json_t *input_json(const struct network *network, const struct input *input)
 {
-    size_t count = network_inputs(network);
-    uint8_t *bytes = malloc(count);
-    json_t *pixels = NULL;
-    for (size_t i = 0; bytes && i < count; i++) bytes[i] = input->light[input->codes[i]];
-    if (bytes) pixels = base64_json(bytes, count);
-    free(bytes);
     return json_pack("{s:I, s:I, s:I, s:o?}", "rows", (json_int_t)network->rows, "columns",
                      (json_int_t)network->columns, "channels", (json_int_t)network->channels,
-                     "pixels", pixels);
+                     "pixels", lit_json(input->light, input->codes, network_inputs(network)));
 }
 
 static json_t *names_json(const struct subject *subject, uint32_t classes)
@@ -380,8 +374,8 @@ static int follow_sample(const struct studio *studio, const struct asking *askin
                                   .preprocess = &input.preprocess,
                                   .pixels = input.codes,
                                   .target = asking->target};
-    if (asprintf(&scratch, "%s/scratch", studio->home) < 0) {
-        scratch = NULL;
+    scratch = path_join(studio->home, "scratch");
+    if (!scratch) {
         error_set_memory(error, "a path");
         goto out;
     }

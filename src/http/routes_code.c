@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/js.h"
+#include "base/path.h"
 #include "code/bundle.h"
 #include "code/code.h"
 #include "code/microscope.h"
@@ -229,7 +230,7 @@ static struct bundling *create_bundling(const struct studio *studio, struct call
     if (!bundling) return NULL;
     bundling->call = call;
     snprintf(bundling->run, sizeof bundling->run, "%s", call_path(call, "id"));
-    if (asprintf(&bundling->folder, "%s/scratch", studio->home) < 0) bundling->folder = NULL;
+    bundling->folder = path_join(studio->home, "scratch");
     if (asprintf(&bundling->path, "%s/scratch/bundle-%ld-%u.zip", studio->home, (long)getpid(),
                  number++) < 0)
         bundling->path = NULL;
@@ -297,10 +298,9 @@ static int look(const struct studio *studio, struct store *store, void *context,
     (void)store;
     const struct looking *looking = context;
     const char *names[MICROSCOPE_MAX_ENGINES];
-    char *scratch;
     for (size_t i = 0; i < looking->count; i++) names[i] = looking->names[i];
-    if (asprintf(&scratch, "%s/scratch", studio->home) < 0)
-        return error_set_memory(error, "a path");
+    char *scratch = path_join(studio->home, "scratch");
+    if (!scratch) return error_set_memory(error, "a path");
     int status = code_microscope(&looking->job, names, looking->count, looking->batch, scratch, out,
                                  error);
     free(scratch);

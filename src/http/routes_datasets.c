@@ -29,6 +29,15 @@ json_t *base64_json(const void *bytes, size_t size)
     return value;
 }
 
+json_t *lit_json(const uint8_t light[256], const uint8_t *codes, size_t count)
+{
+    uint8_t *bytes = malloc(count);
+    for (size_t p = 0; bytes && p < count; p++) bytes[p] = light[codes[p]];
+    json_t *value = bytes ? base64_json(bytes, count) : NULL;
+    free(bytes);
+    return value;
+}
+
 /* Where a known set is; "" when it is not on this machine. */
 static void find_source(const struct studio *studio, const struct dataset_entry *entry, char *out,
                         size_t size)
@@ -284,7 +293,7 @@ static json_t *ask_engines(const struct studio *studio, const struct dataset_que
 {
     struct job job;
     const char *names[MICROSCOPE_MAX_ENGINES];
-    char *scratch, *name;
+    char *name;
     json_t *step = NULL, *engines, *entry;
     size_t count = 0, i;
     if (library_resolve(studio->home, question->name, &name, error)) return NULL;
@@ -301,7 +310,8 @@ static json_t *ask_engines(const struct studio *studio, const struct dataset_que
         engine_table[i]->probe(&probe);
         if (probe.found) names[count++] = engine_table[i]->id;
     }
-    if (asprintf(&scratch, "%s/scratch", studio->home) < 0) {
+    char *scratch = path_join(studio->home, "scratch");
+    if (!scratch) {
         error_set_memory(error, "a path");
     } else {
         code_microscope(&job, names, count, 0, scratch, &step, error);

@@ -10,6 +10,7 @@
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
+#include "run/setup.h"
 #include "train/metrics.h"
 #include "train/predictor.h"
 
@@ -31,8 +32,7 @@ static int open_model(struct store *store, struct subject *subject, struct error
     if (store_run_get(store, subject->run, &subject->record, error) ||
         store_model_file(store, subject->run, &path, subject->sha256, error))
         return -1;
-    const struct modelfile_options options = {.activation_count = 1,
-                                              .activations = {subject->record.job.activation}};
+    const struct modelfile_options options = setup_model_options(&subject->record.job);
     int status = predictor_open(path, &options, engine_default, 1, &subject->predictor, error);
     free(path);
     return status;
@@ -94,22 +94,12 @@ static int evaluate(struct predictor *predictor, const struct dataset *dataset,
     return status;
 }
 
-/* A sample as it looks, in bytes. */
-static json_t *pixels_json(const struct dataset *dataset, const uint8_t *codes)
-{
-    size_t image = dataset_inputs(dataset);
-    uint8_t light[256], *bytes = malloc(image);
-    json_t *value = NULL;
-    dataset_brightness(dataset, light);
-    for (size_t p = 0; bytes && p < image; p++) bytes[p] = light[codes[p]];
-    if (bytes) value = base64_json(bytes, image);
-    free(bytes);
-    return value;
-}
-
 static json_t *evaluation_json(const struct evaluation *evaluation, const struct dataset *dataset)
 {
     json_t *mistakes = json_array(), *names = json_array();
+    size_t image = dataset_inputs(dataset);
+    uint8_t light[256];
+    dataset_brightness(dataset, light);
     for (size_t i = 0; i < evaluation->worst_count; i++) {
         const struct mistake *mistake = &evaluation->worst[i];
         json_array_append_new(
@@ -117,8 +107,7 @@ static json_t *evaluation_json(const struct evaluation *evaluation, const struct
             json_pack("{s:I, s:i, s:i, s:f, s:o}", "index", (json_int_t)mistake->index, "label",
                       dataset->test.labels[mistake->index], "predicted", (int)mistake->predicted,
                       "probability", mistake->probability, "pixels",
-                      pixels_json(dataset, dataset->test.pixels +
-                                               mistake->index * dataset_inputs(dataset))));
+                      lit_json(light, dataset->test.pixels + mistake->index * image, image)));
     }
     for (uint32_t c = 0; c < dataset->classes; c++)
         json_array_append_new(names, js_shown(dataset->class_names[c]));

@@ -150,14 +150,10 @@ static json_t *with_earlier(const json_t *old, json_t *design)
 
 static json_t *make_design(const struct network *network, const json_t *old)
 {
-    struct buffer text;
-    buffer_init(&text, COMPACT_MAX_LENGTH * 4);
-    network_to_compact(network, &text);
     json_t *design = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I}", "net", text.data ? text.data : "", "rows",
+        "{s:o, s:I, s:I, s:I, s:I}", "net", network_compact_json(network), "rows",
         (json_int_t)network->rows, "columns", (json_int_t)network->columns, "parameters",
         (json_int_t)network_parameter_count(network), "saved_at", (json_int_t)clock_wall_ms());
-    buffer_free(&text);
     return with_earlier(old, design);
 }
 

@@ -11,6 +11,7 @@
 #include "http/routes.h"
 #include "http/tasks.h"
 #include "registry/registry.h"
+#include "run/setup.h"
 #include "train/predictor.h"
 
 #define CONFIG_MAX ((size_t)16 << 10)
@@ -273,8 +274,7 @@ static int find_file(const struct studio *studio, struct store *store, const cha
     char name[200], sha256[65], folder[4200], *source;
     if (!record) return error_set_memory(error, "a run");
     int status = store_run_get(store, run, record, error);
-    const struct modelfile_options options = {.activation_count = 1,
-                                              .activations = {record->job.activation}};
+    const struct modelfile_options options = setup_model_options(&record->job);
     if (!status && !modelfile_format_find(format))
         status = error_set(error, ERROR_INPUT, "there is no model format \"%.20s\": use pth or h5",
                            format);

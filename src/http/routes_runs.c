@@ -292,7 +292,7 @@ static void get_export(struct studio *studio, struct call *call)
         .call = call, .csv = strcmp(call_text(call, "format"), "csv") == 0, .failed = true};
     error_set(&download->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
     snprintf(download->run, sizeof download->run, "%s", call_path(call, "id"));
-    if (asprintf(&download->folder, "%s/scratch", studio->home) < 0) download->folder = NULL;
+    download->folder = path_join(studio->home, "scratch");
     if (asprintf(&download->path, "%s/scratch/export-%ld-%u", studio->home, (long)getpid(),
                  number++) < 0)
         download->path = NULL;

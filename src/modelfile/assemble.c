@@ -253,8 +253,7 @@ static int choose_picture(struct network *network, uint64_t values,
 /* Whether a layer leaves the number of values as it is. */
 static bool keeps_values(enum layer_type type)
 {
-    return type != LAYER_CONV2D && type != LAYER_MAXPOOL2D && type != LAYER_AVGPOOL2D &&
-           type != LAYER_GLOBALAVGPOOL;
+    return !layer_type_slides(type) && type != LAYER_GLOBALAVGPOOL;
 }
 
 /* The values of a picture as the first dense layer tells them; 0 when layers before it change their

@@ -364,6 +364,15 @@ static int take_softmax(const struct keras_row *row, const json_t *config,
 
 /* --- layers with weights ---------------------------------------------------------------------- */
 
+/* What a kernel, its bias and an activation behind it have in common. */
+static int take_kernel(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                       struct keras_layer *layer, struct error *error)
+{
+    add_weight(layer, "kernel", ROLE_WEIGHT);
+    if (is_on(config, "use_bias")) add_weight(layer, "bias", ROLE_BIAS);
+    return take_activation(row, config, chain, error);
+}
+
 static int take_dense(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
                       struct error *error)
 {
@@ -378,9 +387,7 @@ static int take_dense(const struct keras_row *row, const json_t *config, struct 
     json_int_t units = json_integer_value(json_object_get(config, "units"));
     layer->source.layer.units = units > 0 && units <= UINT32_MAX ? (uint32_t)units : 0;
     chain->rank = 1;
-    add_weight(layer, "kernel", ROLE_WEIGHT);
-    if (is_on(config, "use_bias")) add_weight(layer, "bias", ROLE_BIAS);
-    return take_activation(row, config, chain, error);
+    return take_kernel(row, config, chain, layer, error);
 }
 
 static int take_conv(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
@@ -398,9 +405,7 @@ static int take_conv(const struct keras_row *row, const json_t *config, struct k
         get_padding(config, into, error) ||
         (json_object_get(config, "groups") && get_count(config, "groups", &into->groups, error)))
         return -1;
-    add_weight(layer, "kernel", ROLE_WEIGHT);
-    if (is_on(config, "use_bias")) add_weight(layer, "bias", ROLE_BIAS);
-    return take_activation(row, config, chain, error);
+    return take_kernel(row, config, chain, layer, error);
 }
 
 static int take_pool(const struct keras_row *row, const json_t *config, struct keras_chain *chain,

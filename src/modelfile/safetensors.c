@@ -116,6 +116,24 @@ int safetensors_write(const char *path, const struct safetensors_entry *entries,
     return file_commit(&writer, error);
 }
 
+int safetensors_write_state(const char *path, const struct state_dict *state,
+                            const json_t *metadata, struct error *error)
+{
+    struct safetensors_entry *entries = calloc(state->count ? state->count : 1, sizeof *entries);
+    if (!entries) return error_set_memory(error, "the tensors");
+    for (size_t i = 0; i < state->count; i++) {
+        const struct named_tensor *tensor = &state->tensors[i];
+        entries[i] = (struct safetensors_entry){.name = tensor->name,
+                                                .dtype = tensor->dtype,
+                                                .rank = tensor->rank,
+                                                .shape = tensor->shape,
+                                                .values = tensor->values};
+    }
+    int status = safetensors_write(path, entries, state->count, metadata, error);
+    free(entries);
+    return status;
+}
+
 /* A tensor as the header describes it, checked but for its neighbors. */
 struct span {
     const char *name; /* in the header's JSON */

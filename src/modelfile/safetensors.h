@@ -26,6 +26,10 @@ struct safetensors_entry {
 int safetensors_write(const char *path, const struct safetensors_entry *entries, size_t count,
                       const json_t *metadata, struct error *error);
 
+/* The same of a whole state dict, as safetensors_read() gives it back. */
+int safetensors_write_state(const char *path, const struct state_dict *state,
+                            const json_t *metadata, struct error *error);
+
 /* Reads tensors (F32, F64, and F16, BF16 widened) into the zeroed *state, in the order of their
  * bytes, and the metadata into *metadata (a new object, perhaps empty). Strict: sizes agree, and
  * the tensors cover the data without hole or overlap. On failure nothing is left to free. */

@@ -112,6 +112,15 @@ int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype,
     return 0;
 }
 
+int state_dict_keep(struct state_dict *state, const char *name, uint32_t rank, const size_t *shape,
+                    const double *values, struct error *error)
+{
+    struct named_tensor *tensor;
+    if (state_dict_add(state, name, DTYPE_FLOAT64, rank, shape, &tensor, error)) return -1;
+    memcpy(tensor->values, values, tensor->count * sizeof *values);
+    return 0;
+}
+
 const struct named_tensor *state_dict_find(const struct state_dict *state, const char *name)
 {
     for (size_t i = 0; i < state->count; i++)

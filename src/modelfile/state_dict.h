@@ -42,6 +42,9 @@ void state_dict_clear(struct state_dict *state);
  * empty, too long, not printable or there already, and sizes over the caps. */
 int state_dict_add(struct state_dict *state, const char *name, enum dtype dtype, uint32_t rank,
                    const size_t *shape, struct named_tensor **out, struct error *error);
+/* The same with a copy of `values`, row-major: what an engine emits is kept like this. */
+int state_dict_keep(struct state_dict *state, const char *name, uint32_t rank, const size_t *shape,
+                    const double *values, struct error *error);
 const struct named_tensor *state_dict_find(const struct state_dict *state, const char *name);
 
 /* Copies `count` stored values, one every `stride` values from `source` (unaligned is fine), to

@@ -464,3 +464,13 @@ void network_to_compact(const struct network *network, struct buffer *out)
         layer_to_compact(&network->layers[i], out);
     }
 }
+
+json_t *network_compact_json(const struct network *network)
+{
+    struct buffer text;
+    buffer_init(&text, COMPACT_MAX_LENGTH * 4);
+    network_to_compact(network, &text);
+    json_t *value = json_string(text.data ? text.data : "");
+    buffer_free(&text);
+    return value;
+}

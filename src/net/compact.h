@@ -43,5 +43,7 @@ const char *layer_compact_form(enum layer_type type);
 void layer_to_compact(const struct layer *layer, struct buffer *out);
 /* The compact form; what it cannot say (names) is left out. */
 void network_to_compact(const struct network *network, struct buffer *out);
+/* The same as a JSON text. New reference. */
+json_t *network_compact_json(const struct network *network);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/buffer.h"
 #include "net/compact.h"
 
 /* How far windows reach so far, and how many pixels apart neighboring values are. */
@@ -13,8 +12,7 @@ struct reach {
 static void reach_on(const struct layer *layer, const struct network *network, struct reach *reach)
 {
     const uint32_t picture[2] = {network->rows, network->columns};
-    bool slides = layer->type == LAYER_CONV2D || layer->type == LAYER_MAXPOOL2D ||
-                  layer->type == LAYER_AVGPOOL2D;
+    bool slides = layer_type_slides(layer->type);
     bool whole = layer->type == LAYER_DENSE || layer->type == LAYER_GLOBALAVGPOOL ||
                  layer->type == LAYER_LAYERNORM;
     for (int d = 0; d < 2; d++) {
@@ -71,7 +69,6 @@ static json_t *output_to_json(const struct shape *shape)
 json_t *network_cost_to_json(const struct network *network)
 {
     struct network_cost cost;
-    struct buffer text;
     json_t *layers = json_array();
     network_cost(network, &cost);
     for (uint32_t i = 0; i < network->layer_count; i++) {
@@ -86,16 +83,12 @@ json_t *network_cost_to_json(const struct network *network)
                 "multiply_adds", (json_int_t)one->multiply_adds, "values", (json_int_t)one->values,
                 "receptive_field", (json_int_t)one->receptive[0], (json_int_t)one->receptive[1]));
     }
-    buffer_init(&text, COMPACT_MAX_LENGTH * 4);
-    network_to_compact(network, &text);
-    json_t *result = json_pack(
-        "{s:o, s:o, s:I, s:I, s:I, s:I, s:s, s:o}", "input",
-        json_pack("[I, I, I]", (json_int_t)network->rows, (json_int_t)network->columns,
-                  (json_int_t)network->channels),
-        "layers", layers, "parameters", (json_int_t)cost.total.parameters, "buffers",
-        (json_int_t)cost.total.buffers, "multiply_adds", (json_int_t)cost.total.multiply_adds,
-        "training_bytes_batch_32", (json_int_t)network_training_bytes(network, 32, 0, 4), "compact",
-        text.data ? text.data : "", "network", network_to_json(network));
-    buffer_free(&text);
-    return result;
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "input",
+                     json_pack("[I, I, I]", (json_int_t)network->rows, (json_int_t)network->columns,
+                               (json_int_t)network->channels),
+                     "layers", layers, "parameters", (json_int_t)cost.total.parameters, "buffers",
+                     (json_int_t)cost.total.buffers, "multiply_adds",
+                     (json_int_t)cost.total.multiply_adds, "training_bytes_batch_32",
+                     (json_int_t)network_training_bytes(network, 32, 0, 4), "compact",
+                     network_compact_json(network), "network", network_to_json(network));
 }

@@ -36,12 +36,6 @@ struct patient {
     char label[LABEL_MAX];
 };
 
-static bool has_window(const struct layer *layer)
-{
-    return layer->type == LAYER_CONV2D || layer->type == LAYER_MAXPOOL2D ||
-           layer->type == LAYER_AVGPOOL2D;
-}
-
 static bool insert_layer(struct patient *patient, uint32_t at, enum layer_type type)
 {
     struct network *network = &patient->network;
@@ -72,7 +66,7 @@ static int insert_flatten(struct patient *patient)
 static int pad_same(struct patient *patient)
 {
     struct layer *layer = &patient->network.layers[patient->at];
-    if (!has_window(layer) || layer->same) return -1;
+    if (!layer_type_slides(layer->type) || layer->same) return -1;
     memset(layer->padding, 0, sizeof layer->padding);
     layer->same = true;
     return 0;
@@ -82,7 +76,7 @@ static int shrink_window(struct patient *patient)
 {
     struct layer *layer = &patient->network.layers[patient->at];
     bool stepped = memcmp(layer->stride, layer->kernel, sizeof layer->stride) == 0;
-    if (!has_window(layer) || patient->seen.input.rank != 3) return -1;
+    if (!layer_type_slides(layer->type) || patient->seen.input.rank != 3) return -1;
     for (int d = 0; d < 2; d++)
         if (layer->kernel[d] > patient->seen.input.sizes[1 + d])
             layer->kernel[d] = patient->seen.input.sizes[1 + d];
@@ -96,7 +90,8 @@ static int pad_nothing(struct patient *patient)
 {
     struct layer *layer = &patient->network.layers[patient->at];
     static const uint32_t none[PAD_SIDES];
-    if (!has_window(layer) || memcmp(layer->padding, none, sizeof none) == 0) return -1;
+    if (!layer_type_slides(layer->type) || memcmp(layer->padding, none, sizeof none) == 0)
+        return -1;
     memset(layer->padding, 0, sizeof layer->padding);
     return 0;
 }
@@ -210,16 +205,6 @@ static bool leads_on(const struct patient *patient, int more)
     return more >= 0 && at != NETWORK_NO_LAYER && at > patient->at + (uint32_t)more;
 }
 
-static json_t *compact_json(const struct network *network)
-{
-    struct buffer text;
-    buffer_init(&text, COMPACT_MAX_LENGTH * 4);
-    network_to_compact(network, &text);
-    json_t *value = json_string(text.data ? text.data : "");
-    buffer_free(&text);
-    return value;
-}
-
 static json_t *fixes_to_json(const struct network *read, const struct network *finished,
                              uint32_t at, uint32_t classes)
 {
@@ -232,7 +217,7 @@ static json_t *fixes_to_json(const struct network *read, const struct network *f
         int more = fixes[i].apply(&patient);
         if (more == -1 || !leads_on(&patient, more)) continue;
         json_array_append_new(list, json_pack("{s:s, s:o}", "label", patient.label, "net",
-                                              compact_json(&patient.network)));
+                                              network_compact_json(&patient.network)));
     }
     return list;
 }
@@ -296,7 +281,7 @@ json_t *network_draft_to_json(const struct network *read, uint32_t classes)
     whole = error;
     if (bad && at != NETWORK_NO_LAYER && !finished.layers[at].outputs)
         error_prefix(&whole, "layer %u", at + 1);
-    json_t *draft = json_pack("{s:o, s:o}", "compact", compact_json(&finished), "layers",
+    json_t *draft = json_pack("{s:o, s:o}", "compact", network_compact_json(&finished), "layers",
                               draft_layers(read, &finished));
     return json_pack("{s:s?, s:s?, s:o, s:o, s:o, s:o}", "problem", bad ? whole.message : NULL,
                      "reason", bad ? error.message : NULL, "at",

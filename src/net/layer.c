@@ -334,6 +334,11 @@ bool layer_type_activates(enum layer_type type)
     return type != LAYER_FLATTEN && type != LAYER_DROPOUT && !layer_kind(type)->first_only;
 }
 
+bool layer_type_slides(enum layer_type type)
+{
+    return type == LAYER_CONV2D || type == LAYER_MAXPOOL2D || type == LAYER_AVGPOOL2D;
+}
+
 bool layer_takes_activation(const struct layer *layer)
 {
     return layer->activation == ACTIVATION_NONE && layer_type_activates(layer->type);

@@ -121,6 +121,8 @@ uint64_t layer_multiply_adds(const struct layer *layer); /* per sample, forward 
 bool layer_takes_activation(const struct layer *layer);
 /* True of the types whose values an activation may follow in place. */
 bool layer_type_activates(enum layer_type type);
+/* A window slides over maps, by kernel, stride, padding: convolution and pooling. */
+bool layer_type_slides(enum layer_type type);
 bool layer_equal(const struct layer *a, const struct layer *b);
 /* The same but for the last digits of real fields (6 of them count: files keep some as float32). */
 bool layer_alike(const struct layer *a, const struct layer *b);

@@ -27,11 +27,7 @@ static int keep(void *context, const char *name, const size_t *shape, uint32_t r
                 const double *values)
 {
     struct keeping *keeping = context;
-    struct named_tensor *tensor;
-    if (state_dict_add(keeping->tensors, name, DTYPE_FLOAT64, rank, shape, &tensor, keeping->error))
-        return -1;
-    memcpy(tensor->values, values, tensor->count * sizeof *values);
-    return 0;
+    return state_dict_keep(keeping->tensors, name, rank, shape, values, keeping->error);
 }
 
 /* The class whose saliency is wanted. */
@@ -138,23 +134,6 @@ static int read_request(const struct model *model, struct follow *follow,
                       error);
 }
 
-static int write_tensors(const struct state_dict *tensors, const char *path, struct error *error)
-{
-    struct safetensors_entry *entries = calloc(tensors->count, sizeof *entries);
-    if (!entries) return error_set_memory(error, "the answer");
-    for (size_t i = 0; i < tensors->count; i++) {
-        const struct named_tensor *tensor = &tensors->tensors[i];
-        entries[i] = (struct safetensors_entry){.name = tensor->name,
-                                                .dtype = tensor->dtype,
-                                                .rank = tensor->rank,
-                                                .shape = tensor->shape,
-                                                .values = tensor->values};
-    }
-    int status = safetensors_write(path, entries, tensors->count, NULL, error);
-    free(entries);
-    return status;
-}
-
 int follow_request(const char *request, const char *path, struct error *error)
 {
     struct state_dict tensors = {0};
@@ -168,7 +147,7 @@ int follow_request(const char *request, const char *path, struct error *error)
         error_set_memory(error, "a picture");
     else if (!read_request(model, &follow, &preprocess, pixels, error) &&
              !follow_here(&follow, &tensors, error))
-        status = write_tensors(&tensors, path, error);
+        status = safetensors_write_state(path, &tensors, NULL, error);
     state_dict_clear(&tensors);
     free(pixels);
     model_destroy(model);
@@ -193,12 +172,7 @@ static int follow_apart(const struct follow *follow, const char *scratch, struct
     struct file_scratch work;
     json_t *metadata = NULL;
     int status = -1;
-    if (file_make_directories(scratch, error)) return -1;
-    char *name = path_join(scratch, "follow");
-    if (!name) return error_set_memory(error, "a path");
-    status = file_scratch_create(name, &work, error);
-    free(name);
-    if (status) return -1;
+    if (file_scratch_create_in(scratch, "follow", &work, error)) return -1;
     char *request = path_join(work.folder, "request.safetensors"),
          *answer = path_join(work.folder, "answer.safetensors"),
          *said = path_join(work.folder, "said.txt");

@@ -1,6 +1,9 @@
 #include "run/setup.h"
 
-#include "modelfile/modelfile.h"
+struct modelfile_options setup_model_options(const struct job *job)
+{
+    return (struct modelfile_options){.activation_count = 1, .activations = {job->activation}};
+}
 
 int setup_dataset(const struct job *job, struct dataset **out, struct error *error)
 {
@@ -38,8 +41,9 @@ static int draw_parameters(const struct job *job, const struct network *network,
 static int read_model(const struct job *job, uint32_t rows, uint32_t columns, struct model **out,
                       struct error *error)
 {
-    const struct modelfile_options options = {
-        .activation_count = 1, .activations = {job->activation}, .rows = rows, .columns = columns};
+    struct modelfile_options options = setup_model_options(job);
+    options.rows = rows;
+    options.columns = columns;
     return modelfile_read(job->from, &options, out, error);
 }
 

@@ -5,8 +5,12 @@
 
 #include "data/dataset.h"
 #include "engine/engine.h"
+#include "modelfile/modelfile.h"
 #include "run/job.h"
 
+/* How the model file of a run, or one that it starts from, is read: the run knows the activation
+ * that a bare state dict does not tell. */
+struct modelfile_options setup_model_options(const struct job *job);
 /* The job's data set, which has training samples; the caller closes it. */
 int setup_dataset(const struct job *job, struct dataset **out, struct error *error);
 /* ERROR_INPUT when the network takes other pictures or has other classes than the data; `source` is

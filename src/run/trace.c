@@ -1,7 +1,6 @@
 #include "run/trace.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "modelfile/safetensors.h"
 #include "run/setup.h"
@@ -19,15 +18,10 @@ static int keep_tensor(void *context, const char *name, const size_t *shape, uin
                        const double *values)
 {
     struct trace *trace = context;
-    struct named_tensor *tensor;
-    if (state_dict_add(&trace->tensors, name, DTYPE_FLOAT64, rank, shape, &tensor, trace->error))
-        return -1;
-    if (trace->tensors.value_count > TRACE_MAX_VALUES)
-        return error_set(
-            trace->error, ERROR_INPUT,
-            "the network is too large to be looked at step by step: use smaller layers");
-    memcpy(tensor->values, values, tensor->count * sizeof *values);
-    return 0;
+    if (state_dict_keep(&trace->tensors, name, rank, shape, values, trace->error)) return -1;
+    if (trace->tensors.value_count <= TRACE_MAX_VALUES) return 0;
+    return error_set(trace->error, ERROR_INPUT,
+                     "the network is too large to be looked at step by step: use smaller layers");
 }
 
 static int write_trace(const struct trace *trace, const struct engine_ops *ops,
@@ -35,8 +29,6 @@ static int write_trace(const struct trace *trace, const struct engine_ops *ops,
                        const char *path, struct error *error)
 {
     struct engine_probe probe;
-    struct safetensors_entry *entries = calloc(trace->tensors.count ? trace->tensors.count : 1,
-                                               sizeof *entries);
     json_t *metadata = json_object(), *samples = json_array(), *labels = json_array();
     int status = -1;
     ops->probe(&probe);
@@ -46,7 +38,7 @@ static int write_trace(const struct trace *trace, const struct engine_ops *ops,
     }
     char *samples_text = json_dumps(samples, JSON_COMPACT),
          *labels_text = json_dumps(labels, JSON_COMPACT);
-    if (!entries || !samples_text || !labels_text) {
+    if (!samples_text || !labels_text) {
         error_set_memory(error, "the trace");
         goto out;
     }
@@ -54,22 +46,13 @@ static int write_trace(const struct trace *trace, const struct engine_ops *ops,
     json_object_set_new(metadata, "engine_version", json_string(probe.version));
     json_object_set_new(metadata, "indices", json_string(samples_text));
     json_object_set_new(metadata, "labels", json_string(labels_text));
-    for (size_t i = 0; i < trace->tensors.count; i++) {
-        const struct named_tensor *tensor = &trace->tensors.tensors[i];
-        entries[i] = (struct safetensors_entry){.name = tensor->name,
-                                                .dtype = tensor->dtype,
-                                                .rank = tensor->rank,
-                                                .shape = tensor->shape,
-                                                .values = tensor->values};
-    }
-    status = safetensors_write(path, entries, trace->tensors.count, metadata, error);
+    status = safetensors_write_state(path, &trace->tensors, metadata, error);
 out:
     free(samples_text);
     free(labels_text);
     json_decref(samples);
     json_decref(labels);
     json_decref(metadata);
-    free(entries);
     return status;
 }
 
