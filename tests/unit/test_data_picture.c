@@ -147,8 +147,7 @@ static void figures_about_a_split(void **state)
     (void)state;
     struct error error;
     uint8_t pixels[] = {0, 10, 20, 30, 0, 0, 255, 255}, labels[] = {1, 1, 0, 1};
-    struct dataset dataset = {
-        .rows = 1, .columns = 2, .channels = 1, .classes = 3, .full = 255};
+    struct dataset dataset = {.rows = 1, .columns = 2, .channels = 1, .classes = 3, .full = 255};
     struct split split = {.count = 4, .pixels = pixels, .labels = labels};
     struct split_stats stats;
     stats_measure(&dataset, &split, &stats);
