@@ -1,5 +1,5 @@
-/* CIFAR-10's binary form: records of a label and 3 x 32 x 32 bytes (all of red, then green, then blue), in
- * data_batch_1.bin and so on, and test_batch.bin; or the archive that they come in. */
+/* CIFAR-10's binary form: records of a label and 3 x 32 x 32 bytes (all of red, then green, then
+ * blue), in data_batch_1.bin and so on, and test_batch.bin; or the archive that they come in. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -16,8 +16,8 @@
 
 struct split {
     size_t count;
-    /* [count, channels, rows, columns], codes: what each stands for is told by the data set (`values`); for
-     * pictures 0 is background and the largest full ink. Best 64-byte aligned */
+    /* [count, channels, rows, columns], codes: what each stands for is told by the data set
+     * (`values`); for pictures 0 is background and the largest full ink. Best 64-byte aligned */
     uint8_t *pixels;
     uint8_t *labels; /* [count], 0 … classes-1 */
 };

@@ -19,9 +19,9 @@ struct picture {
 };
 
 /* Reads a PNG, JPEG, BMP or GIF (told apart by their first bytes; of an animation the first frame)
- * as gray (ITU-R 601 luma) and, where it has any, in its colors; 16-bit samples v · 257 become v; gamma is left as it is. Where it is
- * transparent it gets the background, black or white, that its ink stands out from. At most 4096 x
- * 4096 pixels. */
+ * as gray (ITU-R 601 luma) and, where it has any, in its colors; 16-bit samples v · 257 become v;
+ * gamma is left as it is. Where it is transparent it gets the background, black or white, that its
+ * ink stands out from. At most 4096 x 4096 pixels. */
 int picture_read(const char *path, struct picture *out, struct error *error);
 /* The same of a file's bytes; `name` stands for it in messages. */
 int picture_read_bytes(const char *bytes, size_t size, const char *name, struct picture *out,
