@@ -188,3 +188,10 @@ void engine_package_version(const char *library, const char *package, char *out,
         closedir(listing);
     }
 }
+
+bool engine_version_is_older(const char *version, int major, int minor)
+{
+    int its_major, its_minor;
+    return sscanf(version, "%d.%d", &its_major, &its_minor) == 2 &&
+           (its_major < major || (its_major == major && its_minor < minor));
+}

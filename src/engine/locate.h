@@ -5,6 +5,7 @@
 #ifndef NNSTUDIO_ENGINE_LOCATE_H
 #define NNSTUDIO_ENGINE_LOCATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* `package_library` is the path below site-packages, "torch/lib/libtorch_cpu.so"; `variable` the
@@ -17,5 +18,8 @@ int engine_locate(const char *package_library, const char *variable, char *out, 
  * TensorFlow the several distribution names (tensorflow, tensorflow_cpu, intel_tensorflow…) are all
  * tried when it is "tensorflow". */
 void engine_package_version(const char *library, const char *package, char *out, size_t size);
+
+/* False of an unknown version, too: it is given a try. */
+bool engine_version_is_older(const char *version, int major, int minor);
 
 #endif

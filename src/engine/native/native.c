@@ -201,7 +201,7 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
     struct engine_config config = engine->config;
     struct parameters *parameters = NULL;
     struct plan *plan = NULL;
-    int status = -1;
+    int result = -1;
     config.batch_size = 1;
     config.optimizer = (struct optimizer){.type = OPTIMIZER_SGD}; /* without state */
     if (parameters_create(&config.network, config.dtype, &parameters, error) ||
@@ -210,11 +210,11 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
     plan->back_to_picture = true;
     self->way->export(self, parameters, 0);
     plan_import(plan, parameters, 0);
-    status = plan_follow(plan, pixels, &self->values, target, emit, context, error);
+    result = plan_follow(plan, pixels, &self->values, target, emit, context, error);
 out:
     plan_destroy(plan);
     parameters_destroy(parameters);
-    return status;
+    return result;
 }
 
 /* The threads that are given are used only as far as that is faster, step by step. */

@@ -257,9 +257,9 @@ int plan_keep_before(struct plan *plan, bool kept, struct error *error)
 
 static void *tensor_place(const struct plan *plan, const struct tensor *tensor, void *set)
 {
-    const struct plan_tensor *own = &plan->ops[tensor->layer].tensors[tensor->role];
-    CHECK(own->count == tensor->count);
-    return (char *)set + ((char *)own->values - (char *)plan->sets[0]);
+    const struct plan_tensor *stored = &plan->ops[tensor->layer].tensors[tensor->role];
+    CHECK(stored->count == tensor->count);
+    return (char *)set + ((char *)stored->values - (char *)plan->sets[0]);
 }
 
 void plan_import(struct plan *plan, const struct parameters *source, uint32_t set)

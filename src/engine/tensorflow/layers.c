@@ -512,12 +512,12 @@ TF_Output tf_apply_network(struct tf_pass *p, TF_Output pictures)
 }
 /* [end] */
 
-bool tf_training_has_layer(enum layer_type type)
+bool tf_has_layer(enum layer_type type)
 {
     return kinds[type] != NULL;
 }
 
-bool tf_training_has_activation(enum activation activation)
+bool tf_has_activation(enum activation activation)
 {
     return activation == ACTIVATION_NONE || activations[activation].type ||
            activations[activation].compose;

@@ -10,6 +10,10 @@
 #include "engine/tensorflow/training.h"
 #include "engine/trace_name.h"
 
+/* older wheels have no libtensorflow_cc */
+#define OLDEST_MAJOR 2
+#define OLDEST_MINOR 10
+
 struct tensorflow_engine {
     struct engine base;
     const struct tf_api *tf;
@@ -24,14 +28,6 @@ static struct tensorflow_engine *self_of(struct engine *engine)
     return (struct tensorflow_engine *)engine;
 }
 
-/* Older wheels have no libtensorflow_cc. An unknown version is given a try. */
-static bool is_too_old(const char *version)
-{
-    int major, minor;
-    return sscanf(version, "%d.%d", &major, &minor) == 2 &&
-           (major < 2 || (major == 2 && minor < 10));
-}
-
 static void probe(struct engine_probe *out)
 {
     *out = (struct engine_probe){0};
@@ -44,11 +40,11 @@ static void probe(struct engine_probe *out)
         return;
     }
     engine_package_version(out->path, "tensorflow", out->version, sizeof out->version);
-    if (is_too_old(out->version)) {
+    if (engine_version_is_older(out->version, OLDEST_MAJOR, OLDEST_MINOR)) {
         snprintf(out->missing, sizeof out->missing,
-                 "TensorFlow %s is too old: version 2.10 or newer is needed (pip install --upgrade "
-                 "tensorflow-cpu)",
-                 out->version);
+                 "TensorFlow %s is too old: version %d.%d or newer is needed (pip install "
+                 "--upgrade tensorflow-cpu)",
+                 out->version, OLDEST_MAJOR, OLDEST_MINOR);
         return;
     }
     out->found = true;
@@ -85,35 +81,34 @@ static bool is_trained(const struct tf_training *t, size_t p)
     return tensor_role_is_trained(t->tensors[p].role);
 }
 
-/* `group` 0: the network's parameters; 1 and 2: the optimizer's slots. */
-static int set_group(struct tensorflow_engine *self, size_t group,
+/* `set` 0: the network's parameters; 1 and 2: the optimizer's slots. */
+static int write_set(struct tensorflow_engine *self, size_t set,
                      const struct parameters *parameters, struct error *error)
 {
     const struct tf_training *t = &self->training;
     tf_run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        if (!tf_training_has_variable(t, group, p)) continue;
-        tf_run_feed(&self->run, t->values[group][p].fed,
+        if (!tf_training_has_variable(t, set, p)) continue;
+        tf_run_feed(&self->run, t->values[set][p].fed,
                     tensor_from_parameter(self, p, &parameters->tensors[p]));
-        tf_run_target(&self->run, t->values[group][p].assign);
+        tf_run_target(&self->run, t->values[set][p].assign);
     }
     int result = tf_run_go(&self->run, "giving TensorFlow the parameters", error);
     tf_run_free(&self->run);
     return result;
 }
 
-static int get_group(struct tensorflow_engine *self, size_t group, struct parameters *parameters,
-                     struct error *error)
+static int read_set(struct tensorflow_engine *self, size_t set, struct parameters *parameters,
+                    struct error *error)
 {
     const struct tf_training *t = &self->training;
     tf_run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++)
-        if (tf_training_has_variable(t, group, p))
-            tf_run_fetch(&self->run, t->values[group][p].read);
+        if (tf_training_has_variable(t, set, p)) tf_run_fetch(&self->run, t->values[set][p].read);
     int result = tf_run_go(&self->run, "reading TensorFlow's parameters", error);
     for (size_t p = 0, n = 0; result == 0 && p < t->parameter_count; p++) {
         struct tensor *tensor = &parameters->tensors[p];
-        if (tf_training_has_variable(t, group, p))
+        if (tf_training_has_variable(t, set, p))
             parameter_from_tensor(self, p, self->run.fetched[n++], tensor);
         else
             memset(tensor->values, 0, tensor->count * dtype_size(self->base.config.dtype));
@@ -125,12 +120,12 @@ static int get_group(struct tensorflow_engine *self, size_t group, struct parame
 static int set_parameters(struct engine *engine, const struct parameters *parameters,
                           struct error *error)
 {
-    return set_group(self_of(engine), 0, parameters, error);
+    return write_set(self_of(engine), 0, parameters, error);
 }
 
 static int get_parameters(struct engine *engine, struct parameters *parameters, struct error *error)
 {
-    return get_group(self_of(engine), 0, parameters, error);
+    return read_set(self_of(engine), 0, parameters, error);
 }
 
 static int set_optimizer_state(struct engine *engine, const struct optimizer_state *state,
@@ -138,7 +133,7 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
 {
     struct tensorflow_engine *self = self_of(engine);
     for (uint32_t s = 0; s < state->slot_count; s++)
-        if (set_group(self, 1 + s, state->slots[s], error)) return -1;
+        if (write_set(self, 1 + s, state->slots[s], error)) return -1;
     self->steps = state->steps;
     return 0;
 }
@@ -148,7 +143,7 @@ static int get_optimizer_state(struct engine *engine, struct optimizer_state *st
 {
     struct tensorflow_engine *self = self_of(engine);
     for (uint32_t s = 0; s < state->slot_count; s++)
-        if (get_group(self, 1 + s, state->slots[s], error)) return -1;
+        if (read_set(self, 1 + s, state->slots[s], error)) return -1;
     state->steps = self->steps;
     return 0;
 }
@@ -160,8 +155,8 @@ static int set_zero(struct tensorflow_engine *self, struct error *error)
     if (parameters_create(&self->base.config.network, self->base.config.dtype, &zero, error))
         return -1;
     int result = 0;
-    for (size_t group = 0; result == 0 && group < self->training.group_count; group++)
-        result = set_group(self, group, zero, error);
+    for (size_t set = 0; result == 0 && set < self->training.set_count; set++)
+        result = write_set(self, set, zero, error);
     parameters_destroy(zero);
     return result;
 }
@@ -180,7 +175,7 @@ static int open_engine(const struct engine_config *config, const struct engine_p
     const struct tf_api *tf;
     if (tf_api_load(found->path, &tf, error)) return -1;
     struct tensorflow_engine *self = calloc(1, sizeof *self);
-    if (!self) return error_set_memory(error, "the TensorFlow engine");
+    if (!self) return error_set_memory(error, "the engine");
     self->base.config = *config; /* the training keeps a pointer to it */
     self->tf = tf;
     if (tf_training_build(&self->training, tf, &self->base.config, error)) {
@@ -561,8 +556,8 @@ const struct engine_ops engine_tensorflow = {
     .package = {TENSORFLOW_PACKAGE "==2.21.0", "TensorFlow 2.21.0, the build for CPUs"},
     .default_threads = default_threads,
     .probe = probe,
-    .has_layer = tf_training_has_layer,
-    .has_activation = tf_training_has_activation,
+    .has_layer = tf_has_layer,
+    .has_activation = tf_has_activation,
     .open = open_engine,
     .attach = attach,
     .set_parameters = set_parameters,

@@ -7,22 +7,22 @@
  * graph and in the functions that its loop calls. */
 static void declare_variables(const struct tf_training *t, struct graph *g, struct tf_variables *v)
 {
-    static const char *const groups[TF_MAX_GROUPS] = {"", ".slot1", ".slot2"};
+    static const char *const set_suffixes[TF_MAX_SETS] = {"", ".slot1", ".slot2"};
     const struct network *network = &t->config->network;
     const int64_t samples[] = {-1, network_inputs(network)};
     v->images = graph_variable(g, "images", TF_UINT8, samples, 2);
     v->labels = graph_variable(g, "labels", TF_INT32, samples, 1);
     v->losses = graph_variable(g, "losses", t->real, samples, 1);
     v->correct = graph_variable(g, "correct", TF_INT32, samples, 1);
-    for (size_t group = 0; group < t->group_count; group++)
+    for (size_t set = 0; set < t->set_count; set++)
         for (size_t p = 0; p < t->parameter_count; p++) {
             const struct shape *keras = &t->layouts[p].keras;
             int64_t shape[SHAPE_MAX_RANK];
             char name[64];
-            if (!tf_training_has_variable(t, group, p)) continue;
+            if (!tf_training_has_variable(t, set, p)) continue;
             for (uint32_t d = 0; d < keras->rank; d++) shape[d] = keras->sizes[d];
-            snprintf(name, sizeof name, "%s%s", t->tensors[p].name, groups[group]);
-            v->values[group][p] = graph_variable(g, name, t->real, shape, (int)keras->rank);
+            snprintf(name, sizeof name, "%s%s", t->tensors[p].name, set_suffixes[set]);
+            v->values[set][p] = graph_variable(g, name, t->real, shape, (int)keras->rank);
         }
 }
 
@@ -254,9 +254,9 @@ static void build_trace_and_forward(struct tf_training *t)
     graph_gradients(g, t->logits, chosen, &t->asked.input, 1, &t->saliency);
 }
 
-bool tf_training_has_variable(const struct tf_training *training, size_t group, size_t p)
+bool tf_training_has_variable(const struct tf_training *training, size_t set, size_t p)
 {
-    return group == 0 || is_trained(training, p);
+    return set == 0 || is_trained(training, p);
 }
 
 /* What the network's tensors are and how Keras keeps them. */
@@ -283,7 +283,7 @@ int tf_training_build(struct tf_training *training, const struct tf_api *tf,
     struct tf_training *t = training;
     *t = (struct tf_training){.config = config,
                               .real = config->dtype == DTYPE_FLOAT64 ? TF_DOUBLE : TF_FLOAT,
-                              .group_count = 1 + optimizer_slot_count(&config->optimizer)};
+                              .set_count = 1 + optimizer_slot_count(&config->optimizer)};
     if (list_tensors(t, error) || graph_init(&t->graph, tf, error)) return -1;
     struct graph *g = &t->graph;
     t->order = graph_placeholder(g, TF_INT32);
@@ -295,10 +295,10 @@ int tf_training_build(struct tf_training *training, const struct tf_api *tf,
     declare_variables(t, g, &t->variables);
     t->images = define_access(g, t->variables.images, TF_UINT8);
     t->labels = define_access(g, t->variables.labels, TF_INT32);
-    for (size_t group = 0; group < t->group_count; group++)
+    for (size_t set = 0; set < t->set_count; set++)
         for (size_t p = 0; p < t->parameter_count; p++)
-            if (tf_training_has_variable(t, group, p))
-                t->values[group][p] = define_access(g, t->variables.values[group][p], t->real);
+            if (tf_training_has_variable(t, set, p))
+                t->values[set][p] = define_access(g, t->variables.values[set][p], t->real);
     build_trace_and_forward(t);
     build_loop(t);
     if (graph_check(g, error) == 0) return 0;

@@ -8,7 +8,7 @@
 #include "net/layout.h"
 
 #define TF_MAX_PARAMETERS PARAMETERS_MAX_TENSORS
-#define TF_MAX_GROUPS     (1 + OPTIMIZER_MAX_SLOTS)
+#define TF_MAX_SETS       (1 + OPTIMIZER_MAX_SLOTS)
 
 /* Handles of TensorFlow's variables: what outlives a run. */
 struct tf_variables {
@@ -16,9 +16,9 @@ struct tf_variables {
     TF_Output labels;  /* int32 [samples] */
     TF_Output losses;  /* real [steps of the run] */
     TF_Output correct; /* int32 [steps of the run] */
-    /* Group 0: every tensor of the network in the studio's order, in Keras's shapes (net/layout.h).
-     * Groups 1 and 2: the optimizer's slots, of the trained ones. */
-    TF_Output values[TF_MAX_GROUPS][TF_MAX_PARAMETERS];
+    /* Set 0: every tensor of the network in the studio's order, in Keras's shapes (net/layout.h).
+     * Sets 1 and 2: the optimizer's slots, of the trained ones. */
+    TF_Output values[TF_MAX_SETS][TF_MAX_PARAMETERS];
 };
 
 /* A variable as seen from outside the graph. */
@@ -41,13 +41,13 @@ struct tf_step {
 struct tf_training {
     const struct engine_config *config; /* borrowed */
     TF_DataType real;
-    size_t parameter_count, group_count;      /* of the variables' values */
+    size_t parameter_count, set_count;        /* of the variables' values */
     struct tensor tensors[TF_MAX_PARAMETERS]; /* what they are; without values */
     struct layout layouts[TF_MAX_PARAMETERS];
     int places[NETWORK_MAX_LAYERS][ROLE_COUNT]; /* of a layer's tensor among them; -1: none */
     struct graph graph;
     struct tf_variables variables;
-    struct tf_access images, labels, values[TF_MAX_GROUPS][TF_MAX_PARAMETERS];
+    struct tf_access images, labels, values[TF_MAX_SETS][TF_MAX_PARAMETERS];
 
     TF_Output order;           /* fed: int32 [samples of the run] */
     TF_Output steps;           /* fed: int32 [], how many steps */
@@ -70,9 +70,9 @@ int tf_training_build(struct tf_training *training, const struct tf_api *tf,
                       const struct engine_config *config, struct error *error);
 void tf_training_free(struct tf_training *training);
 /* layers.c: what can be written down. */
-bool tf_training_has_layer(enum layer_type type);
-bool tf_training_has_activation(enum activation activation);
-/* True when group `group` has a variable for tensor `p`: buffers have no optimizer state. */
-bool tf_training_has_variable(const struct tf_training *training, size_t group, size_t p);
+bool tf_has_layer(enum layer_type type);
+bool tf_has_activation(enum activation activation);
+/* True when set `set` has a variable for tensor `p`: buffers have no optimizer state. */
+bool tf_training_has_variable(const struct tf_training *training, size_t set, size_t p);
 
 #endif

@@ -11,13 +11,14 @@
 /* [layer: dense] */
 /* nn.Linear: x [count, inputs] (of a picture: its values in a row), weight [outputs, inputs], bias
  * [outputs]. */
-static torch_tensor forward_dense(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_dense(struct torch_session *torch, struct torch_layer *module,
                                   torch_tensor x, const struct torch_pass *pass)
 {
     (void)pass;
-    if (self->index && self->layer->input.rank == 3) x = torch_flatten(torch, x); /* the picture */
-    return torch_linear(torch, x, self->tensors[ROLE_WEIGHT],
-                        self->tensors[ROLE_BIAS]); /* [layer] */
+    if (module->index && module->layer->input.rank == 3)
+        x = torch_flatten(torch, x); /* the picture */
+    return torch_linear(torch, x, module->tensors[ROLE_WEIGHT],
+                        module->tensors[ROLE_BIAS]); /* [layer] */
 }
 /* [end] */
 
@@ -34,24 +35,24 @@ static torch_tensor pad_input(struct torch_session *torch, const struct layer *l
 
 /* [layer: conv2d] */
 /* nn.Conv2d */
-static torch_tensor forward_conv2d(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_conv2d(struct torch_session *torch, struct torch_layer *module,
                                    torch_tensor x, const struct torch_pass *pass)
 {
-    const struct layer *layer = self->layer;
+    const struct layer *layer = module->layer;
     uint32_t around[2];
     (void)pass;
     x = pad_input(torch, layer, x, 0, around);
-    return torch_conv2d(torch, x, self->tensors[ROLE_WEIGHT], self->tensors[ROLE_BIAS],
+    return torch_conv2d(torch, x, module->tensors[ROLE_WEIGHT], module->tensors[ROLE_BIAS],
                         layer->stride, around, layer->dilation, layer->groups);
 }
 /* [end] */
 
 /* [layer: maxpool2d] */
 /* nn.MaxPool2d */
-static torch_tensor forward_maxpool2d(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_maxpool2d(struct torch_session *torch, struct torch_layer *module,
                                       torch_tensor x, const struct torch_pass *pass)
 {
-    const struct layer *layer = self->layer;
+    const struct layer *layer = module->layer;
     uint32_t around[2];
     (void)pass;
     x = pad_input(torch, layer, x, -INFINITY, around);
@@ -61,52 +62,53 @@ static torch_tensor forward_maxpool2d(struct torch_session *torch, struct torch_
 
 /* Where the sides differ, the padding of pad_input() is counted by the operator: constants[0] puts
  * it right. */
-static int create_avgpool2d(struct torch_session *torch, struct torch_layer *self,
+static int create_avgpool2d(struct torch_session *torch, struct torch_layer *module,
                             size_t batch_size, struct error *error)
 {
-    const struct shape places = {2, {self->layer->output.sizes[1], self->layer->output.sizes[2]}};
+    const struct shape places = {2,
+                                 {module->layer->output.sizes[1], module->layer->output.sizes[2]}};
     (void)batch_size;
-    if (window_is_symmetric(self->layer)) return 0;
+    if (window_is_symmetric(module->layer)) return 0;
     double *values = malloc(shape_values(&places) * sizeof *values);
     if (!values) return error_set_memory(error, "average pooling");
-    window_corrections(self->layer, values);
-    self->constants[0] = torch_constant_from(torch, &places, values);
+    window_corrections(module->layer, values);
+    module->constants[0] = torch_constant_from(torch, &places, values);
     free(values);
     return 0;
 }
 
 /* [layer: avgpool2d] */
 /* nn.AvgPool2d(count_include_pad=False) */
-static torch_tensor forward_avgpool2d(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_avgpool2d(struct torch_session *torch, struct torch_layer *module,
                                       torch_tensor x, const struct torch_pass *pass)
 {
-    const struct layer *layer = self->layer;
+    const struct layer *layer = module->layer;
     uint32_t around[2];
     (void)pass;
     x = pad_input(torch, layer, x, 0, around);
     x = torch_avg_pool2d(torch, x, layer->kernel, layer->stride, around);
-    return self->constants[0]
-               ? torch_apply_both(torch, "aten::mul", "Tensor", x, self->constants[0])
+    return module->constants[0]
+               ? torch_apply_both(torch, "aten::mul", "Tensor", x, module->constants[0])
                : x;
 }
 /* [end] */
 
 /* [layer: globalavgpool] */
 /* nn.AdaptiveAvgPool2d(1), nn.Flatten() */
-static torch_tensor forward_globalavgpool(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_globalavgpool(struct torch_session *torch, struct torch_layer *module,
                                           torch_tensor x, const struct torch_pass *pass)
 {
-    (void)self, (void)pass;
+    (void)module, (void)pass;
     return torch_flatten(torch, torch_global_avg_pool2d(torch, x));
 }
 /* [end] */
 
 /* [layer: flatten] */
 /* nn.Flatten() */
-static torch_tensor forward_flatten(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_flatten(struct torch_session *torch, struct torch_layer *module,
                                     torch_tensor x, const struct torch_pass *pass)
 {
-    (void)self, (void)pass;
+    (void)module, (void)pass;
     return torch_flatten(torch, x);
 }
 /* [end] */
@@ -114,70 +116,70 @@ static torch_tensor forward_flatten(struct torch_session *torch, struct torch_la
 /* [layer: batchnorm] */
 /* nn.BatchNorm1d, nn.BatchNorm2d. PyTorch's meaning: the running variance takes the batch's
  * unbiased one. A network of another meaning would be treated here. */
-static torch_tensor forward_batchnorm(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_batchnorm(struct torch_session *torch, struct torch_layer *module,
                                       torch_tensor x, const struct torch_pass *pass)
 {
-    const torch_tensor *tensors = self->tensors;
+    const torch_tensor *tensors = module->tensors;
     return torch_batch_norm(torch, x, tensors[ROLE_WEIGHT], tensors[ROLE_BIAS],
                             tensors[ROLE_RUNNING_MEAN], tensors[ROLE_RUNNING_VARIANCE],
-                            pass->training, self->layer->momentum, self->layer->epsilon);
+                            pass->training, module->layer->momentum, module->layer->epsilon);
 }
 /* [end] */
 
 /* [layer: layernorm] */
 /* nn.LayerNorm(all of a sample) */
-static torch_tensor forward_layernorm(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_layernorm(struct torch_session *torch, struct torch_layer *module,
                                       torch_tensor x, const struct torch_pass *pass)
 {
     (void)pass;
-    return torch_layer_norm(torch, x, &self->layer->input, self->tensors[ROLE_WEIGHT],
-                            self->tensors[ROLE_BIAS], self->layer->epsilon);
+    return torch_layer_norm(torch, x, &module->layer->input, module->tensors[ROLE_WEIGHT],
+                            module->tensors[ROLE_BIAS], module->layer->epsilon);
 }
 /* [end] */
 
-static int create_dropout(struct torch_session *torch, struct torch_layer *self, size_t batch_size,
-                          struct error *error)
+static int create_dropout(struct torch_session *torch, struct torch_layer *module,
+                          size_t batch_size, struct error *error)
 {
-    size_t count = batch_size * self->layer->outputs;
-    self->constants[0] = torch_constant(torch, NULL, 1 - self->layer->rate);
-    self->mask = calloc(count, torch->float64 ? sizeof(double) : sizeof(float));
-    self->kept = malloc(count);
-    return self->mask && self->kept ? 0 : error_set_memory(error, "dropout's mask");
+    size_t count = batch_size * module->layer->outputs;
+    module->constants[0] = torch_constant(torch, NULL, 1 - module->layer->rate);
+    module->mask = calloc(count, torch->float64 ? sizeof(double) : sizeof(float));
+    module->kept = malloc(count);
+    return module->mask && module->kept ? 0 : error_set_memory(error, "dropout's mask");
 }
 
 /* The mask of this pass, as ones and zeros. */
-static torch_tensor draw_mask(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor draw_mask(struct torch_session *torch, struct torch_layer *module,
                               const struct torch_pass *pass)
 {
-    const size_t width = self->layer->outputs, count = pass->count * width;
-    struct shape shape = torch_batch_shape(pass->count, &self->layer->output);
-    dropout_mask(pass->seed, dropout_stream(pass->step, self->index), self->layer->rate,
-                 pass->first * width, count, self->kept);
+    const size_t width = module->layer->outputs, count = pass->count * width;
+    struct shape shape = torch_batch_shape(pass->count, &module->layer->output);
+    dropout_mask(pass->seed, dropout_stream(pass->step, module->index), module->layer->rate,
+                 pass->first * width, count, module->kept);
     for (size_t i = 0; i < count; i++) {
         if (torch->float64)
-            ((double *)self->mask)[i] = self->kept[i];
+            ((double *)module->mask)[i] = module->kept[i];
         else
-            ((float *)self->mask)[i] = self->kept[i];
+            ((float *)module->mask)[i] = module->kept[i];
     }
-    return torch_to_device(torch, torch_view(torch, self->mask, &shape), &shape);
+    return torch_to_device(torch, torch_view(torch, module->mask, &shape), &shape);
 }
 
 /* [layer: dropout] */
 /* nn.Dropout, with the studio's own masks (engine/dropout.h). */
-static torch_tensor forward_dropout(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_dropout(struct torch_session *torch, struct torch_layer *module,
                                     torch_tensor x, const struct torch_pass *pass)
 {
-    if (!pass->training || self->layer->rate == 0) return x;
-    x = torch_apply_both(torch, "aten::mul", "Tensor", x, draw_mask(torch, self, pass));
-    return torch_apply_both(torch, "aten::div", "Tensor", x, self->constants[0]);
+    if (!pass->training || module->layer->rate == 0) return x;
+    x = torch_apply_both(torch, "aten::mul", "Tensor", x, draw_mask(torch, module, pass));
+    return torch_apply_both(torch, "aten::div", "Tensor", x, module->constants[0]);
 }
 /* [end] */
 
 /* [layer: activation] */
-static torch_tensor forward_activation(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_activation(struct torch_session *torch, struct torch_layer *module,
                                        torch_tensor x, const struct torch_pass *pass)
 {
-    (void)torch, (void)self, (void)pass;
+    (void)torch, (void)module, (void)pass;
     return x;
 }
 /* [end] */
@@ -186,74 +188,75 @@ static torch_tensor forward_activation(struct torch_session *torch, struct torch
  * convolution with one weight of 1 per channel adds its bias, and rounds once as add does. */
 enum { CONSTANT_FACTOR, CONSTANT_ONES, CONSTANT_SHIFT };
 
-static torch_tensor add_per_channel(struct torch_session *torch, const struct torch_layer *self,
+static torch_tensor add_per_channel(struct torch_session *torch, const struct torch_layer *module,
                                     torch_tensor x)
 {
     static const uint32_t one[2] = {1, 1}, none[2] = {0, 0};
-    return torch_conv2d(torch, x, self->constants[CONSTANT_ONES], self->constants[CONSTANT_SHIFT],
-                        one, none, one, self->layer->input.sizes[0]);
+    return torch_conv2d(torch, x, module->constants[CONSTANT_ONES],
+                        module->constants[CONSTANT_SHIFT], one, none, one,
+                        module->layer->input.sizes[0]);
 }
 
-static int create_per_channel(struct torch_session *torch, struct torch_layer *self,
+static int create_per_channel(struct torch_session *torch, struct torch_layer *module,
                               const double factor[3], const double shift[3])
 {
-    uint32_t channels = self->layer->input.sizes[0];
+    uint32_t channels = module->layer->input.sizes[0];
     const struct shape ones = {4, {channels, 1, 1, 1}}, list = {1, {channels}},
                        planes = {3, {channels, 1, 1}};
     CHECK(channels <= 3); /* these layers stand first */
-    self->constants[CONSTANT_FACTOR] = torch_constant_from(torch, &planes, factor);
-    self->constants[CONSTANT_ONES] = torch_constant(torch, &ones, 1);
-    self->constants[CONSTANT_SHIFT] = torch_constant_from(torch, &list, shift);
+    module->constants[CONSTANT_FACTOR] = torch_constant_from(torch, &planes, factor);
+    module->constants[CONSTANT_ONES] = torch_constant(torch, &ones, 1);
+    module->constants[CONSTANT_SHIFT] = torch_constant_from(torch, &list, shift);
     return 0;
 }
 
-static int create_rescale(struct torch_session *torch, struct torch_layer *self, size_t batch_size,
-                          struct error *error)
+static int create_rescale(struct torch_session *torch, struct torch_layer *module,
+                          size_t batch_size, struct error *error)
 {
     (void)batch_size;
-    double scale = self->layer->scale, offset = self->layer->offset;
+    double scale = module->layer->scale, offset = module->layer->offset;
     (void)error;
-    return create_per_channel(torch, self, (double[]){scale, scale, scale},
+    return create_per_channel(torch, module, (double[]){scale, scale, scale},
                               (double[]){offset, offset, offset});
 }
 
 /* [layer: rescale] */
 /* x · scale + offset */
-static torch_tensor forward_rescale(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_rescale(struct torch_session *torch, struct torch_layer *module,
                                     torch_tensor x, const struct torch_pass *pass)
 {
     (void)pass;
-    x = torch_apply_both(torch, "aten::mul", "Tensor", x, self->constants[CONSTANT_FACTOR]);
-    return add_per_channel(torch, self, x);
+    x = torch_apply_both(torch, "aten::mul", "Tensor", x, module->constants[CONSTANT_FACTOR]);
+    return add_per_channel(torch, module, x);
 }
 /* [end] */
 
-static int create_normalize(struct torch_session *torch, struct torch_layer *self,
+static int create_normalize(struct torch_session *torch, struct torch_layer *module,
                             size_t batch_size, struct error *error)
 {
     (void)batch_size;
-    const double *mean = self->layer->mean;
+    const double *mean = module->layer->mean;
     (void)error;
-    return create_per_channel(torch, self, self->layer->std,
+    return create_per_channel(torch, module, module->layer->std,
                               (double[]){-mean[0], -mean[1], -mean[2]});
 }
 
 /* [layer: normalize] */
 /* transforms.Normalize: (x − mean) / std */
-static torch_tensor forward_normalize(struct torch_session *torch, struct torch_layer *self,
+static torch_tensor forward_normalize(struct torch_session *torch, struct torch_layer *module,
                                       torch_tensor x, const struct torch_pass *pass)
 {
     (void)pass;
-    x = add_per_channel(torch, self, x);
-    return torch_apply_both(torch, "aten::div", "Tensor", x, self->constants[CONSTANT_FACTOR]);
+    x = add_per_channel(torch, module, x);
+    return torch_apply_both(torch, "aten::div", "Tensor", x, module->constants[CONSTANT_FACTOR]);
 }
 /* [end] */
 
 static const struct torch_layer_kind {
-    torch_tensor (*forward)(struct torch_session *torch, struct torch_layer *self, torch_tensor x,
+    torch_tensor (*forward)(struct torch_session *torch, struct torch_layer *module, torch_tensor x,
                             const struct torch_pass *pass);
     /* (optional) what it needs beside its tensors */
-    int (*create)(struct torch_session *torch, struct torch_layer *self, size_t batch_size,
+    int (*create)(struct torch_session *torch, struct torch_layer *module, size_t batch_size,
                   struct error *error);
 } kinds[LAYER_TYPE_COUNT] = {
     [LAYER_DENSE] = {forward_dense, NULL},
@@ -273,48 +276,49 @@ static const struct torch_layer_kind {
 /* ---- activations ----------------------------------------------------------------------------- */
 
 /* F.leaky_relu, by an operator that needs no Scalar */
-static torch_tensor leaky_relu(struct torch_session *torch, const struct torch_layer *self,
+static torch_tensor leaky_relu(struct torch_session *torch, const struct torch_layer *module,
                                torch_tensor x)
 {
-    return torch_apply_both(torch, "aten::prelu", "", x, self->slope);
+    return torch_apply_both(torch, "aten::prelu", "", x, module->slope);
 }
 
 /* F.elu: alpha · (e^x − 1) where x ≤ 0, and there its derivative at 0, too */
-static torch_tensor elu(struct torch_session *torch, const struct torch_layer *self, torch_tensor x)
+static torch_tensor elu(struct torch_session *torch, const struct torch_layer *module,
+                        torch_tensor x)
 {
-    torch_tensor positive = torch_apply_both(torch, "aten::gt", "Tensor", x, self->zero);
-    torch_tensor low = torch_apply_both(torch, "aten::clamp_max", "Tensor", x, self->zero);
+    torch_tensor positive = torch_apply_both(torch, "aten::gt", "Tensor", x, module->zero);
+    torch_tensor low = torch_apply_both(torch, "aten::clamp_max", "Tensor", x, module->zero);
     low = torch_apply(torch, "aten::expm1", low);
-    low = torch_apply_both(torch, "aten::mul", "Tensor", low, self->slope);
+    low = torch_apply_both(torch, "aten::mul", "Tensor", low, module->slope);
     return torch_where(torch, positive, x, low);
 }
 
-static torch_tensor gelu(struct torch_session *torch, const struct torch_layer *self,
+static torch_tensor gelu(struct torch_session *torch, const struct torch_layer *module,
                          torch_tensor x)
 {
-    (void)self;
+    (void)module;
     return torch_gelu(torch, x, "none");
 }
 
-static torch_tensor gelu_tanh(struct torch_session *torch, const struct torch_layer *self,
+static torch_tensor gelu_tanh(struct torch_session *torch, const struct torch_layer *module,
                               torch_tensor x)
 {
-    (void)self;
+    (void)module;
     return torch_gelu(torch, x, "tanh");
 }
 
 /* F.softplus: ln(e^x + e^0) */
-static torch_tensor softplus(struct torch_session *torch, const struct torch_layer *self,
+static torch_tensor softplus(struct torch_session *torch, const struct torch_layer *module,
                              torch_tensor x)
 {
-    return torch_apply_both(torch, "aten::logaddexp", "", x, self->zero);
+    return torch_apply_both(torch, "aten::logaddexp", "", x, module->zero);
 }
 
 /* [stage: network, activation] */
 /* F.relu and the others: the name of an operator, or a function of several. */
 static const struct torch_activation {
     const char *op;
-    torch_tensor (*compose)(struct torch_session *torch, const struct torch_layer *self,
+    torch_tensor (*compose)(struct torch_session *torch, const struct torch_layer *module,
                             torch_tensor x);
 } activations[ACTIVATION_COUNT] = {
     [ACTIVATION_RELU] = {"aten::relu", NULL},
@@ -332,14 +336,14 @@ static const struct torch_activation {
 
 /* [stage: network] */
 /* A layer and the activation behind it. */
-torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *self,
+torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *module,
                                  torch_tensor x, const struct torch_pass *pass)
 {
-    const struct torch_activation *activation = &activations[self->layer->activation];
-    x = self->before = kinds[self->layer->type].forward(torch, self, x, pass); /* [layer] */
-    if (activation->op) x = torch_apply(torch, activation->op, x);             /* [activation] */
-    if (activation->compose) x = activation->compose(torch, self, x);          /* [activation] */
-    return self->after = x;
+    const struct torch_activation *activation = &activations[module->layer->activation];
+    x = module->before = kinds[module->layer->type].forward(torch, module, x, pass); /* [layer] */
+    if (activation->op) x = torch_apply(torch, activation->op, x);      /* [activation] */
+    if (activation->compose) x = activation->compose(torch, module, x); /* [activation] */
+    return module->after = x;
 }
 /* [end] */
 
@@ -368,44 +372,44 @@ struct shape torch_batch_shape(size_t count, const struct shape *sample)
 /* A module's parameters and buffers. x · weightᵀ is quickest over a weight that lies by columns;
  * from the second layer on backward() needs weight itself as much, and it lies by rows as in
  * Python. */
-static void create_tensors(struct torch_session *torch, struct torch_layer *self)
+static void create_tensors(struct torch_session *torch, struct torch_layer *module)
 {
     struct tensor_spec specs[LAYER_MAX_TENSORS];
-    uint32_t count = layer_tensors(self->layer, specs);
-    enum torch_layout layout = self->index == 0 ? TORCH_BY_COLUMNS : TORCH_BY_ROWS;
+    uint32_t count = layer_tensors(module->layer, specs);
+    enum torch_layout layout = module->index == 0 ? TORCH_BY_COLUMNS : TORCH_BY_ROWS;
     for (uint32_t k = 0; k < count; k++)
-        self->tensors[specs[k].role] = tensor_role_is_trained(specs[k].role)
-                                           ? torch_parameter(torch, &specs[k].shape, layout)
-                                           : torch_buffer(torch, &specs[k].shape); /* [layer] */
+        module->tensors[specs[k].role] = tensor_role_is_trained(specs[k].role)
+                                             ? torch_parameter(torch, &specs[k].shape, layout)
+                                             : torch_buffer(torch, &specs[k].shape); /* [layer] */
 }
 /* [end] */
 
-int torch_layer_create(struct torch_session *torch, struct torch_layer *self,
+int torch_layer_create(struct torch_session *torch, struct torch_layer *module,
                        const struct layer *layer, uint32_t index, size_t batch_size,
                        struct error *error)
 {
-    *self = (struct torch_layer){.layer = layer, .index = index};
-    create_tensors(torch, self);
+    *module = (struct torch_layer){.layer = layer, .index = index};
+    create_tensors(torch, module);
     if (activations[layer->activation].compose) {
-        self->slope = torch_constant(torch, &(struct shape){1, {1}}, layer->slope);
-        self->zero = torch_constant(torch, NULL, 0);
+        module->slope = torch_constant(torch, &(struct shape){1, {1}}, layer->slope);
+        module->zero = torch_constant(torch, NULL, 0);
     }
     const struct torch_layer_kind *kind = &kinds[layer->type];
-    return kind->create ? kind->create(torch, self, batch_size, error) : 0;
+    return kind->create ? kind->create(torch, module, batch_size, error) : 0;
 }
 
-void torch_layer_destroy(struct torch_session *torch, struct torch_layer *self)
+void torch_layer_destroy(struct torch_session *torch, struct torch_layer *module)
 {
     for (int role = 0; role < ROLE_COUNT; role++) {
-        torch_release(torch, self->tensors[role]);
+        torch_release(torch, module->tensors[role]);
         for (int slot = 0; slot < OPTIMIZER_MAX_SLOTS; slot++)
-            torch_release(torch, self->slots[slot][role]);
+            torch_release(torch, module->slots[slot][role]);
     }
-    for (size_t i = 0; i < sizeof self->constants / sizeof *self->constants; i++)
-        torch_release(torch, self->constants[i]);
-    torch_release(torch, self->slope);
-    torch_release(torch, self->zero);
-    free(self->mask);
-    free(self->kept);
-    *self = (struct torch_layer){0};
+    for (size_t i = 0; i < sizeof module->constants / sizeof *module->constants; i++)
+        torch_release(torch, module->constants[i]);
+    torch_release(torch, module->slope);
+    torch_release(torch, module->zero);
+    free(module->mask);
+    free(module->kept);
+    *module = (struct torch_layer){0};
 }

@@ -30,12 +30,12 @@ struct torch_pass {
 
 /* Zeros for every tensor of layer `index`, and what its forward pass needs; `batch_size` is the
  * most samples of a pass that trains. A failure of PyTorch waits in the session. */
-int torch_layer_create(struct torch_session *torch, struct torch_layer *self,
+int torch_layer_create(struct torch_session *torch, struct torch_layer *module,
                        const struct layer *layer, uint32_t index, size_t batch_size,
                        struct error *error);
-void torch_layer_destroy(struct torch_session *torch, struct torch_layer *self);
+void torch_layer_destroy(struct torch_session *torch, struct torch_layer *module);
 /* The layer's output for x, after its activation. */
-torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *self,
+torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *module,
                                  torch_tensor x, const struct torch_pass *pass);
 
 bool torch_has_layer(enum layer_type type);

@@ -4,14 +4,14 @@
 #include "engine/torch/loop.h"
 
 /* A layer's parameters in the studio's order, for the optimizer, with its state of each. */
-static void list_parameters(struct torch_model *model, struct torch_layer *layer)
+static void list_parameters(struct torch_model *model, struct torch_layer *module)
 {
     uint32_t slot_count = optimizer_slot_count(&model->optimizer);
     for (int role = 0; role < ROLE_COUNT; role++) {
-        torch_tensor parameter = layer->tensors[role];
+        torch_tensor parameter = module->tensors[role];
         if (!parameter || !tensor_role_is_trained((enum tensor_role)role)) continue;
         for (uint32_t slot = 0; slot < slot_count; slot++)
-            model->slots[slot][model->parameter_count] = layer->slots[slot][role] =
+            model->slots[slot][model->parameter_count] = module->slots[slot][role] =
                 torch_zeros_like(model->torch, parameter);
         model->parameters[model->parameter_count++] = parameter;
     }
@@ -67,12 +67,12 @@ uint32_t torch_count_correct(struct torch_model *model, torch_tensor logits)
 
 static torch_tensor find(const struct torch_model *model, int slot, const struct tensor *tensor)
 {
-    const struct torch_layer *layer = &model->layers[tensor->layer];
-    torch_tensor value = layer->tensors[tensor->role];
+    const struct torch_layer *module = &model->layers[tensor->layer];
+    torch_tensor value = module->tensors[tensor->role];
     if (slot == TORCH_VALUES) return value;
     if (!tensor_role_is_trained(tensor->role)) return NULL;
     return slot == TORCH_GRADIENTS ? torch_grad(model->torch, value)
-                                   : layer->slots[slot][tensor->role];
+                                   : module->slots[slot][tensor->role];
 }
 
 static struct shape shape_of(const struct tensor *tensor)

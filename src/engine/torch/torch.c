@@ -47,14 +47,6 @@ static void add_cuda_devices(struct engine_probe *out)
     }
 }
 
-static bool version_too_old(const char *version)
-{
-    int major, minor;
-    return sscanf(version, "%d.%d", &major, &minor) == 2 &&
-           (major < TORCH_OLDEST_MAJOR ||
-            (major == TORCH_OLDEST_MAJOR && minor < TORCH_OLDEST_MINOR));
-}
-
 static void probe(struct engine_probe *out)
 {
     *out = (struct engine_probe){0};
@@ -69,7 +61,7 @@ static void probe(struct engine_probe *out)
     engine_package_version(out->path, "torch", out->version, sizeof out->version);
     /* "2.13.0+cpu": the build is told by `detail` */
     out->version[strcspn(out->version, "+")] = '\0';
-    if (version_too_old(out->version)) {
+    if (engine_version_is_older(out->version, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR)) {
         snprintf(
             out->missing, sizeof out->missing,
             "PyTorch %s is too old: version %d.%d or newer is needed (pip install --upgrade torch)",

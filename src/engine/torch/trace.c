@@ -28,13 +28,14 @@ static void show(struct viewer *viewer, const char *name, torch_tensor tensor,
     viewer->stopped = viewer->emit(viewer->context, name, sizes, shape->rank, viewer->values) != 0;
 }
 
-static void show_layer(struct viewer *viewer, const struct torch_layer *layer, size_t count)
+static void show_layer(struct viewer *viewer, const struct torch_layer *module, size_t count)
 {
-    const struct shape shape = torch_batch_shape(count, &layer->layer->output);
+    const struct shape shape = torch_batch_shape(count, &module->layer->output);
     char name[TRACE_NAME_SIZE];
-    if (trace_shows_before(layer->layer))
-        show(viewer, trace_name(name, TRACE_BEFORE, layer->index + 1, NULL), layer->before, &shape);
-    show(viewer, trace_name(name, TRACE_AFTER, layer->index + 1, NULL), layer->after, &shape);
+    if (trace_shows_before(module->layer))
+        show(viewer, trace_name(name, TRACE_BEFORE, module->index + 1, NULL), module->before,
+             &shape);
+    show(viewer, trace_name(name, TRACE_AFTER, module->index + 1, NULL), module->after, &shape);
 }
 
 static int start(struct viewer *viewer, size_t count, struct error *error)
@@ -157,8 +158,8 @@ int torch_follow(struct torch_model *model, struct torch_batch *picture, uint32_
         torch_zero_grad(model); /* the parameters were given gradients, too */
     }
     bool lacking = target != ENGINE_NO_CLASS && !logit && !torch->failed;
-    int status = finish(&viewer, error);
+    int result = finish(&viewer, error);
     torch_release(torch, one_hot);
     torch_release(torch, x);
-    return status || !lacking ? status : error_set_memory(error, "a class");
+    return result || !lacking ? result : error_set_memory(error, "a class");
 }
