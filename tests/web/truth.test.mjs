@@ -134,6 +134,38 @@ test('what acts on a run pins it in the address', { skip }, async (t) => {
     assert.ok(done.cpu_seconds > run.cpu_seconds);
 });
 
+test('an answer that comes late does not undo what the stream has told', { skip }, async () => {
+    const run = await trained({}, 'native', 'overtaken');
+    await open(`/native?run=${run.id}`);
+    await page.locator('.continue-card').waitFor();
+    // The stream is ahead of the answer: what is asked is held back until the run has ended.
+    const late = [];
+    await page.route(
+        ({ pathname }) => pathname.startsWith(`/api/runs/${run.id}`),
+        async (route) => {
+            const answer = await route.fetch();
+            for (let epochs = 0; epochs < 4;) {
+                const { state, progress } = await studio.get(`/api/runs/${run.id}`);
+                epochs = state === 'finished' ? progress.epoch : 0;
+            }
+            await page.getByText('4 of 4 epochs').waitFor();
+            await route.fulfill({ response: answer });
+            late.push(new URL(answer.url()).pathname.split('/').at(-1));
+        },
+    );
+    await type('Up to epoch', '4');
+    await page.locator('.continue-card button').click();
+    for (const end = Date.now() + 30000; !['continue', 'points'].every((x) => late.includes(x));) {
+        assert.ok(Date.now() < end, 'the end of the run was told and is not shown');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await page.unrouteAll({ behavior: 'wait' });
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+    await badge('finished');
+    await page.getByText('4 of 4 epochs').waitFor();
+    assert.equal(await page.locator('.status .badge[data-state="finished"]').count(), 1);
+});
+
 test('a run is named by what differs, or as the user types', { skip }, async () => {
     await open('/native');
     await type('Learning rate', '0.1');

@@ -2,14 +2,15 @@
 import { get, patch, post, query, remove } from './api';
 import { engines, labPath } from './engines';
 import { path, setParams } from './router';
-import { liveRun, rememberRun, system } from './studio';
+import { liveRun, rememberRun, streamMoment, system } from './studio';
 import type { Continue, EngineId, NewRun, Run, RunEdit, Settings, Started } from './shapes';
 import { toast, toastError } from '../parts/toast';
 
 async function change(job: Promise<Run>): Promise<Run | null> {
+    const asked = streamMoment();
     try {
         const run = await job;
-        rememberRun(run);
+        rememberRun(run, asked);
         return run;
     } catch (error) {
         toastError(error);
@@ -97,7 +98,10 @@ export async function startTask(address: string) {
 
 export const exportAddress = (run: Run, format: 'csv' | 'json') =>
     `/api/runs/${run.id}/export${query({ format })}`;
-export const fetchRun = (id: string) => get<Run>(`/api/runs/${id}`).then(rememberRun);
+export async function fetchRun(id: string) {
+    const asked = streamMoment();
+    rememberRun(await get<Run>(`/api/runs/${id}`), asked);
+}
 /** Until the studio has said what it has, an engine is taken to be there. */
 export const engineFound = (id: EngineId) =>
     system.value?.engines.find((engine) => engine.id === id)?.found ?? system.value === null;

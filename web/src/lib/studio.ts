@@ -51,7 +51,8 @@ export class LiveRun {
     readonly log = signal<LogLine[]>([]);
     readonly state = signal<'loading' | 'ready' | 'failed'>('loading');
     readonly error = signal('');
-    private waiting: StepsEvent[] | null = null;
+    private waiting: (() => void)[] | null = null;
+    private again = false;
 
     constructor(readonly id: string) {
         void this.load();
@@ -59,39 +60,60 @@ export class LiveRun {
 
     /** Reads everything anew; events that arrive meanwhile wait and are applied after. */
     async load() {
-        if (this.waiting) return;
-        this.waiting = [];
+        if (this.waiting) {
+            this.again = true; // what is being read may be from before the reason to read
+            return;
+        }
+        const waiting: (() => void)[] = (this.waiting = []);
+        const asked = streamMoment();
         try {
             const [run, points] = await Promise.all([
                 get<FullRun>(`/api/runs/${this.id}`),
                 get<Points>(`/api/runs/${this.id}/points?max=${CURVE_CAPACITY / 2}`),
             ]);
             batch(() => {
-                rememberRun(run);
+                rememberRun(run, asked);
                 this.epochs.value = run.epochs;
                 this.log.value = run.log;
                 this.curve.replace(points, run.progress.steps_per_epoch);
                 this.state.value = 'ready';
             });
-            const waiting = this.waiting;
             this.waiting = null;
-            for (const steps of waiting) this.addSteps(steps);
+            batch(() => waiting.forEach((apply) => apply()));
         } catch (error) {
             this.waiting = null;
             this.state.value = 'failed';
             this.error.value = (error as Error).message;
         }
-    }
-
-    addSteps(steps: StepsEvent) {
-        if (this.waiting) this.waiting.push(steps);
-        else if (!this.curve.append(steps.first_step, steps.losses, steps.seconds)) {
-            void this.load(); // what lies between is read with the rest
+        if (this.again) {
+            this.again = false;
+            void this.load();
         }
     }
 
+    private whenRead(apply: () => void) {
+        if (this.waiting) this.waiting.push(apply);
+        else apply();
+    }
+
+    addSteps(steps: StepsEvent) {
+        this.whenRead(() => {
+            if (!this.curve.append(steps.first_step, steps.losses, steps.seconds)) void this.load(); // what lies between is read with the rest
+        });
+    }
+
     addEpoch(epoch: Epoch) {
-        this.epochs.value = [...this.epochs.value.filter((old) => old.epoch < epoch.epoch), epoch];
+        this.whenRead(() => {
+            const before = this.epochs.value.filter((old) => old.epoch < epoch.epoch);
+            this.epochs.value = [...before, epoch];
+        });
+    }
+
+    addLine({ at, text }: LogLine) {
+        this.whenRead(() => {
+            const read = this.log.value.some((line) => line.at === at && line.text === text);
+            if (!read) this.log.value = [...this.log.value.slice(-199), { at, text }];
+        });
     }
 }
 
@@ -108,13 +130,40 @@ export function liveRun(id: string): LiveRun {
     return found;
 }
 
-export function rememberRun(run: Run) {
+/* The stream tells every change of a run, in order; an answer to a question comes on its own way and may be older than what
+ * the stream has told meanwhile. So what was told of a run since the question went out stands. */
+let tellings = 0;
+const lastTelling = new Map<string, number>();
+/** Before a question whose answer holds a run: what rememberRun() is to be given with it. */
+export const streamMoment = () => tellings;
+const isOlder = (id: string, asked: number) => (lastTelling.get(id) ?? 0) > asked;
+const wasTold = (id: string) => lastTelling.set(id, ++tellings);
+
+function setRun(run: Run) {
     const { epochs: _, log: __, ...row } = run as FullRun;
     const next = new Map(runs.value ?? []);
     const known = next.get(run.id);
     next.set(run.id, row);
     runs.value = next;
     if (!known || known.state !== run.state || known.deleted !== run.deleted) runsChanged.value++;
+}
+
+/** A run as an answer gave it; `asked` is the streamMoment() of the question. */
+export function rememberRun(run: Run, asked: number) {
+    if (!isOlder(run.id, asked)) setRun(run);
+}
+
+function rememberList(list: Run[], asked: number) {
+    const known = runs.value;
+    const next = new Map<string, Run>();
+    for (const run of list) {
+        const told = isOlder(run.id, asked);
+        const newest = told ? known?.get(run.id) : run;
+        if (newest) next.set(run.id, newest);
+    }
+    for (const [id, run] of known ?? []) if (isOlder(id, asked)) next.set(id, run);
+    runs.value = next;
+    runsChanged.value++;
 }
 
 function setMember<T extends { id: string }>(where: Signal<ReadonlyMap<string, T>>, value: T) {
@@ -130,6 +179,7 @@ export async function loadSystem() {
 }
 
 async function loadAll() {
+    const asked = streamMoment();
     const quietly = (job: Promise<unknown>) =>
         job.catch((error: ApiError) => console.warn(error.message));
     await Promise.all([
@@ -146,28 +196,26 @@ async function loadAll() {
             }),
         ),
         quietly(
-            get<RunList>('/api/runs?limit=200').then(({ runs: list }) => {
-                runs.value = new Map(list.map((run) => [run.id, run]));
-                runsChanged.value++;
-            }),
+            get<RunList>('/api/runs?limit=200').then(({ runs: list }) => rememberList(list, asked)),
         ),
     ]);
 }
 
 const HANDLERS: { [K in EventKind]: (data: Events[K]) => void } = {
     hello: () => {},
-    run: rememberRun,
+    run: (run) => {
+        wasTold(run.id);
+        setRun(run);
+    },
     steps: (data) => live.get(data.run)?.addSteps(data),
     epoch: (data) => live.get(data.run)?.addEpoch(data),
-    log: (data) => {
-        const run = live.get(data.run);
-        if (run) run.log.value = [...run.log.value.slice(-199), { at: data.at, text: data.text }];
-    },
+    log: (data) => live.get(data.run)?.addLine(data),
     task: (task) => {
         setMember(tasks, task);
         if (task.state !== 'running') void loadSystem().catch(() => {});
     },
     removed: ({ run }) => {
+        wasTold(run);
         const next = new Map(runs.value ?? []);
         next.delete(run);
         runs.value = next;

@@ -7,7 +7,7 @@ import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { settings } from '../lib/settings';
-import { isActive, newestRuns, rememberRun, runs, system } from '../lib/studio';
+import { isActive, newestRuns, rememberRun, runs, streamMoment, system } from '../lib/studio';
 import type {
     EngineId,
     LossDifference,
@@ -49,6 +49,7 @@ function StartCard() {
         .filter((id) => found(id) && !left.includes(id));
     const start = async (event: Event) => {
         event.preventDefault();
+        const asked = streamMoment();
         try {
             const made = await post<StartedShowdown>('/api/showdowns', {
                 engines: chosen,
@@ -56,7 +57,7 @@ function StartCard() {
                 mode,
                 name: 'simple_nn',
             } satisfies NewShowdown);
-            made.runs.forEach(rememberRun);
+            made.runs.forEach((run) => rememberRun(run, asked));
             setParams({ group: made.group });
         } catch (error) {
             toastError(error);
