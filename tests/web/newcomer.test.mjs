@@ -1,7 +1,16 @@
 // What a new person would do, in a real browser, with both frameworks training for real.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { foundEngines, hasMnist, openBrowser, openPage, Studio, whySkip } from './support.mjs';
+import {
+    foundEngines,
+    hasMnist,
+    openBrowser,
+    openPage,
+    runShown,
+    runStartedBy,
+    Studio,
+    whySkip,
+} from './support.mjs';
 
 const skip = whySkip || (!hasMnist && 'no MNIST beside the source');
 const EPOCHS = 12;
@@ -21,16 +30,15 @@ after(async () => {
 
 const labels = () =>
     page.locator('.sample').evaluateAll((all) => all.map((one) => one.getAttribute('aria-label')));
-const status = (where = page) => where.locator('.status .badge').first();
 const legendStep = async (where = page) =>
     Number(
         (await where.locator('.legend-value').first().textContent())
             .replace(/^step ([\d,]+).*/s, '$1')
             .replaceAll(',', ''),
     ) || 0;
-const waitForState = (state, where = page) =>
-    where.locator(`.status .badge[data-state="${state}"]`).waitFor({ timeout: 60_000 });
-const shownRun = () => new URL(page.url()).searchParams.get('run');
+const waitForState = (run, state, where = page) => runShown(where, studio, run, state);
+const start = () =>
+    runStartedBy(page, () => page.getByRole('button', { name: 'Start training' }).click());
 
 async function waitForStep(step, where = page) {
     for (let i = 0; i < 300; i++) {
@@ -121,8 +129,8 @@ for (const [engine, tab, color] of [
             await page.getByRole('link', { name: tab }).click();
             await page.getByLabel('Data set').selectOption('mnist');
             await page.getByLabel('Epochs', { exact: true }).fill(String(EPOCHS));
-            await page.getByRole('button', { name: 'Start training' }).click();
-            await waitForState('running');
+            const run = await start();
+            await waitForState(run, 'running');
             await waitForStep(200);
             const before = await legendStep();
 
@@ -134,20 +142,19 @@ for (const [engine, tab, color] of [
             await second.goto(page.url());
             await waitForStep(before, second);
             await second.getByRole('button', { name: 'Stop', exact: true }).click();
-            await Promise.all([waitForState('stopped'), waitForState('stopped', second)]);
+            await Promise.all([waitForState(run, 'stopped'), waitForState(run, 'stopped', second)]);
             await second.close();
 
-            const stopped = await studio.get(`/api/runs/${shownRun()}`);
-            const { total } = await studio.get(`/api/runs/${shownRun()}/points`);
+            const { total } = await studio.get(`/api/runs/${run}/points`);
             assert.ok(total >= before, 'no point that was shown is lost');
             await page.getByRole('button', { name: 'Resume from its checkpoint' }).click();
-            await waitForState('running');
-            await waitForState('finished');
-            const finished = await studio.get(`/api/runs/${stopped.id}`);
+            await waitForState(run, 'running');
+            await waitForState(run, 'finished');
+            const finished = await studio.get(`/api/runs/${run}`);
             assert.equal(finished.epochs.length, EPOCHS);
             assert.ok(finished.last.val_accuracy > 0.9);
             assert.equal(
-                (await studio.get(`/api/runs/${stopped.id}/points`)).total,
+                (await studio.get(`/api/runs/${run}/points`)).total,
                 finished.progress.total_steps,
             );
             await page.locator('.files strong').first().waitFor();
@@ -159,15 +166,15 @@ test('pauses and goes on by the space bar', { skip }, async (t) => {
     if (!engines.includes('torch')) return t.skip('torch is not installed');
     await page.getByRole('link', { name: 'PyTorch Lab' }).click();
     await page.getByLabel('Epochs', { exact: true }).fill('30');
-    await page.getByRole('button', { name: 'Start training' }).click();
-    await waitForState('running');
+    const run = await start();
+    await waitForState(run, 'running');
     await page.locator('#main').focus();
     await page.keyboard.press('Space');
-    await waitForState('paused');
+    await waitForState(run, 'paused');
     await page.keyboard.press('Space');
-    await waitForState('running');
+    await waitForState(run, 'running');
     await page.getByRole('button', { name: 'Stop', exact: true }).click();
-    await waitForState('stopped');
+    await waitForState(run, 'stopped');
 });
 
 test('continues with another engine, and the curve changes color', { skip }, async () => {
@@ -215,8 +222,8 @@ test('draws a digit and gets an answer from every engine', { skip }, async () =>
     await page.mouse.down();
     await at(0.5, 0.8);
     await page.mouse.up();
-    await page.locator('.answer').first().waitFor();
-    await page.waitForTimeout(500); // the last state is asked about last
+    await page.locator('.answer').nth(engines.length - 1).waitFor();
+    await page.settled(); // the last state is asked about last
     assert.equal(await page.locator('.answer').count(), engines.length);
     assert.deepEqual([...new Set(await page.locator('.answer-class').allTextContents())], ['1']);
 });
@@ -278,13 +285,13 @@ test('survives a server that is killed and started again', { skip }, async () =>
     await page.locator('.offline').waitFor();
     await studio.start();
     await page.locator('.offline').waitFor({ state: 'detached' });
-    await waitForState('interrupted');
+    await waitForState(run.id, 'interrupted');
     const { total } = await studio.get(`/api/runs/${run.id}/points?max=10`);
     assert.ok(total >= seen, `${total} points kept of ${seen} seen`);
     await page.getByRole('button', { name: 'Resume from its checkpoint' }).click();
-    await waitForState('running');
+    await waitForState(run.id, 'running');
     await page.getByRole('button', { name: 'Stop', exact: true }).click();
-    await waitForState('stopped');
+    await waitForState(run.id, 'stopped');
     page.troubles = page.troubles.filter(
         (line) => !/ERR_|Failed to load resource|EventSource/.test(line),
     ); // while it was away

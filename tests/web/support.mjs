@@ -140,6 +140,37 @@ export class Studio {
     }
 }
 
+/** The id of the run that the page starts when `act` is done, as the studio answers it. */
+export async function runStartedBy(page, act) {
+    const [answer] = await Promise.all([
+        page.waitForResponse(
+            (one) =>
+                one.request().method() === 'POST' && new URL(one.url()).pathname === '/api/runs',
+        ),
+        act(),
+    ]);
+    return (await answer.json()).id;
+}
+
+/** Waits until the page shows that very run in that state; says what it shows instead. */
+export async function runShown(page, studio, run, state) {
+    const badge = page.locator(`.status .badge[data-run="${run}"][data-state="${state}"]`);
+    try {
+        await badge.first().waitFor({ timeout: 60_000 });
+    } catch (cause) {
+        const shown = await page
+            .locator('.status .badge')
+            .evaluateAll((all) => all.map(({ dataset }) => `${dataset.run}: ${dataset.state}`));
+        const { state: told } = await studio.get(`/api/runs/${run}`);
+        const live = await page.locator('.connection').getAttribute('data-state');
+        throw new Error(
+            `run ${run} is not shown as ${state}: the page (stream: ${live}) shows ` +
+                `${shown.join(', ') || 'no run'}; the studio says ${told}`,
+            { cause },
+        );
+    }
+}
+
 export async function openBrowser() {
     console.log(`# browser: ${browserFound.version} (${browserFound.path})`);
     const { chromium } = PAGE_PACKAGES('playwright-core');

@@ -1,7 +1,15 @@
 // Every number on the page is what was measured: divergence, showdowns after a change of hands, what acts on which run.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { foundEngines, openBrowser, openPage, Studio, whySkip } from './support.mjs';
+import {
+    foundEngines,
+    openBrowser,
+    openPage,
+    runShown,
+    runStartedBy,
+    Studio,
+    whySkip,
+} from './support.mjs';
 
 const skip = whySkip;
 const QUICK = { dataset: 'synthetic', limit: 2000, epochs: 2 };
@@ -23,7 +31,8 @@ after(async () => {
 
 const open = (address) => page.goto(studio.address + address);
 const shownRun = () => new URL(page.url()).searchParams.get('run');
-const badge = (state) => page.locator(`.status .badge[data-state="${state}"]`).waitFor();
+const shows = (run, state) => runShown(page, studio, run, state);
+const start = () => runStartedBy(page, () => page.getByRole('button', { name: /^Start/ }).click());
 
 /** Real key presses: what was there is selected and typed over. */
 async function type(label, text) {
@@ -50,9 +59,9 @@ test('a diverging run says so, keeps its place and offers a better rate', { skip
     await open('/native');
     await type('Epochs', '2');
     await type('Learning rate', '1000');
-    await page.getByRole('button', { name: /^Start/ }).click();
-    await badge('diverged');
-    const wild = await studio.get(`/api/runs/${shownRun()}`);
+    const id = await start();
+    await shows(id, 'diverged');
+    const wild = await studio.get(`/api/runs/${id}`);
     assert.ok(wild.diverged_at > 0);
     const words = await page.locator('.status .trouble').textContent();
     assert.match(words, new RegExp(`Diverged at step ${wild.diverged_at}:.*guessing gives 10 %`));
@@ -72,9 +81,11 @@ test('a diverging run says so, keeps its place and offers a better rate', { skip
     await open('/azure');
     await page.waitForFunction((id) => location.search.includes(id), good.id);
     await open(`/native?run=${wild.id}`);
-    await page.getByRole('button', { name: /^Train with a learning rate of/ }).click();
-    await page.waitForFunction((id) => !location.search.includes(id), wild.id);
-    const next = await studio.until(shownRun(), 'finished');
+    const gentle = await runStartedBy(page, () =>
+        page.getByRole('button', { name: /^Train with a learning rate of/ }).click(),
+    );
+    await shows(gentle, 'finished');
+    const next = await studio.get(`/api/runs/${gentle}`);
     assert.ok(next.settings.lr < 1 && next.diverged_at === null && next.last.val_accuracy > 0.5);
 });
 
@@ -124,12 +135,17 @@ test('what acts on a run pins it in the address', { skip }, async (t) => {
     assert.equal(shownRun(), null);
     await page.locator('.continue-card select').selectOption('native');
     await type('Up to epoch', '4');
-    await page.locator('.continue-card button').click();
+    // It was finished before: what is waited for comes after the studio has taken it up again.
+    await Promise.all([
+        page.waitForResponse((answer) => answer.url().endsWith('/continue')),
+        page.locator('.continue-card button').click(),
+    ]);
     await page.waitForFunction((id) => location.search.includes(id), run.id);
-    await studio.until(run.id, 'finished');
-    await badge('finished');
-    assert.match(await page.locator('.status h2').textContent(), /Native.*handed-on/s);
-    const done = await studio.get(`/api/runs/${run.id}`);
+    const done = await studio.until(run.id, 'finished');
+    await page
+        .locator(`.status[data-run="${run.id}"] h2`, { hasText: /Native.*handed-on/s })
+        .waitFor();
+    await shows(run.id, 'finished');
     assert.equal(done.settings.epochs, 4);
     assert.ok(done.cpu_seconds > run.cpu_seconds);
 });
@@ -171,17 +187,17 @@ test('a run is named by what differs, or as the user types', { skip }, async () 
     await type('Learning rate', '0.1');
     const name = page.getByLabel('Name of the run');
     assert.match(await name.inputValue(), /lr 0.1/);
-    await page.getByRole('button', { name: /^Start/ }).click();
-    await badge('finished');
-    const named = await studio.get(`/api/runs/${shownRun()}`);
+    const first = await start();
+    await shows(first, 'finished');
+    const named = await studio.get(`/api/runs/${first}`);
     assert.match(named.title, /lr 0.1/);
     assert.equal(named.files[0].name, 'simple_nn.safetensors');
     await type('Name of the run', 'Übung 3, été');
-    await page.getByRole('button', { name: /^Start/ }).click();
-    await page.locator('.status h2', { hasText: 'Übung 3, été' }).waitFor();
-    await badge('finished');
+    const second = await start();
+    await page.locator(`.status[data-run="${second}"] h2`, { hasText: 'Übung 3, été' }).waitFor();
+    await shows(second, 'finished');
     assert.match(await name.inputValue(), /lr 0.1/, 'the next one is proposed anew');
-    const typed = await studio.get(`/api/runs/${shownRun()}`);
+    const typed = await studio.get(`/api/runs/${second}`);
     await open(`/runs?q=${encodeURIComponent('Übung 3')}`);
     await page.getByRole('link', { name: 'Übung 3, été' }).waitFor();
     // Columns of what differs, sortable; results beside settings.

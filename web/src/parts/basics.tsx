@@ -39,6 +39,7 @@ export function Card({
     aside?: ComponentChildren;
     class?: string;
     id?: string;
+    'data-run'?: string;
 } & Children) {
     return (
         <section class={`card ${name}`} {...rest}>
@@ -112,9 +113,9 @@ const STATE_MARKS: Record<RunState, string> = {
     interrupted: '!',
 };
 
-export function StateBadge({ state }: { state: RunState }) {
+function StateBadge({ state, run }: { state: RunState; run: string }) {
     return (
-        <span class="badge" data-state={state}>
+        <span class="badge" data-state={state} data-run={run}>
             <span aria-hidden="true">{STATE_MARKS[state]}</span> {state}
         </span>
     );
@@ -123,9 +124,14 @@ export function StateBadge({ state }: { state: RunState }) {
 /** A run's state; one that ended without having learned anything says that instead. */
 export function RunBadge({ run }: { run: Run }) {
     const ended = run.state === 'finished' || run.state === 'stopped';
-    if (run.diverged_at === null || !ended) return <StateBadge state={run.state} />;
+    if (run.diverged_at === null || !ended) return <StateBadge state={run.state} run={run.id} />;
     return (
-        <span class="badge" data-state="diverged" title={`${run.state}; its loss diverged`}>
+        <span
+            class="badge"
+            data-state="diverged"
+            data-run={run.id}
+            title={`${run.state}; its loss diverged`}
+        >
             <span aria-hidden="true">!</span> diverged
         </span>
     );

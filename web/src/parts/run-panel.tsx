@@ -101,6 +101,7 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
     return (
         <Card
             class="status"
+            data-run={run.id}
             title={
                 <>
                     {engineIds(run).map((id, i, all) => (
