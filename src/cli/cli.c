@@ -20,6 +20,7 @@ static const struct command *const commands[] = {
     &command_doctor,
     &command_engines,
     &command_evaluate,
+    &command_export,
     &command_inspect,
     &command_net,
     &command_predict,

@@ -14,16 +14,6 @@ static const char *tag_of(const struct registry_request *request, const char *ke
     return text && *text ? text : NULL;
 }
 
-/* "text" with JSON's escapes. */
-static void add_quoted(struct buffer *out, const char *text)
-{
-    json_t *string = json_string(text);
-    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    buffer_append_text(out, quoted ? quoted : "\"\"");
-    free(quoted);
-    json_decref(string);
-}
-
 /* One line of Markdown: no cell, line or tag ends within it. */
 static void add_plain(struct buffer *out, const char *text)
 {
@@ -88,17 +78,17 @@ static void add_front_matter(const struct registry_request *request, const char 
     buffer_append_text(out, "pipeline_tag: image-classification\ntags:\n- neural-net-studio\n");
     if (set) {
         buffer_append_text(out, "datasets:\n- ");
-        add_quoted(out, path_base(set));
+        registry_append_quoted(out, path_base(set));
         buffer_append_char(out, '\n');
     }
     if (set && (measured || tagged)) {
         buffer_append_text(out, "metrics:\n- accuracy\nmodel-index:\n- name: ");
-        add_quoted(out, name);
+        registry_append_quoted(out, name);
         buffer_append_text(out, "\n  results:\n  - task:\n      type: image-classification\n"
                                 "    dataset:\n      name: ");
-        add_quoted(out, path_base(set));
+        registry_append_quoted(out, path_base(set));
         buffer_append_text(out, "\n      type: ");
-        add_quoted(out, path_base(set));
+        registry_append_quoted(out, path_base(set));
         buffer_printf(out,
                       "\n    metrics:\n    - type: accuracy\n      name: Validation accuracy\n"
                       "      value: %s\n",

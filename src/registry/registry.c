@@ -1,6 +1,7 @@
 #include "registry/registry.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/path.h"
@@ -35,4 +36,13 @@ void registry_default_name(const struct registry_request *request, char out[128]
     snprintf(out, 128, "%s_%.100s", prefix, set && *set ? path_base(set) : "mnist");
     for (char *c = out; *c; c++)
         if (!isalnum((unsigned char)*c)) *c = '_';
+}
+
+void registry_append_quoted(struct buffer *out, const char *text)
+{
+    json_t *string = json_string(text);
+    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    buffer_append_text(out, quoted ? quoted : "\"\"");
+    free(quoted);
+    json_decref(string);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "run/job.h"
 #include "store/store.h"
 
 /* --- options: where, and as whom --- */
@@ -206,5 +207,29 @@ int registry_workspace_check(const char *file, struct error *error);
  * and forgetting it. */
 bool registry_signed_in(char method[32]);
 void registry_sign_out(void);
+
+/* --- Azure ML's own files --- */
+
+/* What Azure ML's command line makes of a model file: see registry_export_azureml(). */
+struct registry_export {
+    const char *model_path, *name; /* name NULL: registry_default_name() */
+    const char *description;       /* may be NULL */
+    const json_t *tags;            /* of registry_describe_model(); borrowed */
+    const char *endpoint;          /* NULL: made of the name and the file's hash */
+    const char *instance_type;
+    uint32_t instances;
+    /* The training job; NULL: none is written. Its engine names the framework that trains. */
+    const struct job *job;
+    const char *engine_version; /* that trained the model, or NULL */
+    const char *data;    /* the job's: a folder of this machine or an Azure ML address, which holds
+                          * the data set's folder */
+    const char *compute; /* the job's cluster; NULL: serverless, by instance_type */
+};
+#define REGISTRY_MAX_INSTANCES 20
+/* Writes the new folder `directory`: model.yml, environment.yml, endpoint.yml, deployment.yml and,
+ * with a job, job.yml (Azure ML CLI v2), and the files that they name. The same arguments give the
+ * same bytes. All or nothing. */
+int registry_export_azureml(const struct registry_export *export, const char *directory,
+                            struct error *error);
 
 #endif

@@ -25,6 +25,9 @@ struct registry_framework {
 };
 struct registry_framework registry_framework_of(const char *format);
 
+/* Appends a JSON string, which YAML 1.2 takes as it is. */
+void registry_append_quoted(struct buffer *out, const char *text);
+
 /* A registration in progress: reports steps and keeps the journal. */
 struct progress {
     const struct registry_watch *watch;
