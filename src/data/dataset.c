@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/large.h"
 #include "base/path.h"
+#include "data/choices.h"
 #include "data/dataset_impl.h"
 #include "data/digits.h"
 
@@ -257,11 +258,14 @@ static int read_folder(const char *folder, const struct dataset_options *options
         return dataset_read_cifar(folder, dataset, error);
     }
     char *train = find_ending(folder, "train.csv"),
-         *test = train ? find_ending(folder, "test.csv") : NULL;
-    int status = train ? dataset_read_csv(train, test, options, dataset, error)
-                       : dataset_read_image_folder(folder, options, dataset, error);
+         *test = train ? find_ending(folder, "test.csv") : NULL,
+         *array = train ? NULL : find_ending(folder, ".npy");
+    int status = train   ? dataset_read_csv(train, test, options, dataset, error)
+                 : array ? dataset_read_npy(array, options, dataset, error)
+                         : dataset_read_image_folder(folder, options, dataset, error);
     free(train);
     free(test);
+    free(array);
     return status;
 }
 
@@ -413,9 +417,29 @@ static int open_path(const char *name, const struct dataset_options *options,
     return status;
 }
 
+/* What was said when the data was kept counts where nothing is said now. */
+static int follow_choices(const char *path, struct dataset_choices *kept,
+                          struct dataset_options *options, struct dataset *dataset,
+                          struct error *error)
+{
+    if (dataset_choices_read(path, kept, error)) return -1;
+    if (kept->label_column[0] && !options->label_column) {
+        options->label_column = kept->label_column;
+        dataset_assume(dataset, "label column \"%s\", as was said when the data was kept",
+                       kept->label_column);
+    }
+    if (kept->scale != 0 && options->scale == 0 && !options->form) { /* a model has its own */
+        options->scale = kept->scale;
+        dataset_assume(dataset, "scale %g, as was said when the data was kept", kept->scale);
+    }
+    return 0;
+}
+
 int dataset_open(const char *name, const struct dataset_options *options, struct dataset **out,
                  struct error *error)
 {
+    struct dataset_options said = *options;
+    struct dataset_choices kept;
     struct dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset) return error_set_memory(error, "a data set");
     dataset->channels = 1; /* until a reader says otherwise */
@@ -426,9 +450,10 @@ int dataset_open(const char *name, const struct dataset_options *options, struct
         snprintf(dataset->title, sizeof dataset->title, "%s", entry->title);
         status = open_entry(entry, options, dataset, error);
     } else {
-        status = open_path(name, options, dataset, error);
+        status = follow_choices(name, &kept, &said, dataset, error);
+        if (!status) status = open_path(name, &said, dataset, error);
     }
-    if (!status) status = settle(dataset, options, error);
+    if (!status) status = settle(dataset, &said, error);
     if (status) {
         dataset_close(dataset);
         return -1;

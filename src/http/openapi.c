@@ -6,8 +6,9 @@
 #include "run/settings.h"
 
 const struct route_group *const route_groups[] = {
-    &routes_system,      &routes_datasets, &routes_runs,  &routes_showdowns, &routes_models,
-    &routes_activations, &routes_networks, &routes_tasks, &routes_code,      &routes_registry};
+    &routes_system, &routes_datasets,    &routes_runs,     &routes_showdowns,
+    &routes_models, &routes_activations, &routes_networks, &routes_tasks,
+    &routes_code,   &routes_registry,    &routes_uploads};
 const size_t route_group_count = sizeof route_groups / sizeof route_groups[0];
 
 /* {"$ref":…} to a shape by its name; one that is not there is a mistake in the table. */
@@ -100,6 +101,10 @@ static json_t *operation_json(const struct route *route, const char *group)
         json_object_set_new(operation, "requestBody",
                             json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content",
                                       "application/json", "schema", reference(route->body)));
+    if (route->flags & ROUTE_BYTES)
+        json_object_set_new(
+            operation, "requestBody",
+            json_pack("{s:b, s:{s:{}}}", "required", 1, "content", "application/octet-stream"));
     return operation;
 }
 

@@ -417,18 +417,28 @@ static int take_query(struct call *call, struct error *error)
     return 0;
 }
 
+static bool is_type(const char *type, const char *wanted)
+{
+    size_t length = strlen(wanted);
+    return type && strncasecmp(type, wanted, length) == 0 &&
+           (!type[length] || type[length] == ';' || type[length] == ' ');
+}
+
 /* 0, or the status to refuse with. */
 static int take_body(struct call *call, struct error *error)
 {
     size_t size;
     const char *bytes = request_body(call->request, &size),
                *type = request_header(call->request, "Content-Type");
+    if (call->route->flags & ROUTE_BYTES && !is_type(type, "application/octet-stream")) {
+        error_set(error, ERROR_INPUT, "a file's bytes need Content-Type: application/octet-stream");
+        return 415;
+    }
     if (!(call->route->flags & ROUTE_CHANGES)) {
         call->body = json_object();
         return 0;
     }
-    if (!type || strncasecmp(type, "application/json", 16) != 0 ||
-        (type[16] && type[16] != ';' && type[16] != ' ')) {
+    if (!is_type(type, "application/json")) {
         error_set(error, ERROR_INPUT, "a change needs Content-Type: application/json");
         return 415;
     }

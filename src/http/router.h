@@ -25,6 +25,8 @@ json_t *parameter_choices(const struct parameter *parameter);
 #define ROUTE_CHANGES 1 /* takes a JSON body (may be empty), and says so by Content-Type */
 #define ROUTE_RAW     2 /* answers something else than JSON: `response` is its media type */
 
+#define ROUTE_BYTES 8 /* takes bytes of a file, and says so by Content-Type */
+
 /* takes the settings that programs follow (run/settings.h) in the query, beside `parameters` */
 #define ROUTE_SETTINGS 4
 
@@ -57,7 +59,8 @@ struct route_group {
 extern const struct route_group *const route_groups[];
 extern const size_t route_group_count;
 extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns,
-    routes_models, routes_activations, routes_networks, routes_tasks, routes_code, routes_registry;
+    routes_models, routes_activations, routes_networks, routes_tasks, routes_code, routes_registry,
+    routes_uploads;
 
 /* --- one call, as its handler sees it --- */
 

@@ -11,6 +11,11 @@ json_t *datasets_json(const struct studio *studio);
 /* Bytes as a JSON string in base64; NULL when memory is out. */
 json_t *base64_json(const void *bytes, size_t size);
 
+/* Samples of a split as a Samples: `most` at most, chosen by the seed, of class `label` (-1: any).
+ * New reference. */
+int samples_json(const struct dataset *dataset, const struct split *split, int label, uint64_t seed,
+                 size_t most, json_t **out, struct error *error);
+
 /* A picture's codes as it looks, in bytes, in base64; NULL when memory is out. */
 json_t *lit_json(const uint8_t light[256], const uint8_t *codes, size_t count);
 

@@ -148,14 +148,13 @@ static bool wants_test(const struct call *call)
     return strcmp(call_text(call, "split"), "test") == 0;
 }
 
-static int samples_json(const struct dataset *dataset, const struct dataset_question *question,
-                        json_t **out, struct error *error)
+int samples_json(const struct dataset *dataset, const struct split *split, int label, uint64_t seed,
+                 size_t most, json_t **out, struct error *error)
 {
-    const struct split *split = question->test ? &dataset->test : &dataset->train;
     uint32_t picked[SAMPLES_MAX];
     size_t image = dataset_inputs(dataset);
-    size_t count = stats_pick(split, (int)question->label, (uint64_t)question->seed,
-                              (size_t)question->count, picked);
+    CHECK(most <= SAMPLES_MAX);
+    size_t count = stats_pick(split, label, seed, most, picked);
     uint8_t light[256], *pixels = malloc(count * image + 1);
     if (!pixels) return error_set_memory(error, "the samples");
     dataset_brightness(dataset, light);
@@ -183,7 +182,9 @@ static int compute_samples(const struct studio *studio, struct store *store, voi
     int status = question->label >= (int64_t)dataset->classes
                      ? error_set(error, ERROR_INPUT, "there is no class %lld: %s has %u",
                                  (long long)question->label, dataset->title, dataset->classes)
-                     : samples_json(dataset, question, out, error);
+                     : samples_json(dataset, question->test ? &dataset->test : &dataset->train,
+                                    (int)question->label, (uint64_t)question->seed,
+                                    (size_t)question->count, out, error);
     library_give_back(studio->library, dataset);
     return status;
 }

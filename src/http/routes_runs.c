@@ -13,6 +13,7 @@
 #include "http/offload.h"
 #include "http/routes.h"
 #include "http/training.h"
+#include "http/upload.h"
 #include "run/settings.h"
 
 #define POINTS_MAX 100000
@@ -29,12 +30,15 @@ void reply_run(struct studio *studio, struct call *call, const char *run, bool f
 
 /* --- making a job of a request --- */
 
-/* "from" names a run, whose model file is meant; no path comes in by the network. */
-static int resolve_from(struct store *store, struct job *job, struct error *error)
+/* "from" names a run, whose model file is meant, or a model that was kept; no path comes in by the
+ * network. */
+static int resolve_from(const char *home, struct store *store, struct job *job, struct error *error)
 {
     char sha256[65], *path;
     if (!job->from[0]) return 0;
-    if (store_model_file(store, job->from, &path, sha256, error)) return -1;
+    if (store_model_file(store, job->from, &path, sha256, error) &&
+        (error->code != ERROR_NOT_FOUND || kept_model_find(home, job->from, &path, error)))
+        return -1;
     int length = snprintf(job->from, sizeof job->from, "%s", path);
     free(path);
     return (size_t)length < sizeof job->from
@@ -87,7 +91,7 @@ int make_job(const struct studio *studio, struct store *store, const json_t *set
         return error_set(error, ERROR_INPUT, "the path of the data folder is too long");
     job_make_id(engine, job->run);
     if (job_set_home(job, studio->home, error) || resolve_dataset(studio, job, error) ||
-        resolve_from(store, job, error))
+        resolve_from(studio->home, store, job, error))
         return -1;
     /* each run keeps its own model */
     snprintf(job->out_dir, sizeof job->out_dir, "%s", job->run_dir);

@@ -19,6 +19,7 @@
 #include "http/security.h"
 #include "http/tasks.h"
 #include "http/training.h"
+#include "http/upload.h"
 
 /* How often workers' words are written and listeners told. */
 #define TICK_MS           80
@@ -54,6 +55,7 @@ static void keep_house(void *context)
     struct error error;
     uint32_t count;
     if (store_mark_interrupted(life->studio.store, &count, &error)) log_error(&error);
+    uploads_tick(life->studio.uploads);
     malloc_trim(0); /* what a crowd of listeners needed goes back */
     if (clock_monotonic() < life->next_purge) return;
     life->next_purge = clock_monotonic() + PURGE_SECONDS;
@@ -110,6 +112,7 @@ static int open_parts(struct life *life, const struct serve_options *options, st
         hub_create(studio, &studio->hub, error) ||
         library_create(studio->home, &studio->library, error) ||
         tasks_create(studio, &studio->tasks, error) ||
+        uploads_create(studio, &studio->uploads, error) ||
         offload_create(studio, THREADS, &studio->offload, error))
         return -1;
     store_tidy(studio->home);
@@ -154,6 +157,7 @@ int serve(const struct serve_options *options, struct error *error)
     tasks_destroy(studio->tasks);
     training_destroy(studio->training);
     server_destroy(studio->server);
+    uploads_destroy(studio->uploads);
     hub_destroy(studio->hub);
     library_destroy(studio->library);
     store_close(studio->store);

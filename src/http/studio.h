@@ -19,6 +19,7 @@ struct studio {
     struct offload *offload;
     struct library *library;
     struct tasks *tasks;
+    struct uploads *uploads;
 };
 
 #endif

@@ -28,18 +28,20 @@ static void tidy_folder(const char *folder, const char *name)
     free(path);
 }
 
-/* "bundle-PID-NUMBER.zip" and "export-PID-NUMBER" are sent and removed at once, unless their
- * process was killed. */
-static void tidy_download(const char *folder, const char *name)
+/* "bundle-PID-NUMBER.zip" and "export-PID-NUMBER" are sent and removed at once, "upload-PID-NUMBER"
+ * is kept or thrown away, unless their process was killed. */
+static void tidy_scratch(const char *folder, const char *name)
 {
     int pid;
     unsigned number;
+    struct error ignored;
     if (sscanf(name, "bundle-%d-%u", &pid, &number) != 2 &&
-        sscanf(name, "export-%d-%u", &pid, &number) != 2)
+        sscanf(name, "export-%d-%u", &pid, &number) != 2 &&
+        sscanf(name, "upload-%d-%u", &pid, &number) != 2)
         return;
     if (pid <= 0 || pid == getpid() || !kill(pid, 0) || errno != ESRCH) return;
     char *path = path_join(folder, name);
-    if (path) unlink(path);
+    if (path) file_remove_tree(path, &ignored);
     free(path);
 }
 
@@ -51,7 +53,7 @@ void store_tidy(const char *home)
     } folders[] = {{"runs", tidy_folder},
                    {"registry", tidy_folder},
                    {"datasets", tidy_folder},
-                   {"scratch", tidy_download}};
+                   {"scratch", tidy_scratch}};
     file_remove_all_unfinished(home);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         char *path = path_join(home, folders[i].name);

@@ -222,7 +222,10 @@ test('draws a digit and gets an answer from every engine', { skip }, async () =>
     await page.mouse.down();
     await at(0.5, 0.8);
     await page.mouse.up();
-    await page.locator('.answer').nth(engines.length - 1).waitFor();
+    await page
+        .locator('.answer')
+        .nth(engines.length - 1)
+        .waitFor();
     await page.settled(); // the last state is asked about last
     assert.equal(await page.locator('.answer').count(), engines.length);
     assert.deepEqual([...new Set(await page.locator('.answer-class').allTextContents())], ['1']);
