@@ -17,6 +17,7 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "base/wanted.h"
 
 #define WORDS_MAX 15
 
@@ -99,7 +100,7 @@ int child_reap(pid_t pid, double seconds)
         pid_t done = waitpid(child, &status, WNOHANG);
         if (done == child) return status;
         if (done < 0 && errno != EINTR) return 0;
-        if (clock_monotonic() < end) {
+        if (wanted() && clock_monotonic() < end) {
             poll(NULL, 0, 2);
             continue;
         }

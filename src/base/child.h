@@ -23,9 +23,10 @@ void child_end_with_parent(pid_t parent);
  * `keep`, so that it holds no pipe, lock or connection of others open. */
 void child_close_others(int keep);
 
-/* Waits at most `seconds` for the child `pid` to end by itself, then kills it, and reaps it; with a
- * negative `pid` the child -pid, whose whole process group is killed. Returns its status as of
- * waitpid(), 0 when somebody else has reaped it. */
+/* Waits at most `seconds` for the child `pid` to end by itself, and no longer than this thread's
+ * work is wanted (base/wanted.h), then kills it, and reaps it; with a negative `pid` the child
+ * -pid, whose whole process group is killed. Returns its status as of waitpid(), 0 when somebody
+ * else has reaped it. */
 int child_reap(pid_t pid, double seconds);
 
 #endif

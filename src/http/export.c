@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/js.h"
+#include "base/wanted.h"
 
 static void write_comments(const json_t *run, FILE *out)
 {
@@ -49,7 +50,8 @@ static int each_point(struct store *store, const char *run, uint64_t end, FILE *
     for (uint64_t from = 0; from < end && !ferror(out); from += WINDOW) {
         uint64_t last = end - from < WINDOW ? end - 1 : from + WINDOW - 1;
         struct points points;
-        if (store_points(store, run, from, last, 0, &points, error)) return -1;
+        if (wanted_check(error) || store_points(store, run, from, last, 0, &points, error))
+            return -1;
         for (size_t i = 0; i < points.count; i++) fn(out, &points, i, context);
         points_free(&points);
     }

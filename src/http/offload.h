@@ -9,16 +9,18 @@ struct offload;
 
 /* Each thread has a store handle of its own. */
 int offload_create(struct studio *studio, int threads, struct offload **out, struct error *error);
-/* Waits for what is running; what waits is given up. NULL is fine. Call it when the loop has
- * ended. */
+/* Has what is running end as soon as it may; what waits is given up. NULL is fine. Call it when the
+ * loop has ended. */
 void offload_destroy(struct offload *offload);
 
 /* `work` runs on a thread and may use the store it is given and what `context` holds, nothing of
  * the studio that changes; then `done` runs on the loop and frees `context`. ERROR_UNAVAILABLE when
- * too much waits already. */
+ * too much waits already.
+ * It is for `call`: once its client has gone, the work is no longer wanted (base/wanted.h), and not
+ * begun if it waits. NULL: it is done for nobody, whoever has gone. */
 typedef void work_fn(struct store *store, void *context);
-int offload_run(struct offload *offload, work_fn *work, server_fn *done, void *context,
-                struct error *error);
+int offload_run(struct offload *offload, struct call *call, work_fn *work, server_fn *done,
+                void *context, struct error *error);
 
 /* Answers a call with what `compute` makes on a thread: a new reference in *out, replied with the
  * route's status. `context` is malloc'd and freed here. */

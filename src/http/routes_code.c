@@ -166,7 +166,7 @@ static void get_program(struct studio *studio, struct call *call)
     if (!programming)
         error_set_memory(&error, "the program");
     else if (!read_programming(studio, call, programming, &error) &&
-             !offload_run(studio->offload, write_program, send_program, programming, &error))
+             !offload_run(studio->offload, call, write_program, send_program, programming, &error))
         return;
     free(programming);
     call_fail(call, &error);
@@ -247,7 +247,7 @@ static void get_bundle(struct studio *studio, struct call *call)
     if (!bundling) {
         error_set_memory(&error, "the bundle");
     } else {
-        if (!offload_run(studio->offload, make_bundle, send_bundle, bundling, &error)) return;
+        if (!offload_run(studio->offload, call, make_bundle, send_bundle, bundling, &error)) return;
         free_bundling(bundling);
     }
     call_fail(call, &error);

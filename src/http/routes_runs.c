@@ -302,7 +302,7 @@ static void get_export(struct studio *studio, struct call *call)
         download->path = NULL;
     if (!download->folder || !download->path)
         error_set_memory(&error, "an export");
-    else if (!offload_run(studio->offload, write_download, send_download, download, &error))
+    else if (!offload_run(studio->offload, call, write_download, send_download, download, &error))
         return;
     free_download(download);
     call_fail(call, &error);

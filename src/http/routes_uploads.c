@@ -144,7 +144,7 @@ static void look(struct studio *studio, struct call *call, bool keep)
         looking->keep = keep;
         error_set(&looking->error, ERROR_UNAVAILABLE, "the studio is ending: start it again");
         upload->busy = true;
-        if (!offload_run(studio->offload, look_work, look_done, looking, &error)) return;
+        if (!offload_run(studio->offload, call, look_work, look_done, looking, &error)) return;
         upload->busy = false;
     }
     free(looking);

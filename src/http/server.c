@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -333,6 +334,15 @@ const char *request_malformed(const struct request *request)
     if (encoding && !framing_encoding_ok(encoding))
         return "the Transfer-Encoding is not known: send \"chunked\" or a Content-Length";
     return NULL;
+}
+
+/* libevent reads nothing while an answer is awaited, so the kernel is asked. */
+bool request_abandoned(const struct request *request)
+{
+    struct evhttp_connection *link = evhttp_request_get_connection(request->raw);
+    int fd = link ? bufferevent_getfd(evhttp_connection_get_bufferevent(link)) : -1;
+    struct pollfd state = {.fd = fd, .events = POLLRDHUP};
+    return fd < 0 || poll(&state, 1, 0) > 0;
 }
 
 const char *request_body(const struct request *request, size_t *size)

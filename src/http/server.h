@@ -71,6 +71,9 @@ void *request_data(const struct request *request); /* what request_set_data() se
 /* `destroy` (may be NULL) is called with `data` when the request is done with. */
 void request_set_data(struct request *request, void *data, server_fn *destroy);
 
+/* Whether its client has closed the connection, or its side of it, before there was an answer. */
+bool request_abandoned(const struct request *request);
+
 /* Exactly one of the four below ends a request; it may come later, and the client may be gone by
  * then. */
 /* before the reply */

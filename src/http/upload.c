@@ -59,7 +59,7 @@ static void forget(struct uploads *uploads, struct upload *upload)
     struct upload **place = &uploads->first;
     while (*place != upload) place = &(*place)->next;
     *place = upload->next;
-    if (!offload_run(uploads->studio->offload, remove_folder, free, upload->folder, &ignored))
+    if (!offload_run(uploads->studio->offload, NULL, remove_folder, free, upload->folder, &ignored))
         upload->folder = NULL;
     upload_free(upload);
 }

@@ -13,6 +13,7 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/js.h"
+#include "base/wanted.h"
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 #define HAVE_FILTER 1
@@ -40,10 +41,10 @@ struct answer {
 };
 
 /* The sanitizers need system calls of their own, and their reports should be seen. */
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
@@ -149,6 +150,9 @@ static int send_all(int pipe, const void *bytes, size_t size)
     return 0;
 }
 
+/* Milliseconds after which a look is taken whether the model is still wanted. */
+#define LOOK_MS 100
+
 /* Where the answer comes from, and until when (clock_monotonic()) it is waited for. */
 struct source {
     int pipe;
@@ -160,8 +164,9 @@ static int receive_all(const struct source *source, void *bytes, size_t size)
     for (char *place = bytes; size;) {
         struct pollfd ready = {.fd = source->pipe, .events = POLLIN};
         double left = source->deadline - clock_monotonic();
-        if (left <= 0) return -1;
-        if (poll(&ready, 1, (int)(left < 3600 ? left * 1000 + 1 : 3600000)) <= 0) continue;
+        if (left <= 0 || !wanted()) return -1;
+        if (poll(&ready, 1, left < LOOK_MS / 1000.0 ? (int)(left * 1000) + 1 : LOOK_MS) <= 0)
+            continue;
         ssize_t got = read(source->pipe, place, size);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) return -1;
@@ -295,5 +300,5 @@ int confined_read_within(double seconds, confined_reader *read, const char *data
     /* All was said, or nothing more is wanted: it need not end by itself. */
     kill(child, SIGKILL);
     child_reap(child, 0);
-    return status;
+    return status && wanted_check(error) ? -1 : status;
 }

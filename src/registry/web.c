@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/js.h"
+#include "base/wanted.h"
 
 #define CONNECT_SECONDS 10L
 #define LONGEST_WAIT    60.0
@@ -82,7 +83,7 @@ void web_destroy(struct web *web)
 
 bool web_cancelled(const struct web *web)
 {
-    return web->options.cancelled && web->options.cancelled(web->options.context);
+    return !wanted() || (web->options.cancelled && web->options.cancelled(web->options.context));
 }
 
 int web_wait(struct web *web, double seconds, struct error *error)

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/wanted.h"
+
 /* Pictures per forward() call: enough to keep a framework busy, little enough to cost no memory. */
 #define EVALUATION_BATCH 1000
 
@@ -65,8 +67,9 @@ int evaluate_split(struct engine *engine, uint32_t classes, const struct split *
     int status = 0;
     for (size_t i = 0; i < split->count && !status; i += EVALUATION_BATCH) {
         size_t count = split->count - i < EVALUATION_BATCH ? split->count - i : EVALUATION_BATCH;
-        status = engine_forward(engine, split->pixels + i * pixels_per_sample, count, logits,
-                                error);
+        const uint8_t *pixels = split->pixels + i * pixels_per_sample;
+        status = wanted_check(error) || engine_forward(engine, pixels, count, logits, error) ? -1
+                                                                                             : 0;
         if (status) break;
         metrics_add(metrics, logits, count, classes, split->labels + i);
         for (size_t j = 0; j < count && each; j++) each(context, i + j, logits + j * classes);

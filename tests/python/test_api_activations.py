@@ -1,9 +1,16 @@
-"""One sample's way through a network: what every layer gives for it, its saliency, a unit's weights."""
+"""One sample's way through a network: what every layer gives for it, its saliency, a unit's weights. And that nothing
+goes on computing an answer that nobody waits for."""
 
 import base64
+import json
+import os
+import pathlib
+import signal
+import socket
 
 import numpy
 import pytest
+from server_help import gone, wait_until, workers_of
 
 NET = "conv 4 3x3 relu, maxpool 2, dropout 0.5, flatten, dense 12 tanh, dense 10"
 SETTINGS = {"net": NET, "dataset": "synthetic", "limit": 640, "epochs": 1, "batch_size": 32, "seed": 3}
@@ -133,3 +140,35 @@ def test_what_is_not_there_is_refused_by_name(served, path, body, status, words)
         body = {**body, "run": run}
     answer = server.post("/api/activations" + path, body, status=status)
     assert words in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "method, path, body",
+    [
+        ("GET", "/api/datasets/synthetic/engines?batch_size=64", None),
+        ("POST", "/api/microscope", {"engines": ["native", "torch"], "settings": SETTINGS}),
+        ("POST", "/api/activations", {"run": "RUN", "engine": "torch", "saliency": True}),
+    ],
+)
+def test_what_works_for_a_request_ends_with_it(served, method, path, body):
+    """The processes are held, so that by themselves they would never end, and then the client hangs up."""
+    server, run = served
+    text = json.dumps({**body, **({"run": run} if "run" in body else {})}) if body else ""
+    head = f"{method} {path} HTTP/1.1\r\nHost: {server.host}:{server.port}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((server.host, server.port)) as link:
+        link.sendall(f"{head}Content-Length: {len(text)}\r\n\r\n{text}".encode())
+        held = set()
+
+        def hold():
+            for pid in workers_of(server):
+                try:
+                    if b"trace" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGSTOP)
+                        held.add(pid)
+                except OSError:
+                    pass
+            return held
+
+        wait_until(hold)
+    wait_until(lambda: all(gone(pid) for pid in hold()))
+    assert server.get("/api/datasets/synthetic/samples?count=1")["labels"], "the thread is free again"

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/wanted.h"
 #include "modelfile/confine.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -163,6 +164,20 @@ static void one_that_waits_is_not_waited_for(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static void one_that_nobody_wants_is_ended(void **state)
+{
+    (void)state;
+    static const atomic_bool given_up = true;
+    struct model model = {0};
+    struct error error = {0};
+    wanted_until(&given_up);
+    int status = confined_read_within(600, wait_for_ever, "data", 4, NULL, &model, &error);
+    wanted_until(NULL);
+    assert_int_equal(status, -1);
+    assert_int_equal(error.code, ERROR_INTERRUPTED);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 /* A descriptor of the test's, which the reader should not have. */
 static int descriptor = -1;
 
@@ -217,6 +232,7 @@ int main(void)
         cmocka_unit_test(trouble_there_is_an_error_here),
         cmocka_unit_test(it_can_do_nothing_else),
         cmocka_unit_test(one_that_waits_is_not_waited_for),
+        cmocka_unit_test(one_that_nobody_wants_is_ended),
         cmocka_unit_test(it_holds_nothing_of_ours),
         cmocka_unit_test(it_ends_with_its_parent),
     };
