@@ -162,6 +162,14 @@ def test_a_framework_too_old(studio, tmp_path, engine, package, library, words):
     assert words in studio("doctor", env=env).stdout and "Ready" not in studio("doctor", env=env).stdout
 
 
+@pytest.mark.parametrize("content", [b"", b"a text\n", b"\x7fELF", pathlib.Path("/bin/sh").read_bytes()])
+@pytest.mark.parametrize("engine, title", [("TORCH", "PyTorch"), ("TENSORFLOW", "TensorFlow")])
+def test_a_file_that_is_no_framework(studio, tmp_path, engine, title, content):
+    (tmp_path / "lib.so").write_bytes(content)
+    told = studio("doctor", env={**os.environ, f"NNSTUDIO_{engine}_LIB": str(tmp_path / "lib.so")}).stdout
+    assert "Ready" not in told and f"Missing: {title}" in told and f"set NNSTUDIO_{engine}_LIB" in told
+
+
 def test_model_files_that_are_none(studio, tmp_path):
     (tmp_path / "empty.pth").write_bytes(b"")
     (tmp_path / "text.h5").write_text("not a model")

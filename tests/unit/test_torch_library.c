@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/path.h"
 
 static const struct engine_ops *torch(void)
 {
@@ -81,11 +82,56 @@ static void a_library_without_the_stable_abi_is_refused(void **state)
     assert_true(dladdr((void *)(uintptr_t)_cmocka_run_group_tests, &other) != 0);
     point_at(other.dli_fname);
     assert_int_equal(engine_open(torch(), &config, &engine, &error), -1);
-    assert_non_null(strstr(error.message, "lacks aoti_torch_abi_version: versions 2.10 to"));
+    assert_non_null(
+        strstr(error.message, "is another library, without aoti_torch_abi_version: set "));
     restore();
 }
 
-/* A site-packages of empty files is enough for probe(), which loads nothing. */
+/* The bytes of fake_torch.so, beside this program. */
+static char *read_fake(size_t *size)
+{
+    char *path, *bytes, file[4096];
+    struct error error;
+    assert_int_equal(path_self(&path, &error), 0);
+    snprintf(file, sizeof file, "%.*s/fake_torch.so", (int)(strrchr(path, '/') - path), path);
+    free(path);
+    assert_int_equal(file_read(file, 1 << 20, &bytes, size, &error), 0);
+    return bytes;
+}
+
+/* Cut anywhere, or with any of its bytes changed, it is taken or refused, and nothing else. */
+static void a_damaged_library_is_no_pytorch(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/nnstudio-torch-XXXXXX", path[64];
+    size_t size, found = 0;
+    char *bytes = read_fake(&size);
+    struct error error;
+    struct engine_probe probe;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/libtorch_cpu.so", folder);
+    point_at(path);
+    for (size_t cut = 0; cut < size; cut += 61) {
+        assert_int_equal(file_write(path, bytes, cut, &error), 0);
+        torch()->probe(&probe);
+        assert_false(probe.found);
+        assert_non_null(strstr(probe.missing, cut < 64 ? "not a shared library" : "not whole"));
+    }
+    for (size_t at = 0; at < size; at += 13) {
+        char kept = bytes[at];
+        bytes[at] ^= (char)(1 << at % 8);
+        assert_int_equal(file_write(path, bytes, size, &error), 0);
+        torch()->probe(&probe);
+        found += probe.found;
+        bytes[at] = kept;
+    }
+    assert_true(found > 0);
+    restore();
+    free(bytes);
+    assert_int_equal(file_remove_tree(folder, &error), 0);
+}
+
+/* A site-packages of a few files is enough for probe(), which loads nothing. */
 static void probe_tells_version_and_build(void **state)
 {
     (void)state;
@@ -94,14 +140,17 @@ static void probe_tells_version_and_build(void **state)
     char root[] = "/tmp/nnstudio-torch-XXXXXX", path[256];
     struct error error;
     struct engine_probe probe;
+    size_t size;
+    char *library = read_fake(&size);
     assert_non_null(mkdtemp(root));
     for (size_t i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/%s", root, files[i]);
         *strrchr(path, '/') = '\0';
         assert_int_equal(file_make_directories(path, &error), 0);
         snprintf(path, sizeof path, "%s/%s", root, files[i]);
-        assert_int_equal(file_write(path, "", 0, &error), 0);
+        assert_int_equal(file_write(path, library, i ? 0 : size, &error), 0);
     }
+    free(library);
     point_at(root);
     torch()->probe(&probe);
     assert_false(probe.found);
@@ -154,6 +203,7 @@ int main(void)
         cmocka_unit_test(a_missing_library_is_told_in_one_line),
         cmocka_unit_test(a_library_that_is_no_pytorch_is_refused),
         cmocka_unit_test(a_library_without_the_stable_abi_is_refused),
+        cmocka_unit_test(a_damaged_library_is_no_pytorch),
         cmocka_unit_test(probe_tells_version_and_build),
         cmocka_unit_test(what_pytorch_says_becomes_one_line),
     };

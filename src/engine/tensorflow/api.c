@@ -61,8 +61,9 @@ int tf_api_load(const char *library, const struct tf_api **out, struct error *er
         void *function = dlsym(handle, functions[i].name);
         if (!function)
             return error_set(error, ERROR_UNAVAILABLE,
-                             "%.400s has no function %s: install TensorFlow 2.10 or newer", library,
-                             functions[i].name);
+                             "%.400s has no function %s: install TensorFlow %d.%d or newer",
+                             library, functions[i].name, TENSORFLOW_OLDEST_MAJOR,
+                             TENSORFLOW_OLDEST_MINOR);
         memcpy((char *)&api + functions[i].offset, &function, sizeof function);
     }
     dl_iterate_phdr(give_back_pages, NULL);

@@ -12,6 +12,10 @@
 
 #include "base/error.h"
 
+/* The oldest that has what is used: older wheels have no libtensorflow_cc. */
+#define TENSORFLOW_OLDEST_MAJOR 2
+#define TENSORFLOW_OLDEST_MINOR 10
+
 typedef struct TF_Status TF_Status;
 typedef struct TF_Tensor TF_Tensor;
 typedef struct TF_Graph TF_Graph;

@@ -5,14 +5,11 @@
 #include <string.h>
 
 #include "engine/engine_impl.h"
+#include "engine/exports.h"
 #include "engine/locate.h"
 #include "engine/tensorflow/session.h"
 #include "engine/tensorflow/training.h"
 #include "engine/trace_name.h"
-
-/* older wheels have no libtensorflow_cc */
-#define OLDEST_MAJOR 2
-#define OLDEST_MINOR 10
 
 struct tensorflow_engine {
     struct engine base;
@@ -40,11 +37,20 @@ static void probe(struct engine_probe *out)
         return;
     }
     engine_package_version(out->path, "tensorflow", out->version, sizeof out->version);
-    if (engine_version_is_older(out->version, OLDEST_MAJOR, OLDEST_MINOR)) {
+    if (engine_version_is_older(out->version, TENSORFLOW_OLDEST_MAJOR, TENSORFLOW_OLDEST_MINOR)) {
         snprintf(out->missing, sizeof out->missing,
                  "TensorFlow %s is too old: version %d.%d or newer is needed (pip install "
                  "--upgrade tensorflow-cpu)",
-                 out->version, OLDEST_MAJOR, OLDEST_MINOR);
+                 out->version, TENSORFLOW_OLDEST_MAJOR, TENSORFLOW_OLDEST_MINOR);
+        return;
+    }
+    struct error error;
+    if (exports_check(out->path, "TF_NewGraph", &error)) {
+        snprintf(
+            out->missing, sizeof out->missing,
+            "%.300s: set NNSTUDIO_TENSORFLOW_LIB to libtensorflow_cc.so.2, or install TensorFlow "
+            "again",
+            error.message);
         return;
     }
     out->found = true;

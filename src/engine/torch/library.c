@@ -57,8 +57,8 @@ static int find_symbols(void *handle, const char *path, struct torch_library *li
         void *address = dlsym(handle, symbols[i].name);
         if (!address && !symbols[i].optional)
             return error_set(error, ERROR_UNAVAILABLE,
-                             "PyTorch at %s lacks %s: versions %d.%d to 2.13 are known to work "
-                             "(pip install torch==2.13.0)",
+                             "PyTorch at %s lacks %s: version %d.%d or newer is needed (pip "
+                             "install --upgrade torch)",
                              path, symbols[i].name, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
         memcpy((char *)library + symbols[i].offset, &address, sizeof address);
     }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "engine/engine_impl.h"
+#include "engine/exports.h"
 #include "engine/locate.h"
 #include "engine/torch/loop.h"
 
@@ -66,6 +67,15 @@ static void probe(struct engine_probe *out)
             out->missing, sizeof out->missing,
             "PyTorch %s is too old: version %d.%d or newer is needed (pip install --upgrade torch)",
             out->version, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
+        return;
+    }
+    struct error error;
+    if (exports_check(out->path, "aoti_torch_abi_version", &error)) {
+        snprintf(
+            out->missing, sizeof out->missing,
+            "%.300s: set NNSTUDIO_TORCH_LIB to PyTorch's libtorch_cpu.so, or install PyTorch %d.%d "
+            "or newer again",
+            error.message, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
         return;
     }
     bool cuda = file_beside(out->path, "libtorch_cuda.so");
