@@ -147,7 +147,8 @@ int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint
     size_t count = (size_t)width * height;
     if (count < 1 || count > PICTURE_MAX_PIXELS)
         return error_set(error, ERROR_INPUT,
-                         "a picture of %u x %u pixels: each side must be 1 to 4096", width, height);
+                         "a picture of %u x %u pixels is out of range: use 1 to %llu pixels in all",
+                         width, height, (unsigned long long)PICTURE_MAX_PIXELS);
     uint32_t background = border_level(grey, width, height);
     if (width == columns && height == rows) {
         for (size_t i = 0; i < count; i++)
@@ -205,8 +206,8 @@ int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint3
     size_t count = (size_t)rows * columns;
     if (width < 1 || height < 1 || (uint64_t)width * height > PICTURE_MAX_PIXELS)
         return error_set(error, ERROR_INPUT,
-                         "a picture of %u x %u pixels is out of range: each side must be 1 to 4096",
-                         width, height);
+                         "a picture of %u x %u pixels is out of range: use 1 to %llu pixels in all",
+                         width, height, (unsigned long long)PICTURE_MAX_PIXELS);
     if (form->range <= 0)
         return error_set(error, ERROR_INPUT,
                          "the model was trained on columns of measurements, not on pictures: give "

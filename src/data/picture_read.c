@@ -46,8 +46,8 @@ int pixels_allocate(struct pixels *pixels, char why[128])
 {
     uint64_t count = (uint64_t)pixels->width * pixels->height;
     if (count < 1 || count > PICTURE_MAX_PIXELS) {
-        snprintf(why, 128, "%u x %u pixels, the most is 4096 x 4096", pixels->width,
-                 pixels->height);
+        snprintf(why, 128, "%u x %u pixels, the most is %llu in all", pixels->width, pixels->height,
+                 (unsigned long long)PICTURE_MAX_PIXELS);
         return -1;
     }
     pixels->rgba = calloc(count, 4);

@@ -157,7 +157,9 @@ int follow_request(const char *request, const char *path, struct error *error)
 static int run_child(const char *request, const char *path, const char *said, struct error *error)
 {
     const char *const words[] = {"trace", request, path, "--follow", NULL};
-    char complaint[512] = "the picture could not be followed within a minute";
+    char complaint[512];
+    snprintf(complaint, sizeof complaint, "the picture could not be followed within %d seconds",
+             FOLLOW_SECONDS);
     pid_t pid;
     if (child_start_self(words, said, &pid, error)) return -1;
     int status = child_reap(pid, FOLLOW_SECONDS);
