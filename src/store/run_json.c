@@ -261,18 +261,21 @@ static int order_by(const struct run_filter *filter, char *out, size_t size, str
                *way = filter->ascending ? "ASC" : "DESC";
     for (size_t i = 0; i < sizeof sort_columns / sizeof sort_columns[0]; i++) {
         if (strcmp(sort, sort_columns[i].name) != 0) continue;
-        snprintf(out, size, " ORDER BY %s %s, key %s", sort_columns[i].column, way, way);
+        snprintf(out, size, " ORDER BY %s %s NULLS LAST, key %s", sort_columns[i].column, way, way);
         return 0;
     }
     if (strncmp(sort, "settings.", 9) == 0 && setting_find(sort + 9)) {
-        snprintf(out, size, " ORDER BY json_extract(settings, '$.%s') %s, key %s", sort + 9, way,
-                 way);
+        snprintf(out, size, " ORDER BY json_extract(settings, '$.%s') %s NULLS LAST, key %s",
+                 sort + 9, way, way);
         return 0;
     }
+    char names[160] = "";
+    for (size_t i = 0, used = 0; i < sizeof sort_columns / sizeof sort_columns[0]; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
+                                 sort_columns[i].name);
     return error_set(error, ERROR_INPUT,
-                     "cannot sort by \"%.40s\": use created_at, name, engine, state, loss, "
-                     "val_accuracy, seconds or settings.KEY, such as settings.lr",
-                     sort);
+                     "cannot sort by \"%.40s\": use %s or settings.KEY, such as settings.lr", sort,
+                     names);
 }
 
 #define FILTER                                                                                   \
