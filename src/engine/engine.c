@@ -102,7 +102,7 @@ int engine_need(const char *id, const struct engine_ops **out, struct error *err
 
 /* ---- open and close ---- */
 
-static int check_device(const struct engine_ops *ops, const struct engine_probe *found,
+int engine_check_device(const struct engine_ops *ops, const struct engine_probe *found,
                         const char *device, struct error *error)
 {
     char offered[ENGINE_MAX_DEVICES * (sizeof found->devices[0] + 4)];
@@ -143,7 +143,8 @@ int engine_open(const struct engine_ops *ops, const struct engine_config *config
     if (check_config(ops, &checked, error)) return -1;
     ops->probe(&found);
     if (!found.found) return error_set(error, ERROR_UNAVAILABLE, "%s", found.missing);
-    if (check_device(ops, &found, checked.device, error) || ops->open(&checked, &found, out, error))
+    if (engine_check_device(ops, &found, checked.device, error) ||
+        ops->open(&checked, &found, out, error))
         return -1;
     checked.device = NULL; /* the caller's text may go */
     (*out)->ops = ops;

@@ -189,6 +189,9 @@ int engine_check_network(const struct engine_ops *ops, const struct network *net
  * values needs at least two in each. */
 int engine_check_batches(const struct network *network, size_t batch_size, size_t count,
                          struct error *error);
+/* 0 when the engine, as probed, offers the device; else ERROR_UNAVAILABLE with those it has. */
+int engine_check_device(const struct engine_ops *ops, const struct engine_probe *found,
+                        const char *device, struct error *error);
 /* "torch, tensorflow or native"; with `packaged`, only those that pip brings. Returns `out`. */
 #define ENGINE_IDS_SIZE 256
 const char *engine_ids(bool packaged, char out[ENGINE_IDS_SIZE]);

@@ -15,6 +15,7 @@
 #include "http/training.h"
 #include "http/upload.h"
 #include "run/settings.h"
+#include "run/setup.h"
 
 #define POINTS_MAX 100000
 
@@ -113,7 +114,7 @@ static int create_run(struct studio *studio, const json_t *body, struct job *job
         js_get_string(body, "name", &name, error) || js_get_string(body, "title", &title, error) ||
         make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, job,
                  error) ||
-        store_begin(studio->store, error))
+        setup_foresee(job, error) || store_begin(studio->store, error))
         return -1;
     if (store_run_create(studio->store, job, NULL, given_tags(body), false, error) ||
         (title && store_run_set_title(studio->store, job->run, title, error))) {
@@ -376,7 +377,10 @@ static int continue_run(struct studio *studio, const char *run, const json_t *bo
         return error_set(error, ERROR_CONFLICT,
                          "run %.60s has done its %u epochs: ask for more than that", run,
                          record->job.epochs);
-    if (need_found(engine, error) ||
+    if (need_found(engine, error)) return -1;
+    if (engine != record->job.engine)
+        snprintf(record->job.engine, sizeof record->job.engine, "%s", engine);
+    if (setup_foresee(&record->job, error) ||
         store_run_claim(studio->store, run, engine, epochs, false, error))
         return -1;
     if (training_add(studio->training, run, NULL, error)) return -1;

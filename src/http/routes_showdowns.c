@@ -8,6 +8,7 @@
 #include "http/routes.h"
 #include "http/showdown.h"
 #include "http/training.h"
+#include "run/setup.h"
 
 #define ENGINES_MAX 8
 
@@ -30,7 +31,8 @@ static int read_plan(struct studio *studio, const json_t *body, struct plan *pla
     json_array_foreach(json_object_get(body, "engines"), i, engine) {
         CHECK(i < ENGINES_MAX); /* each engine once */
         if (make_job(studio, studio->store, json_object_get(body, "settings"),
-                     json_string_value(engine), name, &plan->jobs[i], error))
+                     json_string_value(engine), name, &plan->jobs[i], error) ||
+            setup_foresee(&plan->jobs[i], error))
             return -1;
         plan->count = i + 1;
     }

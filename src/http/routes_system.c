@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/js.h"
+#include "base/memory.h"
 #include "code/code.h"
 #include "engine/engine.h"
 #include "http/hub.h"
@@ -93,13 +94,6 @@ static json_t *cpu_json(void)
                      "features", features);
 }
 
-static json_int_t memory_bytes(const char *key)
-{
-    char value[64];
-    proc_value("/proc/meminfo", key, value, sizeof value);
-    return (json_int_t)strtoll(value, NULL, 10) * 1024;
-}
-
 static json_t *formats_json(void)
 {
     json_t *list = json_array();
@@ -131,8 +125,8 @@ static int compute_system(const struct studio *studio, struct store *store, void
     }
     *out = json_pack("{s:s, s:b, s:o, s:o, s:{s:I, s:I}, s:s, s:o, s:o, s:o, s:f}", "version",
                      NNSTUDIO_VERSION, "ready", (int)ready, "engines", engines, "cpu", cpu_json(),
-                     "memory", "total_bytes", memory_bytes("MemTotal"), "available_bytes",
-                     memory_bytes("MemAvailable"), "home", studio->home, "datasets",
+                     "memory", "total_bytes", (json_int_t)memory_total(), "available_bytes",
+                     (json_int_t)memory_available(), "home", studio->home, "datasets",
                      datasets_json(studio), "formats", formats_json(), "voices", voices_json(),
                      "uptime_seconds", clock_monotonic() - studio->started);
     return *out ? 0 : error_set_memory(error, "the system's description");

@@ -1,5 +1,8 @@
 #include "run/setup.h"
 
+#include "base/memory.h"
+#include "net/cost.h"
+
 struct modelfile_options setup_model_options(const struct job *job)
 {
     return (struct modelfile_options){.activation_count = 1, .activations = {job->activation}};
@@ -14,6 +17,49 @@ int setup_dataset(const struct job *job, struct dataset **out, struct error *err
     dataset_close(*out);
     *out = NULL;
     return error_set(error, ERROR_INPUT, "the data set has no training samples");
+}
+
+/* Less than any engine takes, so that what is refused here could never have worked. */
+static int check_memory(const struct job *job, const struct network *network, size_t batch,
+                        struct error *error)
+{
+    uint64_t needed = network_training_bytes(network, batch, optimizer_slot_count(&job->optimizer),
+                                             dtype_size(job->dtype)),
+             most = memory_limit();
+    if (!most || needed <= most) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "training needs at least %.1f GB of memory (%zu parameters, batches of %zu "
+                     "samples), and there are %.1f GB: choose a smaller network or batch size",
+                     (double)needed / 1e9, network_parameter_count(network), batch,
+                     (double)most / 1e9);
+}
+
+static int foresee_network(const struct job *job, const struct engine_ops *ops,
+                           const struct dataset_entry *data, struct error *error)
+{
+    struct network network;
+    size_t samples = job->limit && job->limit < data->train ? job->limit : data->train,
+           batch = job->batch_size < samples ? job->batch_size : samples;
+    return job_network(job, data->rows, data->columns, data->channels, DATASET_KNOWN_CLASSES,
+                       &network, error) ||
+                   engine_check_network(ops, &network, error) ||
+                   engine_check_batches(&network, job->batch_size, samples, error) ||
+                   check_memory(job, &network, batch, error)
+               ? -1
+               : 0;
+}
+
+int setup_foresee(const struct job *job, struct error *error)
+{
+    const struct dataset_entry *data = dataset_find(job->dataset);
+    const struct engine_ops *ops;
+    struct engine_probe found;
+    if (engine_need(job->engine, &ops, error)) return -1;
+    ops->probe(&found);
+    int status = engine_check_device(ops, &found, job->device[0] ? job->device : "cpu", error);
+    if (!status && data && !job->from[0]) status = foresee_network(job, ops, data, error);
+    if (status) error->code = ERROR_INPUT;
+    return status;
 }
 
 int setup_check_network(const struct network *network, const struct dataset *dataset,

@@ -21,6 +21,11 @@ int setup_check_network(const struct network *network, const struct dataset *dat
  * *out, which is NULL after a failure. */
 int setup_parameters(const struct job *job, const struct dataset *dataset, struct network *network,
                      struct parameters **out, struct error *error);
+/* What can be known before a run of the job begins, its data not opened: an engine that lacks its
+ * device or a layer, a network too large for the program, or for this machine's memory, batches
+ * that cannot train it. ERROR_INPUT then. Networks for data whose shape only its files tell are not
+ * looked at, and those of a file (`from`) neither. */
+int setup_foresee(const struct job *job, struct error *error);
 /* The values that a network which is known starts with: those of job->from, which must hold the
  * same network, else drawn. The caller destroys *out, which is NULL after a failure. */
 int setup_weights(const struct job *job, const struct network *network, struct parameters **out,

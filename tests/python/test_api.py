@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import resource
 import subprocess
 import time
 
@@ -231,8 +232,45 @@ def test_divergence_is_recorded(serve):
     server = serve()
     wild = trained(server, settings={**QUICK, "lr": 1000.0})
     assert wild["state"] == "finished" and 0 < wild["diverged_at"] < 20
-    assert trained(server)["diverged_at"] is None
-    server.get("/api/runs?sort=created_at")
+    tame = trained(server, settings={**QUICK, "epochs": 1})
+    assert tame["diverged_at"] is None
+    measures = {
+        "loss": lambda run: run["last"]["loss"],
+        "val_accuracy": lambda run: run["last"]["val_accuracy"],
+        "seconds": lambda run: run["progress"]["seconds"],
+        "settings.lr": lambda run: run["settings"]["lr"],
+        "settings.epochs": lambda run: run["settings"]["epochs"],
+    }
+    # One that ended before it had measured anything comes last, whichever way.
+    listener = Listener(server)
+    none = start(server, settings={**QUICK, "lr": 0.02, "epochs": 3, "threads": 1})["id"]
+    server.post(f"/api/runs/{none}/stop")
+    server.wait(none, "stopped", "finished")
+    listener.close()
+    for key, value in measures.items():
+        for order, factor in (("asc", 1), ("desc", -1)):
+            found = [value(run) for run in server.get(f"/api/runs?sort={key}&order={order}")["runs"]]
+            assert found == sorted(found, key=lambda x: (x is None, factor * (x or 0))), f"{key} {order}"
+    refused = server.get("/api/runs?sort=beauty", status=400)["error"]["message"]
+    assert all(key.split(".")[0] in refused for key in measures)
+
+
+def test_a_run_that_cannot_work_is_refused_before_it_is_one(serve):
+    server = serve()
+    kept = trained(server, settings={**QUICK, "epochs": 1})["id"]
+    resource.prlimit(server.process.pid, resource.RLIMIT_DATA, (2 << 30, resource.RLIM_INFINITY))
+    for settings, words in [
+        ({"hidden": [65536, 65536]}, "parameters: the most is 268435456"),
+        ({"hidden": [15000, 15000], "optimizer": "adam"}, "training needs at least 3.8 GB of memory (236940010 parameters"),
+        ({"batch_size": 65536, "net": "conv 64 3x3, flatten, dense 10"}, "and there are 2.1 GB"),
+        ({"device": "cuda:7"}, 'no device "cuda:7" here: use cpu'),
+        ({"net": "conv 3 99x99, flatten, dense 10"}, "99"),
+        ({"net": "flatten, dense 9"}, "has 10 classes: end it with dense 10"),
+    ]:
+        for path, body in [("runs", {"engine": "native"}), ("showdowns", {"engines": ["native"]})]:
+            refused = server.post(f"/api/{path}", {**body, "settings": {**QUICK, "limit": 0, **settings}}, status=400)
+            assert words in refused["error"]["message"]
+    assert [run["id"] for run in server.get("/api/runs")["runs"]] == [kept]
 
 
 def test_search_edit_delete_restore(serve):
