@@ -195,7 +195,8 @@ int training_command(struct training *training, const char *run, enum worker_com
     struct run_record record;
     struct training_run *session = find(training, run);
     if (store_run_get(training->studio->store, run, &record, error)) return -1;
-    if (!session || session->ended)
+    /* A worker's last word is written before the process has ended. */
+    if (!session || session->ended || !run_state_is_live(record.state))
         return error_set(error, ERROR_CONFLICT,
                          "run %.60s is %s: only a run in training here can be told that", run,
                          run_state_name(record.state));
