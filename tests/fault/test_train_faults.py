@@ -84,7 +84,7 @@ def test_workers_end_when_the_parent_is_killed(binary, home, tmp_path):
     running.until(lambda e: e["event"] == "epoch")
     (worker,) = children(running.process.pid)
     running.process.kill()
-    running.process.communicate()
+    running.process.wait()
     for _ in range(600):
         if not pathlib.Path(f"/proc/{worker}").exists():
             break

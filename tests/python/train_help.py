@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
+import threading
 
 FIELDS = {
     "start": {"run", "engine", "engine_version", "dataset", "samples", "parameters", "epochs", "batch_size", "lr", "seed", "threads"},
@@ -65,14 +67,20 @@ def children(pid):
 
 
 class Running:
-    """`nnstudio train … --json` while it runs."""
+    """`nnstudio train … --json` while it runs. Its errors go to a file: communicate() would not see what reading line by line
+    has taken into the pipe's buffer already."""
 
     def __init__(self, binary, cwd, *arguments, env=None):
+        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [binary, "train", *map(str, arguments), "--json"],
-            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})},
+            cwd=cwd, stdout=subprocess.PIPE, stderr=self.errors, text=True, env={**os.environ, **(env or {})},
         )
         self.lines = []
+
+    def said(self):
+        self.errors.seek(0)
+        return self.errors.read()
 
     def until(self, wanted):
         """Reads events up to the first that `wanted` holds for."""
@@ -80,12 +88,17 @@ class Running:
             self.lines.append(line)
             if wanted(json.loads(line)):
                 return json.loads(line)
-        raise AssertionError("it ended before that:\n" + "".join(self.lines[-3:]) + self.process.stderr.read())
+        raise AssertionError("it ended before that:\n" + "".join(self.lines[-3:]) + self.said())
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
     def finish(self, status, timeout=60):
-        out, err = self.process.communicate(timeout=timeout)
-        assert self.process.returncode == status, (self.process.returncode, err)
-        return Story("".join(self.lines) + out), err
+        late = threading.Timer(timeout, self.process.kill)
+        late.start()
+        self.lines += self.process.stdout
+        self.process.wait()
+        late.cancel()
+        self.process.stdout.close()
+        assert self.process.returncode == status, (self.process.returncode, self.said())
+        return Story("".join(self.lines)), self.said()
