@@ -72,9 +72,12 @@ int registry_cli_use(const struct registry_cli *cli, const struct registry_targe
 {
     *out = (struct registry_options){.cancelled = is_cancelled,
                                      .prompt = as_json ? prompt_json : prompt_text};
-    memcpy(out->values, cli->values, sizeof out->values);
-    for (unsigned key = 0; key < REGISTRY_KEYS; key++)
-        if (cli->switches[key]) out->values[key] = "1";
+    for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
+        const char *of = registry_option_table[key].target;
+        bool others = of && strcmp(of, target->id) != 0 && cli->other &&
+                      strcmp(of, cli->other->id) == 0;
+        if (!others) out->values[key] = cli->switches[key] ? "1" : cli->values[key];
+    }
     if (registry_options_check(out, target->id, false, error) || path_home(cli->home, home, error))
         return -1;
     struct sigaction action = {.sa_handler = on_interrupt};
@@ -93,13 +96,19 @@ void registry_cli_print(const json_t *version)
     char when[32];
     const char *key;
     json_t *value;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    size_t i;
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *text = json_string_value(json_object_get(version, rows[i].key));
         if (text) printf("%-10s %s\n", rows[i].label, text_shown(text));
     }
     json_int_t at = json_integer_value(json_object_get(version, "created_at"));
     if (at) clock_format_utc(at, when);
     if (at) printf("%-10s %s\n", "registered", when);
+    const char *description = json_string_value(json_object_get(version, "description"));
+    if (description && *description) printf("%-10s %s\n", "about", text_shown(description));
+    json_array_foreach(json_object_get(version, "aliases"), i, value)
+        printf("%-10s %s\n", "alias", text_shown(json_string_value(value)));
+    if (json_is_true(json_object_get(version, "archived"))) printf("%-10s yes\n", "archived");
     json_object_foreach(json_object_get(version, "tags"), key, value) {
         if (strcmp(key, "sha256") != 0 && json_is_string(value))
             printf("%-10s %s: %s\n", "tag", text_shown(key), text_shown(json_string_value(value)));

@@ -11,6 +11,8 @@
 struct registry_cli {
     const char *home, *values[REGISTRY_KEYS];
     bool switches[REGISTRY_KEYS];
+    /* NULL, or a second target that the command works with: its options are no mistake */
+    const struct registry_target *other;
     struct cli_option options[REGISTRY_CLI_OPTIONS];
     char help[REGISTRY_KEYS][160];
 };

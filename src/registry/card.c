@@ -33,17 +33,6 @@ static void add_row(struct buffer *out, const char *name, const char *text)
     buffer_append_text(out, " |\n");
 }
 
-/* A value as a user would write it; malloc'd, NULL for what is no scalar. */
-static char *scalar_text(const json_t *value)
-{
-    char text[JS_SHORTEST_SIZE];
-    if (json_is_string(value)) return strdup(json_string_value(value));
-    if (json_is_real(value)) return strdup(js_shortest(json_real_value(value), text));
-    if (json_is_integer(value) || json_is_boolean(value))
-        return json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    return NULL;
-}
-
 static void add_table(struct buffer *out, const char *title, const char *columns,
                       const json_t *object)
 {
@@ -51,7 +40,8 @@ static void add_table(struct buffer *out, const char *title, const char *columns
     json_t *value;
     bool begun = false;
     json_object_foreach((json_t *)object, key, value) {
-        char *text = scalar_text(value);
+        bool scalar = !json_is_object(value) && !json_is_array(value);
+        char *text = scalar ? registry_value_text(value) : NULL;
         if (text && !begun) buffer_printf(out, "\n## %s\n\n%s\n|---|---|\n", title, columns);
         begun = begun || text;
         add_row(out, key, text);

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "registry/local_state.h"
 #include "registry/targets.h"
 
 #define MODEL_LIMIT ((size_t)2 << 30)
@@ -88,6 +89,17 @@ static int read_version(const char *folder, const char *version, json_t **out, s
     return js_read_object(path, 1 << 20, out, error);
 }
 
+/* With what was changed since. */
+static int load_version(const char *folder, const char *version, json_t **out, struct error *error)
+{
+    json_t *state;
+    if (local_state_read(folder, &state, error)) return -1;
+    int status = read_version(folder, version, out, error);
+    if (!status) local_state_apply(state, version, *out);
+    json_decref(state);
+    return status;
+}
+
 /* The path of a version's file, checked against its hash. */
 static int checked_file(const char *folder, const char *version, const json_t *model,
                         char out[4400], struct error *error)
@@ -149,13 +161,18 @@ static int write_version(const char *folder, const struct registry_request *requ
     char part[4200], path[4400], id[256], sha256[HASH_HEX_SIZE];
     const char *file = path_base(request->model_path);
     int status = -1;
+    json_t *state;
+    if (local_state_read(folder, &state, error)) return -1;
+    unsigned highest = highest_version(folder), last = local_state_last(state);
+    json_decref(state);
+    if (last > highest) highest = last; /* a deleted version's number is not given again */
     hash_bytes(data, size, sha256);
     snprintf(part, sizeof part, "%s/.part-XXXXXX", folder);
     if (!mkdtemp(part)) return error_set_errno(error, errno, "cannot write in %s", folder);
     snprintf(path, sizeof path, "%s/%s", part, file);
     if (file_write(path, data, size, error) || write_card(part, request, name, sha256, error))
         goto out;
-    for (unsigned number = highest_version(folder) + 1; status && number < MAX_VERSION; number++) {
+    for (unsigned number = highest + 1; status && number < MAX_VERSION; number++) {
         char final[4200];
         snprintf(version, 16, "%u", number);
         snprintf(id, sizeof id, "%s:%u", name, number);
@@ -240,7 +257,7 @@ static int publish(const struct registry_options *options, const struct registry
     if (!version[0] && write_version(folder, request, name, attempt, data, size, version, error))
         goto out;
     progress_step(&progress, STEP_READ_BACK);
-    if (read_version(folder, version, out, error)) goto out;
+    if (load_version(folder, version, out, error)) goto out;
     status = checked_file(folder, version, *out, file, error);
     if (status) {
         json_decref(*out);
@@ -272,7 +289,7 @@ static int list_versions(const struct registry_options *options, const char *nam
         json_t *model;
         struct error ignored;
         snprintf(version, sizeof version, "%u", number);
-        if (read_version(folder, version, &model, &ignored)) continue;
+        if (load_version(folder, version, &model, &ignored)) continue;
         json_object_del(model, "attempt");
         json_array_append_new(rows, model);
         most--;
@@ -308,21 +325,54 @@ static int list(const struct registry_options *options, const char *name, json_t
     return status;
 }
 
-/* The version asked for, or the highest. */
+/* The version of "@alias". */
+static int find_alias(const json_t *state, const char *name, const char *alias, char chosen[16],
+                      struct error *error)
+{
+    const char *version = json_string_value(
+        json_object_get(json_object_get(state, "aliases"), alias));
+    if (!version)
+        return error_set(error, ERROR_NOT_FOUND,
+                         "no version of %s has the alias \"%.60s\": see `nnstudio registry list "
+                         "%s`",
+                         name, alias, name);
+    snprintf(chosen, 16, "%.15s", version);
+    return 0;
+}
+
+/* The highest that is not archived. */
+static int find_latest(const json_t *state, const char *name, const char *folder, char chosen[16],
+                       struct error *error)
+{
+    char path[4200];
+    for (unsigned number = highest_version(folder); number; number--) {
+        snprintf(chosen, 16, "%u", number);
+        snprintf(path, sizeof path, "%s/%s", folder, chosen);
+        if (file_is_directory(path) && !local_state_archived(state, chosen)) return 0;
+    }
+    return error_set(error, ERROR_NOT_FOUND,
+                     "every version of %s is archived: give --version, or restore one", name);
+}
+
+/* The version asked for, by its number or "@alias", or the latest. */
 static int find(const struct registry_options *options, const char *name, const char *version,
                 char folder[4096], char chosen[16], struct error *error)
 {
+    json_t *state;
     if (model_folder(options, name, folder, error)) return -1;
-    unsigned highest = highest_version(folder);
-    if (!highest)
+    if (!highest_version(folder))
         return error_set(error, ERROR_NOT_FOUND,
                          "no model %s is registered locally: see `nnstudio registry list`", name);
-    if (version && *version) {
+    if (local_state_read(folder, &state, error)) return -1;
+    int status = 0;
+    if (!version || !*version)
+        status = find_latest(state, name, folder, chosen, error);
+    else if (*version == '@')
+        status = find_alias(state, name, version + 1, chosen, error);
+    else
         snprintf(chosen, 16, "%.15s", version);
-    } else {
-        snprintf(chosen, 16, "%u", highest);
-    }
-    return 0;
+    json_decref(state);
+    return status;
 }
 
 static int show(const struct registry_options *options, const char *name, const char *version,
@@ -330,7 +380,7 @@ static int show(const struct registry_options *options, const char *name, const 
 {
     char folder[4096], chosen[16], file[4400];
     if (find(options, name, version, folder, chosen, error) ||
-        read_version(folder, chosen, out, error))
+        load_version(folder, chosen, out, error))
         return -1;
     if (checked_file(folder, chosen, *out, file, error)) {
         json_decref(*out);
@@ -363,6 +413,44 @@ static int pull(const struct registry_options *options, const char *name, const 
     return status;
 }
 
+/* Out of sight first, by its name; what a cut leaves, the next writer removes. */
+static int remove_version(const char *folder, const char *version, struct error *error)
+{
+    char path[4200], part[4300];
+    struct error ignored;
+    snprintf(path, sizeof path, "%s/%s", folder, version);
+    snprintf(part, sizeof part, "%s/.part-deleted-%s", folder, version);
+    if (rename(path, part)) return error_set_errno(error, errno, "cannot remove %s", path);
+    file_remove_tree(part, &ignored);
+    return 0;
+}
+
+static int change(const struct registry_options *options, const struct registry_change *change,
+                  struct error *error)
+{
+    char folder[4096];
+    json_t *model = NULL, *state = NULL;
+    int status = -1, lock = -1;
+    if (model_folder(options, change->name, folder, error) ||
+        read_version(folder, change->version, &model, error))
+        return -1;
+    if (take_folder(folder, &lock, error) || local_state_read(folder, &state, error)) goto out;
+    unsigned highest = highest_version(folder);
+    if (highest > local_state_last(state))
+        json_object_set_new(state, "last", json_integer(highest));
+    status = local_state_change(state, change, model, error) ||
+                     local_state_write(folder, state, error) ||
+                     (change->kind == REGISTRY_DELETE &&
+                      remove_version(folder, change->version, error))
+                 ? -1
+                 : 0;
+out:
+    if (lock >= 0) close(lock);
+    json_decref(state);
+    json_decref(model);
+    return status;
+}
+
 const struct registry_target registry_local = {
     .id = "local",
     .title = "This machine",
@@ -373,4 +461,6 @@ const struct registry_target registry_local = {
     .list = list,
     .show = show,
     .pull = pull,
+    .changes = (1u << REGISTRY_CHANGES) - 1,
+    .change = change,
 };

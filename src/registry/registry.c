@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/js.h"
 #include "base/path.h"
 #include "modelfile/modelfile.h"
 #include "registry/targets.h"
@@ -45,4 +46,12 @@ void registry_append_quoted(struct buffer *out, const char *text)
     buffer_append_text(out, quoted ? quoted : "\"\"");
     free(quoted);
     json_decref(string);
+}
+
+char *registry_value_text(const json_t *value)
+{
+    char text[JS_SHORTEST_SIZE];
+    if (json_is_string(value)) return strdup(json_string_value(value));
+    if (json_is_real(value)) return strdup(js_shortest(json_real_value(value), text));
+    return !value || json_is_null(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
 }

@@ -129,6 +129,37 @@ struct registry_watch {
     void (*on_journal)(void *context, const json_t *journal);
 };
 
+/* --- working with what is registered --- */
+
+/* What can be changed of a version: the rows of registry_change_table, in this order. */
+enum registry_change_kind {
+    REGISTRY_ALIAS,
+    REGISTRY_DROP_ALIAS,
+    REGISTRY_TAG,
+    REGISTRY_DROP_TAG,
+    REGISTRY_DESCRIPTION,
+    REGISTRY_ARCHIVE,
+    REGISTRY_RESTORE,
+    REGISTRY_DELETE,
+    REGISTRY_CHANGES
+};
+struct registry_change_row {
+    const char *id;    /* "drop-alias" */
+    const char *title; /* as in "Azure ML cannot …": "remove an alias" */
+    const char *key;   /* what the key is, for messages; NULL: it takes none */
+    bool value;        /* it takes a value */
+};
+extern const struct registry_change_row registry_change_table[REGISTRY_CHANGES];
+
+struct registry_change {
+    enum registry_change_kind kind;
+    /* NULL or "": the latest; "@NAME": the one with that alias. A deletion needs a number. */
+    const char *name, *version;
+    const char *key, *value; /* an alias or a tag's name; a tag's value or the description */
+    /* of a deletion: "NAME:VERSION", as the user typed it once more */
+    const char *confirmed;
+};
+
 struct registry_target {
     const char *id, *title, *where; /* "azure", "Azure ML", "in Azure ML" */
     /* What was found, for users:
@@ -139,7 +170,7 @@ struct registry_target {
     int (*check)(const struct registry_options *options, const struct registry_request *request,
                  struct error *error);
     /* *out: {"target","name","version","id","uri","sha256","bytes","created_at","place",
-     * "link"|null,"tags":{…},"reused":bool},
+     * "link"|null,"tags":{…},"aliases":[…],"description"|null,"archived":bool},
      * read back from the target. New reference. */
     int (*publish)(const struct registry_options *options, const struct registry_request *request,
                    const struct registry_watch *watch, json_t **out, struct error *error);
@@ -154,11 +185,27 @@ struct registry_target {
      * (malloc'd) is the file. */
     int (*pull)(const struct registry_options *options, const char *name, const char *version,
                 const char *directory, char **path, struct error *error);
+    unsigned changes; /* what it can: bit 1 << kind */
+    /* One of those, of an exact version. Doing it twice is as doing it once. */
+    int (*change)(const struct registry_options *options, const struct registry_change *change,
+                  struct error *error);
 };
 
 extern const struct registry_target *const registry_targets[];
 extern const size_t registry_target_count;
 int registry_target_need(const char *id, const struct registry_target **out, struct error *error);
+
+/* Changes a version; refuses by name what the target cannot do, and a deletion that was not
+ * confirmed. *out is the version as it is then, a new reference; NULL after a deletion. */
+int registry_change(const struct registry_target *target, const struct registry_options *options,
+                    const struct registry_change *change, json_t **out, struct error *error);
+/* Two versions side by side: {"a","b": as show() tells them, "same_file":bool,
+ * "runs_known":bool: the settings and metrics of both runs are in the store,
+ * "differences":[{"group":"file"|"tag"|"setting"|"metric","key","a"|null,"b"|null}]}. `store` may
+ * be NULL. */
+int registry_compare(const struct registry_target *target, const struct registry_options *options,
+                     struct store *store, const char *name, const char *a, const char *b,
+                     json_t **out, struct error *error);
 
 /* "pytorch_mnist", "tensorflow_mnist" or "native_mnist": by the file's framework and the tag
  * "dataset". */

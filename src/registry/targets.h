@@ -28,6 +28,10 @@ struct registry_framework registry_framework_of(const char *format);
 /* Appends a JSON string, which YAML 1.2 takes as it is. */
 void registry_append_quoted(struct buffer *out, const char *text);
 
+/* A value as a user would write it: a string as it is, a number in the fewest digits that read back
+ * the same, other things as JSON; malloc'd, NULL for null. */
+char *registry_value_text(const json_t *value);
+
 /* A registration in progress: reports steps and keeps the journal. */
 struct progress {
     const struct registry_watch *watch;

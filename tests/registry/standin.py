@@ -65,7 +65,7 @@ class Azure:
         self.identity_log = []  # (path, query, the header that opened it)
         self.issued = []  # every token and signature that was given out
         self.blob_endpoint = None
-        self.permissions = [{"actions": ["*/read"], "notActions": []}, {"actions": ["Microsoft.MachineLearningServices/workspaces/*/write"], "notActions": []}]
+        self.permissions = [{"actions": ["*/read"], "notActions": []}, {"actions": ["Microsoft.MachineLearningServices/workspaces/*/write", "Microsoft.MachineLearningServices/workspaces/*/delete"], "notActions": []}]
         self.certificate, self.assertions = None, []  # of the service principal; what it signed: (header, claims)
         # what ARM says of a workspace that is not there
         self.absent_words = "The Resource '{type}/{name}' under resource group 'rg1' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
@@ -203,10 +203,14 @@ class Azure:
                 "systemData": {"createdAt": created, "createdBy": "someone", "createdByType": "User", "lastModifiedAt": now},
             }
             return (200 if old else 201), versions[version]
+        if method == "DELETE" and version:
+            return (200 if versions.pop(version, None) else 204), None
         if not versions:
             return 404, error("UserError", f"ModelContainer {name} not found")
         if listing:
-            newest = sorted(versions.values(), key=lambda v: v["systemData"]["createdAt"], reverse=True)
+            view = {"ActiveOnly": (False,), "ArchivedOnly": (True,), "All": (False, True)}[query.get("listViewType", "ActiveOnly")]
+            seen = [v for v in versions.values() if bool(v["properties"].get("isArchived")) in view]
+            newest = sorted(seen, key=lambda v: v["systemData"]["createdAt"], reverse=True)
             return 200, {"value": newest[: int(query.get("$top", 100))]}
         if version:
             return (200, versions[version]) if version in versions else (404, error("UserError", f"no version {version}"))
@@ -230,7 +234,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def reply(self, status, value, headers=()):
-        data = json.dumps(value).encode()
+        data = b"" if value is None else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
@@ -290,7 +294,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             answer["expires_in"] = "86399"
         self.reply(200, answer)
 
-    do_GET = do_PUT = do_POST = do_HEAD = handle_any
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
 
 
 def serve(azure, certificate=None, port=0):

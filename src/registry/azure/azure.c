@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/path.h"
-#include "registry/azure/connection.h"
+#include "registry/azure/azure.h"
 #include "registry/targets.h"
 
 #define MODEL_LIMIT   ((size_t)2 << 30)
@@ -190,16 +190,19 @@ static json_t *version_to_json(const struct az_connection *connection, const cha
     char workspace[ARM_ID_SIZE];
     arm_workspace_id(&connection->arm, workspace);
     bool portal = connection->arm.cloud.portal[0] != '\0';
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:o, s:O?}", "target", "azure",
-                     "name", name, "version", version, "id", js_text(answer, "id"), "uri",
-                     js_text(properties, "modelUri"), "sha256", sha256, "created_at",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:o, s:O?, s:[], s:s?, s:b}",
+                     "target", "azure", "name", name, "version", version, "id",
+                     js_text(answer, "id"), "uri", js_text(properties, "modelUri"), "sha256",
+                     sha256, "created_at",
                      milliseconds(json_string_value(
                          json_object_get(json_object_get(answer, "systemData"), "createdAt"))),
                      "place", connection->arm.workspace.name, "link",
                      portal ? json_sprintf("%s/model/%s:%s/details?wsid=%s",
                                            connection->arm.cloud.portal, name, version, workspace)
                             : json_null(),
-                     "tags", tags);
+                     "tags", tags, "aliases", "description",
+                     json_string_value(json_object_get(properties, "description")), "archived",
+                     json_is_true(json_object_get(properties, "isArchived")));
 }
 
 static int get_version(struct az_connection *connection, const char *name, const char *version,
@@ -361,7 +364,8 @@ static int list(const struct registry_options *options, const char *name, json_t
     int status = arm_list(
         &connection->arm,
         (struct arm_request){.path = path,
-                             .query = name ? "$orderBy=createdtime%20desc&$top=100" : NULL,
+                             .query = name ? "$orderBy=createdtime%20desc&$top=100&listViewType=All"
+                                           : NULL,
                              .may_be_absent = true,
                              .what = "asking for what is registered"},
         add_row, &listing, error);
@@ -395,14 +399,16 @@ static int latest_version(struct az_connection *connection, const char *name, ch
     return status;
 }
 
-/* The version's answer in *out, with an open connection in *connection for what follows. */
-static int find_version(const struct registry_options *options, const char *name,
-                        const char *version, struct az_connection **connection, json_t **out,
-                        struct error *error)
+int az_find_version(const struct registry_options *options, const char *name, const char *version,
+                    struct az_connection **connection, json_t **out, struct error *error)
 {
     char latest[64];
     if (az_model_name_check(name, error) || az_connection_open(options, true, connection, error))
         return -1;
+    if (version && *version == '@') {
+        error_set(error, ERROR_USAGE, "Azure ML has no aliases: give the version's number");
+        goto fail;
+    }
     if (version && *version) {
         snprintf(latest, sizeof latest, "%s", version);
         if (!path_is_plain_name(latest)) {
@@ -423,7 +429,7 @@ static int show(const struct registry_options *options, const char *name, const 
 {
     struct az_connection *connection;
     json_t *answer = NULL;
-    if (find_version(options, name, version, &connection, &answer, error)) return -1;
+    if (az_find_version(options, name, version, &connection, &answer, error)) return -1;
     *out = version_to_json(connection, name, answer);
     json_decref(answer);
     az_connection_close(connection);
@@ -478,7 +484,7 @@ static int pull(const struct registry_options *options, const char *name, const 
     char datastore[128], *path = NULL;
     const char *blob = "";
     int status = -1;
-    if (find_version(options, name, version, &connection, &answer, error)) return -1;
+    if (az_find_version(options, name, version, &connection, &answer, error)) return -1;
     const json_t *properties = json_object_get(answer, "properties");
     if (split_uri(js_text(properties, "modelUri"), datastore, sizeof datastore, &blob, error))
         goto out;
@@ -527,4 +533,7 @@ const struct registry_target registry_azure = {
     .list = list,
     .show = show,
     .pull = pull,
+    .changes = 1u << REGISTRY_TAG | 1u << REGISTRY_DROP_TAG | 1u << REGISTRY_DESCRIPTION |
+               1u << REGISTRY_ARCHIVE | 1u << REGISTRY_RESTORE | 1u << REGISTRY_DELETE,
+    .change = az_change,
 };

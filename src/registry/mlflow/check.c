@@ -27,7 +27,7 @@ static bool is_tag_key(const char *key)
     return true;
 }
 
-static int check_tags(const json_t *tags, struct error *error)
+int mlflow_check_tags(const json_t *tags, struct error *error)
 {
     const char *key;
     json_t *value;
@@ -63,5 +63,6 @@ int mlflow_check(const struct registry_options *options, const struct registry_r
         return error_set(error, ERROR_USAGE,
                          "the file name \"%.80s\" is not usable: use letters, digits, - _ and .",
                          path_base(request->model_path));
-    return check_tags(request->tags, error) || mlflow_tracking_uri(options, uri, error) ? -1 : 0;
+    return mlflow_check_tags(request->tags, error) || mlflow_tracking_uri(options, uri, error) ? -1
+                                                                                               : 0;
 }

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/js.h"
 #include "base/path.h"
 #include "modelfile/modelfile.h"
 #include "registry/mlflow/server.h"
@@ -21,8 +22,29 @@ int mlflow_check_name(const char *name, struct error *error)
                      name, MLFLOW_NAME_SIZE - 1);
 }
 
-/* A model version as the studio tells it. */
-static json_t *version_to_json(const struct mlflow_server *server, const json_t *version)
+static bool is_archived(const json_t *version)
+{
+    return strcmp(js_text(version, "current_stage"), MLFLOW_ARCHIVED) == 0;
+}
+
+/* The version's own list, or what the registered model's list ([{"alias","version"}]) has of it:
+ * a search tells versions without. New reference. */
+static json_t *alias_names(const json_t *version, const json_t *of_model)
+{
+    json_t *names = json_deep_copy(json_object_get(version, "aliases")), *entry;
+    size_t i;
+    if (!names) names = json_array();
+    if (!of_model) return names;
+    json_array_clear(names);
+    json_array_foreach((json_t *)of_model, i, entry)
+        if (strcmp(js_text(entry, "version"), js_text(version, "version")) == 0)
+            json_array_append(names, json_object_get(entry, "alias"));
+    return names;
+}
+
+/* A model version as the studio tells it; `aliases` of the registered model, or NULL. */
+static json_t *version_to_json(const struct mlflow_server *server, const json_t *version,
+                               const json_t *aliases)
 {
     json_t *tags = json_object(), *tag;
     size_t i;
@@ -36,8 +58,9 @@ static json_t *version_to_json(const struct mlflow_server *server, const json_t 
     if (!name) name = "";
     if (!number) number = "";
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:s?, s:s?, s:I, s:s, s:o, s:O, s:s?, s:o}", "target", "mlflow",
-        "name", name, "version", number, "id", json_sprintf("models:/%s/%s", name, number), "uri",
+        "{s:s, s:s, s:s, s:o, s:s?, s:s?, s:I, s:s, s:o, s:O, s:s?, s:o, s:o, s:s?, s:b}", "target",
+        "mlflow", "name", name, "version", number, "id",
+        json_sprintf("models:/%s/%s", name, number), "uri",
         json_string_value(json_object_get(version, "source")), "sha256",
         json_string_value(json_object_get(tags, "sha256")), "created_at",
         json_is_string(created) ? (json_int_t)strtoll(json_string_value(created), NULL, 10)
@@ -45,7 +68,10 @@ static json_t *version_to_json(const struct mlflow_server *server, const json_t 
         "place", server->uri, "link",
         json_sprintf("%s/#/models/%s/versions/%s", server->uri, name, number), "run_id",
         json_object_get(version, "run_id") ? json_object_get(version, "run_id") : json_null(),
-        "status", json_string_value(json_object_get(version, "status")), "tags", tags);
+        "status", json_string_value(json_object_get(version, "status")), "tags", tags, "aliases",
+        alias_names(version, aliases), "description",
+        json_string_value(json_object_get(version, "description")), "archived",
+        (int)is_archived(version));
 }
 
 /* A search for a model's versions, the newest first. */
@@ -57,20 +83,35 @@ static void append_filter(struct buffer *path, const char *name)
     buffer_append_text(path, "%27");
 }
 
+/* The first of a list, newest first, that is not archived; NULL when there is none. */
+static const json_t *newest_active(const json_t *list)
+{
+    const json_t *entry;
+    size_t i;
+    json_array_foreach((json_t *)list, i, entry)
+        if (!is_archived(entry)) return entry;
+    return NULL;
+}
+
 int mlflow_get_version(struct mlflow_server *server, const char *name, const char *version,
                        json_t **out, struct error *error)
 {
     struct buffer path;
     json_t *answer = NULL;
     buffer_init(&path, 2048);
-    if (version && *version) {
+    if (version && *version == '@') {
+        buffer_append_text(&path, "registered-models/alias?name=");
+        web_escape(&path, name, "");
+        buffer_append_text(&path, "&alias=");
+        web_escape(&path, version + 1, "");
+    } else if (version && *version) {
         buffer_append_text(&path, "model-versions/get?name=");
         web_escape(&path, name, "");
         buffer_append_text(&path, "&version=");
         web_escape(&path, version, "");
     } else {
         append_filter(&path, name);
-        buffer_append_text(&path, "&max_results=1");
+        buffer_append_text(&path, "&max_results=200"); /* archived ones are passed over */
     }
     int status = buffer_check(&path, "the address", error) ||
                          mlflow_call(server,
@@ -83,11 +124,15 @@ int mlflow_get_version(struct mlflow_server *server, const char *name, const cha
     buffer_free(&path);
     if (status) return -1;
     const json_t *found = json_object_get(answer, "model_version");
-    if (!found) found = json_array_get(json_object_get(answer, "model_versions"), 0);
-    if (found) {
-        *out = version_to_json(server, found);
+    if (!found) found = newest_active(json_object_get(answer, "model_versions"));
+    bool searched = !json_object_get(answer, "model_version");
+    if (found && searched) { /* read by its number, it tells its aliases, too */
+        status = mlflow_get_version(server, name, js_text(found, "version"), out, error);
+    } else if (found) {
+        *out = version_to_json(server, found, NULL);
     } else {
-        status = error_set(error, ERROR_NOT_FOUND, "no model %s is registered at %s", name,
+        status = error_set(error, ERROR_NOT_FOUND,
+                           "no model %s is registered at %s, or every version is archived", name,
                            server->uri);
     }
     json_decref(answer);
@@ -120,14 +165,11 @@ static const json_t *newest_version(const json_t *model)
     return newest;
 }
 
-static int list(const struct registry_options *options, const char *name, json_t **out,
-                struct error *error)
+/* Two questions for a model's versions: they, and the aliases, which stand with the model. */
+static int ask_list(struct mlflow_server *server, const char *name, json_t **versions,
+                    json_t **model, struct error *error)
 {
-    struct mlflow_server server;
     struct buffer path;
-    json_t *answer = NULL, *entry;
-    size_t i;
-    if ((name && mlflow_check_name(name, error)) || mlflow_open(options, &server, error)) return -1;
     buffer_init(&path, 2048);
     if (name) {
         append_filter(&path, name);
@@ -135,23 +177,41 @@ static int list(const struct registry_options *options, const char *name, json_t
     } else {
         buffer_append_text(&path, "registered-models/search?max_results=1000");
     }
-    int status = buffer_check(&path, "the address", error) ||
-                         mlflow_call(
-                             &server,
-                             (struct mlflow_request){.method = "GET",
-                                                     .path = path.data,
-                                                     .what = "asking for what is registered"},
-                             &answer, error)
-                     ? -1
-                     : 0;
+    struct mlflow_request request = {.method = "GET", .what = "asking for what is registered"};
+    int status = buffer_check(&path, "the address", error);
+    request.path = path.data;
+    if (!status) status = mlflow_call(server, request, versions, error);
+    if (!status && name && json_array_size(json_object_get(*versions, "model_versions"))) {
+        buffer_clear(&path);
+        buffer_append_text(&path, "registered-models/get?name=");
+        web_escape(&path, name, "");
+        status = buffer_check(&path, "the address", error);
+        request.path = path.data;
+        if (!status) status = mlflow_call(server, request, model, error);
+    }
+    buffer_free(&path);
+    return status;
+}
+
+static int list(const struct registry_options *options, const char *name, json_t **out,
+                struct error *error)
+{
+    struct mlflow_server server;
+    json_t *answer = NULL, *model = NULL, *entry;
+    size_t i;
+    if ((name && mlflow_check_name(name, error)) || mlflow_open(options, &server, error)) return -1;
+    int status = ask_list(&server, name, &answer, &model, error);
     if (!status) *out = json_array();
     json_array_foreach(json_object_get(answer, name ? "model_versions" : "registered_models"), i,
                        entry) {
-        const json_t *version = name ? entry : newest_version(entry);
-        if (!status && version) json_array_append_new(*out, version_to_json(&server, version));
+        const json_t *version = name ? entry : newest_version(entry),
+                     *of = name ? json_object_get(model, "registered_model") : entry,
+                     *aliases = json_object_get(of, "aliases");
+        if (!status && version)
+            json_array_append_new(*out, version_to_json(&server, version, aliases));
     }
     json_decref(answer);
-    buffer_free(&path);
+    json_decref(model);
     mlflow_close(&server);
     return status;
 }
@@ -286,4 +346,6 @@ const struct registry_target registry_mlflow = {
     .list = list,
     .show = show,
     .pull = pull,
+    .changes = (1u << REGISTRY_CHANGES) - 1,
+    .change = mlflow_change,
 };

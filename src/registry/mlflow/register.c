@@ -294,16 +294,6 @@ static int send_batch(struct mlflow_registration *own, json_t *metrics, json_t *
         NULL, error);
 }
 
-/* A setting as a user would write it: a string as it is, a number in the fewest digits that read
- * back the same. malloc'd. */
-static char *setting_text(const json_t *value)
-{
-    char text[JS_SHORTEST_SIZE];
-    if (json_is_string(value)) return strdup(json_string_value(value));
-    if (!json_is_real(value)) return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    return strdup(js_shortest(json_real_value(value), text));
-}
-
 /* Settings become parameters, the figures of each epoch metrics with the epoch as their step. */
 static int log_run(struct mlflow_registration *own, struct error *error)
 {
@@ -316,7 +306,7 @@ static int log_run(struct mlflow_registration *own, struct error *error)
      * beside them. */
     double at = (double)json_integer_value(json_object_get(own->request->run, "started_at"));
     json_object_foreach(json_object_get(own->request->run, "settings"), key, value) {
-        char *text = setting_text(value);
+        char *text = registry_value_text(value);
         if (text && *text && json_array_size(params) < 100)
             json_array_append_new(params, json_pack("{s:s, s:s}", "key", key, "value", text));
         free(text);

@@ -40,12 +40,16 @@ int mlflow_refusal(const struct mlflow_server *server, const struct web_answer *
 
 /* What MLflow refuses as a model's name, and a quote, which would end the name in a search. */
 int mlflow_check_name(const char *name, struct error *error);
+int mlflow_check_tags(const json_t *tags, struct error *error);
 /* A version as the studio reports it; `version` NULL or "": the newest. */
 int mlflow_get_version(struct mlflow_server *server, const char *name, const char *version,
                        json_t **out, struct error *error);
 /* What lies in the run's folder model/data: {"files":[{"path","file_size"},…]}; new reference. */
 int mlflow_list_data(struct mlflow_server *server, const char *run_id, json_t **out,
                      struct error *error);
+#define MLFLOW_ARCHIVED "Archived" /* a stage */
+int mlflow_change(const struct registry_options *options, const struct registry_change *change,
+                  struct error *error);
 int mlflow_check(const struct registry_options *options, const struct registry_request *request,
                  struct error *error);
 int mlflow_publish(const struct registry_options *options, const struct registry_request *request,
