@@ -246,17 +246,19 @@ static const struct verb {
 static int find_verb(const struct registry_words *words, const struct verb **out,
                      struct error *error)
 {
-    const char *word = words->given.words[0], *names[VERB_COUNT];
-    for (size_t i = 0; i < VERB_COUNT; i++) {
-        names[i] = verbs[i].id;
+    const char *word = words->given.words[0];
+    for (size_t i = 0; i < VERB_COUNT; i++)
         if (strcmp(word, verbs[i].id) == 0) *out = &verbs[i];
-    }
     if (!*out) {
-        const char *near = cli_nearest(word, names, VERB_COUNT);
-        return error_set(error, ERROR_USAGE,
-                         "unknown word \"%.40s\"%s%s%s: see nnstudio registry "
-                         "--help",
-                         word, near ? ": did you mean \"" : "", near ? near : "", near ? "\"" : "");
+        char list[160];
+        size_t at = 0;
+        for (size_t i = 0; i < VERB_COUNT; i++)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%s",
+                                   !i                    ? ""
+                                   : i + 1 == VERB_COUNT ? " or "
+                                                         : ", ",
+                                   verbs[i].id);
+        return error_set(error, ERROR_USAGE, "unknown word \"%.40s\": use %s", word, list);
     }
     if (words->given.count == 1 && (*out)->least > 1)
         return error_set(

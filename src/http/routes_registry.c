@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "data/picture.h"
 #include "http/offload.h"
+#include "http/registered.h"
 #include "http/routes.h"
 #include "http/tasks.h"
 #include "registry/registry.h"
@@ -17,34 +18,6 @@
 #define CONFIG_MAX ((size_t)16 << 10)
 
 /* --- what targets are told --- */
-
-/* What the page kept of the workspace that the user picked or uploaded: Azure ML's own config.json
- * in the home. */
-static void config_path(const struct studio *studio, char out[4200])
-{
-    snprintf(out, 4200, "%s/.azureml/config.json", studio->home);
-}
-
-/* Where a request says to go: the members of registry_option_table. The texts stay borrowed from
- * `body`; `config` is filled when there is a kept workspace. `target` NULL: any. */
-static int read_options(const struct studio *studio, const json_t *body, const char *target,
-                        struct registry_options *out, char config[4200], struct error *error)
-{
-    *out = (struct registry_options){.home = studio->home};
-    for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
-        const struct registry_option *option = &registry_option_table[key];
-        if ((option->places & REGISTRY_IN_REQUEST) &&
-            js_get_string(body, option->key, &out->values[key], error))
-            return -1;
-    }
-    if (target && registry_options_check(out, target, true, error)) {
-        error->code = ERROR_INPUT;
-        return -1;
-    }
-    config_path(studio, config);
-    if (file_exists(config)) out->values[REGISTRY_CONFIG] = config;
-    return 0;
-}
 
 /* A request's body for a thread: text, since a context is freed as plain memory. */
 struct message {
@@ -138,7 +111,7 @@ static int compute_targets(const struct studio *studio, struct store *store, voi
     char config[4200], method[32];
     struct registry_options options;
     json_t *list = json_array(), *none = json_object();
-    int status = read_options(studio, none, NULL, &options, config, error);
+    int status = registered_options(studio, none, NULL, &options, config, error);
     for (size_t i = 0; i < registry_target_count && !status; i++) {
         json_t *target = registry_targets[i]->describe(&options), *way;
         size_t w;
@@ -146,6 +119,11 @@ static int compute_targets(const struct studio *studio, struct store *store, voi
         json_object_set_new(target, "title", json_string(registry_targets[i]->title));
         json_object_set_new(target, "options",
                             registry_options_json(registry_targets[i]->id, REGISTRY_IN_REQUEST));
+        json_t *changes = json_array();
+        for (unsigned kind = 0; kind < REGISTRY_CHANGES; kind++)
+            if (registry_targets[i]->changes & 1u << kind)
+                json_array_append_new(changes, json_string(registry_change_table[kind].id));
+        json_object_set_new(target, "changes", changes);
         json_object_set_new(target, "where", json_string(registry_targets[i]->where));
         json_array_foreach(json_object_get(target, "sign_in"), w, way) {
             /* The page has a user: what needs one is available. */
@@ -173,7 +151,7 @@ static int work_workspaces(struct task *task, void *context, struct error *error
     struct telling telling = {0};
     json_t *body, *list = NULL;
     if (read_message(context, &body, error)) return -1;
-    int status = read_options(task_studio(task), body, "azure", &options, config, error);
+    int status = registered_options(task_studio(task), body, "azure", &options, config, error);
     if (!status) status = begin_telling(&telling, task, body, &options, error);
     if (!status) status = registry_workspaces(&options, &list, error);
     if (!status) task_set_result(task, json_pack("{s:o}", "workspaces", list));
@@ -208,7 +186,7 @@ static int keep_workspace(const struct studio *studio, const json_t *body, struc
 {
     char path[4200], folder[4200], draft[4300];
     const char *config = NULL;
-    config_path(studio, path);
+    registered_config_path(studio, path);
     snprintf(draft, sizeof draft, "%s.new", path);
     snprintf(folder, sizeof folder, "%s/.azureml", studio->home);
     if (js_get_string(body, "config", &config, error)) return -1;
@@ -251,7 +229,7 @@ static void put_workspace(struct studio *studio, struct call *call)
 static void delete_workspace(struct studio *studio, struct call *call)
 {
     char path[4200];
-    config_path(studio, path);
+    registered_config_path(studio, path);
     remove(path);
     get_targets(studio, call);
 }
@@ -324,7 +302,7 @@ static int work_register(struct task *task, void *context, struct error *error)
                          js_get_string(body, "version", &request.version, error) ||
                          js_get_string(body, "description", &request.description, error) ||
                          registry_target_need(id, &target, error) ||
-                         read_options(studio, body, id, &options, config, error) ||
+                         registered_options(studio, body, id, &options, config, error) ||
                          begin_telling(&telling, task, body, &options, error) ||
                          store_open(studio->home, &store, error) ||
                          find_file(studio, store, run, format, &path, error) ||
@@ -397,96 +375,6 @@ static void get_registrations(struct studio *studio, struct call *call)
     call_reply(call, 200, json_pack("{s:o}", "registrations", list));
 }
 
-/* --- what is registered --- */
-
-/* Options in a question's address; their names are those of registry_option_table. */
-static const struct parameter place_parameters[] = {
-    {"sign_in", PARAMETER_TEXT, 0, 0, 0, NULL,
-     "how to sign in to Azure: service-principal, azure-cli, device-code …"},
-    {"tracking_uri", PARAMETER_TEXT, 0, 0, 0, NULL, "the MLflow server"},
-    {0},
-};
-
-/* A question to a target: which, and how to get there. */
-enum question_kind { QUESTION_LIST, QUESTION_SHOW, QUESTION_PULL };
-struct registry_question {
-    enum question_kind kind;
-    char target[16], name[260], version[64];
-    char values[REGISTRY_KEYS][512]; /* the target's options; "" for what is not given */
-};
-
-static int compute_question(const struct studio *studio, struct store *store, void *context,
-                            json_t **out, struct error *error)
-{
-    (void)store;
-    const struct registry_question *question = context;
-    const struct registry_target *target;
-    struct registry_options options;
-    char config[4200], *path = NULL;
-    json_t *none = json_object(), *list = NULL, *found = NULL;
-    int status = registry_target_need(question->target, &target, error) ||
-                         read_options(studio, none, NULL, &options, config, error)
-                     ? -1
-                     : 0;
-    json_decref(none);
-    if (status) return -1;
-    for (unsigned key = 0; key < REGISTRY_KEYS; key++)
-        if (question->values[key][0]) options.values[key] = question->values[key];
-    const char *version = strcmp(question->version, "latest") == 0 ? NULL : question->version;
-    switch (question->kind) {
-    case QUESTION_LIST:
-        if (target->list(&options, question->name, &list, error)) return -1;
-        *out = json_pack("{s:o}", "versions", list);
-        return 0;
-    case QUESTION_SHOW:
-        return target->show(&options, question->name, version, out, error);
-    case QUESTION_PULL:
-        if (registry_cached(target, &options, question->name, version, &path, &found, error))
-            return -1;
-        json_object_set_new(found, "file", json_string(path));
-        *out = found;
-        free(path);
-        return 0;
-    }
-    return 0;
-}
-
-static void ask(struct studio *studio, struct call *call, enum question_kind kind)
-{
-    struct registry_question *question = calloc(1, sizeof *question);
-    if (question) {
-        question->kind = kind;
-        snprintf(question->target, sizeof question->target, "%s", call_path(call, "target"));
-        snprintf(question->name, sizeof question->name, "%s", call_path(call, "name"));
-        if (kind != QUESTION_LIST)
-            snprintf(question->version, sizeof question->version, "%s", call_path(call, "version"));
-        for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
-            const char *name = registry_option_table[key].key;
-            bool asked = false;
-            for (const struct parameter *p = place_parameters; p->name && !asked; p++)
-                asked = strcmp(p->name, name) == 0;
-            const char *value = asked ? call_text(call, name) : NULL;
-            snprintf(question->values[key], sizeof question->values[key], "%s", value ? value : "");
-        }
-    }
-    call_compute(studio, call, compute_question, question);
-}
-
-static void get_versions(struct studio *studio, struct call *call)
-{
-    ask(studio, call, QUESTION_LIST);
-}
-
-static void get_version(struct studio *studio, struct call *call)
-{
-    ask(studio, call, QUESTION_SHOW);
-}
-
-static void post_pull(struct studio *studio, struct call *call)
-{
-    ask(studio, call, QUESTION_PULL);
-}
-
 /* --- answering from what is registered --- */
 
 static json_t *prediction_json(const struct predictor *predictor, const double *probabilities,
@@ -539,36 +427,24 @@ static int compute_prediction(const struct studio *studio, struct store *store, 
 {
     struct prediction *prediction = context;
     json_t *found = NULL;
-    if (compute_question(studio, store, &prediction->question, &found, error)) return -1;
+    if (registered_compute(studio, store, &prediction->question, &found, error)) return -1;
     int status = predict(json_string_value(json_object_get(found, "file")), &prediction->drawing,
                          found, out, error);
     json_decref(found);
     return status;
 }
 
-static int copy_member(const json_t *body, const char *key, bool needed, char *out, size_t size,
-                       struct error *error)
-{
-    const char *text = NULL;
-    if (needed ? js_need_string(body, key, &text, error) : js_get_string(body, key, &text, error))
-        return -1;
-    if (text && strlen(text) >= size)
-        return error_set(error, ERROR_INPUT, "\"%s\" is too long", key);
-    snprintf(out, size, "%s", text ? text : "");
-    return 0;
-}
-
 static int read_prediction(const json_t *body, struct prediction *prediction, struct error *error)
 {
     struct registry_question *question = &prediction->question;
     question->kind = QUESTION_PULL;
-    if (copy_member(body, "target", true, question->target, sizeof question->target, error) ||
-        copy_member(body, "name", true, question->name, sizeof question->name, error) ||
-        copy_member(body, "version", false, question->version, sizeof question->version, error))
+    if (registered_copy(body, "target", true, question->target, sizeof question->target, error) ||
+        registered_copy(body, "name", true, question->name, sizeof question->name, error) ||
+        registered_copy(body, "version", false, question->version, sizeof question->version, error))
         return -1;
     for (unsigned key = 0; key < REGISTRY_KEYS; key++)
-        if (copy_member(body, registry_option_table[key].key, false, question->values[key],
-                        sizeof question->values[key], error))
+        if (registered_copy(body, registry_option_table[key].key, false, question->values[key],
+                            sizeof question->values[key], error))
             return -1;
     return read_pixels(body, &prediction->drawing, error);
 }
@@ -611,14 +487,6 @@ static const struct route routes[] = {
     {"GET", "/api/registry/registrations", get_registrations,
      "What was registered from here, newest first", history_parameters, NULL, "RegistrationList",
      200, 0},
-    {"GET", "/api/registry/models/{target}/{name}", get_versions,
-     "The versions of a registered model", place_parameters, NULL, "VersionList", 200, 0},
-    {"GET", "/api/registry/models/{target}/{name}/{version}", get_version,
-     "One version, read from its target; \"latest\" is one", place_parameters, NULL,
-     "RegisteredModel", 200, 0},
-    {"POST", "/api/registry/models/{target}/{name}/{version}/pull", post_pull,
-     "Download it into the studio's home, the hash checked", place_parameters, "Nothing",
-     "PulledModel", 200, ROUTE_CHANGES},
     {"POST", "/api/predict", post_predict, "What a registered model sees in a picture", NULL,
      "NewPrediction", "Prediction", 200, ROUTE_CHANGES},
 };

@@ -45,6 +45,14 @@ static json_t *list_sign_in_ways(void)
     return list;
 }
 
+static json_t *list_changes(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < REGISTRY_CHANGES; i++)
+        json_array_append_new(list, json_string(registry_change_table[i].id));
+    return list;
+}
+
 static json_t *list_voices(void)
 {
     json_t *list = json_array();
@@ -58,7 +66,7 @@ static const struct {
     json_t *(*list)(void);
 } tables[] = {
     {"engines", list_engines},      {"formats", list_formats}, {"targets", list_targets},
-    {"sign_in", list_sign_in_ways}, {"voices", list_voices},
+    {"sign_in", list_sign_in_ways}, {"voices", list_voices},   {"changes", list_changes},
 };
 
 static json_t *table_values(const char *name)

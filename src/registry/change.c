@@ -80,6 +80,10 @@ static int check(const struct registry_target *target, const struct registry_cha
         return error_set(error, ERROR_USAGE, "to %s, a text is needed", row->title);
     bool alias = change->kind == REGISTRY_ALIAS || change->kind == REGISTRY_DROP_ALIAS;
     if (alias) return check_alias(change->key, error);
+    bool tag = change->kind == REGISTRY_TAG || change->kind == REGISTRY_DROP_TAG;
+    if (tag && strcmp(change->key, "sha256") == 0)
+        return error_set(error, ERROR_USAGE,
+                         "the tag \"sha256\" stays as it is: downloads are checked against it");
     if (change->kind == REGISTRY_DESCRIPTION)
         return check_length("the description", change->value, DESCRIPTION_LIMIT, error);
     return check_length("the tag's name", change->key, KEY_LIMIT, error) ||

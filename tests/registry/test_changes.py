@@ -39,6 +39,7 @@ def test_each_change_is_there_afterwards(work, target):
     (told,) = registry("tag", "ending", "--remove", "--version", "1")
     assert "ending" not in told["tags"] and "sha256" in told["tags"]
     assert "no tag" in registry("tag", "ending", "--remove", "--version", "1", status=1)
+    assert "checked against it" in registry("tag", "sha256=0", status=2) and registry("tag", "sha256", "--remove", status=2)
     (told,) = registry("describe", 'Über "digits"\nand more', "--version", "1")
     assert told["description"] == 'Über "digits"\nand more'
     if target in ALIASES:

@@ -121,7 +121,7 @@ def test_local_versions(studio, models, home, tmp_path):
     (["register", "missing.pth"], 1, "does not exist"),
     (["registry", "show", "none"], 1, "no model none is registered"),
     (["registry", "pull"], 2, "which model?"),
-    (["registry", "drop", "m"], 2, "use list, show or pull"),
+    (["registry", "drop", "m"], 2, "use list, show, pull"),
     (["registry", "list", "../up"], 2, "is not a valid model name"),
     (["register", "MODEL", "--to", "azure"], 1, "no config.json"),
     (["register", "MODEL", "--to", "mlflow"], 2, "--tracking-uri"),

@@ -136,3 +136,107 @@ test('a workspace is picked from a list, and the tab fits every screen', async (
         }
     assert.deepEqual(page.troubles, []);
 });
+
+test('versions are opened, changed, compared and deleted with real keys', async (t) => {
+    if (skip) return t.skip(skip);
+    const page = await openPage(browser, studio);
+    for (const format of ['pth', 'h5']) {
+        await studio.post('/api/registry/registrations', {
+            run: run.id,
+            format,
+            target: 'local',
+            name: 'kept',
+        });
+        const wanted = format === 'pth' ? 1 : 2;
+        for (let count = 0; count < wanted;) {
+            await new Promise((done) => setTimeout(done, 50));
+            count = (await studio.get('/api/registry/models/local/kept')).versions.length;
+        }
+    }
+    const latest = () => studio.get('/api/registry/models/local/kept/latest');
+    await page.goto(`${studio.address}/azure?run=${run.id}&target=local`);
+    await page.getByRole('button', { name: 'Open version 2' }).click();
+    const box = page.getByRole('dialog');
+    const type = async (label, words, then = 'Enter') => {
+        await box.getByLabel(label, { exact: true }).click();
+        await page.keyboard.press('Control+a');
+        await page.keyboard.type(words);
+        await page.keyboard.press(then);
+    };
+    await type('Description', 'the better one');
+    await type('Alias', 'champion');
+    await box.getByText('@champion').waitFor();
+    await type('Tag', 'stage', 'Tab');
+    await page.keyboard.type('exam');
+    await page.keyboard.press('Enter');
+    await box.getByText('stage: exam').waitFor();
+    await type('Alias', 'latest');
+    await box.getByText('is not a valid alias').waitFor();
+    let there = await latest();
+    assert.deepEqual(
+        [there.version, there.aliases, there.description, there.tags.stage],
+        ['2', ['champion'], 'the better one', 'exam'],
+    );
+    const folder = await screenshotFolder();
+    const look = async (name) => {
+        for (const colorScheme of ['light', 'dark'])
+            for (const [width, height] of [
+                [390, 844],
+                [1280, 800],
+                [1920, 1080],
+            ]) {
+                await page.emulateMedia({ colorScheme });
+                await page.setViewportSize({ width, height });
+                assert.ok(
+                    await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+                    `wider than ${width}`,
+                );
+                await page.screenshot({
+                    path: join(folder, `${name}-${width}-${colorScheme}.png`),
+                    fullPage: name === 'versions',
+                });
+            }
+    };
+    await look('version-dialog');
+    await box.getByRole('button', { name: 'Remove the tag stage' }).click();
+    await box.getByText('stage: exam').waitFor({ state: 'detached' });
+    await box.getByRole('button', { name: 'Archive' }).click();
+    await box.getByText('it is not the latest version').waitFor();
+    there = await latest();
+    assert.equal(there.version, '1');
+    await page.keyboard.press('Escape');
+    await box.waitFor({ state: 'detached' });
+    await page.locator('.versions small', { hasText: 'archived' }).waitFor();
+    await page.getByRole('button', { name: 'Compare', exact: true }).click();
+    await page.locator('.version-differences tr', { hasText: 'tag format' }).waitFor();
+    await look('versions');
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.getByRole('button', { name: 'Open version 2' }).click();
+    assert.ok(await box.getByRole('button', { name: 'Delete version' }).isDisabled());
+    await type('Type kept:2 to delete this version', 'kept:2');
+    await box.waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Open version 2' }).waitFor({ state: 'detached' });
+    const { versions } = await studio.get('/api/registry/models/local/kept');
+    assert.deepEqual(
+        versions.map((one) => one.version),
+        ['1'],
+    );
+
+    // Azure has no aliases, and is asked only when the user wants it.
+    await page.goto(`${studio.address}/azure?run=${run.id}&target=azure&sign_in=device-code`);
+    await page.getByRole('button', { name: 'List models in Azure ML' }).click();
+    await page.getByRole('button', { name: 'Open version 1' }).click();
+    await box.getByText('has no aliases').waitFor();
+    await type('Description', 'from the page');
+    await box
+        .getByRole('button', { name: 'Save description' })
+        .and(page.locator(':disabled'))
+        .waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('.versions td', { hasText: 'from the page' }).waitFor();
+    // The alias that was refused.
+    assert.deepEqual(
+        page.troubles.filter((text) => !text.includes('status of 400')),
+        [],
+    );
+});

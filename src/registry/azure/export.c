@@ -1,5 +1,5 @@
-/* A model as Azure ML's command line (v2) takes it: YAML of the model, its environment, an endpoint,
- * a deployment and the job that trains it again, beside the files that they name. */
+/* A model as Azure ML's command line (v2) takes it: YAML of the model, its environment, an
+ * endpoint, a deployment and the job that trains it again, beside the files that they name. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>

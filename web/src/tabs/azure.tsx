@@ -25,6 +25,7 @@ import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
 import { Field, SelectField, TextField } from '../parts/fields';
 import { RegistrationHistory, RegistrationView, SignInPrompt } from '../parts/registration';
 import { toastError } from '../parts/toast';
+import { Versions } from '../parts/versions';
 
 /** The formats that the frameworks write themselves. */
 const formats = () =>
@@ -230,7 +231,7 @@ function newestTask(run: string): Task | undefined {
     return own.sort((a, b) => Number(b.id.slice(1)) - Number(a.id.slice(1)))[0];
 }
 
-function Deploy({ list }: { list: Run[] }) {
+function Deploy({ list, finished }: { list: Run[]; finished: number }) {
     const [counter, setCounter] = useState(0);
     const again = () => setCounter(counter + 1);
     const { value: found, error } = useFetched<Targets>('/api/registry/targets', counter);
@@ -346,6 +347,17 @@ function Deploy({ list }: { list: Run[] }) {
                 )}
             </Card>
             {task && <RegistrationView task={task} onAgain={register} />}
+            {target && (
+                <Versions
+                    key={id}
+                    target={target}
+                    finished={finished}
+                    place={{
+                        ...(id === 'azure' && { sign_in: signIn }),
+                        ...(values.tracking_uri && { tracking_uri: values.tracking_uri }),
+                    }}
+                />
+            )}
         </Parts>
     );
 }
@@ -365,7 +377,7 @@ export function Azure() {
             about="From a trained file to a registered, versioned model, read back from where it went."
         >
             {list.length > 0 ? (
-                <Deploy list={list} />
+                <Deploy list={list} finished={ended} />
             ) : (
                 <Card>
                     <Empty
