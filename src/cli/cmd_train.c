@@ -10,6 +10,7 @@
 #include "cli/race.h"
 #include "cli/settings.h"
 #include "run/checkpoint.h"
+#include "run/rank.h"
 #include "store/store.h"
 
 /* The command line's words before they are a job. */
@@ -157,8 +158,25 @@ out:
     return status;
 }
 
+/* Rank 0 of several trains with the others, one engine. */
+static int set_ranks(struct race *race, const struct launch *launch, struct error *error)
+{
+    if (launch->size > 1 && race->count > 1)
+        return error_set(error, ERROR_USAGE,
+                         "%u ranks train one engine at a time: name one with --engine, or leave "
+                         "out %s to compare several",
+                         launch->size, launch->launcher);
+    for (size_t i = 0; i < race->count; i++)
+        race->lanes[i].job.ranks = launch->size > 1 ? launch->size : 0;
+    return 0;
+}
+
 static int run(int argc, char **argv)
 {
+    struct launch launch;
+    struct error error;
+    if (launch_read(&launch, &error)) return cli_fail(&error);
+    if (launch.rank > 0) return rank_follow_main();
     struct train_words words = {0};
     struct cli_option options[OPTIONS_MAX] = {
         {"engine", OPTION_TEXT, &words.engine, "E[,E...]",
@@ -181,13 +199,13 @@ static int run(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
     struct race *race = calloc(1, sizeof *race);
     if (!race) {
-        struct error error;
         error_set_memory(&error, "the training");
         return cli_fail(&error);
     }
     race->parallel = words.parallel;
     race->json = words.json;
     status = prepare(race, &words);
+    if (status == CLI_GO_ON && set_ranks(race, &launch, &error)) status = cli_fail(&error);
     if (status == CLI_GO_ON) status = race_run(race);
     free(race);
     return status;
@@ -201,5 +219,6 @@ const struct command command_train = {
     .details = "All engines get the same initial weights and the same batches, so their curves "
                "coincide. Each writes its own\n"
                "kind of file: torch NAME.pth, tensorflow NAME.h5, native NAME.safetensors. Ctrl-C "
-               "keeps a checkpoint.",
+               "keeps a checkpoint.\n"
+               "Started by mpirun or srun, the processes train one run together.",
 };

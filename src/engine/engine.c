@@ -317,21 +317,28 @@ int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
     return engine->ops->follow(engine, pixels, target, emit, context, error);
 }
 
-static int check_parts(const struct engine *engine, const struct parameters *sums,
+int engine_check_parts(const struct engine_ops *ops, const struct network *network,
                        struct error *error)
 {
-    if (!engine->ops->gradients || !engine->ops->apply)
+    if (!ops->gradients || !ops->apply)
         return error_set(error, ERROR_UNAVAILABLE,
                          "%s cannot compute a part of a batch: train the whole batch with it",
-                         engine->ops->title);
-    for (uint32_t i = 0; i < engine->config.network.layer_count; i++) {
-        const struct layer *layer = &engine->config.network.layers[i];
+                         ops->title);
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
         if (layer->type == LAYER_BATCHNORM || (layer->type == LAYER_DROPOUT && layer->rate > 0))
             return error_set(error, ERROR_INPUT,
                              "layer %u: %s depends on the whole batch, which cannot be computed in "
                              "parts: train the whole batch",
                              i + 1, layer_kind(layer->type)->name);
     }
+    return 0;
+}
+
+static int check_parts(const struct engine *engine, const struct parameters *sums,
+                       struct error *error)
+{
+    if (engine_check_parts(engine->ops, &engine->config.network, error)) return -1;
     return check_parameters(engine, sums, error);
 }
 

@@ -273,6 +273,8 @@ int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
  * … count), without weight decay, in the config's dtype; to *loss that sum; to *correct, when it is
  * not NULL, how many of the samples the logits classify correctly. Refused as in engine_trace, and
  * sums of another network or dtype (ERROR_INPUT), an engine without this (ERROR_UNAVAILABLE). */
+int engine_check_parts(const struct engine_ops *ops, const struct network *network,
+                       struct error *error); /* whether they can be computed at all */
 int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
                      struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
 /* One step of the optimizer with the gradient sums / count, where `count` is the number of samples

@@ -111,6 +111,7 @@ static int start_worker(struct training_run *session, struct error *error)
     struct job *job = &record.job;
     char *path = path_join(job->run_dir, "checkpoint.safetensors");
     if (!path) return error_set_memory(error, "a path");
+    job->ranks = 0; /* the studio starts one process, however many a terminal has had */
     if (file_exists(path)) snprintf(job->resume, sizeof job->resume, "%s", path);
     free(path);
     if (session->accept_changed_data)

@@ -11,6 +11,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "engine/engine.h"
+#include "ranks/ranks.h"
 #include "run/settings.h"
 
 /* The members that are no settings: which run it is and where it lies. */
@@ -39,6 +40,8 @@ json_t *job_to_json(const struct job *job)
     for (size_t i = 0; i < PLACE_COUNT; i++)
         json_object_set_new(value, places[i].key,
                             json_string((const char *)job + places[i].offset));
+    /* how it was started, no setting: a run may go on with another number of ranks */
+    if (job->ranks > 1) json_object_set_new(value, "ranks", json_integer(job->ranks));
     settings_add_all(job, value);
     return value;
 }
@@ -50,12 +53,25 @@ static const struct place *find_place(const char *key)
     return NULL;
 }
 
+static int read_ranks(const json_t *member, struct job *job, struct error *error)
+{
+    json_int_t ranks = json_integer_value(member);
+    if (!json_is_integer(member) || ranks < 1 || ranks > RANKS_MAX)
+        return error_set(error, ERROR_INPUT, "\"ranks\" must be a number from 1 to %d", RANKS_MAX);
+    job->ranks = (uint32_t)ranks;
+    return 0;
+}
+
 static int read_places(const json_t *value, struct job *job, struct error *error)
 {
     const char *key;
     json_t *member;
     json_object_foreach((json_t *)(uintptr_t)value, key, member) {
         const struct place *place = find_place(key);
+        if (strcmp(key, "ranks") == 0) {
+            if (read_ranks(member, job, error)) return -1;
+            continue;
+        }
         if (!place && !setting_find(key))
             return error_set(error, ERROR_INPUT, "a job has no member \"%.60s\": leave it out",
                              key);

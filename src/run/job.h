@@ -46,7 +46,8 @@ struct job {
     double scale;                        /* values are divided by it; 0: by their range */
     double mean, std;                    /* then minus mean, divided by std */
     enum dataset_invert invert;
-    uint64_t seed; /* at most INT64_MAX, JSON's largest */
+    uint32_t ranks; /* processes that train together; 0 and 1: one */
+    uint64_t seed;  /* at most INT64_MAX, JSON's largest */
 };
 
 /* The settings' defaults (settings.h), the default engine, the output folder "models". */

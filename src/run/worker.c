@@ -20,6 +20,7 @@
 #include "run/events.h"
 #include "run/job.h"
 #include "run/journal.h"
+#include "run/rank.h"
 #include "run/settings.h"
 #include "run/setup.h"
 #include "train/predictor.h"
@@ -35,6 +36,7 @@ struct worker_run {
     const struct engine_ops *ops;
     struct engine_probe probe;
     struct dataset *dataset;
+    struct ranks *ranks; /* NULL: trains alone */
     struct engine *engine;
     /* the job, and the state as of the last snapshot; position is always up to date */
     struct checkpoint now;
@@ -140,6 +142,8 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
     json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
     json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
+    if (session->ranks)
+        json_object_set_new(event, "communication_seconds", js_real(ranks_seconds(session->ranks)));
     tell(session, event);
     keep_checkpoint(session);
     return heed(session);
@@ -190,8 +194,12 @@ out:
 
 static int open_dataset(struct worker_run *session, struct error *error)
 {
-    if (setup_dataset(&session->now.job, &session->dataset, error)) return -1;
-    return dataset_hash(session->dataset, session->now.data_sha256, error);
+    struct checkpoint *now = &session->now;
+    int status = claim_run_dir(session, error) ||
+                 setup_dataset(&now->job, &session->dataset, error) ||
+                 dataset_hash(session->dataset, now->data_sha256, error);
+    return session->ranks ? rank_agree_on_data(session->ranks, status, now->data_sha256, error)
+                          : status;
 }
 
 /* A run is trained on the same data from beginning to end, unless someone has said otherwise. */
@@ -309,16 +317,20 @@ static void send_start(struct worker_run *session)
     json_object_set_new(more, "data_sha256", json_string(session->now.data_sha256));
     /* of an epoch that was begun before */
     json_object_set_new(more, "seconds", js_real(position->train_seconds));
+    if (session->ranks) {
+        json_object_set_new(more, "ranks", json_integer(job->ranks));
+        events_send_log(&session->events, session->ops->id,
+                        "trains on %u ranks by %s, each computing its part of every batch",
+                        ranks_size(session->ranks), ranks_library(session->ranks));
+    }
     json_object_update_missing(event, more);
     json_decref(more);
     tell(session, event);
 }
 
-static int prepare(struct worker_run *session, struct error *error)
+static int begin(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    session->threads = job->threads ? job->threads : session->ops->default_threads();
-    if (claim_run_dir(session, error) || open_dataset(session, error)) return -1;
     if (job->resume[0] ? read_start(session, error) : make_start(session, error)) return -1;
     /* One that has done all of them may still have its model to write. */
     if (session->now.position.epoch > job->epochs)
@@ -326,7 +338,23 @@ static int prepare(struct worker_run *session, struct error *error)
                          "the run has done %u epochs, more than the %u asked for: give more with "
                          "--epochs",
                          session->now.position.epoch, job->epochs);
+    if (session->ranks && engine_check_parts(session->ops, &session->now.network, error)) return -1;
     return open_engine(session, error);
+}
+
+static int prepare(struct worker_run *session, struct error *error)
+{
+    const struct job *job = &session->now.job;
+    session->threads = job->threads ? job->threads : session->ops->default_threads();
+    if (job->ranks > 1) {
+        if (!job->threads) session->threads = rank_threads(session->threads);
+        if (rank_share_job(job, &session->ranks, error)) return -1;
+    }
+    if (open_dataset(session, error)) return -1;
+    int status = begin(session, error);
+    return session->ranks
+               ? rank_lead(session->ranks, status, &session->now.network, &session->engine, error)
+               : status;
 }
 
 static json_t *model_metadata(const struct worker_run *session, struct error *error)
@@ -438,8 +466,9 @@ static int train(struct worker_run *session, struct error *error)
     const struct fit_config config = {
         .epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
     const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
-    return fit(session->engine, session->dataset, &config, &session->now.position, &callbacks,
-               error);
+    if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))
+        return -1;
+    return session->ranks ? ranks_check_equal(session->ranks, session->engine, error) : 0;
 }
 
 /* On the control thread: the main thread may be deep in a framework's loading, so the process ends
@@ -501,6 +530,7 @@ void worker_main(void)
         tell(&session, events_error(session.now.job.run, session.now.job.engine, &error));
         status = 1;
     }
+    ranks_leave(session.ranks);
     /* No destructors: the frameworks' own now and then crash or hang, and everything of ours is on
      * disk. */
     _exit(status);

@@ -1,0 +1,139 @@
+"""One run on several ranks: `mpirun nnstudio train` computes what one process computes."""
+
+import csv
+import io
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+
+import pytest
+from server_help import gone, wait_until
+from train_help import Running, Story, apart, children
+
+ROUNDS = int(os.environ.get("NNSTUDIO_TEST_RANK_KILLS", 2))
+SMALL = ["--dataset", "synthetic", "--limit", 500, "--epochs", 2, "--dtype", "float64"]
+LAUNCH = ["mpirun", "--oversubscribe", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n"]
+
+pytestmark = pytest.mark.skipif(not shutil.which("mpirun"), reason="no mpirun: apt install openmpi-bin")
+
+
+@pytest.fixture(scope="module")
+def launch(binary):
+    """launch(ranks, arguments…, cwd=…) → the finished process."""
+    module = pathlib.Path(binary).parent / "nnstudio-mpi.so"
+    if not module.exists():
+        pytest.skip(f"{module} is not built: apt install libopenmpi-dev, then meson setup --reconfigure build")
+
+    def run(ranks, *arguments, cwd, status=0):
+        command = [*LAUNCH, ranks, binary, "train", *arguments, "--json"]
+        done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=120)
+        assert done.returncode == status, done.stderr
+        return done
+
+    return run
+
+
+def weights(path):
+    content = path.read_bytes()
+    return content[8 + int.from_bytes(content[:8], "little") :]
+
+
+@pytest.mark.parametrize("engine", ["native", "torch", "tensorflow"])
+def test_ranks_compute_what_one_computes(launch, binary, home, tmp_path, engine):
+    # 29 does not divide by 2, 3 or 4, and the last batch has fewer samples than the others.
+    momentum, adam = ["--momentum", 0.9, "--weight-decay", 0.01], ["--optimizer", "adam"]
+    for optimizer, counts in [(momentum, [3]), (adam, [2, 4])] if engine == "native" else [(adam, [3])]:
+        settings = ["--engine", engine, *SMALL, "--batch-size", 29, *optimizer]
+        command = [binary, "train", *map(str, settings), "--json"]
+        one = Story(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+        for ranks in counts:
+            story = Story(launch(ranks, *settings, cwd=tmp_path).stdout)
+            assert story.of("start")[0]["ranks"] == ranks
+            assert apart(story.curve(engine), one.curve(engine)) < 1e-12
+            for several, alone in zip(story.of("epoch"), one.of("epoch")):
+                assert several["accuracy"] == alone["accuracy"]
+                assert abs(several["val_loss"] - alone["val_loss"]) < 1e-12
+                assert several["communication_seconds"] > 0
+    if engine == "native":  # the same bits each time, also in batches with fewer samples than ranks
+        settings = ["--engine", engine, *SMALL, "--limit", 40, "--batch-size", 3, "--dtype", "float32"]
+        models = []
+        for out in ("first", "second"):
+            launch(4, *settings, "--out", out, cwd=tmp_path)
+            models.append(weights(tmp_path / out / "simple_nn.safetensors"))
+        assert models[0] == models[1]
+
+
+def test_what_cannot_be_done_is_said_once(launch, home, tmp_path):
+    wrong = [
+        (["--net", "dense 8, batchnorm, relu, dense 10"], 1, "layer 2: batchnorm depends on the whole batch"),
+        (["--engine", "native,torch"], 2, "2 ranks train one engine at a time"),
+        (["--dataset", "nowhere.csv"], 1, "nowhere.csv"),
+        (["--lr", "fast"], 2, 'learning rate "fast" is not valid'),
+    ]
+    for arguments, status, words in wrong:
+        said = launch(2, *SMALL, *arguments, cwd=tmp_path, status=status).stderr
+        assert said.count(words) == 1 and "Traceback" not in said, said
+
+
+def test_ranks_with_other_data_are_refused(launch, binary, home, tmp_path):
+    rows = ["label,a,b,c,d", *(f"{i % 2},{i % 251},{i % 7},{i % 13},{i % 101}" for i in range(300))]
+    places = [tmp_path / "zero", tmp_path / "one"]
+    for change, place in enumerate(places):
+        place.mkdir()
+        (place / "data.csv").write_text("\n".join([*rows[:-1], rows[-1] if not change else "1,0,0,0,0"]) + "\n")
+    words = [binary, "train", "--dataset", "data.csv", "--epochs", "1", "--json"]
+    context = [[*LAUNCH, "1", "--wdir", places[0], *words], [":", "-n", "1", "--wdir", places[1], *words]]
+    done = subprocess.run([str(word) for part in context for word in part], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "rank 1 has another SHA-256 of its data" in done.stderr
+
+
+LONG = ["--engine", "native", "--dataset", "synthetic", "--limit", 500, "--dtype", "float64"]
+STEPS = 16  # an epoch
+
+
+def as_if_nothing_had_happened(launch, binary, cwd, first, ranks):
+    """The run goes on with so many ranks: what was shown is kept, and the rest is as in a run that was never disturbed."""
+    (run,) = {start["run"] for start in first.of("start")}
+    epochs = max(first.losses("native")) // STEPS + 30
+    story = Story(launch(ranks, "--resume", run, "--epochs", epochs, cwd=cwd).stdout)
+    (end,) = story.of("end")
+    assert end["state"] == "finished" and end["epoch"] == epochs
+    straight = Story(launch(1, *LONG, "--epochs", epochs, "--out", "straight", cwd=cwd).stdout).curve("native")
+    subprocess.run([binary, "runs", "export", run, "--out", f"{run}.zip"], cwd=cwd, check=True)
+    with zipfile.ZipFile(cwd / f"{run}.zip") as archive:
+        rows = list(csv.DictReader(line for line in io.TextIOWrapper(archive.open("curve.csv")) if line[0] != "#"))
+    assert [int(row["step"]) for row in rows] == list(range(epochs * STEPS))
+    assert apart([float(row["loss"]) for row in rows], straight) < 1e-10
+    for step, loss in first.losses("native").items():
+        assert abs(loss - float(rows[step]["loss"])) < 1e-10
+
+
+def test_a_stop_keeps_everything_and_more_ranks_go_on(launch, binary, home, tmp_path):
+    running = Running(binary, tmp_path, *LONG, "--epochs", 100000, launcher=[*LAUNCH, 2])
+    running.until(lambda e: e["event"] == "step" and e["first_step"] > 2 * STEPS)
+    running.interrupt()
+    first, _ = running.finish(None)
+    (end,) = first.of("end")
+    assert end["state"] == "stopped" and end["global_step"] == len(first.losses("native"))
+    as_if_nothing_had_happened(launch, binary, tmp_path, first, 3)
+
+
+def test_a_rank_that_dies_ends_the_run_and_its_checkpoint_goes_on(launch, binary, home, tmp_path):
+    for _ in range(ROUNDS):
+        running = Running(binary, tmp_path, *LONG, "--epochs", 100000, launcher=[*LAUNCH, 3])
+        running.until(lambda e: e["event"] == "epoch")
+        time.sleep(random.random() / 5)
+        ranks = children(running.process.pid)
+        workers = [worker for rank in ranks for worker in children(rank)]
+        assert len(ranks) == 3 and len(workers) == 1
+        os.kill(random.choice([*ranks, *workers]), signal.SIGKILL)
+        first, _ = running.finish(None)
+        assert running.process.returncode != 0
+        wait_until(lambda: all(gone(pid) for pid in [*ranks, *workers]), 60)
+        as_if_nothing_had_happened(launch, binary, tmp_path, first, 2)
