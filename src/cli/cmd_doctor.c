@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/report.h"
+#include "run/install.h"
 
 static bool is_found(const struct engine_ops *engine)
 {
@@ -41,8 +42,9 @@ static void print_json(const struct dataset_options *places, const char *home, b
 {
     char processor[128];
     processor_name(processor);
-    cli_print_json(json_pack("{s:b, s:s, s:o, s:o, s:s, s:{s:s, s:I, s:f}}", "ready", (int)ready,
-                             "version", NNSTUDIO_VERSION, "engines", report_engines(), "datasets",
+    cli_print_json(json_pack("{s:b, s:b, s:s, s:o, s:o, s:s, s:{s:s, s:I, s:f}}", "ready",
+                             (int)ready, "installing", (int)install_runs("."), "version",
+                             NNSTUDIO_VERSION, "engines", report_engines(), "datasets",
                              report_datasets(places), "home", home, "machine", "processor",
                              processor, "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
                              "memory_bytes", memory_gigabytes() * 1e9));
@@ -61,10 +63,16 @@ static void print_text(const struct dataset_options *places, const char *home, b
     report_print_datasets(places);
     putchar('\n');
     if (ready) puts("Dual-Engine Ready!");
-    for (size_t i = 0; i < engine_table_count; i++)
-        if (!is_found(engine_table[i]))
+    bool installing = install_runs(".");
+    for (size_t i = 0; i < engine_table_count; i++) {
+        if (is_found(engine_table[i])) continue;
+        if (installing)
+            printf("Missing: %s. An installation is running: look again when it has ended\n",
+                   engine_table[i]->title);
+        else
             printf("Missing: %s. Get it with: nnstudio engines install %s\n",
                    engine_table[i]->title, engine_table[i]->id);
+    }
 }
 
 static int run(int argc, char **argv)

@@ -43,7 +43,7 @@ static int run(int argc, char **argv)
     uint32_t port = 8501;
     const char *host = "127.0.0.1", *home_option = NULL, *data_dir = NULL, *token;
     struct token_words words = {0};
-    bool open_it = false;
+    bool open_it = false, install = false;
     const struct cli_option options[] = {
         {"host", OPTION_TEXT, &host, "ADDRESS",
          "where to listen (127.0.0.1); others than this machine need a token"},
@@ -51,6 +51,8 @@ static int run(int argc, char **argv)
         {"home", OPTION_TEXT, &home_option, "DIR", "where runs, models and data are kept"},
         {"data-dir", OPTION_TEXT, &data_dir, "DIR", "a folder with one folder a data set"},
         {"open", OPTION_FLAG, &open_it, NULL, "open the page in the browser"},
+        {"install", OPTION_FLAG, &install, NULL,
+         "install the frameworks that are missing, behind the open studio"},
         TOKEN_OPTIONS(words),
         {0},
     };
@@ -69,6 +71,7 @@ static int run(int argc, char **argv)
                                           .home = home,
                                           .data_dir = data_dir,
                                           .token = token,
+                                          .install = install,
                                           .on_ready = on_ready,
                                           .context = &open_it};
     status = serve(&serving, &error) ? cli_fail(&error) : EXIT_OK;
@@ -81,5 +84,5 @@ const struct command command_serve = {
     .name = "serve",
     .run = run,
     .summary = "serve the dashboard at http://127.0.0.1:8501",
-    .usage = "[--host ADDRESS] [--port N] [--home DIR] [--open]",
+    .usage = "[--host ADDRESS] [--port N] [--home DIR] [--open] [--install]",
 };

@@ -5,6 +5,9 @@
 #include "data/dataset.h"
 #include "http/router.h"
 
+/* Starts a task for each framework that is not here. */
+void install_missing(struct studio *studio);
+
 /* All data sets, as GET /api/datasets says. A new reference. */
 json_t *datasets_json(const struct studio *studio);
 

@@ -1,14 +1,19 @@
 /* Tasks, and what starts them here: fetching a data set, installing an engine. */
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/log.h"
 #include "data/fetch.h"
 #include "engine/engine.h"
 #include "http/routes.h"
 #include "http/tasks.h"
 #include "run/install.h"
+
+#define WAIT_US 100000
 
 static void reply_task(struct studio *studio, struct call *call, const char *id)
 {
@@ -108,7 +113,7 @@ static int hear_out(struct task *task, struct install *install, struct error *er
     }
 }
 
-static int work_install(struct task *task, void *engine, struct error *error)
+static int install_engine(struct task *task, const char *engine, struct error *error)
 {
     const char *engines[] = {engine};
     struct install *install;
@@ -119,6 +124,41 @@ static int work_install(struct task *task, void *engine, struct error *error)
     int status = hear_out(task, install, error);
     install_destroy(install);
     return status;
+}
+
+/* One after the other: they share .venv. */
+static int work_install(struct task *task, void *engine, struct error *error)
+{
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    for (bool told = false; pthread_mutex_trylock(&turn); told = true) {
+        if (!told) task_progress(task, 0, 0, "waits for another installation to end");
+        if (task_cancelled(task))
+            return error_set(error, ERROR_INTERRUPTED, "the installation was cancelled");
+        usleep(WAIT_US);
+    }
+    int status = install_engine(task, engine, error);
+    pthread_mutex_unlock(&turn);
+    return status;
+}
+
+void install_missing(struct studio *studio)
+{
+    for (size_t i = 0; i < engine_table_count; i++) {
+        const struct engine_ops *engine = engine_table[i];
+        char id[16], title[160], *context;
+        struct engine_probe probe;
+        struct error error;
+        engine->probe(&probe);
+        if (probe.found || !install_note(engine->id)) continue;
+        snprintf(title, sizeof title, "Install %s", engine->title);
+        context = strdup(engine->id);
+        if (context && !tasks_start(studio->tasks, "install", engine->id, title, work_install,
+                                    context, id, &error))
+            log_line("installing %s behind the open studio: see the page, or nnstudio doctor",
+                     engine->title);
+        else if (context)
+            log_error(&error);
+    }
 }
 
 static void post_install(struct studio *studio, struct call *call)

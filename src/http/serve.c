@@ -16,6 +16,7 @@
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/router.h"
+#include "http/routes.h"
 #include "http/security.h"
 #include "http/tasks.h"
 #include "http/training.h"
@@ -140,6 +141,7 @@ static int run(struct life *life, const struct serve_options *options, struct er
     if (!status) {
         gate_address(gate, server_port(studio->server), address);
         options->on_ready(options->context, address, gate->own_pass ? NULL : gate->token);
+        if (options->install) install_missing(studio);
         server_run(studio->server);
     }
     for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++) server_cancel(watches[i]);

@@ -2,6 +2,7 @@
 #ifndef NNSTUDIO_HTTP_SERVE_H
 #define NNSTUDIO_HTTP_SERVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@ struct serve_options {
     uint16_t port;        /* 8501; 0: any */
     const char *home;     /* made when it is not there */
     const char *data_dir; /* or NULL */
+    bool install;         /* the frameworks that are missing, behind the open studio */
     /* or NULL: one is made, which this user's own processes do not need at a loopback address */
     const char *token;
     /* Called once it listens, with the address to open in a browser. */

@@ -249,6 +249,15 @@ fail:
     return -1;
 }
 
+bool install_runs(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    close(fd);
+    return locked;
+}
+
 int install_fd(const struct install *install)
 {
     return install->output;

@@ -32,6 +32,8 @@ const char *install_note(const char *engine);
 int install_start(const char *folder, const char *const *engines, size_t count,
                   install_line_fn *on_line, install_progress_fn *on_progress,
                   install_ask_fn *on_ask, void *context, struct install **out, struct error *error);
+/* Whether one runs in the folder just now, of whichever process. */
+bool install_runs(const char *folder);
 int install_fd(const struct install *install);
 /* Reads what there is. Returns 1 while it runs, 0 once it has ended. */
 int install_read(struct install *install);

@@ -1,11 +1,13 @@
 # Run by the interpreter of .venv before pip installs (run/install.c): which PyTorch would pip take, and how large is it?
 # argv: "new" or "old" (.venv was made by us just before), the address of PyTorch's index of CPU builds, requirements.
 # Lines that begin with "plan: " are for install.c, the others for the user.
-import json, re, subprocess, sys, threading, urllib.request
+import json, os, re, signal, subprocess, sys, tempfile, threading, urllib.request
 
 fresh, index, wanted = sys.argv[1] == "new", sys.argv[2].rstrip("/"), sys.argv[3:]
 torch = [one for one in wanted if one.startswith("torch=")]
 SECONDS = 4  # for a server to answer; name look-ups included, which sockets have no limit for
+PLANS = (23, 3)  # the first pip that plans by the metadata beside a wheel; those before download it whole
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing temporary stays
 
 
 def within(seconds, work):
@@ -26,6 +28,25 @@ def within(seconds, work):
 def pip(*arguments):
     command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def renew(*where):
+    """The newest pip from the index that pip uses; where none can be had, the old one stays."""
+    pip("install", "--quiet", "--no-compile", "--retries", "0", "--timeout", str(SECONDS), "--upgrade", *where, "pip")
+
+
+def plans():
+    numbers = re.findall(r"\d+", pip("--version").stdout)[:2]
+    return tuple(map(int, numbers)) >= PLANS
+
+
+def planner(folder):
+    """Whether there is a pip that can plan: the environment's own, else one beside it, which changes nothing there."""
+    if plans():
+        return True
+    renew("--target", folder)
+    os.environ["PYTHONPATH"] = folder
+    return plans()
 
 
 def report(*arguments):
@@ -49,18 +70,16 @@ def version(item):
     return item["metadata"]["version"]
 
 
-if fresh:  # progress needs pip 24.1, reports need 22.2; where none can be had, the old one does
-    pip("install", "--quiet", "--retries", "0", "--timeout", str(SECONDS), "--upgrade", "pip")
-if torch:
-    page = within(SECONDS, lambda: urllib.request.urlopen(index + "/torch/", timeout=SECONDS).read())
-    options = ["--extra-index-url", index] if page else []
-    if page:
+def builds_for_cpus():
+    """pip's options for PyTorch's own index, when that answers."""
+    if within(SECONDS, lambda: urllib.request.urlopen(index + "/torch/", timeout=SECONDS).read()):
         print("plan: index " + index)
-    else:
-        print("PyTorch's index of CPU builds does not answer: " + re.sub("//[^/@]*@", "//", index))
-    if "--report" not in pip("install", "--help").stdout:
-        print("plan: unknown")
-        sys.exit(0)
+        return ["--extra-index-url", index]
+    print("PyTorch's index of CPU builds does not answer: " + re.sub("//[^/@]*@", "//", index))
+    return []
+
+
+def plan(options):
     found = report("--no-deps", *options, *torch)
     if found and version(found[0]).endswith("+cpu"):
         print("plan: torch torch==" + version(found[0]))
@@ -72,3 +91,14 @@ if torch:
         sizes = [size(item) for item in everything]
         total = sum(one or 0 for one in sizes)
         print(f"plan: size {total} {sum(one is None for one in sizes)} {len(everything)}")
+
+
+if fresh:  # progress needs pip 24.1
+    renew()
+if torch:
+    options = builds_for_cpus()
+    with tempfile.TemporaryDirectory() as folder:
+        if planner(folder):
+            plan(options)
+        else:
+            print("plan: unknown")

@@ -4,7 +4,9 @@ mirror and the package index are this file's own, on loopback; pip is the real o
 import base64
 import hashlib
 import http.server
+import importlib.metadata
 import io
+import json
 import os
 import pathlib
 import threading
@@ -254,7 +256,7 @@ def only_index(mirror, monkeypatch):
 
     def make(files):
         source = mirror(files)
-        for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONSTRAINT", "NNSTUDIO_ALLOW_CUDA"):
+        for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONSTRAINT", "PYTHONPATH", "NNSTUDIO_ALLOW_CUDA"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("PIP_INDEX_URL", f"{source.address}/simple")
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -266,6 +268,21 @@ def only_index(mirror, monkeypatch):
     return make
 
 
+def newest_pip(files):
+    """Puts this environment's own pip into the index: it plans without downloading, which an old one cannot."""
+    pip = importlib.metadata.distribution("pip")
+    if tuple(map(int, pip.version.split(".")[:2])) < (24, 1):
+        pytest.skip(f"the tests' own pip is too old: {pip.version}; set them up anew")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for file in pip.files:
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                archive.write(file.locate(), str(file))
+    file = f"pip-{pip.version}-py3-none-any.whl"
+    files["/simple/pip/"] = f'<a href="/files/simple/{file}">{file}</a>'.encode()
+    files[f"/files/simple/{file}"] = out.getvalue()
+
+
 def torch_version():
     source = pathlib.Path(__file__).resolve().parents[2] / "scripts/frameworks.txt"
     return next(line.split("==")[1].strip() for line in source.read_text().splitlines() if line.startswith("torch=="))
@@ -275,6 +292,7 @@ def test_the_real_pip_installs_the_build_for_cpus(serve, only_index, tmp_path):
     files = Index()
     files.add("simple", "torch", torch_version())
     files.add("cpu", "torch", f"{torch_version()}+cpu")
+    newest_pip(files)
     only_index(files)
     server = serve()
     done = ended(server, server.post("/api/engines/torch/install", status=202)["task"])
@@ -287,6 +305,7 @@ def test_gigabytes_are_not_downloaded_unasked(serve, only_index, tmp_path, monke
     files = Index()
     small = files.add("simple", "torch", torch_version(), "Requires-Dist: nvidia_large\n")
     large = files.add("simple", "nvidia_large", "1.0")
+    newest_pip(files)
     source = only_index(files)
     source.sizes = {small: 800_000_000, large: 2_300_000_000}
     server = serve()
@@ -295,6 +314,8 @@ def test_gigabytes_are_not_downloaded_unasked(serve, only_index, tmp_path, monke
     for words in ("2 packages, 3.1 GB", "NNSTUDIO_TORCH_INDEX", "NNSTUDIO_ALLOW_CUDA=1"):
         assert words in refused["error"]
     assert not (tmp_path / ".venv").exists()
+    wheels = {path for path, _ in source.asked if path.endswith(".whl") and "/pip-" not in path}
+    assert wheels == set(), "no wheel is downloaded before consent"
     server.stop()
 
     monkeypatch.setenv("NNSTUDIO_ALLOW_CUDA", "1")
@@ -307,6 +328,7 @@ def test_gigabytes_are_not_downloaded_unasked(serve, only_index, tmp_path, monke
 def test_a_python_without_a_build_is_one_clear_line(serve, only_index, tmp_path):
     files = Index()
     files.add("simple", "torch", "1.0")
+    newest_pip(files)
     only_index(files)
     server = serve()
     failed = ended(server, server.post("/api/engines/torch/install", status=202)["task"])
@@ -319,7 +341,29 @@ def test_one_installation_at_a_time(serve, fake_python):
     listener = Listener(server)
     first = server.post("/api/engines/torch/install", status=202)["task"]
     task_when(listener, first, lambda data: data["done_bytes"] > 0)
-    second = ended(server, server.post("/api/engines/tensorflow/install", status=202)["task"])
-    assert second["state"] == "failed" and "another installation" in second["error"]
+    second = server.post("/api/engines/tensorflow/install", status=202)["task"]
+    task_when(listener, second, lambda data: data["text"] == "waits for another installation to end")
+    other = serve(home=fake_python / "other")
+    third = ended(other, other.post("/api/engines/tensorflow/install", status=202)["task"])
+    assert third["state"] == "failed" and "another installation into .venv is running" in third["error"]
     (fake_python / "GO").touch()
-    assert ended(server, first)["state"] == "done"
+    assert [ended(server, task)["state"] for task in (first, second)] == ["done", "done"]
+
+
+def test_the_studio_opens_before_the_frameworks_are_there(serve, studio, fake_python, monkeypatch):
+    """`serve --install`, which `make run` starts."""
+    for engine in ("TORCH", "TENSORFLOW"):
+        monkeypatch.setenv(f"NNSTUDIO_{engine}_LIB", "/nonexistent")
+    server = serve("--install")
+    listener = Listener(server)
+    told = task_when(listener, "t1", lambda data: data["done_bytes"] > 0)
+    assert (told["kind"], told["subject"], told["title"], told["total_bytes"]) == ("install", "torch", "Install PyTorch", 200000)
+    assert [(task["subject"], task["state"]) for task in server.get("/api/tasks")] == [("tensorflow", "running"), ("torch", "running")]
+    run = server.post("/api/runs", {"engine": "native", "settings": QUICK}, status=201)["id"]
+    assert server.wait(run, "finished", "failed")["state"] == "finished"
+    assert json.loads(studio("doctor", "--json").stdout)["installing"]
+    assert "Missing: PyTorch. An installation is running" in studio("doctor").stdout
+    (fake_python / "GO").touch()
+    assert [ended(server, task)["state"] for task in ("t1", "t2")] == ["done", "done"]
+    assert not json.loads(studio("doctor", "--json").stdout)["installing"]
+    assert "installing PyTorch behind the open studio" in (fake_python / "server.log").read_text()
