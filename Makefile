@@ -14,7 +14,7 @@ run: ## set everything up and open the studio
 	@scripts/bootstrap run
 	@scripts/run
 
-test: ## all tests; ONE=name runs one, SANITIZE=1 runs the C tests under address and undefined
+test: ## all tests; ONE=name runs one, SANITIZE=1 the C tests under address and undefined, =address or =thread the server
 	@scripts/bootstrap test
 	@scripts/test
 

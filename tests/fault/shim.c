@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -164,6 +165,16 @@ EXPORT int open64(const char *path, int flags, ...)
 EXPORT FILE *fopen(const char *path, const char *mode)
 {
     return fails("open", path) ? NULL : REAL(fopen)(path, mode);
+}
+
+EXPORT int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+{
+    return fails("accept", NULL) ? -1 : REAL(accept4)(fd, address, length, flags);
+}
+
+EXPORT int accept(int fd, struct sockaddr *address, socklen_t *length)
+{
+    return fails("accept", NULL) ? -1 : REAL(accept)(fd, address, length);
 }
 
 EXPORT pid_t fork(void)

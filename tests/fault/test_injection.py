@@ -1,13 +1,17 @@
-"""One call after the other fails, in every command: no crash, one line that says what is wrong, no half file.
+"""One call after the other fails, in every command and in the server: no crash, one line that says what is wrong, no half
+file, and a server goes on.
 
-NNSTUDIO_FAULTS: how many moments of each call are tried, spread over all of them (3; `make faults` takes 40)."""
+NNSTUDIO_FAULTS: how many moments of each call are tried, spread over all of them (3; `make faults` takes 40; the server, which
+takes longer, a third of them)."""
 
+import http.client
 import json
 import os
 import pathlib
 import subprocess
 
 import pytest
+from server_help import Listener, Server, gone, wait_until, workers_of
 
 MOMENTS = int(os.environ.get("NNSTUDIO_FAULTS", "3"))
 ERRNO = {"malloc": 12, "open": 13, "write": 28, "fwrite": 28, "fsync": 5, "rename": 5, "fork": 11}
@@ -78,3 +82,80 @@ def test_a_call_that_fails(binary, fault, start, tmp_path, command, call):
         usable(binary, place, plain)
         subprocess.run([binary, *words], cwd=place, env=plain, check=True, capture_output=True, timeout=60)
         assert half_files(place) == [], told
+
+
+# --- the server: a page is loaded, and a run trains ---
+
+PAGE = ["/", "/assets/app.js", "/api/system", "/api/settings", "/api/preferences", "/api/datasets", "/api/datasets/synthetic/samples?count=3", "/api/runs"]
+RUN = {"engine": "native", "settings": {"dataset": "synthetic", "limit": 200, "epochs": 2, "hidden": [8]}}
+
+
+def ask(server, method, path, body=None):
+    """(status, answer); (0, None) when the connection broke. An answer is whole, and a failure says what is wrong."""
+    try:
+        status, headers, content = server.request(method, path, body)
+    except (OSError, http.client.HTTPException):
+        return 0, None
+    if "json" not in headers.get("content-type", ""):
+        return status, content
+    answer = json.loads(content)
+    assert status < 400 or answer["error"]["message"]
+    return status, answer
+
+
+def walk(server):
+    """What a page does, whether or not everything answers."""
+    try:
+        listener = Listener(server, timeout=5)
+    except (OSError, AssertionError, http.client.HTTPException):
+        listener = None
+    for path in PAGE:
+        ask(server, "GET", path)
+    ask(server, "PUT", "/api/preferences", {"theme": "dark"})
+    status, run = ask(server, "POST", "/api/runs", RUN)
+    if status == 201:
+        place = f"/api/runs/{run['id']}"
+        ended = ("finished", "failed", "stopped", "interrupted")
+        wait_until(lambda: server.process.poll() is not None or (ask(server, "GET", place)[1] or {}).get("state") in ended)
+        for more in ("/points", "/evaluation", "/weights", "/export?format=csv", "/bundle"):
+            ask(server, "GET", place + more)
+    if listener:
+        listener.close()
+
+
+@pytest.mark.parametrize("call", ["malloc", "write", "fork", "accept"] if MOMENTS <= 3 else [*ERRNO, "accept"])
+def test_a_call_that_fails_in_the_server(binary, fault, tmp_path, call):
+    number = {**ERRNO, "accept": 24}[call]
+    count = tmp_path / "count"
+
+    def attempt(name, text):
+        place = tmp_path / name
+        place.mkdir()
+        env = {**fault(text, "serve"), "NNSTUDIO_FAULT_COUNT": str(count)}
+        try:
+            server = Server(binary, place / "home", cwd=place, env=env)
+        except AssertionError:
+            return place, None
+        walk(server)
+        return place, server
+
+    _, server = attempt("counted", f"{call}:0:{number}")
+    assert server.stop() == 0
+    total = max(map(int, count.read_text().split()))
+    moments = max(1, MOMENTS // 3)
+    for moment in sorted({1 + (2 * i + 1) * (total - 1) // (2 * moments) for i in range(moments)}) if total else []:
+        place, server = attempt(f"n{moment}", f"{call}:{moment}:{number}")
+        log = (place / "server.log").read_text()
+        told = f"{call} {moment} of {total}: {log[-800:]}"
+        if server is None:  # it did not start: that must be said
+            assert "nnstudio: " in log, told
+            continue
+        assert server.process.poll() is None, told
+        workers = workers_of(server)
+        assert ask(server, "GET", "/api/runs")[0] == 200, told
+        status, run = ask(server, "POST", "/api/runs", RUN)
+        assert status == 201, told
+        assert server.wait(run["id"], "finished", "failed")["state"] == "finished", told
+        assert server.stop() == 0, told
+        assert all(gone(pid) for pid in workers) and half_files(place) == [], told
+

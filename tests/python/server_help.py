@@ -2,13 +2,14 @@
 
 import http.client
 import json
+import os
 import pathlib
 import signal
 import socket
 import subprocess
 import time
 
-TIMEOUT = 60
+TIMEOUT = 60 * int(os.environ.get("NNSTUDIO_TEST_PATIENCE", "1"))  # more for a server that a sanitizer slows
 
 
 class Server:
@@ -172,7 +173,7 @@ def workers_of(server):
     return found
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=TIMEOUT / 3):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
