@@ -7,6 +7,24 @@
 #include "base/js.h"
 #include "base/wanted.h"
 
+/* A spreadsheet cuts the line at its commas, and would compute a cell that begins with one of these
+ * signs: within a JSON string they are written by their number there. */
+static void write_json_line(const char *name, const char *json, FILE *out)
+{
+    bool quoted = false, escaped = false, begins = false;
+    fprintf(out, "# %s: ", name);
+    for (const char *c = json; *c; c++) {
+        if (*c == '"' && !escaped) quoted = !quoted;
+        escaped = *c == '\\' && !escaped;
+        if (quoted && begins && strchr("=+-@", *c))
+            fprintf(out, "\\u%04x", (unsigned)*c);
+        else
+            fputc(*c, out);
+        begins = *c == ',' || (begins && strchr("\" ", *c));
+    }
+    fputc('\n', out);
+}
+
 static void write_comments(const json_t *run, FILE *out)
 {
     static const char *const shown[] = {"id",    "name",       "engine",   "engine_version",
@@ -15,12 +33,12 @@ static void write_comments(const json_t *run, FILE *out)
     size_t index;
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
         char *text = js_dump(json_object_get(run, shown[i]));
-        if (text) fprintf(out, "# %s: %s\n", shown[i], text);
+        if (text) write_json_line(shown[i], text, out);
         free(text);
     }
     json_array_foreach(json_object_get(run, "epochs"), index, epoch) {
         char *text = js_dump(epoch);
-        if (text) fprintf(out, "# epoch: %s\n", text);
+        if (text) write_json_line("epoch", text, out);
         free(text);
     }
 }

@@ -302,6 +302,14 @@ def test_export(serve):
     assert {row["engine"] for row in rows} == {"native"} and rows[-1]["epoch"] == "2"
     whole = server.get(f"/api/runs/{run}/export?format=json")
     assert whole["points"]["loss"] == server.curve(run) and len(whole["epochs"]) == 2
+    # What others wrote is no formula in a spreadsheet, whichever cell it is cut into.
+    tags = ["=1+1", "a,=2", "-3", "@x", "+4", 'q\\",=5', "plain-tag"]
+    server.call("PATCH", f"/api/runs/{run}", {"tags": tags})
+    _, _, content = server.request("GET", f"/api/runs/{run}/export?format=csv")
+    cells = [cell for row in csv.reader(io.StringIO(content.decode())) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    (line,) = [line for line in content.decode().splitlines() if line.startswith("# tags: ")]
+    assert json.loads(line.removeprefix("# tags: ")) == tags and "plain-tag" in line
 
 
 def test_decimation_keeps_the_extremes(serve):

@@ -49,10 +49,17 @@ def test_only_loopback_unless_told(serve):
     assert addresses(serve().process.pid) == ["0100007F"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "10.0.0.1", "", "[::1", "localhost.evil:1", "a@127.0.0.1"])
-def test_foreign_host_is_refused(serve, host):
-    status, _, body = serve().request("GET", "/api/system", headers={"Host": host})
-    assert status == 403 and b"Host" in body
+FOREIGN = [
+    "evil.example", "evil.example:8501", "127.0.0.1.evil.example", "10.0.0.1", "", "[::1", "localhost.evil:1", "a@127.0.0.1", "localhost.",
+    "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1.", "0", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]", "127.0.0.1:", "127.0.0.1:80:80",
+]  # fmt: skip
+
+
+def test_foreign_hosts_are_refused(serve):
+    server = serve()
+    for host in FOREIGN:
+        status, _, body = server.request("GET", "/api/system", headers={"Host": host})
+        assert status == 403 and b"Host" in body, host
 
 
 def test_own_hosts_are_taken(serve):
@@ -76,6 +83,29 @@ def test_own_origin_is_taken(serve):
     server = serve()
     own = f"http://{server.host}:{server.port}"
     assert server.request("PUT", "/api/preferences", {"a": 1}, {"Origin": own})[0] == 200
+
+
+def test_a_foreign_host_with_a_matching_origin_is_refused(serve):
+    """A name that was made to point here: the browser takes page and studio for one."""
+    server = serve()
+    for host in (f"evil.example:{server.port}", "localhost.", "127.1"):
+        headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+        assert server.request("PUT", "/api/preferences", {"a": 1}, headers)[0] == 403
+    assert server.get("/api/preferences") == {}
+
+
+def test_no_page_elsewhere_is_let_in(serve):
+    """Neither by a preflight, nor by a socket that is no HTTP, nor in a frame."""
+    server = serve()
+    asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type"}
+    for path in ("/api/preferences", "/"):
+        status, headers, _ = server.request("OPTIONS", path, headers=asked)
+        assert status in (403, 405) and not [name for name in headers if name.startswith("access-control")]
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    for path in (b"/", b"/api/events", b"/api/system"):
+        for origin in (b"", b"Origin: http://evil.example\r\n"):
+            answer = server.raw(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s\r\n" % (path, origin, upgrade), timeout=0.5)
+            assert status_of(answer) in ((403,) if origin else (200,)) and b"websocket" not in answer.lower().split(b"\r\n\r\n")[0]
 
 
 def test_cross_site_fetches_are_refused(serve):
@@ -190,16 +220,17 @@ OUTSIDE = [
     "/../../etc/passwd", "/assets/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/..%2f..%2fetc%2fpasswd",
     "/api/runs/../../etc/passwd", "/api/runs/x/files/..%2f..%2fetc%2fpasswd", "/api/runs/..%2f..%2f/files/x", "/api/runs/%00/files/a",
     "/api/datasets/..%2f..%2f..%2fetc/stats", "/api/datasets/%2fetc%2fpasswd/samples", "/api/datasets/.hidden/stats", "//etc/passwd",
-    "/api/runs/x/files/%2fetc%2fpasswd",
+    "/api/runs/x/files/%2fetc%2fpasswd", "/assets/..\\..\\etc\\passwd", "/api/runs/x/files/..%5c..%5cetc%5cpasswd", "/assets/%23/../../etc/passwd",
+    "/assets/app.js%00.css", "/api/models/#/../../etc/passwd", "/api/datasets/file:%2f%2f%2fetc%2fpasswd/stats", "/assets/%252e%252e/etc/passwd",
 ]
 
 
-@pytest.mark.parametrize("path", OUTSIDE)
-def test_no_path_leaves_the_home(serve, path):
+def test_no_path_leaves_the_home(serve):
     server = serve()
-    answer = server.raw(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
-    assert status_of(answer) in (400, 404), answer[:300]
-    assert b"root:" not in answer
+    for path in OUTSIDE:
+        answer = server.raw(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        assert status_of(answer) in (400, 404), (path, answer[:300])
+        assert b"root:" not in answer
 
 
 @pytest.mark.parametrize("settings", [{"dataset": "../../etc"}, {"dataset": "/etc"}, {"from": "/etc/passwd"}, {"from": "../x"}, {"device": "x" * 40}])
