@@ -31,10 +31,12 @@ static void print_line(const json_t *run)
     clock_format_utc((int64_t)number(run, "created_at"), when);
     if (isfinite(right)) snprintf(accuracy, sizeof accuracy, "%.2f%%", 100 * right);
     if (isfinite(rate)) snprintf(speed, sizeof speed, "%.0f", rate);
-    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s\n", js_text(run, "id"), when,
+    const char *title = js_text(run, "title");
+    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s  %s\n", js_text(run, "id"), when,
            when + 11, js_text(run, "engine"), js_text(run, "state"),
            text_shown(js_text(json_object_get(run, "settings"), "dataset")),
-           number(progress, "epochs"), accuracy, speed);
+           number(progress, "epochs"), accuracy, speed,
+           text_shown(*title ? title : js_text(run, "name")));
 }
 
 static int list(struct store *store, bool as_json, struct error *error)
@@ -45,8 +47,8 @@ static int list(struct store *store, bool as_json, struct error *error)
     size_t index;
     if (store_run_list(store, &filter, &runs, &total, error)) return -1;
     if (!as_json && total)
-        printf("%-34s %-16s  %-10s %-11s %-14s %4s %8s %10s\n", "run", "begun (UTC)", "engine",
-               "state", "data", "ep.", "test acc", "samples/s");
+        printf("%-34s %-16s  %-10s %-11s %-14s %4s %8s %10s  %s\n", "run", "begun (UTC)", "engine",
+               "state", "data", "ep.", "test acc", "samples/s", "title");
     json_array_foreach(runs, index, run) {
         if (as_json)
             cli_print_json(json_incref(run));
@@ -74,7 +76,7 @@ static void print_epochs(const json_t *run)
 
 static void print_run(const json_t *run)
 {
-    static const char *const shown[] = {"id",    "name",  "engine",     "engine_version",
+    static const char *const shown[] = {"id",    "title", "name",       "engine", "engine_version",
                                         "state", "error", "started_by", "notes"};
     const json_t *file;
     size_t index;

@@ -77,10 +77,13 @@ def test_notes_of_a_run(studio, serve):
     settings = {"dataset": "synthetic", "limit": 100, "epochs": 1}
     run = server.post("/api/runs", {"engine": "native", "settings": settings}, status=201)["id"]
     server.wait(run, "finished")
-    server.call("PATCH", f"/api/runs/{run}", {"notes": EVIL})
+    server.call("PATCH", f"/api/runs/{run}", {"notes": EVIL, "title": "lr 0.1, für später"})
     result = studio("runs", "show", run)
     assert "all is well" in result.stdout  # shown
     harmless(result)
+    assert studio("runs", "list").stdout.splitlines()[1].endswith("  lr 0.1, für später")
+    refused = server.call("PATCH", f"/api/runs/{run}", {"title": EVIL}, status=400)
+    assert "title" in refused["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["-x", "--help", "..", "x.", "con", "NUL", "com1", "a/b", "a\nb", "\x1b[31m"])
