@@ -6,25 +6,32 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/child.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "cli/cli.h"
 #include "cli/token_words.h"
 #include "http/serve.h"
 
+#define SHELL_SECONDS 5
+
 extern char **environ;
 
-/* The desktop's own way to open an address; its words are nobody's concern. */
+/* The desktop's own way to open an address; its words are nobody's concern, and a shell between us
+ * leaves its end to the system. */
 static void open_browser(const char *address)
 {
-    pid_t pid;
+    pid_t pid = 0;
     posix_spawn_file_actions_t actions;
-    char *const argv[] = {(char[]){"xdg-open"}, (char *)(uintptr_t)address, NULL};
+    char *const argv[] = {(char[]){"sh"}, (char[]){"-c"},
+                          (char[]){"command -v xdg-open && { xdg-open \"$0\" & }"},
+                          (char *)(uintptr_t)address, NULL};
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ))
+    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ) ||
+        child_reap(pid, SHELL_SECONDS))
         log_line("cannot open a browser: open the address yourself");
     posix_spawn_file_actions_destroy(&actions);
 }
