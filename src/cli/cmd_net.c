@@ -1,32 +1,13 @@
 /* nnstudio net: networks as text, their shapes and what they cost. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/network_words.h"
 #include "modelfile/modelfile.h"
 #include "net/compact.h"
 #include "net/cost.h"
-
-#define SPEC_MAX ((size_t)1 << 20)
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t a = strlen(text), b = strlen(ending);
-    return a >= b && strcmp(text + a - b, ending) == 0;
-}
-
-static int read_spec_file(const char *path, struct network *network, struct error *error)
-{
-    char *text;
-    size_t size;
-    if (file_read(path, SPEC_MAX, &text, &size, error)) return -1;
-    int status = network_parse(text, network, error);
-    free(text);
-    return status ? error_prefix(error, "%s", path) : 0;
-}
 
 static int read_model(const char *path, struct network *network, struct error *error)
 {
@@ -34,21 +15,6 @@ static int read_model(const char *path, struct network *network, struct error *e
     if (modelfile_read(path, NULL, &model, error)) return -1;
     *network = model->network;
     model_destroy(model);
-    return 0;
-}
-
-/* "28x28" or "32x32x3" */
-static int read_input(const char *text, struct network *network, struct error *error)
-{
-    unsigned rows, columns, channels = 1;
-    int used = 0, count = sscanf(text, "%5ux%5u%nx%1u%n", &rows, &columns, &used, &channels, &used);
-    if (count < 2 || text[used])
-        return error_set(
-            error, ERROR_USAGE,
-            "the input \"%.40s\" is not valid: write it as rows x columns, as in 28x28, "
-            "or 32x32x3 for color",
-            text);
-    *network = (struct network){.rows = rows, .columns = columns, .channels = channels};
     return 0;
 }
 
@@ -112,11 +78,9 @@ static int show(const char *spec, const char *input, bool as_json)
     struct network network;
     struct error error;
     int status;
-    if (read_input(input, &network, &error)) return cli_fail(&error);
-    if (preset_find(spec) || !file_exists(spec))
-        status = network_parse(spec, &network, &error);
-    else if (ends_with(spec, ".json") || ends_with(spec, ".txt"))
-        status = read_spec_file(spec, &network, &error);
+    if (network_words_input(input, &network, &error)) return cli_fail(&error);
+    if (network_words_are(spec))
+        status = network_words_read(spec, &network, &error) || network_finish(&network, &error);
     else
         status = read_model(spec, &network, &error);
     if (status) return cli_fail(&error);

@@ -6,12 +6,16 @@
 #include "modelfile/modelfile.h"
 
 struct model_words {
-    const char *activation, *order, *key;
+    const char *activation, *order, *key, *net, *input;
 };
 
 #define MODEL_OPTIONS(words)                                                              \
     {"activation", OPTION_TEXT, &(words).activation, "NAME[,NAME...]",                    \
      "of the hidden layers, if the file does not say: relu, tanh, sigmoid, none (relu)"}, \
+        {"net", OPTION_TEXT, &(words).net, "SPEC|PRESET|FILE",                            \
+         "all layers, if the file holds weights alone; see `nnstudio net`"},              \
+        {"input", OPTION_TEXT, &(words).input, "RxC[x3]",                                 \
+         "with --net: the picture's rows and columns; x3 for color"},                     \
         {"order", OPTION_TEXT, &(words).order, "A,B,C",                                   \
          "the layers' names, if several orders fit"},                                     \
     {                                                                                     \
@@ -22,7 +26,7 @@ struct model_words {
 /* Into options that borrow from `words`. */
 int model_words_use(const struct model_words *words, struct modelfile_options *out,
                     struct error *error);
-/* What the file says is not contradicted: refuses other activations than it has. */
+/* What the file says is not contradicted: refuses other activations and layers than it has. */
 int model_words_check(const struct modelfile_options *told, const char *path,
                       const struct model *model, struct error *error);
 /* "assumed: activation of layer 1: relu" for each, on standard output; how to say it otherwise at

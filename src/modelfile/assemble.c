@@ -35,6 +35,14 @@ int model_assume(struct model *model, struct error *error, const char *format, .
                : 0;
 }
 
+int need_picture(const struct network *told, struct error *error)
+{
+    return error_set(error, ERROR_USAGE,
+                     "--net begins with %s, which needs the size of the pictures: give it, as in "
+                     "--input 28x28",
+                     layer_kind(told->layers[0].type)->name);
+}
+
 char *note_text(const json_t *assumed)
 {
     struct buffer text;
@@ -69,8 +77,9 @@ int source_check_dense(const struct layer_source *source, struct error *error)
     if (weight->rank != 2)
         return error_set(
             error, ERROR_INPUT,
-            "the tensor %s has the shape %s, a dense layer's weight has two dimensions: "
-            "the studio reads networks of dense layers",
+            "the tensor %s has the shape %s, a dense layer's weight has two dimensions, and the "
+            "file does not say its layers: say them, as in --net \"conv 8 3x3 relu, flatten, dense "
+            "10\" --input 28x28",
             weight->name, shape_text(weight->rank, weight->shape, a));
     for (int d = 0; d < 2; d++)
         if (!weight->shape[d] || weight->shape[d] > NETWORK_MAX_WIDTH)
@@ -122,12 +131,22 @@ static const void *values_as(const struct named_tensor *tensor, enum dtype dtype
     return *owned = wide;
 }
 
+/* Keras's Conv2D with a group for each channel has [rows, columns, 1, filters] where its
+ * DepthwiseConv2D has [rows, columns, channels, filters of each]: the same values in a row. */
+static bool is_grouped_kernel(const struct named_tensor *tensor, const struct shape *shape)
+{
+    return tensor->rank == 4 && shape->rank == 4 && tensor->shape[0] == shape->sizes[0] &&
+           tensor->shape[1] == shape->sizes[1] && tensor->shape[2] == 1 &&
+           tensor->shape[3] == (size_t)shape->sizes[2] * shape->sizes[3];
+}
+
 static int fill_tensor(const struct network *network, struct parameters *parameters,
                        struct tensor *to, const struct layer_source *source, struct error *error)
 {
     const struct named_tensor *from = source->tensors[to->role];
     struct layout layout = source_layout(network, to, source->axes);
-    if (!has_shape(from, &layout.keras)) {
+    if (!has_shape(from, &layout.keras) &&
+        !(source->axes == AXES_KERAS && is_grouped_kernel(from, &layout.keras))) {
         char have[64], want[64];
         size_t sizes[SHAPE_MAX_RANK];
         for (uint32_t d = 0; d < layout.keras.rank; d++) sizes[d] = layout.keras.sizes[d];
@@ -168,6 +187,11 @@ static int fill_layer(const struct network *network, uint32_t index, struct para
         }
     }
     return 0;
+}
+
+static bool has_weights(const struct layer_source *source)
+{
+    return source->layer.type == LAYER_DENSE || source->layer.type == LAYER_CONV2D;
 }
 
 /* --- the network ------------------------------------------------------------------------------ */
@@ -274,6 +298,7 @@ static int build_network(const struct layer_source *sources, size_t count,
     for (size_t i = 0; i < count; i++) {
         struct layer *layer = &network->layers[i];
         *layer = sources[i].layer;
+        if (has_weights(&sources[i]) && !sources[i].tensors[ROLE_BIAS]) layer->without_bias = true;
         if (layer->type != LAYER_DENSE) continue;
         if (!sources[i].tensors[ROLE_WEIGHT])
             return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has no weights",
@@ -297,11 +322,6 @@ static enum dtype widest(const struct layer_source *sources, size_t count)
 }
 
 /* --- activations ------------------------------------------------------------------------------ */
-
-static bool has_weights(const struct layer_source *source)
-{
-    return source->layer.type == LAYER_DENSE || source->layer.type == LAYER_CONV2D;
-}
 
 /* What the file does not say: each hidden layer's activation, as told or else relu. */
 static int tell_activations(struct layer_source *sources, size_t count,

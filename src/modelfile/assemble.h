@@ -51,6 +51,9 @@ int model_from_layers(struct layer_source *sources, size_t count, const struct s
 int sources_order(struct layer_source *sources, size_t count, bool listed,
                   const struct modelfile_options *options, struct error *error);
 
+/* Both names have the same stem and `a` the lower number: "conv1" is before "conv10". */
+bool name_is_before(const char *a, const char *b);
+
 /* A state dict's tensors, named LAYER.ROLE as PyTorch names them. "module." and "_orig_mod." in
  * front of all names are * taken off. `listed` as above. */
 int model_from_state_dict(const struct state_dict *state, const struct model_note *note,
@@ -61,6 +64,9 @@ int model_from_state_dict(const struct state_dict *state, const struct model_not
  * whose notes are * texts. NULL for an empty list. */
 char *note_text(const json_t *assumed);
 json_t *note_lines(const char *text);
+
+/* That a network told without its picture needs one. Returns -1. */
+int need_picture(const struct network *told, struct error *error);
 
 /* One more text for model->assumed. */
 int model_assume(struct model *model, struct error *error, const char *format, ...)

@@ -24,6 +24,7 @@ struct h5_reading {
     hid_t file;
     struct state_dict state;
     struct keras_chain chain;
+    struct network told; /* of a file of weights alone; no layers when nobody says */
     size_t count;
     struct layer_source sources[NETWORK_MAX_LAYERS];
     size_t tensors[NETWORK_MAX_LAYERS][ROLE_COUNT];
@@ -70,6 +71,8 @@ static bool is_called(const char *name, const char *kind)
 {
     const char *slash = strrchr(name, '/');
     const char *last = slash ? slash + 1 : name;
+    static const char depthwise[] = "depthwise_"; /* what Keras 2 has before DepthwiseConv2D's */
+    if (strncmp(last, depthwise, sizeof depthwise - 1) == 0) last += sizeof depthwise - 1;
     size_t length = strlen(kind);
     return strncmp(last, kind, length) == 0 && (!last[length] || last[length] == ':');
 }
@@ -141,7 +144,8 @@ static int take_name(struct h5_reading *reading, hid_t group, struct h5_names *n
                          "the layer \"%.80s\" has no %s, which its configuration and the weights "
                          "do not agree on: the file is damaged",
                          layer, weight->name);
-    if (add_tensor(reading, index, weight->role, group, names->items[i], layer, weight->name,
+    if (weight->role != KERAS_ROLE_UNUSED &&
+        add_tensor(reading, index, weight->role, group, names->items[i], layer, weight->name,
                    error))
         return -1;
     *names->items[i] = '\0';
@@ -217,6 +221,7 @@ static int read_by_path(struct h5_reading *reading, struct error *error)
         snprintf(path, sizeof path, "%s/vars", layer->path);
         if (open_layer(reading->file, path, &group, error)) return -1;
         for (uint32_t w = 0; !status && w < layer->weight_count; w++) {
+            if (layer->weights[w].role == KERAS_ROLE_UNUSED) continue;
             snprintf(number, sizeof number, "%u", w);
             status = add_tensor(reading, i, layer->weights[w].role, group, number,
                                 layer->source.name, layer->weights[w].name, error);
@@ -250,6 +255,29 @@ static bool sees_input(const struct keras_chain *chain, size_t index)
     return true;
 }
 
+/* A dense layer behind a Normalization may have to take its means over: zeros where it has no
+ * bias. */
+static int give_bias(struct h5_reading *reading, struct error *error)
+{
+    bool normalized = false;
+    for (size_t i = 0; i < reading->count; i++) {
+        enum layer_type type = reading->sources[i].layer.type;
+        struct named_tensor *bias;
+        char name[STATE_DICT_MAX_NAME];
+        if (type == LAYER_NORMALIZE && reading->tensors[i][ROLE_RUNNING_MEAN] != NONE)
+            normalized = true;
+        if (!normalized || type != LAYER_DENSE) continue;
+        if (reading->tensors[i][ROLE_BIAS] != NONE) return 0;
+        const struct named_tensor *kernel =
+            &reading->state.tensors[reading->tensors[i][ROLE_WEIGHT]];
+        snprintf(name, sizeof name, "%.400s/bias", reading->sources[i].name);
+        reading->tensors[i][ROLE_BIAS] = reading->state.count;
+        return state_dict_add(&reading->state, name, kernel->dtype, 1, &kernel->shape[1], &bias,
+                              error);
+    }
+    return 0;
+}
+
 static int read_whole_model(struct h5_reading *reading, const json_t *config, bool by_path,
                             struct error *error)
 {
@@ -262,7 +290,7 @@ static int read_whole_model(struct h5_reading *reading, const json_t *config, bo
         if (chain->layers[i].source.layer.type == LAYER_DENSE &&
             check_agreement(reading, i, sees_input(chain, i), error))
             return -1;
-    return 0;
+    return give_bias(reading, error);
 }
 
 /* --- weights alone ---------------------------------------------------------------------------- */
@@ -297,16 +325,85 @@ static int read_vars(struct h5_reading *reading, hid_t group, const char *path, 
         if (strcmp(names.items[i], "vars") != 0)
             status = read_vars(reading, member, below, depth + 1, error);
         else if (!(status = h5_members(member, &vars, error)) && vars.count > 2)
-            status = error_set(
-                error, ERROR_INPUT,
-                "\"%.80s\" has %zu weights: the studio reads networks of dense layers", below,
-                vars.count);
+            status = error_set(error, ERROR_INPUT,
+                               "\"%.80s\" has %zu weights, so it is no dense layer, and weights "
+                               "alone do not say what it is: say all layers with --net, or save "
+                               "the model with model.save(\"model.keras\")",
+                               below, vars.count);
         else if (!status && vars.count)
             status = add_dense(reading, member, "0", vars.count == 2 ? "1" : NULL,
                                strncmp(path, "layers/", 7) == 0 ? path + 7 : path, error);
         h5_names_free(&vars);
         H5Gclose(member);
     }
+    h5_names_free(&names);
+    return status;
+}
+
+/* The next group of `names` from *at on that holds weights; -1 when there is none. */
+static int next_with_weights(hid_t file, const struct h5_names *names, size_t *at,
+                             struct error *error)
+{
+    for (; *at < names->count; (*at)++) {
+        struct h5_names weights = {0};
+        hid_t group;
+        bool found;
+        if (open_layer(file, names->items[*at], &group, error)) return -1;
+        int status = h5_attribute_names(group, "weight_names", &weights, &found, error);
+        size_t count = weights.count;
+        h5_names_free(&weights);
+        H5Gclose(group);
+        if (status) return -1;
+        if (count) return 0;
+    }
+    return error_set(error, ERROR_INPUT,
+                     "the network that was told has more layers with weights than the file");
+}
+
+/* Keras 2's weights: its layers' names in the order of the model. */
+static int read_told_names(struct h5_reading *reading, struct h5_names *names, struct error *error)
+{
+    struct keras_chain *chain = &reading->chain;
+    size_t at = 0;
+    for (size_t i = 0; i < chain->count; i++) {
+        if (!chain->layers[i].weight_count) continue;
+        if (next_with_weights(reading->file, names, &at, error)) return -1;
+        chain->layers[i].owner = names->items[at++];
+        if (read_owner(reading, reading->file, chain->layers[i].owner, error)) return -1;
+    }
+    return at == names->count || next_with_weights(reading->file, names, &at, error)
+               ? 0
+               : refuse_weight(names->items[at], "a weight", error);
+}
+
+/* Keras 3's: "layers/conv2d_1" in models of Keras's own classes, the attribute's name in others. */
+static int read_told_groups(struct h5_reading *reading, struct error *error)
+{
+    for (size_t i = 0; i < reading->chain.count; i++) {
+        struct keras_layer *layer = &reading->chain.layers[i];
+        hid_t group;
+        if (h5_group(reading->file, layer->path, &group, error)) return -1;
+        if (group >= 0)
+            H5Gclose(group);
+        else
+            snprintf(layer->path, sizeof layer->path, "%s", layer->source.name);
+    }
+    return read_by_path(reading, error);
+}
+
+/* Weights alone of a network that is known. */
+static int read_told_weights(struct h5_reading *reading, struct error *error)
+{
+    struct keras_chain *chain = &reading->chain;
+    struct h5_names names = {0};
+    bool listed;
+    if (keras_chain_of(&reading->told, chain, error)) return -1;
+    for (size_t i = 0; i < chain->count; i++)
+        if (add_layer(reading, &chain->layers[i].source, error)) return -1;
+    if (h5_attribute_names(reading->file, "layer_names", &names, &listed, error)) return -1;
+    int status = listed ? read_told_names(reading, &names, error)
+                        : read_told_groups(reading, error);
+    for (size_t i = 0; i < chain->count; i++) chain->layers[i].owner = NULL;
     h5_names_free(&names);
     return status;
 }
@@ -338,6 +435,17 @@ static void resolve_tensors(struct h5_reading *reading)
                     &reading->state.tensors[reading->tensors[i][role]];
 }
 
+/* Behind what was noted before it. */
+static int say_note(struct model *out, const char *text, struct error *error)
+{
+    if (!out->metadata) out->metadata = json_object();
+    const char *before = js_text(out->metadata, "note");
+    json_t *note = json_sprintf("%s%s%s", before, *before ? "; " : "", text);
+    return json_object_set_new(out->metadata, "note", note)
+               ? error_set_memory(error, "the metadata")
+               : 0;
+}
+
 static int say_taken_off(const char *what, struct model *out, struct error *error)
 {
     if (strcmp(what, "softmax") != 0)
@@ -345,13 +453,38 @@ static int say_taken_off(const char *what, struct model *out, struct error *erro
                             "%s at the end: taken off; this is no softmax classifier, its loss is "
                             "computed as if it were one",
                             what);
-    if (!out->metadata) out->metadata = json_object();
-    return json_object_set_new(
-               out->metadata, "note",
-               json_string("the file ends in softmax, which was taken off: the studio's networks "
-                           "end in logits"))
-               ? error_set_memory(error, "the metadata")
-               : 0;
+    return say_note(out,
+                    "the file ends in softmax, which was taken off: the studio's networks end in "
+                    "logits",
+                    error);
+}
+
+/* Of weights alone: the network that the user or the studio's own note tells. Without a picture,
+ * which a dense layer in front allows, the weights say how many values it takes. */
+static int find_told(struct h5_reading *reading, const struct model_note *note,
+                     const struct modelfile_options *options, struct error *error)
+{
+    struct network *told = &reading->told;
+    if (!options || !options->network.layer_count)
+        return note->network && network_from_json(note->network, told, error)
+                   ? error_prefix(error, "the network noted in the file")
+                   : 0;
+    *told = options->network;
+    if (told->rows) return network_finish(told, error);
+    if (told->layers[0].type != LAYER_DENSE) return need_picture(told, error);
+    told->rows = told->columns = 1;
+    if (network_finish(told, error)) return -1;
+    told->rows = told->columns = 0;
+    return 0;
+}
+
+/* Dense layers of which the file says no order. */
+static int order_alone(struct h5_reading *reading, bool listed,
+                       const struct modelfile_options *options, struct error *error)
+{
+    for (size_t i = 0; i < reading->count; i++)
+        if (source_check_dense(&reading->sources[i], error)) return -1;
+    return sources_order(reading->sources, reading->count, listed, options, error);
 }
 
 /* The configuration, or with weights alone what was told, decides the activations. */
@@ -359,16 +492,24 @@ static int read_layers(struct h5_reading *reading, const json_t *config, bool by
                        const struct model_note *note, const struct modelfile_options *options,
                        struct model *out, struct error *error)
 {
-    bool listed = true;
+    bool worked_in = false, listed = true;
+    if (!config && find_told(reading, note, options, error)) return -1;
+    bool told = reading->told.layer_count != 0;
     if (config ? read_whole_model(reading, config, by_path, error)
+        : told ? read_told_weights(reading, error)
                : read_weights_alone(reading, &listed, error))
         return -1;
     resolve_tensors(reading);
-    for (size_t i = 0; !config && i < reading->count; i++)
-        if (source_check_dense(&reading->sources[i], error)) return -1;
-    if ((!config && sources_order(reading->sources, reading->count, listed, options, error)) ||
-        model_from_layers(reading->sources, reading->count, &reading->chain.input, config != NULL,
+    if ((config &&
+         keras_settle(&reading->chain, reading->sources, &reading->count, &worked_in, error)) ||
+        (!config && !told && order_alone(reading, listed, options, error)) ||
+        model_from_layers(reading->sources, reading->count, &reading->chain.input, config || told,
                           note, options, out, error))
+        return -1;
+    if (worked_in && say_note(out,
+                              "the Normalization or Permute in front is worked into the weights of "
+                              "the first dense layer",
+                              error))
         return -1;
     return reading->chain.taken_off ? say_taken_off(reading->chain.taken_off, out, error) : 0;
 }
@@ -430,5 +571,5 @@ const struct modelfile_format modelfile_h5 = {
     .extensions = "h5 hdf5",
     .read = read_model,
     .write = h5_write_model,
-    .carries = keras_carries,
+    .carries = h5_carries,
 };

@@ -14,7 +14,7 @@
 #include "modelfile/state_dict.h"
 
 #define H5_MAX_TEXT  ((size_t)4 << 20) /* bytes of an attribute: Keras's JSON */
-#define H5_MAX_DEPTH 8
+#define H5_MAX_DEPTH 20                /* models within models: two groups each */
 
 void h5_lock(void);
 void h5_unlock(void);

@@ -71,27 +71,14 @@ static int put_tensor(hid_t group, const char *name, const struct network *netwo
 /* A model while it is written, with what its layers are in Keras. */
 struct writing {
     const struct model *model;
-    struct keras_written layers[NETWORK_MAX_LAYERS];
+    struct keras_chain chain;
 };
-
-static int prepare(struct writing *writing, const struct model *model, struct error *error)
-{
-    *writing = (struct writing){.model = model};
-    for (uint32_t i = 0; i < model->network.layer_count; i++) {
-        if (keras_layer_write(&model->network.layers[i], dtype_name(model->parameters->dtype),
-                              &writing->layers[i], error))
-            return -1;
-        json_decref(writing->layers[i].config); /* only the weights' names are used here */
-        writing->layers[i].config = NULL;
-    }
-    return 0;
-}
 
 /* [stage: saving, save] */
 /* model_weights/fc1, with attribute weight_names, and below it fc1/kernel:0 and fc1/bias:0. */
 static int put_layer(hid_t weights, const struct writing *writing, uint32_t index)
 {
-    const struct keras_written *written = &writing->layers[index];
+    const struct keras_layer *written = &writing->chain.layers[index];
     const struct model *model = writing->model;
     const char *layer = model->network.layers[index].name;
     char names[KERAS_MAX_WEIGHTS][64];
@@ -124,7 +111,7 @@ static int put_weights(hid_t file, const struct writing *writing)
                      ? -1
                      : 0;
     for (uint32_t i = 0; !status && i < count; i++) {
-        if (!writing->layers[i].weight_count) continue;
+        if (!writing->chain.layers[i].weight_count) continue;
         list[used++] = writing->model->network.layers[i].name;
         status = put_layer(weights, writing, i);
     }
@@ -164,14 +151,10 @@ static int put_model(hid_t file, const struct writing *writing, const json_t *co
 /* Keras 3's weights: layers/dense_1/vars with data sets 0, 1, … */
 static int put_vars(hid_t file, const struct writing *writing, uint32_t index)
 {
-    const struct keras_written *written = &writing->layers[index];
+    const struct keras_layer *written = &writing->chain.layers[index];
     const struct model *model = writing->model;
-    char group[64], path[96], number[16];
-    uint32_t before = 0;
-    for (uint32_t i = 0; i < index; i++)
-        if (strcmp(writing->layers[i].class_name, written->class_name) == 0) before++;
-    keras_group_name(written->class_name, before, group);
-    snprintf(path, sizeof path, "layers/%s/vars", group);
+    char path[KERAS_MAX_PATH + 8], number[16];
+    snprintf(path, sizeof path, "%s/vars", written->path);
     hid_t links = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(links, 1);
     hid_t vars = H5Gcreate2(file, path, links, H5P_DEFAULT, H5P_DEFAULT);
@@ -220,7 +203,8 @@ static int make_file(const struct model *model, const json_t *config, char **out
     struct writing *writing = malloc(sizeof *writing);
     int status = -1;
     if (!writing) return error_set_memory(error, "the model file");
-    if (prepare(writing, model, error)) {
+    writing->model = model;
+    if (keras_chain_of(&model->network, &writing->chain, error)) {
         free(writing);
         return -1;
     }

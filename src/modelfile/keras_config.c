@@ -9,12 +9,21 @@ static const char *name_of(const json_t *config)
     return js_text(config, "name");
 }
 
+static int refuse_padder(const struct keras_chain *chain, struct error *error)
+{
+    return error_set(error, ERROR_INPUT,
+                     "the layer \"%.80s\" is a ZeroPadding2D with no convolution behind it: the "
+                     "studio knows padding of convolutions",
+                     chain->padder);
+}
+
 int keras_take_layer(const json_t *layer, const char *owner, struct keras_chain *chain,
                      struct error *error)
 {
     const json_t *config = json_object_get(layer, "config");
     const char *class_name = js_text(layer, "class_name");
     const struct keras_row *row = keras_row_find(class_name);
+    const char *padder = chain->padder;
     size_t before = chain->count;
     if (!row)
         return error_set(error, ERROR_INPUT,
@@ -23,6 +32,9 @@ int keras_take_layer(const json_t *layer, const char *owner, struct keras_chain 
     if ((row->take != keras_take_model && keras_check_settings(row, config, error)) ||
         row->take(row, config, chain, error))
         return -1;
+    if (padder && chain->padder && row->take != keras_take_model &&
+        strcmp(class_name, "InputLayer") != 0)
+        return refuse_padder(chain, error);
     for (size_t i = before; i < chain->count; i++)
         if (owner) chain->layers[i].owner = owner;
     return 0;
@@ -118,7 +130,7 @@ static void set_paths(struct keras_chain *chain, size_t from, const char *group)
     for (size_t i = from; i < chain->count; i++) {
         char below[KERAS_MAX_PATH];
         memcpy(below, chain->layers[i].path, sizeof below);
-        snprintf(chain->layers[i].path, KERAS_MAX_PATH, "layers/%.50s%s%.60s", group,
+        snprintf(chain->layers[i].path, KERAS_MAX_PATH, "layers/%.60s%s%.520s", group,
                  *below ? "/" : "", below);
     }
 }
@@ -172,6 +184,7 @@ int keras_chain_read(const json_t *config, struct keras_chain *out, struct error
                          "it is a %.60s: the studio reads Sequential and functional models",
                          *class_name ? class_name : "model without a class");
     if (keras_take_model(row, json_object_get(config, "config"), out, error)) return -1;
+    if (out->padder) return refuse_padder(out, error);
     if (out->count) take_off_sigmoid(out);
     return out->count ? 0
                       : error_set(error, ERROR_INPUT,

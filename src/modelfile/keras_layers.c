@@ -128,6 +128,18 @@ static bool is_last_axis(const json_t *config, uint32_t rank)
     return json_is_integer(axis) && (number == -1 || (rank && number == (json_int_t)rank));
 }
 
+/* All axes of a picture but the batch: [1, 2, 3], or the same counted from the end. */
+static bool is_whole_sample(const json_t *config, uint32_t rank)
+{
+    const json_t *axis = json_object_get(config, "axis");
+    if (rank != 3 || json_array_size(axis) != 3) return false;
+    for (size_t d = 0; d < 3; d++) {
+        json_int_t number = json_integer_value(json_array_get(axis, d));
+        if (number != (json_int_t)d + 1 && number != (json_int_t)d - 3) return false;
+    }
+    return true;
+}
+
 static int refuse_axis(const json_t *config, struct error *error)
 {
     return error_set(error, ERROR_INPUT,
@@ -390,6 +402,56 @@ static int take_dense(const struct keras_row *row, const json_t *config, struct 
     return take_kernel(row, config, chain, layer, error);
 }
 
+/* Rows and columns of zeros around the next layer's input: a number, one for each axis, or two for
+ * each axis. */
+static int take_padding(const struct keras_row *row, const json_t *config,
+                        struct keras_chain *chain, struct error *error)
+{
+    const json_t *padding = json_object_get(config, "padding");
+    (void)row;
+    note_shape(config, chain);
+    for (size_t side = 0; side < PAD_SIDES; side++) {
+        const json_t *item = json_is_array(padding) ? json_array_get(padding, side / 2) : padding;
+        if (json_is_array(item)) item = json_array_get(item, side % 2);
+        json_int_t number = json_integer_value(item);
+        if (!json_is_integer(item) || number < 0 || number > 1024)
+            return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"padding\"",
+                             name_of(config));
+        chain->padding[side] = (uint32_t)number;
+    }
+    chain->padder = name_of(config);
+    return 0;
+}
+
+/* What a ZeroPadding2D before a convolution laid around its input becomes its own padding. */
+static int use_padding(const json_t *config, struct keras_chain *chain, struct layer *layer,
+                       struct error *error)
+{
+    if (!chain->padder) return 0;
+    if (layer->same)
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" is padded by \"%.80s\" and by the rule \"same\": the "
+                         "studio knows one of the two",
+                         name_of(config), chain->padder);
+    memcpy(layer->padding, chain->padding, sizeof layer->padding);
+    chain->padder = NULL;
+    return 0;
+}
+
+/* Depthwise: 0 groups are as many as there are input channels, and `filters` is what one of them
+ * becomes. */
+static int get_filters(const struct keras_row *row, const json_t *config, struct layer *layer,
+                       struct error *error)
+{
+    if (strcmp(row->class_name, "DepthwiseConv2D") == 0) {
+        layer->groups = 0;
+        return get_count(config, "depth_multiplier", &layer->filters, error);
+    }
+    if (get_count(config, "filters", &layer->filters, error)) return -1;
+    return json_object_get(config, "groups") ? get_count(config, "groups", &layer->groups, error)
+                                             : 0;
+}
+
 static int take_conv(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
                      struct error *error)
 {
@@ -398,12 +460,11 @@ static int take_conv(const struct keras_row *row, const json_t *config, struct k
     note_shape(config, chain);
     if (append(LAYER_CONV2D, config, chain, &layer, error)) return -1;
     struct layer *into = &layer->source.layer;
-    if (get_count(config, "filters", &into->filters, error) ||
-        get_pair(config, "kernel_size", one, into->kernel, error) ||
+    if (get_pair(config, "kernel_size", one, into->kernel, error) ||
         get_pair(config, "strides", one, into->stride, error) ||
         get_pair(config, "dilation_rate", one, into->dilation, error) ||
-        get_padding(config, into, error) ||
-        (json_object_get(config, "groups") && get_count(config, "groups", &into->groups, error)))
+        get_padding(config, into, error) || use_padding(config, chain, into, error) ||
+        get_filters(row, config, into, error))
         return -1;
     return take_kernel(row, config, chain, layer, error);
 }
@@ -439,8 +500,9 @@ static int take_norm(const struct keras_row *row, const json_t *config, struct k
     struct keras_layer *layer;
     double momentum;
     note_shape(config, chain);
-    if (!is_last_axis(config, chain->rank)) return refuse_axis(config, error);
-    if (row->type == LAYER_LAYERNORM && chain->rank > 1) return refuse_axis(config, error);
+    bool whole = row->type == LAYER_LAYERNORM && chain->rank > 1;
+    if (!(whole ? is_whole_sample(config, chain->rank) : is_last_axis(config, chain->rank)))
+        return refuse_axis(config, error);
     if (append(row->type, config, chain, &layer, error) ||
         get_real(config, "epsilon", 1e-3, &layer->source.layer.epsilon, error) ||
         get_real(config, "momentum", 0.99, &momentum, error))
@@ -469,6 +531,124 @@ static int take_rescaling(const struct keras_row *row, const json_t *config,
         get_real(config, "scale", 1, &layer->source.layer.scale, error))
         return -1;
     return get_real(config, "offset", 0, &layer->source.layer.offset, error);
+}
+
+/* Whether only a Rescaling and a Flatten stand before what is taken now. */
+static bool is_in_front(const struct keras_chain *chain)
+{
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct layer *layer = &chain->layers[i].source.layer;
+        if (layer->activation != ACTIVATION_NONE ||
+            (layer->type != LAYER_RESCALE && layer->type != LAYER_FLATTEN))
+            return false;
+    }
+    return true;
+}
+
+/* The numbers of a mean or variance that the configuration itself holds, in lists within lists;
+ * returns how many, 0 when they are not one or one per channel. */
+static size_t flat_numbers(const json_t *value, double out[3], size_t count)
+{
+    size_t index;
+    json_t *item;
+    if (json_is_number(value) && count < 3) {
+        out[count] = json_number_value(value);
+        return count + 1;
+    }
+    if (!json_array_size(value)) return 0;
+    json_array_foreach((json_t *)(uintptr_t)value, index, item)
+        if (!(count = flat_numbers(item, out, count))) return 0;
+    return count;
+}
+
+static int take_numbers(const json_t *config, const struct keras_chain *chain, struct layer *layer,
+                        struct error *error)
+{
+    double variance[3] = {0};
+    size_t count = flat_numbers(json_object_get(config, "mean"), layer->mean, 0);
+    bool usable = count && flat_numbers(json_object_get(config, "variance"), variance, 0) == count;
+    if (!usable || (count > 1 && (chain->rank != 3 || !is_last_axis(config, 3))))
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" is a Normalization with numbers of its own that are "
+                         "neither one nor one per channel: give it them with adapt()",
+                         name_of(config));
+    for (size_t c = 0; c < 3; c++) {
+        layer->mean[c] = layer->mean[count > 1 ? c : 0];
+        layer->std[c] = fmax(sqrt(variance[count > 1 ? c : 0]), KERAS_LEAST_DEVIATION);
+    }
+    return 0;
+}
+
+/* The numbers stand in the configuration, or adapt() made weights of them. */
+static int take_normalization(const struct keras_row *row, const json_t *config,
+                              struct keras_chain *chain, struct error *error)
+{
+    struct keras_layer *layer;
+    const json_t *mean = json_object_get(config, "mean");
+    note_shape(config, chain);
+    if (!is_in_front(chain))
+        return error_set(error, ERROR_INPUT,
+                         "the layer \"%.80s\" is a Normalization that is not the first layer: the "
+                         "studio knows it there only",
+                         name_of(config));
+    if (append(row->type, config, chain, &layer, error)) return -1;
+    layer->rank = chain->rank;
+    if (mean && !json_is_null(mean))
+        return take_numbers(config, chain, &layer->source.layer, error);
+    add_weight(layer, "mean", ROLE_RUNNING_MEAN);
+    add_weight(layer, "variance", ROLE_RUNNING_VARIANCE);
+    add_weight(layer, "count", KERAS_ROLE_UNUSED);
+    return 0;
+}
+
+/* Which axis of its input each axis of its output is, from 0; -1 when "dims" says none. */
+static int get_order(const json_t *config, uint32_t rank, uint32_t order[3])
+{
+    const json_t *dims = json_object_get(config, "dims");
+    uint32_t seen = 0;
+    if (rank < 2 || rank > 3 || json_array_size(dims) != rank) return -1;
+    for (uint32_t d = 0; d < rank; d++) {
+        json_int_t axis = json_integer_value(json_array_get(dims, d));
+        if (axis < 1 || axis > (json_int_t)rank) return -1;
+        order[d] = (uint32_t)axis - 1;
+        seen |= 1u << order[d];
+    }
+    return seen == (1u << rank) - 1 ? 0 : -1;
+}
+
+/* Moving an axis of one value, or the channels from the front to the end, only says what the
+ * picture is; anything else is left to the dense layer behind it. */
+static int take_permute(const struct keras_row *row, const json_t *config,
+                        struct keras_chain *chain, struct error *error)
+{
+    uint32_t order[3] = {0}, turned[3] = {1, 1, 1}, before = 0;
+    bool rising = true;
+    (void)row;
+    note_shape(config, chain);
+    uint32_t sizes[3] = {chain->input.rows, chain->input.columns, chain->input.channels};
+    if (!is_in_front(chain) || !chain->inputs || chain->turn.name ||
+        get_order(config, chain->rank, order))
+        return error_set(
+            error, ERROR_INPUT,
+            "the layer \"%.80s\" is a Permute: the studio knows it as the first layer, "
+            "on pictures of a known size",
+            name_of(config));
+    for (uint32_t d = 0; d < chain->rank; d++) {
+        turned[d] = sizes[order[d]];
+        if (turned[d] == 1) continue;
+        if (order[d] < before) rising = false;
+        before = order[d];
+    }
+    bool channels_first = chain->rank == 3 && sizes[0] == 3 && order[0] == 1 && order[1] == 2;
+    if (rising || channels_first) {
+        chain->input = (struct source_input){turned[0], turned[1], turned[2]};
+        return 0;
+    }
+    chain->turn.name = name_of(config);
+    chain->turn.rank = chain->rank;
+    memcpy(chain->turn.sizes, sizes, sizeof sizes);
+    memcpy(chain->turn.order, order, sizeof order);
+    return 0;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -502,8 +682,30 @@ static json_t *pair(const uint32_t values[2])
 static const char *padding_word(const struct layer *layer)
 {
     static const uint32_t none[PAD_SIDES];
-    if (layer->same) return "same";
+    if (layer->same || layer_pads_same(layer)) return "same";
     return memcmp(layer->padding, none, sizeof none) == 0 ? "valid" : NULL;
+}
+
+bool keras_needs_padding(const struct layer *layer)
+{
+    return layer->type == LAYER_CONV2D && !padding_word(layer);
+}
+
+json_t *keras_padding_config(const struct layer *layer, const char *dtype)
+{
+    char name[KERAS_MAX_PATH];
+    const uint32_t *pad = layer->padding;
+    snprintf(name, sizeof name, "%s_pad", layer->name);
+    return json_pack("{s:s, s:b, s:s, s:o, s:s}", "name", name, "trainable", 1, "dtype", dtype,
+                     "padding", json_pack("[o,o]", pair(pad + PAD_TOP), pair(pad + PAD_LEFT)),
+                     "data_format", "channels_last");
+}
+
+static void put_weights(const struct layer *layer, const char *kernel, struct keras_written *out)
+{
+    out->weights[0] = (struct keras_weight){kernel, ROLE_WEIGHT};
+    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
+    out->weight_count = layer->without_bias ? 1 : 2;
 }
 
 static int write_dense(const struct layer *layer, struct keras_written *out, struct error *error)
@@ -513,32 +715,42 @@ static int write_dense(const struct layer *layer, struct keras_written *out, str
     json_object_set_new(out->config, "units", json_integer(layer->outputs));
     json_object_set_new(out->config, "activation", json_string(activation));
     json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
-    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
-    out->weight_count = layer->without_bias ? 1 : 2;
+    put_weights(layer, "kernel", out);
     return 0;
 }
 
+static bool is_one(const uint32_t pair[2])
+{
+    return pair[0] == 1 && pair[1] == 1;
+}
+
+/* Padding by numbers is a layer of its own before it: keras_padding_config(). */
 static int write_conv(const struct layer *layer, struct keras_written *out, struct error *error)
 {
     const char *activation = keras_activation_word(layer), *padding = padding_word(layer);
-    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
-    if (!padding) return refuse_writing(layer, "with padding by numbers", error);
     uint32_t channels = layer->input.sizes[0];
-    if (layer->groups == channels && channels > 1)
-        return refuse_writing(layer, "with a filter for each channel", error);
-    json_object_set_new(out->config, "filters", json_integer(layer->filters));
+    bool depthwise = layer->groups == channels && channels > 1;
+    if (!activation) return refuse_writing(layer, activation_name(layer->activation), error);
+    if (!is_one(layer->stride) && !is_one(layer->dilation))
+        return refuse_writing(layer, "with both a stride and a dilation", error);
+    if (depthwise && layer->stride[0] != layer->stride[1])
+        return refuse_writing(layer, "by channel with two strides", error);
+    if (depthwise) {
+        out->class_name = "DepthwiseConv2D";
+        json_object_set_new(out->config, "depth_multiplier",
+                            json_integer(layer->filters / channels));
+    } else {
+        json_object_set_new(out->config, "filters", json_integer(layer->filters));
+        json_object_set_new(out->config, "groups", json_integer(layer->groups));
+    }
     json_object_set_new(out->config, "kernel_size", pair(layer->kernel));
     json_object_set_new(out->config, "strides", pair(layer->stride));
-    json_object_set_new(out->config, "padding", json_string(padding));
+    json_object_set_new(out->config, "padding", json_string(padding ? padding : "valid"));
     json_object_set_new(out->config, "data_format", json_string("channels_last"));
     json_object_set_new(out->config, "dilation_rate", pair(layer->dilation));
-    json_object_set_new(out->config, "groups", json_integer(layer->groups));
     json_object_set_new(out->config, "activation", json_string(activation));
     json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
-    out->weights[0] = (struct keras_weight){"kernel", ROLE_WEIGHT};
-    out->weights[1] = (struct keras_weight){"bias", ROLE_BIAS};
-    out->weight_count = layer->without_bias ? 1 : 2;
+    put_weights(layer, depthwise ? "depthwise_kernel" : "kernel", out);
     return 0;
 }
 
@@ -562,9 +774,10 @@ static int write_plain(const struct layer *layer, struct keras_written *out, str
 
 static int write_norm(const struct layer *layer, struct keras_written *out, struct error *error)
 {
-    bool batch = layer->type == LAYER_BATCHNORM;
-    if (!batch && layer->input.rank == 3) return refuse_writing(layer, "on feature maps", error);
-    json_object_set_new(out->config, "axis", json_integer(-1));
+    bool batch = layer->type == LAYER_BATCHNORM, whole = !batch && layer->input.rank == 3;
+    (void)error;
+    json_object_set_new(out->config, "axis",
+                        whole ? json_pack("[i,i,i]", 1, 2, 3) : json_integer(-1));
     if (batch) json_object_set_new(out->config, "momentum", json_real(1 - layer->momentum));
     json_object_set_new(out->config, "epsilon", json_real(layer->epsilon));
     json_object_set_new(out->config, "center", json_true());
@@ -608,13 +821,18 @@ static int write_rescale(const struct layer *layer, struct keras_written *out, s
     return 0;
 }
 
-/* (x − mean) / std of one channel is a Rescaling. */
 static int write_normalize(const struct layer *layer, struct keras_written *out,
                            struct error *error)
 {
-    if (layer->input.sizes[0] != 1) return refuse_writing(layer, "on color pictures", error);
-    json_object_set_new(out->config, "scale", json_real(1 / layer->std[0]));
-    json_object_set_new(out->config, "offset", json_real(-layer->mean[0] / layer->std[0]));
+    (void)error;
+    json_t *mean = json_array(), *variance = json_array();
+    for (uint32_t c = 0; c < layer->input.sizes[0]; c++) {
+        json_array_append_new(mean, json_real(layer->mean[c]));
+        json_array_append_new(variance, json_real(layer->std[c] * layer->std[c]));
+    }
+    json_object_set_new(out->config, "axis", json_pack("[i]", -1));
+    json_object_set_new(out->config, "mean", mean);
+    json_object_set_new(out->config, "variance", variance);
     return 0;
 }
 
@@ -626,6 +844,7 @@ static const struct keras_row rows[] = {
     {"InputLayer",              take_input,        "", 0, NULL},
     {"Dense",                   take_dense,        " units use_bias activation ", LAYER_DENSE, write_dense},
     {"Conv2D",                  take_conv,         " filters kernel_size strides padding dilation_rate groups activation use_bias ", LAYER_CONV2D, write_conv},
+    {"DepthwiseConv2D",         take_conv,         " kernel_size strides padding depth_multiplier dilation_rate activation use_bias filters groups ", LAYER_CONV2D, NULL},
     {"MaxPooling2D",            take_pool,         " pool_size strides padding ", LAYER_MAXPOOL2D, write_pool},
     {"AveragePooling2D",        take_pool,         " pool_size strides padding ", LAYER_AVGPOOL2D, write_pool},
     {"GlobalAveragePooling2D",  take_globalpool,   "", LAYER_GLOBALAVGPOOL, write_plain},
@@ -633,6 +852,9 @@ static const struct keras_row rows[] = {
     {"BatchNormalization",      take_norm,         " axis momentum epsilon center scale renorm_momentum ", LAYER_BATCHNORM, write_norm},
     {"LayerNormalization",      take_norm,         " axis epsilon center scale ", LAYER_LAYERNORM, write_norm},
     {"Rescaling",               take_rescaling,    " scale offset ", LAYER_RESCALE, write_rescale},
+    {"Normalization",           take_normalization, " axis mean variance ", LAYER_NORMALIZE, write_normalize},
+    {"Permute",                 take_permute,      " dims ", 0, NULL},
+    {"ZeroPadding2D",           take_padding,      " padding ", 0, NULL},
     {"Reshape",                 take_reshape,      " target_shape ", 0, NULL},
     {"Activation",              take_activation,   " activation ", LAYER_ACTIVATION, write_activation},
     {"ReLU",                    take_relu,         " max_value negative_slope threshold ", LAYER_ACTIVATION, NULL},
@@ -649,7 +871,6 @@ static const struct keras_row rows[] = {
     {"Sequential",              keras_take_model,  " layers ", 0, NULL},
     {"Functional",              keras_take_model,  " layers input_layers output_layers ", 0, NULL},
     {"Model",                   keras_take_model,  " layers input_layers output_layers ", 0, NULL},
-    {"Rescaling",               NULL,              "", LAYER_NORMALIZE, write_normalize},
 };
 /* clang-format on */
 

@@ -4,7 +4,9 @@
 
 #include "modelfile/keras_config.h"
 
-#define KERAS_DEPTH_MAX 4 /* of models within models */
+#define KERAS_DEPTH_MAX 8 /* of models within models */
+/* What a Normalization divides by at least (keras/src/layers/preprocessing/normalization.py). */
+#define KERAS_LEAST_DEVIATION 1e-7
 
 /* What a layer is called in Keras, and what it means here. */
 struct keras_row {
@@ -26,6 +28,10 @@ const struct keras_row *keras_row_of(enum layer_type type);
 
 /* Every setting must be known, or be off. */
 int keras_check_settings(const struct keras_row *row, const json_t *config, struct error *error);
+/* Whether a ZeroPadding2D must stand before the layer, and that one's configuration (new
+ * reference). */
+bool keras_needs_padding(const struct layer *layer);
+json_t *keras_padding_config(const struct layer *layer, const char *dtype);
 /* NULL for an activation that Keras has no word for. */
 const char *keras_activation_word(const struct layer *layer);
 

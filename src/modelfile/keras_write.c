@@ -61,6 +61,25 @@ static int append_activation(const struct layer *layer, const char *dtype, bool 
     return 0;
 }
 
+/* Appends one layer of the studio: what pads it, itself, its activation. */
+static int append_layer(const struct layer *layer, const char *dtype, bool saved, json_t *layers,
+                        struct error *error)
+{
+    struct keras_written written;
+    /* reading .h5, Keras keeps no more than one axis (keras/src/legacy/saving/saving_utils.py) */
+    if (!saved && layer->type == LAYER_LAYERNORM && layer->input.rank == 3)
+        return error_set(error, ERROR_INPUT,
+                         "the layer %s (layernorm) on feature maps cannot be written as .h5, where "
+                         "Keras loses its axes: use .keras, .safetensors or .onnx",
+                         layer->name);
+    if (keras_layer_write(layer, dtype, &written, error)) return -1;
+    if (keras_needs_padding(layer))
+        json_array_append_new(layers, wrap("ZeroPadding2D", keras_padding_config(layer, dtype),
+                                           saved, "keras.layers"));
+    json_array_append_new(layers, wrap(written.class_name, written.config, saved, "keras.layers"));
+    return needs_own_layer(layer) ? append_activation(layer, dtype, saved, layers, error) : 0;
+}
+
 json_t *keras_chain_write(const struct network *network, const char *dtype, bool saved,
                           struct error *error)
 {
@@ -69,32 +88,57 @@ json_t *keras_chain_write(const struct network *network, const char *dtype, bool
                               input_shape(network), "dtype", dtype, "sparse", 0, "name", "pixels");
     json_t *layers = json_array();
     json_array_append_new(layers, wrap("InputLayer", input, saved, "keras.layers"));
-    for (uint32_t i = 0; i < network->layer_count; i++) {
-        struct keras_written written;
-        if (keras_layer_write(&network->layers[i], dtype, &written, error)) {
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (append_layer(&network->layers[i], dtype, saved, layers, error)) {
             json_decref(layers);
             return NULL;
         }
-        json_array_append_new(layers,
-                              wrap(written.class_name, written.config, saved, "keras.layers"));
-        if (needs_own_layer(&network->layers[i]) &&
-            append_activation(&network->layers[i], dtype, saved, layers, error)) {
-            json_decref(layers);
-            return NULL;
-        }
-    }
     json_t *config = json_pack("{s:s, s:o}", "name", "simple_nn", "layers", layers);
     json_t *model = wrap("Sequential", config, saved, "keras");
     if (!model) error_set_memory(error, "the configuration");
     return model;
 }
 
-int keras_carries(const struct network *network, struct error *error)
+int keras_chain_of(const struct network *network, struct keras_chain *out, struct error *error)
 {
-    json_t *chain = keras_chain_write(network, "float32", false, error);
+    const char *classes[NETWORK_MAX_LAYERS];
+    *out = (struct keras_chain){.count = network->layer_count,
+                                .input = {network->rows, network->columns, network->channels}};
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        struct keras_layer *layer = &out->layers[i];
+        struct keras_written written;
+        uint32_t before = 0;
+        char group[64];
+        if (keras_layer_write(&network->layers[i], "float32", &written, error)) return -1;
+        json_decref(written.config); /* only the weights are of interest here */
+        classes[i] = written.class_name;
+        for (uint32_t k = 0; k < i; k++) before += strcmp(classes[k], classes[i]) == 0;
+        keras_group_name(classes[i], before, group);
+        snprintf(layer->path, sizeof layer->path, "layers/%s", group);
+        layer->source = (struct layer_source){
+            .name = network->layers[i].name, .layer = network->layers[i], .axes = AXES_KERAS};
+        layer->weight_count = written.weight_count;
+        memcpy(layer->weights, written.weights, sizeof layer->weights);
+    }
+    return 0;
+}
+
+static int carries(const struct network *network, bool saved, struct error *error)
+{
+    json_t *chain = keras_chain_write(network, "float32", saved, error);
     if (!chain) return -1;
     json_decref(chain);
     return 0;
+}
+
+int keras_carries(const struct network *network, struct error *error)
+{
+    return carries(network, true, error);
+}
+
+int h5_carries(const struct network *network, struct error *error)
+{
+    return carries(network, false, error);
 }
 
 void keras_group_name(const char *class_name, uint32_t before, char out[64])

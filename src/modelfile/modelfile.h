@@ -31,6 +31,9 @@ struct modelfile_options {
         *key; /* borrowed; where a checkpoint of several state dicts has the wanted one, or the
                  output of an ONNX graph; NULL */
     const char *order; /* borrowed; the layers' names, "a,b,c", in the order of the network; NULL */
+    /* All layers of a file that holds weights alone, not finished; no layers when that was not
+     * told. Its picture may be 0 only when a dense layer stands in front. */
+    struct network network;
     /* the picture's shape if known; 0: a square when it fits, else 1 x inputs */
     uint32_t rows, columns;
 };

@@ -125,7 +125,14 @@ static int find_path(const struct onnx_reading *reading, const char *input, cons
         if (strcmp(word(node->output[0]), name) != 0)
             return onnx_refuse(node, "is used by its second output", error);
         path[(*count)++] = node;
-        size_t data = strcmp(word(node->op_type), "Reshape") == 0 ? 1 : node->n_input;
+        const char *gated = onnx_gated(&reading->values, node);
+        if (gated) {
+            name = gated;
+            continue;
+        }
+        bool one = strcmp(word(node->op_type), "Reshape") == 0 ||
+                   strcmp(word(node->op_type), "Pad") == 0; /* the others may be computed */
+        size_t data = one && node->n_input ? 1 : node->n_input;
         for (size_t i = 0; i < data; i++) {
             if (!*word(node->input[i]) ||
                 onnx_constant_find(&reading->values, node->input[i], &constant))
@@ -219,6 +226,7 @@ static int read_graph(struct onnx_reading *reading, const struct model_note *not
         if (onnx_take_node(reading, path[i], error)) return -1;
         onnx_values_note(&reading->values, path[i]->output[0], reading->rank, reading->dims);
     }
+    if (reading->padder) return onnx_refuse_padder(reading, error);
     if (check_output(reading, output, error)) return -1;
     end_chain(reading);
     for (size_t i = 0; i < reading->count; i++)

@@ -68,36 +68,62 @@ static int take_gelu(struct onnx_reading *reading, const Onnx__NodeProto *node, 
     return set_activation(reading, node, exact ? ACTIVATION_GELU : ACTIVATION_GELU_TANH, 0, error);
 }
 
+/* Swish with a factor in its sigmoid is another function. */
+static int take_swish(struct onnx_reading *reading, const Onnx__NodeProto *node,
+                      struct error *error)
+{
+    if (onnx_get_real(node, "alpha", 1) != 1)
+        return onnx_refuse_node(node, "is a Swish with a number of its own", error);
+    return set_activation(reading, node, ACTIVATION_SILU, 0, error);
+}
+
+static int take_mul(struct onnx_reading *reading, const Onnx__NodeProto *node, struct error *error)
+{
+    return onnx_gated(&reading->values, node)
+               ? set_activation(reading, node, ACTIVATION_SILU, 0, error)
+               : onnx_take_scaling(reading, node, error);
+}
+
 static const struct {
     const char *op_type;
     const char *number; /* the attribute that holds the slope */
 } activation_nodes[ACTIVATION_COUNT] = {
-    [ACTIVATION_RELU] = {"Relu"},        [ACTIVATION_TANH] = {"Tanh"},
-    [ACTIVATION_SIGMOID] = {"Sigmoid"},  [ACTIVATION_LEAKY_RELU] = {"LeakyRelu", "alpha"},
-    [ACTIVATION_ELU] = {"Elu", "alpha"}, [ACTIVATION_SELU] = {"Selu"},
-    [ACTIVATION_GELU] = {"Gelu"},        [ACTIVATION_SOFTPLUS] = {"Softplus"},
+    [ACTIVATION_RELU] = {"Relu"},         [ACTIVATION_TANH] = {"Tanh"},
+    [ACTIVATION_SIGMOID] = {"Sigmoid"},   [ACTIVATION_LEAKY_RELU] = {"LeakyRelu", "alpha"},
+    [ACTIVATION_ELU] = {"Elu", "alpha"},  [ACTIVATION_SELU] = {"Selu"},
+    [ACTIVATION_GELU] = {"Gelu"},         [ACTIVATION_GELU_TANH] = {"Gelu"},
+    [ACTIVATION_SOFTPLUS] = {"Softplus"},
 };
 
-int onnx_put_activation(struct onnx_writing *writing, uint32_t index, struct error *error)
+/* x · sigmoid(x): ONNX's own Swish is younger than most runtimes. */
+static void put_silu(struct onnx_writing *writing, const char *name)
+{
+    char gate[48], *from = writing->current;
+    snprintf(gate, sizeof gate, "%s_gate", name);
+    onnx_put_node(writing, "Sigmoid", gate);
+    struct onnx_written_node *node = onnx_put_node(writing, "Mul", name);
+    node->inputs[node->proto.n_input++] = from;
+}
+
+void onnx_put_activation(struct onnx_writing *writing, uint32_t index)
 {
     const struct layer *layer = &writing->network->layers[index];
     char name[40];
-    if (layer->activation == ACTIVATION_NONE) return 0;
-    if (!activation_nodes[layer->activation].op_type)
-        return error_set(error, ERROR_INPUT,
-                         "the layer %s has the activation %s, for which ONNX has no operator: use "
-                         ".safetensors",
-                         layer->name, activation_name(layer->activation));
+    if (layer->activation == ACTIVATION_NONE) return;
     snprintf(name, sizeof name, "%s%u", activation_name(layer->activation), index + 1);
+    if (layer->activation == ACTIVATION_SILU) {
+        put_silu(writing, name);
+        return;
+    }
     struct onnx_written_node *node = onnx_put_node(
         writing, activation_nodes[layer->activation].op_type, name);
     if (activation_nodes[layer->activation].number)
         onnx_put_real(node, activation_nodes[layer->activation].number, layer->slope);
-    if (layer->activation == ACTIVATION_GELU) {
+    if (strcmp(activation_nodes[layer->activation].op_type, "Gelu") == 0) {
         writing->opset.version = ONNX_OPSET_GELU;
         writing->model.ir_version = ONNX_IR_GELU;
     }
-    return 0;
+    if (layer->activation == ACTIVATION_GELU_TANH) onnx_put_text(node, "approximate", "tanh");
 }
 
 /* --- dense ------------------------------------------------------------------------------------ */
@@ -219,6 +245,19 @@ static int get_window(const Onnx__NodeProto *node, struct layer *layer, struct e
     return onnx_refuse_node(node, "pads in a way the studio does not know", error);
 }
 
+/* What a Pad before it laid around its input becomes its own. */
+static int use_padding(struct onnx_reading *reading, const Onnx__NodeProto *node,
+                       struct layer *layer, struct error *error)
+{
+    if (!reading->padder) return 0;
+    if (layer->type == LAYER_AVGPOOL2D || reading->pads_lowest != (layer->type == LAYER_MAXPOOL2D))
+        return onnx_refuse_padder(reading, error);
+    if (layer->same) return onnx_refuse_node(node, "is padded twice", error);
+    for (int side = 0; side < PAD_SIDES; side++) layer->padding[side] += reading->padding[side];
+    reading->padder = NULL;
+    return 0;
+}
+
 static void put_window(struct onnx_written_node *node, const struct layer *layer)
 {
     const uint32_t pads[4] = {layer->padding[PAD_TOP], layer->padding[PAD_LEFT],
@@ -256,7 +295,7 @@ static int take_conv(struct onnx_reading *reading, const Onnx__NodeProto *node, 
     layer->kernel[0] = (uint32_t)weight->shape[2];
     layer->kernel[1] = (uint32_t)weight->shape[3];
     layer->groups = (uint32_t)groups;
-    if (get_window(node, layer, error)) return -1;
+    if (get_window(node, layer, error) || use_padding(reading, node, layer, error)) return -1;
     slide(reading, layer, layer->filters);
     bool has_bias = node->n_input > 2 && *onnx_word(node->input[2]);
     return has_bias ? onnx_load(reading, node, 2, ROLE_BIAS, layer->filters, error) : 0;
@@ -279,7 +318,7 @@ static int take_pool(struct onnx_reading *reading, const Onnx__NodeProto *node, 
         onnx_append(reading, node, most ? LAYER_MAXPOOL2D : LAYER_AVGPOOL2D, error))
         return -1;
     struct layer *layer = onnx_last_layer(reading);
-    if (get_window(node, layer, error)) return -1;
+    if (get_window(node, layer, error) || use_padding(reading, node, layer, error)) return -1;
     if (onnx_get_int(node, "ceil_mode", 0) || onnx_get_int(node, "storage_order", 0) ||
         (onnx_get_int(node, "count_include_pad", 0) &&
          (layer->same || layer->padding[0] || layer->padding[1] || layer->padding[2] ||
@@ -367,7 +406,7 @@ static int take_layernorm(struct onnx_reading *reading, const Onnx__NodeProto *n
                           struct error *error)
 {
     int64_t axis = onnx_get_int(node, "axis", -1);
-    if (axis != 1 && !(axis == -1 && reading->rank == 2))
+    if (axis != 1 && !(reading->rank && axis + (int64_t)reading->rank == 1))
         return onnx_refuse_node(node, "normalizes a part of a sample's values", error);
     if (onnx_append(reading, node, LAYER_LAYERNORM, error) ||
         onnx_load(reading, node, 1, ROLE_WEIGHT, 0, error) ||
@@ -437,7 +476,8 @@ const struct onnx_operator onnx_operators[] = {
     {"", "MatMul",             take_matmul,        ""},
     {"", "Add",                take_add,           ""},
     {"", "Sub",                onnx_take_scaling,       ""},
-    {"", "Mul",                onnx_take_scaling,       ""},
+    {"", "Mul",                take_mul,           ""},
+    {"", "Swish",              take_swish,         " alpha "},
     {"", "Div",                onnx_take_scaling,       ""},
     {"", "Relu",               take_plain,         ""},
     {"", "Tanh",               take_plain,         ""},
@@ -452,6 +492,7 @@ const struct onnx_operator onnx_operators[] = {
     {"", "Flatten",            take_flatten,       " axis "},
     {"", "Reshape",            onnx_take_reshape,       " allowzero "},
     {"", "Transpose",          onnx_take_transpose,     " perm "},
+    {"", "Pad",                onnx_take_pad,           " mode "},
     {"", "Identity",           onnx_take_nothing,       ""},
     {"", "Dropout",            onnx_take_dropout,       " seed ratio "},
     {"", "Cast",               onnx_take_cast,          " to saturate "},

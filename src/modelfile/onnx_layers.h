@@ -48,6 +48,7 @@ int onnx_take_reshape(struct onnx_reading *reading, const Onnx__NodeProto *node,
                       struct error *error);
 int onnx_take_transpose(struct onnx_reading *reading, const Onnx__NodeProto *node,
                         struct error *error);
+int onnx_take_pad(struct onnx_reading *reading, const Onnx__NodeProto *node, struct error *error);
 int onnx_take_nothing(struct onnx_reading *reading, const Onnx__NodeProto *node,
                       struct error *error);
 int onnx_take_dropout(struct onnx_reading *reading, const Onnx__NodeProto *node,
@@ -60,7 +61,7 @@ int onnx_take_cast(struct onnx_reading *reading, const Onnx__NodeProto *node, st
 #define ONNX_OPSET          17
 #define ONNX_OPSET_GELU     20 /* and its format version */
 #define ONNX_IR_GELU        9
-#define ONNX_NODES_MAX      (3 * NETWORK_MAX_LAYERS)
+#define ONNX_NODES_MAX      (4 * NETWORK_MAX_LAYERS) /* two of a layer, two of its activation */
 #define ONNX_EXTRA_MAX      2 /* constants of a scaling in front, beside the network's tensors */
 #define ONNX_TENSORS_MAX    (PARAMETERS_MAX_TENSORS + ONNX_EXTRA_MAX)
 #define ONNX_ATTRIBUTES_MAX 5
@@ -104,11 +105,12 @@ struct onnx_written_node *onnx_put_node(struct onnx_writing *writing, const char
                                         const char *name);
 void onnx_put_int(struct onnx_written_node *node, const char *name, int64_t value);
 void onnx_put_real(struct onnx_written_node *node, const char *name, double value);
+void onnx_put_text(struct onnx_written_node *node, const char *name, const char *value);
 void onnx_put_ints(struct onnx_written_node *node, const char *name, const uint32_t *values,
                    size_t count);
 
 /* onnx_layers.c: the layer's nodes, the last of which is called `name`, and its activation's. */
 void onnx_put_layer(struct onnx_writing *writing, uint32_t index, const char *name);
-int onnx_put_activation(struct onnx_writing *writing, uint32_t index, struct error *error);
+void onnx_put_activation(struct onnx_writing *writing, uint32_t index);
 
 #endif

@@ -305,6 +305,49 @@ int onnx_take_transpose(struct onnx_reading *reading, const Onnx__NodeProto *nod
     return 0;
 }
 
+/* Rows and columns around maps, of zeros or, before a maximum, of minus infinity. */
+int onnx_take_pad(struct onnx_reading *reading, const Onnx__NodeProto *node, struct error *error)
+{
+    struct onnx_ints pads;
+    struct onnx_constant constant;
+    double value = 0;
+    size_t index;
+    if (!onnx_is_text(node, "mode", "constant", "constant") || reading->rank != 4 ||
+        node->n_input < 2 || node->n_input > 3)
+        return onnx_refuse_node(node, "pads in a way the studio does not know", error);
+    if (onnx_ints_find(&reading->values, node->input[1], &pads) || pads.count != 8 ||
+        pads.values[0] || pads.values[1] || pads.values[4] || pads.values[5])
+        return onnx_refuse_node(node, "pads by numbers that the file does not say", error);
+    if (node->n_input > 2 && *onnx_word(node->input[2])) {
+        if (!onnx_constant_find(&reading->values, node->input[2], &constant))
+            return onnx_refuse_node(node, "pads with something that is no constant", error);
+        if (onnx_constant_load(&reading->values, &constant, 1, &index, error)) return -1;
+        const struct named_tensor *tensor = &reading->values.state.tensors[index];
+        value = tensor->dtype == DTYPE_FLOAT64 ? *(const double *)tensor->values
+                                               : (double)*(const float *)tensor->values;
+    }
+    static const size_t places[PAD_SIDES] = {
+        [PAD_TOP] = 2, [PAD_LEFT] = 3, [PAD_BOTTOM] = 6, [PAD_RIGHT] = 7};
+    for (size_t side = 0; side < PAD_SIDES; side++) {
+        int64_t pad = pads.values[places[side]];
+        if (pad < 0 || pad > 1024)
+            return onnx_refuse_node(node, "pads by less than 0 or more than 1024", error);
+        reading->padding[side] = (uint32_t)pad;
+    }
+    if (value != 0 && !(isinf(value) && value < 0))
+        return onnx_refuse_node(node, "pads with other numbers than zeros", error);
+    reading->pads_lowest = value != 0;
+    reading->padder = node;
+    return 0;
+}
+
+int onnx_refuse_padder(const struct onnx_reading *reading, struct error *error)
+{
+    return onnx_refuse_node(reading->padder,
+                            "pads what no convolution takes (or, with minus infinity, no MaxPool)",
+                            error);
+}
+
 int onnx_take_nothing(struct onnx_reading *reading, const Onnx__NodeProto *node,
                       struct error *error)
 {
@@ -357,7 +400,9 @@ int onnx_take_node(struct onnx_reading *reading, const Onnx__NodeProto *node, st
                      onnx_word(node->attribute[a]->name));
             return onnx_refuse_node(node, what, error);
         }
-        return onnx_operators[i].take(reading, node, error);
+        bool padded = reading->padder != NULL;
+        if (onnx_operators[i].take(reading, node, error)) return -1;
+        return padded && reading->padder ? onnx_refuse_padder(reading, error) : 0;
     }
     snprintf(what, sizeof what, "is a %.60s", op_type);
     return onnx_refuse_node(node, what, error);

@@ -26,12 +26,17 @@ struct onnx_reading {
     size_t count;
     struct layer_source sources[NETWORK_MAX_LAYERS];
     size_t tensors[NETWORK_MAX_LAYERS][ROLE_COUNT];
-    bool awaits_bias;      /* the last layer is a MatMul, whose Add may still follow */
-    const char *taken_off; /* softmax or sigmoid at the end */
+    uint32_t padding[PAD_SIDES];   /* of a Pad that waits for its layer */
+    const Onnx__NodeProto *padder; /* NULL: none */
+    bool pads_lowest;              /* with minus infinity: for a maximum */
+    bool awaits_bias;              /* the last layer is a MatMul, whose Add may still follow */
+    const char *taken_off;         /* softmax or sigmoid at the end */
 };
 
 /* Takes the next node of the chain; what it is not known to do is refused by its name. */
 int onnx_take_node(struct onnx_reading *reading, const Onnx__NodeProto *node, struct error *error);
+/* A Pad with nothing behind it that could take it over is refused; at the end of the chain, too. */
+int onnx_refuse_padder(const struct onnx_reading *reading, struct error *error);
 /* Notes the picture's size when what flows has the shape of one. */
 void onnx_note_picture(struct onnx_reading *reading);
 

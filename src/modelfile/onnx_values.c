@@ -45,6 +45,19 @@ const Onnx__NodeProto *onnx_producer(const struct onnx_values *values, const cha
     return NULL;
 }
 
+const char *onnx_gated(const struct onnx_values *values, const Onnx__NodeProto *node)
+{
+    if (strcmp(word(node->op_type), "Mul") != 0 || node->n_input != 2) return NULL;
+    for (size_t side = 0; side < 2; side++) {
+        const char *from = word(node->input[side]);
+        const Onnx__NodeProto *gate = onnx_producer(values, word(node->input[1 - side]));
+        if (*from && gate && strcmp(word(gate->op_type), "Sigmoid") == 0 && gate->n_input == 1 &&
+            strcmp(word(gate->input[0]), from) == 0)
+            return from;
+    }
+    return NULL;
+}
+
 static bool is_op(const Onnx__NodeProto *node, const char *op_type)
 {
     return strcmp(word(node->op_type), op_type) == 0 &&
@@ -357,15 +370,16 @@ static int find_ints(const struct onnx_values *values, const char *name, int dep
                      struct onnx_ints *out);
 
 /* Of a value on the chain that was reached before. */
-static int ints_of_shape(const struct onnx_values *values, const Onnx__NodeProto *node,
+static int ints_of_shape(const struct onnx_values *values, const Onnx__NodeProto *node, int depth,
                          struct onnx_ints *out)
 {
+    (void)depth;
     if (onnx_attribute(node, "start") || onnx_attribute(node, "end")) return -1;
     for (size_t i = 0; i < values->shape_count; i++) {
         const struct onnx_shape *shape = &values->shapes[i];
         if (strcmp(shape->name, word(node->input[0])) != 0 || !shape->rank) continue;
         out->count = shape->rank;
-        memcpy(out->values, shape->dims, sizeof out->values);
+        memcpy(out->values, shape->dims, sizeof shape->dims);
         out->values[0] = ONNX_BATCH;
         for (size_t d = 1; d < shape->rank; d++)
             if (shape->dims[d] < 1) return -1;
@@ -381,7 +395,7 @@ static int ints_of_gather(const struct onnx_values *values, const Onnx__NodeProt
     if (node->n_input < 2 || find_ints(values, node->input[0], depth, &from) ||
         find_ints(values, node->input[1], depth, &places))
         return -1;
-    out->count = places.count;
+    *out = (struct onnx_ints){.count = places.count};
     for (size_t i = 0; i < places.count; i++) {
         int64_t place = places.values[i];
         if (place < 0 && place >= -(int64_t)from.count) place += (int64_t)from.count;
@@ -403,10 +417,61 @@ static int ints_of_concat(const struct onnx_values *values, const Onnx__NodeProt
         memcpy(out->values + out->count, part.values, part.count * sizeof *part.values);
         out->count += part.count;
     }
+    out->columns = 0;
     return out->count ? 0 : -1;
 }
 
-/* From `start` up to `end`, one by one. */
+/* Zeros, as many as its input says; -1 for anything else. */
+static int ints_of_fill(const struct onnx_values *values, const Onnx__NodeProto *node, int depth,
+                        struct onnx_ints *out)
+{
+    const Onnx__AttributeProto *value = onnx_attribute(node, "value");
+    struct onnx_ints count, number = {.count = 0};
+    if (find_ints(values, node->input[0], depth, &count) || count.count != 1 ||
+        count.values[0] < 1 || count.values[0] > ONNX_MAX_RANK)
+        return -1;
+    if (value && (!value->t || ints_of_tensor(value->t, &number) || number.values[0])) return -1;
+    *out = (struct onnx_ints){.count = (size_t)count.values[0]};
+    return 0;
+}
+
+/* A list becomes a table of so many columns, or the other way round. */
+static int ints_of_reshape(const struct onnx_values *values, const Onnx__NodeProto *node, int depth,
+                           struct onnx_ints *out)
+{
+    struct onnx_ints target;
+    if (node->n_input < 2 || find_ints(values, node->input[0], depth, out) ||
+        find_ints(values, node->input[1], depth, &target) || target.count > 2 ||
+        target.values[0] != -1)
+        return -1;
+    out->columns = target.count == 2 ? (size_t)target.values[1] : 0;
+    return target.count == 1 || (target.values[1] > 0 && out->count % out->columns == 0) ? 0 : -1;
+}
+
+static int ints_of_transpose(const struct onnx_values *values, const Onnx__NodeProto *node,
+                             int depth, struct onnx_ints *out)
+{
+    struct onnx_ints from;
+    if (find_ints(values, node->input[0], depth, &from) || !from.columns) return -1;
+    size_t rows = from.count / from.columns;
+    *out = (struct onnx_ints){.count = from.count, .columns = rows};
+    for (size_t i = 0; i < from.count; i++)
+        out->values[i % from.columns * rows + i / from.columns] = from.values[i];
+    return 0;
+}
+
+/* The rows of a table, or the numbers of a list, from the last to the first. */
+static int reverse(const struct onnx_ints *from, int64_t start, int64_t end, struct onnx_ints *out)
+{
+    size_t width = from->columns ? from->columns : 1, rows = from->count / width;
+    if (start != -1 || end >= -(int64_t)rows) return -1;
+    *out = *from;
+    for (size_t i = 0; i < from->count; i++)
+        out->values[(rows - 1 - i / width) * width + i % width] = from->values[i];
+    return 0;
+}
+
+/* From `start` up to `end`, one by one; or all of it backwards. */
 static int ints_of_slice(const struct onnx_values *values, const Onnx__NodeProto *node, int depth,
                          struct onnx_ints *out)
 {
@@ -414,15 +479,16 @@ static int ints_of_slice(const struct onnx_values *values, const Onnx__NodeProto
     if (node->n_input < 3 || find_ints(values, node->input[0], depth, &from) ||
         find_ints(values, node->input[1], depth, &start) ||
         find_ints(values, node->input[2], depth, &end) ||
-        (node->n_input > 4 && find_ints(values, node->input[4], depth, &step)) ||
-        step.values[0] != 1)
+        (node->n_input > 4 && find_ints(values, node->input[4], depth, &step)))
         return -1;
+    if (step.values[0] == -1) return reverse(&from, start.values[0], end.values[0], out);
+    if (step.values[0] != 1 || from.columns) return -1;
     int64_t count = (int64_t)from.count, low = start.values[0], high = end.values[0];
     if (low < 0) low += count;
     if (high < 0) high += count;
     if (high > count) high = count;
     if (low < 0 || low >= high) return -1;
-    out->count = (size_t)(high - low);
+    *out = (struct onnx_ints){.count = (size_t)(high - low)};
     memcpy(out->values, from.values + low, out->count * sizeof *out->values);
     return 0;
 }
@@ -430,17 +496,26 @@ static int ints_of_slice(const struct onnx_values *values, const Onnx__NodeProto
 static int find_ints(const struct onnx_values *values, const char *name, int depth,
                      struct onnx_ints *out)
 {
+    static const struct {
+        const char *op_type;
+        int (*find)(const struct onnx_values *values, const Onnx__NodeProto *node, int depth,
+                    struct onnx_ints *out);
+    } rules[] = {
+        {"Shape", ints_of_shape},          {"Gather", ints_of_gather},
+        {"Concat", ints_of_concat},        {"Slice", ints_of_slice},
+        {"Reshape", ints_of_reshape},      {"Transpose", ints_of_transpose},
+        {"ConstantOfShape", ints_of_fill},
+    };
     struct onnx_constant constant;
+    *out = (struct onnx_ints){.count = 0};
     if (depth > DEPTH_MAX) return -1;
     if (onnx_constant_find(values, name, &constant))
         return constant.tensor ? ints_of_tensor(constant.tensor, out)
                                : ints_of_list(constant.list, out);
     const Onnx__NodeProto *node = onnx_producer(values, word(name));
     if (!node || !node->n_input) return -1;
-    if (is_op(node, "Shape")) return ints_of_shape(values, node, out);
-    if (is_op(node, "Gather")) return ints_of_gather(values, node, depth + 1, out);
-    if (is_op(node, "Concat")) return ints_of_concat(values, node, depth + 1, out);
-    if (is_op(node, "Slice")) return ints_of_slice(values, node, depth + 1, out);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (is_op(node, rules[i].op_type)) return rules[i].find(values, node, depth + 1, out);
     /* these change how many axes the list has, or its type, and not the numbers */
     if (is_op(node, "Unsqueeze") || is_op(node, "Squeeze") || is_op(node, "Cast") ||
         is_op(node, "Identity"))
@@ -450,5 +525,5 @@ static int find_ints(const struct onnx_values *values, const char *name, int dep
 
 int onnx_ints_find(const struct onnx_values *values, const char *name, struct onnx_ints *out)
 {
-    return find_ints(values, name, 0, out);
+    return find_ints(values, name, 0, out) || out->columns ? -1 : 0;
 }

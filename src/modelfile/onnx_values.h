@@ -37,6 +37,7 @@ struct onnx_constant {
 struct onnx_ints {
     size_t count;
     int64_t values[ONNX_MAX_RANK];
+    size_t columns; /* 0: a list, else the rows of a table lie one after another */
 };
 
 int onnx_values_open(struct onnx_values *values, const Onnx__ModelProto *model, const char *path,
@@ -47,6 +48,8 @@ void onnx_values_note(struct onnx_values *values, const char *name, size_t rank,
                       const int64_t *dims);
 
 const Onnx__NodeProto *onnx_producer(const struct onnx_values *values, const char *name);
+/* The value x when the node computes x · sigmoid(x), else NULL. */
+const char *onnx_gated(const struct onnx_values *values, const Onnx__NodeProto *node);
 const Onnx__AttributeProto *onnx_attribute(const Onnx__NodeProto *node, const char *name);
 /* What a node is called in a message. */
 const char *onnx_node_name(const Onnx__NodeProto *node);

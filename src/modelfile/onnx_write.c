@@ -124,6 +124,14 @@ void onnx_put_real(struct onnx_written_node *node, const char *name, double valu
     attribute->f = (float)value;
 }
 
+void onnx_put_text(struct onnx_written_node *node, const char *name, const char *value)
+{
+    Onnx__AttributeProto *attribute = put_attribute(node, name,
+                                                    ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    attribute->has_s = 1;
+    attribute->s = (ProtobufCBinaryData){strlen(value), (uint8_t *)onnx_text(value)};
+}
+
 void onnx_put_ints(struct onnx_written_node *node, const char *name, const uint32_t *values,
                    size_t count)
 {
@@ -141,7 +149,7 @@ static int put_nodes(struct onnx_writing *writing, struct error *error)
         const struct layer *layer = &network->layers[i];
         bool last = i + 1 == network->layer_count;
         onnx_put_layer(writing, i, last ? "logits" : layer->name);
-        if (onnx_put_activation(writing, i, error)) return -1;
+        onnx_put_activation(writing, i);
     }
     writing->graph.node = writing->node_list;
     if (strcmp(writing->current, "logits") == 0) return 0;

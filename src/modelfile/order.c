@@ -58,6 +58,14 @@ static bool is_before(const struct numbered *a, const struct numbered *b)
     return false;
 }
 
+bool name_is_before(const char *a, const char *b)
+{
+    struct numbered x, y;
+    split_name(a, &x);
+    split_name(b, &y);
+    return is_before(&x, &y);
+}
+
 /* A walk over all orders in which each layer takes what the one before gives. */
 struct order_search {
     const struct layer_source *sources;

@@ -24,6 +24,7 @@ static const char *const not_layers[] = {"criterion", "loss", "loss_fn", "loss_f
 struct stem {
     char name[STATE_DICT_MAX_NAME + 1];
     const char *first; /* the name of its first tensor, for messages */
+    size_t place;      /* among the stems as the file lists them */
     const struct named_tensor *tensors[ROLE_COUNT];
 };
 
@@ -79,7 +80,7 @@ static int add_tensor(const struct named_tensor *tensor, size_t skip, struct ste
             return error_set(error, ERROR_INPUT,
                              "it has more than %d layers: the studio takes no more",
                              NETWORK_MAX_LAYERS);
-        stems->items[i] = (struct stem){.first = tensor->name};
+        stems->items[i] = (struct stem){.first = tensor->name, .place = i};
         memcpy(stems->items[i].name, name, length);
         stems->count++;
     }
@@ -97,9 +98,9 @@ static int refuse_undescribed(const struct stem *stem, struct error *error)
                        : weight->rank == 4              ? "a convolution's"
                                                         : "no dense layer's";
     return error_set(error, ERROR_INPUT,
-                     "the tensor %s of the shape %s is %s (a dense layer's weight has two "
-                     "dimensions), and a state dict does not say how its layers stand together: "
-                     "save the model as .onnx or .keras, which do",
+                     "the tensor %s of the shape %s is %s, and a state dict does not say how its "
+                     "layers stand together: say it, as in --net \"conv 8 3x3 relu, flatten, dense "
+                     "10\" --input 28x28, or save the model as .onnx",
                      weight->name, shape_text(weight->rank, weight->shape, shape), what);
 }
 
@@ -195,6 +196,219 @@ static int sources_from_note(const json_t *note, const struct stems *stems, bool
     return 0;
 }
 
+/* --- with a network that the user tells ------------------------------------------------------- */
+
+static bool has_role(const struct tensor_spec *specs, uint32_t count, enum tensor_role role)
+{
+    for (uint32_t k = 0; k < count; k++)
+        if (specs[k].role == role) return true;
+    return false;
+}
+
+/* Whether the stem has what the layer needs, in its shapes; a bias or scale may be left out. */
+static bool stem_fits(const struct stem *stem, const struct layer *layer)
+{
+    struct tensor_spec specs[LAYER_MAX_TENSORS];
+    uint32_t count = layer_tensors(layer, specs);
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (stem->tensors[role] && !has_role(specs, count, (enum tensor_role)role)) return false;
+    for (uint32_t k = 0; k < count; k++) {
+        const struct named_tensor *tensor = stem->tensors[specs[k].role];
+        if (!tensor && specs[k].role != ROLE_BIAS) return false;
+        if (!tensor) continue;
+        if (tensor->rank != specs[k].shape.rank) return false;
+        for (uint32_t d = 0; d < tensor->rank; d++)
+            if (tensor->shape[d] != specs[k].shape.sizes[d]) return false;
+    }
+    return true;
+}
+
+/* What of a told network was given which stem: by index, SIZE_MAX for layers without tensors. */
+struct assignment {
+    size_t stems[NETWORK_MAX_LAYERS];
+    bool used[NETWORK_MAX_LAYERS];
+};
+
+static int refuse_layer(const struct layer *layer, uint32_t index, struct error *error)
+{
+    char shape[64];
+    struct tensor_spec specs[LAYER_MAX_TENSORS];
+    size_t sizes[SHAPE_MAX_RANK];
+    layer_tensors(layer, specs);
+    for (uint32_t d = 0; d < specs[0].shape.rank; d++) sizes[d] = specs[0].shape.sizes[d];
+    return error_set(
+        error, ERROR_INPUT,
+        "--net does not fit the file: for its layer %u (%s), whose weight is %s, there "
+        "are no tensors",
+        index + 1, layer_kind(layer->type)->name, shape_text(specs[0].shape.rank, sizes, shape));
+}
+
+/* Each layer takes the first stem that fits and is not taken. */
+static int assign(const struct network *network, const struct stems *stems,
+                  struct assignment *assignment, struct error *error)
+{
+    *assignment = (struct assignment){0};
+    size_t taken = 0;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        struct tensor_spec specs[LAYER_MAX_TENSORS];
+        size_t s = 0;
+        assignment->stems[i] = SIZE_MAX;
+        if (!layer_tensors(layer, specs)) continue;
+        while (s < stems->count && (assignment->used[s] || !stem_fits(&stems->items[s], layer)))
+            s++;
+        if (s == stems->count) return refuse_layer(layer, i, error);
+        assignment->used[s] = true;
+        assignment->stems[i] = s;
+        taken++;
+    }
+    for (size_t s = 0; taken < stems->count && s < stems->count; s++)
+        if (!assignment->used[s])
+            return error_set(error, ERROR_INPUT,
+                             "--net does not fit the file: no layer of it takes the tensor %s",
+                             stems->items[s].first);
+    return 0;
+}
+
+/* Stems that could change places must have names that say which comes first, and a file that lists
+ * its layers must not contradict them. */
+static int check_certain(const struct network *network, const struct stems *stems,
+                         const struct assignment *assignment, bool listed, struct error *error)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        for (uint32_t j = i + 1; j < network->layer_count; j++) {
+            size_t a = assignment->stems[i], b = assignment->stems[j];
+            if (a == SIZE_MAX || b == SIZE_MAX ||
+                !stem_fits(&stems->items[b], &network->layers[i]) ||
+                !stem_fits(&stems->items[a], &network->layers[j]) ||
+                (name_is_before(stems->items[a].name, stems->items[b].name) &&
+                 (!listed || stems->items[a].place < stems->items[b].place)))
+                continue;
+            return error_set(
+                error, ERROR_INPUT,
+                "the layers \"%.60s\" and \"%.60s\" have the same shapes, and the file "
+                "does not say which comes first: give the order of all layers with "
+                "weights, as in --order %.60s,%.60s",
+                stems->items[a].name, stems->items[b].name, stems->items[a].name,
+                stems->items[b].name);
+        }
+    return 0;
+}
+
+/* --order: the stems as it names them. */
+static int order_stems(struct stems *stems, const char *told, struct error *error)
+{
+    struct stems *old = malloc(sizeof *old);
+    size_t count = 0;
+    int status = 0;
+    if (!old) return error_set_memory(error, "the layers");
+    *old = *stems;
+    for (const char *word = told; !status && *word; word += *word == ',') {
+        size_t length = strcspn(word, ","), s = 0;
+        while (s < old->count && (strlen(old->items[s].name) != length ||
+                                  memcmp(old->items[s].name, word, length) != 0))
+            s++;
+        if (s == old->count || count == old->count)
+            status = error_set(error, ERROR_USAGE, "--order names no layer of the file: \"%.*s\"",
+                               (int)(length < 80 ? length : 80), word);
+        else
+            stems->items[count++] = old->items[s];
+        word += length;
+    }
+    if (!status && count != old->count)
+        status = error_set(error, ERROR_USAGE, "--order names %zu of %zu layers", count,
+                           old->count);
+    free(old);
+    return status;
+}
+
+static int compare_stems(const void *a, const void *b)
+{
+    const struct stem *x = a, *y = b;
+    if (name_is_before(x->name, y->name)) return -1;
+    if (name_is_before(y->name, x->name)) return 1;
+    return strcmp(x->name, y->name);
+}
+
+/* Fits the network, whose picture is known or made of `inputs` values in a line. */
+static int fit(struct network *network, uint32_t inputs, const struct stems *stems,
+               struct assignment *assignment, struct error *error)
+{
+    if (inputs) {
+        network->rows = 1;
+        network->columns = inputs;
+    }
+    return network_finish(network, error) || assign(network, stems, assignment, error) ? -1 : 0;
+}
+
+/* Without a picture, the values that a dense layer in front takes are what one of the matrices
+ * takes. */
+static int fit_unknown(struct network *network, const struct stems *stems,
+                       struct assignment *assignment, struct error *error)
+{
+    const struct network told = *network;
+    if (told.layers[0].type != LAYER_DENSE) return need_picture(&told, error);
+    struct error first = {0};
+    for (size_t s = 0; s < stems->count; s++) {
+        const struct named_tensor *weight = stems->items[s].tensors[ROLE_WEIGHT];
+        if (!weight || weight->rank != 2 || weight->shape[1] > NETWORK_MAX_WIDTH) continue;
+        *network = told;
+        if (!fit(network, (uint32_t)weight->shape[1], stems, assignment, error)) return 0;
+        if (!first.code) first = *error;
+    }
+    if (!first.code)
+        return error_set(error, ERROR_INPUT,
+                         "--net does not fit the file: it holds no dense layer");
+    *error = first;
+    return -1;
+}
+
+/* Whether the stems of the layers' own names have their shapes. */
+static bool all_fit(const struct network *network, const struct stems *stems)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        struct tensor_spec specs[LAYER_MAX_TENSORS];
+        const struct layer *layer = &network->layers[i];
+        if (layer_tensors(layer, specs) && !stem_fits(find_stem(stems, layer->name), layer))
+            return false;
+    }
+    return true;
+}
+
+static int sources_from_told(struct network *network, struct stems *stems, bool listed,
+                             const struct modelfile_options *options, struct layer_source *sources,
+                             struct error *error)
+{
+    struct assignment assignment;
+    bool known = network->rows != 0;
+    if (options->order ? order_stems(stems, options->order, error) : 0) return -1;
+    if (!options->order) qsort(stems->items, stems->count, sizeof *stems->items, compare_stems);
+    if (known ? fit(network, 0, stems, &assignment, error)
+              : fit_unknown(network, stems, &assignment, error))
+        return -1;
+    if (!options->order && check_certain(network, stems, &assignment, listed, error)) return -1;
+    if (!options->order && sources_by_name(network, stems, sources) && all_fit(network, stems))
+        return 0;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct stem *stem = assignment.stems[i] == SIZE_MAX
+                                      ? NULL
+                                      : &stems->items[assignment.stems[i]];
+        sources[i] = (struct layer_source){.name = stem ? stem->name : network->layers[i].name,
+                                           .layer = network->layers[i]};
+        if (stem) memcpy(sources[i].tensors, stem->tensors, sizeof sources[i].tensors);
+    }
+    return 0;
+}
+
+static int read_told(struct stems *stems, bool listed, const struct modelfile_options *options,
+                     struct layer_source *sources, struct model *out, struct error *error)
+{
+    struct network network = options->network;
+    struct source_input input = {network.rows, network.columns, network.channels};
+    if (sources_from_told(&network, stems, listed, options, sources, error)) return -1;
+    return model_from_layers(sources, network.layer_count, &input, true, NULL, options, out, error);
+}
+
 static int read_state_dict(const struct state_dict *state, const struct model_note *note,
                            bool listed, const struct modelfile_options *options,
                            struct stems *stems, struct layer_source *sources, struct model *out,
@@ -204,6 +418,8 @@ static int read_state_dict(const struct state_dict *state, const struct model_no
     size_t skip = common_prefix(state);
     for (size_t i = 0; i < state->count; i++)
         if (add_tensor(&state->tensors[i], skip, stems, error)) return -1;
+    if (options && options->network.layer_count && !described)
+        return read_told(stems, listed, options, sources, out, error);
     size_t count = stems->count;
     if (described ? sources_from_note(described, stems, listed, options, sources, &count, error)
                   : sources_from_names(stems, listed, options, sources, error))

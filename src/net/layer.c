@@ -84,6 +84,14 @@ static void pad_same(struct layer *layer)
     }
 }
 
+bool layer_pads_same(const struct layer *layer)
+{
+    struct layer ruled = *layer;
+    if (!layer_type_slides(layer->type)) return false;
+    pad_same(&ruled);
+    return memcmp(ruled.padding, layer->padding, sizeof ruled.padding) == 0;
+}
+
 /* The output of a window that slides over maps; `channels` come out. */
 static int slide(struct layer *layer, uint32_t channels, struct error *error)
 {

@@ -39,7 +39,8 @@ def keras_state(model):
     state = {}
     for i, layer in enumerate(dense, start=1):
         state[f"fc{i}.weight"] = layer.kernel.numpy().T
-        state[f"fc{i}.bias"] = layer.bias.numpy() if layer.use_bias else np.zeros(layer.units, layer.kernel.numpy().dtype)
+        if layer.use_bias:
+            state[f"fc{i}.bias"] = layer.bias.numpy()
     return state
 
 
@@ -205,7 +206,10 @@ def save_and_refuse(studio, tmp_path, layers, words):
 
 def test_what_the_studio_cannot_run_is_refused_by_name(studio, tmp_path):
     dense = keras.layers.Dense
-    save_and_refuse(studio, tmp_path, [keras.Input((8, 8)), keras.layers.Permute((2, 1), name="turn"), keras.layers.Flatten(), dense(3)], "\"turn\" is a Permute")
+    save_and_refuse(studio, tmp_path, [keras.Input((8, 8, 1)), keras.layers.Permute((2, 1, 3), name="turn"), keras.layers.Conv2D(2, 3), keras.layers.Flatten(), dense(3)], "\"turn\" is a Permute with no Flatten and Dense behind it")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(9), keras.layers.Reshape((3, 3)), keras.layers.Permute((2, 1), name="turn"), keras.layers.Flatten(), dense(3)], "reshapes in a way")
+    save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4), keras.layers.Normalization(mean=0.5, variance=2.0, name="late"), dense(3)], "\"late\" is a Normalization that is not the first layer")
+    save_and_refuse(studio, tmp_path, [keras.Input((8, 8, 1)), keras.layers.ZeroPadding2D(1, name="frame"), keras.layers.MaxPooling2D(2), keras.layers.Flatten(), dense(3)], "\"frame\" is a ZeroPadding2D with no convolution")
     save_and_refuse(studio, tmp_path, [keras.Input((8, 8)), dense(3, name="rows"), keras.layers.Flatten()], "\"rows\" is a Dense on rows")
     save_and_refuse(studio, tmp_path, [keras.Input((8,)), dense(4, "mish", name="g"), dense(3)], "\"g\" has the activation mish")
     save_and_refuse(studio, tmp_path, [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, padding="same", data_format="channels_first", name="first"), keras.layers.Flatten(), dense(3)], "channels_first")
@@ -267,6 +271,71 @@ def test_rescaling_in_front_is_the_first_layer(studio, tmp_path):
     x = RANDOM.uniform(0, 255, size=(3, 8, 8))
     old, new = (keras.models.load_model(tmp_path / name).predict(shaped, verbose=0) for name, shaped in [("m.h5", x), ("again.h5", x[..., None])])
     assert np.abs(old - new).max() < 1e-5
+
+
+def taken(studio, tmp_path, layers, x):
+    """The largest difference between Keras and a PyTorch-free copy of what the studio read, written as .keras again."""
+    model = keras.Sequential(layers)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
+            layer.adapt(RANDOM.uniform(0, 3, size=(50, *layer.input.shape[1:])))
+    seen = model.predict(x, verbose=0)
+    found = []
+    for ending in ("h5", "keras"):
+        model.save(tmp_path / f"in.{ending}")
+        convert(studio, tmp_path / f"in.{ending}", tmp_path / "out.keras")
+        again = keras.models.load_model(tmp_path / "out.keras")
+        found.append(np.abs(again.predict(x.reshape(-1, *again.input_shape[1:]), verbose=0) - seen).max())
+    return max(found)
+
+
+def test_normalization_and_permute_in_front(studio, tmp_path):
+    """One mean, one per channel, one per value; and a picture that is turned: all compute what Keras computes."""
+    layers, dense = keras.layers, keras.layers.Dense
+    gray, color = RANDOM.uniform(size=(4, 6, 5)), RANDOM.uniform(size=(4, 6, 5, 3))
+    values = gray.reshape(4, -1)
+    for shape, front, x in [
+        ((30,), [layers.Normalization()], values), ((30,), [layers.Normalization(), dense(7, "relu", use_bias=False)], values),
+        ((30,), [layers.Normalization(axis=None)], values), ((6, 5), [layers.Flatten(), layers.Normalization()], gray),
+        ((6, 5), [layers.Normalization(mean=0.3, variance=0.04), layers.Flatten()], gray),
+        ((6, 5, 3), [layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.2, 0.4, 0.1]), layers.Conv2D(2, 3), layers.Flatten()], color),
+        ((6, 5, 3), [layers.Normalization(), layers.Conv2D(2, 3), layers.Flatten()], color),
+        ((6, 5), [layers.Permute((2, 1)), layers.Flatten(), layers.Normalization()], gray),
+        ((6, 5, 3), [layers.Rescaling(2.0), layers.Permute((3, 1, 2)), layers.Flatten()], color),
+        ((6, 5, 3), [layers.Permute((2, 1, 3)), layers.Flatten()], color),
+    ]:  # fmt: skip
+        assert taken(studio, tmp_path, [keras.Input(shape), *front, dense(3)], x.astype("f4")) < 1e-4, front
+    worked_in = inspect(studio, tmp_path / "in.keras")["metadata"]["note"]
+    assert "worked into the weights of the first dense layer" in worked_in
+
+
+def test_what_stands_beside_the_layers(studio, tmp_path):
+    """Metrics, an optimizer's variables, nested models, tensors as bfloat16, layers as activations: none hides the weights."""
+    layers = keras.layers
+    inner = keras.Sequential([keras.Input((6, 6, 1)), layers.ZeroPadding2D(((1, 0), (0, 2))), layers.Conv2D(4, 3, activation=layers.LeakyReLU(0.3)), layers.BatchNormalization()])
+    deep = keras.Sequential([keras.Input((6, 6, 1)), keras.Sequential([inner, layers.DepthwiseConv2D(2, depth_multiplier=2, activation=layers.ELU(0.5))])])
+    model = keras.Sequential([keras.Input((6, 6, 1)), deep, layers.GlobalAveragePooling2D(), layers.Dense(3)])
+    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)], run_eagerly=True)
+    x = RANDOM.uniform(size=(8, 6, 6, 1)).astype("f4")
+    model.fit(x, RANDOM.integers(3, size=8), verbose=0)
+    seen = model.predict(x, verbose=0)
+    for ending in ("h5", "keras"):
+        model.save(tmp_path / f"in.{ending}")
+        convert(studio, tmp_path / f"in.{ending}", tmp_path / "out.keras")
+        assert np.abs(keras.models.load_model(tmp_path / "out.keras").predict(x, verbose=0) - seen).max() < 1e-5
+    flat = keras.Sequential([keras.Input((12,)), layers.Dense(9, "relu"), layers.Dense(3)])
+    flat.compile("adam", loss="mse", metrics=["mae", keras.metrics.RootMeanSquaredError()], run_eagerly=True)
+    flat.fit(x.reshape(8, -1)[:, :12], x.reshape(8, -1)[:, :3], verbose=0)
+    flat.save_weights(tmp_path / "m.weights.h5")
+    assert_holds(studio, tmp_path / "m.weights.h5", flat, tmp_path)
+
+
+def test_a_group_for_each_channel_is_depthwise(studio, tmp_path):
+    """Keras has two kernels' shapes for it: Conv2D's and DepthwiseConv2D's."""
+    conv = keras.layers.Conv2D(6, 2, groups=3)
+    keras.Sequential([keras.Input((4, 4, 3)), conv, keras.layers.Flatten(), keras.layers.Dense(3)]).save(tmp_path / "m.keras")
+    convert(studio, tmp_path / "m.keras", tmp_path / "m.safetensors")
+    assert np.array_equal(load_file(tmp_path / "m.safetensors")["conv1.weight"], conv.get_weights()[0].transpose(3, 2, 0, 1))
 
 
 def test_models_within_models_and_layers_as_activations(studio, tmp_path):
