@@ -9,19 +9,23 @@ export class ApiError extends Error {
     }
 }
 
+const JSON_TYPE = { 'Content-Type': 'application/json' };
+const BYTES_TYPE = { 'Content-Type': 'application/octet-stream' };
+
 async function call<T>(
     method: string,
     path: string,
     body?: unknown,
     signal?: AbortSignal,
 ): Promise<T> {
+    const bytes = body instanceof Blob;
     let response: Response;
     try {
         response = await fetch(path, {
             method,
             signal,
-            headers: method === 'GET' ? {} : { 'Content-Type': 'application/json' },
-            body: method === 'GET' ? undefined : JSON.stringify(body ?? {}),
+            headers: method === 'GET' ? {} : bytes ? BYTES_TYPE : JSON_TYPE,
+            body: method === 'GET' ? undefined : bytes ? body : JSON.stringify(body ?? {}),
         });
     } catch (cause) {
         if (signal?.aborted) throw cause;
@@ -45,6 +49,8 @@ export const get = <T>(path: string, signal?: AbortSignal) =>
 export const post = <T>(path: string, body?: unknown, signal?: AbortSignal) =>
     call<T>('POST', path, body, signal);
 export const put = <T>(path: string, body: unknown) => call<T>('PUT', path, body);
+export const putBytes = <T>(path: string, bytes: Blob, signal?: AbortSignal) =>
+    call<T>('PUT', path, bytes, signal);
 export const patch = <T>(path: string, body: unknown) => call<T>('PATCH', path, body);
 export const remove = <T>(path: string) => call<T>('DELETE', path);
 

@@ -21,6 +21,7 @@ import {
 } from '../parts/basics';
 import { Parts } from '../parts/guard';
 import { NumberField, SelectField } from '../parts/fields';
+import { FileDrop } from '../parts/file-drop';
 import { Picture } from '../parts/picture';
 import { LargeSample } from '../parts/large-sample';
 import { findTask, TaskView } from '../parts/tasks';
@@ -327,6 +328,7 @@ export function Data() {
             about="The data that the engines learn from. Look at it before you trust a number."
             actions={
                 <>
+                    <FileDrop />
                     <Segmented
                         name="Split"
                         value={split}

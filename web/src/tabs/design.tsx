@@ -43,6 +43,7 @@ import { Button, Card, CopyButton, Page, Trouble } from '../parts/basics';
 import { DesignCode } from '../parts/design-code';
 import { DesignDialog } from '../parts/design-dialog';
 import { SelectField } from '../parts/fields';
+import { FileDrop } from '../parts/file-drop';
 import { useFlow } from '../parts/layer-flow';
 import { LayerForm } from '../parts/layer-form';
 import { adding, focusCard, NetworkPicture, useHistoryKeys } from '../parts/network-picture';
@@ -119,6 +120,12 @@ function Open() {
             </select>
         </div>
     );
+}
+
+/** The layers of a model file, as a step that can be undone. */
+function openFile(net: string) {
+    endStep();
+    void readText(net, false);
 }
 
 /* --- text --- */
@@ -400,6 +407,7 @@ export function DesignTab() {
                 <>
                     <DataChoice s={s} />
                     <Open />
+                    <FileDrop onNetwork={openFile} />
                     <Button onClick={() => setAsking(true)}>Save…</Button>
                 </>
             }

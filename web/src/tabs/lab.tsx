@@ -53,18 +53,28 @@ function Missing({ engine }: { engine: EngineId }) {
 function Start({ engine }: { engine: EngineId }) {
     const found = system.value?.engines.find((one) => one.id === engine)?.found ?? true;
     const busy = newestRuns.value.some((run) => run.engine === engine && isActive(run));
+    const from = param('from') || null;
     const start = async (event: Event) => {
         event.preventDefault();
         if (!settings.value || !settingsAreGood()) return;
         const title = titleDraft.value ?? proposedTitle(settings.value);
-        const run = await startRun(engine, settings.value, title.trim());
+        const run = await startRun(engine, { ...settings.value, from }, title.trim());
         if (!run) return;
         titleDraft.value = null;
-        setParams({ run: run.id });
+        setParams({ run: run.id, from: null });
     };
     return (
         <form onSubmit={(event) => void start(event)}>
             <SettingsForm engine={engine} />
+            {from && (
+                <p class="note" role="status">
+                    Starts with the weights and the network of <strong>{from}</strong>; the network
+                    of the settings is not used.{' '}
+                    <button type="button" class="link" onClick={() => setParams({ from: null })}>
+                        Start with new weights
+                    </button>
+                </p>
+            )}
             {settings.value && (
                 <div class="run-title">
                     <TextField

@@ -12,6 +12,8 @@ import { isActive, runs as knownRuns, runsChanged, settingsTable } from '../lib/
 import type { Run, RunList } from '../lib/shapes';
 import { Button, Card, Empty, EngineName, Page, RunBadge, Trouble } from '../parts/basics';
 import { SelectField, TextField } from '../parts/fields';
+import { FileDrop } from '../parts/file-drop';
+import { KeptModels } from '../parts/kept-models';
 import { LossPanel } from '../parts/loss-panel';
 import { EditRun, engineIds, Tags } from '../parts/run-words';
 
@@ -390,6 +392,7 @@ export function Runs() {
         <Page
             title="Runs"
             about="Everything that was trained here, from this page or from the terminal."
+            actions={<FileDrop />}
         >
             <Card>
                 <div class="fields inline filters">
@@ -464,6 +467,7 @@ export function Runs() {
             </Card>
             {selected.length > 0 && <LossPanel runs={selected} title="Overlay" />}
             {selected.length > 1 && <Compare list={selected} />}
+            <KeptModels />
         </Page>
     );
 }
