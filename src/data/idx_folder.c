@@ -98,10 +98,10 @@ static const char *const spellings[][2] = {{"images-idx3-ubyte", "labels-idx1-ub
                                            {"images.idx3-ubyte", "labels.idx1-ubyte"}};
 static const char *const endings[] = {"", ".gz"};
 
-/* The images file in `folder` whose name ends in `prefix`-images… after any other beginning, as in
- * emnist-letters-train-images-idx3-ubyte.gz; malloc'd. *several is set when more than one is
+/* The images file in `folder` whose name has `start` before images…, after any other beginning, as
+ * "train-" in emnist-letters-train-images-idx3-ubyte.gz; malloc'd. *several is set when more than one is
  * there. */
-static char *find_prefixed(const char *folder, const char *prefix, bool *several)
+static char *find_images(const char *folder, const char *start, bool *several)
 {
     char *found = NULL;
     *several = false;
@@ -110,7 +110,7 @@ static char *find_prefixed(const char *folder, const char *prefix, bool *several
         char wanted[64];
         const char *place = NULL;
         for (size_t s = 0; s < 2 && !place; s++) {
-            snprintf(wanted, sizeof wanted, "%s-%s", prefix, spellings[s][0]);
+            snprintf(wanted, sizeof wanted, "%s%s", start, spellings[s][0]);
             place = strstr(entry->d_name, wanted);
         }
         if (!place || entry->d_name[0] == '.') continue;
@@ -136,11 +136,17 @@ static char *find_part(const char *folder, const char *prefix, int part)
     return NULL;
 }
 
+/* Images to train on: those called so, else the only ones there are. */
+static char *find_pair(const char *folder, bool *several)
+{
+    char *images = find_images(folder, "train-", several);
+    return images ? images : find_images(folder, "", several);
+}
+
 bool dataset_folder_has_idx(const char *folder)
 {
     bool several;
-    char *images = find_part(folder, "train", 0);
-    if (!images) images = find_prefixed(folder, "train", &several);
+    char *images = find_pair(folder, &several);
     free(images);
     return images != NULL;
 }
@@ -153,7 +159,7 @@ int dataset_read_idx_folder(const char *folder, uint32_t limit, struct dataset *
     train.images = find_part(folder, "train", 0);
     if (!train.images) {
         bool several;
-        char *images = find_prefixed(folder, "train", &several);
+        char *images = find_pair(folder, &several);
         if (images && several)
             error_set(error, ERROR_INPUT,
                       "%s holds several data sets: name the images file of one, such as %s", folder,

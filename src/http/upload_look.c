@@ -13,10 +13,9 @@
 #include "http/upload_impl.h"
 #include "net/compact.h"
 
-#define SHOWN         12                 /* samples */
-#define COLUMNS_MAX   400                /* names of columns that are offered */
-#define HEADER_MAX    ((size_t)64 << 10) /* bytes of a first line */
-#define CLASSES_SHOWN 40
+#define SHOWN       10                 /* samples */
+#define COLUMNS_MAX 400                /* names of columns that are offered */
+#define HEADER_MAX  ((size_t)64 << 10) /* bytes of a first line */
 
 /* --- where it lies --- */
 

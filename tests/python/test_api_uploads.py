@@ -127,10 +127,15 @@ def test_a_pair_of_idx_files_and_arrays(studio):
             studio, (f"train-images-idx3-ubyte{ending}", pixels), (f"train-labels-idx1-ubyte{ending}", classes)
         )
         data = look(studio, upload)["data"]
-        assert (data["shape"], data["range"], len(data["shown"]["labels"])) == ([6, 6, 1], [0, 255], 12)
+        assert (data["shape"], data["range"], len(data["shown"]["labels"])) == ([6, 6, 1], [0, 255], 10)
         name = "six" + ending.replace(".", "-")
         assert keep(studio, upload, name)["name"] == name
         assert studio.get(f"/api/datasets/{name}/stats")["rows"] == 6
+
+    lone = send(studio, ("t10k-images-idx3-ubyte", images), ("t10k-labels-idx1-ubyte", labels))
+    assert look(studio, lone)["data"]["shape"] == [6, 6, 1]
+    keep(studio, lone, "lone")
+    assert studio.get("/api/datasets/lone/stats")["rows"] == 6
 
     x, y = pictures()
     arrays = []

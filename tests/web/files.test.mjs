@@ -161,7 +161,7 @@ test('a pair is chosen by the button, and a name that is taken is refused', { sk
             await file('train-images-idx3-ubyte', images),
             await file('train-labels-idx1-ubyte', labels),
         ]);
-    await box().locator('.before-samples li').nth(11).waitFor();
+    await box().locator('.before-samples li').nth(9).waitFor();
     await type('Keep as', 'synthetic');
     await press('Keep');
     await box().getByText('is the name of a known data set').waitFor();

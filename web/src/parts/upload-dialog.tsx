@@ -139,6 +139,12 @@ export function UploadDialog({
                 )}
                 {(error || failed) && <Trouble>{format.sentence(error || failed)}</Trouble>}
                 {upload && !value && !failed && <p role="status">Looking at it…</p>}
+                {upload && (
+                    <p class="muted">
+                        {files.map(({ name }) => name).join(', ')} ·{' '}
+                        {format.bytes(files.reduce((sum, { size }) => sum + size, 0))}
+                    </p>
+                )}
                 {value && <LookedAt look={value} busy={busy} />}
                 {value && <Answers look={value} answers={answers} onChange={setAnswers} />}
                 {upload && value && (

@@ -132,7 +132,7 @@ function ModelFigures({ model }: { model: UploadedModel }) {
 export function LookedAt({ look, busy }: { look: UploadLook; busy: boolean }) {
     return (
         <div class="stack" aria-busy={busy} aria-live="polite">
-            {look.problem && <Trouble>{format.sentence(look.problem)}</Trouble>}
+            {look.problem && <Trouble>{look.problem}.</Trouble>}
             {look.data && <DataFigures data={look.data} />}
             {look.model && <ModelFigures model={look.model} />}
         </div>
