@@ -22,6 +22,7 @@ static const struct command *const commands[] = {
     &command_evaluate,
     &command_export,
     &command_inspect,
+    &command_job,
     &command_net,
     &command_predict,
     &command_register,

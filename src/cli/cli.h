@@ -35,6 +35,7 @@ extern const struct command command_engines;
 extern const struct command command_evaluate;
 extern const struct command command_export;
 extern const struct command command_inspect;
+extern const struct command command_job;
 extern const struct command command_net;
 extern const struct command command_predict;
 extern const struct command command_register;

@@ -1,0 +1,138 @@
+/* nnstudio job: what a cluster's launcher is given to train on several nodes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "cli/settings.h"
+#include "engine/engine.h"
+#include "ranks/script.h"
+
+#define SCRIPT_LIMIT  ((size_t)1 << 20)
+#define ARGUMENTS_MAX (2 * SETTINGS_MAX + 9)
+
+struct job_words {
+    struct settings_words settings;
+    const char *engine, *out, *model_out, *resume;
+    struct script script;
+};
+
+/* As the user gave them: paths are the cluster's, where another folder may be the current one. */
+static void add_arguments(const struct job_words *words, const char *arguments[ARGUMENTS_MAX],
+                          char names[SETTINGS_MAX][64])
+{
+    size_t count = 0;
+    const struct {
+        const char *option, *value;
+    } own[] = {
+        {"--engine", words->engine}, {"--resume", words->resume}, {"--out", words->model_out}};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        if (!own[i].value) continue;
+        arguments[count++] = own[i].option;
+        arguments[count++] = own[i].value;
+    }
+    for (size_t i = 0; i < settings_count; i++) {
+        if (!words->settings.texts[i]) continue;
+        snprintf(names[i], sizeof names[i], "--%s", settings_table[i].option);
+        arguments[count++] = names[i];
+        arguments[count++] = words->settings.texts[i];
+    }
+    arguments[count] = NULL;
+}
+
+/* What `train` would refuse is refused here, as far as it can be known on another machine. */
+static int check_training(struct job_words *words, struct job *job, struct error *error)
+{
+    const struct engine_ops *ops;
+    job_init(job);
+    if (words->engine && strchr(words->engine, ','))
+        return error_set(error, ERROR_USAGE,
+                         "several ranks train one engine: name one with --engine");
+    if (words->engine) {
+        if (engine_need(words->engine, &ops, error)) return -1;
+        snprintf(job->engine, sizeof job->engine, "%s", ops->id);
+    }
+    if (words->resume && !path_is_plain_name(words->resume))
+        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`",
+                         words->resume);
+    if (settings_apply(&words->settings, job, error) || job_check(job, error)) return -1;
+    words->script.name = job->name;
+    words->script.threads = job->threads;
+    return 0;
+}
+
+static int write_script(const char *launcher, struct job_words *words, struct error *error)
+{
+    const struct script_kind *kind;
+    const char *arguments[ARGUMENTS_MAX];
+    char names[SETTINGS_MAX][64];
+    struct buffer text;
+    struct job *job = malloc(sizeof *job);
+    int status = -1;
+    buffer_init(&text, SCRIPT_LIMIT);
+    if (!job) {
+        error_set_memory(error, "the job");
+        goto out;
+    }
+    if (script_kind_need(launcher, &kind, error) || check_training(words, job, error) ||
+        script_check(kind, &words->script, error))
+        goto out;
+    if (!words->model_out) words->model_out = kind->out;
+    add_arguments(words, arguments, names);
+    words->script.arguments = arguments;
+    kind->write(&words->script, &text);
+    if (buffer_check(&text, "the script", error)) goto out;
+    status = words->out ? file_write(words->out, text.data, text.length, error)
+             : fwrite(text.data, 1, text.length, stdout) == text.length ? 0
+                                                                        : -1;
+    if (!status && words->out)
+        log_line("%s: %s; hand it in with: %s %s", words->out, kind->summary, kind->submit,
+                 words->out);
+out:
+    free(job);
+    buffer_free(&text);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    struct job_words words = {.script = {.program = "nnstudio", .nodes = 0, .ranks = 1}};
+    struct script *script = &words.script;
+    struct cli_option options[OPTIONS_MAX] = {
+        {"nodes", OPTION_U32, &script->nodes, "N", "machines"},
+        {"ranks-per-node", OPTION_U32, &script->ranks, "N", "processes on each of them (1)"},
+        {"time", OPTION_TEXT, &script->time, "HH:MM:SS", "the most it may take"},
+        {"partition", OPTION_TEXT, &script->partition, "NAME", "slurm: where it runs"},
+        {"image", OPTION_TEXT, &script->image, "IMAGE",
+         "kubeflow, azureml: a container image with nnstudio and Open MPI"},
+        {"compute", OPTION_TEXT, &script->compute, "NAME", "azureml: the compute cluster"},
+        {"program", OPTION_TEXT, &script->program, "PATH",
+         "nnstudio on the cluster's machines (nnstudio)"},
+        {"engine", OPTION_TEXT, &words.engine, "E", "torch, tensorflow or native (native)"},
+        {"resume", OPTION_TEXT, &words.resume, "RUN", "go on with a run from its checkpoint"},
+        {"model-out", OPTION_TEXT, &words.model_out, "DIR",
+         "where the model file goes on the cluster (models; azureml: outputs)"},
+        {"out", OPTION_TEXT, &words.out, "FILE", "where to write it (standard output)"},
+        {0},
+    };
+    settings_insert(options, 8, &words.settings);
+    struct cli_arguments given;
+    struct error error;
+    int status = cli_parse(&command_job, options, argc, argv, &given);
+    if (status != CLI_GO_ON) return status;
+    if (!script->nodes) return cli_usage_error("on how many machines? Give --nodes");
+    return write_script(given.words[0], &words, &error) ? cli_fail(&error) : EXIT_OK;
+}
+
+const struct command command_job = {
+    .name = "job",
+    .run = run,
+    .summary = "write what a cluster's launcher needs to train on several machines",
+    .usage = "slurm|kubeflow|azureml --nodes N [train's settings] --out FILE",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .details = "The script starts `nnstudio train` with MPI: all processes train one run together. "
+               "Nothing is sent anywhere.",
+};
