@@ -31,6 +31,7 @@ static const struct command *const commands[] = {
     &command_serve,
     &command_serve_model,
     &command_trace,
+    &command_track,
     &command_train,
     &command_worker,
 };

@@ -44,6 +44,7 @@ extern const struct command command_trace;
 extern const struct command command_runs;
 extern const struct command command_serve;
 extern const struct command command_serve_model;
+extern const struct command command_track;
 extern const struct command command_train;
 extern const struct command command_worker;
 

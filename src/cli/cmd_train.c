@@ -16,8 +16,8 @@
 /* The command line's words before they are a job. */
 struct train_words {
     struct settings_words settings;
-    const char *engine, *out, *resume, *home;
-    bool parallel, json, accept_changed_data;
+    const char *engine, *out, *resume, *home, *track, *tracking[REGISTRY_KEYS];
+    bool parallel, json, accept_changed_data, insecure_http;
 };
 
 /* The job of the run that is to go on. */
@@ -128,6 +128,26 @@ static int make_lanes(struct race *race, const struct job *job, const char *engi
     return 0;
 }
 
+/* The tracking server, from the options that lead there. */
+static int use_tracking(const struct train_words *words, struct registry_options *out,
+                        struct error *error)
+{
+    *out = (struct registry_options){.home = words->home};
+    memcpy(out->values, words->tracking, sizeof out->values);
+    if (words->insecure_http) out->values[REGISTRY_INSECURE_HTTP] = "1";
+    if (words->track && strcmp(words->track, "mlflow") != 0)
+        return error_set(error, ERROR_USAGE, "unknown tracking \"%.40s\": use mlflow",
+                         words->track);
+    for (unsigned key = 0; key < REGISTRY_KEYS && !words->track; key++)
+        if (out->values[key])
+            return error_set(error, ERROR_USAGE, "--%s is for tracking: give --track mlflow, too",
+                             registry_option_table[key].flag);
+    return !words->track ? 0
+           : registry_options_check(out, "mlflow", false, error) || registry_track_check(out, error)
+               ? -1
+               : 0;
+}
+
 /* All that can be known before a worker is started. Returns the exit status or CLI_GO_ON. */
 static int prepare(struct race *race, const struct train_words *words)
 {
@@ -191,6 +211,16 @@ static int run(int argc, char **argv)
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         {"json", OPTION_FLAG, &words.json, NULL,
          "events on standard output, one JSON object per line"},
+        {"track", OPTION_TEXT, &words.track, "SERVER",
+         "mlflow: settings, each step's loss, each epoch and the model go there, live"},
+        {"tracking-uri", OPTION_TEXT, &words.tracking[REGISTRY_TRACKING_URI], "URI",
+         "of the tracking server ($MLFLOW_TRACKING_URI)"},
+        {"experiment", OPTION_TEXT, &words.tracking[REGISTRY_EXPERIMENT], "NAME",
+         "the experiment there (nnstudio)"},
+        {"insecure-http", OPTION_FLAG, &words.insecure_http, NULL,
+         "the tracking server may be another machine's, without TLS"},
+        {"ca-file", OPTION_TEXT, &words.tracking[REGISTRY_CA_FILE], "FILE",
+         "more certificates to trust, for the tracking server"},
         {0},
     };
     settings_insert(options, 1, &words.settings);
@@ -204,6 +234,12 @@ static int run(int argc, char **argv)
     }
     race->parallel = words.parallel;
     race->json = words.json;
+    struct registry_options tracking;
+    if (use_tracking(&words, &tracking, &error)) {
+        free(race);
+        return cli_fail(&error);
+    }
+    if (words.track) race->track = &tracking;
     status = prepare(race, &words);
     if (status == CLI_GO_ON && set_ranks(race, &launch, &error)) status = cli_fail(&error);
     if (status == CLI_GO_ON) status = race_run(race);

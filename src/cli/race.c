@@ -321,11 +321,13 @@ int race_run(struct race *race)
     int signals = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
     double deadline = 0;
     race_record_begin(race);
+    race_track_begin(race);
     while (start_lanes(race)) {
         wait_for_news(race, signals, &deadline);
         race_record_flush(race, false);
     }
     race_record_end(race);
+    race_track_end(race, signals);
     close(signals);
     sigprocmask(SIG_SETMASK, &before, NULL);
 

@@ -4,6 +4,7 @@
 #define NNSTUDIO_CLI_RACE_H
 
 #include "engine/engine.h"
+#include "registry/registry.h"
 #include "run/supervisor.h"
 #include "store/store.h"
 
@@ -15,8 +16,9 @@ enum lane_state { LANE_WAITING, LANE_RUNNING, LANE_FINISHED, LANE_STOPPED, LANE_
 struct lane {
     struct job job;
     const struct engine_ops *ops;
-    struct worker *worker;     /* owned while it lives */
-    struct recorder *recorder; /* owned; NULL when the run is not kept in the store */
+    struct worker *worker;        /* owned while it lives */
+    struct recorder *recorder;    /* owned; NULL when the run is not kept in the store */
+    struct lane_tracker *tracker; /* owned by race_track.c; NULL when it is not tracked */
     enum lane_state state;
     char version[64];
     uint64_t samples, steps_per_epoch;
@@ -42,9 +44,10 @@ struct race {
     size_t count;
     bool parallel, json;
     bool interrupted;
-    struct store *store; /* owned; NULL when nothing is kept */
-    double flushed;      /* clock of the last write */
-    bool unwritten;      /* it was said that the store cannot be written */
+    const struct registry_options *track; /* the tracking server; NULL: none */
+    struct store *store;                  /* owned; NULL when nothing is kept */
+    double flushed;                       /* clock of the last write */
+    bool unwritten;                       /* it was said that the store cannot be written */
 };
 
 /* Runs all lanes to their end. Returns the exit status. Frees what the lanes own. */
@@ -64,6 +67,11 @@ void race_record_begin(struct race *race);
 void race_record_event(struct race *race, struct lane *lane, const json_t *event);
 void race_record_flush(struct race *race, bool now);
 void race_record_end(struct race *race);
+
+/* The runs at a tracking server (race_track.c); the end waits a while for what is not sent yet, and
+ * says how it stands. `signals`: readable when the user wants to stop. */
+void race_track_begin(struct race *race);
+void race_track_end(struct race *race, int signals);
 
 /* The picture on standard error (race_view.c): bars on a terminal, plain lines otherwise. */
 void race_view_event(const struct race *race, const struct lane *lane, const char *kind);

@@ -255,6 +255,27 @@ int registry_workspace_check(const char *file, struct error *error);
 bool registry_signed_in(char method[32]);
 void registry_sign_out(void);
 
+/* --- tracking: a run's parameters, metrics and model at an MLflow server --- */
+
+/* A run is followed from outside, by what the store knows of it: a slow or lost server costs the
+ * training nothing. What was sent is noted in the run's folder (tracking.json), so that the rest
+ * can be sent later, once, by anybody. */
+struct registry_tracking {
+    struct store *store;
+    const struct registry_options *options;
+    const char *run;
+    bool follow; /* until the run ends; else only one that has ended is sent */
+};
+/* Refuses an address that no MLflow server can have. Asks no server. */
+int registry_track_check(const struct registry_options *options, struct error *error);
+/* Sends what was not sent yet. *out, also after a failure, unless it is NULL then: {"run","uri",
+ * "link"|null,"steps": sent,"all_steps","complete":bool}; new reference. */
+int registry_track(const struct registry_tracking *tracking, json_t **out, struct error *error);
+/* What registry_track() noted last of a run; NULL when it was never tracked. New reference. */
+json_t *registry_track_state(const char *home, const char *run);
+/* The ids of the runs in `home` that are not sent whole. New reference. */
+json_t *registry_track_pending(const char *home);
+
 /* --- Azure ML's own files --- */
 
 /* What Azure ML's command line makes of a model file: see registry_export_azureml(). */

@@ -26,7 +26,7 @@ OPTIONS = {
     "data": "count seed label",
     "net": "input json",
     "train": "engine net dataset data-dir epochs lr batch-size seed init threads dtype parallel hidden activation optimizer momentum "
-    "weight-decay from limit label-column scale mean std invert out name resume home json",
+    "weight-decay from limit label-column scale mean std invert out name resume home json track tracking-uri",
     "evaluate": "engine dataset label-column scale mean std invert key json",
     "predict": "engine json",
     "convert": "activation",
@@ -34,6 +34,9 @@ OPTIONS = {
     "code": "lang out net dataset epochs lr batch-size seed init threads dtype hidden activation optimizer momentum weight-decay",
     "runs": "home json out",
     "register": "to name description tag config tracking-uri",
+    "registry": "from version out remove confirm to json",
+    "track": "follow tracking-uri experiment home json",
+    "export": "out name endpoint data compute no-job",
     "bench": "against",
 }
 

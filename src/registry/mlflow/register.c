@@ -9,12 +9,10 @@
 #include "base/js.h"
 #include "base/path.h"
 #include "registry/mlflow/folder.h"
-#include "registry/mlflow/server.h"
-#include "registry/targets.h"
+#include "registry/mlflow/registration.h"
 
-#define MODEL_LIMIT      ((size_t)2 << 30)
-#define METRICS_PER_CALL 1000
-#define CLOSE_MS         10000L /* what closing the run after a failure may take */
+#define MODEL_LIMIT ((size_t)2 << 30)
+#define CLOSE_MS    10000L /* what closing the run after a failure may take */
 
 enum {
     STEP_EXPERIMENT,
@@ -78,10 +76,7 @@ static int delete_experiment(struct mlflow_server *server, const char *id, struc
                        NULL, error);
 }
 
-/* Finds the experiment or makes it. One whose artifacts the server leaves to clients cannot take
- * the model's folder: it is refused before anything else is made, and removed if it was made
- * here. */
-static int find_experiment(struct mlflow_server *server, const char *name, char id[64],
+int mlflow_find_experiment(struct mlflow_server *server, const char *name, char id[64],
                            struct error *error)
 {
     char location[512];
@@ -115,20 +110,6 @@ static int find_experiment(struct mlflow_server *server, const char *name, char 
         name, location);
 }
 
-/* One registration on its way. */
-struct mlflow_registration {
-    const struct registry_request *request;
-    const struct registry_options *options;
-    struct mlflow_server server;
-    struct progress progress;
-    struct model *model;
-    char *data;
-    size_t size;
-    char sha256[HASH_HEX_SIZE];
-    char name[MLFLOW_NAME_SIZE], experiment[64], attempt[64], run_id[64], artifact_uri[512],
-        version[64];
-};
-
 /* The value in a list of {"key","value"}, or NULL. */
 static const char *find_tag(const json_t *list, const char *key)
 {
@@ -149,7 +130,8 @@ static json_t *tag_list(const struct mlflow_registration *own)
         if (json_is_string(value) && !own_hash)
             json_array_append_new(list, json_pack("{s:s, s:O}", "key", key, "value", value));
     }
-    json_array_append_new(list, json_pack("{s:s, s:s}", "key", "sha256", "value", own->sha256));
+    if (own->sha256[0])
+        json_array_append_new(list, json_pack("{s:s, s:s}", "key", "sha256", "value", own->sha256));
     return list;
 }
 
@@ -265,23 +247,24 @@ static int make_once(struct mlflow_registration *own, bool look_first,
         bool found = false;
         if ((look_first || attempt) && find(own, &found, error)) return -1;
         if (found) return 0;
+        bool once = own->server.once;
         own->server.once = true;
         int status = make(own, error);
-        own->server.once = false;
+        own->server.once = once;
         if (!status) return 0;
         if (error->code != ERROR_UNAVAILABLE || attempt + 1 >= WEB_TRIES) return -1;
         if (web_wait(own->server.web, web_pause(own->server.web, attempt), error)) return -1;
     }
 }
 
-static int start_run(struct mlflow_registration *own, struct error *error)
+int mlflow_start_run(struct mlflow_registration *own, struct error *error)
 {
     bool again = progress_noted(&own->progress, "attempt") != NULL;
     if (progress_attempt(&own->progress, own->attempt, error)) return -1;
     return make_once(own, again, find_run, create_run, error);
 }
 
-static int send_batch(struct mlflow_registration *own, json_t *metrics, json_t *params,
+int mlflow_send_batch(struct mlflow_registration *own, json_t *metrics, json_t *params,
                       struct error *error)
 {
     return mlflow_call(
@@ -294,41 +277,52 @@ static int send_batch(struct mlflow_registration *own, json_t *metrics, json_t *
         NULL, error);
 }
 
+json_t *mlflow_params(const json_t *settings)
+{
+    json_t *params = json_array(), *value;
+    const char *key;
+    json_object_foreach((json_t *)settings, key, value) {
+        char *text = registry_value_text(value);
+        if (text && *text && json_array_size(params) < MLFLOW_PARAMS_PER_CALL)
+            json_array_append_new(params, json_pack("{s:s, s:s}", "key", key, "value", text));
+        free(text);
+    }
+    return params;
+}
+
+void mlflow_add_epoch(json_t *metrics, const json_t *epoch, json_int_t at)
+{
+    static const char *const figures[] = {"loss", "accuracy", "val_loss", "val_accuracy"};
+    for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
+        const json_t *figure = json_object_get(epoch, figures[f]);
+        if (!json_is_number(figure)) continue;
+        json_array_append_new(metrics, json_pack("{s:s, s:f, s:I, s:O}", "key", figures[f], "value",
+                                                 json_number_value(figure), "timestamp", at, "step",
+                                                 json_object_get(epoch, "epoch")));
+    }
+}
+
 /* Settings become parameters, the figures of each epoch metrics with the epoch as their step. */
 static int log_run(struct mlflow_registration *own, struct error *error)
 {
-    static const char *const figures[] = {"loss", "accuracy", "val_loss", "val_accuracy"};
     if (progress_noted(&own->progress, "logged")) return 0;
-    json_t *params = json_array(), *metrics = json_array(), *value, *epoch;
-    const char *key;
+    json_t *params = mlflow_params(json_object_get(own->request->run, "settings")),
+           *metrics = json_array(), *epoch;
     size_t i;
     /* When each epoch ended, by the run itself: a second try logs the same points, not new ones
      * beside them. */
     double at = (double)json_integer_value(json_object_get(own->request->run, "started_at"));
-    json_object_foreach(json_object_get(own->request->run, "settings"), key, value) {
-        char *text = registry_value_text(value);
-        if (text && *text && json_array_size(params) < 100)
-            json_array_append_new(params, json_pack("{s:s, s:s}", "key", key, "value", text));
-        free(text);
-    }
-    int status = send_batch(own, json_array(), params, error);
+    int status = mlflow_send_batch(own, json_array(), params, error);
     json_array_foreach(json_object_get(own->request->run, "epochs"), i, epoch) {
         at += 1000 * json_number_value(json_object_get(epoch, "seconds"));
-        for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
-            const json_t *figure = json_object_get(epoch, figures[f]);
-            if (!json_is_number(figure)) continue;
-            json_array_append_new(metrics,
-                                  json_pack("{s:s, s:f, s:I, s:O}", "key", figures[f], "value",
-                                            json_number_value(figure), "timestamp", (json_int_t)at,
-                                            "step", json_object_get(epoch, "epoch")));
-        }
-        if (!status && json_array_size(metrics) + 4 > METRICS_PER_CALL) {
-            status = send_batch(own, metrics, json_array(), error);
+        mlflow_add_epoch(metrics, epoch, (json_int_t)at);
+        if (!status && json_array_size(metrics) + 4 > MLFLOW_METRICS_PER_CALL) {
+            status = mlflow_send_batch(own, metrics, json_array(), error);
             metrics = json_array();
         }
     }
     if (!status && json_array_size(metrics)) {
-        status = send_batch(own, metrics, json_array(), error);
+        status = mlflow_send_batch(own, metrics, json_array(), error);
     } else {
         json_decref(metrics);
     }
@@ -372,7 +366,7 @@ static int upload_one(struct mlflow_registration *own, const char *file, const v
     return status;
 }
 
-static int upload_folder(struct mlflow_registration *own, struct error *error)
+int mlflow_upload_folder(struct mlflow_registration *own, struct error *error)
 {
     char file[256];
     struct mlflow_folder folder;
@@ -396,16 +390,21 @@ static int upload_folder(struct mlflow_registration *own, struct error *error)
     return status ? -1 : progress_note(&own->progress, "uploaded", "yes", error);
 }
 
-static int finish_run(struct mlflow_registration *own, struct error *error)
+int mlflow_set_status(struct mlflow_registration *own, const char *status, const char *what,
+                      struct error *error)
 {
+    json_t *body = json_pack("{s:s, s:s}", "run_id", own->run_id, "status", status);
+    if (strcmp(status, "RUNNING") != 0)
+        json_object_set_new(body, "end_time", json_integer((json_int_t)clock_wall_ms()));
     return mlflow_call(&own->server,
                        (struct mlflow_request){
-                           .method = "POST",
-                           .path = "runs/update",
-                           .body = json_pack("{s:s, s:s, s:I}", "run_id", own->run_id, "status",
-                                             "FINISHED", "end_time", (json_int_t)clock_wall_ms()),
-                           .what = "finishing the run"},
+                           .method = "POST", .path = "runs/update", .body = body, .what = what},
                        NULL, error);
+}
+
+static int finish_run(struct mlflow_registration *own, struct error *error)
+{
+    return mlflow_set_status(own, "FINISHED", "finishing the run", error);
 }
 
 static int register_model(struct mlflow_registration *own, struct error *error)
@@ -571,15 +570,7 @@ static void close_failed(struct mlflow_registration *own, struct error *error)
     }
     own->server.once = true;
     own->server.timeout_ms = CLOSE_MS;
-    int closed = mlflow_call(
-        &own->server,
-        (struct mlflow_request){.method = "POST",
-                                .path = "runs/update",
-                                .body = json_pack("{s:s, s:s, s:I}", "run_id", own->run_id,
-                                                  "status", status, "end_time",
-                                                  (json_int_t)clock_wall_ms()),
-                                .what = "closing the run"},
-        NULL, &ignored);
+    int closed = mlflow_set_status(own, status, "closing the run", &ignored);
     if (!closed) remove_empty_model(own);
     mlflow_close(&own->server);
     own->server = server;
@@ -593,10 +584,11 @@ static void close_failed(struct mlflow_registration *own, struct error *error)
 static int run_steps(struct mlflow_registration *own, json_t **out, struct error *error)
 {
     static int (*const steps[])(struct mlflow_registration *, struct error *) = {
-        start_run, log_run, upload_folder, finish_run, register_model, register_version};
+        mlflow_start_run, log_run,        mlflow_upload_folder,
+        finish_run,       register_model, register_version};
     const char *experiment = registry_value(own->options, REGISTRY_EXPERIMENT);
     progress_step(&own->progress, STEP_EXPERIMENT);
-    if (find_experiment(&own->server, experiment, own->experiment, error)) return -1;
+    if (mlflow_find_experiment(&own->server, experiment, own->experiment, error)) return -1;
     for (unsigned i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         progress_step(&own->progress, STEP_RUN + i);
         if (steps[i](own, error)) return -1;

@@ -1,0 +1,158 @@
+"""Live tracking at a real MLflow server: what it holds is what was trained, once, whatever the server did meanwhile."""
+
+import json
+import re
+import socket
+import subprocess
+
+import faults
+import pytest
+
+SMALL = ["train", "--engine", "native", "--dataset", "synthetic", "--limit", "640", "--epochs", "2", "--json"]
+
+
+def events(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def theirs(mlflow_server, monkeypatch):
+    """MLflow's own client."""
+    import mlflow
+
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NNSTUDIO_RETRY_BASE", "0.05")
+    mlflow.set_tracking_uri(mlflow_server)
+    return mlflow.MlflowClient(mlflow_server)
+
+
+@pytest.fixture
+def door(mlflow_server):
+    """The server behind a proxy, where it can be lost."""
+    port = int(mlflow_server.rpartition(":")[2])
+    proxy = faults.Proxy(lambda path: (port, False))
+    proxy.uri = f"http://127.0.0.1:{proxy.port}"
+    yield proxy
+    proxy.shutdown()
+
+
+def the_run(client, experiment):
+    """The one MLflow run of an experiment."""
+    (run,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return run
+
+
+def compare(client, run, told):
+    """Every step and epoch that training told is there, once, with all its digits."""
+    losses = [loss for event in told if event["event"] == "step" for loss in event["loss"]]
+    history = client.get_metric_history(run.info.run_id, "step_loss")
+    assert [(point.step, point.value) for point in sorted(history, key=lambda point: point.step)] == list(enumerate(losses))
+    epochs = [event for event in told if event["event"] == "epoch"]
+    for key in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        history = sorted(client.get_metric_history(run.info.run_id, key), key=lambda point: point.step)
+        assert [(point.step, point.value) for point in history] == [(event["epoch"], event[key]) for event in epochs]
+    at = [point.timestamp for point in client.get_metric_history(run.info.run_id, "step_loss")]
+    assert at == sorted(at) and at[-1] >= at[0] >= run.info.start_time - 60_000
+
+
+def test_a_run_is_followed_to_its_end(studio, theirs, mlflow_server):
+    import mlflow
+    import numpy as np
+
+    result = studio(*SMALL, "--lr", "0.05", "--track", "mlflow", "--tracking-uri", mlflow_server, "--experiment", "followed")
+    told = events(result)
+    run = the_run(theirs, "followed")
+    assert run.info.status == "FINISHED" and f"runs/{run.info.run_id}" in result.stderr
+    assert run.data.params["lr"] == "0.05" and run.data.params["dataset"] == "synthetic"
+    assert run.data.tags["engine"] == "native" and run.data.tags["run"] == told[0]["run"]
+    compare(theirs, run, told)
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    assert model.predict(np.zeros((3, 784), np.float32)).shape == (3, 10)
+    # nothing is left to send, and sending it again adds nothing
+    assert "nothing waits" in studio("track").stderr
+    again = json.loads(studio("track", told[0]["run"], "--json").stdout)
+    assert again["complete"] and again["steps"] == again["all_steps"] == 40
+    compare(theirs, the_run(theirs, "followed"), told)
+
+
+def test_several_engines_at_once_have_a_run_each(studio, theirs, mlflow_server):
+    words = [word if word != "native" else "native,torch" for word in SMALL]
+    told = events(studio(*words, "--parallel", "--track", "mlflow", "--tracking-uri", mlflow_server, "--experiment", "both"))
+    runs = theirs.search_runs([theirs.get_experiment_by_name("both").experiment_id])
+    assert {run.data.tags["engine"] for run in runs} == {"native", "torch"}
+    for run in runs:
+        compare(theirs, run, [event for event in told if event.get("engine") == run.data.tags["engine"]])
+
+
+def test_a_server_that_dies_in_between(studio, theirs, door):
+    """Gone after the first batches: training goes on, and what is missing is sent by the next start."""
+    words = ["--track", "mlflow", "--tracking-uri", door.uri, "--experiment", "died"]
+    door.fail("POST .*log-batch", "lost", times=1)  # taken, but the answer never came
+    door.fail(".*", "status", times=10**6, skip=6, code=503)
+    result = studio(*SMALL, *words)
+    told = events(result)
+    assert told[-1]["event"] == "summary" and [event["state"] for event in told if event["event"] == "end"] == ["finished"]
+    assert re.search(r"\d+ of 40 steps are at the tracking server.*nnstudio track 2", result.stderr)
+    door.reset()
+    second = events(studio(*SMALL, "--seed", "3", *words))
+    assert json.loads(studio("track", told[0]["run"], "--json").stdout)["complete"]
+    runs = {run.data.tags["run"]: run for run in theirs.search_runs([theirs.get_experiment_by_name("died").experiment_id])}
+    assert set(runs) == {told[0]["run"], second[0]["run"]} and {run.info.status for run in runs.values()} == {"FINISHED"}
+    for lines in (told, second):
+        compare(theirs, runs[lines[0]["run"]], lines)
+    assert "nothing waits" in studio("track").stderr
+
+
+@pytest.mark.parametrize("server", ["nobody", "refuses", "silent"])
+def test_a_server_that_is_not_there_costs_the_training_nothing(studio, theirs, door, monkeypatch, server):
+    monkeypatch.setenv("NNSTUDIO_TRACK_SECONDS", "2")
+    with socket.socket() as listener:  # takes connections and never answers
+        listener.bind(("127.0.0.1", 0))
+        if server == "silent":
+            listener.listen()
+        uri = door.uri if server == "refuses" else f"http://127.0.0.1:{listener.getsockname()[1]}"
+        door.fail(".*", "status", times=10**6, code=403, body=b'{"error_code": "PERMISSION_DENIED", "message": "no"}')
+        result = studio(*SMALL, "--track", "mlflow", "--tracking-uri", uri, timeout=120)
+    assert [event["state"] for event in events(result) if event["event"] == "end"] == ["finished"]
+    assert "steps are at the tracking server" in result.stderr and "nnstudio track" in result.stderr
+
+
+def test_an_older_run_is_sent_and_a_run_that_goes_on_stays_one(studio, theirs, mlflow_server):
+    told = events(studio(*SMALL))
+    run = told[0]["run"]
+    sent = json.loads(studio("track", run, "--tracking-uri", mlflow_server, "--experiment", "older", "--json").stdout)
+    assert sent["complete"] is True and sent["link"].endswith(the_run(theirs, "older").info.run_id)
+    compare(theirs, the_run(theirs, "older"), told)
+    more = events(studio("train", "--resume", run, "--epochs", "3", "--json", "--track", "mlflow", "--tracking-uri", mlflow_server, "--experiment", "older"))
+    compare(theirs, the_run(theirs, "older"), told + more)
+    assert the_run(theirs, "older").info.status == "FINISHED"
+
+
+def test_a_killed_training_is_sent_as_far_as_it_came(studio, theirs, binary, home, mlflow_server):
+    words = [*SMALL[:-3], "--epochs", "100000", "--json", "--track", "mlflow", "--tracking-uri", mlflow_server, "--experiment", "killed"]
+    training = subprocess.Popen([binary, *words], stdout=subprocess.PIPE, cwd=home.parent, text=True)
+    started = json.loads(training.stdout.readline())
+    for line in training.stdout:
+        if json.loads(line)["event"] == "epoch":
+            break
+    training.kill()
+    training.wait()
+    training.stdout.close()
+    sent = json.loads(studio("track", started["run"], "--tracking-uri", mlflow_server, "--experiment", "killed", "--json").stdout)
+    run = the_run(theirs, "killed")
+    assert sent["complete"] and sent["steps"] >= 20 and run.info.status == "KILLED"
+    assert len(theirs.get_metric_history(run.info.run_id, "step_loss")) == sent["steps"]
+
+
+@pytest.mark.parametrize("words, says", [
+    (["--track", "wandb"], "use mlflow"),
+    (["--track", "mlflow"], "--tracking-uri"),
+    (["--tracking-uri", "http://127.0.0.1:1"], "give --track mlflow, too"),
+    (["--track", "mlflow", "--tracking-uri", "http://elsewhere.example"], "--insecure-http"),
+    (["--track", "mlflow", "--tracking-uri", "http://user:word@127.0.0.1:1"], "password"),
+])  # fmt: skip
+def test_words_that_will_not_do(studio, home, monkeypatch, words, says):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    result = studio(*SMALL, *words, status=2)
+    assert says in result.stderr and not list(home.glob("runs/*"))
