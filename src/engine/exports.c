@@ -27,7 +27,9 @@ struct image {
 /* `count` items of `each` bytes at `offset`; NULL when they are not all in the file. */
 static const void *part(const struct image *image, uint64_t offset, uint64_t count, uint64_t each)
 {
-    if (offset > image->size || offset % (each % 8 ? 4 : 8) || count > (image->size - offset) / each) return NULL;
+    if (offset > image->size || offset % (each % 8 ? 4 : 8) ||
+        count > (image->size - offset) / each)
+        return NULL;
     return image->bytes + offset;
 }
 

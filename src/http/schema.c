@@ -1,5 +1,6 @@
 #include "http/schema.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "code/code.h"
@@ -77,7 +78,17 @@ static json_t *table_values(const char *name)
     return NULL;
 }
 
-/* --- reading the files --- */
+/* --- reading the files: they are part of the program, so what fails but for memory is a mistake of
+ * ours --- */
+
+static bool memory_failed;
+
+static void *noting_malloc(size_t size)
+{
+    void *memory = malloc(size);
+    memory_failed = memory_failed || !memory;
+    return memory;
+}
 
 static void fill_values(json_t *schema)
 {
@@ -97,13 +108,12 @@ static void fill_partial(const json_t *all, json_t *schema)
     const char *whole = json_string_value(json_object_get(schema, "x-partial"));
     if (!whole) return;
     json_t *members = json_deep_copy(json_object_get(all, whole));
-    CHECK(members);
+    CHECK(members || memory_failed);
     json_object_del(members, "required");
     json_object_update_missing_new(schema, members);
     json_object_del(schema, "x-partial");
 }
 
-/* The files are part of the program: one that does not parse is a mistake of ours. */
 static json_t *read_files(void)
 {
     json_t *all = json_object(), *schema;
@@ -111,7 +121,7 @@ static json_t *read_files(void)
     for (size_t i = 0; i < schema_file_count; i++) {
         json_t *shapes = json_loadb((const char *)schema_files[i].plain, schema_files[i].plain_size,
                                     JSON_REJECT_DUPLICATES, NULL);
-        CHECK(shapes);
+        CHECK(shapes || memory_failed);
         json_object_foreach(shapes, name, schema) {
             CHECK(!json_object_get(all, name));
             json_object_set(all, name, schema);
@@ -125,11 +135,30 @@ static json_t *read_files(void)
     return all;
 }
 
+static json_t *all_shapes;
+
+int schema_load(struct error *error)
+{
+    json_malloc_t usual_malloc;
+    json_free_t usual_free;
+    json_get_alloc_funcs(&usual_malloc, &usual_free);
+    json_set_alloc_funcs(noting_malloc, usual_free);
+    memory_failed = false;
+    json_t *all = read_files();
+    json_set_alloc_funcs(usual_malloc, usual_free);
+    if (memory_failed) {
+        json_decref(all);
+        return error_set_memory(error, "the shapes of requests");
+    }
+    all_shapes = all;
+    return 0;
+}
+
 const json_t *schema_all(void)
 {
-    static json_t *all;
-    if (!all) all = read_files();
-    return all;
+    struct error error;
+    CHECK(all_shapes || !schema_load(&error));
+    return all_shapes;
 }
 
 const json_t *schema_find(const char *name)

@@ -14,6 +14,9 @@
 
 #include "base/error.h"
 
+/* Makes them all, while there is one thread only. A server does so before it listens: later there
+ * would be nobody to tell that memory is out. */
+int schema_load(struct error *error);
 /* All shapes, name → schema, filled in. Borrowed, made once; for one thread, the loop's. */
 const json_t *schema_all(void);
 /* One of them; NULL when there is none of that name. Borrowed. */

@@ -174,15 +174,18 @@ static bool is_among(const json_t *list, const json_t *value)
     return false;
 }
 
-/* A NUL within a string ends it for every C function that reads it: none is taken. */
-static bool string_fits(const json_t *schema, const json_t *value)
+/* 1 or 0; -1 when memory is out. A NUL within a string ends it for every C function that reads it:
+ * none is taken. */
+static int string_fits(const json_t *schema, const json_t *value)
 {
     const char *pattern = json_string_value(json_object_get(schema, "pattern")),
                *text = json_string_value(value);
     regex_t regex;
-    if (strlen(text) != json_string_length(value)) return false;
-    if (!pattern) return true;
-    CHECK(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) == 0);
+    if (strlen(text) != json_string_length(value)) return 0;
+    if (!pattern) return 1;
+    int status = regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB);
+    CHECK(!status || status == REG_ESPACE);
+    if (status) return -1;
     bool fits = regexec(&regex, text, 0, NULL, 0) == 0;
     regfree(&regex);
     return fits;
@@ -240,9 +243,10 @@ static int check(const struct place *place, const json_t *schema, const json_t *
     schema = schema_resolve(schema);
     const json_t *choices = json_object_get(schema, "enum");
     const struct kind *kind = kind_of(schema);
+    int fits = json_is_string(value) ? string_fits(schema, value) : 1;
+    if (fits < 0) return error_set_memory(error, "a pattern");
     if (!type_fits(kind->type, value) || (choices && !is_among(choices, value)) ||
-        !within(schema, kind->low, kind->high, size_of(value)) ||
-        (json_is_string(value) && !string_fits(schema, value)))
+        !within(schema, kind->low, kind->high, size_of(value)) || !fits)
         return refuse(place, schema, value, error);
     if (json_is_true(json_object_get(schema, "x-unchecked"))) return 0;
     if (json_is_array(value)) return check_items(place, schema, value, error);

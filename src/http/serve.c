@@ -17,6 +17,7 @@
 #include "http/offload.h"
 #include "http/router.h"
 #include "http/routes.h"
+#include "http/schema.h"
 #include "http/security.h"
 #include "http/tasks.h"
 #include "http/training.h"
@@ -104,7 +105,7 @@ static int open_parts(struct life *life, const struct serve_options *options, st
 {
     struct studio *studio = &life->studio;
     uint32_t interrupted;
-    if (gate_open(&studio->gate, options->host, options->token, error) ||
+    if (schema_load(error) || gate_open(&studio->gate, options->host, options->token, error) ||
         store_open(studio->home, &studio->store, error) ||
         server_create(options->host, options->port, router_handle, studio, &studio->server,
                       error) ||

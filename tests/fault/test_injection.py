@@ -123,8 +123,8 @@ def walk(server):
         listener.close()
 
 
-@pytest.mark.parametrize("call", ["malloc", "write", "fork", "accept"] if MOMENTS <= 3 else [*ERRNO, "accept"])
-def test_a_call_that_fails_in_the_server(binary, fault, tmp_path, call):
+@pytest.mark.parametrize("call", ["malloc", "accept"] if MOMENTS <= 3 else [*ERRNO, "accept"])
+def test_a_call_that_fails_in_the_server(request, binary, fault, tmp_path, call):
     number = {**ERRNO, "accept": 24}[call]
     count = tmp_path / "count"
 
@@ -136,6 +136,7 @@ def test_a_call_that_fails_in_the_server(binary, fault, tmp_path, call):
             server = Server(binary, place / "home", cwd=place, env=env)
         except AssertionError:
             return place, None
+        request.addfinalizer(server.kill)
         walk(server)
         return place, server
 
@@ -153,9 +154,12 @@ def test_a_call_that_fails_in_the_server(binary, fault, tmp_path, call):
         assert server.process.poll() is None, told
         workers = workers_of(server)
         assert ask(server, "GET", "/api/runs")[0] == 200, told
-        status, run = ask(server, "POST", "/api/runs", RUN)
-        assert status == 201, told
-        assert server.wait(run["id"], "finished", "failed")["state"] == "finished", told
+        state = None
+        for _ in range(2):  # the call may be the first of these runs' own
+            status, run = ask(server, "POST", "/api/runs", RUN)
+            if status == 201 and (state := server.wait(run["id"], "finished", "failed")["state"]) == "finished":
+                break
+        assert state == "finished", told
         assert server.stop() == 0, told
         assert all(gone(pid) for pid in workers) and half_files(place) == [], told
 
