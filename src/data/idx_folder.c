@@ -99,8 +99,8 @@ static const char *const spellings[][2] = {{"images-idx3-ubyte", "labels-idx1-ub
 static const char *const endings[] = {"", ".gz"};
 
 /* The images file in `folder` whose name has `start` before images…, after any other beginning, as
- * "train-" in emnist-letters-train-images-idx3-ubyte.gz; malloc'd. *several is set when more than one is
- * there. */
+ * "train-" in emnist-letters-train-images-idx3-ubyte.gz; malloc'd. *several is set when more than
+ * one is there. */
 static char *find_images(const char *folder, const char *start, bool *several)
 {
     char *found = NULL;

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 
 export const ROOT = process.env.NNSTUDIO_SOURCE ?? resolve(import.meta.dirname, '../..');
 const BINARY = process.env.NNSTUDIO_BINARY ?? join(ROOT, 'build/nnstudio');
-const DATA = process.env.NNSTUDIO_TEST_DATA ?? join(ROOT, '../shared/data');
+export const DATA = process.env.NNSTUDIO_TEST_DATA ?? join(ROOT, '../shared/data');
 /** The first browser that runs: CHROME_PATH, google-chrome, chromium. A snap's `chromium` is there and may not run. */
 function findBrowser() {
     const tried = [];

@@ -1,7 +1,11 @@
 // Every number on the page is what was measured: divergence, showdowns after a change of hands, what acts on which run.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
+    DATA,
     foundEngines,
     openBrowser,
     openPage,
@@ -252,6 +256,71 @@ test('an empty lab says what Start will do', { skip }, async () => {
     await type('Batch size', '100');
     await page.locator('.figure', { hasText: 'steps per epoch' }).getByText('20').waitFor();
     await page.locator('.before-samples li').nth(9).waitFor();
+});
+
+/** How many pixels of a canvas have the color of the style sheet's property. */
+const inked = (canvas, property) =>
+    canvas.evaluate((one, name) => {
+        const color = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+        const wanted = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+        const { data } = one.getContext('2d').getImageData(0, 0, one.width, one.height);
+        let count = 0;
+        for (let i = 0; i < data.length; i += 4)
+            if (data[i + 3] > 200 && wanted.every((c, k) => Math.abs(data[i + k] - c) < 12))
+                count++;
+        return count;
+    }, property);
+
+test('a model of clothes: a whole matrix, its own words, no digits', { skip }, async (t) => {
+    const clothes = join(DATA, 'fashion-mnist');
+    if (!existsSync(clothes)) return t.skip('no Fashion-MNIST beside the source');
+    await symlink(clothes, join(studio.home, 'data/fashion-mnist'));
+    const run = await trained({ dataset: 'fashion-mnist' });
+    await open(`/runs/${run.id}`);
+    await page.locator('.confusion tbody tr').nth(9).waitFor();
+    const matrix = page.getByRole('group', { name: 'Confusion matrix' });
+    assert.ok(
+        await matrix.evaluate((one) => one.scrollWidth <= one.clientWidth),
+        'the matrix is cut at 1280',
+    );
+    assert.deepEqual((await page.locator('.confusion tbody th').allTextContents()).slice(7), [
+        'Sneaker',
+        'Bag',
+        'Ankle boot',
+    ]);
+    const draw = await page.locator('.draw').textContent();
+    assert.match(draw, /Draw a picture.*it knows T-shirt\/top, Trouser/);
+    assert.doesNotMatch(draw, /digit/);
+
+    // The order is what the title says, and what the losses are of is said.
+    await page.getByText('most confident in the wrong answer first').waitFor();
+    const sure = (await page.locator('.mistakes small').allTextContents()).map(parseFloat);
+    assert.ok(sure.length > 5 && sure.every((p, i) => i === 0 || p <= sure[i - 1]), String(sure));
+    await page.locator('.status dt', { hasText: 'epoch loss' }).waitFor();
+
+    // Raw and smoothed values are named, dots are explained, the engine keeps its color.
+    await page.locator('.legend-value', { hasText: /step [\d,]+\s.*raw.*smoothed/s }).waitFor();
+    const epochs = page.locator('.epochs-card canvas');
+    assert.ok((await inked(epochs, '--native')) > 20, "the Epochs chart has the engine's color");
+    assert.equal(await inked(epochs, '--torch'), 0);
+});
+
+test('the table of runs scrolls within its box, and says so', { skip }, async () => {
+    await open(
+        '/runs?columns=momentum,weight_decay,init,dtype,activation,optimizer,scale,mean,std',
+    );
+    await page.locator('table.runs tbody tr').first().waitFor();
+    const list = page.getByRole('group', { name: 'Runs', exact: true });
+    assert.ok(await fits(), 'the page itself does not scroll sideways');
+    assert.ok(await list.evaluate((one) => one.scrollWidth > one.clientWidth));
+    await page.getByText('More columns to the right').waitFor();
+    await list.evaluate((one) => one.scrollTo({ left: one.scrollWidth }));
+    await page.getByText('More columns to the left').waitFor();
+    await open('/runs');
+    await page.setViewportSize({ width: 1920, height: 1080 });
+    await page.locator('table.runs tbody tr').first().waitFor();
+    await page.getByText(/More columns to the/).waitFor({ state: 'detached' });
+    await page.setViewportSize({ width: 1280, height: 800 });
 });
 
 test('a part that fails says so in its place, and the rest goes on', { skip }, async () => {

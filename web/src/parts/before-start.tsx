@@ -18,7 +18,7 @@ function SampleRow({ s }: { s: Settings }) {
         set?.available ? `/api/datasets/${set.name}/samples${query({ count: SHOWN })}` : null,
     );
     if (!value) return null;
-    const size = value.rows * value.columns;
+    const size = value.rows * value.columns * value.channels;
     const pixels = bytesOf(value.pixels);
     return (
         <ul class="before-samples" aria-label={`Samples of ${set?.title}`}>
@@ -28,8 +28,11 @@ function SampleRow({ s }: { s: Settings }) {
                         pixels={pixels.subarray(i * size, (i + 1) * size)}
                         rows={value.rows}
                         columns={value.columns}
+                        channels={value.channels}
                     />
-                    <small class="muted">{set?.classes[value.labels[i]]}</small>
+                    <small class="muted">
+                        {set?.classes[value.labels[i]] ?? `class ${value.labels[i]}`}
+                    </small>
                 </li>
             ))}
         </ul>

@@ -2,7 +2,6 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { restoreRun } from '../lib/actions';
 import { bytesOf } from '../lib/api';
-import { findDataset } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import { runTitle } from '../lib/run-title';
@@ -93,9 +92,7 @@ function Learned({ run }: { run: Run }) {
     );
     const weights = useFetched<Weights>(ready ? `/api/runs/${run.id}/weights` : null, stamp);
     if (!ready) return null;
-    const classes =
-        findDataset(run.settings.dataset)?.classes ??
-        Array.from({ length: 256 }, (_, i) => String(i));
+    const classes = evaluation.value?.classes ?? []; // also of data of the user's own
     return (
         <Parts class="learned">
             {evaluation.error && <Trouble>{evaluation.error}</Trouble>}

@@ -15,6 +15,7 @@ import { SelectField, TextField } from '../parts/fields';
 import { FileDrop } from '../parts/file-drop';
 import { KeptModels } from '../parts/kept-models';
 import { LossPanel } from '../parts/loss-panel';
+import { Wide } from '../parts/wide';
 import { EditRun, engineIds, Tags } from '../parts/run-words';
 
 const PAGE = 100;
@@ -172,7 +173,7 @@ function List({
         ...COLUMNS.slice(results),
     ];
     return (
-        <div class="scroll" tabIndex={0} role="group" aria-label="Runs">
+        <Wide label="Runs">
             <table class="runs">
                 <thead>
                     <tr>
@@ -213,7 +214,7 @@ function List({
                     ))}
                 </tbody>
             </table>
-        </div>
+        </Wide>
     );
 }
 
