@@ -36,7 +36,9 @@ struct worker_run {
     const struct engine_ops *ops;
     struct engine_probe probe;
     struct dataset *dataset;
-    struct ranks *ranks; /* NULL: trains alone */
+    struct ranks *ranks;    /* NULL: trains alone */
+    double train_seconds;   /* of the epochs that ended in this process */
+    double seconds_to_join; /* before the first step, in communication */
     struct engine *engine;
     /* the job, and the state as of the last snapshot; position is always up to date */
     struct checkpoint now;
@@ -131,6 +133,7 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
 {
     struct worker_run *session = context;
     session->last = *epoch;
+    session->train_seconds += epoch->seconds;
     json_t *event = json_pack("{s:s, s:s, s:I}", "event", "epoch", "engine", session->ops->id,
                               "epoch", (json_int_t)epoch->epoch);
     json_object_set_new(event, "loss", js_real(epoch->loss));
@@ -143,7 +146,8 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
     json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
     if (session->ranks)
-        json_object_set_new(event, "communication_seconds", js_real(ranks_seconds(session->ranks)));
+        json_object_set_new(event, "communication_seconds",
+                            js_real(ranks_seconds(session->ranks) - session->seconds_to_join));
     tell(session, event);
     keep_checkpoint(session);
     return heed(session);
@@ -426,6 +430,18 @@ static json_t *end_event(const struct worker_run *session, const char *state)
     return event;
 }
 
+/* What several ranks cost, in the run's log. */
+static void tell_communication(struct worker_run *session)
+{
+    double seconds = session->ranks ? ranks_seconds(session->ranks) - session->seconds_to_join : 0;
+    if (session->ranks && session->train_seconds > 0)
+        events_send_log(&session->events, session->ops->id,
+                        "%u ranks: %.3g of %.3g s of training went into communication and waiting "
+                        "for one another (%.0f %%)",
+                        ranks_size(session->ranks), seconds, session->train_seconds,
+                        100 * seconds / session->train_seconds);
+}
+
 /* The last words: the model, the figures. */
 static int finish(struct worker_run *session, struct error *error)
 {
@@ -433,6 +449,7 @@ static int finish(struct worker_run *session, struct error *error)
     uint64_t bytes;
     const struct fit_position *position = &session->now.position;
     bool finished = position->epoch >= session->now.job.epochs;
+    tell_communication(session);
     if (finished) keep_checkpoint(session); /* the model is what matters */
     int status = finished ? 0 : save_checkpoint(session, error);
     struct error other;
@@ -466,6 +483,7 @@ static int train(struct worker_run *session, struct error *error)
     const struct fit_config config = {
         .epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
     const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
+    if (session->ranks) session->seconds_to_join = ranks_seconds(session->ranks);
     if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))
         return -1;
     return session->ranks ? ranks_check_equal(session->ranks, session->engine, error) : 0;
