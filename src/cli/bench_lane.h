@@ -1,5 +1,5 @@
 /* One measured program: started several times, its wall clock, processor time and memory taken from
- * the operating system, its seconds an epoch from the JSON lines it prints. */
+ * the operating system, its seconds per epoch from the JSON lines it prints. */
 #ifndef NNSTUDIO_CLI_BENCH_LANE_H
 #define NNSTUDIO_CLI_BENCH_LANE_H
 
@@ -20,7 +20,7 @@ struct bench_lane {
     bool missing; /* it could not be run */
     char complaint[512];
     size_t runs;
-    /* seconds an epoch of each run: the median of its epochs but the first */
+    /* seconds per epoch of each run: the median of its epochs but the first */
     double epoch[BENCH_MAX_RUNS];
     double wall[BENCH_MAX_RUNS], cpu[BENCH_MAX_RUNS]; /* seconds, whole process */
     double peak[BENCH_MAX_RUNS];                      /* bytes, the largest single process */

@@ -69,6 +69,17 @@ struct cli_option {
     const char *help;     /* one line */
 };
 
+/* Options that several commands have. */
+#define CLI_DATA_DIR(place)                                                            \
+    {                                                                                  \
+        "data-dir", OPTION_TEXT, place, "DIR", "a folder with one folder per data set" \
+    }
+#define CLI_ENGINE(place)                                           \
+    {                                                               \
+        "engine", OPTION_TEXT, place, "ENGINE", cli_engine_choice() \
+    }
+const char *cli_engine_choice(void); /* "torch, tensorflow or native (native)" */
+
 #define OPTION_LIST_MAX 64
 struct cli_list {
     size_t count;

@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "cli/bench_lane.h"
 #include "cli/cli.h"
+#include "engine/engine.h"
 
 enum {
     LANE_NATIVE,
@@ -22,43 +23,49 @@ enum {
     LANE_COUNT
 };
 
-/* Who is measured. The first three are ours; the others are the scripts in bench/. */
+/* Who is measured: our engines, whose ids are the lanes', and the scripts in bench/. */
 static const struct {
-    const char *id, *title, *engine, *script, *more[3];
+    const struct engine_ops *engine; /* NULL: a script */
+    const char *id, *title, *script, *more[3];
 } lanes_known[LANE_COUNT] = {
-    [LANE_NATIVE] = {"native", "native engine", "native", NULL, {0}},
-    [LANE_TORCH] = {"torch", "PyTorch lane (libtorch from C)", "torch", NULL, {0}},
+    [LANE_NATIVE] = {&engine_native, NULL, "native engine", NULL, {0}},
+    [LANE_TORCH] = {&engine_torch, NULL, "PyTorch lane (libtorch from C)", NULL, {0}},
     [LANE_TENSORFLOW] =
-        {"tensorflow", "TensorFlow lane (libtensorflow from C)", "tensorflow", NULL, {0}},
-    [LANE_PY_TORCH] = {"python-torch",
+        {&engine_tensorflow, NULL, "TensorFlow lane (libtensorflow from C)", NULL, {0}},
+    [LANE_PY_TORCH] = {NULL,
+                       "python-torch",
                        "PyTorch in Python",
-                       NULL,
                        "python_torch.py",
                        {"--record", "--threads", "0"}},
-    [LANE_PY_TORCH_ONE] = {"python-torch-1",
+    [LANE_PY_TORCH_ONE] = {NULL,
+                           "python-torch-1",
                            "PyTorch in Python, one thread",
-                           NULL,
                            "python_torch.py",
                            {"--record", "--threads", "1"}},
-    [LANE_PY_TORCH_BARE] = {"python-torch-bare",
+    [LANE_PY_TORCH_BARE] = {NULL,
+                            "python-torch-bare",
                             "PyTorch in Python, one thread, no figures kept",
-                            NULL,
                             "python_torch.py",
                             {"--threads", "1"}},
-    [LANE_KERAS] = {"keras", "Keras model.fit in Python", NULL, "python_keras.py", {0}},
-    [LANE_JAX] = {"jax", "JAX in Python, epoch in one lax.scan", NULL, "python_jax.py", {0}},
+    [LANE_KERAS] = {NULL, "keras", "Keras model.fit in Python", "python_keras.py", {0}},
+    [LANE_JAX] = {NULL, "jax", "JAX in Python, epoch in one lax.scan", "python_jax.py", {0}},
 };
 
-/* What is asked of the engines, and what was reached for: A is faster than B by at least `least`.
- */
+static const char *lane_id(int index)
+{
+    const struct engine_ops *engine = lanes_known[index].engine;
+    return engine ? engine->id : lanes_known[index].id;
+}
+
+/* The goals: A is at least `least` times as fast as B. 0: shown, without a goal. */
 static const struct {
     int a, b;
-    double least, aim;
+    double least;
 } goals[] = {
-    {LANE_TORCH, LANE_PY_TORCH, 2, 0},      {LANE_TENSORFLOW, LANE_KERAS, 3, 0},
-    {LANE_NATIVE, LANE_PY_TORCH, 10, 25},   {LANE_NATIVE, LANE_KERAS, 20, 50},
-    {LANE_NATIVE, LANE_JAX, 1, 0},          {LANE_TORCH, LANE_PY_TORCH_ONE, 0, 0},
-    {LANE_TORCH, LANE_PY_TORCH_BARE, 0, 0},
+    {LANE_TORCH, LANE_PY_TORCH, 2},      {LANE_TENSORFLOW, LANE_KERAS, 3},
+    {LANE_NATIVE, LANE_PY_TORCH, 10},    {LANE_NATIVE, LANE_KERAS, 20},
+    {LANE_NATIVE, LANE_JAX, 1},          {LANE_TORCH, LANE_PY_TORCH_ONE, 0},
+    {LANE_TORCH, LANE_PY_TORCH_BARE, 0},
 };
 
 struct bench {
@@ -75,7 +82,7 @@ static void make_engine_lane(struct bench *bench, int index)
     bench_lane_word(lane, "%s", bench->self);
     bench_lane_word(lane, "train");
     bench_lane_word(lane, "--json");
-    bench_lane_word(lane, "--engine=%s", lanes_known[index].engine);
+    bench_lane_word(lane, "--engine=%s", lanes_known[index].engine->id);
     bench_lane_word(lane, "--dataset=%s", bench->dataset);
     if (bench->data_dir) bench_lane_word(lane, "--data-dir=%s", bench->data_dir);
     bench_lane_word(lane, "--epochs=%u", bench->epochs);
@@ -125,9 +132,9 @@ static void print_json(const struct bench *bench)
     for (size_t i = 0; i < sizeof goals / sizeof goals[0]; i++) {
         double ratio = epoch_of(bench, goals[i].b) / epoch_of(bench, goals[i].a);
         if (isfinite(ratio))
-            cli_print_json(json_pack(
-                "{s:s, s:s, s:s, s:f, s:f}", "event", "ratio", "faster", lanes_known[goals[i].a].id,
-                "slower", lanes_known[goals[i].b].id, "ratio", ratio, "asked", goals[i].least));
+            cli_print_json(json_pack("{s:s, s:s, s:s, s:f, s:f}", "event", "ratio", "faster",
+                                     lane_id(goals[i].a), "slower", lane_id(goals[i].b), "ratio",
+                                     ratio, "goal", goals[i].least));
     }
 }
 
@@ -161,8 +168,8 @@ static void print_table(const struct bench *bench)
         printf("%s%s is %.1f times as fast as %s", bench->markdown ? "- " : "",
                lanes_known[goals[i].a].title, ratio, lanes_known[goals[i].b].title);
         if (goals[i].least > 0)
-            printf(" (asked: %.0f%s)", goals[i].least,
-                   ratio >= goals[i].least ? "" : ", NOT REACHED");
+            printf(" (goal: at least %.0f×%s)", goals[i].least,
+                   ratio >= goals[i].least ? "" : ", not reached");
         putchar('\n');
     }
 }
@@ -198,7 +205,7 @@ static int find_python(struct bench *bench, char **scripts, char **python, struc
 static void measure(struct bench *bench)
 {
     for (int i = 0; i < LANE_COUNT; i++) {
-        bench->lanes[i].id = lanes_known[i].id;
+        bench->lanes[i].id = lane_id(i);
         bench->lanes[i].title = lanes_known[i].title;
         if (lanes_known[i].engine) {
             make_engine_lane(bench, i);
@@ -230,8 +237,8 @@ static int run(int argc, char **argv)
         {"against", OPTION_TEXT, &against, "python",
          "measure PyTorch, Keras and JAX in Python, too"},
         {"dataset", OPTION_TEXT, &bench.dataset, "NAME", "what to train on (mnist)"},
-        {"data-dir", OPTION_TEXT, &bench.data_dir, "DIR", "a folder with one folder a data set"},
-        {"epochs", OPTION_U32, &bench.epochs, "N", "epochs a run (4); the first is not counted"},
+        CLI_DATA_DIR(&bench.data_dir),
+        {"epochs", OPTION_U32, &bench.epochs, "N", "epochs per run (4); the first is not counted"},
         {"batch-size", OPTION_U32, &bench.batch_size, "N", "samples per step (32)"},
         {"optimizer", OPTION_TEXT, &bench.optimizer, "NAME", "sgd or adam (sgd)"},
         {"runs", OPTION_U32, &bench.runs, "N", "runs of each, in turn; medians are shown (3)"},

@@ -53,7 +53,7 @@ static int write_program(const struct code_words *words, const char *framework, 
     struct buffer text;
     if (code_voice_need(framework, words->language, &voice, error) || make_job(words, job, error))
         return -1;
-    snprintf(job->engine, sizeof job->engine, "%s", voice->engine);
+    snprintf(job->engine, sizeof job->engine, "%s", voice->engine->id);
     if (words->notebook && strcmp(voice->language, "python") != 0)
         return error_set(error, ERROR_USAGE,
                          "a notebook holds Python: leave out --lang %s or --notebook",

@@ -223,7 +223,7 @@ static int run(int argc, char **argv)
         {"seed", OPTION_U64, &words.seed, "N", "show: which ones (0)"},
         {"label", OPTION_U32, &words.label, "L", "show: only of this class"},
         {"out", OPTION_TEXT, &words.out, "DIR", "export: where to make NAME/ with four IDX files"},
-        {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
+        CLI_DATA_DIR(&words.data_dir),
         {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
         DATA_OPTIONS(words.data),
         {"json", OPTION_FLAG, &words.json, NULL, "list and show: JSON, one object per line"},

@@ -80,7 +80,7 @@ static int run(int argc, char **argv)
     bool as_json = false;
     const char *data_dir = NULL, *home_option = NULL;
     const struct cli_option options[] = {
-        {"data-dir", OPTION_TEXT, &data_dir, "DIR", "a folder with one folder a data set"},
+        CLI_DATA_DIR(&data_dir),
         {"home", OPTION_TEXT, &home_option, "DIR", "the studio's home"},
         {"json", OPTION_FLAG, &as_json, NULL, "one JSON object instead of text"},
         {0},

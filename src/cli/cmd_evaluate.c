@@ -214,10 +214,10 @@ static int run(int argc, char **argv)
 {
     struct evaluate_words words = {.engine = engine_default->id};
     const struct cli_option options[] = {
-        {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
+        CLI_ENGINE(&words.engine),
         {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH",
          "whose test split is used (the model's own)"},
-        {"data-dir", OPTION_TEXT, &words.data_dir, "DIR", "a folder with one folder a data set"},
+        CLI_DATA_DIR(&words.data_dir),
         {"limit", OPTION_U32, &words.limit, "N", "at most so many samples (all)"},
         MODEL_OPTIONS(words.model),
         {"threads", OPTION_U32, &words.threads, "N",

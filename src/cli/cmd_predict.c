@@ -133,7 +133,7 @@ static int run(int argc, char **argv)
     struct registry_cli place = {0};
     const char *from = NULL, *version = NULL;
     const struct cli_option own[] = {
-        {"engine", OPTION_TEXT, &words.engine, "ENGINE", "torch, tensorflow or native (native)"},
+        CLI_ENGINE(&words.engine),
         MODEL_OPTIONS(words.model),
         {"threads", OPTION_U32, &words.threads, "N",
          "threads of the engine (what is usually fastest)"},

@@ -56,7 +56,7 @@ static int run(int argc, char **argv)
          "where to listen (127.0.0.1); others than this machine need a token"},
         {"port", OPTION_U32, &port, "N", "which port (8501); 0 for any free one"},
         {"home", OPTION_TEXT, &home_option, "DIR", "where runs, models and data are kept"},
-        {"data-dir", OPTION_TEXT, &data_dir, "DIR", "a folder with one folder a data set"},
+        CLI_DATA_DIR(&data_dir),
         {"open", OPTION_FLAG, &open_it, NULL, "open the page in the browser"},
         {"install", OPTION_FLAG, &install, NULL,
          "install the frameworks that are missing, behind the open studio"},

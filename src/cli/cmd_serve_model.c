@@ -132,7 +132,7 @@ static int run(int argc, char **argv)
          "where to listen (127.0.0.1); others than this machine need a token"},
         {"port", OPTION_U32, &words.port, "N", "which port (8502); 0 for any free one"},
         {"name", OPTION_TEXT, &words.name, "NAME", "the model's name in addresses (its file's)"},
-        {"engine", OPTION_TEXT, &words.engine, "ENGINE", "what computes (native)"},
+        CLI_ENGINE(&words.engine),
         {"threads", OPTION_U32, &words.threads, "N",
          "requests computed at once (processors, at most 4)"},
         {"max-samples", OPTION_U32, &words.samples_max, "N", "samples per request (1024)"},

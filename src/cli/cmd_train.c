@@ -99,14 +99,13 @@ static int make_lanes(struct race *race, const struct job *job, const char *engi
 {
     const char *place = engines;
     while (place) {
-        char id[32];
+        char id[32], ids[ENGINE_IDS_SIZE];
         size_t length = strcspn(place, ",");
         if (!length || length >= sizeof id)
             return error_set(
                 error, ERROR_USAGE,
-                "the engines \"%.60s\" are not usable: give torch, tensorflow, native or several "
-                "with commas",
-                engines);
+                "the engines \"%.60s\" are not usable: give %s, or several with commas", engines,
+                engine_ids(false, ids));
         memcpy(id, place, length);
         id[length] = '\0';
         place = place[length] ? place + length + 1 : NULL;
@@ -198,9 +197,10 @@ static int run(int argc, char **argv)
     if (launch_read(&launch, &error)) return cli_fail(&error);
     if (launch.rank > 0) return rank_follow_main();
     struct train_words words = {0};
+    char engines[ENGINE_IDS_SIZE + 40];
+    snprintf(engines, sizeof engines, "%s; several are compared", cli_engine_choice());
     struct cli_option options[OPTIONS_MAX] = {
-        {"engine", OPTION_TEXT, &words.engine, "E[,E...]",
-         "torch, tensorflow, native; several are compared (native)"},
+        {"engine", OPTION_TEXT, &words.engine, "E[,E...]", engines},
         {"parallel", OPTION_FLAG, &words.parallel, NULL,
          "all engines at once, for the race; speeds then compare less well"},
         {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},

@@ -5,9 +5,18 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "engine/engine.h"
 
 #define NAME_MAX_LENGTH 40
 #define HELP_COLUMNS    84 /* beside the options, in lines of 117 */
+
+const char *cli_engine_choice(void)
+{
+    static char choice[ENGINE_IDS_SIZE + 40];
+    char ids[ENGINE_IDS_SIZE];
+    snprintf(choice, sizeof choice, "%s (%s)", engine_ids(false, ids), engine_default->id);
+    return choice;
+}
 
 /* Levenshtein's distance between two short words. */
 static size_t distance(const char *a, const char *b)

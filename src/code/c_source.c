@@ -13,12 +13,12 @@ static uint64_t layers_of(const struct network *network, const char *type)
 }
 
 /* Of the functions per type only those that the network uses. */
-static void write_extracts(const char *engine, enum code_stage stage,
+static void write_extracts(const struct engine_ops *engine, enum code_stage stage,
                            const struct code_subject *subject, struct code_text *out)
 {
     for (size_t i = 0; i < code_extract_count; i++) {
         const struct code_extract *extract = &code_extracts[i];
-        if (extract->stage != stage || strcmp(extract->engine, engine) != 0) continue;
+        if (extract->stage != stage || strcmp(extract->engine, engine->id) != 0) continue;
         uint64_t layers = layers_of(&subject->network, extract->layer);
         if (extract->layer[0] && !layers) continue;
         if (out->count) code_line(out, NULL, "%s", "");
@@ -33,18 +33,18 @@ static void write_extracts(const char *engine, enum code_stage stage,
 static void write_torch(enum code_stage stage, const struct code_subject *subject,
                         struct code_text *out)
 {
-    write_extracts("torch", stage, subject, out);
+    write_extracts(&engine_torch, stage, subject, out);
 }
 
 static void write_tensorflow(enum code_stage stage, const struct code_subject *subject,
                              struct code_text *out)
 {
-    write_extracts("tensorflow", stage, subject, out);
+    write_extracts(&engine_tensorflow, stage, subject, out);
 }
 
 const struct code_voice code_torch_c = {
     .id = "torch.c",
-    .engine = "torch",
+    .engine = &engine_torch,
     .language = "c",
     .kind = CODE_KIND_C,
     .title = "PyTorch, the studio's C",
@@ -53,7 +53,7 @@ const struct code_voice code_torch_c = {
 };
 const struct code_voice code_tensorflow_c = {
     .id = "tensorflow.c",
-    .engine = "tensorflow",
+    .engine = &engine_tensorflow,
     .language = "c",
     .kind = CODE_KIND_C,
     .title = "TensorFlow, the studio's C",

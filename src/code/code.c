@@ -158,7 +158,7 @@ int code_voice_need(const char *engine, const char *language, const struct code_
                     struct error *error)
 {
     for (size_t i = 0; i < code_voice_count; i++) {
-        if (strcmp(code_voices[i]->engine, engine) == 0 &&
+        if (strcmp(code_voices[i]->engine->id, engine) == 0 &&
             strcmp(code_voices[i]->language, language) == 0) {
             *out = code_voices[i];
             return 0;
@@ -168,7 +168,7 @@ int code_voice_need(const char *engine, const char *language, const struct code_
     for (size_t i = 0; i < code_voice_count; i++) {
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s in %s", used ? ", " : "",
-                 code_voices[i]->engine, code_voices[i]->language);
+                 code_voices[i]->engine->id, code_voices[i]->language);
     }
     return error_set(error, ERROR_USAGE, "there is no code of \"%.40s\" in \"%.40s\": there is %s",
                      engine, language, known);
@@ -378,7 +378,7 @@ static json_t *ideas_to_json(const json_t *stage_list, const struct code_voice *
 
 json_t *code_voice_json(const struct code_voice *voice)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", voice->id, "engine", voice->engine,
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", voice->id, "engine", voice->engine->id,
                      "language", voice->language, "title", voice->title, "file", voice->file);
 }
 

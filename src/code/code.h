@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "engine/engine.h"
 #include "run/job.h"
 
 enum code_stage {
@@ -56,8 +57,8 @@ enum code_kind { CODE_KIND_TORCH, CODE_KIND_KERAS, CODE_KIND_C, CODE_KIND_COUNT 
 
 /* A voice: a framework in a language. */
 struct code_voice {
-    const char *id;       /* "torch.python", "tensorflow.python", "torch.c", "tensorflow.c" */
-    const char *engine;   /* "torch" */
+    const char *id; /* "torch.python", "tensorflow.python", "torch.c", "tensorflow.c" */
+    const struct engine_ops *engine;
     const char *language; /* "python" or "c" */
     enum code_kind kind;
     const char *title;    /* "PyTorch, Python" */

@@ -142,7 +142,7 @@ static void write_stage(enum code_stage stage, const struct code_subject *subjec
 
 const struct code_voice code_tensorflow_python = {
     .id = "tensorflow.python",
-    .engine = "tensorflow",
+    .engine = &engine_tensorflow,
     .language = "python",
     .kind = CODE_KIND_KERAS,
     .title = "TensorFlow, Python",

@@ -143,7 +143,7 @@ static void write_stage(enum code_stage stage, const struct code_subject *subjec
 
 const struct code_voice code_torch_python = {
     .id = "torch.python",
-    .engine = "torch",
+    .engine = &engine_torch,
     .language = "python",
     .kind = CODE_KIND_TORCH,
     .title = "PyTorch, Python",

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/engine_impl.h"
-
 const struct engine_ops *const engine_table[] = {
     &engine_torch,
     &engine_tensorflow,

@@ -175,6 +175,9 @@ struct engine_ops {
 extern const struct engine_ops *const engine_table[];
 extern const size_t engine_table_count;
 
+/* By name, for what is about one of them: its code, its benchmark. */
+extern const struct engine_ops engine_torch, engine_tensorflow, engine_native;
+
 /* The engine that needs nothing installed: it trains unless another is named, and computes what no
  * engine is named for (predictions, evaluations). */
 extern const struct engine_ops *const engine_default;

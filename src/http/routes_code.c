@@ -34,7 +34,7 @@ static const struct code_voice *find_voice(const char *id)
 static const struct code_voice *counterpart(const struct code_voice *voice)
 {
     for (size_t i = 0; i < code_voice_count; i++)
-        if (strcmp(code_voices[i]->engine, voice->engine) != 0 &&
+        if (code_voices[i]->engine != voice->engine &&
             strcmp(code_voices[i]->language, voice->language) == 0)
             return code_voices[i];
     return voice;

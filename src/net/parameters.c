@@ -206,19 +206,6 @@ const char *init_scheme_name(enum init_scheme scheme)
     return scheme == INIT_KERAS ? "keras" : "torch";
 }
 
-int init_scheme_parse(const char *name, enum init_scheme *out, struct error *error)
-{
-    if (strcmp(name, "torch") == 0) {
-        *out = INIT_TORCH;
-    } else if (strcmp(name, "keras") == 0) {
-        *out = INIT_KERAS;
-    } else {
-        return error_set(error, ERROR_INPUT,
-                         "unknown initial distribution \"%.40s\": use torch or keras", name);
-    }
-    return 0;
-}
-
 static void draw_uniform(struct parameters *parameters, struct tensor *tensor, struct rng *rng,
                          double bound)
 {

@@ -72,7 +72,6 @@ bool parameters_finite(const struct parameters *parameters);
  * Normalizations begin with weight 1, bias 0, mean 0 and variance 1 in both. */
 enum init_scheme { INIT_TORCH, INIT_KERAS };
 const char *init_scheme_name(enum init_scheme scheme); /* "torch", "keras" */
-int init_scheme_parse(const char *name, enum init_scheme *out, struct error *error);
 void parameters_draw(struct parameters *parameters, const struct network *network,
                      enum init_scheme scheme, uint64_t seed);
 

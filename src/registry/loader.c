@@ -142,17 +142,26 @@ static const char numpy_class[] =
     "        return x\n";
 
 #define NUMPY "numpy==2.4.6\n"
-/* What belongs to each format: its loader, and what pip must bring. `engine`'s own package is
- * pinned to the version that trained the run, else to the one the studio is tested with. */
+/* What belongs to each format: its loader, and what pip must bring beside the package of the engine
+ * that writes the format. */
 static const struct {
-    const char *format, *imports, *class, *engine, *requirements;
+    const char *format, *imports, *class, *requirements;
 } kinds[] = {
-    {"pth", torch_imports, torch_class, "torch", NUMPY},
-    {"h5", keras_imports, keras_class, "tensorflow", NUMPY},
-    {"onnx", onnx_imports, onnx_class, NULL, NUMPY "onnxruntime==1.32.0\n"},
-    {"safetensors", numpy_imports, numpy_class, NULL, NUMPY},
+    {"pth", torch_imports, torch_class, NUMPY},
+    {"h5", keras_imports, keras_class, NUMPY},
+    {"onnx", onnx_imports, onnx_class, NUMPY "onnxruntime==1.32.0\n"},
+    {"safetensors", numpy_imports, numpy_class, NUMPY},
 };
 #define KIND_COUNT (sizeof kinds / sizeof kinds[0])
+
+/* The engine whose package reads the format; NULL: none is needed. */
+static const struct engine_ops *engine_of(const char *format)
+{
+    for (size_t i = 0; i < engine_table_count; i++)
+        if (strcmp(engine_table[i]->model_format, format) == 0)
+            return engine_table[i]->package.requirement ? engine_table[i] : NULL;
+    return NULL;
+}
 
 /* What training did to a byte, by the model's own form (data/preprocess.h). */
 static void write_of_bytes(const struct input_form *form, struct buffer *out)
@@ -189,15 +198,17 @@ void loader_write(const struct loader *loader, struct buffer *out)
     buffer_append_text(out, kinds[loader->kind].class);
 }
 
+/* The engine's package is pinned to the version that trained the run, else to the one that the
+ * studio is tested with. */
 void loader_write_requirements(const struct loader *loader, const json_t *run, struct buffer *out)
 {
-    const char *engine = kinds[loader->kind].engine,
-               *trained = json_string_value(json_object_get(run, "engine")),
+    const struct engine_ops *engine = engine_of(kinds[loader->kind].format);
+    const char *trained = json_string_value(json_object_get(run, "engine")),
                *version = json_string_value(json_object_get(run, "engine_version"));
     buffer_append_text(out, kinds[loader->kind].requirements);
     if (!engine) return;
-    const char *tested = engine_find(engine)->package.requirement;
-    if (trained && version && *version && strcmp(trained, engine) == 0)
+    const char *tested = engine->package.requirement;
+    if (trained && version && *version && strcmp(trained, engine->id) == 0)
         buffer_printf(out, "%.*s==%.*s\n", (int)strcspn(tested, "="), tested,
                       (int)strcspn(version, "+ "), version);
     else

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "engine/engine_impl.h"
+#include "engine/engine.h"
 #include "data/preprocess.h"
 #include "engine/native/way.h"
 

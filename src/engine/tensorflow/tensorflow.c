@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine_impl.h"
+#include "engine/engine.h"
 #include "engine/exports.h"
 #include "engine/locate.h"
 #include "engine/tensorflow/session.h"

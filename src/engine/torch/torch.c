@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
-#include "engine/engine_impl.h"
+#include "engine/engine.h"
 #include "engine/exports.h"
 #include "engine/locate.h"
 #include "engine/torch/loop.h"

@@ -284,7 +284,7 @@ static int list_packages(struct writing *own, struct error *error)
     loader_write_requirements(&own->loader, run, &own->packages);
     json_decref(run);
     if (own->voice) {
-        const char *tested = engine_find(own->voice->engine)->package.requirement;
+        const char *tested = own->voice->engine->package.requirement;
         char package[64];
         snprintf(package, sizeof package, "\n%.*s==", (int)strcspn(tested, "="), tested);
         if (own->packages.data && !strstr(own->packages.data, package))
