@@ -10,7 +10,8 @@
 #include "data/preprocess.h"
 
 #define DATASET_MAX_CLASSES   256
-#define DATASET_NAME_MAX      64 /* of a class, with its NUL */
+#define DATASET_MAX_SIDE      1024 /* rows and columns each */
+#define DATASET_NAME_MAX      64   /* of a class, with its NUL */
 #define DATASET_MAX_NOTES     16
 #define DATASET_KNOWN_CLASSES 10 /* of every set known by name */
 
@@ -59,7 +60,7 @@ const char *dataset_invert_name(uint32_t invert);
 
 /* All zero: everything is seen from the data itself. */
 struct dataset_options {
-    const char *data_dir; /* a folder with one folder a data set, or NULL */
+    const char *data_dir; /* a folder with one folder per data set, or NULL */
     const char *home;     /* the studio's home, whose data/ is searched next, or NULL */
     /* At most so many samples of each split; 0: all. The first ones if the classes are mixed there
      * as in the whole, else the same share of every class. */

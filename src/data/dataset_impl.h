@@ -4,7 +4,6 @@
 
 #include "data/dataset.h"
 
-#define DATASET_MAX_SIDE  1024              /* rows and columns each */
 #define DATASET_MAX_BYTES ((size_t)2 << 30) /* pixels of one split */
 
 /* Each reader fills rows, columns and both splits, and what it knows of classes and values; the

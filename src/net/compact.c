@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "net/layer_impl.h"
 
 /* clang-format off */
 const struct preset preset_table[] = {
@@ -36,54 +37,40 @@ const struct preset *preset_find(const char *name)
 
 /* --- words ------------------------------------------------------------------------------------ */
 
-enum number_kind { NUMBER_NONE, NUMBER_COUNT, NUMBER_PAIR, NUMBER_REAL, NUMBER_CHANNELS };
-
+/* A field of the layer that a word stands for, and what messages call it. */
 struct number {
-    enum number_kind kind;
-    size_t offset;
-    const char *name;
-    double low, high;
+    const char *field, *called;
     bool optional;
 };
 
-#define AT(member) offsetof(struct layer, member)
 /* clang-format off */
-/* A layer's word, what follows it in order, and how it is written. A type without fields needs no
- * row. */
+/* A layer's word, what follows it in order, and how it is written. A type whose word is its name,
+ * with nothing behind it, needs no row. */
 static const struct word {
     const char *word, *form;
     enum layer_type type;
     struct number numbers[2];
 } words[] = {
-    {"dense", "dense 128", LAYER_DENSE, {{NUMBER_COUNT, AT(units), "units", 1, LAYER_MAX_WIDTH, false}}},
-    {"conv", "conv 32 3x3", LAYER_CONV2D,
-     {{NUMBER_COUNT, AT(filters), "filters", 1, LAYER_MAX_WIDTH, false}, {NUMBER_PAIR, AT(kernel), "the kernel's size", 1, 1024, false}}},
-    {"depthwise", "depthwise 3x3", LAYER_CONV2D, {{NUMBER_PAIR, AT(kernel), "the kernel's size", 1, 1024, false}}},
-    {"maxpool", "maxpool 2", LAYER_MAXPOOL2D, {{NUMBER_PAIR, AT(kernel), "the window's size", 1, 1024, false}}},
-    {"avgpool", "avgpool 2", LAYER_AVGPOOL2D, {{NUMBER_PAIR, AT(kernel), "the window's size", 1, 1024, false}}},
-    {"dropout", "dropout 0.5", LAYER_DROPOUT, {{NUMBER_REAL, AT(rate), "the share to drop", 0, 0.99, false}}},
-    {"rescale", "rescale 2 -1", LAYER_RESCALE,
-     {{NUMBER_REAL, AT(scale), "the scale", -1e6, 1e6, false}, {NUMBER_REAL, AT(offset), "the offset", -1e6, 1e6, true}}},
-    {"normalize", "normalize 0.1307 0.3081", LAYER_NORMALIZE,
-     {{NUMBER_CHANNELS, AT(mean), "the mean", -1e6, 1e6, false}, {NUMBER_CHANNELS, AT(std), "the standard deviation", 1e-6, 1e6, false}}},
+    {"dense", "dense 128", LAYER_DENSE, {{"outputs", "units", false}}},
+    {"conv", "conv 32 3x3", LAYER_CONV2D, {{"filters", "filters", false}, {"kernel", "the kernel's size", false}}},
+    {"depthwise", "depthwise 3x3", LAYER_CONV2D, {{"kernel", "the kernel's size", false}}},
+    {"maxpool", "maxpool 2", LAYER_MAXPOOL2D, {{"size", "the window's size", false}}},
+    {"avgpool", "avgpool 2", LAYER_AVGPOOL2D, {{"size", "the window's size", false}}},
+    {"dropout", "dropout 0.5", LAYER_DROPOUT, {{"rate", "the share to drop", false}}},
+    {"rescale", "rescale 2 -1", LAYER_RESCALE, {{"scale", "the scale", false}, {"offset", "the offset", true}}},
+    {"normalize", "normalize 0.1307 0.3081", LAYER_NORMALIZE, {{"mean", "the mean", false}, {"std", "the standard deviation", false}}},
 };
 
-/* Words that may follow, with their number. */
-static const struct modifier {
-    const char *word;
-    struct number number;
-    uint32_t types; /* bit of each layer type it fits */
-} modifiers[] = {
-    {"stride",   {NUMBER_PAIR,  AT(stride),   "the stride",   1, 1024, false}, 1u << LAYER_CONV2D | 1u << LAYER_MAXPOOL2D | 1u << LAYER_AVGPOOL2D},
-    {"dilation", {NUMBER_PAIR,  AT(dilation), "the dilation", 1, 1024, false}, 1u << LAYER_CONV2D},
-    {"groups",   {NUMBER_COUNT, AT(groups),   "the groups",   1, LAYER_MAX_WIDTH, false}, 1u << LAYER_CONV2D},
-    {"epsilon",  {NUMBER_REAL,  AT(epsilon),  "epsilon",      1e-12, 1, false}, 1u << LAYER_BATCHNORM | 1u << LAYER_LAYERNORM},
-    {"momentum", {NUMBER_REAL,  AT(momentum), "momentum",     0, 1, false}, 1u << LAYER_BATCHNORM},
+/* Words that may follow with their number, of every type that has the field of the same name. */
+static const struct number modifiers[] = {
+    {"stride", "the stride", false},
+    {"dilation", "the dilation", false},
+    {"groups", "the groups", false},
+    {"epsilon", "epsilon", false},
+    {"momentum", "momentum", false},
 };
 /* clang-format on */
 #define COUNT(list)  (sizeof(list) / sizeof *(list))
-#define PADDED_TYPES (1u << LAYER_CONV2D | 1u << LAYER_MAXPOOL2D | 1u << LAYER_AVGPOOL2D)
-#define BIASED_TYPES (1u << LAYER_DENSE | 1u << LAYER_CONV2D)
 #define TOKENS_MAX   16
 #define TOKEN_LENGTH 32
 
@@ -118,56 +105,87 @@ static const char *peek(const struct tokens *tokens)
     return tokens->next < tokens->count ? tokens->text[tokens->next] : NULL;
 }
 
-static bool read_count(const char **text, const struct number *number, uint32_t *out)
+/* A number of 0 groups would mean "depthwise", which is a word of its own here. */
+static double lowest(const struct layer_field *field)
+{
+    return strcmp(field->name, "groups") == 0 ? 1 : field->low;
+}
+
+static bool read_count(const char **text, const struct layer_field *field, uint32_t *out)
 {
     char *end;
     if (!isdigit((unsigned char)**text)) return false;
     unsigned long value = strtoul(*text, &end, 10);
-    if (value < (unsigned long)number->low || value > (unsigned long)number->high) return false;
+    if (value < (unsigned long)lowest(field) || value > (unsigned long)field->high) return false;
     *out = (uint32_t)value;
     *text = end;
     return true;
 }
 
-/* One number, "3" or "3x3" for pairs. */
-static bool read_number(const char *text, const struct number *number, struct layer *layer)
+static bool read_pair(const char *text, const struct layer_field *field, uint32_t out[2])
 {
-    void *place = (char *)layer + number->offset;
-    uint32_t *counts = place;
-    double *reals = place;
-    if (number->kind == NUMBER_COUNT) return read_count(&text, number, counts) && !*text;
-    if (number->kind == NUMBER_PAIR) {
-        if (!read_count(&text, number, &counts[0])) return false;
-        counts[1] = counts[0];
-        if (!*text) return true;
-        return (*text++ == 'x') && read_count(&text, number, &counts[1]) && !*text;
-    }
+    if (!read_count(&text, field, &out[0])) return false;
+    out[1] = out[0];
+    if (!*text) return true;
+    return *text++ == 'x' && read_count(&text, field, &out[1]) && !*text;
+}
+
+static bool read_real(const char *text, const struct layer_field *field, double *out)
+{
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end || !(value >= number->low && value <= number->high)) return false;
-    reals[0] = value;
-    if (number->kind == NUMBER_CHANNELS) reals[1] = reals[2] = value;
+    if (end == text || *end || !(value >= field->low && value <= field->high)) return false;
+    *out = value;
     return true;
 }
 
-static int need_number(struct tokens *tokens, const struct number *number, const char *form,
-                       struct layer *layer, struct error *error)
+/* One number, "3" or "3x3" for pairs. */
+static bool read_number(const char *text, const struct layer_field *field, struct layer *layer)
+{
+    void *place = (char *)layer + field->offset;
+    double *reals = place;
+    switch (field->kind) {
+    case FIELD_COUNT:
+        return read_count(&text, field, place) && !*text;
+    case FIELD_PAIR:
+        return read_pair(text, field, place);
+    case FIELD_REAL:
+        return read_real(text, field, place);
+    case FIELD_CHANNELS:
+        if (!read_real(text, field, reals)) return false;
+        reals[1] = reals[2] = reals[0];
+        return true;
+    case FIELD_PADDING:
+    case FIELD_BIAS:
+        break;
+    }
+    CHECK(false && "a field that is one number");
+    return false;
+}
+
+static int need_number(struct tokens *tokens, const struct number *number,
+                       const struct layer_field *field, const char *form, struct layer *layer,
+                       struct error *error)
 {
     const char *text = peek(tokens);
-    if (text && read_number(text, number, layer)) {
+    if (text && read_number(text, field, layer)) {
         tokens->next++;
         return 0;
     }
     if (number->optional) return 0;
     if (!text)
-        return error_set(error, ERROR_INPUT, "%s is missing: write it as in \"%s\"", number->name,
+        return error_set(error, ERROR_INPUT, "%s is missing: write it as in \"%s\"", number->called,
                          form);
     return error_set(error, ERROR_INPUT, "\"%s\" is not valid for %s: use %g to %g, as in \"%s\"",
-                     text, number->name, number->low, number->high, form);
+                     text, number->called, lowest(field), field->high, form);
 }
 
 static bool read_activation(struct tokens *tokens, struct layer *layer)
 {
+    static const struct layer_field slope = {.kind = FIELD_REAL,
+                                             .offset = offsetof(struct layer, slope),
+                                             .low = -ACTIVATION_MAX_SLOPE,
+                                             .high = ACTIVATION_MAX_SLOPE};
     struct error unused;
     const char *text = peek(tokens);
     enum activation activation;
@@ -177,21 +195,20 @@ static bool read_activation(struct tokens *tokens, struct layer *layer)
     tokens->next++;
     layer->activation = activation;
     layer->slope = activation_usual_slope(activation);
-    const struct number slope = {NUMBER_REAL, AT(slope), "the slope", -100, 100, true};
-    const char *number = peek(tokens);
-    if (activation_has_slope(activation) && number && read_number(number, &slope, layer))
+    text = peek(tokens);
+    if (activation_has_slope(activation) && text && read_number(text, &slope, layer))
         tokens->next++;
     return true;
 }
 
-static int read_pad(struct tokens *tokens, struct layer *layer, struct error *error)
+static int read_pad(struct tokens *tokens, const struct layer_field *field, struct layer *layer,
+                    struct error *error)
 {
-    static const char form[] = "pad 1 1 2 2";
-    for (size_t side = 0; side < PAD_SIDES; side++) {
-        const struct number number = {
-            NUMBER_COUNT, AT(padding) + side * sizeof(uint32_t), "the padding", 0, 1024, false};
-        if (need_number(tokens, &number, form, layer, error)) return -1;
-    }
+    static const struct number padding = {"padding", "the padding", false};
+    struct layer_field side = *field;
+    side.kind = FIELD_COUNT;
+    for (size_t i = 0; i < PAD_SIDES; i++, side.offset += sizeof(uint32_t))
+        if (need_number(tokens, &padding, &side, "pad 1 1 2 2", layer, error)) return -1;
     return 0;
 }
 
@@ -200,23 +217,25 @@ static int read_modifier(struct tokens *tokens, struct layer *layer, bool *strid
                          struct error *error)
 {
     const char *text = peek(tokens);
-    uint32_t type = 1u << layer->type;
+    const struct layer_field *padding = layer_field_of_kind(layer->type, FIELD_PADDING),
+                             *bias = layer_field_of_kind(layer->type, FIELD_BIAS);
     if (read_activation(tokens, layer)) return 0;
     tokens->next++;
     for (size_t i = 0; i < COUNT(modifiers); i++) {
-        if (strcmp(text, modifiers[i].word) != 0 || !(modifiers[i].types & type)) continue;
+        const struct layer_field *field = layer_field_find(layer->type, modifiers[i].field);
+        if (strcmp(text, modifiers[i].field) != 0 || !field) continue;
         char form[64];
         snprintf(form, sizeof form, "%s 2", text);
         if (strcmp(text, "stride") == 0) *strides = true;
-        return need_number(tokens, &modifiers[i].number, form, layer, error);
+        return need_number(tokens, &modifiers[i], field, form, layer, error);
     }
-    if ((type & PADDED_TYPES) && strcmp(text, "same") == 0)
+    if (padding && strcmp(text, "same") == 0)
         layer->same = true;
-    else if ((type & PADDED_TYPES) && strcmp(text, "pad") == 0)
-        return read_pad(tokens, layer, error);
-    else if ((type & BIASED_TYPES) && strcmp(text, "nobias") == 0)
+    else if (padding && strcmp(text, "pad") == 0)
+        return read_pad(tokens, padding, layer, error);
+    else if (bias && strcmp(text, "nobias") == 0)
         layer->without_bias = true;
-    else if (!(type & PADDED_TYPES) || strcmp(text, "valid") != 0)
+    else if (!padding || strcmp(text, "valid") != 0)
         return error_set(error, ERROR_INPUT,
                          "\"%s\" is not known for %s: an activation such as relu, or one of its "
                          "own words, may stand here",
@@ -281,8 +300,12 @@ static int read_layer(struct tokens *tokens, struct network *network, struct err
     }
     layer_init(layer, word->type);
     tokens->next++;
-    for (size_t i = 0; i < 2 && word->numbers[i].kind != NUMBER_NONE; i++)
-        if (need_number(tokens, &word->numbers[i], word->form, layer, error)) return -1;
+    for (size_t i = 0; i < 2 && word->numbers[i].field; i++) {
+        const struct number *number = &word->numbers[i];
+        if (need_number(tokens, number, layer_field_find(word->type, number->field), word->form,
+                        layer, error))
+            return -1;
+    }
     if (strcmp(word->word, "depthwise") == 0) layer->groups = 0; /* as many as there are channels */
     while (peek(tokens))
         if (read_modifier(tokens, layer, &strides, error)) return -1;
@@ -378,22 +401,24 @@ static void put_real(struct buffer *out, const char *word, double value)
     buffer_printf(out, "%s%s", word, js_shortest(value, shortest));
 }
 
-static void put_number(struct buffer *out, const struct layer *layer, const struct number *number)
+static void put_number(struct buffer *out, const struct layer *layer,
+                       const struct layer_field *field)
 {
-    const void *place = (const char *)layer + number->offset;
-    switch (number->kind) {
-    case NUMBER_COUNT:
+    const void *place = (const char *)layer + field->offset;
+    switch (field->kind) {
+    case FIELD_COUNT:
         buffer_printf(out, " %u", *(const uint32_t *)place);
         break;
-    case NUMBER_PAIR:
+    case FIELD_PAIR:
         put_pair(out, " ", place);
         break;
-    case NUMBER_REAL:
-    case NUMBER_CHANNELS:
+    case FIELD_REAL:
+    case FIELD_CHANNELS:
         put_real(out, " ", *(const double *)place);
         break;
-    case NUMBER_NONE:
-        break;
+    case FIELD_PADDING:
+    case FIELD_BIAS:
+        CHECK(false && "a field that is one number");
     }
 }
 
@@ -413,24 +438,19 @@ static void put_modifiers(struct buffer *out, const struct layer *layer, bool de
     layer_init(&usual, layer->type);
     if (layer->type == LAYER_MAXPOOL2D || layer->type == LAYER_AVGPOOL2D)
         memcpy(usual.stride, layer->kernel, sizeof usual.stride);
-    uint32_t type = 1u << layer->type;
+    const struct layer_field *padding = layer_field_of_kind(layer->type, FIELD_PADDING);
     if (layer->same)
         buffer_append_text(out, " same");
-    else if ((type & PADDED_TYPES) &&
-             memcmp(layer->padding, usual.padding, sizeof layer->padding) != 0)
+    else if (padding && !layer_field_equal(layer, &usual, padding))
         buffer_printf(out, " pad %u %u %u %u", layer->padding[0], layer->padding[1],
                       layer->padding[2], layer->padding[3]);
     for (size_t i = 0; i < COUNT(modifiers); i++) {
-        const struct number *number = &modifiers[i].number;
-        size_t size = number->kind == NUMBER_PAIR   ? 2 * sizeof(uint32_t)
-                      : number->kind == NUMBER_REAL ? sizeof(double)
-                                                    : sizeof(uint32_t);
-        if (!(modifiers[i].types & type) || (depthwise && number->offset == AT(groups)) ||
-            memcmp((const char *)layer + number->offset, (const char *)&usual + number->offset,
-                   size) == 0)
+        const struct layer_field *field = layer_field_find(layer->type, modifiers[i].field);
+        if (!field || (depthwise && strcmp(field->name, "groups") == 0) ||
+            layer_field_equal(layer, &usual, field))
             continue;
-        buffer_printf(out, " %s", modifiers[i].word);
-        put_number(out, layer, number);
+        buffer_printf(out, " %s", modifiers[i].field);
+        put_number(out, layer, field);
     }
     if (layer->without_bias) buffer_append_text(out, " nobias");
 }
@@ -447,11 +467,15 @@ void layer_to_compact(const struct layer *layer, struct buffer *out)
                  layer->groups == layer->input.sizes[0] && layer->filters == layer->groups;
     bool depthwise = layer->type == LAYER_CONV2D && (whole || !layer->groups);
     const struct word *word = word_of(layer->type, depthwise);
+    struct layer usual;
     if (word) {
         buffer_append_text(out, word->word);
-        for (size_t i = 0; i < 2; i++)
-            if (!word->numbers[i].optional || layer->offset != 0)
-                put_number(out, layer, &word->numbers[i]);
+        layer_init(&usual, layer->type);
+        for (size_t i = 0; i < 2 && word->numbers[i].field; i++) {
+            const struct layer_field *field = layer_field_find(layer->type, word->numbers[i].field);
+            if (!word->numbers[i].optional || !layer_field_equal(layer, &usual, field))
+                put_number(out, layer, field);
+        }
         put_modifiers(out, layer, depthwise);
     }
     put_activation(out, layer);

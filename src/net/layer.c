@@ -6,6 +6,7 @@
 
 #include "base/js.h"
 #include "net/activation_impl.h"
+#include "net/layer_impl.h"
 
 const char *tensor_role_name(enum tensor_role role)
 {
@@ -196,18 +197,8 @@ static uint32_t tensors_of_layernorm(const struct layer *layer,
 
 /* --- the table -------------------------------------------------------------------------------- */
 
-enum field_kind { FIELD_COUNT, FIELD_PAIR, FIELD_REAL, FIELD_CHANNELS, FIELD_PADDING, FIELD_BIAS };
-
-/* A member of the layer's JSON. Counts go from 1 to `high`, reals from `low` to `high`. Without a
- * usual value (0 in `usual` of a count, NAN of a real) it must be given. */
-struct layer_field {
-    const char *name, *label; /* as JSON and as a form calls it */
-    enum field_kind kind;
-    size_t offset;
-    double low, high, usual;
-};
-
-#define AT(member) offsetof(struct layer, member)
+#define AT(member)       offsetof(struct layer, member)
+#define LAYER_MAX_WINDOW 1024
 /* clang-format off */
 static const struct layer_field dense_fields[] = {
     {"outputs", "Units", FIELD_COUNT,  AT(units),        1, LAYER_MAX_WIDTH, 0},
@@ -216,18 +207,18 @@ static const struct layer_field dense_fields[] = {
 };
 static const struct layer_field conv2d_fields[] = {
     {"filters", "Filters", FIELD_COUNT,   AT(filters),      1, LAYER_MAX_WIDTH, 0},
-    {"kernel", "Kernel", FIELD_PAIR,    AT(kernel),       1, 1024, 0},
-    {"stride", "Stride", FIELD_PAIR,    AT(stride),       1, 1024, 1},
-    {"padding", "Padding", FIELD_PADDING, AT(padding),      0, 1024, 0},
-    {"dilation", "Dilation", FIELD_PAIR,    AT(dilation),     1, 1024, 1},
+    {"kernel", "Kernel", FIELD_PAIR,    AT(kernel),       1, LAYER_MAX_WINDOW, 0},
+    {"stride", "Stride", FIELD_PAIR,    AT(stride),       1, LAYER_MAX_WINDOW, 1},
+    {"padding", "Padding", FIELD_PADDING, AT(padding),      0, LAYER_MAX_WINDOW, 0},
+    {"dilation", "Dilation", FIELD_PAIR,    AT(dilation),     1, LAYER_MAX_WINDOW, 1},
     {"groups", "Groups", FIELD_COUNT,   AT(groups),       0, LAYER_MAX_WIDTH, 1},
     {"bias", "Bias", FIELD_BIAS,    AT(without_bias), 0, 0, 0},
     {0},
 };
 static const struct layer_field pool_fields[] = {
-    {"size", "Window", FIELD_PAIR,    AT(kernel),  1, 1024, 0},
-    {"stride", "Stride", FIELD_PAIR,    AT(stride),  1, 1024, -1}, /* usual: its size */
-    {"padding", "Padding", FIELD_PADDING, AT(padding), 0, 1024, 0},
+    {"size", "Window", FIELD_PAIR,    AT(kernel),  1, LAYER_MAX_WINDOW, 0},
+    {"stride", "Stride", FIELD_PAIR,    AT(stride),  1, LAYER_MAX_WINDOW, -1}, /* usual: its size */
+    {"padding", "Padding", FIELD_PADDING, AT(padding), 0, LAYER_MAX_WINDOW, 0},
     {0},
 };
 static const struct layer_field batchnorm_fields[] = {
@@ -369,6 +360,20 @@ uint64_t layer_multiply_adds(const struct layer *layer)
 
 /* --- fields ----------------------------------------------------------------------------------- */
 
+const struct layer_field *layer_field_find(enum layer_type type, const char *name)
+{
+    for (const struct layer_field *field = layer_kind(type)->fields; field->name; field++)
+        if (strcmp(field->name, name) == 0) return field;
+    return NULL;
+}
+
+const struct layer_field *layer_field_of_kind(enum layer_type type, enum field_kind kind)
+{
+    for (const struct layer_field *field = layer_kind(type)->fields; field->name; field++)
+        if (field->kind == kind) return field;
+    return NULL;
+}
+
 static void *place_of(struct layer *layer, const struct layer_field *field)
 {
     return (char *)layer + field->offset;
@@ -390,8 +395,8 @@ void layer_init(struct layer *layer, enum layer_type type)
     }
 }
 
-static bool field_equal(const struct layer *a, const struct layer *b,
-                        const struct layer_field *field)
+bool layer_field_equal(const struct layer *a, const struct layer *b,
+                       const struct layer_field *field)
 {
     static const size_t sizes[] = {[FIELD_COUNT] = sizeof(uint32_t),
                                    [FIELD_PAIR] = 2 * sizeof(uint32_t),
@@ -408,7 +413,7 @@ bool layer_equal(const struct layer *a, const struct layer *b)
         !shape_equal(&a->input, &b->input) || !shape_equal(&a->output, &b->output))
         return false;
     for (const struct layer_field *field = kinds[a->type].fields; field->name; field++)
-        if (!field_equal(a, b, field)) return false;
+        if (!layer_field_equal(a, b, field)) return false;
     return true;
 }
 
@@ -427,7 +432,7 @@ bool layer_alike(const struct layer *a, const struct layer *b)
         size_t reals = field->kind == FIELD_REAL ? 1 : field->kind == FIELD_CHANNELS ? 3 : 0;
         for (size_t i = 0; i < reals; i++)
             if (!real_alike(x[i], y[i])) return false;
-        if (!reals && !field_equal(a, b, field)) return false;
+        if (!reals && !layer_field_equal(a, b, field)) return false;
     }
     return true;
 }
@@ -619,8 +624,7 @@ static int refuse_unknown(const json_t *value, const struct layer *layer, struct
         bool known = layer->type == LAYER_DENSE && strcmp(key, "inputs") == 0;
         for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++)
             if (strcmp(key, everywhere[i]) == 0) known = true;
-        for (const struct layer_field *field = kinds[layer->type].fields; field->name; field++)
-            if (strcmp(key, field->name) == 0) known = true;
+        if (layer_field_find(layer->type, key)) known = true;
         const char *number = activation_kinds[layer->activation].member;
         if (number && strcmp(key, number) == 0) known = true;
         if (!known)
@@ -638,7 +642,9 @@ static int read_activation(const json_t *value, struct layer *layer, struct erro
         return -1;
     const struct activation_kind *kind = &activation_kinds[layer->activation];
     layer->slope = kind->usual;
-    return kind->member ? js_get_real(value, kind->member, -100, 100, &layer->slope, error) : 0;
+    return kind->member ? js_get_real(value, kind->member, -ACTIVATION_MAX_SLOPE,
+                                      ACTIVATION_MAX_SLOPE, &layer->slope, error)
+                        : 0;
 }
 
 /* networks.md's word for a dense layer's width, beside the one that files have. */
