@@ -33,12 +33,4 @@ json_t *points_json(const struct points *points);
 int make_job(const struct studio *studio, struct store *store, const json_t *settings,
              const char *engine, const char *name, struct job *job, struct error *error);
 
-/* A picture that came in a request: "pixels" (base64), "width", "height". */
-#define DRAWING_BYTES_MAX ((size_t)1 << 20)
-struct drawing {
-    uint32_t width, height;
-    uint8_t pixels[DRAWING_BYTES_MAX]; /* 0 background … 255 ink, row-major */
-};
-int read_pixels(const json_t *body, struct drawing *drawing, struct error *error);
-
 #endif

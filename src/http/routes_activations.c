@@ -6,8 +6,8 @@
 
 #include "base/js.h"
 #include "base/path.h"
-#include "data/picture.h"
 #include "engine/trace_name.h"
+#include "http/drawing.h"
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
@@ -70,7 +70,7 @@ static int read_sample(const json_t *body, struct asking *asking, struct error *
     asking->test = strcmp(split, "test") == 0;
     asking->target = saliency && target == ENGINE_NO_CLASS ? FOLLOW_ANSWER : target;
     if (!asking->drawn) return 0;
-    return read_pixels(body, &asking->drawing, error);
+    return drawing_read(body, &asking->drawing, error);
 }
 
 /* --- the network that is looked at --- */
@@ -200,18 +200,15 @@ static int take_drawing(const struct asking *asking, const struct subject *subje
                         struct input *input, struct error *error)
 {
     const struct network *network = &subject->network;
-    bool inverted;
-    if (network->channels != 1 || (subject->dataset && subject->dataset->table))
+    if (subject->dataset && subject->dataset->table)
         return error_set(error, ERROR_INPUT,
-                         "only networks for gray pictures take a drawing: choose a sample instead");
+                         "a network for tables takes no drawing: choose a sample instead");
     input->drawn = malloc(network_inputs(network));
     if (!input->drawn) return error_set_memory(error, "a picture");
     input->codes = input->drawn;
     for (int code = 0; code < 256; code++) input->light[code] = (uint8_t)code;
     input_form_preprocess(&subject->form, NULL, 255, &input->preprocess);
-    return picture_to_input(asking->drawing.pixels, asking->drawing.width, asking->drawing.height,
-                            network->rows, network->columns, &subject->form, input->drawn,
-                            &inverted, error);
+    return drawing_to_input(&asking->drawing, network, &subject->form, input->drawn, error);
 }
 
 static int take_input(const struct studio *studio, const struct asking *asking,

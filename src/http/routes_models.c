@@ -6,7 +6,7 @@
 
 #include "base/base64.h"
 #include "base/js.h"
-#include "data/picture.h"
+#include "http/drawing.h"
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
@@ -278,31 +278,15 @@ static int answer(const struct asking *asking, struct subject *subject, json_t *
                   json_t **input, struct error *error)
 {
     const struct network *network = &subject->predictor.model->network;
-    double probabilities[DATASET_MAX_CLASSES];
     uint8_t *picture = malloc(subject->predictor.inputs);
-    uint32_t best;
-    bool inverted;
+    json_t *seen = NULL;
     if (!picture) return error_set_memory(error, "a picture");
-    int status = network->channels > 1 ? error_set(error, ERROR_CONFLICT,
-                                                   "the model takes color pictures: look at a "
-                                                   "sample instead of a drawing")
-                 : subject->predictor.classes > DATASET_MAX_CLASSES
-                     ? error_set(error, ERROR_CONFLICT,
-                                 "the model has too many classes for a drawing")
-                     : picture_to_input(asking->drawing.pixels, asking->drawing.width,
-                                        asking->drawing.height, network->rows, network->columns,
-                                        &subject->predictor.form, picture, &inverted, error);
-    if (!status)
-        status = predictor_predict(&subject->predictor, picture, probabilities, &best, error);
+    int status = drawing_predict(&asking->drawing, &subject->predictor, picture, &seen, error);
     if (!status) {
-        json_t *list = json_array();
-        for (uint32_t c = 0; c < subject->predictor.classes; c++)
-            json_array_append_new(list, js_real(probabilities[c]));
-        json_array_append_new(answers,
-                              json_pack("{s:s, s:s, s:s, s:i, s:o, s:s}", "run", subject->run,
-                                        "engine", subject->record.job.engine, "name",
-                                        subject->record.job.name, "class", (int)best,
-                                        "probabilities", list, "computed_by", engine_default->id));
+        json_object_set_new(seen, "run", json_string(subject->run));
+        json_object_set_new(seen, "engine", json_string(subject->record.job.engine));
+        json_object_set_new(seen, "name", json_string(subject->record.job.name));
+        json_array_append_new(answers, seen);
         if (!*input)
             *input = json_pack("{s:o, s:I, s:I}", "pixels",
                                base64_json(picture, subject->predictor.inputs), "rows",
@@ -356,33 +340,13 @@ static void read_runs(const json_t *body, struct asking *asking)
     }
 }
 
-int read_pixels(const json_t *body, struct drawing *drawing, struct error *error)
-{
-    const char *text;
-    unsigned char *bytes;
-    size_t size;
-    if (js_need_string(body, "pixels", &text, error) ||
-        js_get_u32(body, "width", 1, UINT32_MAX, &drawing->width, error) ||
-        js_get_u32(body, "height", 1, UINT32_MAX, &drawing->height, error) ||
-        base64_decode(text, DRAWING_BYTES_MAX, &bytes, &size, error))
-        return -1;
-    int status = size == (size_t)drawing->width * drawing->height && size <= DRAWING_BYTES_MAX
-                     ? 0
-                     : error_set(error, ERROR_INPUT,
-                                 "\"pixels\" must be width x height bytes in base64, at most %zu",
-                                 DRAWING_BYTES_MAX);
-    if (!status) memcpy(drawing->pixels, bytes, size);
-    free(bytes);
-    return status;
-}
-
 static void post_classify(struct studio *studio, struct call *call)
 {
     struct error error;
     const json_t *body = call_body(call);
     struct asking *asking = calloc(1, sizeof *asking);
     if (!asking) error_set_memory(&error, "a drawing");
-    if (asking && !read_pixels(body, &asking->drawing, &error)) {
+    if (asking && !drawing_read(body, &asking->drawing, &error)) {
         read_runs(body, asking);
         call_compute(studio, call, compute_answers, asking);
         return;

@@ -45,8 +45,8 @@ static void post_network(struct studio *studio, struct call *call)
     const char *text = "";
     uint32_t classes = 0;
     (void)studio;
-    if (js_get_u32(body, "rows", 1, 1024, &network.rows, &error) ||
-        js_get_u32(body, "columns", 1, 1024, &network.columns, &error) ||
+    if (js_get_u32(body, "rows", 1, DATASET_MAX_SIDE, &network.rows, &error) ||
+        js_get_u32(body, "columns", 1, DATASET_MAX_SIDE, &network.columns, &error) ||
         js_get_u32(body, "channels", 1, 3, &network.channels, &error) ||
         js_get_u32(body, "classes", 0, LAYER_MAX_WIDTH, &classes, &error) ||
         js_get_string(body, "net", &text, &error)) {
@@ -127,8 +127,8 @@ static int check_name(const char *name, struct error *error)
 static int check_design(const json_t *body, struct network *network, struct error *error)
 {
     const char *text = "";
-    if (js_get_u32(body, "rows", 1, 1024, &network->rows, error) ||
-        js_get_u32(body, "columns", 1, 1024, &network->columns, error) ||
+    if (js_get_u32(body, "rows", 1, DATASET_MAX_SIDE, &network->rows, error) ||
+        js_get_u32(body, "columns", 1, DATASET_MAX_SIDE, &network->columns, error) ||
         js_need_string(body, "net", &text, error))
         return -1;
     return network_parse(text, network, error);
@@ -223,8 +223,8 @@ static void delete_design(struct studio *studio, struct call *call)
 static const struct parameter network_parameters[] = {
     {"net", PARAMETER_TEXT, 0, COMPACT_MAX_LENGTH, 0, NULL,
      "the compact form, a preset's name or JSON"},
-    {"rows", PARAMETER_INTEGER, 1, 1024, 28, NULL, "of the picture"},
-    {"columns", PARAMETER_INTEGER, 1, 1024, 28, NULL, "of the picture"},
+    {"rows", PARAMETER_INTEGER, 1, DATASET_MAX_SIDE, 28, NULL, "of the picture"},
+    {"columns", PARAMETER_INTEGER, 1, DATASET_MAX_SIDE, 28, NULL, "of the picture"},
     {"channels", PARAMETER_INTEGER, 1, 3, 1, NULL, "of the picture: 1 gray, 3 color"},
     {"classes", PARAMETER_INTEGER, 0, LAYER_MAX_WIDTH, 0, NULL, "of the data set; 0: any number"},
     {0},

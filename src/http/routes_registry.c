@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
-#include "data/picture.h"
+#include "http/drawing.h"
 #include "http/offload.h"
 #include "http/registered.h"
 #include "http/routes.h"
@@ -377,41 +377,17 @@ static void get_registrations(struct studio *studio, struct call *call)
 
 /* --- answering from what is registered --- */
 
-static json_t *prediction_json(const struct predictor *predictor, const double *probabilities,
-                               uint32_t best, const json_t *version)
-{
-    json_t *list = json_array();
-    for (uint32_t c = 0; c < predictor->classes; c++)
-        json_array_append_new(list, js_real(probabilities[c]));
-    return json_pack("{s:O, s:O, s:O, s:O, s:I, s:o, s:s}", "target",
-                     json_object_get(version, "target"), "name", json_object_get(version, "name"),
-                     "version", json_object_get(version, "version"), "sha256",
-                     json_object_get(version, "sha256"), "class", (json_int_t)best, "probabilities",
-                     list, "computed_by", engine_default->id);
-}
-
 static int predict(const char *path, const struct drawing *drawing, const json_t *version,
                    json_t **out, struct error *error)
 {
+    static const char *const copied[] = {"target", "name", "version", "sha256"};
     struct predictor predictor = {0};
-    double probabilities[DATASET_MAX_CLASSES];
-    uint32_t best;
-    bool inverted;
     if (predictor_open(path, NULL, engine_default, 1, &predictor, error)) return -1;
-    const struct network *network = &predictor.model->network;
     uint8_t *picture = malloc(predictor.inputs);
-    int status = !picture ? error_set_memory(error, "a picture")
-                 : network->channels > 1
-                     ? error_set(error, ERROR_CONFLICT,
-                                 "the model takes color pictures, and a drawing is gray")
-                 : predictor.classes > DATASET_MAX_CLASSES
-                     ? error_set(error, ERROR_CONFLICT,
-                                 "the model has too many classes for a picture")
-                     : picture_to_input(drawing->pixels, drawing->width, drawing->height,
-                                        network->rows, network->columns, &predictor.form, picture,
-                                        &inverted, error);
-    if (!status) status = predictor_predict(&predictor, picture, probabilities, &best, error);
-    if (!status) *out = prediction_json(&predictor, probabilities, best, version);
+    int status = picture ? drawing_predict(drawing, &predictor, picture, out, error)
+                         : error_set_memory(error, "a picture");
+    for (size_t i = 0; !status && i < sizeof copied / sizeof copied[0]; i++)
+        json_object_set(*out, copied[i], json_object_get(version, copied[i]));
     free(picture);
     predictor_close(&predictor);
     return status;
@@ -446,7 +422,7 @@ static int read_prediction(const json_t *body, struct prediction *prediction, st
         if (registered_copy(body, registry_option_table[key].key, false, question->values[key],
                             sizeof question->values[key], error))
             return -1;
-    return read_pixels(body, &prediction->drawing, error);
+    return drawing_read(body, &prediction->drawing, error);
 }
 
 static void post_predict(struct studio *studio, struct call *call)

@@ -34,6 +34,7 @@
 #define FAREWELL_SECONDS 15.0
 
 struct life {
+    const struct serve_options *options;
     struct studio studio;
     double end_by; /* clock at which it ends though runs still train; 0: not ending */
     unsigned ticks;
@@ -125,37 +126,36 @@ static int open_parts(struct life *life, const struct serve_options *options, st
     return 0;
 }
 
-static int run(struct life *life, const struct serve_options *options, struct error *error)
+static void announce(void *context)
 {
-    struct studio *studio = &life->studio;
-    const struct gate *gate = &studio->gate;
+    struct life *life = context;
+    const struct gate *gate = &life->studio.gate;
     char address[GATE_ADDRESS_SIZE];
-    struct watch *watches[] = {
-        server_every(studio->server, TICK_MS, tick, life),
-        server_every(studio->server, HOUSEKEEPING_MS, keep_house, life),
-        server_on_signal(studio->server, SIGINT, on_signal, life),
-        server_on_signal(studio->server, SIGTERM, on_signal, life),
+    gate_address(gate, server_port(life->studio.server), address);
+    life->options->on_ready(life->options->context, address, gate->own_pass ? NULL : gate->token);
+    if (life->options->install) install_missing(&life->studio);
+}
+
+static int run(struct life *life, struct error *error)
+{
+    struct server *server = life->studio.server;
+    struct watch *const watches[] = {
+        server_every(server, TICK_MS, tick, life),
+        server_every(server, HOUSEKEEPING_MS, keep_house, life),
+        server_on_signal(server, SIGINT, on_signal, life),
+        server_on_signal(server, SIGTERM, on_signal, life),
     };
-    int status = 0;
-    for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++)
-        if (!watches[i]) status = error_set_memory(error, "the event loop");
-    if (!status) {
-        gate_address(gate, server_port(studio->server), address);
-        options->on_ready(options->context, address, gate->own_pass ? NULL : gate->token);
-        if (options->install) install_missing(studio);
-        server_run(studio->server);
-    }
-    for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++) server_cancel(watches[i]);
-    return status;
+    return server_run(server, watches, sizeof watches / sizeof watches[0], announce, life, error);
 }
 
 int serve(const struct serve_options *options, struct error *error)
 {
-    struct life life = {.studio = {.home = options->home, .data_dir = options->data_dir}};
+    struct life life = {.options = options,
+                        .studio = {.home = options->home, .data_dir = options->data_dir}};
     struct studio *studio = &life.studio;
     studio->started = clock_monotonic();
     int status = open_parts(&life, options, error);
-    if (!status) status = run(&life, options, error);
+    if (!status) status = run(&life, error);
     offload_destroy(studio->offload);
     tasks_destroy(studio->tasks);
     training_destroy(studio->training);

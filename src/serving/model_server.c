@@ -291,27 +291,26 @@ static int describe_model(struct model_server *server, struct error *error)
     return hash_file(options->path, server->model.hash, NULL, error);
 }
 
+static void announce(void *context)
+{
+    const struct model_server *server = context;
+    const struct gate *gate = &server->gate;
+    char address[GATE_ADDRESS_SIZE];
+    gate_address(gate, server_port(server->server), address);
+    address[strcspn(address, "?")] = '\0';
+    server->options->on_ready(server->options->context, address,
+                              gate->own_pass ? NULL : gate->token);
+}
+
 static int run(struct model_server *server, struct error *error)
 {
-    char address[GATE_ADDRESS_SIZE];
-    const struct gate *gate = &server->gate;
-    struct watch *watches[] = {
+    struct watch *const watches[] = {
         server_every(server->server, TICK_MS, tick, server),
         server_on_signal(server->server, SIGINT, on_signal, server),
         server_on_signal(server->server, SIGTERM, on_signal, server),
     };
-    int status = 0;
-    for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++)
-        if (!watches[i]) status = error_set_memory(error, "the event loop");
-    if (!status) {
-        gate_address(gate, server_port(server->server), address);
-        address[strcspn(address, "?")] = '\0';
-        server->options->on_ready(server->options->context, address,
-                                  gate->own_pass ? NULL : gate->token);
-        server_run(server->server);
-    }
-    for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++) server_cancel(watches[i]);
-    return status;
+    return server_run(server->server, watches, sizeof watches / sizeof watches[0], announce, server,
+                      error);
 }
 
 int model_server_run(const struct model_server_options *options, struct error *error)
