@@ -40,6 +40,8 @@ const struct registry_option registry_option_table[REGISTRY_KEYS] = {
     [REGISTRY_CA_FILE] = {"ca_file", NULL, REGISTRY_FILE, REGISTRY_ON_COMMAND_LINE, 4096,
         "ca-file", "FILE", "additional certificates to trust (PEM)", "Certificates", NULL,
         "NNSTUDIO_CA_FILE"},
+    [REGISTRY_FORM] = {"form", "azure", REGISTRY_CHOICE, NOT_ON_PAGE, 32,
+        "form", "FORM", "file (a custom model) or mlflow (a folder that MLflow loads)", "Form", "file", NULL},
 };
 
 const struct registry_secret registry_secret_table[] = {
@@ -53,8 +55,8 @@ const size_t registry_secret_count = sizeof registry_secret_table / sizeof regis
 
 const char *const *registry_choices(enum registry_key key)
 {
-    static const char *const none[] = {NULL};
-    return key == REGISTRY_SIGN_IN ? azure_sign_in_choices() : none;
+    static const char *const none[] = {NULL}, *const forms[] = {"file", "mlflow", NULL};
+    return key == REGISTRY_SIGN_IN ? azure_sign_in_choices() : key == REGISTRY_FORM ? forms : none;
 }
 
 static bool is_for(const struct registry_option *option, const char *target)

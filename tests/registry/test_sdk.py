@@ -73,3 +73,43 @@ def test_both_put_the_same_file_in_the_same_place(studio, cloud, client, models)
     assert made["version"] == "2"
     assert made["uri"].split("/workspaces/")[1] == theirs.path.split("/workspaces/")[1]
     assert not any(line.startswith("PUT") for line in cloud.blob.log), "what was there was sent again"
+
+
+def test_mlflows_folder_is_registered_as_one(studio, cloud, client, models, tmp_path, monkeypatch):
+    """--form mlflow: the folder that MLflow loads, at the place that the client itself would choose for it."""
+    import mlflow
+    import numpy as np
+    from azure.ai.ml._utils._asset_utils import get_object_hash
+    from test_mlflow import logits_of
+
+    words = ["register", models / "simple_nn.pth", "--to", "azure", "--config", cloud.config, "--name", "folder", "--form", "mlflow", "--json"]
+    made = json.loads(studio(*words).stdout.splitlines()[-1])
+    found = client.models.get("folder", "1")
+    assert found.type == "mlflow_model" and found.tags["sha256"] == made["sha256"] == hashlib.sha256((models / "simple_nn.pth").read_bytes()).hexdigest()
+    client.models.download("folder", "1", download_path=str(tmp_path / "theirs"))
+    (folder,) = [path.parent for path in (tmp_path / "theirs").rglob("MLmodel")]
+    assert made["uri"].endswith(f"/paths/LocalUpload/{get_object_hash(folder)}/model")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    pixels = np.random.default_rng(1).random((20, 784), dtype=np.float32)
+    assert np.abs(mlflow.pyfunc.load_model(str(folder)).predict(pixels) - logits_of(models, pixels)).max() < 1e-5
+    # the same file again is another version of what is there; each comes back as the file that it was
+    cloud.blob.log.clear()
+    assert json.loads(studio(*words).stdout.splitlines()[-1])["version"] == "2"
+    assert not any(line.startswith("PUT") for line in cloud.blob.log), "what was there was sent again"
+    studio("registry", "pull", "folder", "--from", "azure", "--config", cloud.config, "--out", tmp_path / "ours")
+    assert (tmp_path / "ours" / "simple_nn.pth").read_bytes() == (models / "simple_nn.pth").read_bytes()
+    for bad, says in ((["--form", "zip"], "use file (a custom model) or mlflow"), (["--to", "local"], "is an option of")):
+        assert says in studio("register", models / "simple_nn.pth", "--to", "azure", "--config", cloud.config, "--form", "mlflow", *bad, status=2).stderr
+
+
+def test_a_folder_that_was_cut_off_is_gone_on_with(studio, cloud, models):
+    words = ["register", models / "simple_nn.pth", "--to", "azure", "--config", cloud.config, "--name", "cut", "--form", "mlflow", "--json"]
+    for match, skip in (("PUT .*data", 0), ("PUT .*MLmodel", 0), ("PUT .*comp=metadata", 0)):
+        cloud.blob.fail(match, "refuse", times=20, skip=skip, bytes=100)
+        studio(*words, status=1)
+        cloud.blob.reset()
+    made = json.loads(studio(*words).stdout.splitlines()[-1])
+    assert made["version"] == "1" and list(cloud.versions("cut")) == ["1"]
+    blobs = {blob.name.split("/model/")[1]: blob.size for blob in cloud.blob_client().list_blobs()}
+    assert blobs["data/simple_nn.pth"] == (models / "simple_nn.pth").stat().st_size and len(blobs) == 7
+    assert "MLmodel" in blobs and all(blobs.values())

@@ -2,6 +2,8 @@
  * client does it. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/js.h"
@@ -10,10 +12,12 @@
 #include "base/hash.h"
 #include "base/path.h"
 #include "registry/azure/azure.h"
+#include "registry/mlflow/folder.h"
 #include "registry/targets.h"
 
 #define MODEL_LIMIT   ((size_t)2 << 30)
 #define VERSION_TRIES 3
+#define FILE_PROPERTY "nnstudio.file" /* of a folder: where the model file lies in it */
 #define RENEW_AFTER   60.0 /* seconds: an access that was refused sooner than this was never good */
 
 enum {
@@ -31,6 +35,14 @@ static const char *const step_titles[] = {
     "Ask for access to it", "Upload the file",         "Mark the upload as whole",
     "Register the version", "Read back what is there", NULL};
 
+/* A file of what is uploaded; all of them lie in one folder. */
+struct az_file {
+    const char *path; /* in that folder */
+    const void *data;
+    size_t size;
+};
+#define AZ_FILES (MLFLOW_FILES + 1)
+
 /* One registration on its way. */
 struct az_registration {
     const struct registry_request *request;
@@ -39,9 +51,15 @@ struct az_registration {
     char name[256], version[64];
     char *data; /* the file */
     size_t size;
-    char sha256[HASH_HEX_SIZE], folder[HASH_HEX_SIZE]; /* of the content; az_upload_hash() */
-    char blob[512];                                    /* "LocalUpload/{folder}/{file}" */
-    char uri[1536];                                    /* azureml://… */
+    char sha256[HASH_HEX_SIZE];
+    bool folder; /* MLflow's folder goes there, not the file alone */
+    struct mlflow_folder made;
+    struct az_file files[AZ_FILES]; /* the first one carries the mark that all are there */
+    size_t file_count;
+    char data_path[160]; /* of the file in the folder: "data/simple_nn.pth" */
+    char root[400];      /* "LocalUpload/{hash}" or "LocalUpload/{hash}/model" */
+    char blob[600];      /* of the first file */
+    char uri[1536];      /* azureml://… */
 };
 
 static int check(const struct registry_options *options, const struct registry_request *request,
@@ -60,13 +78,83 @@ static int check(const struct registry_options *options, const struct registry_r
     return az_connection_workspace(options, &workspace, error);
 }
 
+/* Sorted without regard to case, as Microsoft's client walks a folder. */
+static int compare_paths(const void *a, const void *b)
+{
+    return strcasecmp(((const struct az_file *)a)->path, ((const struct az_file *)b)->path);
+}
+
+/* The hash of a folder, as that client names it: of each entry the name, then its content. */
+static int hash_folder(const struct az_registration *own, char out[HASH_HEX_SIZE],
+                       struct error *error)
+{
+    struct az_file sorted[AZ_FILES];
+    struct hash *hash;
+    char before[160] = "";
+    memcpy(sorted, own->files, own->file_count * sizeof *sorted);
+    qsort(sorted, own->file_count, sizeof *sorted, compare_paths);
+    if (az_upload_hash_begin(&hash, error)) return -1;
+    for (size_t i = 0; i < own->file_count; i++) {
+        const char *name = path_base(sorted[i].path);
+        size_t parent = name > sorted[i].path ? (size_t)(name - sorted[i].path - 1) : 0;
+        if (parent && (strlen(before) != parent || strncmp(before, sorted[i].path, parent) != 0)) {
+            snprintf(before, sizeof before, "%.*s", (int)parent, sorted[i].path);
+            hash_update(hash, before, parent);
+        }
+        hash_update(hash, name, strlen(name));
+        hash_update(hash, sorted[i].data, sorted[i].size);
+    }
+    hash_finish(hash, out);
+    return 0;
+}
+
+/* MLflow's folder around the file. It is the same for the same file and words, so that what is
+ * there is not sent again. */
+static int make_folder(struct az_registration *own, struct error *error)
+{
+    struct model *model;
+    struct stat info;
+    char mark[33];
+    const char *file = path_base(own->request->model_path);
+    snprintf(mark, sizeof mark, "%.32s", own->sha256);
+    if (stat(own->request->model_path, &info))
+        return error_set(error, ERROR_IO, "cannot read %s", own->request->model_path);
+    if (modelfile_read(own->request->model_path, NULL, &model, error)) return -1;
+    const struct mlflow_folder_parts parts = {.model = model,
+                                              .file = file,
+                                              .run_id = mark,
+                                              .made_at = (int64_t)info.st_mtime * 1000,
+                                              .request = own->request,
+                                              .name = own->name,
+                                              .sha256 = own->sha256};
+    int status = mlflow_folder_make(&parts, &own->made, error);
+    model_destroy(model);
+    if (status) return -1;
+    snprintf(own->data_path, sizeof own->data_path, "data/%.150s", file);
+    /* MLmodel, which is made first, is also the first in the order of bytes, where Microsoft's
+     * client looks for the mark. */
+    for (size_t i = 0; i < own->made.count; i++)
+        own->files[own->file_count++] = (struct az_file){
+            own->made.files[i].path, own->made.files[i].text.data, own->made.files[i].text.length};
+    own->files[own->file_count++] = (struct az_file){own->data_path, own->data, own->size};
+    return 0;
+}
+
 static int load(struct az_registration *own, struct error *error)
 {
+    char hash[HASH_HEX_SIZE];
     if (file_read(own->request->model_path, MODEL_LIMIT, &own->data, &own->size, error)) return -1;
     hash_bytes(own->data, own->size, own->sha256);
-    if (az_upload_hash(own->data, own->size, own->folder, error)) return -1;
-    snprintf(own->blob, sizeof own->blob, "LocalUpload/%s/%s", own->folder,
-             path_base(own->request->model_path));
+    if (own->folder) {
+        if (make_folder(own, error) || hash_folder(own, hash, error)) return -1;
+        snprintf(own->root, sizeof own->root, "LocalUpload/%s/model", hash);
+    } else {
+        own->files[own->file_count++] = (struct az_file){path_base(own->request->model_path),
+                                                         own->data, own->size};
+        if (az_upload_hash(own->data, own->size, hash, error)) return -1;
+        snprintf(own->root, sizeof own->root, "LocalUpload/%s", hash);
+    }
+    snprintf(own->blob, sizeof own->blob, "%s/%.160s", own->root, own->files[0].path);
     return 0;
 }
 
@@ -96,21 +184,42 @@ static int choose_version(struct az_registration *own, bool anew, struct error *
     return progress_note(&own->progress, "version", own->version, error);
 }
 
-static int upload_with_access(struct az_registration *own, struct error *error)
+static int put_file(struct az_registration *own, const struct az_file *file,
+                    const struct blob_info *there, struct error *error)
 {
-    struct blob_info there;
-    struct az_connection *connection = own->connection;
-    progress_step(&own->progress, STEP_UPLOAD);
-    if (blob_head(&connection->account, own->blob, &there, error)) return -1;
-    if (there.exists && there.completed && (there.size < 0 || there.size == (int64_t)own->size))
-        return 0;
-    const struct blob_upload upload = {.path = own->blob,
-                                       .data = own->data,
-                                       .size = own->size,
-                                       .overwrite = there.exists,
+    char path[600];
+    snprintf(path, sizeof path, "%s/%.160s", own->root, file->path);
+    const struct blob_upload upload = {.path = path,
+                                       .data = file->data,
+                                       .size = file->size,
+                                       .overwrite = there->exists,
                                        .progress = progress_bytes,
                                        .context = &own->progress};
-    if (blob_put(&connection->account, &upload, error)) return -1;
+    return blob_put(&own->connection->account, &upload, error);
+}
+
+static bool is_whole(const struct blob_info *there, const struct az_file *file)
+{
+    return there->exists && (there->size < 0 || there->size == (int64_t)file->size);
+}
+
+/* The folder's name is its content's: a file that is there is the right one. The first goes last,
+ * with the mark. */
+static int upload_with_access(struct az_registration *own, struct error *error)
+{
+    struct blob_info first, there;
+    struct az_connection *connection = own->connection;
+    char path[600];
+    progress_step(&own->progress, STEP_UPLOAD);
+    if (blob_head(&connection->account, own->blob, &first, error)) return -1;
+    if (first.completed && is_whole(&first, &own->files[0])) return 0;
+    for (size_t i = own->file_count; i-- > 1;) {
+        snprintf(path, sizeof path, "%s/%.160s", own->root, own->files[i].path);
+        if (blob_head(&connection->account, path, &there, error)) return -1;
+        if (!is_whole(&there, &own->files[i]) && put_file(own, &own->files[i], &there, error))
+            return -1;
+    }
+    if (put_file(own, &own->files[0], &first, error)) return -1;
     progress_step(&own->progress, STEP_MARK);
     return blob_mark(&connection->account, own->blob, own->name, own->version, error);
 }
@@ -135,10 +244,13 @@ static int upload(struct az_registration *own, struct error *error)
 static json_t *version_body(const struct az_registration *own)
 {
     json_t *tags = own->request->tags ? json_deep_copy(own->request->tags) : json_object();
+    json_t *properties = json_object();
     json_object_set_new(tags, "sha256", json_string(own->sha256));
-    return json_pack("{s:{s:s?, s:o, s:{}, s:s, s:s, s:b, s:b}}", "properties", "description",
-                     own->request->description, "tags", tags, "properties", "modelType",
-                     "custom_model", "modelUri", own->uri, "isAnonymous", 0, "isArchived", 0);
+    if (own->folder) json_object_set_new(properties, FILE_PROPERTY, json_string(own->data_path));
+    return json_pack("{s:{s:s?, s:o, s:o, s:s, s:s, s:b, s:b}}", "properties", "description",
+                     own->request->description, "tags", tags, "properties", properties, "modelType",
+                     own->folder ? "mlflow_model" : "custom_model", "modelUri", own->uri,
+                     "isAnonymous", 0, "isArchived", 0);
 }
 
 /* One PUT. 1: the version belongs to another file, so another one must be chosen. */
@@ -225,7 +337,7 @@ static int read_back(struct az_registration *own, json_t **out, struct error *er
     struct blob_info there;
     if (get_version(own->connection, own->name, own->version, &answer, error)) return -1;
     int status = blob_head(&own->connection->account, own->blob, &there, error);
-    if (!status && (!there.exists || (there.size >= 0 && there.size != (int64_t)own->size)))
+    if (!status && !is_whole(&there, &own->files[0]))
         status = error_set(
             error, ERROR_FAILED,
             "the file that was read back is not the one that was sent: register it again");
@@ -251,7 +363,7 @@ static void make_uri(struct az_registration *own)
     snprintf(own->uri, sizeof own->uri,
              "azureml://subscriptions/%s/resourcegroups/%s/workspaces/%s/datastores/%s/paths/%s",
              workspace->subscription, workspace->resource_group, workspace->name,
-             own->connection->datastore, own->blob);
+             own->connection->datastore, own->folder ? own->root : own->blob);
 }
 
 static int run_steps(struct az_registration *own, json_t **out, struct error *error)
@@ -282,11 +394,12 @@ static int publish(const struct registry_options *options, const struct registry
     registry_default_name(request, fallback);
     snprintf(own.name, sizeof own.name, "%s",
              request->name && *request->name ? request->name : fallback);
+    own.folder = strcmp(registry_value(options, REGISTRY_FORM), "mlflow") == 0;
     if (load(&own, error) || az_connection_open(options, true, &own.connection, error)) goto out;
     const struct az_workspace *workspace = &own.connection->arm.workspace;
-    snprintf(key, sizeof key, "azure %s/%s/%s %s %s %s", workspace->subscription,
-             workspace->resource_group, workspace->name, own.name, own.sha256,
-             request->version ? request->version : "next");
+    snprintf(key, sizeof key, "azure%s %s/%s/%s %s %s %s", own.folder ? " mlflow" : "",
+             workspace->subscription, workspace->resource_group, workspace->name, own.name,
+             own.sha256, request->version ? request->version : "next");
     if (progress_begin(&own.progress, watch, step_titles, request->journal, key, error)) goto out;
     status = run_steps(&own, out, error);
     if (status && error->code != ERROR_INTERRUPTED && own.progress.titles)
@@ -294,6 +407,7 @@ static int publish(const struct registry_options *options, const struct registry
 out:
     progress_end(&own.progress);
     az_connection_close(own.connection);
+    mlflow_folder_clear(&own.made);
     free(own.data);
     return status;
 }
@@ -454,6 +568,21 @@ static int split_uri(const char *uri, char *datastore, size_t datastore_size, co
     return 0;
 }
 
+/* The blob of the model file: what the version names, or a file in the folder that it names. */
+static int file_in_version(const json_t *properties, const char *place, char *out, size_t size,
+                           struct error *error)
+{
+    const char *file = js_text(json_object_get(properties, "properties"), FILE_PROPERTY);
+    bool folder = strcmp(js_text(properties, "modelType"), "mlflow_model") == 0;
+    if (folder && (!*file || strstr(file, "..")))
+        return error_set(error, ERROR_UNAVAILABLE,
+                         "the version is a folder that was not registered from here: download it "
+                         "in Azure ML");
+    if ((size_t)snprintf(out, size, "%s%s%s", place, folder ? "/" : "", folder ? file : "") < size)
+        return 0;
+    return error_set(error, ERROR_INPUT, "the path of the model file is too long");
+}
+
 static int check_hash(const char *path, const char *wanted, struct error *error)
 {
     char hex[HASH_HEX_SIZE];
@@ -481,12 +610,13 @@ static int pull(const struct registry_options *options, const char *name, const 
     struct az_connection *connection;
     struct file_writer writer = {0};
     json_t *answer = NULL;
-    char datastore[128], *path = NULL;
-    const char *blob = "";
+    char datastore[128], blob[1200], *path = NULL;
+    const char *place = "";
     int status = -1;
     if (az_find_version(options, name, version, &connection, &answer, error)) return -1;
     const json_t *properties = json_object_get(answer, "properties");
-    if (split_uri(js_text(properties, "modelUri"), datastore, sizeof datastore, &blob, error))
+    if (split_uri(js_text(properties, "modelUri"), datastore, sizeof datastore, &place, error) ||
+        file_in_version(properties, place, blob, sizeof blob, error))
         goto out;
     if (!path_is_plain_name(path_base(blob))) {
         error_set(error, ERROR_INPUT,

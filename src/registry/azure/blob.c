@@ -23,12 +23,18 @@ static void md5_base64(const void *data, size_t size, char out[32])
     EVP_EncodeBlock((unsigned char *)out, digest, (int)count);
 }
 
-int az_upload_hash(const void *data, size_t size, char out[HASH_HEX_SIZE], struct error *error)
+int az_upload_hash_begin(struct hash **out, struct error *error)
 {
     static const char start[] = "Initialize for october 2021 AML CLI version";
+    if (hash_create(out, error)) return -1;
+    hash_update(*out, start, sizeof start - 1);
+    return 0;
+}
+
+int az_upload_hash(const void *data, size_t size, char out[HASH_HEX_SIZE], struct error *error)
+{
     struct hash *hash;
-    if (hash_create(&hash, error)) return -1;
-    hash_update(hash, start, sizeof start - 1);
+    if (az_upload_hash_begin(&hash, error)) return -1;
     hash_update(hash, data, size);
     hash_finish(hash, out);
     return 0;

@@ -52,6 +52,7 @@ int blob_get(struct blob_account *account, const char *path, FILE *file, struct 
 
 /* What Microsoft's v2 client names the folder of an upload by: the SHA-256 of a fixed text and the
  * file's bytes. */
+int az_upload_hash_begin(struct hash **out, struct error *error); /* of several parts */
 int az_upload_hash(const void *data, size_t size, char out[HASH_HEX_SIZE], struct error *error);
 
 /* The SharedKey signature of a request (base64 into `out`); `headers` are its lines, `path` is

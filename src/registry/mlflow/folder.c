@@ -22,13 +22,15 @@ static struct buffer *add_file(struct mlflow_folder *folder, const char *path)
 
 /* The signature names no inputs: MLflow would refuse every dtype and shape but one, before the
  * loader, which takes several, sees them. */
-static void write_mlmodel(const struct model *model, const struct input_form *form,
-                          const char *run_id, const char *loader, struct buffer *out)
+static void write_mlmodel(const struct mlflow_folder_parts *parts, const struct input_form *form,
+                          const char *loader, struct buffer *out)
 {
     unsigned char id[16] = {0};
-    char time[32], words[128];
+    char time[32], words[128], uuid[2 * sizeof id + 1];
+    const struct model *model = parts->model;
     RAND_bytes(id, sizeof id);
-    clock_format_utc(clock_wall_ms(), time);
+    for (size_t i = 0; i < sizeof id; i++) snprintf(uuid + 2 * i, 3, "%02x", id[i]);
+    clock_format_utc(parts->made_at ? parts->made_at : clock_wall_ms(), time);
     time[10] = ' ';
     time[strlen(time) - 1] = '\0';
     buffer_append_text(out, "artifact_path: model\n"
@@ -43,17 +45,18 @@ static void write_mlmodel(const struct model *model, const struct input_form *fo
     buffer_printf(
         out,
         "%s\n    python_version: 3.11.0\nmlflow_version: " MLFLOW_VERSION "\nmodel_uuid: ", loader);
-    for (size_t i = 0; i < sizeof id; i++) buffer_printf(out, "%02x", id[i]);
+    buffer_append_text(out, parts->made_at ? parts->run_id : uuid);
+    if (!parts->made_at) buffer_printf(out, "\nrun_id: %s", parts->run_id);
     buffer_printf(
         out,
-        "\nrun_id: %s\nsignature:\n"
+        "\nsignature:\n"
         "  outputs: '[{\"type\": \"tensor\", \"tensor-spec\": {\"dtype\": \"%s\", "
         "\"shape\": [-1, %u]}}]'\n"
         "metadata:\n"
         "  inputs: 'pixels [N, %u] or [N, %u, %u]: uint8 0 to 255, or floats as the network "
         "receives them (%s)'\n"
         "utc_time_created: '%s'\n",
-        run_id, dtype_name(model->parameters->dtype), network_classes(&model->network),
+        dtype_name(model->parameters->dtype), network_classes(&model->network),
         network_inputs(&model->network), model->network.rows, model->network.columns,
         input_form_words(form, words), time);
 }
@@ -69,7 +72,7 @@ int mlflow_folder_make(const struct mlflow_folder_parts *parts, struct mlflow_fo
     char loader[64], loader_path[80];
     snprintf(loader, sizeof loader, "nnstudio_loader_%.32s", parts->run_id);
     snprintf(loader_path, sizeof loader_path, "code/%s.py", loader);
-    write_mlmodel(model, &of.form, parts->run_id, loader, add_file(out, "MLmodel"));
+    write_mlmodel(parts, &of.form, loader, add_file(out, "MLmodel"));
     struct buffer *module = add_file(out, loader_path);
     loader_write(&of, module);
     buffer_printf(module,

@@ -1,4 +1,4 @@
-/* The folder that mlflow.pyfunc.load_model takes: for this folder only. */
+/* The folder that mlflow.pyfunc.load_model takes: for this room only. */
 #ifndef NNSTUDIO_REGISTRY_MLFLOW_FOLDER_H
 #define NNSTUDIO_REGISTRY_MLFLOW_FOLDER_H
 
@@ -19,8 +19,11 @@ struct mlflow_folder {
 };
 struct mlflow_folder_parts {
     const struct model *model;
-    const char *file;                       /* the model file's name: its place is data/FILE */
-    const char *run_id;                     /* MLflow's run */
+    const char *file;   /* the model file's name: its place is data/FILE */
+    const char *run_id; /* MLflow's run: 32 hexadecimal digits */
+    /* 0: of a run, made now. Else the folder stands for itself: `run_id` is any such mark, the
+     * time is this one (milliseconds since 1970), and the same parts give the same bytes. */
+    int64_t made_at;
     const struct registry_request *request; /* its run, for what trained it, may be NULL */
     const char *name, *sha256;              /* of the registered model, of the file */
 };
