@@ -6,6 +6,7 @@ import { signal } from '@preact/signals';
 import type { Points } from './shapes';
 
 export const CURVE_CAPACITY = 8192;
+const SUMS = 5; // of the smoothing, per point
 const RESERVE = 4; // room for the bucket that is not full yet
 
 export class Curve {
@@ -15,7 +16,7 @@ export class Curve {
     readonly loss = new Float64Array(CURVE_CAPACITY + RESERVE);
     private readonly mean = new Float64Array(CURVE_CAPACITY + RESERVE);
     private readonly smooth = new Float64Array(CURVE_CAPACITY + RESERVE);
-    private readonly weight = new Float64Array(CURVE_CAPACITY + RESERVE);
+    private readonly sums = new Float64Array(SUMS * (CURVE_CAPACITY + RESERVE));
 
     /** Points that may be drawn. */
     length = 0;
@@ -91,42 +92,68 @@ export class Curve {
         return name === 'step' ? this.step : name === 'epoch' ? this.epoch : this.seconds;
     }
 
-    /** The mean of the steps around each, near ones weighing more: exponential weights to both sides, so that the smoothed
-     *  curve does not lag behind a steep descent; at the ends only the side that is there counts. `factor` is what one step
-     *  keeps of the weight, 0 … 0.9999. */
+    /** A straight line through the steps around each, near ones weighing more (exponential weights to both sides), taken at
+     *  that step: local linear regression. Amid the curve that is the weighted mean; at its ends, where only one side is
+     *  there, a mean would lie above or below a steep descent. `factor` is what one step keeps of the weight, 0 … 0.9999. */
     smoothed(factor: number): Float64Array {
         const version = this.version.peek();
         if (this.smoothing.factor === factor && this.smoothing.version === version)
             return this.smooth;
         this.smoothing = { factor, version };
+        this.sums.fill(0, 0, SUMS * this.length);
         this.gather(factor, 1);
         this.gather(factor, -1);
-        for (let i = 0; i < this.length; i++)
-            this.smooth[i] = this.weight[i] > 0 ? this.smooth[i] / this.weight[i] : this.mean[i];
+        for (let i = 0; i < this.length; i++) this.smooth[i] = this.lineAt(i);
         return this.smooth;
     }
 
-    /** One side's sums Σ wᵢ·lossᵢ and Σ wᵢ, added to what is there; a point itself belongs to the side that goes first. A loss
-     *  that is no number is left out. */
+    private lineAt(i: number) {
+        const { sums } = this;
+        const at = SUMS * i;
+        const [w, wx, wxx, wy, wxy] = [
+            sums[at],
+            sums[at + 1],
+            sums[at + 2],
+            sums[at + 3],
+            sums[at + 4],
+        ];
+        const spread = w * wxx - wx * wx;
+        if (spread > 1e-9 * w * wxx) return (wxx * wy - wx * wxy) / spread;
+        return w > 0 ? wy / w : this.mean[i];
+    }
+
+    /** One side's Σw, Σw·x, Σw·x², Σw·loss and Σw·x·loss, added to what is there; x counts steps from the point itself, which
+     *  belongs to the side that goes first. A loss that is no number is left out. */
     private gather(factor: number, way: 1 | -1) {
-        let [sum, weight] = [0, 0];
+        let [w, wx, wxx, wy, wxy] = [0, 0, 0, 0, 0];
         for (let n = 0; n < this.length; n++) {
             const i = way === 1 ? n : this.length - 1 - n;
             const own = Number.isFinite(this.mean[i]) ? 1 - factor ** this.stepsOf(i) : 0;
+            const ownLoss = own > 0 ? own * this.mean[i] : 0;
             if (n > 0) {
-                const keep = factor ** this.stepsOf(way === 1 ? i : i + 1);
-                sum *= keep;
-                weight *= keep;
+                const steps = this.stepsOf(way === 1 ? i : i + 1);
+                const keep = factor ** steps;
+                const x = way * steps; // what was at 0 is now at -x
+                wxx = keep * (wxx - 2 * x * wx + x * x * w);
+                wxy = keep * (wxy - x * wy);
+                wx = keep * (wx - x * w);
+                wy *= keep;
+                w *= keep;
             }
             if (way === 1) {
-                this.smooth[i] = sum + (own > 0 ? own * this.mean[i] : 0);
-                this.weight[i] = weight + own;
-            } else {
-                this.smooth[i] += sum;
-                this.weight[i] += weight;
+                w += own;
+                wy += ownLoss;
             }
-            if (own > 0) sum += own * this.mean[i];
-            weight += own;
+            const at = SUMS * i;
+            this.sums[at] += w;
+            this.sums[at + 1] += wx;
+            this.sums[at + 2] += wxx;
+            this.sums[at + 3] += wy;
+            this.sums[at + 4] += wxy;
+            if (way === -1) {
+                w += own;
+                wy += ownLoss;
+            }
         }
     }
 

@@ -5,6 +5,10 @@ type Maybe = number | null | undefined;
 const known = (value: Maybe): value is number =>
     value !== null && value !== undefined && Number.isFinite(value);
 
+/** "1 run", "2 runs". */
+export const counted = (value: number, one: string) =>
+    `${count(value)} ${one}${value === 1 ? '' : 's'}`;
+
 export const count = (value: Maybe) =>
     known(value) ? Math.round(value).toLocaleString('en') : NOTHING;
 export const percent = (value: Maybe, digits = 2) =>

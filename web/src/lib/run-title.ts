@@ -1,6 +1,7 @@
 /* What a run is called: the user's own words, or what makes its settings differ from the defaults. */
 import { signal } from '@preact/signals';
 import { findDataset, usualDataset } from './dataset';
+import * as format from './format';
 import { settingWords, type SettingKey } from './settings';
 import { settingsTable } from './studio';
 import type { Run, Setting, Settings } from './shapes';
@@ -10,12 +11,12 @@ export const runTitle = (run: Run) => run.title || run.name;
 /** How a setting is said in a title, where its label and value are not it. */
 const SAID: Partial<Record<SettingKey, (s: Settings) => string>> = {
     dataset: (s) => findDataset(s.dataset)?.title ?? s.dataset.split('/').at(-1)!,
-    epochs: (s) => `${s.epochs} epochs`,
+    epochs: (s) => format.counted(s.epochs, 'epoch'),
     lr: (s) => `lr ${s.lr}`,
     batch_size: (s) => `batch ${s.batch_size}`,
     hidden: (s) => s.hidden.join('-') || 'no hidden layer',
     net: (s) => s.net,
-    limit: (s) => `${s.limit} samples`,
+    limit: (s) => format.counted(s.limit, 'sample'),
     weight_decay: (s) => `decay ${s.weight_decay}`,
 };
 /** The value alone says what it is. */

@@ -1,5 +1,6 @@
 /* What Code Diff and the microscope share: the settings that the code follows, and the numbers of joined ideas. */
 import { findDataset, layerSizes, sizesText } from '../lib/dataset';
+import * as format from '../lib/format';
 import type { CodeDiff, Settings } from '../lib/shapes';
 import { SettingsForm } from './settings-form';
 
@@ -11,7 +12,7 @@ export function SettingsStrip({ s }: { s: Settings }) {
         ...(s.net ? [s.net] : [sizesText(layerSizes(s.dataset, s.hidden)), s.activation]),
         `${s.optimizer} ${s.lr}`,
         `batch ${s.batch_size}`,
-        `${s.epochs} epochs`,
+        format.counted(s.epochs, 'epoch'),
         `seed ${s.seed}`,
     ];
     return (

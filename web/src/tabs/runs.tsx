@@ -425,7 +425,7 @@ export function Runs() {
                         ]}
                     />
                     <span class="muted num total">
-                        {value ? `${format.count(value.total)} runs` : ' '}
+                        {value ? format.counted(value.total, 'run') : ' '}
                     </span>
                 </div>
                 {error && <Trouble>{error}</Trouble>}
