@@ -7,6 +7,8 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "code/masks_file.h"
+#include "code/python.h"
 #include "code/text.h"
 #include "run/settings.h"
 #include "run/setup.h"
@@ -18,6 +20,7 @@
 /* A bundle being put together: a folder of files that become the zip's entries. */
 struct packing {
     const struct code_bundle *bundle;
+    struct network network; /* as it was trained: with what its file may leave out, dropout */
     struct file_scratch scratch;
     const char *names[MAX_ENTRIES];
     char model_names[4][128]; /* NAME.pth and so on: what `names` points to */
@@ -68,7 +71,7 @@ static int add_model(struct packing *packing, const char *name, const struct mod
 static int add_programs(struct packing *packing, struct error *error)
 {
     struct code_subject subject = {.job = packing->bundle->job,
-                                   .network = packing->bundle->model->network,
+                                   .network = packing->network,
                                    .coded = packing->bundle->coded};
     struct buffer text;
     if (input_form_from_metadata(packing->bundle->model->metadata, &subject.form, error)) return -1;
@@ -120,7 +123,7 @@ static int add_initial(struct packing *packing, struct error *error)
 {
     const struct job *job = packing->bundle->job;
     const struct modelfile_options options = setup_model_options(job);
-    struct model drawn = {.network = packing->bundle->model->network}, *given = NULL;
+    struct model drawn = {.network = packing->network}, *given = NULL;
     struct error ignored;
     int status;
     if (job->from[0]) {
@@ -137,14 +140,12 @@ static int add_initial(struct packing *packing, struct error *error)
     return status;
 }
 
-/* NumPy's .npy, version 1.0:
- * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 static int add_order(struct packing *packing, struct error *error)
 {
     size_t samples = packing->bundle->train_samples;
     uint32_t epochs = packing->bundle->job->epochs;
     if (!samples) return 0;
-    char header[128], *path = path_join(packing->scratch.folder, "order.npy");
+    char *path = path_join(packing->scratch.folder, "order.npy");
     uint32_t *order = malloc(samples ? samples * sizeof *order : 1);
     struct file_writer writer = {0};
     int status = -1;
@@ -153,13 +154,7 @@ static int add_order(struct packing *packing, struct error *error)
         goto out;
     }
     if (file_create(path, &writer, error)) goto out;
-    int used = snprintf(header + 10, sizeof header - 10,
-                        "{'descr': '<i4', 'fortran_order': False, 'shape': (%u, %zu), }", epochs,
-                        samples);
-    memset(header + 10 + used, ' ', sizeof header - 11 - (size_t)used);
-    memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* 0x76 = 118 bytes of header text */
-    header[sizeof header - 1] = '\n';
-    fwrite(header, 1, sizeof header, writer.stream);
+    npy_write_header(writer.stream, "<i4", epochs, samples);
     for (uint32_t epoch = 0; epoch < epochs; epoch++) {
         fit_order(packing->bundle->job->seed, epoch, order, samples);
         fwrite(order, sizeof *order, samples, writer.stream);
@@ -171,6 +166,22 @@ out:
     free(order);
     free(path);
     return status;
+}
+
+/* What dropout drops, for the programs; too much of it is left out. */
+static int add_masks(struct packing *packing, struct error *error)
+{
+    const struct code_bundle *bundle = packing->bundle;
+    const struct network *network = &packing->network;
+    if (!bundle->train_samples || !python_has_type(network, LAYER_DROPOUT)) return 0;
+    char *path = path_join(packing->scratch.folder, "masks.npz");
+    if (!path) return error_set_memory(error, "the bundle");
+    int status = masks_write(bundle->job, network, bundle->train_samples, packing->scratch.folder,
+                             path, error);
+    free(path);
+    if (status) return leave_out(packing, "masks.npz", error);
+    packing->names[packing->count++] = "masks.npz";
+    return 0;
 }
 
 static void write_files(const struct packing *packing, struct buffer *text)
@@ -189,6 +200,7 @@ static void write_files(const struct packing *packing, struct buffer *text)
         {"requirements.txt", "what the programs need"},
         {"initial.pth", "the weights that training began with"},
         {"initial.h5", "the weights that training began with"},
+        {"masks.npz", "what dropout drops, a row per sample in the order of training"},
     };
     buffer_append_text(text, "| file | what it is |\n|---|---|\n");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -203,7 +215,7 @@ static void write_files(const struct packing *packing, struct buffer *text)
         buffer_append_text(text, "| `curve.csv` | the loss of every step |\n");
     buffer_append_text(text, "| `settings.json` | what was chosen |\n");
     if (packing->left_out.length)
-        buffer_printf(text, "\nLeft out, because the network has what they cannot hold:\n\n%s",
+        buffer_printf(text, "\nLeft out, because they cannot hold what the run has:\n\n%s",
                       packing->left_out.data);
 }
 
@@ -215,22 +227,24 @@ static void write_export_options(const struct job *job, struct buffer *text)
         buffer_printf(text, " --invert %s", dataset_invert_name(job->invert));
 }
 
-/* The four words of a program's line; empty when the bundle does not hold the program. */
+/* The five words of a program's line; empty when the bundle does not hold the program. */
 #define COMMAND(program, initial)                                                        \
     holds(packing, program) ? "python " program " --data-dir DIR" : "",                  \
         holds(packing, program) && holds(packing, initial) ? " --initial " initial : "", \
-        holds(packing, program) ? order : "", holds(packing, program) ? "\n" : ""
+        holds(packing, program) ? order : "", holds(packing, program) ? masks : "",      \
+        holds(packing, program) ? "\n" : ""
 
 static void write_commands(const struct packing *packing, struct buffer *text)
 {
     const struct job *job = packing->bundle->job;
     const char *set = path_base(job->dataset),
-               *order = packing->bundle->train_samples ? " --order order.npy" : "";
+               *order = packing->bundle->train_samples ? " --order order.npy" : "",
+               *masks = holds(packing, "masks.npz") ? " --masks masks.npz" : "";
     buffer_printf(text,
                   "\n## Train it again\n\nFrom the same numbers in the same order; the losses "
                   "agree with `curve.csv` to rounding.\n\n"
                   "```\npip install -r requirements.txt\n"
-                  "%s%s%s%s%s%s%s%s```\n\n"
+                  "%s%s%s%s%s%s%s%s%s%s```\n\n"
                   "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, "
                   "`t10k-images-idx3-ubyte` and\n"
                   "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio "
@@ -317,9 +331,21 @@ static int zip_files(const struct packing *packing, const char *path, struct err
     return status;
 }
 
+/* The settings' network where it is the model's; a run may have begun with a file's own. */
+static struct network trained_network(const struct code_bundle *bundle)
+{
+    const struct network *model = &bundle->model->network;
+    struct network network;
+    struct error ignored;
+    bool same = !job_network(bundle->job, model->rows, model->columns, model->channels,
+                             network_classes(model), &network, &ignored) &&
+                network_alike(&network, model);
+    return same ? network : *model;
+}
+
 int code_bundle_write(const struct code_bundle *bundle, const char *path, struct error *error)
 {
-    struct packing packing = {.bundle = bundle};
+    struct packing packing = {.bundle = bundle, .network = trained_network(bundle)};
     buffer_init(&packing.left_out, TEXT_LIMIT);
     if (file_scratch_create(path, &packing.scratch, error)) return -1;
     char *made = path_join(packing.scratch.folder, path_base(path));
@@ -328,7 +354,8 @@ int code_bundle_write(const struct code_bundle *bundle, const char *path, struct
         status = add_settings(&packing, error) || add_curve(&packing, error) ||
                          add_programs(&packing, error) || add_trained(&packing, error) ||
                          add_initial(&packing, error) || add_order(&packing, error) ||
-                         add_readme(&packing, error) || zip_files(&packing, made, error)
+                         add_masks(&packing, error) || add_readme(&packing, error) ||
+                         zip_files(&packing, made, error)
                      ? -1
                      : file_scratch_deliver(&packing.scratch, path, error);
     free(made);

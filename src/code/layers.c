@@ -222,7 +222,7 @@ static const struct torch_row torch_rows[LAYER_TYPE_COUNT] = {
     [LAYER_BATCHNORM] = {"nn.BatchNorm2d", "nn.BatchNorm1d", torch_batchnorm_arguments, NULL, NULL, NULL},
     [LAYER_LAYERNORM] = {"nn.LayerNorm", "nn.LayerNorm", torch_layernorm_arguments, NULL, NULL, NULL},
     [LAYER_DROPOUT] = {"nn.Dropout", "nn.Dropout", torch_dropout_arguments, NULL, NULL,
-        "# PyTorch's generator draws what is dropped; the studio draws its masks itself"},
+        "# PyTorch's generator draws what is dropped; --masks gives it the studio's"},
     [LAYER_ACTIVATION] = {NULL, NULL, NULL, activation_call, NULL, NULL},
     [LAYER_RESCALE] = {NULL, NULL, NULL, rescale_call, NULL, NULL},
     [LAYER_NORMALIZE] = {NULL, NULL, NULL, normalize_call, NULL, NULL},
@@ -481,7 +481,7 @@ static const struct keras_row keras_rows[LAYER_TYPE_COUNT] = {
         "# momentum is the weight of the old average here, of the new batch in PyTorch"},
     [LAYER_LAYERNORM] = {"LayerNormalization", keras_layernorm_arguments, false, "gamma", "beta", NULL, NULL},
     [LAYER_DROPOUT] = {"Dropout", keras_dropout_arguments, false, NULL, NULL, NULL,
-        "# Keras's generator draws what is dropped; the studio draws its masks itself"},
+        "# Keras's generator draws what is dropped; --masks gives it the studio's"},
     [LAYER_ACTIVATION] = {NULL, NULL, false, NULL, NULL, NULL, NULL},
     [LAYER_RESCALE] = {"Rescaling", rescale_arguments, false, NULL, NULL, NULL, NULL},
     [LAYER_NORMALIZE] = {"Normalization", normalize_arguments, false, NULL, NULL, NULL, NULL},
@@ -598,7 +598,7 @@ static void write_before(const struct layer *layer, bool maps, struct code_text 
         code_line(out, "layer", "    keras.layers.Flatten(),");
     if (layer->type == LAYER_FLATTEN && layer->input.rank == 3 && layer->input.sizes[0] > 1)
         code_line(out, "layer",
-                  "    # counts keras_rows, columns, channels, as initial.h5 does; PyTorch "
+                  "    # counts rows, columns, channels, as initial.h5 does; PyTorch "
                   "channels first");
 }
 

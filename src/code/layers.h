@@ -18,6 +18,12 @@ void keras_write_definitions(const struct network *network, const struct job *jo
 void keras_write_layers(const struct network *network, const struct job *job,
                         struct code_text *out);
 
+/* masks.c: dropout by given masks. The module that stands in for PyTorch's, and where it is put in;
+ * the function of Keras's program with its calls. Nothing for networks without dropout. */
+void torch_write_masked(const struct network *network, struct code_text *out);
+void torch_write_masks(const struct network *network, struct code_text *out);
+void keras_write_masks(const struct network *network, struct code_text *out);
+
 /* What a window's padding is, for the languages that have no four numbers for it. */
 enum padding_form {
     PADDING_NONE,

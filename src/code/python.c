@@ -46,17 +46,20 @@ static void write_docstring(const struct code_subject *subject, const char *mann
 }
 
 /* In a notebook there is no command line: the same three values, to be changed in their place. */
-static void write_notebook_arguments(const char *set, const char *ending, struct code_text *out)
+static void write_notebook_arguments(const char *set, const char *ending, bool masks,
+                                     struct code_text *out)
 {
     code_line(out, NULL, "args = SimpleNamespace(");
     code_line(out, NULL, "    data_dir=Path(\"data\"),  # holds a folder %s", set);
     code_line(out, "initial", "    initial=None,  # or \"initial.%s\": start from these weights",
               ending);
     code_line(out, "order", "    order=None,  # or \"order.npy\": take the samples in this order");
+    if (masks)
+        code_line(out, "masks", "    masks=None,  # or \"masks.npz\": drop what these masks drop");
     code_line(out, NULL, ")");
 }
 
-static void write_arguments(const char *set, const char *ending, struct code_text *out)
+static void write_arguments(const char *set, const char *ending, bool masks, struct code_text *out)
 {
     code_line(out, NULL, "parser = argparse.ArgumentParser(description=__doc__)");
     code_line(
@@ -68,6 +71,9 @@ static void write_arguments(const char *set, const char *ending, struct code_tex
               ending);
     code_line(out, "order",
               "parser.add_argument(\"--order\", help=\"take the samples in this order (.npy)\")");
+    if (masks)
+        code_line(out, "masks",
+                  "parser.add_argument(\"--masks\", help=\"drop what these masks drop (.npz)\")");
     code_line(out, NULL, "args = parser.parse_args()");
 }
 
@@ -86,7 +92,8 @@ void python_write_header(const struct code_subject *subject, const char *manner,
     write_lines(out, NULL, "import numpy as np");
     write_lines(out, NULL, imports);
     code_line(out, NULL, "%s", "");
-    (subject->notebook ? write_notebook_arguments : write_arguments)(set, ending, out);
+    (subject->notebook ? write_notebook_arguments : write_arguments)(
+        set, ending, python_has_type(&subject->network, LAYER_DROPOUT), out);
     code_line(out, NULL, "%s", "");
 }
 

@@ -52,6 +52,7 @@ static void write_network(const struct code_subject *subject, struct code_text *
     code_line(out, "network", "])");
     code_line(out, "initial", "if args.initial:");
     code_line(out, "initial", "    model.load_weights(args.initial)");
+    keras_write_masks(network, out);
 }
 
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)

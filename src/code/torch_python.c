@@ -37,6 +37,7 @@ static void write_network(const struct code_subject *subject, struct code_text *
     code_line(out, "seed", "torch.manual_seed(%llu)", (unsigned long long)job->seed);
     code_line(out, NULL, "%s", "");
     code_line(out, NULL, "%s", "");
+    torch_write_masked(&subject->network, out);
     code_line(out, "network", "class Network(nn.Module):");
     code_line(out, "network", "    def __init__(self):");
     code_line(out, "network", "        super().__init__()");
@@ -51,6 +52,7 @@ static void write_network(const struct code_subject *subject, struct code_text *
     code_line(out, "initial", "if args.initial:");
     code_line(out, "initial",
               "    model.load_state_dict(torch.load(args.initial, weights_only=True))");
+    torch_write_masks(&subject->network, out);
 }
 
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)

@@ -7,7 +7,9 @@
 #include <strings.h>
 
 #include "base/file.h"
+#include "base/path.h"
 #include "data/dataset_impl.h"
+#include "data/parquet_file.h"
 
 #define CSV_MAX         ((size_t)4 << 30)
 #define CSV_MAX_COLUMNS ((size_t)DATASET_MAX_SIDE * DATASET_MAX_SIDE + 16)
@@ -212,11 +214,19 @@ static int read_rows(struct cursor *cursor, struct csv_file *file, struct error 
     return 0;
 }
 
+/* Of a table in Parquet, the text that says the same. */
+static int read_text(const char *path, struct csv_file *file, struct error *error)
+{
+    if (strcmp(path_extension(path), "parquet") == 0)
+        return parquet_table_text(path, &file->text, &file->size, error);
+    return file_read(path, CSV_MAX, &file->text, &file->size, error);
+}
+
 int csv_read(const char *path, struct csv_file *out, struct error *error)
 {
     struct csv_file *file = out;
     *file = (struct csv_file){.path = path};
-    if (file_read(path, CSV_MAX, &file->text, &file->size, error)) return -1;
+    if (read_text(path, file, error)) return -1;
     size_t skip = file->size >= 3 && !memcmp(file->text, "\xef\xbb\xbf", 3) ? 3 : 0;
     file->separator = find_separator(file->text, file->size);
     struct cursor cursor = {file->text + skip, file->text + file->size, 1, file->separator};

@@ -17,6 +17,8 @@
  * has bytes, nor pixels than gzip could hold in as many. */
 #define GROWTH_MAX 1032
 
+static const char *const picture_names[] = {"image", "img", "picture", NULL};
+
 struct columns {
     size_t pictures, labels;
 };
@@ -45,10 +47,7 @@ static void list_columns(const struct parquet_file *file, char out[160])
 static int find_columns(const struct parquet_file *file, const struct dataset_options *options,
                         struct columns *out, struct error *error)
 {
-    static const char *const pictures[] = {"image", "img", "picture", NULL}, *const labels[] = {
-                                                                                 "label", "labels",
-                                                                                 "class", "target",
-                                                                                 "y",     NULL};
+    static const char *const labels[] = {"label", "labels", "class", "target", "y", NULL};
     const char *wanted = options->label_column;
     size_t found = 0, labeled = 0;
     char names[160];
@@ -59,7 +58,7 @@ static int find_columns(const struct parquet_file *file, const struct dataset_op
         bool whole = (column->type == PARQUET_INT32 || column->type == PARQUET_INT64) &&
                      !column->repeated;
         if (bytes && (column->parent[0] ? strcmp(column->name, "bytes") == 0
-                                        : is_one_of(column->name, pictures))) {
+                                        : is_one_of(column->name, picture_names))) {
             out->pictures = c;
             found++;
         } else if ((whole || bytes) && !column->parent[0] &&
@@ -70,8 +69,8 @@ static int find_columns(const struct parquet_file *file, const struct dataset_op
     }
     if (found != 1)
         return error_set(error, ERROR_INPUT,
-                         "%s has %s column of pictures (its columns: %s): of Parquet the studio "
-                         "reads pictures with labels; save tables as CSV",
+                         "%s has %s column of pictures (its columns: %s): the studio reads tables, "
+                         "or one column of pictures with one of labels",
                          file->path, found ? "more than one" : "no", names);
     if (labeled == 1) return 0;
     return error_set(error, ERROR_INPUT,
@@ -254,9 +253,25 @@ out:
     return status;
 }
 
+/* Whether the file holds neither pictures nor anything within something: columns alone. */
+static bool is_table(const char *path)
+{
+    struct parquet_file file;
+    struct error ignored;
+    if (parquet_open(path, &file, &ignored)) return false; /* which reading it will say */
+    bool table = file.column_count > 1;
+    for (size_t c = 0; c < file.column_count; c++)
+        if (file.columns[c].parent[0] || (file.columns[c].type == PARQUET_BYTES &&
+                                          is_one_of(file.columns[c].name, picture_names)))
+            table = false;
+    parquet_close(&file);
+    return table;
+}
+
 int dataset_read_parquet(const char *path, const struct dataset_options *options,
                          struct dataset *dataset, struct error *error)
 {
+    if (is_table(path)) return dataset_read_csv(path, NULL, options, dataset, error);
     dataset->full = 255;
     return read_file(path, options, dataset, &dataset->train, error);
 }
@@ -277,6 +292,31 @@ bool dataset_folder_has_parquet(const char *folder)
     return count > 0;
 }
 
+/* A folder of tables: train.parquet, and test.parquet if there is one. Nothing is done, and 0
+ * returned, when what is there is no table. */
+static int read_tables(const char *folder, struct dirent **entries, int count,
+                       const struct dataset_options *options, struct dataset *dataset,
+                       struct error *error)
+{
+    char *paths[2] = {NULL, NULL};
+    int found[2] = {0, 0}, status = 0;
+    for (int i = 0; i < count; i++)
+        for (int test = 0; test < 2; test++) {
+            if (strncmp(entries[i]->d_name, test ? "test" : "train", test ? 4 : 5) != 0) continue;
+            if (!found[test]++) paths[test] = path_join(folder, entries[i]->d_name);
+        }
+    if (paths[0] && is_table(paths[0]))
+        status = found[0] > 1 || found[1] > 1
+                     ? error_set(error, ERROR_INPUT,
+                                 "%s holds a table in several files: save its training part as one "
+                                 "train.parquet, and its test part as one test.parquet",
+                                 folder)
+                     : dataset_read_csv(paths[0], paths[1], options, dataset, error);
+    free(paths[0]);
+    free(paths[1]);
+    return status;
+}
+
 /* train-00000-of-00002.parquet and so on, in their order; others are skipped and named. */
 int dataset_read_parquet_folder(const char *folder, const struct dataset_options *options,
                                 struct dataset *dataset, struct error *error)
@@ -289,8 +329,9 @@ int dataset_read_parquet_folder(const char *folder, const struct dataset_options
         return error_set(error, ERROR_INPUT, "%s holds too many Parquet files: the most is %d",
                          folder, SHARDS_MAX);
     }
-    dataset->full = 255;
-    for (int pass = 0; pass < 2; pass++)
+    status = read_tables(folder, entries, count, options, dataset, error);
+    dataset->full = dataset->train.count ? dataset->full : 255;
+    for (int pass = dataset->train.count ? 2 : 0; pass < 2; pass++)
         for (int i = 0; i < count && !status; i++) {
             const char *name = entries[i]->d_name;
             bool train = strncmp(name, "train", 5) == 0, test = strncmp(name, "test", 4) == 0;

@@ -12,6 +12,10 @@
 #define MAGIC     "PAR1"
 #define NESTS_MAX 8
 
+/* Of a column's number that is another: ConvertedType's decimals, dates, times and time stamps; and
+ * a type of old time stamps. */
+enum { MEANING_DECIMAL = 5, MEANING_MICROS = 10, INT96 = 3 };
+
 int parquet_damaged(const struct parquet_file *file, const char *what, struct error *error)
 {
     return error_set(error, ERROR_INPUT, "%s is a damaged Parquet file (%s): copy or save it again",
@@ -26,14 +30,14 @@ static void copy_name(char out[PARQUET_NAME_MAX], const uint8_t *bytes, size_t s
 
 struct element {
     char name[PARQUET_NAME_MAX];
-    int64_t type, repetition, children;
+    int64_t type, repetition, children, meaning;
 };
 
 static void read_element(struct thrift *thrift, struct element *out)
 {
     struct thrift_field field = {0};
     size_t size;
-    *out = (struct element){.type = -1};
+    *out = (struct element){.type = -1, .meaning = -1};
     while (thrift_next(thrift, &field)) {
         switch (field.id) {
         case 1:
@@ -49,6 +53,9 @@ static void read_element(struct thrift *thrift, struct element *out)
         }
         case 5:
             out->children = thrift_integer(thrift, &field);
+            break;
+        case 6:
+            out->meaning = thrift_integer(thrift, &field);
             break;
         default:
             thrift_skip(thrift, &field);
@@ -92,8 +99,13 @@ static void read_schema(struct thrift *thrift, const struct thrift_field *field,
             return;
         }
         struct parquet_column *column = &file->columns[file->column_count++];
-        *column = (struct parquet_column){
-            .type = (int)element.type, .most_defined = defined, .repeated = repeated};
+        *column = (struct parquet_column){.type = (int)element.type,
+                                          .most_defined = defined,
+                                          .repeated = repeated,
+                                          .not_plain = (element.meaning >= MEANING_DECIMAL &&
+                                                        element.meaning <= MEANING_MICROS) ||
+                                                       element.type < 0 || element.type == INT96 ||
+                                                       element.type > PARQUET_BYTES};
         memcpy(column->name, element.name, sizeof element.name);
         memcpy(column->parent, nests[depth].name, sizeof column->parent);
     }

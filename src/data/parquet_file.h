@@ -8,10 +8,20 @@
 
 #include "base/error.h"
 
-#define PARQUET_MAX_COLUMNS 256
+#define PARQUET_MAX_COLUMNS 1024
 #define PARQUET_NAME_MAX    64
 
-enum parquet_type { PARQUET_INT32 = 1, PARQUET_INT64 = 2, PARQUET_BYTES = 6 };
+/* Equal rows need next to no bytes; more is a lie. */
+#define PARQUET_ROWS_PER_BYTE 64
+
+enum parquet_type {
+    PARQUET_BOOL,
+    PARQUET_INT32,
+    PARQUET_INT64,
+    PARQUET_FLOAT = 4,
+    PARQUET_DOUBLE,
+    PARQUET_BYTES
+};
 
 struct parquet_column {
     char name[PARQUET_NAME_MAX]; /* of the column itself: "bytes" */
@@ -20,6 +30,7 @@ struct parquet_column {
     int type;                     /* enum parquet_type, or another that is not read */
     unsigned most_defined;        /* the level of a value that is there */
     bool repeated;                /* in a list: not read */
+    bool not_plain;               /* a time or a decimal: what is stored is not the number meant */
 };
 
 struct parquet_file {
@@ -42,13 +53,17 @@ void parquet_close(struct parquet_file *file);
 struct parquet_value {
     bool null;
     int64_t integer;
+    double real;          /* of any number */
     const uint8_t *bytes; /* until the next value */
     size_t size;
 };
 typedef int parquet_value_fn(void *context, uint64_t row, const struct parquet_value *value,
                              struct error *error);
+/* A table of numbers and texts as the text of a CSV file with a header, malloc'd. */
+int parquet_table_text(const char *path, char **text, size_t *size, struct error *error);
+
 /* All rows of one column, in order; PLAIN and dictionary encoding, pages of both versions,
- * uncompressed, Snappy or gzip. Others are refused by name. */
+ * uncompressed, Snappy, gzip or zstd. Others are refused by name. */
 int parquet_each(const struct parquet_file *file, size_t column, parquet_value_fn *each,
                  void *context, struct error *error);
 

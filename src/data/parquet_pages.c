@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "data/parquet_file.h"
 #include "data/snappy.h"
@@ -9,7 +10,7 @@
 
 #define PAGE_MAX ((uint64_t)256 << 20)
 
-enum { CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP };
+enum { CODEC_NONE, CODEC_SNAPPY, CODEC_GZIP, CODEC_ZSTD = 6 };
 enum { PAGE_DATA, PAGE_INDEX, PAGE_DICTIONARY, PAGE_DATA_2 };
 enum { PLAIN = 0, PLAIN_DICTIONARY = 2, RLE_DICTIONARY = 8 };
 
@@ -71,32 +72,54 @@ static bool gunzip(const uint8_t *in, size_t size, uint8_t *out, size_t wanted)
     return good;
 }
 
-/* What the codecs can do at best: more is a lie, and no memory is had for it. */
-static bool is_possible(int codec, uint64_t packed, uint64_t unpacked)
+static bool unzstd(const uint8_t *in, size_t size, uint8_t *out, size_t wanted)
 {
-    uint64_t most = codec == CODEC_NONE   ? packed
-                    : codec == CODEC_GZIP ? packed * 1032
-                                          : packed * 32;
-    return unpacked <= most + 64 && unpacked <= PAGE_MAX;
+    size_t made = ZSTD_decompress(out, wanted, in, size);
+    return !ZSTD_isError(made) && made == wanted;
+}
+
+static bool copy(const uint8_t *in, size_t size, uint8_t *out, size_t wanted)
+{
+    if (size != wanted) return false;
+    memcpy(out, in, size);
+    return true;
+}
+
+/* What each can do at best: more is a lie, and no memory is had for it. (zstd has blocks of 128 kB
+ * that are one byte repeated.) */
+static const struct codec {
+    int id;
+    uint64_t ratio;
+    bool (*unpack)(const uint8_t *in, size_t size, uint8_t *out, size_t wanted);
+} codecs[] = {
+    {CODEC_NONE, 1, copy},
+    {CODEC_SNAPPY, 32, snappy_unpack},
+    {CODEC_GZIP, 1032, gunzip},
+    {CODEC_ZSTD, 32768, unzstd},
+};
+
+static const struct codec *find_codec(int id)
+{
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (codecs[i].id == id) return &codecs[i];
+    return NULL;
 }
 
 /* `size` bytes at `in` to *out, malloc'd, of `wanted` bytes and 8 zeros more. */
 static int unpack(const struct parquet_file *file, int codec, const uint8_t *in, size_t size,
                   uint64_t wanted, uint8_t **out, struct error *error)
 {
-    if (codec != CODEC_NONE && codec != CODEC_SNAPPY && codec != CODEC_GZIP)
+    const struct codec *known = find_codec(codec);
+    if (!known)
         return error_set(error, ERROR_INPUT,
                          "%s is compressed in a way the studio does not read (codec %d): save it "
-                         "with compression=\"snappy\" or \"gzip\"",
+                         "with compression=\"snappy\", \"gzip\" or \"zstd\"",
                          file->path, codec);
-    if (!is_possible(codec, size, wanted)) return parquet_damaged(file, "a page's size", error);
+    if (wanted > size * known->ratio + 64 || wanted > PAGE_MAX)
+        return parquet_damaged(file, "a page's size", error);
     *out = calloc(wanted + 8, 1);
     if (!*out) return error_set_memory(error, "a page");
-    bool good = codec == CODEC_SNAPPY ? snappy_unpack(in, size, *out, wanted)
-                : codec == CODEC_GZIP ? gunzip(in, size, *out, wanted)
-                                      : size == wanted;
-    if (codec == CODEC_NONE && good) memcpy(*out, in, size);
-    if (good) return 0;
+    if (known->unpack(in, size, *out, wanted)) return 0;
     free(*out);
     *out = NULL;
     return parquet_damaged(file, "a page cannot be unpacked", error);
@@ -167,14 +190,27 @@ static unsigned width_of(unsigned most)
 /* The next PLAIN value at *at. */
 static int take_plain(int type, const uint8_t **at, const uint8_t *end, struct parquet_value *out)
 {
-    size_t left = (size_t)(end - *at), size = type == PARQUET_INT64 ? 8 : 4;
+    bool wide = type == PARQUET_INT64 || type == PARQUET_DOUBLE;
+    size_t left = (size_t)(end - *at), size = wide ? 8 : 4;
     uint64_t bits = 0;
     *out = (struct parquet_value){0};
     if (left < size) return -1;
     for (size_t i = 0; i < size; i++) bits |= (uint64_t)(*at)[i] << (8 * i);
     *at += size;
+    if (type == PARQUET_DOUBLE) {
+        memcpy(&out->real, &bits, sizeof out->real);
+        return 0;
+    }
+    if (type == PARQUET_FLOAT) {
+        uint32_t half = (uint32_t)bits;
+        float number;
+        memcpy(&number, &half, sizeof number);
+        out->real = (double)number;
+        return 0;
+    }
     if (type != PARQUET_BYTES) {
         out->integer = size == 8 ? (int64_t)bits : (int32_t)(uint32_t)bits;
+        out->real = (double)out->integer;
         return 0;
     }
     if (bits > left - size) return -1;
@@ -223,6 +259,7 @@ static int each_value(struct reading *reading, const struct page *page, struct r
 {
     bool by_index = page->encoding != PLAIN;
     struct runs indices = {0};
+    size_t bit = 0; /* truth values are packed, the low bits first */
     if (by_index && at < end) {
         indices = (struct runs){.bytes = {at + 1, end, false}, .width = *at};
         if (indices.width > 32) return parquet_damaged(reading->file, "a page's indices", error);
@@ -236,6 +273,12 @@ static int each_value(struct reading *reading, const struct page *page, struct r
             if (indices.bytes.failed || index >= reading->dictionary_count)
                 return parquet_damaged(reading->file, "a page's indices", error);
             value = reading->dictionary[index];
+        } else if (there && reading->column->type == PARQUET_BOOL) {
+            if (at + bit / 8 >= end)
+                return parquet_damaged(reading->file, "a page's values", error);
+            value = (struct parquet_value){.integer = at[bit / 8] >> bit % 8 & 1};
+            value.real = (double)value.integer;
+            bit++;
         } else if (there && take_plain(reading->column->type, &at, end, &value)) {
             return parquet_damaged(reading->file, "a page's values", error);
         }

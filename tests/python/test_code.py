@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 
@@ -28,8 +29,10 @@ SETTINGS = {
     "double": {"dtype": "float64"},
     "keras-init": {"init": "keras", "seed": 7},
     "fashion": {"dataset": "fashion-mnist", "batch_size": 128, "epochs": 3, "hidden": [32]},
+    "keras-dropout": {"net": "dense 20 relu, dropout 0.4, dense 10", "limit": 320},  # of TensorFlow: its .h5
     "lenet5": {"net": "lenet5"},
     "mean-std": {"scale": 300, "mean": 0.1307, "std": 0.3081},
+    "dropout": {"net": "conv 3 3 relu, maxpool 3, dropout 0.2, batchnorm, flatten, dropout 0.5, dense 12 relu, dropout 0.3, dense 10", "dtype": "float64", "seed": 11, "limit": 320},
 }
 PROGRAMS = {"torch": ("model.py", "initial.pth", ".pth"), "tensorflow": ("model_tf.py", "initial.h5", ".h5")}
 EPOCH = re.compile(r"epoch (\d+)  loss ([\d.]+)  accuracy ([\d.]+)  val_loss ([\d.]+)  val_accuracy ([\d.]+)")
@@ -213,7 +216,7 @@ def test_terminal_page_and_bundle_give_the_same_program(name, bundles, server, s
     hidden = ",".join(map(str, chosen.get("hidden", [128]))) or "none"
     words = {key: value for key, value in chosen.items() if key != "hidden"} | ({} if "net" in chosen else {"hidden": hidden})
     options = [part for key, value in words.items() for part in (f"--{key.replace('_', '-')}", value)]
-    query = "&".join(f"{key}={value}" for key, value in words.items())
+    query = urllib.parse.urlencode(words)
     for framework, (file, _, _) in PROGRAMS.items():
         terminal = studio("code", framework, *options, "--name", name).stdout
         assert terminal == (folder / file).read_text()

@@ -1,6 +1,7 @@
 """Data as people have it, written by the libraries that they use: each kind is read as what it is, exactly, or asked about by
 name. `data export` gives back what was read, so that every pixel and label can be compared."""
 
+import datetime
 import gzip
 import io
 import json
@@ -392,7 +393,7 @@ def picture_table(x=X, y=Y, features=True, label="label", kind=None, pictures="p
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"compression": "gzip"}, {"compression": "none"}, {"use_dictionary": False}, {"data_page_version": "2.0"}, {"row_group_size": 37},
+    [{}, {"compression": "gzip"}, {"compression": "zstd"}, {"compression": "none"}, {"use_dictionary": False}, {"data_page_version": "2.0"}, {"row_group_size": 37},
      {"data_page_version": "2.0", "compression": "gzip", "use_dictionary": False}, {"data_page_size": 300, "dictionary_pagesize_limit": 2000}],
     ids=str,
 )  # fmt: skip
@@ -419,6 +420,34 @@ def test_parquet_labels(studio, tmp_path):
     same_samples(exported(studio, tmp_path, path, "--label-column", "what"), X, Y)
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "zstd", "data_page_version": "2.0", "use_dictionary": False}], ids=str)
+def test_a_table_in_parquet_is_what_it_is_as_csv(options, studio, tmp_path):
+    """Pixels in columns; and measurements of several types with named classes: the same as from CSV."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.Table.from_pandas(frame()), tmp_path / "digits.parquet", **options)
+    assert show(studio, tmp_path / "digits.parquet")["shape"] == [8, 8, 1]
+    same_samples(exported(studio, tmp_path, tmp_path / "digits.parquet"), X, Y)
+    count = 60
+    table = arrow.table({
+        "length": arrow.array([i % 7 / 4 for i in range(count)], arrow.float64()), "width": arrow.array([i % 5 * 0.1 for i in range(count)], arrow.float32()),
+        "alive": [i % 3 == 0 for i in range(count)], "count": arrow.array([i % 11 - 5 for i in range(count)], arrow.int16()),
+        "species": [("cat", "dog, old", 'the rest')[i % 3] for i in range(count)],
+    })  # fmt: skip
+    folder = tmp_path / "animals"
+    folder.mkdir()
+    for name, part in (("train", table.slice(0, 45)), ("test", table.slice(45))):
+        parquet.write_table(part, folder / f"{name}.parquet", **({} if "data_page_version" in options else options))
+    said = show(studio, folder)
+    assert sorted(said["classes"]) == ["cat", "dog, old", 'the rest'] and said["label_column"] == "species"
+    assert said["shape"] == [1, 4, 1] and said["samples"] == {"train": 45, "test": 15}
+    from_csv = tmp_path / "csv"
+    from_csv.mkdir()
+    for name, part in (("train", table.slice(0, 45)), ("test", table.slice(45))):
+        part.to_pandas().assign(alive=lambda frame: frame.alive.astype(int)).to_csv(from_csv / f"{name}.csv", index=False)
+    other = show(studio, from_csv)
+    assert {key: value for key, value in other.items() if key not in ("name", "title", "path")} == {key: value for key, value in said.items() if key not in ("name", "title", "path")}
+
+
 def test_a_folder_of_parquet_shards(studio, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     folder = tmp_path / "digits"
@@ -432,10 +461,13 @@ def test_a_folder_of_parquet_shards(studio, tmp_path):
 def test_parquet_that_is_refused(studio, tmp_path):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "digits.parquet"
-    frame().to_parquet(path)
-    refused(studio, "data", "show", path, words="save tables as CSV")
-    parquet.write_table(picture_table(), path, compression="zstd")
-    refused(studio, "data", "show", path, words='compression="snappy"')
+    parquet.write_table(picture_table(), path, compression="brotli")
+    refused(studio, "data", "show", path, words='compression="snappy", "gzip" or "zstd"')
+    for values, words in [([[1, 2]] * 3, "no column of pictures (its columns: list.element, label)"), ([datetime.date(2020, 1, 1)] * 3, 'column "odd" holds times')]:
+        parquet.write_table(arrow.table({"odd": values, "label": [0, 1, 2]}), path)
+        refused(studio, "data", "show", path, words=words)
+    parquet.write_table(arrow.table({"x": [1.5, None, 2.0], "z": [1, 2, 3], "label": [0, 1, 2]}), path)
+    refused(studio, "data", "show", path, words="line 3")
     parquet.write_table(picture_table(y=[-1] * 400), path)
     refused(studio, "data", "show", path, words="a label out of range")
     parquet.write_table(picture_table(y=[None] * 400), path)
