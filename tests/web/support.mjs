@@ -43,7 +43,7 @@ export const whySkip =
         "the page's packages are not installed");
 export const hasMnist = existsSync(join(DATA, 'mnist'));
 
-async function freePort() {
+export async function freePort() {
     const server = createServer();
     await new Promise((done) => server.listen(0, '127.0.0.1', done));
     const { port } = server.address();
