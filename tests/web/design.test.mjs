@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import { openBrowser, openPage, Studio, whySkip } from './support.mjs';
+import {
+    foundEngines,
+    openBrowser,
+    openPage,
+    runShown,
+    runStartedBy,
+    Studio,
+    whySkip,
+} from './support.mjs';
 
 const skip = whySkip;
 const LENET =
@@ -268,22 +276,35 @@ test('the picture as SVG and PNG', { skip }, async () => {
     }
 });
 
-test('it trains: the lab has the network', { skip }, async () => {
-    await open('conv 4 5x5 stride 2 relu, flatten, dense 10');
+test('it trains on each engine: the lab has the network', { skip }, async () => {
+    const net = 'conv 4 5x5 stride 2 relu, flatten, dense 10';
+    const found = await foundEngines(studio);
+    const { engines } = await studio.get('/api/system');
+    await open(net);
     await page.getByLabel('Data', { exact: true }).selectOption('synthetic');
-    await page.getByRole('button', { name: 'Native', exact: true }).click();
-    await page.getByLabel('Epochs').first().click();
-    await page.keyboard.press('Control+a');
-    await page.keyboard.type('1');
-    await page.getByText('More settings').first().click();
-    await page.getByLabel('Sample limit').click();
-    await page.keyboard.press('Control+a');
-    await page.keyboard.type('320');
-    await page.getByRole('button', { name: 'Start training' }).click();
-    await page.waitForURL(/run=/);
-    const run = new URL(page.url()).searchParams.get('run');
-    const done = await studio.until(run, 'finished');
-    assert.equal(done.network.layers[0].type, 'conv2d');
+    let run;
+    for (const { title } of engines.filter(({ id }) => found.includes(id))) {
+        await open(net);
+        await page.locator('.train-row').getByRole('button', { name: title, exact: true }).click();
+        await page.getByRole('heading', { level: 1, name: `${title} Lab` }).waitFor();
+        await page.getByLabel('Epochs').first().click();
+        await page.keyboard.press('Control+a');
+        await page.keyboard.type('1');
+        await page.getByText('More settings').first().click();
+        await page.getByLabel('Sample limit').click();
+        await page.keyboard.press('Control+a');
+        await page.keyboard.type('320');
+        run = await runStartedBy(page, () =>
+            page.getByRole('button', { name: 'Start training' }).click(),
+        );
+        await runShown(page, studio, run, 'finished');
+        const done = await studio.get(`/api/runs/${run}`);
+        assert.deepEqual(
+            done.network.layers.map(({ type }) => type),
+            ['conv2d', 'flatten', 'dense'],
+            title,
+        );
+    }
     // And back: the run's network is opened.
     await open('dense 10');
     await page.getByLabel('Open', { exact: true }).selectOption(`r${run}`);

@@ -7,7 +7,7 @@ import { studioWithRuns, visit } from './tabs.mjs';
 
 const skip = whySkip;
 /* What the README shows; written with UPDATE=1. */
-const PICTURES = ['showdown', 'code'];
+const PICTURES = ['showdown', 'code', 'design'];
 const SCREENS = { 390: 844, 1280: 800, 1920: 1080 };
 /* Among all tests each width and each theme is seen; `make screenshots` takes all six. */
 const ALL = process.env.ONE === 'screenshots';
