@@ -9,19 +9,23 @@ import { PAGE_PACKAGES, ROOT } from './support.mjs';
 
 const skip =
     !existsSync(join(ROOT, 'web/node_modules/esbuild')) && "the page's packages are not installed";
-let Curve, CURVE_CAPACITY, folder;
+let Curve, CURVE_CAPACITY, padded, folder;
 
 before(async () => {
     if (skip) return;
     folder = await mkdtemp(join(tmpdir(), 'nnstudio-curve-'));
-    const outfile = join(folder, 'curve.mjs');
     await PAGE_PACKAGES('esbuild').build({
-        entryPoints: [join(ROOT, 'web/src/lib/curve.ts')],
+        entryPoints: ['lib/curve', 'parts/plot-frame'].map((name) =>
+            join(ROOT, `web/src/${name}.ts`),
+        ),
+        entryNames: '[name]',
+        outExtension: { '.js': '.mjs' },
         bundle: true,
         format: 'esm',
-        outfile,
+        outdir: folder,
     });
-    ({ Curve, CURVE_CAPACITY } = await import(outfile));
+    ({ Curve, CURVE_CAPACITY } = await import(join(folder, 'curve.mjs')));
+    ({ padded } = await import(join(folder, 'plot-frame.mjs')));
 });
 after(() => folder && rm(folder, { recursive: true }));
 
@@ -126,4 +130,19 @@ test('steps that are missing are noticed, repeated ones replaced', { skip }, () 
     assert.equal(curve.next, 502);
     assert.equal(curve.length, 502);
     assert.deepEqual([...curve.loss.subarray(499, 502)], [losses(499, 1)[0], 7, 8]);
+});
+
+test('an axis has room around what is there, and none below zero for nothing', { skip }, () => {
+    assert.deepEqual(padded(Infinity, -Infinity, false), [0, 1], 'no numbers yet');
+    assert.deepEqual(padded(Infinity, -Infinity, true), [0.01, 1]);
+    assert.deepEqual(padded(0, 0, false), [0, 0.06], 'zeros only');
+    for (const [low, high] of [
+        [0, 0.98],
+        [0.1, 2.3],
+        [0.9, 0.9],
+    ]) {
+        const [from, to] = padded(low, high, false);
+        assert.ok(from >= 0 && from <= low && to > high, `${from} … ${to}`);
+    }
+    assert.ok(padded(-1, 1, false)[0] < -1);
 });

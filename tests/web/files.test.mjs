@@ -206,6 +206,19 @@ test('a model says what it lacks, is kept, and trained from', { skip }, async ()
     const done = await studio.get(`/api/runs/${run}`);
     assert.equal(done.network.layers[0].activation, 'tanh');
     assert.ok(!page.url().includes('from='), 'the next one starts with new weights');
+    // What it learned is shown in the data's own classes and sizes.
+    await page.goto(`${studio.address}/runs/${run}`);
+    await page.locator('.confusion tbody tr').nth(2).waitFor();
+    assert.deepEqual(await page.locator('.confusion tbody th').allTextContents(), ['0', '1', '2']);
+    const pad = page.locator('.draw-pad canvas');
+    await pad.scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await pad.boundingBox();
+    await page.mouse.move(x + width / 4, y + height / 4);
+    await page.mouse.down();
+    await page.mouse.move(x + width * 0.75, y + height / 4, { steps: 6 });
+    await page.mouse.up();
+    assert.match(await page.locator('.answer-class').first().textContent(), /^[012]$/);
+    assert.equal(await page.locator('.draw-input canvas').evaluate((one) => one.width), 8);
     await page.goto(`${studio.address}/runs`);
     await page.locator('.kept-models', { hasText: 'old-net.safetensors' }).waitFor();
 });

@@ -65,8 +65,10 @@ export function DrawDigit({ runs }: { runs: Run[] }) {
         take(null);
     };
 
-    const classes = (run: string) =>
-        findDataset(runs.find((r) => r.id === run)?.settings.dataset ?? '')?.classes;
+    /** Of data of the user's own only its opening tells the names: numbers stand for them. */
+    const names = (run: string, index: number) =>
+        findDataset(runs.find((r) => r.id === run)?.settings.dataset ?? '')?.classes[index] ??
+        String(index);
     return (
         <Card
             title={`Draw ${digits ? 'a digit' : 'a picture'}${runs.length > 1 ? ' for all of them' : ''}`}
@@ -95,28 +97,30 @@ export function DrawDigit({ runs }: { runs: Run[] }) {
                             <figure class="draw-input">
                                 <Picture
                                     pixels={bytesOf(answer.input)}
-                                    rows={28}
-                                    columns={28}
+                                    rows={answer.rows}
+                                    columns={answer.columns}
                                     size={56}
                                     label="The drawing as the engines receive it"
                                 />
                                 <figcaption>as the models see it</figcaption>
                             </figure>
                             {answer.answers.map((one) => {
-                                const names =
-                                    classes(one.run) ?? one.probabilities.map((_, i) => String(i));
                                 return (
                                     <div key={one.run} class="answer" data-engine={one.engine}>
                                         <div class="answer-head">
                                             <EngineName id={one.engine} />
-                                            <strong class="answer-class">{names[one.class]}</strong>
+                                            <strong class="answer-class">
+                                                {names(one.run, one.class)}
+                                            </strong>
                                             <span class="num">
                                                 {format.percent(one.probabilities[one.class], 1)}
                                             </span>
                                         </div>
                                         <Bars
                                             label={`${one.engine}: probabilities`}
-                                            names={names}
+                                            names={one.probabilities.map((_, i) =>
+                                                names(one.run, i),
+                                            )}
                                             values={one.probabilities.map((p) => p ?? undefined)}
                                             max={1}
                                             marked={one.class}

@@ -8,7 +8,8 @@ export function Wide({ label, children }: { label: string; children: ComponentCh
     const box = useRef<HTMLDivElement>(null);
     const [more, setMore] = useState<Side>(null);
     const look = () => {
-        const { scrollLeft, scrollWidth, clientWidth } = box.current!;
+        if (!box.current) return; // taken off the page; the watch ends in a moment
+        const { scrollLeft, scrollWidth, clientWidth } = box.current;
         const left = scrollLeft > 1;
         const right = scrollLeft + clientWidth < scrollWidth - 1;
         setMore(right ? (left ? 'right and to the left' : 'right') : left ? 'left' : null);
