@@ -14,7 +14,7 @@
 struct part {
     double loss;    /* the sum of the part's losses */
     double correct; /* how many samples are right */
-    double failed;  /* 1: the rank could not compute its part, and has said why */
+    double failed;  /* not 0: the rank could not compute its part, and has said why */
 };
 
 struct bucket {
@@ -102,21 +102,27 @@ static void unpack(struct bucket *bucket)
                bucket->totals + r * bucket->piece_bytes, piece_length(bucket, r));
 }
 
-#define ADD(T)                                                                                   \
-    for (uint32_t r = 1; r < bucket->ranks; r++) {                                               \
-        const T *restrict piece = (const T *)(const void *)(bucket->receive + r * bucket->each); \
-        T *restrict total = (T *)(void *)bucket->total;                                          \
-        for (size_t i = 0; i < bucket->piece_values; i++) total[i] += piece[i];                  \
-    }
+static void add_doubles(double *restrict total, const double *restrict piece, size_t count)
+{
+    for (size_t i = 0; i < count; i++) total[i] += piece[i];
+}
+
+static void add_floats(float *restrict total, const float *restrict piece, size_t count)
+{
+    for (size_t i = 0; i < count; i++) total[i] += piece[i];
+}
 
 /* The pieces that came, in rank order. */
 static void add_up(struct bucket *bucket)
 {
-    memcpy(bucket->total, bucket->receive, bucket->piece_bytes);
-    if (bucket->dtype == DTYPE_FLOAT64) {
-        ADD(double)
-    } else {
-        ADD(float)
+    void *total = bucket->total;
+    memcpy(total, bucket->receive, bucket->piece_bytes);
+    for (uint32_t r = 1; r < bucket->ranks; r++) {
+        const void *piece = bucket->receive + r * bucket->each;
+        if (bucket->dtype == DTYPE_FLOAT64)
+            add_doubles(total, piece, bucket->piece_values);
+        else
+            add_floats(total, piece, bucket->piece_values);
     }
 }
 
@@ -129,7 +135,7 @@ static void add_parts(const struct bucket *bucket, struct part *out)
         out->loss += part.loss;
         out->correct += part.correct;
         /* the first that failed, counted from 1 */
-        if (part.failed && !out->failed) out->failed = r + 1;
+        if (part.failed != 0 && out->failed == 0) out->failed = r + 1;
     }
 }
 
@@ -159,11 +165,11 @@ static int train_step(struct bucket *bucket, struct ranks *ranks, struct engine 
     compute_part(bucket, ranks, inner, batch, count, &part, error);
     pack(bucket, &part);
     /* a failure of one's own is what is told */
-    struct error ignored, *told = part.failed ? &ignored : error;
+    struct error ignored, *told = part.failed != 0 ? &ignored : error;
     if (ranks_exchange(ranks, bucket->send, bucket->receive, bucket->each, told)) return -1;
     add_parts(bucket, total);
-    if (part.failed) return -1;
-    if (total->failed)
+    if (part.failed != 0) return -1;
+    if (total->failed != 0)
         return error_set(error, ERROR_FAILED,
                          "rank %u could not compute its part of the batch: see what it printed",
                          (uint32_t)total->failed - 1);
