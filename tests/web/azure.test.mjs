@@ -46,6 +46,28 @@ after(async () => {
     rig?.stdin.end();
 });
 
+/** Pictures at three widths, light and dark; nothing is wider than the screen. */
+async function lookAtAll(page, name, fullPage) {
+    const folder = await screenshotFolder();
+    for (const colorScheme of ['light', 'dark'])
+        for (const [width, height] of [
+            [390, 844],
+            [1280, 800],
+            [1920, 1080],
+        ]) {
+            await page.emulateMedia({ colorScheme });
+            await page.setViewportSize({ width, height });
+            assert.ok(
+                await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+                `wider than ${width}`,
+            );
+            await page.screenshot({
+                path: join(folder, `${name}-${width}-${colorScheme}.png`),
+                fullPage,
+            });
+        }
+}
+
 async function registerThroughPage(page, kind, name) {
     await page.goto(`${studio.address}/azure?run=${run.id}&format=${kind}&sign_in=device-code`);
     await page.getByText('ws1').first().waitFor();
@@ -115,25 +137,7 @@ test('a workspace is picked from a list, and the tab fits every screen', async (
         .selectOption({ label: 'ws1, rg1, westeurope' });
     await page.getByRole('button', { name: 'Register in Azure ML' }).waitFor();
     await page.getByText('Found in').waitFor();
-    const folder = await screenshotFolder();
-    for (const colorScheme of ['light', 'dark'])
-        for (const [width, height] of [
-            [390, 844],
-            [1280, 800],
-            [1920, 1080],
-        ]) {
-            await page.emulateMedia({ colorScheme });
-            await page.setViewportSize({ width, height });
-            await page.waitForTimeout(200);
-            assert.ok(
-                await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
-                `wider than ${width}`,
-            );
-            await page.screenshot({
-                path: join(folder, `azure-registered-${width}-${colorScheme}.png`),
-                fullPage: true,
-            });
-        }
+    await lookAtAll(page, 'azure-registered', true);
     assert.deepEqual(page.troubles, []);
 });
 
@@ -177,27 +181,7 @@ test('versions are opened, changed, compared and deleted with real keys', async 
         [there.version, there.aliases, there.description, there.tags.stage],
         ['2', ['champion'], 'the better one', 'exam'],
     );
-    const folder = await screenshotFolder();
-    const look = async (name) => {
-        for (const colorScheme of ['light', 'dark'])
-            for (const [width, height] of [
-                [390, 844],
-                [1280, 800],
-                [1920, 1080],
-            ]) {
-                await page.emulateMedia({ colorScheme });
-                await page.setViewportSize({ width, height });
-                assert.ok(
-                    await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
-                    `wider than ${width}`,
-                );
-                await page.screenshot({
-                    path: join(folder, `${name}-${width}-${colorScheme}.png`),
-                    fullPage: name === 'versions',
-                });
-            }
-    };
-    await look('version-dialog');
+    await lookAtAll(page, 'version-dialog', false);
     await box.getByRole('button', { name: 'Remove the tag stage' }).click();
     await box.getByText('stage: exam').waitFor({ state: 'detached' });
     await box.getByRole('button', { name: 'Archive' }).click();
@@ -209,7 +193,7 @@ test('versions are opened, changed, compared and deleted with real keys', async 
     await page.locator('.versions small', { hasText: 'archived' }).waitFor();
     await page.getByRole('button', { name: 'Compare', exact: true }).click();
     await page.locator('.version-differences tr', { hasText: 'tag format' }).waitFor();
-    await look('versions');
+    await lookAtAll(page, 'versions', true);
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.getByRole('button', { name: 'Open version 2' }).click();
     assert.ok(await box.getByRole('button', { name: 'Delete version' }).isDisabled());

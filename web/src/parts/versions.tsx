@@ -312,7 +312,9 @@ function VersionTable({ rows, onOpen }: { rows: Version[]; onOpen: (row: Version
                         <th scope="col" class="num">
                             When
                         </th>
-                        <th scope="col" />
+                        <th scope="col">
+                            <span class="hidden">Do</span>
+                        </th>
                     </tr>
                 </thead>
                 <tbody>
