@@ -21,6 +21,7 @@ COMMANDS = {
     "convert": ["convert", "model.safetensors", "out/made.pth"],
     "convert to h5": ["convert", "model.safetensors", "out/made.h5"],
     "register": ["register", "model.safetensors", "--to", "local", "--name", "made"],
+    "change": ["registry", "tag", "kept", "a=b"],
     "export": ["runs", "export", "RUN", "--out", "out/made.zip"],
 }
 
@@ -31,6 +32,7 @@ def start(binary, tmp_path_factory):
     folder = tmp_path_factory.mktemp("start")
     env = {**os.environ, "NNSTUDIO_HOME": str(folder / "home")}
     subprocess.run([binary, "train", *SMALL, "--out", ".", "--name", "model"], cwd=folder, env=env, check=True, capture_output=True)
+    subprocess.run([binary, "register", "model.safetensors", "--name", "kept"], cwd=folder, env=env, check=True, capture_output=True)
     run = json.loads(subprocess.run([binary, "runs", "list", "--json"], cwd=folder, env=env, check=True, capture_output=True).stdout)["id"]
     return folder, run
 
