@@ -1,8 +1,10 @@
 #include "data/choices.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/js.h"
@@ -58,8 +60,14 @@ int dataset_choices_read(const char *path, struct dataset_choices *out, struct e
 int dataset_choices_write(const char *path, const struct dataset_choices *choices,
                           struct error *error)
 {
-    if (!choices->label_column[0] && choices->scale == 0) return 0;
     char *file = file_beside(path), *text = NULL;
+    if (file && !choices->label_column[0] && choices->scale == 0) {
+        int status = unlink(file) && errno != ENOENT
+                         ? error_set_errno(error, errno, "cannot remove %s", file)
+                         : 0;
+        free(file);
+        return status;
+    }
     json_t *value = json_object();
     if (choices->label_column[0])
         json_object_set_new(value, "label_column", json_string(choices->label_column));

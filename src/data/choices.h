@@ -12,7 +12,7 @@ struct dataset_choices {
 
 /* Nothing kept is success, and `out` is zeroed. A damaged file is an error that names it. */
 int dataset_choices_read(const char *path, struct dataset_choices *out, struct error *error);
-/* Of nothing said, nothing is written. */
+/* Of nothing said there is no file, nor one left of data that was here before. */
 int dataset_choices_write(const char *path, const struct dataset_choices *choices,
                           struct error *error);
 

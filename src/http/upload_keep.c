@@ -61,8 +61,11 @@ static int keep_data(const struct subject *subject, const char *home, const char
     int status = file_exists(path) ? error_set(error, ERROR_CONFLICT,
                                                "\"%s\" is there already: choose another name", kept)
                                    : 0;
-    if (!status) status = dataset_choices_write(path, &choices, error);
     if (!status) status = move(subject->path, path, error);
+    if (!status && dataset_choices_write(path, &choices, error)) {
+        rename(path, subject->path); /* back to where it is thrown away from */
+        status = -1;
+    }
     free(path);
     return status;
 }

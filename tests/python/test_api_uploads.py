@@ -118,6 +118,12 @@ def test_a_table_asks_for_its_label_and_keeps_the_answer(studio):
     studio.call("DELETE", f"/api/uploads/{again}")
     wait_until(lambda: scratch(studio) == [])
 
+    # Its owner removed the data by hand: other data of that name is not read by the old answers.
+    (studio.home / "data/flowers.csv").unlink()
+    named = b"petal,label\n" + b"".join(b"%d.5,%d\n" % (i % 3, i % 2) for i in range(40))
+    keep(studio, send(studio, ("flowers.csv", named)), "flowers")
+    assert [path.name for path in (studio.home / "data").iterdir()] == ["flowers.csv"]
+
 
 def test_a_pair_of_idx_files_and_arrays(studio):
     images, labels = idx_pair()
