@@ -11,6 +11,13 @@
 #include "engine/tensorflow/training.h"
 #include "engine/trace_name.h"
 
+/* "tensorflow" is the CPU build where there is no "tensorflow-cpu". */
+#ifdef __x86_64__
+#define TENSORFLOW_PACKAGE "tensorflow-cpu"
+#else
+#define TENSORFLOW_PACKAGE "tensorflow"
+#endif
+
 struct tensorflow_engine {
     struct engine base;
     const struct tf_api *tf;
@@ -32,7 +39,7 @@ static void probe(struct engine_probe *out)
                       sizeof out->path)) {
         snprintf(out->missing, sizeof out->missing,
                  "TensorFlow is not installed: run `nnstudio engines install tensorflow`, `pip "
-                 "install tensorflow-cpu`, "
+                 "install " TENSORFLOW_PACKAGE "`, "
                  "or set NNSTUDIO_TENSORFLOW_LIB to libtensorflow_cc.so.2");
         return;
     }
@@ -40,7 +47,7 @@ static void probe(struct engine_probe *out)
     if (engine_version_is_older(out->version, TENSORFLOW_OLDEST_MAJOR, TENSORFLOW_OLDEST_MINOR)) {
         snprintf(out->missing, sizeof out->missing,
                  "TensorFlow %s is too old: version %d.%d or newer is needed (pip install "
-                 "--upgrade tensorflow-cpu)",
+                 "--upgrade " TENSORFLOW_PACKAGE ")",
                  out->version, TENSORFLOW_OLDEST_MAJOR, TENSORFLOW_OLDEST_MINOR);
         return;
     }
@@ -541,13 +548,6 @@ static uint32_t default_threads(void)
 {
     return 1;
 }
-
-/* "tensorflow" is the CPU build where there is no "tensorflow-cpu". */
-#ifdef __x86_64__
-#define TENSORFLOW_PACKAGE "tensorflow-cpu"
-#else
-#define TENSORFLOW_PACKAGE "tensorflow"
-#endif
 
 const struct engine_ops engine_tensorflow = {
     .id = "tensorflow",
