@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -53,13 +54,47 @@ void text_clean(char *text)
     *out = '\0';
 }
 
+/* A thread's copies; they go with it. */
+struct shown {
+    char *copies[COPIES];
+    unsigned next;
+};
+
+static pthread_key_t shown_key;
+static pthread_once_t shown_once = PTHREAD_ONCE_INIT;
+static bool shown_kept;
+
+static void forget_shown(void *context)
+{
+    struct shown *shown = context;
+    for (int i = 0; i < COPIES; i++) free(shown->copies[i]);
+    free(shown);
+}
+
+static void make_key(void)
+{
+    shown_kept = pthread_key_create(&shown_key, forget_shown) == 0;
+}
+
+static struct shown *shown_here(void)
+{
+    pthread_once(&shown_once, make_key);
+    if (!shown_kept) return NULL;
+    struct shown *shown = pthread_getspecific(shown_key);
+    if (shown) return shown;
+    shown = calloc(1, sizeof *shown);
+    if (!shown || !pthread_setspecific(shown_key, shown)) return shown;
+    free(shown);
+    return NULL;
+}
+
 const char *text_shown(const char *text)
 {
-    static _Thread_local char *copies[COPIES];
-    static _Thread_local unsigned next;
-    char *copy = strdup(text ? text : "");
+    struct shown *shown = shown_here();
+    char *copy = shown ? strdup(text ? text : "") : NULL;
     if (!copy) return "?";
     text_clean(copy);
-    free(copies[next % COPIES]);
-    return copies[next++ % COPIES] = copy;
+    char **place = &shown->copies[shown->next++ % COPIES];
+    free(*place);
+    return *place = copy;
 }
