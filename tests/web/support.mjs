@@ -156,7 +156,7 @@ export async function runStartedBy(page, act) {
 export async function runShown(page, studio, run, state) {
     const badge = page.locator(`.status .badge[data-run="${run}"][data-state="${state}"]`);
     try {
-        await badge.first().waitFor({ timeout: 60_000 });
+        await badge.first().waitFor({ timeout: 180_000 });
     } catch (cause) {
         const shown = await page
             .locator('.status .badge')

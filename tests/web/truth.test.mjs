@@ -181,7 +181,7 @@ test('an answer that comes late does not undo what the stream has told', { skip 
     }
     await page.unrouteAll({ behavior: 'wait' });
     await page.evaluate(() => new Promise(requestAnimationFrame));
-    await badge('finished');
+    await shows(run.id, 'finished');
     await page.getByText('4 of 4 epochs').waitFor();
     assert.equal(await page.locator('.status .badge[data-state="finished"]').count(), 1);
 });

@@ -344,7 +344,7 @@ function Legend({
                         </span>
                         <span class="legend-value">
                             {inside
-                                ? `step ${format.count(curve.step[i])}  ${view.smoothing > 0 ? 'raw loss' : 'loss'} ${format.loss(curve.loss[i])}`
+                                ? `step ${format.count(curve.step[i])}  ${view.smoothing > 0 ? 'raw' : 'loss'} ${format.loss(curve.loss[i])}`
                                 : format.NOTHING}
                             {inside && view.smoothing > 0 && (
                                 <>
