@@ -255,7 +255,7 @@ def test_divergence_is_recorded(serve):
     assert all(key.split(".")[0] in refused for key in measures)
 
 
-def test_a_run_that_cannot_work_is_refused_before_it_is_one(serve):
+def test_a_run_that_cannot_work_is_refused_before_it_is_one(serve, fault):  # a sanitizer needs more than the memory left here
     server = serve()
     kept = trained(server, settings={**QUICK, "epochs": 1})["id"]
     resource.prlimit(server.process.pid, resource.RLIMIT_DATA, (2 << 30, resource.RLIM_INFINITY))
