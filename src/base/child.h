@@ -25,8 +25,8 @@ void child_close_others(int keep);
 
 /* Waits at most `seconds` for the child `pid` to end by itself, and no longer than this thread's
  * work is wanted (base/wanted.h), then kills it, and reaps it; with a negative `pid` the child
- * -pid, whose whole process group is killed. Returns its status as of waitpid(), 0 when somebody
- * else has reaped it. */
+ * -pid, whose whole process group is killed. Returns its status as of waitpid(), 0 when another
+ * thread has reaped it. */
 int child_reap(pid_t pid, double seconds);
 
 #endif

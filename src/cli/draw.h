@@ -14,7 +14,7 @@ int draw_width(int fd);
  * "#0f9d8f" or so. */
 void draw_bar(const char *color, double share, int width);
 /* Prints samples of `split` on standard output, several side by side, with their classes: two
- * pixels a character as half blocks in grey, or letters when the output takes no color. */
+ * pixels a character as half blocks in gray, or letters when the output takes no color. */
 void draw_samples(const struct dataset *dataset, const struct split *split, const uint32_t *samples,
                   size_t count);
 

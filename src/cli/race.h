@@ -53,12 +53,12 @@ struct race {
 /* Runs all lanes to their end. Returns the exit status. Frees what the lanes own. */
 int race_run(struct race *race);
 
-/* Seconds an epoch, training alone; NAN when no epoch ended. */
+/* Seconds per epoch, training alone; NAN when no epoch ended. */
 double lane_seconds_per_epoch(const struct lane *lane);
 /* The largest difference of a step's loss over the steps both have, below `last_step`; NAN when
  * there are none. */
 double lane_difference(const struct lane *a, const struct lane *b, uint64_t last_step);
-/* The finished or stopped lane with the least seconds an epoch, or NULL. */
+/* The finished or stopped lane with the least seconds per epoch, or NULL. */
 const struct lane *race_fastest(const struct race *race);
 
 /* The runs in the store (race_record.c): entered, what workers say, written some tens of times a

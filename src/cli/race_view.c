@@ -61,16 +61,16 @@ static double recent_loss(const struct lane *lane)
 
 /* How a line is divided: a bar, and right of it a text that says less where there is little room.
  */
-struct layout {
+struct view_layout {
     int bar, text; /* columns */
     bool wide;
 };
 
-static struct layout divide(const struct lane *lane, int width)
+static struct view_layout divide(const struct lane *lane, int width)
 {
     char epochs[16];
     int digits = snprintf(epochs, sizeof epochs, "%u", lane->job.epochs);
-    struct layout layout = {.wide = width >= 100};
+    struct view_layout layout = {.wide = width >= 100};
     /* "epoch 1/5  loss 0.2897  test 92.49%  1.23M/s  0:00 left" without the digits of the epochs */
     int text = (layout.wide ? 62 : 53) + 2 * digits, room = width - 1 - LEFT_COLUMNS - 2;
     layout.bar = room - text < BAR_MIN ? BAR_MIN : room - text > BAR_MAX ? BAR_MAX : room - text;
@@ -116,7 +116,7 @@ static void draw_lane(const struct lane *lane, int width)
     double total = (double)lane->steps_per_epoch * lane->job.epochs;
     double share = total > 0 ? (double)lane->step / total : 0;
     char text[sizeof lane->message];
-    struct layout layout = divide(lane, width);
+    struct view_layout layout = divide(lane, width);
     describe(lane, share, layout.wide, text, sizeof text);
     fprintf(stderr, "\r\033[K%-*s", LEFT_COLUMNS, lane->ops->id);
     draw_bar(lane->ops->look.light.line, share, layout.bar);

@@ -23,7 +23,7 @@ static int write_curve(struct store *store, const char *run, struct buffer *out,
     return buffer_check(out, "the curve", error);
 }
 
-/* How many samples an epoch has. 0 when the data set is gone: the bundle then has no order. */
+/* How many samples one epoch has. 0 when the data set is gone: the bundle then has no order. */
 static size_t look_at_data(const struct job *job, bool *coded)
 {
     struct dataset_options places;

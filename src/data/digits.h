@@ -1,7 +1,7 @@
 /* The built-in synthetic digits: handwriting-like digits drawn by rule, 28 x 28, for use with no
  * data at hand.
  *
- * As in MNIST a digit fills a 20 x 20 box (the longer side) and is centred by its mass; background
+ * As in MNIST a digit fills a 20 x 20 box (the longer side) and is centered by its mass; background
  * is 0. Sample `index` depends on seed and index alone, so any part of the set can be drawn in any
  * order by any number of threads. */
 #ifndef NNSTUDIO_DATA_DIGITS_H

@@ -136,7 +136,7 @@ static char *find_part(const char *folder, const char *prefix, int part)
     return NULL;
 }
 
-/* Images to train on: those called so, else the only ones there are. */
+/* Images to train on: those of that name, else the only ones there are. */
 static char *find_pair(const char *folder, bool *several)
 {
     char *images = find_images(folder, "train-", several);

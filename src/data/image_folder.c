@@ -333,7 +333,7 @@ static void add_plane(const struct folder_reading *reading, const uint8_t *plane
                  (form->known && form->polarity == POLARITY_UNKNOWN);
     if (same)
         memcpy(out, plane, (size_t)dataset->rows * dataset->columns);
-    else if (whole || picture_normalise(plane, picture->width, picture->height, dataset->rows,
+    else if (whole || picture_normalize(plane, picture->width, picture->height, dataset->rows,
                                         dataset->columns, out, error))
         picture_resize(plane, picture->width, picture->height, dataset->rows, dataset->columns,
                        out);
@@ -350,7 +350,7 @@ static int add_picture(struct folder_reading *reading, const char *path, struct 
     uint8_t *out = split->pixels + split->count * dataset_inputs(dataset);
     for (uint32_t c = 0; c < dataset->channels; c++) {
         bool colored = dataset->channels > 1 && picture.colors;
-        add_plane(reading, colored ? picture.colors + c * plane : picture.grey, &picture,
+        add_plane(reading, colored ? picture.colors + c * plane : picture.gray, &picture,
                   out + c * map, error);
     }
     reading->resized += picture.width != dataset->columns || picture.height != dataset->rows;

@@ -21,7 +21,7 @@ void input_form_preprocess(const struct input_form *form, const double *values, 
 {
     /* Only data that has a full brightness can be brought to the one of the training data. */
     bool bring = form->range > 0 && range > 0 && form->range != range;
-    *out = (struct preprocess){.custom = true};
+    *out = (struct preprocess){0};
     for (int c = 0; c < 256; c++) {
         double value = values ? values[c] : c;
         if (bring) value = value / range * form->range;
@@ -30,7 +30,10 @@ void input_form_preprocess(const struct input_form *form, const double *values, 
         if (form->std != 1) value /= form->std;
         out->values[c] = value;
     }
-    out->custom = memcmp(out->values, preprocess_table_f64(), sizeof out->values) != 0;
+    const double *usual = preprocess_table_f64();
+    out->custom = false;
+    for (int c = 0; c < 256; c++)
+        if (out->values[c] != usual[c]) out->custom = true;
 }
 
 const char *input_form_words(const struct input_form *form, char out[128])

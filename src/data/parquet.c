@@ -136,9 +136,9 @@ static int take_picture(void *context, uint64_t row, const struct parquet_value 
     uint8_t *out = sink->split->pixels + (sink->first + row) * image;
     bool same = picture.width == dataset->columns && picture.height == dataset->rows;
     if (same)
-        memcpy(out, picture.grey, image);
+        memcpy(out, picture.gray, image);
     else
-        picture_resize(picture.grey, picture.width, picture.height, dataset->rows, dataset->columns,
+        picture_resize(picture.gray, picture.width, picture.height, dataset->rows, dataset->columns,
                        out);
     sink->resized += !same;
     sink->colored += picture.color;

@@ -8,14 +8,14 @@
 
 #include "base/file.h"
 
-int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uint32_t height,
+int picture_write_png(const char *path, const uint8_t *gray, uint32_t width, uint32_t height,
                       struct error *error)
 {
     struct file_writer writer;
     png_image image = {
         .version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_GRAY};
     if (file_create(path, &writer, error)) return -1;
-    if (!png_image_write_to_stdio(&image, writer.stream, 0, grey, 0, NULL)) {
+    if (!png_image_write_to_stdio(&image, writer.stream, 0, gray, 0, NULL)) {
         file_abort(&writer);
         return error_set(error, ERROR_IO, "cannot write %s: %s", path, image.message);
     }
@@ -23,28 +23,28 @@ int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uin
 }
 
 /* The mean of the outermost pixels: what the picture's background is. */
-static uint32_t border_level(const uint8_t *grey, uint32_t width, uint32_t height)
+static uint32_t border_level(const uint8_t *gray, uint32_t width, uint32_t height)
 {
     uint64_t sum = 0, count = 0;
     for (uint32_t y = 0; y < height; y++) {
         uint32_t step = y == 0 || y == height - 1 || width == 1 ? 1 : width - 1;
-        for (uint32_t x = 0; x < width; x += step, count++) sum += grey[(size_t)y * width + x];
+        for (uint32_t x = 0; x < width; x += step, count++) sum += gray[(size_t)y * width + x];
     }
     return (uint32_t)(sum / count);
 }
 
 /* Ink of every pixel: 0 at the background's level, 255 at the strongest ink. False when there is
  * none. */
-static bool find_ink(const uint8_t *grey, size_t count, uint32_t background, uint8_t *ink)
+static bool find_ink(const uint8_t *gray, size_t count, uint32_t background, uint8_t *ink)
 {
     int32_t strongest = 0, sign = background > 127 ? -1 : 1;
     for (size_t i = 0; i < count; i++) {
-        int32_t difference = sign * ((int32_t)grey[i] - (int32_t)background);
+        int32_t difference = sign * ((int32_t)gray[i] - (int32_t)background);
         if (difference > strongest) strongest = difference;
     }
     if (strongest < 24) return false;
     for (size_t i = 0; i < count; i++) {
-        int32_t difference = sign * ((int32_t)grey[i] - (int32_t)background);
+        int32_t difference = sign * ((int32_t)gray[i] - (int32_t)background);
         if (difference < 0) difference = 0;
         ink[i] = (uint8_t)(difference * 255 / strongest);
     }
@@ -107,7 +107,7 @@ static void shrink(const uint8_t *ink, uint32_t source_width, struct box box, ui
     }
 }
 
-/* Where to put something `size` long with its centre of mass at `middle`: the mass comes into the
+/* Where to put something `size` long with its center of mass at `middle`: the mass comes into the
  * pixel right of the middle, 14 to 15 of 28, where it is in every picture of MNIST (measured). */
 static uint32_t place(double middle, uint32_t size, uint32_t side)
 {
@@ -119,7 +119,7 @@ static uint32_t place(double middle, uint32_t size, uint32_t side)
 }
 
 /* `small` into the middle, by mass, of the zeroed out[rows, columns]. */
-static void centre(const uint8_t *small, uint32_t width, uint32_t height, uint32_t rows,
+static void center(const uint8_t *small, uint32_t width, uint32_t height, uint32_t rows,
                    uint32_t columns, uint8_t *out)
 {
     double mass = 0, mass_x = 0, mass_y = 0;
@@ -141,7 +141,7 @@ static uint32_t at_least_one(double value)
     return value < 1.5 ? 1 : (uint32_t)(value + 0.5);
 }
 
-int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+int picture_normalize(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
                       uint32_t columns, uint8_t *out, struct error *error)
 {
     size_t count = (size_t)width * height;
@@ -149,10 +149,10 @@ int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint
         return error_set(error, ERROR_INPUT,
                          "a picture of %u x %u pixels is out of range: use 1 to %llu pixels in all",
                          width, height, (unsigned long long)PICTURE_MAX_PIXELS);
-    uint32_t background = border_level(grey, width, height);
+    uint32_t background = border_level(gray, width, height);
     if (width == columns && height == rows) {
         for (size_t i = 0; i < count; i++)
-            out[i] = background > 127 ? (uint8_t)(255 - grey[i]) : grey[i];
+            out[i] = background > 127 ? (uint8_t)(255 - gray[i]) : gray[i];
         return 0;
     }
     int status = -1;
@@ -161,7 +161,7 @@ int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint
         error_set_memory(error, "a picture");
         goto out;
     }
-    if (!find_ink(grey, count, background, ink)) {
+    if (!find_ink(gray, count, background, ink)) {
         error_set(error, ERROR_INPUT, "the picture is empty: draw something on it");
         goto out;
     }
@@ -173,7 +173,7 @@ int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint
              small_height = at_least_one(box.height * scale);
     shrink(ink, width, box, small_width, small_height, small);
     memset(out, 0, (size_t)rows * columns);
-    centre(small, small_width, small_height, rows, columns, out);
+    center(small, small_width, small_height, rows, columns, out);
     status = 0;
 out:
     free(ink);
@@ -181,7 +181,7 @@ out:
     return status;
 }
 
-void picture_resize(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+void picture_resize(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
                     uint32_t columns, uint8_t *out)
 {
     double step_x = (double)width / columns, step_y = (double)height / rows;
@@ -190,7 +190,7 @@ void picture_resize(const uint8_t *grey, uint32_t width, uint32_t height, uint32
             double right = x + 1 < columns ? (x + 1) * step_x : width;
             double bottom = y + 1 < rows ? (y + 1) * step_y : height;
             out[(size_t)y * columns + x] =
-                (uint8_t)(mean_over(grey, width, x * step_x, y * step_y, right, bottom) + 0.5);
+                (uint8_t)(mean_over(gray, width, x * step_x, y * step_y, right, bottom) + 0.5);
         }
 }
 
@@ -199,7 +199,7 @@ static void turn_over(uint8_t *pixels, size_t count)
     for (size_t i = 0; i < count; i++) pixels[i] = (uint8_t)(255 - pixels[i]);
 }
 
-int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+int picture_to_input(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
                      uint32_t columns, const struct input_form *form, uint8_t *out, bool *inverted,
                      struct error *error)
 {
@@ -213,18 +213,18 @@ int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint3
                          "the model was trained on columns of measurements, not on pictures: give "
                          "a CSV file");
     enum polarity wanted = form->known ? form->polarity : POLARITY_LIGHT;
-    bool light_border = border_level(grey, width, height) > 127,
+    bool light_border = border_level(gray, width, height) > 127,
          same = width == columns && height == rows;
     *inverted = wanted != POLARITY_UNKNOWN && light_border != (wanted == POLARITY_DARK);
     if (!same && !form->resize && wanted != POLARITY_UNKNOWN) {
-        if (picture_normalise(grey, width, height, rows, columns, out, error)) return -1;
+        if (picture_normalize(gray, width, height, rows, columns, out, error)) return -1;
         if (wanted == POLARITY_DARK) turn_over(out, count);
         return 0;
     }
     if (same)
-        memcpy(out, grey, count);
+        memcpy(out, gray, count);
     else
-        picture_resize(grey, width, height, rows, columns, out);
+        picture_resize(gray, width, height, rows, columns, out);
     if (*inverted) turn_over(out, count);
     return 0;
 }
@@ -235,11 +235,11 @@ int picture_make_input(const struct picture *picture, uint32_t rows, uint32_t co
 {
     size_t map = (size_t)rows * columns, plane = (size_t)picture->width * picture->height;
     if (channels == 1)
-        return picture_to_input(picture->grey, picture->width, picture->height, rows, columns, form,
+        return picture_to_input(picture->gray, picture->width, picture->height, rows, columns, form,
                                 out, inverted, error);
     *inverted = false;
     for (uint32_t c = 0; c < channels; c++) {
-        const uint8_t *values = picture->colors ? picture->colors + c * plane : picture->grey;
+        const uint8_t *values = picture->colors ? picture->colors + c * plane : picture->gray;
         if (picture->width == columns && picture->height == rows)
             memcpy(out + c * map, values, map);
         else

@@ -14,7 +14,7 @@
 struct picture {
     uint32_t width, height;
     bool color;      /* the file holds colors */
-    uint8_t *grey;   /* [height, width], owned */
+    uint8_t *gray;   /* [height, width], owned */
     uint8_t *colors; /* [3, height, width]: red, green, blue; owned; NULL unless `color` */
 };
 
@@ -34,25 +34,25 @@ void picture_free(struct picture *picture);
 
 /* The whole picture [height, width] as out[rows, columns]: each pixel is the mean of the area it
  * covers. */
-void picture_resize(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+void picture_resize(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
                     uint32_t columns, uint8_t *out);
 
-/* Writes grey pixels [height, width] as a PNG. */
-int picture_write_png(const char *path, const uint8_t *grey, uint32_t width, uint32_t height,
+/* Writes gray pixels [height, width] as a PNG. */
+int picture_write_png(const char *path, const uint8_t *gray, uint32_t width, uint32_t height,
                       struct error *error);
 
-/* Makes a network's input, out[rows, columns], from grey pixels [height, width]. A picture with a
+/* Makes a network's input, out[rows, columns], from gray pixels [height, width]. A picture with a
  * light border is inverted, for ink is 255. One of rows x columns pixels is otherwise taken as it
  * is. Any other is treated as MNIST's were: the ink's bounding box is scaled to 20/28 of the side,
- * keeping its shape, and its centre of mass is put in the middle. A picture without ink is an
+ * keeping its shape, and its center of mass is put in the middle. A picture without ink is an
  * error. */
-int picture_normalise(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+int picture_normalize(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
                       uint32_t columns, uint8_t *out, struct error *error);
 
 /* A network's input out[rows, columns] as the model's form says. Known polarity: a picture of the
- * other one is inverted (*inverted). Of another size: resized whole, or normalised as above. Not
+ * other one is inverted (*inverted). Of another size: resized whole, or normalized as above. Not
  * known: as MNIST, light on dark. */
-int picture_to_input(const uint8_t *grey, uint32_t width, uint32_t height, uint32_t rows,
+int picture_to_input(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
                      uint32_t columns, const struct input_form *form, uint8_t *out, bool *inverted,
                      struct error *error);
 /* The same for a network of one channel or three, out[channels, rows, columns]: in color it is

@@ -26,14 +26,14 @@ static int refuse(char why[128], const char *reason)
     return -1;
 }
 
-struct layout {
+struct bmp_layout {
     uint32_t bits, colors;
     size_t palette, stride, data;
     bool top_down;
 };
 
-static int read_layout(const uint8_t *file, size_t size, struct layout *layout, struct pixels *out,
-                       char why[128])
+static int read_layout(const uint8_t *file, size_t size, struct bmp_layout *layout,
+                       struct pixels *out, char why[128])
 {
     if (size < FILE_HEADER + INFO_HEADER) return refuse(why, "it is cut short");
     uint32_t header = get32(file + 14), compression = get32(file + 30);
@@ -60,7 +60,7 @@ static int read_layout(const uint8_t *file, size_t size, struct layout *layout, 
     return 0;
 }
 
-static void read_row(const uint8_t *file, const struct layout *layout, const uint8_t *row,
+static void read_row(const uint8_t *file, const struct bmp_layout *layout, const uint8_t *row,
                      uint32_t width, uint8_t *to)
 {
     for (uint32_t x = 0; x < width; x++, to += 4) {
@@ -81,7 +81,7 @@ static void read_row(const uint8_t *file, const struct layout *layout, const uin
 int picture_decode_bmp(const uint8_t *file, size_t size, bool only_size, struct pixels *out,
                        char why[128])
 {
-    struct layout layout = {0};
+    struct bmp_layout layout = {0};
     if (read_layout(file, size, &layout, out, why)) return -1;
     if (only_size) return 0;
     if (layout.data > size || layout.stride * out->height > size - layout.data)

@@ -25,7 +25,7 @@ static const struct picture_format {
 
 void picture_free(struct picture *picture)
 {
-    free(picture->grey);
+    free(picture->gray);
     free(picture->colors);
     *picture = (struct picture){0};
 }
@@ -83,7 +83,7 @@ static void make_gray(const uint8_t *rgba, size_t count, struct picture *out)
     for (size_t i = 0; i < count; i++) {
         const uint8_t *pixel = rgba + 4 * i;
         out->color |= pixel[0] != pixel[1] || pixel[1] != pixel[2];
-        out->grey[i] = on_background(luma(pixel), pixel[3], background);
+        out->gray[i] = on_background(luma(pixel), pixel[3], background);
     }
 }
 
@@ -137,12 +137,12 @@ static int take_pixels(struct pixels *pixels, struct picture *out, struct error 
     size_t count = (size_t)pixels->width * pixels->height;
     out->width = pixels->width;
     out->height = pixels->height;
-    out->grey = malloc(count);
-    if (out->grey) make_gray(pixels->rgba, count, out);
+    out->gray = malloc(count);
+    if (out->gray) make_gray(pixels->rgba, count, out);
     if (out->color) out->colors = malloc(3 * count);
     if (out->colors) keep_colors(pixels->rgba, count, out);
     free(pixels->rgba);
-    if (out->grey && (out->colors || !out->color)) return 0;
+    if (out->gray && (out->colors || !out->color)) return 0;
     picture_free(out);
     return error_set_memory(error, "a picture");
 }

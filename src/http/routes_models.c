@@ -213,7 +213,7 @@ static int weights_json(const struct model *model, json_t **out, struct error *e
         columns = layer->kernel[1];
     } else {
         return error_set(error, ERROR_NOT_FOUND,
-                         "the first weights of this network are no pictures: look at a network "
+                         "the first layer's weights cannot be shown as pictures: look at a network "
                          "that begins with a dense layer or a convolution");
     }
     float *values = malloc(tensor->count * sizeof *values);

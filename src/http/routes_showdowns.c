@@ -12,14 +12,14 @@
 
 #define ENGINES_MAX 8
 
-struct plan {
+struct showdown_plan {
     size_t count;
     bool sequence;
     char group[32];
     struct job jobs[ENGINES_MAX];
 };
 
-static int read_plan(struct studio *studio, const json_t *body, struct plan *plan,
+static int read_plan(struct studio *studio, const json_t *body, struct showdown_plan *plan,
                      struct error *error)
 {
     const json_t *engine;
@@ -40,7 +40,7 @@ static int read_plan(struct studio *studio, const json_t *body, struct plan *pla
 }
 
 /* All runs or none. */
-static int keep_plan(struct studio *studio, struct plan *plan, struct error *error)
+static int keep_plan(struct studio *studio, struct showdown_plan *plan, struct error *error)
 {
     struct store *store = studio->store;
     if (store_begin(store, error)) return -1;
@@ -53,7 +53,7 @@ static int keep_plan(struct studio *studio, struct plan *plan, struct error *err
     return -1;
 }
 
-static int start_showdown(struct studio *studio, const json_t *body, struct plan *plan,
+static int start_showdown(struct studio *studio, const json_t *body, struct showdown_plan *plan,
                           json_t **out, struct error *error)
 {
     json_t *runs = json_array(), *run;
@@ -76,7 +76,7 @@ static void post_showdown(struct studio *studio, struct call *call)
 {
     struct error error;
     json_t *value = NULL;
-    struct plan *plan = calloc(1, sizeof *plan);
+    struct showdown_plan *plan = calloc(1, sizeof *plan);
     if (!plan) error_set_memory(&error, "a showdown");
     if (!plan || start_showdown(studio, call_body(call), plan, &value, &error))
         call_fail(call, &error);

@@ -18,7 +18,7 @@
 
 /* How a file stores the numbers. Little-endian everywhere. */
 enum stored_type { STORED_FLOAT16, STORED_BFLOAT16, STORED_FLOAT32, STORED_FLOAT64 };
-size_t stored_type_size(enum stored_type type);      /* bytes a value */
+size_t stored_type_size(enum stored_type type);      /* bytes per value */
 enum dtype stored_type_dtype(enum stored_type type); /* what the values become here */
 
 struct named_tensor {

@@ -235,6 +235,17 @@ static json_t *plain_layer(const struct layer *layer)
     return value;
 }
 
+/* How a window slides, once the layer is resolved: "same" has become numbers. */
+static json_t *window_to_json(const struct layer *layer)
+{
+    const uint32_t *k = layer->kernel, *d = layer->dilation;
+    if (!layer_type_slides(layer->type)) return json_null();
+    return json_pack("{s:[I, I], s:[I, I], s:[I, I]}", "reach", (json_int_t)(k[0] - 1) * d[0] + 1,
+                     (json_int_t)(k[1] - 1) * d[1] + 1, "stride", (json_int_t)layer->stride[0],
+                     (json_int_t)layer->stride[1], "before", (json_int_t)layer->padding[PAD_TOP],
+                     (json_int_t)layer->padding[PAD_LEFT]);
+}
+
 static json_t *layer_draft(const struct layer *read, const struct layer *layer,
                            const struct layer_cost *cost)
 {
@@ -246,10 +257,11 @@ static json_t *layer_draft(const struct layer *read, const struct layer *layer,
                      : layer->output.rank == 1 ? json_pack("[I]", (json_int_t)s[0])
                                                : json_pack("[I, I, I]", (json_int_t)s[1],
                                                            (json_int_t)s[2], (json_int_t)s[0]);
-    json_t *value = json_pack("{s:o, s:s, s:s, s:o, s:I, s:I}", "layer", plain_layer(read), "text",
-                              text.data ? text.data : "", "name",
+    json_t *value = json_pack("{s:o, s:s, s:s, s:o, s:o, s:I, s:I}", "layer", plain_layer(read),
+                              "text", text.data ? text.data : "", "name",
                               layer->name[0] ? layer->name : layer_kind(layer->type)->stem,
-                              "output", output, "parameters",
+                              "output", output, "window",
+                              cost ? window_to_json(layer) : json_null(), "parameters",
                               (json_int_t)(cost ? cost->parameters : 0), "multiply_adds",
                               (json_int_t)(cost ? cost->multiply_adds : 0));
     buffer_free(&text);

@@ -13,7 +13,7 @@ enum dtype { DTYPE_FLOAT32, DTYPE_FLOAT64 };
 
 const char *dtype_name(enum dtype dtype); /* "float32", "float64" */
 int dtype_parse(const char *name, enum dtype *out, struct error *error);
-size_t dtype_size(enum dtype dtype); /* bytes a value */
+size_t dtype_size(enum dtype dtype); /* bytes per value */
 
 #define PARAMETERS_MAX_TENSORS (NETWORK_MAX_LAYERS * LAYER_MAX_TENSORS)
 

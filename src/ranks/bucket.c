@@ -3,7 +3,7 @@
  * The gradients of all tensors lie in one block ("bucket"), which is cut into as many pieces as
  * there are ranks. Rank r gets everyone's piece r and adds them up in rank order, then all gather
  * the sums: every value travels twice, whatever the number of ranks, and every sum is made once. A
- * part's loss and hits travel with its gradients. */
+ * part's loss and its number of correct samples travel with its gradients. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

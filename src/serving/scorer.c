@@ -9,7 +9,7 @@
 #define BATCH_JOBS    64
 #define ANSWER_MAX    ((size_t)64 << 20)
 
-struct job {
+struct scoring_job {
     const struct scoring_form *form;
     char *body; /* owned */
     size_t size;
@@ -21,7 +21,7 @@ struct job {
     bool failed;
     size_t batch;
     struct post post;
-    struct job *next;
+    struct scoring_job *next;
 };
 
 struct seat { /* one thread's */
@@ -35,14 +35,14 @@ struct scorer {
     struct scorer_options options;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct job *first, **end;
+    struct scoring_job *first, **end;
     uint32_t queued;
     bool closing;
     uint32_t started;
     struct seat seats[SCORER_THREADS_MAX];
 };
 
-static void job_free(struct job *job)
+static void job_free(struct scoring_job *job)
 {
     scoring_request_free(&job->request);
     buffer_free(&job->answer);
@@ -52,7 +52,7 @@ static void job_free(struct job *job)
 
 static void deliver(void *context)
 {
-    struct job *job = context;
+    struct scoring_job *job = context;
     const struct scored scored = {.answer = job->failed ? NULL : &job->answer,
                                   .error = &job->error,
                                   .samples = job->request.count,
@@ -64,7 +64,7 @@ static void deliver(void *context)
 /* --- on a thread --- */
 
 /* Up to BATCH_JOBS requests in the order they came; 0: it is time to end. */
-static size_t take(struct scorer *scorer, struct job *jobs[BATCH_JOBS])
+static size_t take(struct scorer *scorer, struct scoring_job *jobs[BATCH_JOBS])
 {
     size_t count = 0;
     pthread_mutex_lock(&scorer->mutex);
@@ -72,7 +72,7 @@ static size_t take(struct scorer *scorer, struct job *jobs[BATCH_JOBS])
     /* Others who wait get their share of a crowd. */
     size_t share = scorer->queued / scorer->options.threads + 1;
     while (scorer->first && count < share && count < BATCH_JOBS) {
-        struct job *job = scorer->first;
+        struct scoring_job *job = scorer->first;
         scorer->first = job->next;
         if (!scorer->first) scorer->end = &scorer->first;
         scorer->queued--;
@@ -82,7 +82,8 @@ static size_t take(struct scorer *scorer, struct job *jobs[BATCH_JOBS])
     return count;
 }
 
-static void compute(struct seat *seat, struct job *const *jobs, size_t count, size_t samples)
+static void compute(struct seat *seat, struct scoring_job *const *jobs, size_t count,
+                    size_t samples)
 {
     const struct scoring_model *model = seat->scorer->options.model;
     size_t inputs = model->predictor->inputs, classes = model->predictor->classes, at = 0;
@@ -107,12 +108,12 @@ static void compute(struct seat *seat, struct job *const *jobs, size_t count, si
 }
 
 /* Reads the requests, and computes as many at a time as fit a batch. */
-static void serve_jobs(struct seat *seat, struct job *const *jobs, size_t count)
+static void serve_jobs(struct seat *seat, struct scoring_job *const *jobs, size_t count)
 {
-    struct job *ready[BATCH_JOBS];
+    struct scoring_job *ready[BATCH_JOBS];
     size_t ready_count = 0, samples = 0;
     for (size_t j = 0; j < count; j++) {
-        struct job *job = jobs[j];
+        struct scoring_job *job = jobs[j];
         job->failed = scoring_read(seat->scorer->options.model, job->form, job->body, job->size,
                                    &job->request, &job->error);
         if (job->failed) continue;
@@ -133,7 +134,7 @@ static void serve_jobs(struct seat *seat, struct job *const *jobs, size_t count)
 static void *seat_main(void *context)
 {
     struct seat *seat = context;
-    struct job *jobs[BATCH_JOBS];
+    struct scoring_job *jobs[BATCH_JOBS];
     for (size_t count; (count = take(seat->scorer, jobs));) serve_jobs(seat, jobs, count);
     return NULL;
 }
@@ -195,7 +196,7 @@ void scorer_destroy(struct scorer *scorer)
 int scorer_ask(struct scorer *scorer, const struct scoring_form *form, const char *body,
                size_t size, scored_fn *done, void *context, struct error *error)
 {
-    struct job *job = calloc(1, sizeof *job);
+    struct scoring_job *job = calloc(1, sizeof *job);
     char *copy = malloc(size + 1);
     if (!job || !copy) {
         free(job);
@@ -204,7 +205,8 @@ int scorer_ask(struct scorer *scorer, const struct scoring_form *form, const cha
     }
     memcpy(copy, body, size);
     copy[size] = '\0';
-    *job = (struct job){.form = form, .body = copy, .size = size, .done = done, .context = context};
+    *job = (struct scoring_job){
+        .form = form, .body = copy, .size = size, .done = done, .context = context};
     buffer_init(&job->answer, ANSWER_MAX);
     pthread_mutex_lock(&scorer->mutex);
     bool full = scorer->queued >= scorer->options.queue_max;

@@ -184,15 +184,15 @@ def test_model_files_that_are_none(studio, tmp_path):
 def test_a_read_only_output_folder(binary, tmp_path):
     (tmp_path / "models").mkdir(mode=0o555)
     (tmp_path / "home").mkdir()
-    somebody = {}
+    other_user = {}
     if os.geteuid() == 0:  # who may write everywhere, so the studio runs as nobody
-        somebody = {"user": 65534, "group": 65534, "extra_groups": []}
+        other_user = {"user": 65534, "group": 65534, "extra_groups": []}
         os.chown(tmp_path / "home", 65534, 65534)
         for folder in (tmp_path, *tmp_path.parents):
             if "pytest" in str(folder):
                 folder.chmod(0o755)
     words = [binary, "train", *map(str, SMALL), "--dataset", "synthetic", "--limit", "100", "--home", str(tmp_path / "home")]
-    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, **somebody)
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, **other_user)
     assert result.returncode == 1 and result.stderr.count("\n") == 1
     assert "models: Permission denied: " in result.stderr
     assert list((tmp_path / "models").iterdir()) == []

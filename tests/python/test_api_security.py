@@ -1,4 +1,4 @@
-"""Closed to strangers, and hard to break: every rule of docs/internals/http.md has its test."""
+"""Security, and hard to break: every rule of docs/internals/http.md has its test."""
 
 import http.client
 import json
@@ -170,7 +170,7 @@ def as_user(uid, address, *headers):
     return int((re.findall(r"HTTP Error (\d+)", result.stderr) or [result.stdout.strip() or "0"])[0])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_of_the_machine_needs_the_token(serve):
     server = serve()
     if "?token=" in server.address:

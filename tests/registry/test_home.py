@@ -17,7 +17,7 @@ TARGETS = ["local", "azure", "mlflow"]
 
 
 def png(pixels, width=28):
-    """A grey picture as a PNG file's bytes."""
+    """A gray picture as a PNG file's bytes."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

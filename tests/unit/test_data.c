@@ -75,7 +75,7 @@ static void mnist_is_the_real_one(void **state)
     free(folder);
 }
 
-/* A digit of MNIST shown large comes back as MNIST has it: cut out, scaled and centred in the same
+/* A digit of MNIST shown large comes back as MNIST has it: cut out, scaled and centered in the same
  * way. */
 static void normalising_is_mnists_own(void **state)
 {
@@ -94,7 +94,7 @@ static void normalising_is_mnists_own(void **state)
         for (int y = 0; y < 280; y++)
             for (int x = 0; x < 280; x++)
                 large[(y + 7) * SIDE + x + 11] = (uint8_t)(255 - digit[y / 10 * 28 + x / 10]);
-        assert_int_equal(picture_normalise(large, SIDE, SIDE, 28, 28, out, &error), 0);
+        assert_int_equal(picture_normalize(large, SIDE, SIDE, 28, 28, out, &error), 0);
         double product = 0, a = 0, b = 0;
         for (int p = 0; p < 784; p++) {
             product += out[p] * digit[p];

@@ -21,17 +21,17 @@ static void an_exact_picture_is_taken_as_it_is(void **state)
 {
     (void)state;
     struct error error;
-    uint8_t grey[784], out[784], label;
-    digits_draw(3, 0, 1, 1, grey, &label);
-    assert_int_equal(picture_normalise(grey, 28, 28, 28, 28, out, &error), 0);
-    assert_memory_equal(grey, out, 784);
+    uint8_t gray[784], out[784], label;
+    digits_draw(3, 0, 1, 1, gray, &label);
+    assert_int_equal(picture_normalize(gray, 28, 28, 28, 28, out, &error), 0);
+    assert_memory_equal(gray, out, 784);
     uint8_t negative[784];
-    for (int i = 0; i < 784; i++) negative[i] = (uint8_t)(255 - grey[i]);
-    assert_int_equal(picture_normalise(negative, 28, 28, 28, 28, out, &error), 0);
-    assert_memory_equal(grey, out, 784);
+    for (int i = 0; i < 784; i++) negative[i] = (uint8_t)(255 - gray[i]);
+    assert_int_equal(picture_normalize(negative, 28, 28, 28, 28, out, &error), 0);
+    assert_memory_equal(gray, out, 784);
 }
 
-/* A digit shown ten times as large, off the middle, dark on light grey, comes back as itself. */
+/* A digit shown ten times as large, off the middle, dark on light gray, comes back as itself. */
 static void a_large_picture_comes_back_small(void **state)
 {
     (void)state;
@@ -46,7 +46,7 @@ static void a_large_picture_comes_back_small(void **state)
             for (int x = 0; x < 280; x++)
                 large[(y + 40) * WIDTH + x + 110] = (uint8_t)(240 - digit[y / 10 * 28 + x / 10] *
                                                                         200 / 255);
-        assert_int_equal(picture_normalise(large, WIDTH, HEIGHT, 28, 28, out, &error), 0);
+        assert_int_equal(picture_normalize(large, WIDTH, HEIGHT, 28, 28, out, &error), 0);
         double product = 0, a = 0, b = 0, mass = 0, mass_x = 0, mass_y = 0;
         for (int i = 0; i < 784; i++) {
             product += out[i] * digit[i];
@@ -68,21 +68,21 @@ static void thin_and_empty_pictures(void **state)
 {
     (void)state;
     struct error error;
-    uint8_t *grey = calloc(1, 500 * 300), out[784];
-    assert_int_equal(picture_normalise(grey, 500, 300, 28, 28, out, &error), -1);
+    uint8_t *gray = calloc(1, 500 * 300), out[784];
+    assert_int_equal(picture_normalize(gray, 500, 300, 28, 28, out, &error), -1);
     assert_non_null(strstr(error.message, "empty"));
-    grey[150 * 500 + 250] = 255; /* a single dot */
-    assert_int_equal(picture_normalise(grey, 500, 300, 28, 28, out, &error), 0);
-    for (int y = 20; y < 280; y++) grey[y * 500 + 250] = 255; /* a line one pixel wide */
-    assert_int_equal(picture_normalise(grey, 500, 300, 28, 28, out, &error), 0);
+    gray[150 * 500 + 250] = 255; /* a single dot */
+    assert_int_equal(picture_normalize(gray, 500, 300, 28, 28, out, &error), 0);
+    for (int y = 20; y < 280; y++) gray[y * 500 + 250] = 255; /* a line one pixel wide */
+    assert_int_equal(picture_normalize(gray, 500, 300, 28, 28, out, &error), 0);
     uint8_t strongest = 0;
     for (int i = 0; i < 784; i++) strongest = out[i] > strongest ? out[i] : strongest;
     assert_int_equal(strongest, 255);
     uint8_t one = 9, tiny[1];
-    assert_int_equal(picture_normalise(&one, 1, 1, 1, 1, tiny, &error), 0);
-    assert_int_equal(picture_normalise(&one, 1, 1, 28, 28, out, &error), -1);
-    assert_int_equal(picture_normalise(&one, 0, 1, 28, 28, out, &error), -1);
-    free(grey);
+    assert_int_equal(picture_normalize(&one, 1, 1, 1, 1, tiny, &error), 0);
+    assert_int_equal(picture_normalize(&one, 1, 1, 28, 28, out, &error), -1);
+    assert_int_equal(picture_normalize(&one, 0, 1, 28, 28, out, &error), -1);
+    free(gray);
 }
 
 /* One row of 16-bit gray. */
@@ -110,12 +110,12 @@ static void png_files_of_all_colors_are_grey(void **state)
     struct picture picture;
     char path[] = "/tmp/nnstudio-test-XXXXXX";
     close(mkstemp(path));
-    uint8_t grey[6] = {0, 1, 127, 128, 254, 255};
-    assert_int_equal(picture_write_png(path, grey, 3, 2, &error), 0);
+    uint8_t gray[6] = {0, 1, 127, 128, 254, 255};
+    assert_int_equal(picture_write_png(path, gray, 3, 2, &error), 0);
     assert_int_equal(picture_read(path, &picture, &error), 0);
     assert_int_equal(picture.width, 3);
     assert_int_equal(picture.height, 2);
-    assert_memory_equal(picture.grey, grey, 6);
+    assert_memory_equal(picture.gray, gray, 6);
     picture_free(&picture);
     /* Red, half white and black ink on nothing: the ink is dark on the whole, so nothing becomes
      * white. */
@@ -124,13 +124,13 @@ static void png_files_of_all_colors_are_grey(void **state)
         .version = PNG_IMAGE_VERSION, .width = 4, .height = 1, .format = PNG_FORMAT_RGBA};
     assert_true(png_image_write_to_file(&image, path, 0, rgba, 0, NULL));
     assert_int_equal(picture_read(path, &picture, &error), 0);
-    assert_memory_equal(picture.grey, ((uint8_t[]){76, 255, 0, 255}), 4);
+    assert_memory_equal(picture.gray, ((uint8_t[]){76, 255, 0, 255}), 4);
     picture_free(&picture);
     /* 16 bits: v * 257 is v again, whatever the gamma */
     uint16_t deep[4] = {0, 77 * 257, 128 * 257, 65535};
     write_png16(path, deep, 4);
     assert_int_equal(picture_read(path, &picture, &error), 0);
-    assert_memory_equal(picture.grey, ((uint8_t[]){0, 77, 128, 255}), 4);
+    assert_memory_equal(picture.gray, ((uint8_t[]){0, 77, 128, 255}), 4);
     picture_free(&picture);
     assert_int_equal(file_write(path, "GIF89a", 6, &error), 0);
     assert_int_equal(picture_read(path, &picture, &error), -1);

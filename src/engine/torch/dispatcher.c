@@ -367,6 +367,7 @@ torch_tensor torch_conv2d(struct torch_session *session, torch_tensor input, tor
                      from_ints(session, padding, 2),
                      from_ints(session, dilation, 2),
                      from_int(groups)};
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes what the stack holds */
     return call_for_tensor(session, "aten::conv2d", "", stack);
 }
 
@@ -436,6 +437,7 @@ torch_tensor torch_batch_norm(struct torch_session *session, torch_tensor input,
                      from_double(momentum),
                      from_double(epsilon),
                      from_int(true)}; /* cudnn_enabled */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes what the stack holds */
     return call_for_tensor(session, "aten::batch_norm", "", stack);
 }
 
@@ -449,6 +451,7 @@ torch_tensor torch_layer_norm(struct torch_session *session, torch_tensor input,
                      from_optional_tensor(session, bias),
                      from_double(epsilon),
                      from_int(true)}; /* cudnn_enable */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes what the stack holds */
     return call_for_tensor(session, "aten::layer_norm", "", stack);
 }
 

@@ -3,7 +3,7 @@
 import { effect, signal } from '@preact/signals';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { bytesOf, post } from '../lib/api';
-import { fitting, infos, type Layer } from '../lib/design';
+import { fitting, infos, type Info, type Layer } from '../lib/design';
 import { defaultEngine } from '../lib/engines';
 import { isList } from '../lib/flow';
 import { settings } from '../lib/settings';
@@ -142,33 +142,14 @@ const firstMap = (layer: FlowLayer, map: number): Maps => {
     };
 };
 
-const pair = (value: unknown, usual: number): [number, number] =>
-    Array.isArray(value)
-        ? [value[0] as number, value[1] as number]
-        : [Number(value ?? usual), Number(value ?? usual)];
-
-/** Where the window lies for an output value: [row, column, rows, columns] on the input. */
-function windowOf(layer: Layer, input: Maps, output: Maps) {
-    const { type, kernel, size, stride, dilation, padding } = layer.value;
+/** Where the window lies for an output value: [row, column, rows, columns] on the input; a layer
+ * without one computes value by value. */
+function windowOf(window: Info['window'] | undefined, input: Maps, output: Maps) {
     if (output.list || input.list) return null;
-    if (type !== 'conv2d' && type !== 'maxpool2d' && type !== 'avgpool2d')
-        return (y: number, x: number) => [y, x, 1, 1];
-    const k = pair(kernel ?? size, 1);
-    const step = type === 'conv2d' ? pair(stride, 1) : pair(stride ?? size, 1);
-    const spread = pair(dilation, 1);
-    const reach = [0, 1].map((d) => (k[d] - 1) * spread[d] + 1);
-    const sizes = [
-        [input.rows, output.rows],
-        [input.columns, output.columns],
-    ];
-    const before = [0, 1].map((d) =>
-        Array.isArray(padding)
-            ? (padding as number[])[2 * d]
-            : Math.floor(Math.max(0, (sizes[d][1] - 1) * step[d] + reach[d] - sizes[d][0]) / 2),
-    );
+    const { reach, stride, before } = window ?? { reach: [1, 1], stride: [1, 1], before: [0, 0] };
     return (y: number, x: number) => [
-        y * step[0] - before[0],
-        x * step[1] - before[1],
+        y * stride[0] - before[0],
+        x * stride[1] - before[1],
         reach[0],
         reach[1],
     ];
@@ -216,6 +197,7 @@ export function LayerFlow({ layer, place }: { layer: Layer; place: number }) {
     const out = now?.layers[place];
     const fits =
         out !== undefined && isOf(out, layer.value.type, infos.value.get(layer.id)?.output);
+    const slides = infos.value.get(layer.id)?.window;
     const shown = fits ? Math.min(map, out.shown - 1) : 0;
     const both = useMemo(() => {
         if (!now || !fits) return null;
@@ -236,7 +218,7 @@ export function LayerFlow({ layer, place }: { layer: Layer; place: number }) {
         const b = right.current?.getContext('2d');
         if (!both || !a || !b) return;
         const { input, output } = both;
-        const place = windowOf(layer, input, output);
+        const place = windowOf(slides, input, output);
         const total = output.rows * output.columns;
         const accent = getComputedStyle(document.documentElement).getPropertyValue('--accent');
         const come = drawing(input, dark);
@@ -270,7 +252,7 @@ export function LayerFlow({ layer, place }: { layer: Layer; place: number }) {
         };
         frame = requestAnimationFrame(draw);
         return () => cancelAnimationFrame(frame);
-    }, [both, dark, layer.value]);
+    }, [both, dark, slides]);
     if (!now || !out || !both) return null;
     const before = now.layers[place - 1];
     const step = (by: number) => (sampleIndex.value = Math.max(0, sampleIndex.value + by));
