@@ -669,18 +669,9 @@ void server_limit_body(struct server *server, size_t size)
     evhttp_set_max_body_size(server->http, (ev_ssize_t)size);
 }
 
-int server_run(struct server *server, struct watch *const *watches, size_t count, server_fn *ready,
-               void *context, struct error *error)
+void server_handle(struct server *server)
 {
-    int status = 0;
-    for (size_t i = 0; i < count; i++)
-        if (!watches[i]) status = error_set_memory(error, "the event loop");
-    if (!status) {
-        ready(context);
-        event_base_dispatch(server->base);
-    }
-    for (size_t i = 0; i < count; i++) server_cancel(watches[i]);
-    return status;
+    event_base_dispatch(server->base);
 }
 
 void server_stop(struct server *server)

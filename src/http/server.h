@@ -30,6 +30,8 @@ int server_create(const char *host, uint16_t port, request_fn *on_request, void 
 uint16_t server_port(const struct server *server);
 /* Takes bodies of this size instead of HTTP_BODY_MAX. */
 void server_limit_body(struct server *server, size_t size);
+/* Handles events until server_stop(); server_run() is what programs call. */
+void server_handle(struct server *server);
 /* Leaves the loop soon. */
 void server_stop(struct server *server);
 void server_destroy(struct server *server); /* NULL is fine */
@@ -43,7 +45,7 @@ struct watch *server_on_readable(struct server *server, int fd, server_fn *fn, v
 /* Calls `fn` on the loop when the signal comes. */
 struct watch *server_on_signal(struct server *server, int number, server_fn *fn, void *context);
 void server_cancel(struct watch *watch); /* NULL is fine */
-/* Handles events until server_stop(), after one call of `ready`. `watches` are those that last as
+/* attend.c. Handles events until server_stop(), after one call of `ready`. `watches` are those that last as
  * long: -1 when there was no memory for one, and all are cancelled at the end. */
 int server_run(struct server *server, struct watch *const *watches, size_t count, server_fn *ready,
                void *context, struct error *error);

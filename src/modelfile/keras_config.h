@@ -1,7 +1,7 @@
 /* A Keras model's configuration, as .h5 and .keras hold it: which layers follow one another.
- * Private to this room. * Keras 2 and 3, Sequential and functional models that are a plain chain,
- * also within one another. What Keras calls a * layer, its settings and its weights stands in one
- * table, keras_layers.c's. */
+ * Private to this room. Keras 2 and 3, Sequential and functional models that are a plain chain, also
+ * within one another. What Keras calls a layer, its settings and its weights stands in one table,
+ * keras_layers.c's. */
 #ifndef NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 #define NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 
@@ -53,7 +53,7 @@ struct keras_chain {
 };
 
 /* Unknown layers, settings that the studio does not know, branches and several outputs are refused
- * by name. The chain * borrows from `config`. */
+ * by name. The chain borrows from `config`. */
 int keras_chain_read(const json_t *config, struct keras_chain *out, struct error *error);
 /* Once the tensors of the chain's layers are there: what only they settle (keras_settle.c). Changes
  * values of tensors, and leaves out sources that are worked into others; *worked_in then. */
@@ -71,12 +71,12 @@ struct keras_written {
 int keras_layer_write(const struct layer *layer, const char *dtype, struct keras_written *out,
                       struct error *error);
 /* The configuration of a Sequential model in the words that Keras 2 and 3 share (`saved` false:
- * .h5), or as Keras 3 * saves it in .keras (true); new reference. NULL with an error when a layer
+ * .h5), or as Keras 3 saves it in .keras (true); new reference. NULL with an error when a layer
  * cannot be said. */
 json_t *keras_chain_write(const struct network *network, const char *dtype, bool saved,
                           struct error *error);
-/* The chain that a Sequential model of this network has: sources, weights and the paths of Keras 3's
- * weights file; borrows from `network`. */
+/* The chain that a Sequential model of this network has: sources, weights and the paths of Keras
+ * 3's weights file; borrows from `network`. */
 int keras_chain_of(const struct network *network, struct keras_chain *out, struct error *error);
 /* modelfile.h's `carries` of Keras's formats. */
 int keras_carries(const struct network *network, struct error *error);

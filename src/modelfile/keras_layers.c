@@ -7,170 +7,6 @@
 
 #include "base/js.h"
 
-static const char *name_of(const json_t *config)
-{
-    return js_text(config, "name");
-}
-
-/* --- settings --------------------------------------------------------------------------------- */
-
-/* Members of any layer that change nothing of what it computes once it is trained. */
-static const char harmless[] =
-    " name trainable dtype batch_shape batch_input_shape input_shape build_input_shape input_dim "
-    "sparse ragged optional seed autocast quantization_config noise_shape rate stddev l1 l2 "
-    "data_format batch_size ";
-
-static bool is_word_of(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *place = list; length && (place = strstr(place, word)); place += length)
-        if (place > list && place[-1] == ' ' && place[length] == ' ') return true;
-    return false;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
-/* Every member must be known, or be off. */
-int keras_check_settings(const struct keras_row *row, const json_t *config, struct error *error)
-{
-    const char *key, *order = js_text(config, "data_format");
-    json_t *value;
-    if (*order && strcmp(order, "channels_last") != 0)
-        return error_set(error, ERROR_INPUT,
-                         "the layer \"%.80s\" has the data format %.40s: the studio reads "
-                         "channels_last",
-                         name_of(config), order);
-    json_object_foreach((json_t *)(uintptr_t)config, key, value) {
-        if (json_is_null(value) || json_is_false(value) || is_word_of(harmless, key) ||
-            is_word_of(row->settings, key) || ends_with(key, "_initializer") ||
-            ends_with(key, "_regularizer") || ends_with(key, "_constraint"))
-            continue;
-        return error_set(error, ERROR_INPUT,
-                         "the layer \"%.80s\" (%s) has the setting \"%.40s\", which the studio "
-                         "does not know",
-                         name_of(config), row->class_name, key);
-    }
-    return 0;
-}
-
-static int get_real(const json_t *config, const char *key, double usual, double *out,
-                    struct error *error)
-{
-    const json_t *value = json_object_get(config, key);
-    *out = usual;
-    if (!value || json_is_null(value)) return 0;
-    *out = json_number_value(value);
-    if (json_is_number(value) && isfinite(*out) && fabs(*out) <= 1e6) return 0;
-    return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"%s\"",
-                     name_of(config), key);
-}
-
-/* A whole number or two of them. */
-static int get_pair(const json_t *config, const char *key, const uint32_t usual[2], uint32_t out[2],
-                    struct error *error)
-{
-    const json_t *value = json_object_get(config, key);
-    memcpy(out, usual, 2 * sizeof *out);
-    if (!value || json_is_null(value)) return 0;
-    for (size_t d = 0; d < 2; d++) {
-        const json_t *item = json_is_array(value) ? json_array_get(value, d) : value;
-        json_int_t number = json_integer_value(item);
-        if (!json_is_integer(item) || number < 1 || number > 1024 ||
-            (json_is_array(value) && json_array_size(value) != 2))
-            return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"%s\"",
-                             name_of(config), key);
-        out[d] = (uint32_t)number;
-    }
-    return 0;
-}
-
-static int get_count(const json_t *config, const char *key, uint32_t *out, struct error *error)
-{
-    json_int_t number = json_integer_value(json_object_get(config, key));
-    if (number < 1 || number > NETWORK_MAX_WIDTH)
-        return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"%s\"",
-                         name_of(config), key);
-    *out = (uint32_t)number;
-    return 0;
-}
-
-/* Absent means on. */
-static bool is_on(const json_t *config, const char *key)
-{
-    const json_t *value = json_object_get(config, key);
-    return !value || json_is_true(value);
-}
-
-static int get_padding(const json_t *config, struct layer *layer, struct error *error)
-{
-    const char *padding = js_text(config, "padding");
-    layer->same = strcmp(padding, "same") == 0;
-    if (layer->same || !*padding || strcmp(padding, "valid") == 0) return 0;
-    return error_set(error, ERROR_INPUT,
-                     "the layer \"%.80s\" has the padding %.40s: the studio knows valid and same",
-                     name_of(config), padding);
-}
-
-/* The axis that is the last one, in any of Keras's ways to say so: −1, 3, [3]. */
-static bool is_last_axis(const json_t *config, uint32_t rank)
-{
-    const json_t *axis = json_object_get(config, "axis");
-    if (!axis) return true;
-    if (json_is_array(axis)) {
-        if (json_array_size(axis) != 1) return false;
-        axis = json_array_get(axis, 0);
-    }
-    json_int_t number = json_integer_value(axis);
-    return json_is_integer(axis) && (number == -1 || (rank && number == (json_int_t)rank));
-}
-
-/* All axes of a picture but the batch: [1, 2, 3], or the same counted from the end. */
-static bool is_whole_sample(const json_t *config, uint32_t rank)
-{
-    const json_t *axis = json_object_get(config, "axis");
-    if (rank != 3 || json_array_size(axis) != 3) return false;
-    for (size_t d = 0; d < 3; d++) {
-        json_int_t number = json_integer_value(json_array_get(axis, d));
-        if (number != (json_int_t)d + 1 && number != (json_int_t)d - 3) return false;
-    }
-    return true;
-}
-
-static int refuse_axis(const json_t *config, struct error *error)
-{
-    return error_set(error, ERROR_INPUT,
-                     "the layer \"%.80s\" works along another axis than the last: the studio "
-                     "knows the last one",
-                     name_of(config));
-}
-
-/* --- the chain -------------------------------------------------------------------------------- */
-
-static int append(enum layer_type type, const json_t *config, struct keras_chain *chain,
-                  struct keras_layer **out, struct error *error)
-{
-    if (chain->taken_off)
-        return error_set(error, ERROR_INPUT,
-                         "%s comes before the layer \"%.80s\": the studio knows it at the end only",
-                         chain->taken_off, name_of(config));
-    if (chain->count == NETWORK_MAX_LAYERS)
-        return error_set(error, ERROR_INPUT, "it has more than %d layers: the studio takes no more",
-                         NETWORK_MAX_LAYERS);
-    *out = &chain->layers[chain->count++];
-    **out = (struct keras_layer){.source = {.name = name_of(config), .axes = AXES_KERAS}};
-    layer_init(&(*out)->source.layer, type);
-    return 0;
-}
-
-static void add_weight(struct keras_layer *layer, const char *name, enum tensor_role role)
-{
-    layer->weights[layer->weight_count++] = (struct keras_weight){name, role};
-}
-
 /* The input's shape without the batch: a picture is [rows, columns] or [rows, columns,
  * channels]. */
 static void note_shape(const json_t *config, struct keras_chain *chain)
@@ -215,7 +51,7 @@ static int take_flatten(const struct keras_row *row, const json_t *config,
     (void)row;
     note_shape(config, chain);
     chain->rank = 1;
-    return append(LAYER_FLATTEN, config, chain, &layer, error);
+    return keras_append(LAYER_FLATTEN, config, chain, &layer, error);
 }
 
 /* To one dimension it is a flatten; in front, to the shape of a picture, it says that shape. */
@@ -237,7 +73,7 @@ static int take_reshape(const struct keras_row *row, const json_t *config,
         return error_set(error, ERROR_INPUT,
                          "the layer \"%.80s\" reshapes in a way the studio does not know: it knows "
                          "a list of values, and a picture as the first layer",
-                         name_of(config));
+                         keras_name_of(config));
     chain->rank = (uint32_t)rank;
     chain->inputs = (size_t)values;
     chain->input = (struct source_input){
@@ -247,142 +83,15 @@ static int take_reshape(const struct keras_row *row, const json_t *config,
     return 0;
 }
 
-/* --- activations ------------------------------------------------------------------------------ */
-
-static const struct {
-    const char *name;
-    enum activation activation;
-    double slope; /* Keras's own default where it takes a number */
-} activations[] = {
-    {"relu", ACTIVATION_RELU, 0},       {"tanh", ACTIVATION_TANH, 0},
-    {"sigmoid", ACTIVATION_SIGMOID, 0}, {"leaky_relu", ACTIVATION_LEAKY_RELU, 0.2},
-    {"elu", ACTIVATION_ELU, 1},         {"selu", ACTIVATION_SELU, 0},
-    {"gelu", ACTIVATION_GELU, 0},       {"silu", ACTIVATION_SILU, 0},
-    {"swish", ACTIVATION_SILU, 0},      {"softplus", ACTIVATION_SOFTPLUS, 0},
-};
-
-/* On the layer before it; a layer of its own where there is none that could carry it. */
-static int set_activation(enum activation activation, double slope, const json_t *config,
-                          struct keras_chain *chain, struct error *error)
-{
-    struct keras_layer *last = chain->count ? &chain->layers[chain->count - 1] : NULL;
-    if (activation == ACTIVATION_NONE) return 0;
-    if (chain->taken_off)
-        return error_set(error, ERROR_INPUT,
-                         "%s comes before the layer \"%.80s\": the studio knows it at the end only",
-                         chain->taken_off, name_of(config));
-    if ((!last || last->source.layer.activation != ACTIVATION_NONE ||
-         last->source.layer.type == LAYER_FLATTEN) &&
-        append(LAYER_ACTIVATION, config, chain, &last, error))
-        return -1;
-    last->source.layer.activation = activation;
-    last->source.layer.slope = slope;
-    return 0;
-}
-
-static int take_off(const char *what, const json_t *config, struct keras_chain *chain,
-                    struct error *error)
-{
-    if (!chain->count || chain->taken_off)
-        return error_set(error, ERROR_INPUT, "the layer \"%.80s\" (%s) follows no other layer",
-                         name_of(config), what);
-    chain->taken_off = what;
-    return 0;
-}
-
-static int take_name(const char *name, const json_t *config, struct keras_chain *chain,
-                     struct error *error)
-{
-    if (strcmp(name, "linear") == 0) return 0;
-    /* tf.nn.softmax calls itself softmax_v2 */
-    if (strcmp(name, "softmax") == 0 || strcmp(name, "softmax_v2") == 0 ||
-        strcmp(name, "log_softmax") == 0)
-        return chain->rank > 1 ? refuse_axis(config, error)
-                               : take_off("softmax", config, chain, error);
-    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++)
-        if (strcmp(activations[i].name, name) == 0)
-            return set_activation(activations[i].activation, activations[i].slope, config, chain,
-                                  error);
-    return error_set(error, ERROR_INPUT,
-                     "the layer \"%.80s\" has the activation %.40s: the studio knows relu, tanh, "
-                     "sigmoid, leaky_relu, elu, selu, gelu, silu and softplus",
-                     name_of(config), *name ? name : "(none that has a name)");
-}
-
-/* The member "activation": a name, a function's name, or a whole layer. */
-static int take_activation(const struct keras_row *row, const json_t *config,
-                           struct keras_chain *chain, struct error *error)
-{
-    const json_t *value = json_object_get(config, "activation"),
-                 *inner = json_object_get(value, "config");
-    (void)row;
-    if (!value || json_is_null(value)) return 0;
-    if (json_is_string(value)) return take_name(json_string_value(value), config, chain, error);
-    if (json_is_string(inner)) return take_name(json_string_value(inner), config, chain, error);
-    if (json_is_object(inner) && ++chain->depth <= KERAS_DEPTH_MAX) {
-        int status = keras_take_layer(value, NULL, chain, error);
-        chain->depth--;
-        return status;
-    }
-    return take_name("", config, chain, error);
-}
-
-static int take_relu(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
-                     struct error *error)
-{
-    double slope, threshold;
-    const json_t *most = json_object_get(config, "max_value");
-    (void)row;
-    if (get_real(config, "negative_slope", 0, &slope, error) ||
-        get_real(config, "threshold", 0, &threshold, error))
-        return -1;
-    if ((most && !json_is_null(most)) || threshold != 0)
-        return error_set(
-            error, ERROR_INPUT,
-            "the layer \"%.80s\" is a ReLU with bounds of its own: the studio knows the plain one",
-            name_of(config));
-    return set_activation(slope != 0 ? ACTIVATION_LEAKY_RELU : ACTIVATION_RELU, slope, config,
-                          chain, error);
-}
-
-/* LeakyReLU's number has two names. */
-static int take_leaky_relu(const struct keras_row *row, const json_t *config,
-                           struct keras_chain *chain, struct error *error)
-{
-    double alpha, slope;
-    (void)row;
-    if (get_real(config, "alpha", 0.3, &alpha, error) ||
-        get_real(config, "negative_slope", alpha, &slope, error))
-        return -1;
-    return set_activation(ACTIVATION_LEAKY_RELU, slope, config, chain, error);
-}
-
-static int take_elu(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
-                    struct error *error)
-{
-    double alpha;
-    (void)row;
-    if (get_real(config, "alpha", 1, &alpha, error)) return -1;
-    return set_activation(ACTIVATION_ELU, alpha, config, chain, error);
-}
-
-static int take_softmax(const struct keras_row *row, const json_t *config,
-                        struct keras_chain *chain, struct error *error)
-{
-    (void)row;
-    if (!is_last_axis(config, chain->rank) || chain->rank > 1) return refuse_axis(config, error);
-    return take_off("softmax", config, chain, error);
-}
-
 /* --- layers with weights ---------------------------------------------------------------------- */
 
 /* What a kernel, its bias and an activation behind it have in common. */
 static int take_kernel(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
                        struct keras_layer *layer, struct error *error)
 {
-    add_weight(layer, "kernel", ROLE_WEIGHT);
-    if (is_on(config, "use_bias")) add_weight(layer, "bias", ROLE_BIAS);
-    return take_activation(row, config, chain, error);
+    keras_add_weight(layer, "kernel", ROLE_WEIGHT);
+    if (keras_is_on(config, "use_bias")) keras_add_weight(layer, "bias", ROLE_BIAS);
+    return keras_take_activation(row, config, chain, error);
 }
 
 static int take_dense(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
@@ -394,8 +103,8 @@ static int take_dense(const struct keras_row *row, const json_t *config, struct 
         return error_set(error, ERROR_INPUT,
                          "the layer \"%.80s\" is a Dense on rows of a picture, not on all its "
                          "values: the studio knows it behind Flatten",
-                         name_of(config));
-    if (append(LAYER_DENSE, config, chain, &layer, error)) return -1;
+                         keras_name_of(config));
+    if (keras_append(LAYER_DENSE, config, chain, &layer, error)) return -1;
     json_int_t units = json_integer_value(json_object_get(config, "units"));
     layer->source.layer.units = units > 0 && units <= UINT32_MAX ? (uint32_t)units : 0;
     chain->rank = 1;
@@ -416,10 +125,10 @@ static int take_padding(const struct keras_row *row, const json_t *config,
         json_int_t number = json_integer_value(item);
         if (!json_is_integer(item) || number < 0 || number > 1024)
             return error_set(error, ERROR_INPUT, "the layer \"%.80s\" has an unusable \"padding\"",
-                             name_of(config));
+                             keras_name_of(config));
         chain->padding[side] = (uint32_t)number;
     }
-    chain->padder = name_of(config);
+    chain->padder = keras_name_of(config);
     return 0;
 }
 
@@ -432,7 +141,7 @@ static int use_padding(const json_t *config, struct keras_chain *chain, struct l
         return error_set(error, ERROR_INPUT,
                          "the layer \"%.80s\" is padded by \"%.80s\" and by the rule \"same\": the "
                          "studio knows one of the two",
-                         name_of(config), chain->padder);
+                         keras_name_of(config), chain->padder);
     memcpy(layer->padding, chain->padding, sizeof layer->padding);
     chain->padder = NULL;
     return 0;
@@ -445,11 +154,12 @@ static int get_filters(const struct keras_row *row, const json_t *config, struct
 {
     if (strcmp(row->class_name, "DepthwiseConv2D") == 0) {
         layer->groups = 0;
-        return get_count(config, "depth_multiplier", &layer->filters, error);
+        return keras_get_count(config, "depth_multiplier", &layer->filters, error);
     }
-    if (get_count(config, "filters", &layer->filters, error)) return -1;
-    return json_object_get(config, "groups") ? get_count(config, "groups", &layer->groups, error)
-                                             : 0;
+    if (keras_get_count(config, "filters", &layer->filters, error)) return -1;
+    return json_object_get(config, "groups")
+               ? keras_get_count(config, "groups", &layer->groups, error)
+               : 0;
 }
 
 static int take_conv(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
@@ -458,12 +168,12 @@ static int take_conv(const struct keras_row *row, const json_t *config, struct k
     static const uint32_t one[2] = {1, 1};
     struct keras_layer *layer;
     note_shape(config, chain);
-    if (append(LAYER_CONV2D, config, chain, &layer, error)) return -1;
+    if (keras_append(LAYER_CONV2D, config, chain, &layer, error)) return -1;
     struct layer *into = &layer->source.layer;
-    if (get_pair(config, "kernel_size", one, into->kernel, error) ||
-        get_pair(config, "strides", one, into->stride, error) ||
-        get_pair(config, "dilation_rate", one, into->dilation, error) ||
-        get_padding(config, into, error) || use_padding(config, chain, into, error) ||
+    if (keras_get_pair(config, "kernel_size", one, into->kernel, error) ||
+        keras_get_pair(config, "strides", one, into->stride, error) ||
+        keras_get_pair(config, "dilation_rate", one, into->dilation, error) ||
+        keras_get_padding(config, into, error) || use_padding(config, chain, into, error) ||
         get_filters(row, config, into, error))
         return -1;
     return take_kernel(row, config, chain, layer, error);
@@ -475,12 +185,12 @@ static int take_pool(const struct keras_row *row, const json_t *config, struct k
     static const uint32_t two[2] = {2, 2};
     struct keras_layer *layer;
     note_shape(config, chain);
-    if (append(row->type, config, chain, &layer, error)) return -1;
+    if (keras_append(row->type, config, chain, &layer, error)) return -1;
     struct layer *into = &layer->source.layer;
-    if (get_pair(config, "pool_size", two, into->kernel, error) ||
-        get_pair(config, "strides", into->kernel, into->stride, error))
+    if (keras_get_pair(config, "pool_size", two, into->kernel, error) ||
+        keras_get_pair(config, "strides", into->kernel, into->stride, error))
         return -1;
-    return get_padding(config, into, error);
+    return keras_get_padding(config, into, error);
 }
 
 /* One value per channel. */
@@ -490,7 +200,7 @@ static int take_globalpool(const struct keras_row *row, const json_t *config,
     struct keras_layer *layer;
     note_shape(config, chain);
     chain->rank = 1;
-    return append(row->type, config, chain, &layer, error);
+    return keras_append(row->type, config, chain, &layer, error);
 }
 
 /* Keras's momentum is the share that the running value keeps. */
@@ -501,18 +211,19 @@ static int take_norm(const struct keras_row *row, const json_t *config, struct k
     double momentum;
     note_shape(config, chain);
     bool whole = row->type == LAYER_LAYERNORM && chain->rank > 1;
-    if (!(whole ? is_whole_sample(config, chain->rank) : is_last_axis(config, chain->rank)))
-        return refuse_axis(config, error);
-    if (append(row->type, config, chain, &layer, error) ||
-        get_real(config, "epsilon", 1e-3, &layer->source.layer.epsilon, error) ||
-        get_real(config, "momentum", 0.99, &momentum, error))
+    if (!(whole ? keras_is_whole_sample(config, chain->rank)
+                : keras_is_last_axis(config, chain->rank)))
+        return keras_refuse_axis(config, error);
+    if (keras_append(row->type, config, chain, &layer, error) ||
+        keras_get_real(config, "epsilon", 1e-3, &layer->source.layer.epsilon, error) ||
+        keras_get_real(config, "momentum", 0.99, &momentum, error))
         return -1;
     layer->source.layer.momentum = row->type == LAYER_BATCHNORM ? 1 - momentum : 0;
-    if (is_on(config, "scale")) add_weight(layer, "gamma", ROLE_WEIGHT);
-    if (is_on(config, "center")) add_weight(layer, "beta", ROLE_BIAS);
+    if (keras_is_on(config, "scale")) keras_add_weight(layer, "gamma", ROLE_WEIGHT);
+    if (keras_is_on(config, "center")) keras_add_weight(layer, "beta", ROLE_BIAS);
     if (row->type != LAYER_BATCHNORM) return 0;
-    add_weight(layer, "moving_mean", ROLE_RUNNING_MEAN);
-    add_weight(layer, "moving_variance", ROLE_RUNNING_VARIANCE);
+    keras_add_weight(layer, "moving_mean", ROLE_RUNNING_MEAN);
+    keras_add_weight(layer, "moving_variance", ROLE_RUNNING_VARIANCE);
     return 0;
 }
 
@@ -526,11 +237,11 @@ static int take_rescaling(const struct keras_row *row, const json_t *config,
         return error_set(error, ERROR_INPUT,
                          "the layer \"%.80s\" is a Rescaling that is not the first layer: the "
                          "studio knows it there only",
-                         name_of(config));
-    if (append(LAYER_RESCALE, config, chain, &layer, error) ||
-        get_real(config, "scale", 1, &layer->source.layer.scale, error))
+                         keras_name_of(config));
+    if (keras_append(LAYER_RESCALE, config, chain, &layer, error) ||
+        keras_get_real(config, "scale", 1, &layer->source.layer.scale, error))
         return -1;
-    return get_real(config, "offset", 0, &layer->source.layer.offset, error);
+    return keras_get_real(config, "offset", 0, &layer->source.layer.offset, error);
 }
 
 /* Whether only a Rescaling and a Flatten stand before what is taken now. */
@@ -567,11 +278,11 @@ static int take_numbers(const json_t *config, const struct keras_chain *chain, s
     double variance[3] = {0};
     size_t count = flat_numbers(json_object_get(config, "mean"), layer->mean, 0);
     bool usable = count && flat_numbers(json_object_get(config, "variance"), variance, 0) == count;
-    if (!usable || (count > 1 && (chain->rank != 3 || !is_last_axis(config, 3))))
+    if (!usable || (count > 1 && (chain->rank != 3 || !keras_is_last_axis(config, 3))))
         return error_set(error, ERROR_INPUT,
                          "the layer \"%.80s\" is a Normalization with numbers of its own that are "
                          "neither one nor one per channel: give it them with adapt()",
-                         name_of(config));
+                         keras_name_of(config));
     for (size_t c = 0; c < 3; c++) {
         layer->mean[c] = layer->mean[count > 1 ? c : 0];
         layer->std[c] = fmax(sqrt(variance[count > 1 ? c : 0]), KERAS_LEAST_DEVIATION);
@@ -590,14 +301,14 @@ static int take_normalization(const struct keras_row *row, const json_t *config,
         return error_set(error, ERROR_INPUT,
                          "the layer \"%.80s\" is a Normalization that is not the first layer: the "
                          "studio knows it there only",
-                         name_of(config));
-    if (append(row->type, config, chain, &layer, error)) return -1;
+                         keras_name_of(config));
+    if (keras_append(row->type, config, chain, &layer, error)) return -1;
     layer->rank = chain->rank;
     if (mean && !json_is_null(mean))
         return take_numbers(config, chain, &layer->source.layer, error);
-    add_weight(layer, "mean", ROLE_RUNNING_MEAN);
-    add_weight(layer, "variance", ROLE_RUNNING_VARIANCE);
-    add_weight(layer, "count", KERAS_ROLE_UNUSED);
+    keras_add_weight(layer, "mean", ROLE_RUNNING_MEAN);
+    keras_add_weight(layer, "variance", ROLE_RUNNING_VARIANCE);
+    keras_add_weight(layer, "count", KERAS_ROLE_UNUSED);
     return 0;
 }
 
@@ -632,7 +343,7 @@ static int take_permute(const struct keras_row *row, const json_t *config,
             error, ERROR_INPUT,
             "the layer \"%.80s\" is a Permute: the studio knows it as the first layer, "
             "on pictures of a known size",
-            name_of(config));
+            keras_name_of(config));
     for (uint32_t d = 0; d < chain->rank; d++) {
         turned[d] = sizes[order[d]];
         if (turned[d] == 1) continue;
@@ -644,7 +355,7 @@ static int take_permute(const struct keras_row *row, const json_t *config,
         chain->input = (struct source_input){turned[0], turned[1], turned[2]};
         return 0;
     }
-    chain->turn.name = name_of(config);
+    chain->turn.name = keras_name_of(config);
     chain->turn.rank = chain->rank;
     memcpy(chain->turn.sizes, sizes, sizeof sizes);
     memcpy(chain->turn.order, order, sizeof order);
@@ -856,11 +567,11 @@ static const struct keras_row rows[] = {
     {"Permute",                 take_permute,      " dims ", 0, NULL},
     {"ZeroPadding2D",           take_padding,      " padding ", 0, NULL},
     {"Reshape",                 take_reshape,      " target_shape ", 0, NULL},
-    {"Activation",              take_activation,   " activation ", LAYER_ACTIVATION, write_activation},
-    {"ReLU",                    take_relu,         " max_value negative_slope threshold ", LAYER_ACTIVATION, NULL},
-    {"LeakyReLU",               take_leaky_relu,   " alpha negative_slope ", LAYER_ACTIVATION, NULL},
-    {"ELU",                     take_elu,          " alpha ", LAYER_ACTIVATION, NULL},
-    {"Softmax",                 take_softmax,      " axis ", 0, NULL},
+    {"Activation",              keras_take_activation,   " activation ", LAYER_ACTIVATION, write_activation},
+    {"ReLU",                    keras_take_relu,         " max_value negative_slope threshold ", LAYER_ACTIVATION, NULL},
+    {"LeakyReLU",               keras_take_leaky_relu,   " alpha negative_slope ", LAYER_ACTIVATION, NULL},
+    {"ELU",                     keras_take_elu,          " alpha ", LAYER_ACTIVATION, NULL},
+    {"Softmax",                 keras_take_softmax,      " axis ", 0, NULL},
     {"Identity",                take_nothing,      "", 0, NULL},
     {"Dropout",                 take_nothing,      "", LAYER_DROPOUT, write_dropout},
     {"SpatialDropout2D",        take_nothing,      "", 0, NULL},

@@ -1,4 +1,4 @@
-/* A row per class of Keras's layers: for keras_layers.c, keras_config.c and keras_write.c only. */
+/* A row per class of Keras's layers: for keras_*.c only. */
 #ifndef NNSTUDIO_MODELFILE_KERAS_LAYERS_H
 #define NNSTUDIO_MODELFILE_KERAS_LAYERS_H
 
@@ -34,6 +34,33 @@ bool keras_needs_padding(const struct layer *layer);
 json_t *keras_padding_config(const struct layer *layer, const char *dtype);
 /* NULL for an activation that Keras has no word for. */
 const char *keras_activation_word(const struct layer *layer);
+
+/* keras_settings.c: what a configuration says, the chain's next layer, and the rows of activations.
+ * Texts lie within the JSON; a setting of another kind than its row reads is an error. */
+void keras_add_weight(struct keras_layer *layer, const char *name, enum tensor_role role);
+int keras_append(enum layer_type type, const json_t *config, struct keras_chain *chain,
+                 struct keras_layer **out, struct error *error);
+int keras_get_count(const json_t *config, const char *key, uint32_t *out, struct error *error);
+int keras_get_padding(const json_t *config, struct layer *layer, struct error *error);
+int keras_get_pair(const json_t *config, const char *key, const uint32_t usual[2], uint32_t out[2],
+                   struct error *error);
+int keras_get_real(const json_t *config, const char *key, double usual, double *out,
+                   struct error *error);
+bool keras_is_last_axis(const json_t *config, uint32_t rank);
+bool keras_is_on(const json_t *config, const char *key);
+bool keras_is_whole_sample(const json_t *config, uint32_t rank);
+const char *keras_name_of(const json_t *config);
+int keras_refuse_axis(const json_t *config, struct error *error);
+int keras_take_activation(const struct keras_row *row, const json_t *config,
+                          struct keras_chain *chain, struct error *error);
+int keras_take_elu(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                   struct error *error);
+int keras_take_leaky_relu(const struct keras_row *row, const json_t *config,
+                          struct keras_chain *chain, struct error *error);
+int keras_take_relu(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                    struct error *error);
+int keras_take_softmax(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
+                       struct error *error);
 
 /* keras_config.c: a layer of any class, and a model as one. */
 int keras_take_layer(const json_t *layer, const char *owner, struct keras_chain *chain,

@@ -123,7 +123,8 @@ bool layer_takes_activation(const struct layer *layer);
 bool layer_type_activates(enum layer_type type);
 /* A window slides over maps, by kernel, stride, padding: convolution and pooling. */
 bool layer_type_slides(enum layer_type type);
-/* True when its padding is what the rule "same" gives, whether it was asked for so or by numbers. */
+/* True when its padding is what the rule "same" gives, whether asked for by that word or by
+ * numbers. */
 bool layer_pads_same(const struct layer *layer);
 bool layer_equal(const struct layer *a, const struct layer *b);
 /* The same but for the last digits of real fields (6 of them count: files keep some as float32). */
