@@ -70,9 +70,8 @@ static int add_model(struct packing *packing, const char *name, const struct mod
 
 static int add_programs(struct packing *packing, struct error *error)
 {
-    struct code_subject subject = {.job = packing->bundle->job,
-                                   .network = packing->network,
-                                   .coded = packing->bundle->coded};
+    struct code_subject subject = {
+        .job = packing->bundle->job, .network = packing->network, .coded = packing->bundle->coded};
     struct buffer text;
     if (input_form_from_metadata(packing->bundle->model->metadata, &subject.form, error)) return -1;
     buffer_init(&text, TEXT_LIMIT);

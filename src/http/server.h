@@ -45,8 +45,8 @@ struct watch *server_on_readable(struct server *server, int fd, server_fn *fn, v
 /* Calls `fn` on the loop when the signal comes. */
 struct watch *server_on_signal(struct server *server, int number, server_fn *fn, void *context);
 void server_cancel(struct watch *watch); /* NULL is fine */
-/* attend.c. Handles events until server_stop(), after one call of `ready`. `watches` are those that last as
- * long: -1 when there was no memory for one, and all are cancelled at the end. */
+/* attend.c. Handles events until server_stop(), after one call of `ready`. `watches` are those that
+ * last as long: -1 when there was no memory for one, and all are cancelled at the end. */
 int server_run(struct server *server, struct watch *const *watches, size_t count, server_fn *ready,
                void *context, struct error *error);
 /* From any thread: calls `fn` on the loop's thread. Never fails for want of memory: `post` is the

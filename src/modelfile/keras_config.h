@@ -1,7 +1,7 @@
 /* A Keras model's configuration, as .h5 and .keras hold it: which layers follow one another.
- * Private to this room. Keras 2 and 3, Sequential and functional models that are a plain chain, also
- * within one another. What Keras calls a layer, its settings and its weights stands in one table,
- * keras_layers.c's. */
+ * Private to this room. Keras 2 and 3, Sequential and functional models that are a plain chain,
+ * also within one another. What Keras calls a layer, its settings and its weights stands in one
+ * table, keras_layers.c's. */
 #ifndef NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 #define NNSTUDIO_MODELFILE_KERAS_CONFIG_H
 
