@@ -37,10 +37,15 @@ void settings_insert(struct cli_option options[OPTIONS_MAX], size_t at,
     for (size_t i = 0; i < settings_count; i++) {
         const struct setting *setting = &settings_table[i];
         words->texts[i] = NULL;
+        words->flags[i] = false;
         if (!setting->option) continue;
         write_help(setting, words->help[i]);
-        *option++ = (struct cli_option){setting->option, OPTION_TEXT, &words->texts[i],
-                                        setting->argument, words->help[i]};
+        if (setting->kind == SETTING_FLAG)
+            *option++ = (struct cli_option){setting->option, OPTION_FLAG, &words->flags[i], NULL,
+                                            words->help[i]};
+        else
+            *option++ = (struct cli_option){setting->option, OPTION_TEXT, &words->texts[i],
+                                            setting->argument, words->help[i]};
     }
 }
 
@@ -58,7 +63,7 @@ static int make_absolute(const struct settings_words *words, const char *texts[S
 {
     for (size_t i = 0; i < settings_count; i++) {
         unsigned flags = settings_table[i].flags;
-        texts[i] = words->texts[i];
+        texts[i] = words->flags[i] ? "true" : words->texts[i];
         if (!texts[i] ||
             !(flags & SETTING_PATH || (flags & SETTING_NAME_OR_PATH && strchr(texts[i], '/'))))
             continue;

@@ -10,6 +10,7 @@
 /* What was given, before it is a job. */
 struct settings_words {
     const char *texts[SETTINGS_MAX]; /* by the index in settings_table; NULL: not given */
+    bool flags[SETTINGS_MAX];        /* likewise, of those without a value */
     char help[SETTINGS_MAX][2 * SETTING_TEXT_SIZE];
 };
 

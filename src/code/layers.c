@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "code/optimizers.h"
 #include "code/python.h"
 #include "code/text.h"
 
@@ -560,7 +561,7 @@ void keras_write_definitions(const struct network *network, const struct job *jo
 {
     if (has_gelu_tanh(network)) write_gelu_tanh(out);
     if (job->init == INIT_TORCH) write_torch_init(has_depthwise(network), out);
-    if (job->optimizer.weight_decay > 0) write_decay(job->optimizer.weight_decay, out);
+    if (keras_decays_by_layers(job)) write_decay(job->optimizer.weight_decay, out);
 }
 
 /* --- the list --------------------------------------------------------------------------------- */
@@ -615,7 +616,7 @@ static bool write_layer(const struct layer *layer, const struct job *job, struct
     if (layer->without_bias) code_argument(&arguments, "use_bias=False");
     code_argument(&arguments, "name=\"%s\"", layer->name);
     if (row->weight && job->init == INIT_TORCH) add_init(layer, &arguments);
-    if (row->weight && job->optimizer.weight_decay > 0) add_decay(layer, &arguments);
+    if (row->weight && keras_decays_by_layers(job)) add_decay(layer, &arguments);
     code_line(out, activated ? "activation" : "layer", "    keras.layers.%s(%s),",
               is_depthwise(layer) ? "DepthwiseConv2D" : row->layer, arguments.text);
     return activated;

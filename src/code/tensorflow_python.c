@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "code/layers.h"
+#include "code/optimizers.h"
 #include "code/python.h"
 
 static void write_data(const struct code_subject *subject, struct code_text *out)
@@ -57,23 +58,12 @@ static void write_network(const struct code_subject *subject, struct code_text *
 
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
-    const struct optimizer *o = &subject->job->optimizer;
-    char rest[96] = "";
-    if (o->momentum > 0) snprintf(rest, sizeof rest, ", momentum=%s", code_real(o->momentum));
-    if (o->type == OPTIMIZER_ADAM)
-        snprintf(rest, sizeof rest, ", epsilon=%s", code_real(o->epsilon));
+    keras_write_optimizer_class(subject->job, out);
     code_line(out, "compile", "model.compile(  # computes nothing: says what fit() will do");
-    if (o->type == OPTIMIZER_ADAM) {
-        code_line(out, "optimizer",
-                  "    # Keras adds epsilon before the bias correction, PyTorch after it:");
-        code_line(out, "optimizer",
-                  "    # seen in the first steps, where the losses part a little");
-    }
-    code_line(out, "optimizer", "    optimizer=keras.optimizers.%s(learning_rate=%s%s),",
-              o->type == OPTIMIZER_ADAM ? "Adam" : "SGD", code_real(o->learning_rate), rest);
+    code_line(out, "optimizer", "    optimizer=%s,", keras_optimizer_call(subject->job).text);
     code_line(out, "loss",
               "    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),");
-    if (o->weight_decay > 0) {
+    if (keras_decays_by_layers(subject->job)) {
         code_line(out, "correct", "    metrics=[");
         code_line(out, "correct", "        \"accuracy\",");
         code_line(out, "decay",
@@ -90,7 +80,7 @@ static void write_optimizer(const struct code_subject *subject, struct code_text
 
 static void write_step(const struct code_subject *subject, struct code_text *out)
 {
-    const char *loss = subject->job->optimizer.weight_decay > 0 ? "entropy" : "loss";
+    const char *loss = keras_decays_by_layers(subject->job) ? "entropy" : "loss";
     char now[32], later[32];
     snprintf(now, sizeof now, "logs['%s']", loss);
     snprintf(later, sizeof later, "logs['val_%s']", loss);
@@ -127,8 +117,14 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
 
 static void write_save(const struct code_subject *subject, struct code_text *out)
 {
-    code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers",
-              subject->job->name);
+    const char *name = subject->job->name;
+    if (keras_has_class(subject->job))
+        code_line(out, "save",
+                  "model.save(\"%s.h5\", include_optimizer=False)  # other programs lack its class",
+                  name);
+    else
+        code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers",
+                  name);
 }
 
 static void write_stage(enum code_stage stage, const struct code_subject *subject,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "code/layers.h"
+#include "code/optimizers.h"
 #include "code/python.h"
 
 static void write_data(const struct code_subject *subject, struct code_text *out)
@@ -57,17 +58,10 @@ static void write_network(const struct code_subject *subject, struct code_text *
 
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
-    const struct optimizer *o = &subject->job->optimizer;
+    torch_write_optimizer_class(subject->job, out);
     code_line(out, "loss",
               "loss_function = nn.CrossEntropyLoss()  # takes logits, gives the batch's mean");
-    char rest[160] = "";
-    size_t used = 0;
-    if (o->momentum > 0)
-        used += (size_t)snprintf(rest, sizeof rest, ", momentum=%s", code_real(o->momentum));
-    if (o->weight_decay > 0)
-        snprintf(rest + used, sizeof rest - used, ", weight_decay=%s", code_real(o->weight_decay));
-    code_line(out, "optimizer", "optimizer = torch.optim.%s(model.parameters(), lr=%s%s)",
-              o->type == OPTIMIZER_ADAM ? "Adam" : "SGD", code_real(o->learning_rate), rest);
+    code_line(out, "optimizer", "optimizer = %s", torch_optimizer_call(subject->job).text);
 }
 
 static void write_step(const struct code_subject *subject, struct code_text *out)

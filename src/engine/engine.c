@@ -131,6 +131,23 @@ static int check_config(const struct engine_ops *ops, struct engine_config *conf
     return optimizer_check(&config->optimizer, error);
 }
 
+/* An engine opens with a state of zeros; some optimizers begin with another. */
+static int begin_state(struct engine *engine, struct error *error)
+{
+    const struct optimizer *optimizer = &engine->config.optimizer;
+    struct optimizer_state *state;
+    bool zero = optimizer_number_count(optimizer) == 0;
+    for (uint32_t i = 0; i < optimizer_slot_count(optimizer); i++)
+        zero = zero && optimizer_slot_start(optimizer, i) == 0;
+    if (zero) return 0;
+    if (optimizer_state_create(optimizer, &engine->config.network, engine->config.dtype, &state,
+                               error))
+        return -1;
+    int status = engine->ops->set_optimizer_state(engine, state, error);
+    optimizer_state_destroy(state);
+    return status;
+}
+
 int engine_open(const struct engine_ops *ops, const struct engine_config *config,
                 struct engine **out, struct error *error)
 {
@@ -148,7 +165,11 @@ int engine_open(const struct engine_ops *ops, const struct engine_config *config
     (*out)->ops = ops;
     (*out)->config = checked;
     (*out)->split = NULL;
-    return 0;
+    (*out)->rates = NULL;
+    if (!begin_state(*out, error)) return 0;
+    ops->close(*out);
+    *out = NULL;
+    return -1;
 }
 
 void engine_close(struct engine *engine)
@@ -276,6 +297,22 @@ int engine_train(struct engine *engine, const uint32_t *order, size_t count, dou
         engine_check_batches(&config->network, config->batch_size, count, error))
         return -1;
     return count ? engine->ops->train(engine, order, count, losses, correct, error) : 0;
+}
+
+int engine_train_at_rates(struct engine *engine, const uint32_t *order, size_t count,
+                          const double *rates, double *losses, uint32_t *correct,
+                          struct error *error)
+{
+    size_t batch = engine->config.batch_size, steps = (count + batch - 1) / batch;
+    for (size_t i = 0; rates && i < steps; i++)
+        if (!(rates[i] >= 0 && rates[i] <= OPTIMIZER_MAX_LEARNING_RATE))
+            return error_set(error, ERROR_INPUT,
+                             "the learning rate %g of a step is out of range: use 0 to %d",
+                             rates[i], OPTIMIZER_MAX_LEARNING_RATE);
+    engine->rates = rates;
+    int status = engine_train(engine, order, count, losses, correct, error);
+    engine->rates = NULL;
+    return status;
 }
 
 int engine_forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,

@@ -56,6 +56,7 @@ struct engine {
     const struct engine_ops *ops;
     struct engine_config config; /* as opened, with the learning rate last set; no device */
     const struct split *split;   /* the samples attached, borrowed; NULL before */
+    const double *rates; /* while training: the learning rate of every step; NULL: the config's */
 };
 
 /* Receives one tensor of a traced step: row-major, `rank` ≤ 4. Returns 0 to go on, -1 to end the
@@ -233,6 +234,12 @@ int engine_get_optimizer_state(struct engine *engine, struct optimizer_state *st
  * (ERROR_USAGE), an index past the samples (ERROR_INPUT). */
 int engine_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct, struct error *error);
+
+/* The same with a learning rate for every step, rates[ceil(count / batch_size)]; the engine's own
+ * stays as it is. Refused also: a rate that is not finite or below 0 (ERROR_INPUT). */
+int engine_train_at_rates(struct engine *engine, const uint32_t *order, size_t count,
+                          const double *rates, double *losses, uint32_t *correct,
+                          struct error *error);
 
 /* Logits of `count` pictures (bytes, preprocessed as in training): logits[count, classes], as
  * doubles. */

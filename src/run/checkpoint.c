@@ -37,13 +37,32 @@ static size_t list_blocks(const struct checkpoint *checkpoint, struct block bloc
     return count;
 }
 
-static json_t *position_to_json(const struct fit_position *position, uint64_t optimizer_steps)
+static json_t *position_to_json(const struct checkpoint *checkpoint)
 {
-    return json_pack("{s:I, s:I, s:I, s:f, s:I, s:f, s:I}", "epoch", (json_int_t)position->epoch,
-                     "step", (json_int_t)position->step, "global_step",
-                     (json_int_t)position->global_step, "loss_sum", position->loss_sum, "correct",
-                     (json_int_t)position->correct, "train_seconds", position->train_seconds,
-                     "optimizer_steps", (json_int_t)optimizer_steps);
+    const struct fit_position *position = &checkpoint->position;
+    const struct optimizer *optimizer = &checkpoint->job.optimizer;
+    json_t *value = json_pack(
+        "{s:I, s:I, s:I, s:f, s:I, s:f, s:I}", "epoch", (json_int_t)position->epoch, "step",
+        (json_int_t)position->step, "global_step", (json_int_t)position->global_step, "loss_sum",
+        position->loss_sum, "correct", (json_int_t)position->correct, "train_seconds",
+        position->train_seconds, "optimizer_steps", (json_int_t)checkpoint->optimizer_state->steps);
+    for (uint32_t i = 0; i < optimizer_number_count(optimizer); i++)
+        json_object_set_new(value, optimizer_number_name(optimizer, i),
+                            json_real(checkpoint->optimizer_state->numbers[i]));
+    return value;
+}
+
+/* The optimizer's own numbers, which a checkpoint of such an optimizer has. */
+static int read_numbers(const json_t *position, const struct optimizer *optimizer,
+                        double numbers[OPTIMIZER_MAX_NUMBERS], struct error *error)
+{
+    for (uint32_t i = 0; i < optimizer_number_count(optimizer); i++) {
+        const char *name = optimizer_number_name(optimizer, i);
+        if (!json_object_get(position, name))
+            return error_set(error, ERROR_INPUT, "the optimizer's number %s is missing", name);
+        if (js_get_real(position, name, -1e300, 1e300, &numbers[i], error)) return -1;
+    }
+    return 0;
 }
 
 static int position_from_json(const json_t *value, struct fit_position *position,
@@ -106,16 +125,15 @@ int checkpoint_write(const char *path, const struct checkpoint *checkpoint, stru
     if (!metadata) return error_set_memory(error, "a checkpoint");
     set_object(metadata, "job", job_to_json(&checkpoint->job));
     set_object(metadata, "network", network_to_json(&checkpoint->network));
-    set_object(metadata, "position",
-               position_to_json(&checkpoint->position, checkpoint->optimizer_state->steps));
+    set_object(metadata, "position", position_to_json(checkpoint));
     json_object_set_new(metadata, "data_sha256", json_string(checkpoint->data_sha256));
     int status = safetensors_write(path, entries, count, metadata, error);
     json_decref(metadata);
     return status;
 }
 
-static int read_metadata(const json_t *metadata, struct checkpoint *out, uint64_t *optimizer_steps,
-                         struct error *error)
+static int read_metadata(const json_t *metadata, struct checkpoint *out,
+                         struct optimizer_state *scalars, struct error *error)
 {
     json_t *job = NULL, *network = NULL, *position = NULL;
     const char *format;
@@ -131,7 +149,8 @@ static int read_metadata(const json_t *metadata, struct checkpoint *out, uint64_
         get_object(metadata, "network", &network, error) ||
         network_from_json(network, &out->network, error) ||
         get_object(metadata, "position", &position, error) ||
-        position_from_json(position, &out->position, optimizer_steps, error))
+        position_from_json(position, &out->position, &scalars->steps, error) ||
+        read_numbers(position, &out->job.optimizer, scalars->numbers, error))
         goto out;
     snprintf(out->data_sha256, sizeof out->data_sha256, "%s", js_text(metadata, "data_sha256"));
     status = 0;
@@ -167,16 +186,17 @@ int checkpoint_read(const char *path, struct checkpoint *out, struct error *erro
     struct state_dict state = {0};
     json_t *metadata = NULL;
     struct block blocks[MAX_BLOCKS];
-    uint64_t optimizer_steps = 0;
+    struct optimizer_state scalars = {0}; /* what is no tensor */
     *out = (struct checkpoint){0};
     if (safetensors_read(path, &state, &metadata, error)) return -1;
-    int status = read_metadata(metadata, out, &optimizer_steps, error);
+    int status = read_metadata(metadata, out, &scalars, error);
     if (!status) status = parameters_create(&out->network, out->job.dtype, &out->parameters, error);
     if (!status)
         status = optimizer_state_create(&out->job.optimizer, &out->network, out->job.dtype,
                                         &out->optimizer_state, error);
     if (!status) {
-        out->optimizer_state->steps = optimizer_steps;
+        out->optimizer_state->steps = scalars.steps;
+        memcpy(out->optimizer_state->numbers, scalars.numbers, sizeof scalars.numbers);
         size_t count = list_blocks(out, blocks);
         for (size_t b = 0; b < count && !status; b++)
             status = read_block(&state, &blocks[b], error);

@@ -37,16 +37,34 @@ static const char *init_label(uint32_t value)
     return value == INIT_KERAS ? "Keras default" : "PyTorch default";
 }
 
-/* Another optimizer comes with its own defaults. */
+static const char *meaning_choice(uint32_t value)
+{
+    return meaning_name((enum meaning)value);
+}
+
+static const char *meaning_label(uint32_t value)
+{
+    return meaning_title((enum meaning)value);
+}
+
+static const char *optimizer_label(uint32_t value)
+{
+    return optimizer_type_title((enum optimizer_type)value);
+}
+
+/* Another optimizer comes with its own defaults, and so does another meaning. */
 static void choose_optimizer(struct job *job, uint32_t value)
 {
-    struct error error;
-    CHECK(optimizer_init(&job->optimizer, optimizer_choice(value), &error) == 0);
+    optimizer_defaults((enum optimizer_type)value, job->optimizer.meaning, &job->optimizer);
+}
+
+static void choose_meaning(struct job *job, uint32_t value)
+{
+    optimizer_defaults(job->optimizer.type, (enum meaning)value, &job->optimizer);
 }
 
 #define IN_JOB(member) \
     .offset = offsetof(struct job, member), .size = sizeof((struct job *)0)->member
-#define ONLY(type) (1u << (type))
 
 /* In the order the command line's help shows them. */
 const struct setting settings_table[] = {
@@ -109,30 +127,57 @@ const struct setting settings_table[] = {
      .kind = SETTING_TEXT, IN_JOB(net), .high = COMPACT_MAX_LENGTH - 1, .fallback = "",
      .zero = "dense layers of the widths above",
      .flags = SETTING_BASIC | SETTING_FIXED | SETTING_PROGRAM | SETTING_TEXT_FILE},
+    {.key = "meaning", .option = "meaning", .argument = "WHOSE", .label = "Meaning",
+     .help = "whose formulas and defaults the optimizer and the schedule have, on every engine",
+     .kind = SETTING_CHOICE, IN_JOB(optimizer.meaning), .low = MEANING_PYTORCH,
+     .high = MEANING_COUNT - 1, .choice = meaning_choice, .choice_label = meaning_label,
+     .chosen = choose_meaning, .fallback = "pytorch",
+     .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "optimizer", .option = "optimizer", .argument = "NAME", .label = "Optimizer",
      .help = "optimizer",
-     .kind = SETTING_CHOICE, IN_JOB(optimizer.type), .low = OPTIMIZER_SGD, .high = OPTIMIZER_ADAM,
-     .choice = optimizer_choice, .chosen = choose_optimizer, .fallback = "sgd",
+     .kind = SETTING_CHOICE, IN_JOB(optimizer.type), .low = OPTIMIZER_SGD,
+     .high = OPTIMIZER_TYPE_COUNT - 1, .choice = optimizer_choice, .choice_label = optimizer_label,
+     .chosen = choose_optimizer, .fallback = "sgd",
      .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "momentum", .option = "momentum", .argument = "R", .label = "Momentum",
-     .help = "momentum of sgd",
+     .help = "momentum",
      .kind = SETTING_NUMBER, IN_JOB(optimizer.momentum), .low = 0, .high = 1, .high_open = true,
-     .optimizers = ONLY(OPTIMIZER_SGD),
+     .optimizer_field = OPTIMIZER_MOMENTUM,
+     .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "nesterov", .option = "nesterov", .label = "Nesterov",
+     .help = "Nesterov momentum: the gradient looks ahead",
+     .kind = SETTING_FLAG, IN_JOB(optimizer.nesterov), .optimizer_field = OPTIMIZER_NESTEROV,
      .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "weight_decay", .option = "weight-decay", .argument = "R", .label = "Weight decay",
-     .help = "L2 penalty, added to the gradient, biases included, as PyTorch does",
+     .help = "biases included; pytorch: added to the gradient (L2), except by adamw; keras and "
+             "adamw: taken off the weights",
      .kind = SETTING_NUMBER, IN_JOB(optimizer.weight_decay), .low = 0,
      .high = OPTIMIZER_MAX_WEIGHT_DECAY,
      .flags = SETTING_FIXED | SETTING_PROGRAM},
-    {.key = "beta1", .label = "Beta 1", .help = "decay of Adam's mean of gradients",
+    {.key = "beta1", .option = "beta1", .argument = "R", .label = "Beta 1",
+     .help = "decay of the mean of gradients",
      .kind = SETTING_NUMBER, IN_JOB(optimizer.beta1), .low = 0, .high = 1, .high_open = true,
-     .optimizers = ONLY(OPTIMIZER_ADAM), .flags = SETTING_FIXED | SETTING_PRIVATE},
-    {.key = "beta2", .label = "Beta 2", .help = "decay of Adam's mean of squared gradients",
+     .optimizer_field = OPTIMIZER_BETAS, .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "beta2", .option = "beta2", .argument = "R", .label = "Beta 2",
+     .help = "decay of the mean of squared gradients",
      .kind = SETTING_NUMBER, IN_JOB(optimizer.beta2), .low = 0, .high = 1, .high_open = true,
-     .optimizers = ONLY(OPTIMIZER_ADAM), .flags = SETTING_FIXED | SETTING_PRIVATE},
-    {.key = "epsilon", .label = "Epsilon", .help = "added to the denominator of Adam's step",
-     .kind = SETTING_NUMBER, IN_JOB(optimizer.epsilon), .low = 0, .low_open = true, .high = 1,
-     .optimizers = ONLY(OPTIMIZER_ADAM), .flags = SETTING_FIXED | SETTING_PRIVATE},
+     .optimizer_field = OPTIMIZER_BETAS, .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "amsgrad", .option = "amsgrad", .label = "AMSGrad",
+     .help = "AMSGrad: divides by the largest mean of squared gradients so far",
+     .kind = SETTING_FLAG, IN_JOB(optimizer.amsgrad), .optimizer_field = OPTIMIZER_AMSGRAD,
+     .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "rho", .option = "rho", .argument = "R", .label = "Rho",
+     .help = "decay of the mean of squared gradients (alpha of torch.optim.RMSprop)",
+     .kind = SETTING_NUMBER, IN_JOB(optimizer.rho), .low = 0, .high = 1, .high_open = true,
+     .optimizer_field = OPTIMIZER_RHO, .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "epsilon", .option = "epsilon", .argument = "R", .label = "Epsilon",
+     .help = "added to the denominator of the step",
+     .kind = SETTING_NUMBER, IN_JOB(optimizer.epsilon), .low = OPTIMIZER_MIN_EPSILON, .high = 1,
+     .optimizer_field = OPTIMIZER_EPSILON, .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "centered", .option = "centered", .label = "Centered",
+     .help = "divides by the deviation of the gradients, not by their root mean square",
+     .kind = SETTING_FLAG, IN_JOB(optimizer.centered), .optimizer_field = OPTIMIZER_CENTERED,
+     .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "limit", .option = "limit", .argument = "N", .label = "Sample limit",
      .unit = "samples", .help = "at most this many samples of each split",
      .kind = SETTING_INTEGER, IN_JOB(limit), .low = 0, .high = UINT32_MAX, .fallback = "0",
@@ -207,9 +252,16 @@ static double number_of(const struct setting *setting, const struct job *job)
     return *(const double *)value_of(setting, job);
 }
 
+static bool *flag_place(const struct setting *setting, const struct job *job)
+{
+    return (bool *)((char *)(uintptr_t)job + setting->offset);
+}
+
 static bool same_value(const struct setting *setting, const struct job *a, const struct job *b)
 {
     switch (setting->kind) {
+    case SETTING_FLAG:
+        return *flag_place(setting, a) == *flag_place(setting, b);
     case SETTING_TEXT:
         return strcmp(value_of(setting, a), value_of(setting, b)) == 0;
     case SETTING_WIDTHS:
@@ -350,6 +402,11 @@ int setting_set_text(const struct setting *setting, const char *text, struct job
         return set_choice(setting, text, job, error);
     case SETTING_WIDTHS:
         return set_widths_text(setting, text, job, error);
+    case SETTING_FLAG:
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+            return refuse_text(setting, text, error);
+        *flag_place(setting, job) = strcmp(text, "true") == 0;
+        return 0;
     }
     return -1;
 }
@@ -401,6 +458,10 @@ static int set_json(const struct setting *setting, const json_t *value, struct j
         return set_choice(setting, json_string_value(value), job, error);
     case SETTING_WIDTHS:
         return set_widths_json(setting, value, job, error);
+    case SETTING_FLAG:
+        if (!json_is_boolean(value)) return refuse_json(setting, value, error);
+        *flag_place(setting, job) = json_is_true(value);
+        return 0;
     }
     return -1;
 }
@@ -452,7 +513,7 @@ int settings_from_json(const json_t *value, struct job *job, struct error *error
 void settings_init(struct job *job)
 {
     struct error error;
-    choose_optimizer(job, OPTIMIZER_SGD);
+    optimizer_defaults(OPTIMIZER_SGD, MEANING_PYTORCH, &job->optimizer);
     for (size_t i = 0; i < settings_count; i++)
         if (settings_table[i].fallback)
             CHECK(setting_set_text(&settings_table[i], settings_table[i].fallback, job, &error) ==
@@ -480,6 +541,8 @@ json_t *setting_value(const struct setting *setting, const struct job *job)
         for (uint32_t i = 0; i < job->hidden_count; i++)
             json_array_append_new(list, json_integer(job->hidden[i]));
         return list;
+    case SETTING_FLAG:
+        return json_boolean(*flag_place(setting, job));
     }
     return NULL;
 }
@@ -545,8 +608,16 @@ static int check_one(const struct setting *setting, const struct job *job, bool 
             return refuse(setting, shown, "out of range", error);
         }
         return 0;
+    case SETTING_FLAG:
+        return 0;
     }
     return -1;
+}
+
+bool setting_belongs(const struct setting *setting, enum optimizer_type type)
+{
+    return !setting->optimizer_field ||
+           optimizer_has(type, (enum optimizer_field)setting->optimizer_field);
 }
 
 /* What belongs to other optimizers must be left at its default. */
@@ -554,12 +625,11 @@ static int check_belongs(const struct setting *setting, const struct job *job,
                          const struct job *defaults, struct error *error)
 {
     char name[40], types[SETTING_TEXT_SIZE] = "";
-    if (!setting->optimizers || setting->optimizers & ONLY(job->optimizer.type) ||
-        same_value(setting, job, defaults))
+    if (setting_belongs(setting, job->optimizer.type) || same_value(setting, job, defaults))
         return 0;
     size_t length = 0;
-    for (uint32_t type = OPTIMIZER_SGD; type <= OPTIMIZER_ADAM; type++)
-        if (setting->optimizers & ONLY(type))
+    for (uint32_t type = 0; type < OPTIMIZER_TYPE_COUNT; type++)
+        if (setting_belongs(setting, (enum optimizer_type)type))
             length += (size_t)snprintf(types + length, sizeof types - length, "%s%s",
                                        length ? ", " : "", optimizer_choice(type));
     return error_set(error, ERROR_INPUT, "%s belongs to %s: leave it out with %s",
@@ -570,14 +640,16 @@ int settings_check(const struct job *job, bool begun, struct error *error)
 {
     struct job *defaults = calloc(1, sizeof *defaults);
     int status = defaults ? 0 : error_set_memory(error, "the settings");
-    if (defaults) choose_optimizer(defaults, job->optimizer.type);
+    if (defaults)
+        optimizer_defaults(job->optimizer.type, job->optimizer.meaning, &defaults->optimizer);
     for (size_t i = 0; i < settings_count && !status; i++) {
         const struct setting *setting = &settings_table[i];
         status = check_one(setting, job, begun, error) ||
                  check_belongs(setting, job, defaults, error);
     }
     free(defaults);
-    return status ? -1 : 0;
+    /* what no single setting says: that they go together */
+    return status || optimizer_check(&job->optimizer, error) ? -1 : 0;
 }
 
 int settings_same_run(const struct job *job, const struct job *begun, struct error *error)

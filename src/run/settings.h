@@ -21,6 +21,7 @@ enum setting_kind {
     SETTING_TEXT,    /* char[size]; low and high bound its length in bytes */
     SETTING_CHOICE,  /* an enum; low and high are its first and last value on offer */
     SETTING_WIDTHS,  /* the hidden layers: low and high bound each width */
+    SETTING_FLAG,    /* bool; on the command line an option without a value */
 };
 
 enum {
@@ -48,8 +49,9 @@ struct setting {
     bool low_open, high_open; /* … unless open: the bound itself is out */
     /* what runs of older versions may have been begun with; 0, 0: the same range */
     double begun_low, begun_high;
-    size_t offset, size;   /* where it lies in struct job */
-    const char *fallback;  /* the default as text; NULL: the optimizer's own (net/optimizer.h) */
+    size_t offset, size; /* where it lies in struct job */
+    /* the default as text; NULL: that of the optimizer and the meaning (net/optimizer.h) */
+    const char *fallback;
     const char *zero;      /* what 0, or an empty text or list, stands for: "all samples" */
     const char *zero_word; /* numbers: what a text may say for 0: "auto" */
     /* choices: the name of a value, and what a form shows for it (NULL: the name) */
@@ -57,7 +59,7 @@ struct setting {
     const char *(*choice_label)(uint32_t value);
     /* a choice that other settings' defaults depend on: sets them; called when the value changes */
     void (*chosen)(struct job *job, uint32_t value);
-    uint32_t optimizers; /* bit t: belongs to optimizer type t; 0: to all */
+    unsigned optimizer_field; /* enum optimizer_field: only for optimizers that have it; 0: all */
 };
 
 extern const struct setting settings_table[];
@@ -89,6 +91,9 @@ int settings_from_json(const json_t *value, struct job *job, struct error *error
 void settings_add_all(const struct job *job, json_t *object);
 int settings_take_all(const json_t *object, struct job *job, struct error *error);
 
+/* Whether an optimizer has the setting. */
+bool setting_belongs(const struct setting *setting, enum optimizer_type type);
+
 /* Every value in range, none given that belongs to another optimizer. `begun`: of a run that was
  * accepted once, perhaps by an older version whose range was wider. */
 int settings_check(const struct job *job, bool begun, struct error *error);
@@ -100,7 +105,7 @@ int settings_same_run(const struct job *job, const struct job *begun, struct err
 const char *setting_choices(const struct setting *setting, char out[SETTING_TEXT_SIZE]);
 /* The values that are taken: "a whole number from 1 to 65,536". Returns `out`. */
 const char *setting_range(const struct setting *setting, char out[SETTING_TEXT_SIZE]);
-/* The default for users: "32", "sgd 0.01, adam 0.001", "all samples". Returns `out`. */
+/* The default for users: "32", "sgd 0.01, adam 0.001; keras: …", "all samples". Returns `out`. */
 const char *setting_default(const struct setting *setting, char out[SETTING_TEXT_SIZE]);
 /* The member's value in JSON; new reference. */
 json_t *setting_value(const struct setting *setting, const struct job *job);

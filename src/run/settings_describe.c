@@ -68,6 +68,9 @@ const char *setting_range(const struct setting *setting, char out[SETTING_TEXT_S
     case SETTING_CHOICE:
         setting_choices(setting, out);
         break;
+    case SETTING_FLAG:
+        snprintf(out, SETTING_TEXT_SIZE, "true or false");
+        break;
     case SETTING_WIDTHS:
         snprintf(out, SETTING_TEXT_SIZE, "at most %d whole numbers from %s to %s",
                  NETWORK_MAX_LAYERS - 1, low, high);
@@ -78,40 +81,44 @@ const char *setting_range(const struct setting *setting, char out[SETTING_TEXT_S
 
 /* --- defaults --- */
 
-static const struct setting *optimizer_setting(void)
-{
-    return setting_find("optimizer");
-}
-
-/* The job of all defaults with that optimizer; NULL when memory is out. The caller frees it. */
-static struct job *default_job(uint32_t optimizer)
+/* The job of all defaults; NULL when memory is out. The caller frees it. */
+static struct job *default_job(void)
 {
     struct job *job = calloc(1, sizeof *job);
-    const struct setting *setting = optimizer_setting();
-    if (!job) return NULL;
-    job_init(job);
-    if (optimizer != job->optimizer.type) setting->chosen(job, optimizer);
+    if (job) job_init(job);
     return job;
 }
 
-/* Whether the optimizers that have this setting differ in its default; {"sgd":0.01,"adam":0.001} in
- * *by_type. */
+/* The defaults of the optimizers that have the setting, in one meaning: {"sgd":0.01,"adam":0.001};
+ * *one is the default that all have so far, *differ whether they do not. */
+static json_t *defaults_in(const struct setting *setting, struct job *job, enum meaning meaning,
+                           json_t **one, bool *differ)
+{
+    json_t *values = json_object();
+    for (int type = 0; type < OPTIMIZER_TYPE_COUNT; type++) {
+        if (!setting_belongs(setting, (enum optimizer_type)type)) continue;
+        optimizer_defaults((enum optimizer_type)type, meaning, &job->optimizer);
+        json_t *value = setting_value(setting, job);
+        if (*one && !json_equal(*one, value)) *differ = true;
+        if (!*one) *one = json_incref(value);
+        json_object_set_new(values, optimizer_type_name((enum optimizer_type)type), value);
+    }
+    return values;
+}
+
+/* Whether the optimizers that have this setting differ in its default, or the meanings do;
+ * {"pytorch":{"sgd":0.01,"adam":0.001},"keras":{…}} in *by_type. */
 static bool depends_on_optimizer(const struct setting *setting, json_t **by_type)
 {
-    const struct setting *optimizer = optimizer_setting();
-    json_t *values = json_object(), *first = NULL;
     bool differ = false;
-    for (uint32_t type = (uint32_t)optimizer->low;
-         !setting->fallback && is_offered(optimizer, type); type++) {
-        if (setting->optimizers && !(setting->optimizers >> type & 1)) continue;
-        struct job *job = default_job(type);
-        json_t *value = job ? setting_value(setting, job) : NULL;
-        differ = differ || (first && !json_equal(first, value));
-        if (!first) first = value;
-        json_object_set_new(values, optimizer->choice(type), value);
-        free(job);
-    }
-    *by_type = values;
+    json_t *one = NULL;
+    struct job *job = setting->fallback ? NULL : default_job();
+    *by_type = json_object();
+    for (int meaning = 0; job && meaning < MEANING_COUNT; meaning++)
+        json_object_set_new(*by_type, meaning_name((enum meaning)meaning),
+                            defaults_in(setting, job, (enum meaning)meaning, &one, &differ));
+    json_decref(one);
+    free(job);
     return differ;
 }
 
@@ -137,19 +144,44 @@ static bool is_zero(const json_t *value)
            (json_is_array(value) && !json_array_size(value));
 }
 
+/* "sgd/rmsprop 0.01, adam 0.001": optimizers of one default together. */
+static void append_defaults(json_t *values, char *out, size_t size)
+{
+    const char *type, *other;
+    json_t *value, *same;
+    bool first = true;
+    json_object_foreach(values, type, value) {
+        bool told = false, later = false;
+        json_object_foreach(values, other, same) {
+            if (strcmp(other, type) == 0) break;
+            told = told || json_equal(same, value);
+        }
+        if (told) continue;
+        snprintf(out + strlen(out), size - strlen(out), first ? "" : ", ");
+        first = false;
+        json_object_foreach(values, other, same) {
+            if (!json_equal(same, value)) continue;
+            snprintf(out + strlen(out), size - strlen(out), "%s%s", later ? "/" : "", other);
+            later = true;
+        }
+        snprintf(out + strlen(out), size - strlen(out), " ");
+        append_value(value, out, size);
+    }
+}
+
 const char *setting_default(const struct setting *setting, char out[SETTING_TEXT_SIZE])
 {
     json_t *by_type, *value;
-    const char *type;
+    const char *meaning;
     out[0] = '\0';
     if (depends_on_optimizer(setting, &by_type)) {
-        json_object_foreach(by_type, type, value) {
+        json_object_foreach(by_type, meaning, value) {
             size_t length = strlen(out);
-            snprintf(out + length, SETTING_TEXT_SIZE - length, "%s%s ", length ? ", " : "", type);
-            append_value(value, out, SETTING_TEXT_SIZE);
+            if (length) snprintf(out + length, SETTING_TEXT_SIZE - length, "; %s: ", meaning);
+            append_defaults(value, out, SETTING_TEXT_SIZE);
         }
-    } else {
-        struct job *job = default_job(OPTIMIZER_SGD);
+    } else if (setting->kind != SETTING_FLAG) {
+        struct job *job = default_job();
         value = job ? setting_value(setting, job) : json_null();
         if (is_zero(value) && (setting->zero || json_is_null(value)))
             snprintf(out, SETTING_TEXT_SIZE, "%s", setting->zero ? setting->zero : "");
@@ -206,6 +238,9 @@ json_t *setting_schema(const struct setting *setting)
         json_object_set_new(schema, "type", json_string("string"));
         json_object_set_new(schema, "enum", choice_names(setting));
         break;
+    case SETTING_FLAG:
+        json_object_set_new(schema, "type", json_string("boolean"));
+        break;
     case SETTING_WIDTHS:
         item = json_pack("{s:s}", "type", "integer");
         set_bounds(item, setting);
@@ -216,7 +251,7 @@ json_t *setting_schema(const struct setting *setting)
     }
     json_object_set_new(schema, "description", json_string(setting->help));
     json_t *by_type;
-    struct job *defaults = default_job(OPTIMIZER_SGD);
+    struct job *defaults = default_job();
     if (defaults && !depends_on_optimizer(setting, &by_type))
         json_object_set_new(schema, "default", setting_value(setting, defaults));
     if (defaults) json_decref(by_type);
@@ -239,11 +274,9 @@ json_t *settings_schema(void)
 
 static const char *kind_name(enum setting_kind kind)
 {
-    static const char *const names[] = {[SETTING_INTEGER] = "integer",
-                                        [SETTING_NUMBER] = "number",
-                                        [SETTING_TEXT] = "text",
-                                        [SETTING_CHOICE] = "choice",
-                                        [SETTING_WIDTHS] = "widths"};
+    static const char *const names[] = {
+        [SETTING_INTEGER] = "integer", [SETTING_NUMBER] = "number", [SETTING_TEXT] = "text",
+        [SETTING_CHOICE] = "choice",   [SETTING_WIDTHS] = "widths", [SETTING_FLAG] = "flag"};
     return names[kind];
 }
 
@@ -261,18 +294,18 @@ static json_t *choices_json(const struct setting *setting)
 
 static json_t *optimizers_json(const struct setting *setting)
 {
-    const struct setting *optimizer = optimizer_setting();
-    if (!setting->optimizers) return json_null();
+    if (!setting->optimizer_field) return json_null();
     json_t *list = json_array();
-    for (uint32_t type = (uint32_t)optimizer->low; is_offered(optimizer, type); type++)
-        if (setting->optimizers >> type & 1)
-            json_array_append_new(list, json_string(optimizer->choice(type)));
+    for (int type = 0; type < OPTIMIZER_TYPE_COUNT; type++)
+        if (setting_belongs(setting, (enum optimizer_type)type))
+            json_array_append_new(list,
+                                  json_string(optimizer_type_name((enum optimizer_type)type)));
     return list;
 }
 
 static json_t *describe(const struct setting *setting, const struct job *defaults)
 {
-    bool bounded = setting->kind != SETTING_CHOICE;
+    bool bounded = setting->kind != SETTING_CHOICE && setting->kind != SETTING_FLAG;
     char range[SETTING_TEXT_SIZE];
     json_t *by_type;
     json_t *value = json_pack(
@@ -301,7 +334,7 @@ static json_t *describe(const struct setting *setting, const struct job *default
 
 json_t *settings_describe(void)
 {
-    struct job *defaults = default_job(OPTIMIZER_SGD);
+    struct job *defaults = default_job();
     json_t *list = json_array();
     for (size_t i = 0; defaults && i < settings_count; i++)
         if (!(settings_table[i].flags & SETTING_PRIVATE))

@@ -307,14 +307,15 @@ static void send_start(struct worker_run *session)
                               "lr", job->optimizer.learning_rate, "seed", (json_int_t)job->seed,
                               "threads", (json_int_t)session->threads);
     json_t *more = json_pack(
-        "{s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "engine_title",
+        "{s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o}", "engine_title",
         session->ops->title, "engine_detail", session->probe.detail, "dataset_title",
         dataset->title, "test_samples", (json_int_t)dataset->test.count, "synthetic",
         (int)dataset->synthetic, "steps_per_epoch",
         (json_int_t)fit_steps_per_epoch(dataset->train.count, job->batch_size), "epoch",
         (json_int_t)position->epoch, "step", (json_int_t)position->step, "global_step",
-        (json_int_t)position->global_step, "dtype", dtype_name(job->dtype), "optimizer",
-        optimizer_to_json(&job->optimizer), "network", network_to_json(&session->now.network));
+        (json_int_t)position->global_step, "dtype", dtype_name(job->dtype), "meaning",
+        meaning_name(job->optimizer.meaning), "optimizer", optimizer_to_json(&job->optimizer),
+        "network", network_to_json(&session->now.network));
     char *summary = dataset_summary(dataset);
     if (summary) json_object_set_new(more, "data", js_shown(summary));
     free(summary);

@@ -26,6 +26,8 @@ SETTINGS = {
     "momentum": {"momentum": 0.9},
     "adam": {"optimizer": "adam", "lr": 0.001},
     "decay": {"weight_decay": 0.01},
+    "nadam": {"optimizer": "nadam", "weight_decay": 0.01},
+    "keras-rmsprop": {"meaning": "keras", "optimizer": "rmsprop", "momentum": 0.9, "centered": True},
     "double": {"dtype": "float64"},
     "keras-init": {"init": "keras", "seed": 7},
     "fashion": {"dataset": "fashion-mnist", "batch_size": 128, "epochs": 3, "hidden": [32]},
@@ -134,13 +136,11 @@ def test_a_program_gives_the_studios_losses(framework, name, printed, bundles, e
         pytest.skip(f"{framework} is not there")
     run, _ = bundles[name]
     epochs = printed(framework)[name]
-    # Keras adds Adam's epsilon before its bias correction, PyTorch and the studio after it: seen in the first steps.
-    near = 1e-3 if (framework, name) == ("tensorflow", "adam") else 1e-5
     assert len(epochs) == len(run["epochs"]) == run["settings"]["epochs"]
     for (number, loss, accuracy, val_loss, val_accuracy), ours in zip(epochs, run["epochs"]):
         assert number == ours["epoch"]
-        assert abs(loss - ours["loss"]) <= near, (loss, ours)
-        assert abs(val_loss - ours["val_loss"]) <= near, (val_loss, ours)
+        assert abs(loss - ours["loss"]) <= 1e-5, (loss, ours)
+        assert abs(val_loss - ours["val_loss"]) <= 1e-5, (val_loss, ours)
         assert abs(accuracy - ours["accuracy"]) <= 2 / LIMIT + 1e-4
         assert abs(val_accuracy - ours["val_accuracy"]) <= 2 / LIMIT + 1e-4
 

@@ -42,6 +42,8 @@ def values(setting):
         return outside + inside + edges + [(math.nan, False), (math.inf, False), ("x", False)]
     if setting["kind"] == "choice":
         return [(choice["value"], True) for choice in setting["choices"]] + [("x", False), ("", False), (3, False)]
+    if setting["kind"] == "flag":
+        return [(True, True), (False, True), ("x", False), (1, False)]
     if setting["kind"] == "widths":
         inside = [[], [low], [high], [low] * setting["most"]]
         return [(v, True) for v in inside] + [(v, False) for v in ([low - 1], [high + 1], [low] * (setting["most"] + 1), ["x"], [0.5])]
@@ -51,12 +53,24 @@ def values(setting):
 def as_text(value):
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def beside(setting):
+    """What the setting needs beside it: an optimizer that has it, and for Nesterov's momentum one."""
+    with_it = {"optimizer": setting["optimizers"][0]} if setting["optimizers"] else {}
+    return {**with_it, "momentum": 0.5} if setting["key"] == "nesterov" else with_it
+
+
+def option(setting, value):
+    return f"--{setting['option']}" if setting["kind"] == "flag" and value else f"--{setting['option']}={as_text(value)}"
 
 
 def on_the_command_line(binary, setting, value, folder):
     """Whether `code` takes the value: the same options as `train`, without a training. The answer, when not, is one line."""
-    words = [binary, "code", "torch", "--dataset", "synthetic", f"--{setting['option']}={as_text(value)}"]
+    words = [binary, "code", "torch", "--dataset", "synthetic", *(f"--{k}={v}" for k, v in beside(setting).items()), option(setting, value)]
     result = subprocess.run(words, capture_output=True, text=True, cwd=folder)
     if result.returncode == 0:
         return True, None
@@ -65,14 +79,15 @@ def on_the_command_line(binary, setting, value, folder):
 
 
 def in_the_query(server, setting, value):
-    status, _, content = server.request("GET", f"/api/code?dataset=synthetic&{setting['key']}={quote(as_text(value))}")
+    others = "".join(f"&{k}={v}" for k, v in beside(setting).items())
+    status, _, content = server.request("GET", f"/api/code?dataset=synthetic{others}&{setting['key']}={quote(as_text(value))}")
     assert status in (200, 400), content
     return status == 200, None if status == 200 else json.loads(content)["error"]["message"]
 
 
 def in_a_body(server, setting, value):
     """A run that waits for a data set that is not there is refused after its settings: 400 says what is wrong with them."""
-    settings = {"dataset": "no-such-set", setting["key"]: value}
+    settings = {"dataset": "no-such-set", **beside(setting), setting["key"]: value}
     status, _, content = server.request("POST", "/api/runs", json.dumps({"engine": "native", "settings": settings}))
     message = json.loads(content)["error"]["message"]
     assert status in (400, 404), message
@@ -92,6 +107,8 @@ def by_description(setting, value):
         return isinstance(value, int) and within(value)
     if setting["kind"] == "number":
         return number and math.isfinite(value) and within(value)
+    if setting["kind"] == "flag":
+        return isinstance(value, bool)
     if setting["kind"] == "choice":
         return value in [choice["value"] for choice in setting["choices"]]
     return len(value) <= setting["most"] and all(isinstance(v, int) and within(v) for v in value)
@@ -110,7 +127,7 @@ def test_every_channel_gives_the_same_answer(binary, server, table, tmp_path):
                 in_query, refusal = in_the_query(server, setting, value)
                 # An integer above 2^28 parameters' worth of widths is in range, and still too large a network.
                 assert in_query == good or (good and "parameters" in refusal), f"{what}: {refusal}"
-            if setting["option"]:
+            if setting["option"] and setting["kind"] != "flag" or value is True:
                 taken, refusal = on_the_command_line(binary, setting, value, tmp_path)
                 assert taken == good or (good and "parameters" in refusal), f"{what}: {refusal}"
                 if not good and setting["program"]:
@@ -124,19 +141,16 @@ def test_what_belongs_to_another_optimizer_is_refused(server, table, studio):
         for optimizer in [choice["value"] for choice in table["optimizer"]["choices"]]:
             if not setting["optimizers"] or optimizer in setting["optimizers"]:
                 continue
-            value = setting["high"] / 2
+            value = True if setting["kind"] == "flag" else setting["high"] / 2
             body = {"engine": "native", "settings": {**SMALL, "optimizer": optimizer, setting["key"]: value}}
             message = server.post("/api/runs", body, status=400)["error"]["message"]
             assert f"belongs to {', '.join(setting['optimizers'])}" in message
-            assert message in studio("code", "torch", "--optimizer", optimizer, f"--{setting['option']}", value, status=2).stderr
+            assert message in studio("code", "torch", "--optimizer", optimizer, option(setting, value), status=2).stderr
 
 
 def settled(setting, value):
     """Settings with that value of which a run takes no second and little memory."""
-    settings = dict(SMALL)
-    if setting["optimizers"]:
-        settings["optimizer"] = setting["optimizers"][0]
-    return {**settings, setting["key"]: value}
+    return {**SMALL, **beside(setting), setting["key"]: value}
 
 
 def small_enough(setting, value):
@@ -220,13 +234,21 @@ def test_a_seed_of_an_older_version_goes_on(studio, home):
 # --- the docs ---
 
 
+def defaults_of(item):
+    meaning, by_optimizer = item
+    groups = {}
+    for optimizer, value in by_optimizer.items():
+        groups.setdefault(value, []).append(optimizer)
+    return f"{meaning}: " + ", ".join(f"{'/'.join(group)} {value:g}" for value, group in groups.items())
+
+
 def doc_rows(settings):
     yield "| setting | values | default | meaning |"
     yield "|---|---|---|---|"
     for setting in settings:
         names = f"`{setting['key']}`" + (f", `--{setting['option']}`" if setting["option"] else "")
         by_optimizer = setting["default_by_optimizer"]
-        shown = ", ".join(f"{key} {value:g}" for key, value in by_optimizer.items()) if by_optimizer else as_text(setting["default"])
+        shown = "; ".join(map(defaults_of, by_optimizer.items())) if by_optimizer else as_text(setting["default"])
         shown = shown.removesuffix(".0")
         if setting["zero"] and setting["default"] in (0, None, []):
             shown = f"{setting['zero']} ({json.dumps(setting['default'])})"

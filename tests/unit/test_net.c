@@ -90,7 +90,9 @@ static void optimizers_are_checked(void **state)
     optimizer.learning_rate = 0.0 / 0.0;
     assert_int_equal(optimizer_check(&optimizer, &error), -1);
     assert_int_equal(optimizer_init(&optimizer, "lion", &error), -1);
-    assert_string_equal(error.message, "unknown optimizer \"lion\": use sgd or adam");
+    assert_string_equal(error.message,
+                        "unknown optimizer \"lion\": use sgd, adam, adamw, rmsprop, adagrad, "
+                        "adadelta, adamax or nadam");
 }
 
 /* A network of 28 x 28 pictures from its layers as JSON. */

@@ -113,10 +113,9 @@ static void an_old_job_still_opens(void **state)
 
 /* A value that is in range, and another. */
 static const char *const two_values[][2] = {
-    [SETTING_INTEGER] = {"3", "4"},
-    [SETTING_NUMBER] = {"0.25", "0.5"},
-    [SETTING_TEXT] = {"a", "b"},
-    [SETTING_WIDTHS] = {"8,4", "8"},
+    [SETTING_INTEGER] = {"3", "4"},     [SETTING_NUMBER] = {"0.25", "0.5"},
+    [SETTING_TEXT] = {"a", "b"},        [SETTING_WIDTHS] = {"8,4", "8"},
+    [SETTING_FLAG] = {"false", "true"},
 };
 
 static void every_setting_is_carried_and_compared(void **state)
@@ -132,8 +131,9 @@ static void every_setting_is_carried_and_compared(void **state)
                    *two = choice ? setting->choice((uint32_t)setting->high)
                                  : two_values[setting->kind][1];
         job_init(&job);
-        if (setting->optimizers && !(setting->optimizers & 1 << OPTIMIZER_SGD))
-            setting_find("optimizer")->chosen(&job, OPTIMIZER_ADAM);
+        for (int type = 0; !setting_belongs(setting, job.optimizer.type); type++)
+            optimizer_defaults((enum optimizer_type)type, MEANING_PYTORCH, &job.optimizer);
+        if (strcmp(setting->key, "nesterov") == 0) job.optimizer.momentum = 0.9;
         other = job;
         assert_int_equal(setting_set_text(setting, one, &job, &error), 0);
         assert_int_equal(setting_set_text(setting, two, &other, &error), 0);

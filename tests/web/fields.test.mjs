@@ -64,7 +64,9 @@ test('every field of a lab keeps what is typed', { skip }, async () => {
         ({ kind, key }) => kind in texts && !['dataset', 'device', 'from', 'net'].includes(key),
     );
     assert.ok(typed.length >= 8, `${typed.length} fields`);
-    for (const { label, kind } of typed) {
+    const optimizer = page.getByLabel('Optimizer', { exact: true });
+    for (const { label, kind, optimizers } of typed) {
+        if (optimizers) await optimizer.selectOption(optimizers[0]);
         const field = page.getByLabel(label, { exact: true });
         await type(field, texts[kind]);
         await field.blur();
@@ -171,9 +173,15 @@ test('another optimizer brings its defaults and leaves what is not its own', { s
     await page.getByRole('button', { name: 'Defaults' }).click();
     await type(page.getByLabel('Momentum', { exact: true }), '0.9');
     await page.getByLabel('Optimizer', { exact: true }).selectOption('adam');
-    const lr = table.find(({ key }) => key === 'lr').default_by_optimizer.adam;
+    const lr = table.find(({ key }) => key === 'lr').default_by_optimizer.pytorch.adam;
     assert.equal(await page.getByLabel('Learning rate', { exact: true }).inputValue(), String(lr));
-    assert.ok(await page.getByLabel('Momentum', { exact: true }).isDisabled());
+    assert.equal(await page.getByLabel('Momentum', { exact: true }).count(), 0);
+    await page.getByLabel('AMSGrad', { exact: true }).check();
+    await page.getByLabel('Meaning', { exact: true }).selectOption('keras');
+    const epsilon = await page.getByLabel('Epsilon', { exact: true }).inputValue();
+    assert.equal(epsilon, '1e-7', 'another meaning brings its defaults');
+    assert.ok(!(await page.getByLabel('AMSGrad', { exact: true }).isChecked()));
+    await page.getByLabel('AMSGrad', { exact: true }).check();
     await page.getByLabel('Epochs', { exact: true }).fill('1');
     await page.getByLabel('Data set', { exact: true }).selectOption('synthetic');
     await page.getByLabel('Sample limit', { exact: true }).fill('64');
@@ -181,7 +189,10 @@ test('another optimizer brings its defaults and leaves what is not its own', { s
     await page.waitForURL(/run=/);
     const run = new URL(page.url()).searchParams.get('run');
     await studio.until(run, 'finished');
-    assert.equal((await studio.get(`/api/runs/${run}`)).settings.optimizer, 'adam');
+    const { settings } = await studio.get(`/api/runs/${run}`);
+    assert.equal(settings.optimizer, 'adam');
+    assert.equal(settings.meaning, 'keras');
+    assert.equal(settings.amsgrad, true);
 });
 
 test('no script error, refused style or foreign request on the way', { skip }, () => {

@@ -341,6 +341,87 @@ static void bias_update(const struct native_matrix *delta, size_t rows,
     }
 }
 
+/* ---- optimizers by their formula ---- */
+
+/* Values at a time: the intermediate ones of all steps stay in the first cache. */
+#define FORMULA_VALUES (8 * LANES)
+
+INLINE vec formula_value(enum formula_op op, vec a, vec b)
+{
+    switch (op) {
+    case FORMULA_ADD:
+        return a + b;
+    case FORMULA_SUBTRACT:
+        return a - b;
+    case FORMULA_MULTIPLY:
+        return a * b;
+    case FORMULA_DIVIDE:
+        return a / b;
+    case FORMULA_MAXIMUM:
+        return select_where(a > b, a, b);
+    case FORMULA_SQUARE_ROOT:
+        return square_root(a);
+    case FORMULA_ABSOLUTE:
+        return absolute(a);
+    case FORMULA_POWER:
+        break; /* of numbers alone */
+    }
+    return a;
+}
+
+INLINE void formula_line(enum formula_op op, const real *a, vec a_number, const real *b,
+                         vec b_number, real *out, size_t count)
+{
+    for (size_t i = 0; i < count; i += LANES)
+        store(out + i, formula_value(op, a ? load(a + i) : a_number, b ? load(b + i) : b_number));
+}
+
+/* One step on some values; a place NULL is a number. */
+static void formula_step(enum formula_op op, const real *a, real a_number, const real *b,
+                         real b_number, real *out, size_t count)
+{
+    vec left = splat(a_number), right = splat(b_number);
+    switch (op) {
+#define CASE(which)                                         \
+    case which:                                             \
+        formula_line(which, a, left, b, right, out, count); \
+        break;
+        CASE(FORMULA_ADD)
+        CASE(FORMULA_SUBTRACT)
+        CASE(FORMULA_MULTIPLY)
+        CASE(FORMULA_DIVIDE)
+        CASE(FORMULA_MAXIMUM)
+        CASE(FORMULA_SQUARE_ROOT)
+        CASE(FORMULA_ABSOLUTE)
+#undef CASE
+    case FORMULA_POWER:
+        break;
+    }
+}
+
+static void by_formula(const struct formula *formula, const double *numbers, void *const tensors[],
+                       size_t count)
+{
+    _Alignas(NATIVE_LINE) real results[FORMULA_MAX_TENSORS][FORMULA_VALUES];
+    real *places[FORMULA_MAX_TENSORS];
+    for (size_t at = 0, now; at < count; at += now) {
+        now = count - at < FORMULA_VALUES ? count - at : FORMULA_VALUES;
+        for (uint32_t i = 0; i < formula->tensor_count; i++)
+            places[i] = i < formula->tensor_inputs ? (real *)tensors[i] + at : results[i];
+        for (uint32_t i = 0; i < formula->tensor_step_count; i++) {
+            const struct formula_step *step = &formula->tensor_steps[i];
+            const struct formula_place a = step->a, b = step->b;
+            formula_step(step->op, a.tensor ? places[a.index] : NULL,
+                         a.tensor ? 0 : (real)numbers[a.index], b.tensor ? places[b.index] : NULL,
+                         b.tensor ? 0 : (real)numbers[b.index], places[step->result], now);
+        }
+        /* the gradient has no new value to keep */
+        for (uint32_t i = 0; i < formula->tensor_inputs; i++)
+            if (i != 1 && formula->new_tensors[i] != i)
+                memcpy(places[i], places[formula->new_tensors[i]], now * sizeof(real));
+    }
+}
+
 /* ---- activations and the loss ---- */
 
 INLINE vec activation_value(enum activation activation, vec z)
@@ -426,6 +507,7 @@ const struct native_kernels NATIVE_TABLE = {
     .multiply_transposed = multiply_transposed,
     .multiply_update = multiply_update,
     .bias_update = bias_update,
+    .formula = by_formula,
     .activate = activate,
     .activate_backward = activate_backward,
     .softmax = softmax,

@@ -23,12 +23,12 @@ struct native_update {
     enum optimizer_type type;
     double learning_rate, momentum, weight_decay;
     double beta1, beta2, epsilon;
-    double step_size;  /* Adam: lr / (1 − β1^t) */
-    double root_scale; /* Adam: 1 / sqrt(1 − β2^t) */
+    double step_size, root_scale; /* Adam (optimizer_adam()) */
 };
 
-/* The numbers of step `step`, counted from 1. */
-struct native_update native_update_of(const struct optimizer *optimizer, uint64_t step);
+/* The numbers of step `step`, counted from 1, with the learning rate `rate`. */
+struct native_update native_update_of(const struct optimizer *optimizer, double rate,
+                                      uint64_t step);
 
 /* Some columns of a parameter matrix, its optimizer slots and, in a traced step, its gradient: all
  * of one layout. */
@@ -84,6 +84,12 @@ struct native_kernels {
     /* gradient[c] = Σ_m delta[m, c], handed to the optimizer. */
     void (*bias_update)(const struct native_matrix *delta, size_t rows,
                         const struct native_target *target, const struct native_update *update);
+
+    /* A step of an optimizer without a kernel of its own, on `count` values (whole lines):
+     * tensors[0] are the parameters, [1] the gradient, then the slots; `numbers` those that the
+     * formula takes. */
+    void (*formula)(const struct formula *formula, const double *numbers, void *const tensors[],
+                    size_t count);
 
     /* values[m, c] = activation(values[m, c]) for c < columns, zero for the padding up to the last
      * line. */

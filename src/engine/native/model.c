@@ -72,6 +72,7 @@ int native_model_create(const struct engine_config *config, struct team *team,
         .team = team,
         .layer_count = config->network.layer_count,
         .optimizer = config->optimizer,
+        .fused = optimizer_fused(&config->optimizer) != OPTIMIZER_NOT_FUSED,
         .batch_size = config->batch_size,
         .blocks = calloc(team_threads(team), sizeof *model->blocks),
         .first_rows = ((size_t)network_inputs(&config->network) + QUAD - 1) / QUAD * QUAD,
@@ -95,7 +96,10 @@ int native_model_create(const struct engine_config *config, struct team *team,
     pace_init(&model->pace, team_threads(team));
     native_table_fill(config, &model->table);
     model->dense = config->preprocess.custom && config->preprocess.values[0] != 0;
+    optimizer_formula(&model->optimizer, &model->formula);
+    struct error none;
     if (!model->blocks || create_scratch(model)) failed = true;
+    if (!model->fused && native_model_sums_begin(model, &none)) failed = true;
     if (failed) {
         native_model_destroy(model);
         return error_set_memory(error, "the network");
@@ -186,24 +190,27 @@ void native_model_trace_end(struct native_model *model)
     }
 }
 
+void native_model_sums_clear(struct native_model *model)
+{
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        struct native_layer *layer = &model->layers[i];
+        memset(layer->weight_sum[0], 0, native_model_weights(model, i) * model->kernels->size);
+        memset(layer->bias_sum[0], 0, layer->output_width * model->kernels->size);
+    }
+}
+
 int native_model_sums_begin(struct native_model *model, struct error *error)
 {
     bool failed = false;
     for (uint32_t i = 0; i < model->layer_count; i++) {
         struct native_layer *layer = &model->layers[i];
-        size_t weights = native_model_weights(model, i);
-        if (!layer->weight_sum[0]) {
-            layer->weight_sum[0] = numbers(model, weights, &failed);
-        } else {
-            memset(layer->weight_sum[0], 0, weights * model->kernels->size);
-        }
-        if (!layer->bias_sum[0]) {
-            layer->bias_sum[0] = numbers(model, layer->output_width, &failed);
-        } else {
-            memset(layer->bias_sum[0], 0, layer->output_width * model->kernels->size);
-        }
+        if (!layer->weight_sum[0])
+            layer->weight_sum[0] = numbers(model, native_model_weights(model, i), &failed);
+        if (!layer->bias_sum[0]) layer->bias_sum[0] = numbers(model, layer->output_width, &failed);
     }
-    return failed ? error_set_memory(error, "the gradients") : 0;
+    if (failed) return error_set_memory(error, "the gradients");
+    native_model_sums_clear(model);
+    return 0;
 }
 
 void native_model_panel(const struct native_model *model, size_t end, size_t from, size_t *to)

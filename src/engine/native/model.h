@@ -47,7 +47,10 @@ struct native_model {
     uint32_t layer_count;
     struct native_layer layers[NETWORK_MAX_LAYERS];
     struct optimizer optimizer;
-    uint64_t steps; /* taken so far */
+    bool fused;             /* the kernels hand gradients to the optimizer as they come … */
+    struct formula formula; /* … or there is this, and the gradient as a whole in the sums */
+    uint64_t steps;         /* taken so far */
+    double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's */
     size_t batch_size;
     size_t first_rows;        /* the first layer's inputs, in whole quads */
     size_t rows;              /* what the layers' outputs have room for */
@@ -79,6 +82,8 @@ void native_model_trace_end(struct native_model *model);
 
 /* Room for the sums of gradients, zeroed; it stays until the model is destroyed. */
 int native_model_sums_begin(struct native_model *model, struct error *error);
+/* Zeroes sums that there are. */
+void native_model_sums_clear(struct native_model *model);
 
 /* How many numbers layer n's weight takes, padding included. */
 size_t native_model_weights(const struct native_model *model, uint32_t n);
@@ -94,9 +99,10 @@ void native_model_export_sums(const struct native_model *model, struct parameter
 void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight,
                                const void *bias, void *weight_out, void *bias_out);
 
-/* Steps over order[0 … count): as engine.h's train. */
+/* Steps over order[0 … count): as engine.h's train. `rates`, of every step, may be NULL. */
 void native_model_train(struct native_model *model, const struct native_data *data,
-                        const uint32_t *order, size_t count, double *losses, uint32_t *correct);
+                        const uint32_t *order, size_t count, const double *rates, double *losses,
+                        uint32_t *correct);
 /* The gradients of order[0 … count), added to sums that native_model_sums_begin() zeroed: as
  * engine.h's gradients. `count` is at most the batch size. */
 void native_model_gradients(struct native_model *model, const struct native_data *data,

@@ -1,6 +1,7 @@
 /* The studio's own engine: engine.h on top of the two ways to train (way.h). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "engine/engine.h"
@@ -102,6 +103,7 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
         self->way->import(self, state->slots[slot], 1 + slot);
     *self->way->steps(self) = state->steps;
+    memcpy(self->way->numbers(self), state->numbers, sizeof state->numbers);
     return 0;
 }
 
@@ -113,6 +115,7 @@ static int get_optimizer_state(struct engine *engine, struct optimizer_state *st
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
         self->way->export(self, state->slots[slot], 1 + slot);
     state->steps = *self->way->steps(self);
+    memcpy(state->numbers, self->way->numbers(self), sizeof state->numbers);
     return 0;
 }
 

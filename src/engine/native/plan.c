@@ -129,6 +129,8 @@ int plan_create(const struct engine_config *config, struct team *team, struct pl
     plan->team = team;
     plan->network = config->network;
     plan->optimizer = config->optimizer;
+    plan->fused = optimizer_fused(&config->optimizer) != OPTIMIZER_NOT_FUSED;
+    optimizer_formula(&plan->optimizer, &plan->formula);
     plan->seed = config->seed;
     plan->batch_size = config->batch_size;
     plan->op_count = config->network.layer_count;
@@ -311,6 +313,7 @@ struct plan_job {
     const double *inputs; /* instead of pixels: values as they are; for a forward pass */
     const uint32_t *order;
     size_t count;
+    const double *rates; /* of every step; NULL: the optimizer's */
     double *losses;
     uint32_t *correct;
     uint32_t workers;
@@ -405,24 +408,41 @@ static void backward(const struct plan_job *job, struct plan_batch *batch, uint3
     }
 }
 
-/* One stretch of all numbers, a part for each worker. */
-static void update(const struct plan_job *job, uint64_t step, uint32_t worker)
+static void update_fused(const struct plan *plan, double rate, uint64_t step,
+                         void *const tensors[2 + OPTIMIZER_MAX_SLOTS], size_t count)
+{
+    struct native_update numbers = native_update_of(&plan->optimizer, rate, step);
+    struct native_matrix gradient = {tensors[1], 0};
+    struct native_target target = {
+        .values = tensors[0], .slots = {tensors[2], tensors[3]}, .columns = count};
+    plan->dense->bias_update(&gradient, 1, &target, &numbers);
+}
+
+/* Step `step`, counted from 1, of the optimizer: one stretch of all values, a part for each worker;
+ * `numbers` are the optimizer's, this worker's copy. */
+static void update(const struct plan_job *job, double rate, uint64_t step, double *numbers,
+                   uint32_t worker)
 {
     const struct plan *plan = job->plan;
     size_t places = plan->kernels->places, from, to;
-    struct native_update numbers = native_update_of(&plan->optimizer, step);
+    double used[FORMULA_MAX_NUMBERS];
     items_of(plan->trained_count / places, worker, job->workers, &from, &to);
-    if (from < to) {
-        struct native_matrix gradient = {number_at(plan, plan->gradient, from * places), 0};
-        struct native_target target = {
-            .values = number_at(plan, plan->sets[0], from * places),
-            .columns = (to - from) * places,
-        };
-        for (uint32_t s = 0; s < optimizer_slot_count(&plan->optimizer); s++)
-            target.slots[s] = number_at(plan, plan->sets[1 + s], from * places);
-        plan->dense->bias_update(&gradient, 1, &target, &numbers);
+    void *tensors[2 + OPTIMIZER_MAX_SLOTS] = {number_at(plan, plan->sets[0], from * places),
+                                              number_at(plan, plan->gradient, from * places)};
+    for (uint32_t s = 0; s < optimizer_slot_count(&plan->optimizer); s++)
+        tensors[2 + s] = number_at(plan, plan->sets[1 + s], from * places);
+    if (plan->fused) {
+        if (from < to) update_fused(plan, rate, step, tensors, (to - from) * places);
+    } else {
+        optimizer_numbers(&plan->optimizer, &plan->formula, rate, step, numbers, used);
+        plan->dense->formula(&plan->formula, used, tensors, (to - from) * places);
     }
     team_barrier(plan->team);
+}
+
+static double rate_of(const struct plan_job *job, size_t step)
+{
+    return job->rates ? job->rates[step] : job->plan->optimizer.learning_rate;
 }
 
 /* Losses and correct answers in the samples' order, by the first worker. */
@@ -450,6 +470,8 @@ static void run_steps(void *context, uint32_t worker)
     const struct plan_job *job = context;
     struct plan *plan = job->plan;
     const struct grid *last = &plan->grids[plan->op_count];
+    double numbers[OPTIMIZER_MAX_NUMBERS];
+    memcpy(numbers, plan->numbers, sizeof numbers);
     for (size_t done = 0, step = 0; done < job->count; done += plan->batch_size, step++) {
         size_t left = job->count - done, from, to;
         struct plan_batch batch = batch_of(plan, left < plan->batch_size ? left : plan->batch_size,
@@ -466,12 +488,15 @@ static void run_steps(void *context, uint32_t worker)
             report(plan, batch.rows, &job->losses[step], job->correct ? &job->correct[step] : NULL);
         backward(job, &batch, worker);
         if (job->gradients_only) return;
-        update(job, plan->steps + step + 1, worker);
+        update(job, rate_of(job, step), plan->steps + step + 1, numbers, worker);
     }
+    /* all workers have passed a barrier since they read them */
+    if (worker == 0) memcpy(plan->numbers, numbers, sizeof numbers);
 }
 
 void plan_train(struct plan *plan, const struct split *split, const void *value,
-                const uint32_t *order, size_t count, double *losses, uint32_t *correct)
+                const uint32_t *order, size_t count, const double *rates, double *losses,
+                uint32_t *correct)
 {
     size_t batch = plan->batch_size;
     while (count > 0) {
@@ -483,6 +508,7 @@ void plan_train(struct plan *plan, const struct split *split, const void *value,
                                .value = value,
                                .order = order,
                                .count = part,
+                               .rates = rates,
                                .losses = losses,
                                .correct = correct,
                                .workers = pace_workers(&plan->pace)};
@@ -494,6 +520,7 @@ void plan_train(struct plan *plan, const struct split *split, const void *value,
         order += part;
         count -= part;
         losses += steps;
+        if (rates) rates += steps;
         if (correct) correct += steps;
     }
 }
@@ -527,7 +554,11 @@ void plan_gradients(struct plan *plan, const struct split *split, const void *va
 static void run_update(void *context, uint32_t worker)
 {
     const struct plan_job *job = context;
-    update(job, job->plan->steps + 1, worker);
+    struct plan *plan = job->plan;
+    double numbers[OPTIMIZER_MAX_NUMBERS];
+    memcpy(numbers, plan->numbers, sizeof numbers);
+    update(job, rate_of(job, 0), plan->steps + 1, numbers, worker);
+    if (worker == 0) memcpy(plan->numbers, numbers, sizeof numbers);
 }
 
 void plan_apply(struct plan *plan, const struct parameters *sums, size_t count)

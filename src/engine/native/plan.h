@@ -60,8 +60,11 @@ struct plan {
     struct pace pace;
     struct network network;
     struct optimizer optimizer;
+    bool fused; /* `dense` has a kernel for the optimizer; else its formula is evaluated */
+    struct formula formula;
     uint64_t seed;
     uint64_t steps;
+    double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's */
     size_t batch_size;
     uint32_t op_count;
     struct plan_op ops[NETWORK_MAX_LAYERS];
@@ -135,9 +138,10 @@ void plan_import(struct plan *plan, const struct parameters *source, uint32_t se
 void plan_export(const struct plan *plan, struct parameters *destination, uint32_t set);
 void plan_export_gradient(const struct plan *plan, struct parameters *destination);
 
-/* As engine.h's train; `pixels` are all pictures, `value` a pixel's values. */
+/* As engine.h's train; `value` are a pixel's values; `rates`, of every step, may be NULL. */
 void plan_train(struct plan *plan, const struct split *split, const void *value,
-                const uint32_t *order, size_t count, double *losses, uint32_t *correct);
+                const uint32_t *order, size_t count, const double *rates, double *losses,
+                uint32_t *correct);
 /* As engine.h's gradients and apply; count is at most what is reserved. */
 void plan_gradients(struct plan *plan, const struct split *split, const void *value,
                     const uint32_t *order, size_t count, struct parameters *sums, double *loss,

@@ -85,7 +85,7 @@ int plan_trace(struct plan *plan, const struct split *split, const void *value,
     if (parameters_create(&plan->network, dtype, &parameters, error) ||
         plan_keep_before(plan, true, error) || plan_reserve(plan, count, error))
         goto out;
-    plan_train(plan, split, value, order, count, &loss, NULL);
+    plan_train(plan, split, value, order, count, NULL, &loss, NULL);
     result = show_forward(&viewer, loss);
     plan_export_gradient(plan, parameters);
     if (!result) result = show_parameters(&viewer, TRACE_GRADIENT, parameters);

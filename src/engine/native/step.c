@@ -16,8 +16,9 @@ struct native_job {
     const struct native_data *data;
     const uint32_t *order; /* NULL: 0, 1, 2 … */
     size_t count;
-    double *losses;    /* NULL: only the forward pass, of all at once */
-    uint32_t *correct; /* may be NULL */
+    const double *rates; /* of every step; NULL: the optimizer's */
+    double *losses;      /* NULL: only the forward pass, of all at once */
+    uint32_t *correct;   /* may be NULL */
     uint32_t workers;
 };
 
@@ -35,8 +36,10 @@ struct batch {
     uint32_t worker, workers;
     uint32_t parts, parts_end; /* the parts this worker owns */
     bool sums;                 /* gradients go to the layers' sums, parameters stay */
+    bool total;                /* the loss is the samples' sum, not their mean */
     struct native_update update;
-    struct native_sparse block; /* the last one sorted */
+    double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's, as of this step */
+    struct native_sparse block;            /* the last one sorted */
 };
 
 typedef void panel_fn(const struct batch *batch, const struct native_target *weight, size_t from,
@@ -59,7 +62,7 @@ static struct native_target target_of(const struct native_model *model,
 {
     return (struct native_target){
         .values = at(model, sets[0], from),
-        .slots = {at(model, sets[1], from), at(model, sets[2], from)},
+        .slots = {at(model, sets[1], from), at(model, sets[2], from)}, /* of the fused ones */
         .gradient = at(model, gradient, from),
         .stride = stride,
         .columns = columns,
@@ -200,7 +203,7 @@ static void loss(const struct batch *batch)
     struct native_matrix logits = {at(model, last->output, from * last->output_width),
                                    last->output_width};
     model->kernels->softmax(&logits, batch->data->labels, batch->order + from, to - from,
-                            last->outputs, batch->sums ? 1 : 1.0 / (double)batch->rows,
+                            last->outputs, batch->total ? 1 : 1.0 / (double)batch->rows,
                             at(model, last->delta, from * last->output_width), last->output_width,
                             model->losses + from, model->correct + from);
 }
@@ -290,16 +293,15 @@ static void report(const struct batch *batch, double *loss, uint32_t *correct)
         total += model->losses[m];
         count += model->correct[m];
     }
-    *loss = batch->sums ? total : total / (double)batch->rows;
+    *loss = batch->total ? total : total / (double)batch->rows;
     if (correct) *correct = count;
 }
 
-/* The numbers of step `step`, counted from 1. */
-struct native_update native_update_of(const struct optimizer *o, uint64_t step)
+struct native_update native_update_of(const struct optimizer *o, double rate, uint64_t step)
 {
     struct native_update update = {
         .type = o->type,
-        .learning_rate = o->learning_rate,
+        .learning_rate = rate,
         .momentum = o->momentum,
         .weight_decay = o->weight_decay,
         .beta1 = o->beta1,
@@ -307,8 +309,9 @@ struct native_update native_update_of(const struct optimizer *o, uint64_t step)
         .epsilon = o->epsilon,
     };
     if (o->type == OPTIMIZER_ADAM) {
-        update.step_size = o->learning_rate / (1 - pow(o->beta1, (double)step));
-        update.root_scale = 1 / sqrt(1 - pow(o->beta2, (double)step));
+        struct optimizer_adam adam = optimizer_adam(o, rate, step);
+        update.step_size = adam.size;
+        update.root_scale = adam.root;
     }
     return update;
 }
@@ -316,7 +319,7 @@ struct native_update native_update_of(const struct optimizer *o, uint64_t step)
 static struct batch batch_of(const struct native_job *job, uint32_t worker)
 {
     uint32_t threads = team_threads(job->model->team);
-    return (struct batch){
+    struct batch batch = {
         .model = job->model,
         .data = job->data,
         .worker = worker,
@@ -324,6 +327,8 @@ static struct batch batch_of(const struct native_job *job, uint32_t worker)
         .parts = threads * worker / job->workers,
         .parts_end = threads * (worker + 1) / job->workers,
     };
+    memcpy(batch.numbers, job->model->numbers, sizeof batch.numbers);
+    return batch;
 }
 
 /* One batch from the pictures to the update; the mean loss (or, into sums, its sum) goes to
@@ -339,6 +344,69 @@ static void run_batch(struct batch *batch, double *mean, uint32_t *correct)
     backward(batch);
 }
 
+static double rate_of(const struct native_job *job, size_t step)
+{
+    return job->rates ? job->rates[step] : job->model->optimizer.learning_rate;
+}
+
+/* This worker's share of one matrix, seen as one row. */
+static void share_of(const struct batch *batch, size_t count, size_t *from, size_t *to)
+{
+    size_t line = NATIVE_LINE / batch->model->kernels->size, lines = count / line;
+    *from = lines * batch->worker / batch->workers * line;
+    *to = lines * (batch->worker + 1) / batch->workers * line;
+}
+
+/* A step of the optimizer on this worker's share of one matrix, with the sums as its gradient. */
+typedef void share_fn(const struct batch *batch, const double *numbers,
+                      void *const sets[NATIVE_SETS], void *sum, size_t count);
+
+static void each_share(const struct batch *batch, const double *numbers, share_fn *visit)
+{
+    const struct native_model *model = batch->model;
+    for (uint32_t n = 0; n < model->layer_count; n++) {
+        const struct native_layer *layer = &model->layers[n];
+        visit(batch, numbers, layer->weight, layer->weight_sum[0], native_model_weights(model, n));
+        visit(batch, numbers, layer->bias, layer->bias_sum[0], layer->output_width);
+    }
+}
+
+/* The sums are zero again afterwards. */
+static void formula_share(const struct batch *batch, const double *numbers,
+                          void *const sets[NATIVE_SETS], void *sum, size_t count)
+{
+    const struct native_model *model = batch->model;
+    size_t from, to;
+    share_of(batch, count, &from, &to);
+    if (from == to) return;
+    void *tensors[2 + OPTIMIZER_MAX_SLOTS] = {at(model, sets[0], from), at(model, sum, from)};
+    for (uint32_t slot = 0; slot < OPTIMIZER_MAX_SLOTS; slot++)
+        tensors[2 + slot] = at(model, sets[1 + slot], from);
+    model->kernels->formula(&model->formula, numbers, tensors, to - from);
+    memset(tensors[1], 0, (to - from) * model->kernels->size);
+}
+
+static void apply_formula(struct batch *batch, double rate, uint64_t step)
+{
+    double used[FORMULA_MAX_NUMBERS];
+    optimizer_numbers(&batch->model->optimizer, &batch->model->formula, rate, step, batch->numbers,
+                      used);
+    each_share(batch, used, formula_share);
+}
+
+/* A step of an optimizer without a kernel of its own: the gradient as a whole first, in the sums,
+ * which are zero before. */
+static void run_unfused(struct batch *batch, double rate, uint64_t step, double *mean,
+                        uint32_t *correct)
+{
+    batch->update = into_sums;
+    batch->sums = true;
+    run_batch(batch, mean, correct);
+    meet(batch);
+    apply_formula(batch, rate, step);
+    meet(batch);
+}
+
 static void run_steps(void *context, uint32_t worker)
 {
     struct native_job *job = context;
@@ -348,20 +416,31 @@ static void run_steps(void *context, uint32_t worker)
         batch.rows = job->count - done < model->batch_size ? job->count - done : model->batch_size;
         batch.order = job->order + done;
         batch.known = job->count - done;
-        batch.update = native_update_of(&model->optimizer, model->steps + step + 1);
-        run_batch(&batch, &job->losses[step], job->correct ? &job->correct[step] : NULL);
+        double *mean = &job->losses[step], rate = rate_of(job, step);
+        uint32_t *correct = job->correct ? &job->correct[step] : NULL;
+        uint64_t number = model->steps + step + 1;
+        if (!model->fused) {
+            run_unfused(&batch, rate, number, mean, correct);
+        } else {
+            batch.update = native_update_of(&model->optimizer, rate, number);
+            run_batch(&batch, mean, correct);
+        }
     }
+    /* all workers have passed a barrier since they read them */
+    if (worker == 0) memcpy(model->numbers, batch.numbers, sizeof model->numbers);
 }
 
 void native_model_train(struct native_model *model, const struct native_data *data,
-                        const uint32_t *order, size_t count, double *losses, uint32_t *correct)
+                        const uint32_t *order, size_t count, const double *rates, double *losses,
+                        uint32_t *correct)
 {
     size_t batch = model->batch_size;
+    if (!model->fused) native_model_sums_clear(model);
     while (count > 0) {
         size_t steps = (pace_samples(&model->pace) + batch - 1) / batch;
         size_t part = count / batch < steps ? count : steps * batch;
-        struct native_job job = {
-            model, data, order, part, losses, correct, pace_workers(&model->pace)};
+        struct native_job job = {model, data,   order,   part,
+                                 rates, losses, correct, pace_workers(&model->pace)};
         double start = clock_monotonic();
         team_run(model->team, job.workers, run_steps, &job);
         pace_report(&model->pace, clock_monotonic() - start, part);
@@ -370,6 +449,7 @@ void native_model_train(struct native_model *model, const struct native_data *da
         order += part;
         count -= part;
         losses += steps;
+        if (rates) rates += steps;
         if (correct) correct += steps;
     }
 }
@@ -381,7 +461,7 @@ static void run_gradients(void *context, uint32_t worker)
     batch.rows = batch.known = job->count;
     batch.order = job->order;
     batch.update = into_sums;
-    batch.sums = true;
+    batch.sums = batch.total = true;
     run_batch(&batch, job->losses, job->correct);
 }
 
@@ -389,22 +469,21 @@ void native_model_gradients(struct native_model *model, const struct native_data
                             const uint32_t *order, size_t count, double *loss_sum,
                             uint32_t *correct)
 {
-    struct native_job job = {
-        model, data, order, count, loss_sum, correct, pace_workers(&model->pace)};
+    struct native_job job = {model, data,     order,   count,
+                             NULL,  loss_sum, correct, pace_workers(&model->pace)};
     CHECK(count <= model->rows && count <= model->batch_size);
     double start = clock_monotonic();
     team_run(model->team, job.workers, run_gradients, &job);
     pace_report(&model->pace, clock_monotonic() - start, count);
 }
 
-/* Hands this worker's share of one matrix, seen as one row, to the optimizer. */
-static void apply_sums(const struct batch *batch, void *const sets[NATIVE_SETS], void *sum,
-                       size_t count)
+static void fused_share(const struct batch *batch, const double *numbers,
+                        void *const sets[NATIVE_SETS], void *sum, size_t count)
 {
     const struct native_model *model = batch->model;
-    size_t line = NATIVE_LINE / model->kernels->size, lines = count / line,
-           from = lines * batch->worker / batch->workers * line,
-           to = lines * (batch->worker + 1) / batch->workers * line;
+    size_t from, to;
+    (void)numbers;
+    share_of(batch, count, &from, &to);
     struct native_target target = target_of(model, sets, NULL, from, 0, to - from);
     struct native_matrix gradient = {at(model, sum, from), 0};
     model->kernels->bias_update(&gradient, 1, &target, &batch->update);
@@ -413,14 +492,16 @@ static void apply_sums(const struct batch *batch, void *const sets[NATIVE_SETS],
 static void run_apply(void *context, uint32_t worker)
 {
     struct native_job *job = context;
-    const struct native_model *model = job->model;
+    struct native_model *model = job->model;
     struct batch batch = batch_of(job, worker);
-    batch.update = native_update_of(&model->optimizer, model->steps + 1);
-    for (uint32_t n = 0; n < model->layer_count; n++) {
-        const struct native_layer *layer = &model->layers[n];
-        apply_sums(&batch, layer->weight, layer->weight_sum[0], native_model_weights(model, n));
-        apply_sums(&batch, layer->bias, layer->bias_sum[0], layer->output_width);
+    if (model->fused) {
+        batch.update = native_update_of(&model->optimizer, rate_of(job, 0), model->steps + 1);
+        each_share(&batch, NULL, fused_share);
+        return;
     }
+    apply_formula(&batch, rate_of(job, 0), model->steps + 1);
+    meet(&batch);
+    if (worker == 0) memcpy(model->numbers, batch.numbers, sizeof model->numbers);
 }
 
 void native_model_apply(struct native_model *model)

@@ -30,6 +30,7 @@ struct native_way {
     void (*export)(const struct native_engine *self, struct parameters *destination, uint32_t set);
     struct optimizer *(*optimizer)(struct native_engine *self);
     uint64_t *(*steps)(struct native_engine *self); /* that the optimizer has taken */
+    double *(*numbers)(struct native_engine *self); /* the optimizer's */
     /* Of as many samples at a time as are reserved. */
     void (*train)(struct native_engine *self, const uint32_t *order, size_t count, double *losses,
                   uint32_t *correct);

@@ -56,6 +56,11 @@ static uint64_t *steps_of(struct native_engine *self)
     return &self->model->steps;
 }
 
+static double *numbers_of(struct native_engine *self)
+{
+    return self->model->numbers;
+}
+
 static struct native_data training_data(const struct native_engine *self)
 {
     return (struct native_data){self->base.split->labels, &self->lists};
@@ -65,7 +70,7 @@ static void train(struct native_engine *self, const uint32_t *order, size_t coun
                   uint32_t *correct)
 {
     struct native_data data = training_data(self);
-    native_model_train(self->model, &data, order, count, losses, correct);
+    native_model_train(self->model, &data, order, count, self->base.rates, losses, correct);
 }
 
 static int gradients(struct native_engine *self, const uint32_t *order, size_t count,
@@ -214,7 +219,7 @@ static int trace_step(struct native_engine *self, const uint32_t *order, size_t 
     if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error))
         goto out;
     struct native_data data = training_data(self);
-    native_model_train(model, &data, order, count, &loss, NULL);
+    native_model_train(model, &data, order, count, NULL, &loss, NULL);
     if (emit_forward(&trace, order, loss) || emit_parameters(&trace, TRACE_GRADIENT) ||
         emit_parameters(&trace, TRACE_NEW)) {
         error_set(error, ERROR_FAILED, "the traced step could not be passed on");
@@ -236,6 +241,7 @@ const struct native_way native_way_dense = {
     .export = export_set,
     .optimizer = optimizer_of,
     .steps = steps_of,
+    .numbers = numbers_of,
     .train = train,
     .gradients = gradients,
     .apply = apply,

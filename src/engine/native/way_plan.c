@@ -45,10 +45,16 @@ static uint64_t *steps_of(struct native_engine *self)
     return &self->plan->steps;
 }
 
+static double *numbers_of(struct native_engine *self)
+{
+    return self->plan->numbers;
+}
+
 static void train(struct native_engine *self, const uint32_t *order, size_t count, double *losses,
                   uint32_t *correct)
 {
-    plan_train(self->plan, self->base.split, &self->values, order, count, losses, correct);
+    plan_train(self->plan, self->base.split, &self->values, order, count, self->base.rates, losses,
+               correct);
 }
 
 static int gradients(struct native_engine *self, const uint32_t *order, size_t count,
@@ -94,6 +100,7 @@ const struct native_way native_way_plan = {
     .export = export_set,
     .optimizer = optimizer_of,
     .steps = steps_of,
+    .numbers = numbers_of,
     .train = train,
     .gradients = gradients,
     .apply = apply,

@@ -100,6 +100,16 @@ void graph_split(struct graph *graph, TF_Output x, int32_t axis, int32_t count, 
     for (int32_t i = 0; i < count; i++) parts[i] = graph_output(first, i);
 }
 
+void graph_unpack(struct graph *graph, TF_Output x, int32_t count, TF_Output *parts)
+{
+    if (graph->failed) return;
+    TF_OperationDescription *description = begin(graph, "Unpack");
+    graph->tf->AddInput(description, x);
+    graph->tf->SetAttrInt(description, "num", count);
+    TF_Output first = finish(graph, description, "Unpack");
+    for (int32_t i = 0; i < count; i++) parts[i] = graph_output(first, i);
+}
+
 TF_Output graph_output(TF_Output of, int index)
 {
     return (TF_Output){of.oper, index};

@@ -49,6 +49,9 @@ TF_Output graph_join(struct graph *graph, const char *type, const TF_Output *inp
 /* parts[i] = the i-th of `count` equal parts of x along `axis`. */
 void graph_split(struct graph *graph, TF_Output x, int32_t axis, int32_t count, TF_Output *parts);
 
+/* parts[i] = x[i], for the `count` rows of x. */
+void graph_unpack(struct graph *graph, TF_Output x, int32_t count, TF_Output *parts);
+
 TF_Output graph_op(struct graph *graph, const char *type, const TF_Output *inputs,
                    size_t input_count, const char *attribute, TF_DataType data_type);
 /* Another output of the same operation. */

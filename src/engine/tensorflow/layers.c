@@ -289,7 +289,8 @@ static void update_running(struct tf_pass *p, uint32_t index, enum tensor_role r
     const double momentum = layer_of(p, index)->momentum;
     TF_Output kept = GRAPH_OP(g, "Mul", read_tensor(p, index, role), real(p, 1 - momentum));
     TF_Output moved = GRAPH_OP(g, "AddV2", kept, GRAPH_OP(g, "Mul", value, real(p, momentum)));
-    p->step->updates[place] = GRAPH_OP(g, "AssignVariableOp", p->v->values[0][place], moved).oper;
+    p->step->updates[0][place] =
+        GRAPH_OP(g, "AssignVariableOp", p->v->values[0][place], moved).oper;
 }
 
 /* [layer: batchnorm] */

@@ -23,7 +23,7 @@ TF_Tensor *tf_tensor_borrow(const struct tf_api *tf, TF_DataType type, const int
 TF_Tensor *tf_tensor_create(const struct tf_api *tf, TF_DataType type, const int64_t *dims,
                             int rank);
 
-#define TF_RUN_MAX 640
+#define TF_RUN_MAX 1408
 /* One run: what goes in, what comes out, what must happen. Begin with tf_run_init(), end with
  * tf_run_free(). */
 struct tf_run {

@@ -23,8 +23,9 @@ struct tensorflow_engine {
     const struct tf_api *tf;
     struct tf_training training;
     struct tf_session session;
-    struct tf_run run; /* reused by every call */
-    uint64_t steps;    /* taken so far */
+    struct tf_run run;                     /* reused by every call */
+    uint64_t steps;                        /* taken so far */
+    double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's, beside its slots */
 };
 
 static struct tensorflow_engine *self_of(struct engine *engine)
@@ -94,7 +95,7 @@ static bool is_trained(const struct tf_training *t, size_t p)
     return tensor_role_is_trained(t->tensors[p].role);
 }
 
-/* `set` 0: the network's parameters; 1 and 2: the optimizer's slots. */
+/* `set` 0: the network's parameters; the others: the optimizer's slots. */
 static int write_set(struct tensorflow_engine *self, size_t set,
                      const struct parameters *parameters, struct error *error)
 {
@@ -148,6 +149,7 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
     for (uint32_t s = 0; s < state->slot_count; s++)
         if (write_set(self, 1 + s, state->slots[s], error)) return -1;
     self->steps = state->steps;
+    memcpy(self->numbers, state->numbers, sizeof self->numbers);
     return 0;
 }
 
@@ -158,6 +160,7 @@ static int get_optimizer_state(struct engine *engine, struct optimizer_state *st
     for (uint32_t s = 0; s < state->slot_count; s++)
         if (read_set(self, 1 + s, state->slots[s], error)) return -1;
     state->steps = self->steps;
+    memcpy(state->numbers, self->numbers, sizeof state->numbers);
     return 0;
 }
 
@@ -239,17 +242,44 @@ static double read_real(const struct tensorflow_engine *self, const void *values
                                             : (double)((const float *)values)[index];
 }
 
+/* Feeds what the optimizer takes at the next `steps` steps, and the steps before them; `state` is
+ * where its own numbers then are, to be kept if the run succeeds. */
+static void feed_numbers(struct tensorflow_engine *self, size_t steps,
+                         double state[OPTIMIZER_MAX_NUMBERS])
+{
+    const struct tf_training *t = &self->training;
+    const double usual = self->base.config.optimizer.learning_rate, *rates = self->base.rates;
+    const int64_t dims[] = {(int64_t)steps, t->number_count};
+    TF_Tensor *table = tf_tensor_create(self->tf, TF_DOUBLE, dims, 2);
+    memcpy(state, self->numbers, sizeof self->numbers);
+    for (size_t i = 0; table && i < steps; i++) {
+        double numbers[FORMULA_MAX_NUMBERS];
+        tf_training_numbers(t, rates ? rates[i] : usual, self->steps + i + 1, state, numbers);
+        memcpy((double *)self->tf->TensorData(table) + i * t->number_count, numbers,
+               t->number_count * sizeof *numbers);
+    }
+    tf_run_feed(&self->run, t->numbers, table);
+    tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
+}
+
+static void took_steps(struct tensorflow_engine *self, size_t steps,
+                       const double state[OPTIMIZER_MAX_NUMBERS])
+{
+    self->steps += steps;
+    memcpy(self->numbers, state, sizeof self->numbers);
+}
+
 static int train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                  uint32_t *correct, struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
     const struct tf_training *t = &self->training;
     const size_t steps = (count + self->base.config.batch_size - 1) / self->base.config.batch_size;
+    double state[OPTIMIZER_MAX_NUMBERS];
     tf_run_init(&self->run, &self->session);
     tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
     tf_run_feed_int(&self->run, t->steps, (int32_t)steps);
-    tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
-    tf_run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    feed_numbers(self, steps, state);
     tf_run_fetch(&self->run, t->losses);
     tf_run_fetch(&self->run, t->correct);
     int result = tf_run_go(&self->run, "training with TensorFlow", error);
@@ -258,7 +288,7 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
         for (size_t i = 0; i < steps; i++) losses[i] = read_real(self, loss_values, i);
         if (correct)
             memcpy(correct, self->tf->TensorData(self->run.fetched[1]), steps * sizeof *correct);
-        self->steps += steps;
+        took_steps(self, steps, state);
     }
     tf_run_free(&self->run);
     return result;
@@ -322,12 +352,21 @@ static int gradients(struct engine *engine, const uint32_t *order, size_t count,
     return result;
 }
 
+/* Everything that a step does to one of the network's tensors and its slots. */
+static void target_updates(struct tensorflow_engine *self, size_t p)
+{
+    for (size_t set = 0; set < self->training.set_count; set++)
+        if (self->training.step.updates[set][p])
+            tf_run_target(&self->run, self->training.step.updates[set][p]);
+}
+
 /* The traced step's update, fed with gradients in place of those it would compute. */
 static int apply(struct engine *engine, const struct parameters *sums, size_t count,
                  struct error *error)
 {
     struct tensorflow_engine *self = self_of(engine);
     const struct tf_training *t = &self->training;
+    double state[OPTIMIZER_MAX_NUMBERS];
     tf_run_init(&self->run, &self->session);
     for (size_t p = 0; p < t->parameter_count; p++) {
         if (!is_trained(t, p)) continue;
@@ -336,12 +375,11 @@ static int apply(struct engine *engine, const struct parameters *sums, size_t co
             multiply(self, self->tf->TensorData(gradient), sums->tensors[p].count,
                      1 / (double)count);
         tf_run_feed(&self->run, t->step.gradients[p], gradient);
-        tf_run_target(&self->run, t->step.updates[p]);
+        target_updates(self, p);
     }
-    tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
-    tf_run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    feed_numbers(self, 1, state);
     int result = tf_run_go(&self->run, "applying gradients with TensorFlow", error);
-    if (result == 0) self->steps++;
+    if (result == 0) took_steps(self, 1, state);
     tf_run_free(&self->run);
     return result;
 }
@@ -472,11 +510,12 @@ out:
     return result ? -1 : 0;
 }
 
+/* `state`, of a run that takes a step: the optimizer's numbers after it; else NULL. */
 static int emit_run(struct tensorflow_engine *self, const struct shown *shown, size_t count,
-                    unsigned steps, engine_trace_fn *emit, void *context, struct error *error)
+                    const double *state, engine_trace_fn *emit, void *context, struct error *error)
 {
     int result = tf_run_go(&self->run, "tracing a step of TensorFlow", error);
-    if (result == 0) self->steps += steps;
+    if (result == 0 && state) took_steps(self, 1, state);
     for (size_t i = 0; result == 0 && i < count; i++)
         result = emit_one(self, &shown[i], emit, context, error);
     tf_run_free(&self->run);
@@ -488,20 +527,19 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
 {
     struct tensorflow_engine *self = self_of(engine);
     const struct tf_training *t = &self->training;
+    double state[OPTIMIZER_MAX_NUMBERS];
     struct shown *shown = calloc(TF_RUN_MAX, sizeof *shown);
     if (!shown) return error_set_memory(error, "the trace");
     tf_run_init(&self->run, &self->session);
     tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
-    tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
-    tf_run_feed_double(&self->run, t->learning_rate, self->base.config.optimizer.learning_rate);
+    feed_numbers(self, 1, state);
     size_t n = list_traced(self, count, shown);
     n += list_parameters(self, TRACE_GRADIENT, shown + n);
-    for (size_t p = 0; p < t->parameter_count; p++)
-        if (t->step.updates[p]) tf_run_target(&self->run, t->step.updates[p]);
-    int result = emit_run(self, shown, n, 1, emit, context, error);
+    for (size_t p = 0; p < t->parameter_count; p++) target_updates(self, p);
+    int result = emit_run(self, shown, n, state, emit, context, error);
     if (result == 0) {
         n = list_parameters(self, TRACE_NEW, shown);
-        result = emit_run(self, shown, n, 0, emit, context, error);
+        result = emit_run(self, shown, n, NULL, emit, context, error);
     }
     free(shown);
     return result;
@@ -531,7 +569,7 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
         trace_name(shown[n].name, TRACE_SALIENCY, 0, NULL);
         shown[n++].fetch = tf_run_fetch(&self->run, t->saliency);
     }
-    int result = emit_run(self, shown, n, 0, emit, context, error);
+    int result = emit_run(self, shown, n, NULL, emit, context, error);
     free(shown);
     return result;
 }

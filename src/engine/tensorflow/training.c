@@ -1,5 +1,6 @@
 #include "engine/tensorflow/layers.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +8,8 @@
  * graph and in the functions that its loop calls. */
 static void declare_variables(const struct tf_training *t, struct graph *g, struct tf_variables *v)
 {
-    static const char *const set_suffixes[TF_MAX_SETS] = {"", ".slot1", ".slot2"};
+    static const char *const set_suffixes[TF_MAX_SETS] = {"", ".slot1", ".slot2", ".slot3",
+                                                          ".slot4"};
     const struct network *network = &t->config->network;
     const int64_t samples[] = {-1, network_inputs(network)};
     v->images = graph_variable(g, "images", TF_UINT8, samples, 2);
@@ -92,74 +94,101 @@ static void measure(const struct tf_training *t, struct graph *g, TF_Output logi
         if (is_trained(t, p)) step->gradients[p] = gradients[--count];
 }
 
-/* Adam's scalars for a step. PyTorch's formula in TensorFlow's terms (net/optimizer.h): both bias
- * corrections go into the learning rate, and epsilon is scaled by sqrt(1 - beta2^n), Adam's
- * "epsilon hat". In double for either dtype. */
-static void adam_scalars(const struct tf_training *t, struct graph *g, TF_Output n,
-                         TF_Output *learning_rate, TF_Output *epsilon)
-{
-    const struct optimizer *o = &t->config->optimizer;
-    TF_Output one = graph_real(g, TF_DOUBLE, 1);
-    TF_Output first = GRAPH_OP(g, "Sub", one,
-                               GRAPH_OP(g, "Pow", graph_real(g, TF_DOUBLE, o->beta1), n));
-    TF_Output second = GRAPH_OP(
-        g, "Sqrt",
-        GRAPH_OP(g, "Sub", one, GRAPH_OP(g, "Pow", graph_real(g, TF_DOUBLE, o->beta2), n)));
-    *learning_rate = GRAPH_OP(g, "Mul", *learning_rate, GRAPH_OP(g, "RealDiv", second, first));
-    *epsilon = GRAPH_OP(g, "Mul", graph_real(g, TF_DOUBLE, o->epsilon), second);
-}
-
-/* Every parameter moves against its gradient; `n` is the step's number, counted from 1. */
-static void update(const struct tf_training *t, struct graph *g, const struct tf_variables *v,
-                   TF_Output learning_rate, TF_Output n, struct tf_step *step)
+/* TensorFlow's own kernels, for the optimizers it has one for. `numbers`: the learning rate, and
+ * for Adam epsilon (tf_training_numbers()). */
+static TF_Operation *fused_update(const struct tf_training *t, struct graph *g,
+                                  const struct tf_variables *v, const TF_Output *numbers,
+                                  TF_Output gradient, size_t p)
 {
     const struct optimizer *o = &t->config->optimizer;
     const TF_DataType real = t->real;
-    TF_Output epsilon = {0};
-    if (o->type == OPTIMIZER_ADAM) {
-        adam_scalars(t, g, n, &learning_rate, &epsilon);
-        epsilon = GRAPH_OP_TYPED(g, "Cast", "DstT", real, epsilon);
+    TF_Output w = v->values[0][p], done;
+    if (optimizer_fused(o) == OPTIMIZER_FUSED_ADAM) {
+        TF_Output zero = graph_real(g, real,
+                                    0); /* beta's powers: the corrections are in the rate */
+        done = GRAPH_OP(g, "ResourceApplyAdam", w, v->values[1][p], v->values[2][p], zero, zero,
+                        numbers[0], graph_real(g, real, o->beta1), graph_real(g, real, o->beta2),
+                        numbers[1], gradient); /* [optimizer] */
+    } else if (o->momentum > 0) {
+        done = GRAPH_OP(g, "ResourceApplyMomentum", w, v->values[1][p], numbers[0], gradient,
+                        graph_real(g, real, o->momentum)); /* [optimizer] */
+    } else {
+        done = GRAPH_OP(g, "ResourceApplyGradientDescent", w, numbers[0],
+                        gradient); /* [optimizer] */
     }
-    TF_Output rate = GRAPH_OP_TYPED(g, "Cast", "DstT", real, learning_rate);
+    return done.oper;
+}
+
+/* Any other: its formula (net/formula.h), operation by operation, and then the new values. */
+static void update_by_formula(const struct tf_training *t, struct graph *g,
+                              const struct tf_variables *v, const TF_Output *numbers,
+                              struct tf_step *step, size_t p)
+{
+    static const char *const operations[] = {
+        [FORMULA_ADD] = "AddV2",        [FORMULA_SUBTRACT] = "Sub",    [FORMULA_MULTIPLY] = "Mul",
+        [FORMULA_DIVIDE] = "RealDiv",   [FORMULA_MAXIMUM] = "Maximum", [FORMULA_POWER] = "Pow",
+        [FORMULA_SQUARE_ROOT] = "Sqrt", [FORMULA_ABSOLUTE] = "Abs",
+    };
+    const struct formula *f = &t->formula;
+    TF_Output tensors[FORMULA_MAX_TENSORS] = {step->parameters[p], step->gradients[p]};
+    for (uint32_t i = 2; i < f->tensor_inputs; i++)
+        tensors[i] = graph_read(g, v->values[i - 1][p], t->real);
+    for (uint32_t i = 0; i < f->tensor_step_count; i++) {
+        const struct formula_step *s = &f->tensor_steps[i];
+        TF_Output a = s->a.tensor ? tensors[s->a.index] : numbers[s->a.index];
+        TF_Output b = s->b.tensor ? tensors[s->b.index] : numbers[s->b.index];
+        tensors[s->result] = formula_op_is_unary(s->op) ? GRAPH_OP(g, operations[s->op], a)
+                                                        : GRAPH_OP(g, operations[s->op], a, b);
+    }
+    for (uint32_t i = 0; i < f->tensor_inputs; i++) {
+        size_t set = i ? i - 1 : 0;
+        if (i == 1 || f->new_tensors[i] == i) continue; /* the gradient is not kept */
+        step->updates[set][p] = GRAPH_OP(g, "AssignVariableOp", v->values[set][p],
+                                         tensors[f->new_tensors[i]])
+                                    .oper; /* [optimizer] */
+    }
+}
+
+/* Every parameter moves against its gradient, by the optimizer's numbers of this step. */
+static void update(const struct tf_training *t, struct graph *g, const struct tf_variables *v,
+                   TF_Output row, struct tf_step *step)
+{
+    const struct optimizer *o = &t->config->optimizer;
+    TF_Output numbers[FORMULA_MAX_NUMBERS];
+    graph_unpack(g, GRAPH_OP_TYPED(g, "Cast", "DstT", t->real, row), (int32_t)t->number_count,
+                 numbers);
     for (size_t p = 0; p < t->parameter_count; p++) {
+        TF_Output gradient = step->gradients[p];
         if (!is_trained(t, p)) continue;
-        TF_Output w = v->values[0][p], gradient = step->gradients[p], done;
+        if (optimizer_fused(o) == OPTIMIZER_NOT_FUSED) {
+            update_by_formula(t, g, v, numbers, step, p);
+            continue;
+        }
         if (o->weight_decay > 0)
             gradient = GRAPH_OP(
                 g, "AddV2", gradient, /* [optimizer] */
-                GRAPH_OP(g, "Mul", graph_real(g, real, o->weight_decay), step->parameters[p]));
-        if (o->type == OPTIMIZER_ADAM) {
-            TF_Output zero = graph_real(g, real, 0);
-            done = GRAPH_OP(g, "ResourceApplyAdam", w, v->values[1][p], v->values[2][p], zero, zero,
-                            rate, graph_real(g, real, o->beta1), graph_real(g, real, o->beta2),
-                            epsilon, gradient); /* [optimizer] */
-        } else if (o->momentum > 0) {
-            done = GRAPH_OP(g, "ResourceApplyMomentum", w, v->values[1][p], rate, gradient,
-                            graph_real(g, real, o->momentum)); /* [optimizer] */
-        } else {
-            done = GRAPH_OP(g, "ResourceApplyGradientDescent", w, rate, gradient); /* [optimizer] */
-        }
-        step->updates[p] = done.oper;
+                GRAPH_OP(g, "Mul", graph_real(g, t->real, o->weight_decay), step->parameters[p]));
+        step->updates[0][p] = fused_update(t, g, v, numbers, gradient, p);
     }
 }
 /* [end] */
 
 /* [stage: one step] */
 static void training_step(const struct tf_training *t, struct graph *g,
-                          const struct tf_variables *v, TF_Output rows, TF_Output learning_rate,
+                          const struct tf_variables *v, TF_Output rows, TF_Output numbers,
                           TF_Output n, struct tf_step *step)
 { /* [step] */
     struct tf_pass pass = {t, g, v, step, true, n};
     gather_batch(t, g, v, rows, step);                       /* [batches] */
     TF_Output logits = tf_apply_network(&pass, step->input); /* [forward_pass] */
     measure(t, g, logits, step);                             /* [backward] */
-    update(t, g, v, learning_rate, n, step);                 /* [update] */
+    update(t, g, v, numbers, step);                          /* [update] */
 }
 /* [end] */
 
 /* [stage: loop] */
 /* What goes round the loop. The first two change at each step, the others are only handed on. */
-enum { STEP, POSITION, STEPS, ORDER, LEARNING_RATE, STEPS_BEFORE, STATE };
+enum { STEP, POSITION, STEPS, ORDER, NUMBERS, STEPS_BEFORE, STATE };
 
 static void declare_state(struct graph *g, TF_Output state[STATE])
 {
@@ -199,12 +228,14 @@ static void define_body(struct graph *g, const void *context)
                               graph_int_vector(g, 1)); /* [batches] */
     TF_Output n = GRAPH_OP(g, "AddV2", state[STEPS_BEFORE],
                            GRAPH_OP_TYPED(g, "Cast", "DstT", TF_DOUBLE, next[STEP]));
-    training_step(t, g, &v, rows, state[LEARNING_RATE], n, &step); /* [step] */
+    TF_Output numbers = GRAPH_OP(g, "GatherV2", state[NUMBERS], state[STEP], graph_int(g, 0));
+    training_step(t, g, &v, rows, numbers, n, &step); /* [step] */
 
-    TF_Operation *effects[TF_MAX_PARAMETERS + 2];
+    TF_Operation *effects[TF_MAX_SETS * TF_MAX_PARAMETERS + 2];
     size_t count = 0;
-    for (size_t p = 0; p < t->parameter_count; p++)
-        if (step.updates[p]) effects[count++] = step.updates[p];
+    for (size_t set = 0; set < t->set_count; set++)
+        for (size_t p = 0; p < t->parameter_count; p++)
+            if (step.updates[set][p]) effects[count++] = step.updates[set][p];
     effects[count++] =
         GRAPH_OP(g, "ResourceScatterUpdate", v.losses, state[STEP], step.loss).oper; /* [report] */
     effects[count++] =                                                               /* [report] */
@@ -228,8 +259,8 @@ static void build_loop(struct tf_training *t)
                  GRAPH_OP(g, "Fill", length, graph_int(g, 0)))
             .oper,
     };
-    TF_Output state[STATE] = {graph_int(g, 0), graph_int_vector(g, 0), t->steps,
-                              t->order,        t->learning_rate,       t->steps_before};
+    TF_Output state[STATE] = {graph_int(g, 0), graph_int_vector(g, 0), t->steps, t->order,
+                              t->numbers,      t->steps_before};
     TF_Output loop = graph_while(g, "more_steps", "train_batch", state, STATE, cleared,
                                  2);                                             /* [batches] */
     t->losses = graph_read_after(g, t->variables.losses, t->real, loop.oper);    /* [report] */
@@ -242,7 +273,8 @@ static void build_trace_and_forward(struct tf_training *t)
 {
     struct graph *g = &t->graph;
     TF_Output n = GRAPH_OP(g, "AddV2", t->steps_before, graph_real(g, TF_DOUBLE, 1));
-    training_step(t, g, &t->variables, t->order, t->learning_rate, n, &t->step);
+    TF_Output numbers = GRAPH_OP(g, "GatherV2", t->numbers, graph_int(g, 0), graph_int(g, 0));
+    training_step(t, g, &t->variables, t->order, numbers, n, &t->step);
     t->probabilities = GRAPH_OP(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);
 
     t->asked.input = scale(t, g, t->pixels);
@@ -284,12 +316,16 @@ int tf_training_build(struct tf_training *training, const struct tf_api *tf,
     *t = (struct tf_training){.config = config,
                               .real = config->dtype == DTYPE_FLOAT64 ? TF_DOUBLE : TF_FLOAT,
                               .set_count = 1 + optimizer_slot_count(&config->optimizer)};
+    optimizer_formula(&config->optimizer, &t->formula);
+    static const uint32_t fused_numbers[] = {[OPTIMIZER_FUSED_SGD] = 1, [OPTIMIZER_FUSED_ADAM] = 2};
+    enum optimizer_fused fused = optimizer_fused(&config->optimizer);
+    t->number_count = fused ? fused_numbers[fused] : t->formula.used_count;
     if (list_tensors(t, error) || graph_init(&t->graph, tf, error)) return -1;
     struct graph *g = &t->graph;
     t->order = graph_placeholder(g, TF_INT32);
     t->steps = graph_placeholder(g, TF_INT32);
     t->steps_before = graph_placeholder(g, TF_DOUBLE);
-    t->learning_rate = graph_placeholder(g, TF_DOUBLE);
+    t->numbers = graph_placeholder(g, TF_DOUBLE);
     t->pixels = graph_placeholder(g, TF_UINT8);
     t->target = graph_placeholder(g, TF_INT32);
     declare_variables(t, g, &t->variables);
@@ -305,6 +341,27 @@ int tf_training_build(struct tf_training *training, const struct tf_api *tf,
     error_prefix(error, "TensorFlow's graph cannot be built");
     tf_training_free(t);
     return -1;
+}
+
+void tf_training_numbers(const struct tf_training *training, double rate, uint64_t step,
+                         double state[OPTIMIZER_MAX_NUMBERS], double out[FORMULA_MAX_NUMBERS])
+{
+    const struct optimizer *o = &training->config->optimizer;
+    double root = sqrt(1 - pow(o->beta2, (double)step));
+    switch (optimizer_fused(o)) {
+    case OPTIMIZER_FUSED_SGD:
+        out[0] = rate;
+        break;
+    case OPTIMIZER_FUSED_ADAM:
+        /* TensorFlow adds epsilon to the uncorrected root, as Keras does; PyTorch to the corrected
+         * one. */
+        out[0] = rate * (root / (1 - pow(o->beta1, (double)step)));
+        out[1] = o->meaning == MEANING_KERAS ? o->epsilon : o->epsilon * root;
+        break;
+    case OPTIMIZER_NOT_FUSED:
+        optimizer_numbers(o, &training->formula, rate, step, state, out);
+        break;
+    }
 }
 
 void tf_training_free(struct tf_training *training)

@@ -17,7 +17,7 @@ struct tf_variables {
     TF_Output losses;  /* real [steps of the run] */
     TF_Output correct; /* int32 [steps of the run] */
     /* Set 0: every tensor of the network in the studio's order, in Keras's shapes (net/layout.h).
-     * Sets 1 and 2: the optimizer's slots, of the trained ones. */
+     * The others: the optimizer's slots, of the trained ones. */
     TF_Output values[TF_MAX_SETS][TF_MAX_PARAMETERS];
 };
 
@@ -34,8 +34,9 @@ struct tf_step {
     TF_Output input, labels, z[NETWORK_MAX_LAYERS], a[NETWORK_MAX_LAYERS];
     TF_Output parameters[TF_MAX_PARAMETERS]; /* every tensor as read, before the step's update */
     TF_Output loss, correct;
-    TF_Output gradients[TF_MAX_PARAMETERS];   /* of the trained ones */
-    TF_Operation *updates[TF_MAX_PARAMETERS]; /* NULL for a tensor that the step does not change */
+    TF_Output gradients[TF_MAX_PARAMETERS]; /* of the trained ones */
+    /* by set; NULL for a variable that the step does not change, or not by itself */
+    TF_Operation *updates[TF_MAX_SETS][TF_MAX_PARAMETERS];
 };
 
 struct tf_training {
@@ -45,14 +46,17 @@ struct tf_training {
     struct tensor tensors[TF_MAX_PARAMETERS]; /* what they are; without values */
     struct layout layouts[TF_MAX_PARAMETERS];
     int places[NETWORK_MAX_LAYERS][ROLE_COUNT]; /* of a layer's tensor among them; -1: none */
+    struct formula formula; /* the optimizer's, where TensorFlow has no kernel for it */
+    uint32_t number_count;
     struct graph graph;
     struct tf_variables variables;
     struct tf_access images, labels, values[TF_MAX_SETS][TF_MAX_PARAMETERS];
 
-    TF_Output order;           /* fed: int32 [samples of the run] */
-    TF_Output steps;           /* fed: int32 [], how many steps */
-    TF_Output steps_before;    /* fed: double [], how many were taken in earlier runs */
-    TF_Output learning_rate;   /* fed: double [] */
+    TF_Output order;        /* fed: int32 [samples of the run] */
+    TF_Output steps;        /* fed: int32 [], how many steps */
+    TF_Output steps_before; /* fed: double [], how many were taken in earlier runs */
+    /* fed: double [steps, number_count]: what the optimizer's formula takes at each step */
+    TF_Output numbers;
     TF_Output losses, correct; /* fetched from a training run */
 
     struct tf_step step; /* one step over `order` as the batch, for traces */
@@ -72,6 +76,10 @@ void tf_training_free(struct tf_training *training);
 /* layers.c: what can be written down. */
 bool tf_has_layer(enum layer_type type);
 bool tf_has_activation(enum activation activation);
+/* The numbers of step `step` (from 1) with the learning rate `rate`: out[number_count]. Moves the
+ * optimizer's own on. */
+void tf_training_numbers(const struct tf_training *training, double rate, uint64_t step,
+                         double state[OPTIMIZER_MAX_NUMBERS], double out[FORMULA_MAX_NUMBERS]);
 /* True when set `set` has a variable for tensor `p`: buffers have no optimizer state. */
 bool tf_training_has_variable(const struct tf_training *training, size_t set, size_t p);
 

@@ -1,5 +1,6 @@
 #include "engine/torch/dispatcher.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,7 +155,12 @@ void torch_release(struct torch_session *session, torch_tensor tensor)
 
 void torch_release_temporaries(struct torch_session *session)
 {
-    while (session->temporary_count)
+    torch_release_temporaries_since(session, 0);
+}
+
+void torch_release_temporaries_since(struct torch_session *session, size_t mark)
+{
+    while (session->temporary_count > mark)
         torch_release(session, session->temporaries[--session->temporary_count]);
 }
 
@@ -243,6 +249,12 @@ torch_tensor torch_constant(struct torch_session *session, const struct shape *s
 {
     const struct extents scalar = {.rank = 0};
     return constant(session, shape ? extents_of(shape) : scalar, &number, scalar);
+}
+
+torch_tensor torch_scalar(struct torch_session *session, double number)
+{
+    torch_tensor scalar = torch_constant(session, NULL, number);
+    return scalar ? keep_temporary(session, scalar) : NULL;
 }
 
 torch_tensor torch_constant_from(struct torch_session *session, const struct shape *shape,
@@ -493,6 +505,14 @@ torch_tensor torch_cross_entropy_sum(struct torch_session *session, torch_tensor
     return cross_entropy(session, logits, labels, REDUCTION_SUM);
 }
 
+void torch_add_product(struct torch_session *session, torch_tensor tensor, torch_tensor a,
+                       torch_tensor b, torch_tensor factor)
+{
+    value stack[] = {from_tensors(session, &tensor, 1), from_tensors(session, &a, 1),
+                     from_tensors(session, &b, 1), from_tensor(session, factor)};
+    call(session, "aten::_foreach_addcmul_", "Tensor", stack);
+}
+
 /* The stable ABI passes no Scalars yet: the number goes as a tensor. */
 void torch_divide(struct torch_session *session, torch_tensor tensor, double number)
 {
@@ -603,24 +623,24 @@ static void update_end(struct torch_session *session, const struct update *updat
 }
 
 void torch_sgd(struct torch_session *session, const struct optimizer *optimizer, size_t count,
-               const torch_tensor *parameters, const torch_tensor *velocities)
+               const torch_tensor *parameters, torch_slots *slots)
 {
     if (session->failed) return;
     struct update update = update_begin(session, parameters, count);
     value stack[] = {
         from_matching(session, &update, parameters),
         from_gradients(session, &update, parameters),
-        optimizer->momentum != 0 ? from_matching(session, &update, velocities)
+        optimizer->momentum != 0 ? from_matching(session, &update, slots[0])
                                  : from_tensors(session, NULL, 0),
         from_double(optimizer->weight_decay),
         from_double(optimizer->momentum),
         from_double(optimizer->learning_rate),
         from_double(0.0), /* dampening */
-        from_int(false),  /* nesterov */
-        from_int(false),  /* maximize */
-        from_int(false),  /* is_first_step: with velocities of zero it is a step like any other */
-        NONE,             /* grad_scale */
-        NONE,             /* found_inf */
+        from_int(optimizer->nesterov),
+        from_int(false), /* maximize */
+        from_int(false), /* is_first_step: with velocities of zero it is a step like any other */
+        NONE,            /* grad_scale */
+        NONE,            /* found_inf */
     };
     update_end(session, &update, "aten::_fused_sgd_", stack);
 }
@@ -639,28 +659,36 @@ static value from_step(struct torch_session *session, uint64_t step, size_t coun
     return list;
 }
 
+/* Keras adds epsilon to the root before the bias correction, the kernel after it. */
+static double adam_epsilon(const struct optimizer *o, uint64_t step)
+{
+    return o->meaning == MEANING_KERAS ? o->epsilon / sqrt(1 - pow(o->beta2, (double)step))
+                                       : o->epsilon;
+}
+
 void torch_adam(struct torch_session *session, const struct optimizer *optimizer, size_t count,
-                const torch_tensor *parameters, const torch_tensor *means,
-                const torch_tensor *squares, uint64_t step)
+                const torch_tensor *parameters, torch_slots *slots, uint64_t step)
 {
     if (session->failed) return;
+    bool decoupled = optimizer->type == OPTIMIZER_ADAMW || optimizer->meaning == MEANING_KERAS;
     struct update update = update_begin(session, parameters, count);
     value stack[] = {
         from_matching(session, &update, parameters),
         from_gradients(session, &update, parameters),
-        from_matching(session, &update, means),
-        from_matching(session, &update, squares),
-        from_tensors(session, NULL, 0), /* max_exp_avg_sqs */
+        from_matching(session, &update, slots[0]),
+        from_matching(session, &update, slots[1]),
+        optimizer->amsgrad ? from_matching(session, &update, slots[2])
+                           : from_tensors(session, NULL, 0), /* max_exp_avg_sqs */
         from_step(session, step, count),
         from_double(optimizer->learning_rate),
         from_double(optimizer->beta1),
         from_double(optimizer->beta2),
         from_double(optimizer->weight_decay),
-        from_double(optimizer->epsilon),
-        from_int(false), /* amsgrad */
+        from_double(adam_epsilon(optimizer, step)),
+        from_int(optimizer->amsgrad),
         from_int(false), /* maximize */
         NONE,            /* grad_scale */
         NONE,            /* found_inf */
     };
-    update_end(session, &update, "aten::_fused_adam_", stack);
+    update_end(session, &update, decoupled ? "aten::_fused_adamw_" : "aten::_fused_adam_", stack);
 }

@@ -36,6 +36,8 @@ void torch_session_close(struct torch_session *session);
 /* 0, or -1 with the first failure since the last check, which is then forgotten. */
 int torch_check(struct torch_session *session, struct error *error);
 void torch_release_temporaries(struct torch_session *session);
+/* Those made since session->temporary_count was `mark`. */
+void torch_release_temporaries_since(struct torch_session *session, size_t mark);
 
 /* How a matrix lies in memory. Its shape and its values do not depend on it, the speed of products
  * does. */
@@ -50,6 +52,8 @@ torch_tensor torch_buffer(struct torch_session *session, const struct shape *sha
 /* A buffer whose values are all `number`; shape NULL: a scalar. The caller releases it. */
 torch_tensor torch_constant(struct torch_session *session, const struct shape *shape,
                             double number);
+/* A scalar in the session's dtype, on its device: a temporary. */
+torch_tensor torch_scalar(struct torch_session *session, double number);
 /* One with these values, row-major. */
 torch_tensor torch_constant_from(struct torch_session *session, const struct shape *shape,
                                  const double *values);
@@ -120,6 +124,9 @@ torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor log
 /* reduction="sum" */
 torch_tensor torch_cross_entropy_sum(struct torch_session *session, torch_tensor logits,
                                      torch_tensor labels);
+/* tensor += factor · a · b; `factor` has one value, [1]. */
+void torch_add_product(struct torch_session *session, torch_tensor tensor, torch_tensor a,
+                       torch_tensor b, torch_tensor factor);
 /* tensor.div_(number), of a tensor in the session's dtype on its device */
 void torch_divide(struct torch_session *session, torch_tensor tensor, double number);
 
@@ -134,13 +141,13 @@ void torch_set_grad(struct torch_session *session, torch_tensor parameter, torch
 /* parameter.grad = None */
 void torch_clear_grad(struct torch_session *session, torch_tensor parameter);
 
-/* The kernels of torch.optim.SGD(fused=True) and torch.optim.Adam(fused=True), on all parameters
- * and their gradients at once. The state lies as its parameter does. `velocities` are looked at
- * only with momentum; `step` counts from 1. */
+/* The kernels of torch.optim.SGD(fused=True), Adam and AdamW, on all parameters and their gradients
+ * at once. The state lies as its parameter does: `slots` are the optimizer's (net/optimizer.h);
+ * `step` counts from 1. Adam and AdamW: in either meaning. */
+typedef const torch_tensor torch_slots[TORCH_MAX_PARAMETERS];
 void torch_sgd(struct torch_session *session, const struct optimizer *optimizer, size_t count,
-               const torch_tensor *parameters, const torch_tensor *velocities);
+               const torch_tensor *parameters, torch_slots *slots);
 void torch_adam(struct torch_session *session, const struct optimizer *optimizer, size_t count,
-                const torch_tensor *parameters, const torch_tensor *means,
-                const torch_tensor *squares, uint64_t step);
+                const torch_tensor *parameters, torch_slots *slots, uint64_t step);
 
 #endif

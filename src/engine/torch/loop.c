@@ -2,6 +2,8 @@
  * hand. */
 #include "engine/torch/loop.h"
 
+#include <string.h>
+
 /* [stage: data] */
 /* What a DataLoader yields: the batch's pictures x in 0 … 1, [count, channels, rows, columns] or,
  * for a network of dense layers, [count, inputs], and its labels y [count]. */
@@ -43,16 +45,31 @@ void torch_zero_grad(struct torch_model *model) /* [zero_grad] */
         torch_clear_grad(model->torch, model->parameters[i]); /* [zero_grad] */
 }
 
-/* torch.optim.SGD or torch.optim.Adam: all parameters in one fused kernel. */
+/* An optimizer that ATen has no kernel for: its formula's numbers, and then its operations. */
+static void update_by_formula(struct torch_model *model, uint64_t step)
+{
+    double numbers[FORMULA_MAX_NUMBERS], state[OPTIMIZER_MAX_NUMBERS];
+    memcpy(state, model->numbers, sizeof state);
+    optimizer_numbers(&model->optimizer, &model->formula, model->optimizer.learning_rate, step,
+                      state, numbers);
+    torch_update_by_formula(model, numbers);
+    if (!model->torch->failed) memcpy(model->numbers, state, sizeof state);
+}
+
+/* torch.optim: all parameters in one fused kernel, where there is one. */
 void torch_optimizer_step(struct torch_model *model) /* [optimizer] */
 {
+    const struct optimizer *optimizer = &model->optimizer;
     uint64_t step = model->steps + 1;
-    if (model->optimizer.type == OPTIMIZER_SGD) {
-        torch_sgd(model->torch, &model->optimizer, model->parameter_count, model->parameters,
-                  model->slots[0]); /* [optimizer] */
+    if (optimizer->type == OPTIMIZER_ADAM || optimizer->type == OPTIMIZER_ADAMW) {
+        torch_adam(model->torch, optimizer, model->parameter_count, model->parameters, model->slots,
+                   step); /* [optimizer] */
+    } else if (optimizer->type == OPTIMIZER_SGD &&
+               (optimizer->meaning == MEANING_PYTORCH || optimizer_fused(optimizer))) {
+        torch_sgd(model->torch, optimizer, model->parameter_count, model->parameters,
+                  model->slots); /* [optimizer] */
     } else {
-        torch_adam(model->torch, &model->optimizer, model->parameter_count, model->parameters,
-                   model->slots[0], model->slots[1], step); /* [optimizer] */
+        update_by_formula(model, step); /* [optimizer] */
     }
     if (!model->torch->failed) model->steps = step;
 }
@@ -79,14 +96,15 @@ static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor
 /* [end] */
 
 /* [stage: loop] */
-int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses,
-                uint32_t *correct, struct error *error)
+int torch_train(struct torch_model *model, const uint32_t *order, size_t count, const double *rates,
+                double *losses, uint32_t *correct, struct error *error)
 {
     for (size_t begin = 0; begin < count; begin += model->batch_size) { /* [batches] */
         size_t size = count - begin < model->batch_size ? count - begin
                                                         : model->batch_size; /* [batches] */
         torch_tensor x, y, logits;
 
+        if (rates) model->optimizer.learning_rate = *rates++;
         torch_load_batch(model, order + begin, size, &x, &y); /* [batches] */
         torch_tensor loss = step(model, x, y, &logits);       /* [step] */
 

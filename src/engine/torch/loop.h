@@ -22,8 +22,10 @@ struct torch_model {
     size_t parameter_count;
     torch_tensor parameters[TORCH_MAX_PARAMETERS];
     torch_tensor slots[OPTIMIZER_MAX_SLOTS][TORCH_MAX_PARAMETERS];
-    uint64_t steps; /* optimizer steps taken */
-    uint64_t seed;  /* of dropout's masks */
+    struct formula formula;                /* the optimizer's, where no fused kernel has it */
+    uint64_t steps;                        /* optimizer steps taken */
+    double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's, beside the slots */
+    uint64_t seed;                         /* of dropout's masks */
 
     const struct split *split;    /* borrowed */
     struct preprocess preprocess; /* of the codes in `split` */
@@ -58,9 +60,12 @@ torch_tensor torch_forward(struct torch_model *model, torch_tensor x,
 struct torch_pass torch_training_pass(const struct torch_model *model, size_t count);
 void torch_optimizer_step(struct torch_model *model);
 
-/* As engine.h's train. */
-int torch_train(struct torch_model *model, const uint32_t *order, size_t count, double *losses,
-                uint32_t *correct, struct error *error);
+/* As engine.h's train; `rates`, of every step, may be NULL. */
+int torch_train(struct torch_model *model, const uint32_t *order, size_t count, const double *rates,
+                double *losses, uint32_t *correct, struct error *error);
+
+/* formula.c: every parameter and its state by model->formula with these numbers. */
+void torch_update_by_formula(struct torch_model *model, const double *numbers);
 
 /* parts.c: as engine.h's gradients and apply. */
 int torch_gradients(struct torch_model *model, const uint32_t *order, size_t count,

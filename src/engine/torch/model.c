@@ -26,6 +26,7 @@ int torch_model_open(struct torch_model *model, struct torch_session *torch,
                                   .batch_size = config->batch_size,
                                   .seed = config->seed,
                                   .preprocess = config->preprocess};
+    optimizer_formula(&model->optimizer, &model->formula);
     const struct network *network = &model->network;
     const struct layer *first = &network->layers[0];
     model->input = first->type == LAYER_DENSE ? shape_units(first->inputs) : first->input;

@@ -143,6 +143,7 @@ static int set_optimizer_state(struct engine *engine, const struct optimizer_sta
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
         if (torch_tensors_write(model, (int)slot, state->slots[slot], error)) return -1;
     model->steps = state->steps;
+    memcpy(model->numbers, state->numbers, sizeof model->numbers);
     return 0;
 }
 
@@ -153,6 +154,7 @@ static int get_optimizer_state(struct engine *engine, struct optimizer_state *st
     for (uint32_t slot = 0; slot < state->slot_count; slot++)
         if (torch_tensors_read(model, (int)slot, state->slots[slot], error)) return -1;
     state->steps = model->steps;
+    memcpy(state->numbers, model->numbers, sizeof state->numbers);
     return 0;
 }
 
@@ -170,7 +172,8 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
 {
     struct torch_model *model = &self_of(engine)->model;
     torch_enable_grad(model->torch, true);
-    int result = torch_train(model, order, count, losses, correct, error);
+    int result = torch_train(model, order, count, engine->rates, losses, correct, error);
+    model->optimizer.learning_rate = engine->config.optimizer.learning_rate;
     torch_enable_grad(model->torch, false);
     return result;
 }

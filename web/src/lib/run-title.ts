@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import { findDataset, usualDataset } from './dataset';
 import * as format from './format';
-import { settingWords, type SettingKey } from './settings';
+import { settingWords, usualValue, type SettingKey } from './settings';
 import { settingsTable } from './studio';
 import type { Run, Setting, Settings } from './shapes';
 
@@ -20,11 +20,10 @@ const SAID: Partial<Record<SettingKey, (s: Settings) => string>> = {
     weight_decay: (s) => `decay ${s.weight_decay}`,
 };
 /** The value alone says what it is. */
-const BARE = new Set(['activation', 'optimizer', 'dtype', 'device']);
+const BARE = new Set(['activation', 'meaning', 'optimizer', 'dtype', 'device']);
 
-function usualValue({ key, default: usual, default_by_optimizer: own }: Setting, s: Settings) {
-    return key === 'dataset' ? usualDataset.value : (own?.[s.optimizer] ?? usual);
-}
+const expected = (setting: Setting, s: Settings) =>
+    setting.key === 'dataset' ? usualDataset.value : usualValue(setting, s);
 
 /** "lr 0.1, 256-64, adam"; empty where all is as usual. */
 export function proposedTitle(s: Settings): string {
@@ -34,10 +33,11 @@ export function proposedTitle(s: Settings): string {
         )
         .filter((one) => {
             const value = s[one.key as SettingKey] ?? null;
-            return JSON.stringify(value) !== JSON.stringify(usualValue(one, s) ?? null);
+            return JSON.stringify(value) !== JSON.stringify(expected(one, s) ?? null);
         })
         .map((one) => {
             const key = one.key as SettingKey;
+            if (one.kind === 'flag') return one.label.toLowerCase();
             const value = settingWords(key, s[key]);
             return (
                 SAID[key]?.(s) ?? (BARE.has(key) ? value : `${one.label.toLowerCase()} ${value}`)

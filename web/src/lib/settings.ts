@@ -62,6 +62,8 @@ export function parseSetting(setting: Setting, text: string): Value | undefined 
             return setting.choices?.some(({ value }) => value === text)
                 ? (text as Value)
                 : undefined;
+        case 'flag':
+            return text === 'true' || text === 'false' ? text === 'true' : undefined;
         case 'text':
             return inRange(setting, new TextEncoder().encode(text).length)
                 ? (text as Value)
@@ -75,6 +77,7 @@ export const settingInput = (value: Value) =>
 /** As a text of the page: what 0 or an empty list stands for is said. */
 export function settingWords(key: string, value: Value): string {
     const { zero } = findSetting(key) ?? {};
+    if (typeof value === 'boolean') return value ? 'yes' : 'no';
     const empty = value === 0 || value === null || value === '' || settingInput(value) === '';
     if (empty && zero) return zero;
     return settingInput(value) || '–';
@@ -148,15 +151,21 @@ export function leaveSetting(setting: Setting) {
         drafts.value = without(setting.key);
 }
 
-/** Another optimizer comes with its own defaults; what belongs to the old one goes back to its default. */
-export function chooseOptimizer(optimizer: Settings['optimizer']) {
-    const changed: Record<string, unknown> = { optimizer };
-    for (const one of settingsTable.value ?? []) {
-        const own = one.default_by_optimizer?.[optimizer];
-        if (own !== undefined) changed[one.key] = own;
-        else if (one.optimizers && !one.optimizers.includes(optimizer))
-            changed[one.key] = one.default;
-    }
+/** A setting's default under the optimizer and the meaning of these settings. */
+export const usualValue = (
+    { default: usual, default_by_optimizer: own }: Setting,
+    { meaning, optimizer }: Pick<Settings, 'meaning' | 'optimizer'>,
+): Value => own?.[meaning]?.[optimizer] ?? usual;
+
+export const belongs = ({ optimizers }: Setting, { optimizer }: Settings) =>
+    optimizers?.includes(optimizer) !== false;
+
+/** Another optimizer, or another meaning, comes with its own defaults; what belongs to the old one goes back to its default. */
+export function chooseOptimizer(chosen: Partial<Pick<Settings, 'optimizer' | 'meaning'>>) {
+    const next = { ...settings.value!, ...chosen };
+    const changed: Record<string, unknown> = { ...chosen };
+    for (const one of settingsTable.value ?? [])
+        if (one.default_by_optimizer || one.optimizers) changed[one.key] = usualValue(one, next);
     for (const key of Object.keys(changed)) drafts.value = without(key);
     changeSettings(changed as Partial<Settings>);
 }

@@ -133,3 +133,27 @@ export function TextField({
         </Field>
     );
 }
+
+/** Something that is on or off; the hint is what being on means. */
+export function CheckField({
+    label,
+    hint,
+    checked,
+    onChange,
+}: Omit<FieldProps, 'problem'> & { checked: boolean; onChange: (checked: boolean) => void }) {
+    const id = useId();
+    return (
+        <div class="field">
+            <label class="check">
+                <input
+                    type="checkbox"
+                    checked={checked}
+                    aria-describedby={hint ? `${id}-note` : undefined}
+                    onChange={(event) => onChange(event.currentTarget.checked)}
+                />
+                {label}
+            </label>
+            {hint && <small id={`${id}-note`}>{hint}</small>}
+        </div>
+    );
+}

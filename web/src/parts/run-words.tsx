@@ -6,7 +6,7 @@ import * as format from '../lib/format';
 import { RUN_TITLE_MAX } from '../lib/limits';
 import { go } from '../lib/router';
 import { proposedTitle, runTitle } from '../lib/run-title';
-import { changeSettings, findSetting } from '../lib/settings';
+import { changeSettings, findSetting, usualValue } from '../lib/settings';
 import { isActive } from '../lib/studio';
 import type { EngineId, Run } from '../lib/shapes';
 import { useState } from 'preact/hooks';
@@ -31,9 +31,10 @@ export const lossName = ({ progress }: Run) =>
     progress.step === 0 && progress.epoch > 0 ? 'epoch loss' : 'batch loss';
 
 /** The usual learning rate of the run's optimizer where the run's own is above it, else a tenth of that. */
-function gentlerRate({ settings: { lr, optimizer } }: Run) {
+function gentlerRate({ settings }: Run) {
     const setting = findSetting('lr');
-    const usual = Number(setting?.default_by_optimizer?.[optimizer] ?? setting?.default ?? NaN);
+    const usual = setting ? Number(usualValue(setting, settings)) : NaN;
+    const { lr } = settings;
     return lr > usual ? usual : Number((lr / 10).toPrecision(3));
 }
 

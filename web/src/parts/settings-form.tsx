@@ -10,6 +10,7 @@ import {
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import {
+    belongs,
     changeSettings,
     chooseDataset,
     chooseOptimizer,
@@ -30,7 +31,7 @@ import type { EngineId, NetworkDraft, NetworkPresets, Setting, Settings } from '
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { SelectField, TextField } from './fields';
+import { CheckField, SelectField, TextField } from './fields';
 
 const hintOf = ({ kind, help, zero }: Setting) =>
     kind === 'widths'
@@ -46,7 +47,6 @@ function TypedField({ setting, s }: { setting: Setting; s: Settings }) {
             label={setting.label}
             hint={hintOf(setting)}
             problem={problems.value[setting.key]}
-            disabled={setting.optimizers?.includes(s.optimizer) === false}
             numeric={setting.kind === 'integer' || setting.kind === 'number'}
             value={drafts.value[setting.key] ?? settingInput(s[setting.key as SettingKey])}
             onChange={(text) => typeSetting(setting, text)}
@@ -62,10 +62,21 @@ function ChoiceField({ setting, s }: { setting: Setting; s: Settings }) {
             value={String(s[setting.key as SettingKey])}
             options={setting.choices ?? []}
             onChange={(value) =>
-                setting.key === 'optimizer'
-                    ? chooseOptimizer(value as Settings['optimizer'])
+                setting.key === 'optimizer' || setting.key === 'meaning'
+                    ? chooseOptimizer({ [setting.key]: value })
                     : changeSettings({ [setting.key]: value })
             }
+        />
+    );
+}
+
+function FlagField({ setting, s }: { setting: Setting; s: Settings }) {
+    return (
+        <CheckField
+            label={setting.label}
+            hint={setting.help}
+            checked={s[setting.key as SettingKey] === true}
+            onChange={(checked) => changeSettings({ [setting.key]: checked })}
         />
     );
 }
@@ -196,6 +207,7 @@ function AnyField({ setting, s, engine }: { setting: Setting; s: Settings; engin
     if (setting.key === 'device') return <DeviceField setting={setting} s={s} engine={engine} />;
     if (setting.key === 'net') return <NetworkField setting={setting} s={s} />;
     if (s.net && (setting.key === 'hidden' || setting.key === 'activation')) return null;
+    if (setting.kind === 'flag') return <FlagField setting={setting} s={s} />;
     if (setting.kind === 'choice') return <ChoiceField setting={setting} s={s} />;
     return <TypedField setting={setting} s={s} />;
 }
@@ -216,8 +228,9 @@ function MoreSettings({ wanted, children }: { wanted: boolean; children: Compone
 
 /** What a form has a field for: a run's weights to start from are chosen where that run is shown. */
 const inForm = (setting: Setting) => setting.key !== 'from';
-/** Known sets have no columns to choose from, and are light on dark. */
-const suits = (setting: Setting, s: Settings) => !setting.own_data || isOwnData(s.dataset);
+/** Known sets have no columns to choose from, and are light on dark; optimizers have some fields each. */
+const suits = (setting: Setting, s: Settings) =>
+    (!setting.own_data || isOwnData(s.dataset)) && belongs(setting, s);
 
 export function SettingsForm({ engine }: { engine?: EngineId }) {
     const s = settings.value;
