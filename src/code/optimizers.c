@@ -87,7 +87,8 @@ struct code_arguments torch_optimizer_call(const struct job *job)
     return call;
 }
 
-/* Keras rounds Python's numbers to float32 on the way; NumPy's float64 survives. */
+/* Keras rounds Python's numbers to float32 on the way; NumPy's float64 survives. Adadelta multiplies
+ * its variables by rho from the left, which a number of NumPy's cannot do in a graph. */
 static const char *keras_number(const struct job *job, double value)
 {
     static _Thread_local char slots[8][48];
@@ -120,7 +121,10 @@ struct code_arguments keras_optimizer_call(const struct job *job)
         double value = optimizer_symbol(o, options[i].symbol);
         bool same = value == optimizer_symbol(&usual, options[i].symbol);
         if (optimizer_has(o->type, options[i].field) && (!same || (exact && value != 0)))
-            code_argument(&a, "%s=%s", options[i].keras, keras_number(job, value));
+            code_argument(&a, "%s=%s", options[i].keras,
+                          o->type == OPTIMIZER_ADADELTA && options[i].field == OPTIMIZER_RHO
+                              ? code_real(value)
+                              : keras_number(job, value));
     }
     if (!keras_decays_by_layers(job) && (o->weight_decay > 0 || o->type == OPTIMIZER_ADAMW))
         code_argument(&a, "weight_decay=%s", keras_number(job, o->weight_decay));

@@ -218,6 +218,12 @@ static bool is_identifier(const char *name)
 int python_check(const struct code_subject *subject, struct error *error)
 {
     const struct network *network = &subject->network;
+    struct schedule schedule;
+    if (job_schedule(subject->job, &schedule, error)) return -1;
+    if (!schedule_is_constant(&schedule))
+        return error_set(error, ERROR_INPUT,
+                         "the Python programs keep the learning rate as it is: leave out schedule "
+                         "and warm-up");
     if (subject->coded)
         return error_set(error, ERROR_INPUT,
                          "the Python programs read bytes, and %.60s holds numbers that are not "

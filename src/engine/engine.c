@@ -249,7 +249,8 @@ int engine_set_learning_rate(struct engine *engine, double learning_rate, struct
 {
     struct optimizer before = engine->config.optimizer, changed = before;
     changed.learning_rate = learning_rate;
-    if (optimizer_check(&changed, error)) return -1;
+    /* 0 is where a schedule may end */
+    if (learning_rate != 0 && optimizer_check(&changed, error)) return -1;
     if (!engine->ops->set_learning_rate)
         return error_set(error, ERROR_UNAVAILABLE,
                          "%s keeps the learning rate that it was opened with: open it again",

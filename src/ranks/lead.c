@@ -45,7 +45,9 @@ static int exchange_state(struct ranks *ranks, struct engine *inner, struct opti
                           struct error *error)
 {
     if (ranks->leads && engine_get_optimizer_state(inner, state, error)) return -1;
-    if (ranks_broadcast(ranks, &state->steps, sizeof state->steps, error)) return -1;
+    if (ranks_broadcast(ranks, &state->steps, sizeof state->steps, error) ||
+        ranks_broadcast(ranks, state->numbers, sizeof state->numbers, error))
+        return -1;
     for (uint32_t i = 0; i < state->slot_count; i++) {
         struct parameters *slot = state->slots[i];
         if (ranks_broadcast(ranks, slot->values, slot->value_count * dtype_size(slot->dtype),
@@ -79,10 +81,9 @@ int ranks_compare(struct ranks *ranks, struct engine *inner, struct error *error
 
 /* ---- the leader ---- */
 
-static int lead_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+static int lead_steps(struct leading *self, const uint32_t *order, size_t count, double *losses,
                       uint32_t *correct, struct error *error)
 {
-    struct leading *self = leading_of(engine);
     struct order what = {.kind = ORDER_TRAIN, .count = count};
     /* broadcast() fills it elsewhere and leaves it alone here */
     void *samples = (void *)(uintptr_t)order;
@@ -91,6 +92,33 @@ static int lead_train(struct engine *engine, const uint32_t *order, size_t count
         return -1;
     return bucket_train(self->bucket, self->ranks, self->inner, order, count, losses, correct,
                         error);
+}
+
+static int lead_set_rate(struct engine *engine, double rate, struct error *error)
+{
+    struct leading *self = leading_of(engine);
+    struct order what = {.kind = ORDER_RATE, .value = rate};
+    if (engine_set_learning_rate(self->inner, rate, error)) return -1;
+    return ranks_order(self->ranks, &what, error);
+}
+
+/* A learning rate that changes is told before every step that it changes at. */
+static int lead_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
+                      uint32_t *correct, struct error *error)
+{
+    struct leading *self = leading_of(engine);
+    const double *rates = engine->rates;
+    size_t batch = engine->config.batch_size;
+    if (!rates) return lead_steps(self, order, count, losses, correct, error);
+    for (size_t step = 0, done = 0, next; done < count; step = next, done = next * batch) {
+        for (next = step + 1; next * batch < count && rates[next] == rates[step];) next++;
+        size_t most = count - done < (next - step) * batch ? count - done : (next - step) * batch;
+        if (lead_set_rate(engine, rates[step], error) ||
+            lead_steps(self, order + done, most, losses + step, correct ? correct + step : NULL,
+                       error))
+            return -1;
+    }
+    return 0;
 }
 
 static int lead_set_parameters(struct engine *engine, const struct parameters *parameters,
@@ -158,14 +186,6 @@ static int lead_attach(struct engine *engine, const struct split *split, struct 
     (void)engine, (void)split;
     return error_set(error, ERROR_UNAVAILABLE,
                      "the samples of several ranks are attached before they join");
-}
-
-static int lead_set_rate(struct engine *engine, double rate, struct error *error)
-{
-    struct leading *self = leading_of(engine);
-    struct order what = {.kind = ORDER_RATE, .value = rate};
-    if (engine_set_learning_rate(self->inner, rate, error)) return -1;
-    return ranks_order(self->ranks, &what, error);
 }
 
 static void lead_close(struct engine *engine)

@@ -1,5 +1,6 @@
 #include "run/checkpoint.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,27 @@ static size_t list_blocks(const struct checkpoint *checkpoint, struct block bloc
     return count;
 }
 
+static json_t *schedule_to_json(const struct schedule_state *state)
+{
+    return json_pack("{s:f, s:f, s:I, s:I}", "scale", state->scale, "best", state->best, "bad",
+                     (json_int_t)state->bad, "rest", (json_int_t)state->rest);
+}
+
+/* Only a schedule that has begun to watch the loss has a state. */
+static int read_schedule(const json_t *position, struct schedule_state *out, struct error *error)
+{
+    const json_t *value = json_object_get(position, "schedule");
+    *out = (struct schedule_state){0};
+    if (!value) return 0;
+    out->begun = true;
+    return js_get_real(value, "scale", 0, 1, &out->scale, error) ||
+                   js_get_real(value, "best", -DBL_MAX, DBL_MAX, &out->best, error) ||
+                   js_get_u32(value, "bad", 0, UINT32_MAX, &out->bad, error) ||
+                   js_get_u32(value, "rest", 0, UINT32_MAX, &out->rest, error)
+               ? -1
+               : 0;
+}
+
 static json_t *position_to_json(const struct checkpoint *checkpoint)
 {
     const struct fit_position *position = &checkpoint->position;
@@ -49,6 +71,8 @@ static json_t *position_to_json(const struct checkpoint *checkpoint)
     for (uint32_t i = 0; i < optimizer_number_count(optimizer); i++)
         json_object_set_new(value, optimizer_number_name(optimizer, i),
                             json_real(checkpoint->optimizer_state->numbers[i]));
+    if (position->schedule.begun)
+        json_object_set_new(value, "schedule", schedule_to_json(&position->schedule));
     return value;
 }
 
@@ -75,7 +99,8 @@ static int position_from_json(const json_t *value, struct fit_position *position
         js_get_real(value, "loss_sum", -1e300, 1e300, &position->loss_sum, error) ||
         js_get_integer(value, "correct", 0, INT64_MAX, &correct, error) ||
         js_get_real(value, "train_seconds", 0, 1e300, &position->train_seconds, error) ||
-        js_get_integer(value, "optimizer_steps", 0, INT64_MAX, &steps, error))
+        js_get_integer(value, "optimizer_steps", 0, INT64_MAX, &steps, error) ||
+        read_schedule(value, &position->schedule, error))
         return -1;
     position->step = (uint64_t)step;
     position->global_step = (uint64_t)global_step;

@@ -171,6 +171,11 @@ int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t
     return 0;
 }
 
+int job_schedule(const struct job *job, struct schedule *out, struct error *error)
+{
+    return schedule_parse(job->schedule, job->optimizer.meaning, job->warmup, out, error);
+}
+
 void job_dataset_options(const struct job *job, struct dataset_options *out)
 {
     *out = (struct dataset_options){

@@ -11,6 +11,7 @@
 #include "net/network.h"
 #include "net/optimizer.h"
 #include "net/parameters.h"
+#include "train/schedule.h"
 
 #define JOB_PATH_MAX 4096
 
@@ -35,6 +36,8 @@ struct job {
     uint32_t hidden_count;
     enum activation activation;
     struct optimizer optimizer;
+    char schedule[SCHEDULE_MAX_LENGTH]; /* of the learning rate (train/schedule.h) */
+    uint32_t warmup;                    /* steps; 0: none */
     enum dtype dtype;
     enum init_scheme init;
     uint32_t epochs; /* in all, counting those before a resume */
@@ -64,6 +67,8 @@ int job_from_json(const json_t *value, struct job *job, struct error *error);
 /* The network that the job describes, for pictures of that size and so many classes. */
 int job_network(const struct job *job, uint32_t rows, uint32_t columns, uint32_t channels,
                 uint32_t classes, struct network *network, struct error *error);
+/* The job's schedule, which its optimizer's meaning reads in its way. */
+int job_schedule(const struct job *job, struct schedule *out, struct error *error);
 /* How the job's data is opened; borrows from it. */
 void job_dataset_options(const struct job *job, struct dataset_options *out);
 /* A fresh id for a run, unique on this machine. */

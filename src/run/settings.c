@@ -178,6 +178,14 @@ const struct setting settings_table[] = {
      .help = "divides by the deviation of the gradients, not by their root mean square",
      .kind = SETTING_FLAG, IN_JOB(optimizer.centered), .optimizer_field = OPTIMIZER_CENTERED,
      .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "schedule", .option = "schedule", .argument = "KIND[:NAME=VALUE,...]",
+     .label = "Schedule", .help = SCHEDULE_HELP,
+     .kind = SETTING_TEXT, IN_JOB(schedule), .low = 1, .high = SCHEDULE_MAX_LENGTH - 1,
+     .fallback = "constant", .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "warmup", .option = "warmup", .argument = "STEPS", .label = "Warm-up", .unit = "steps",
+     .help = "over so many steps the rate rises in equal parts to what the schedule says",
+     .kind = SETTING_INTEGER, IN_JOB(warmup), .low = 0, .high = 1e9, .fallback = "0",
+     .zero = "none", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "limit", .option = "limit", .argument = "N", .label = "Sample limit",
      .unit = "samples", .help = "at most this many samples of each split",
      .kind = SETTING_INTEGER, IN_JOB(limit), .low = 0, .high = UINT32_MAX, .fallback = "0",
@@ -649,7 +657,10 @@ int settings_check(const struct job *job, bool begun, struct error *error)
     }
     free(defaults);
     /* what no single setting says: that they go together */
-    return status || optimizer_check(&job->optimizer, error) ? -1 : 0;
+    struct schedule schedule;
+    return status || optimizer_check(&job->optimizer, error) || job_schedule(job, &schedule, error)
+               ? -1
+               : 0;
 }
 
 int settings_same_run(const struct job *job, const struct job *begun, struct error *error)

@@ -142,6 +142,7 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "val_accuracy", js_real(epoch->val_accuracy));
     json_object_set_new(event, "seconds", js_real(epoch->seconds));
     json_object_set_new(event, "samples_per_second", js_real(epoch->samples_per_second));
+    json_object_set_new(event, "learning_rate", js_real(epoch->learning_rate));
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
     json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
     json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
@@ -319,6 +320,8 @@ static void send_start(struct worker_run *session)
     char *summary = dataset_summary(dataset);
     if (summary) json_object_set_new(more, "data", js_shown(summary));
     free(summary);
+    json_object_set_new(more, "schedule", json_string(job->schedule));
+    json_object_set_new(more, "warmup", json_integer(job->warmup));
     json_object_set_new(more, "data_sha256", json_string(session->now.data_sha256));
     /* of an epoch that was begun before */
     json_object_set_new(more, "seconds", js_real(position->train_seconds));
@@ -481,8 +484,9 @@ static int finish(struct worker_run *session, struct error *error)
 static int train(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    const struct fit_config config = {
+    struct fit_config config = {
         .epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
+    if (job_schedule(job, &config.schedule, error)) return -1;
     const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
     if (session->ranks) session->seconds_to_join = ranks_seconds(session->ranks);
     if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))

@@ -28,7 +28,9 @@ struct fit_run {
     uint32_t *order;   /* [train.count] */
     double *losses;    /* [CHUNK_MAX_STEPS or steps_per_epoch, the smaller] */
     uint32_t *correct; /* likewise */
-    uint64_t chunk;    /* steps in the next chunk */
+    double *rates;     /* likewise; NULL: the learning rate is constant */
+    struct schedule_span span;
+    uint64_t chunk; /* steps in the next chunk */
     uint64_t chunk_max;
     bool stopped;
 };
@@ -54,6 +56,11 @@ static int diverged(const struct fit_run *run, double loss, struct error *error)
                      (unsigned long long)position->global_step + 1, position->epoch + 1);
 }
 
+static double rate_of(const struct fit_run *run, uint64_t step)
+{
+    return schedule_rate(&run->config->schedule, &run->span, &run->position->schedule, step);
+}
+
 /* Some consecutive steps in one call of the engine, then the news. */
 static int train_chunk(struct fit_run *run, struct error *error)
 {
@@ -64,8 +71,11 @@ static int train_chunk(struct fit_run *run, struct error *error)
     size_t count = (size_t)steps * run->config->batch_size;
     if (count > run->dataset->train.count - first) count = run->dataset->train.count - first;
 
+    for (uint64_t i = 0; run->rates && i < steps; i++)
+        run->rates[i] = rate_of(run, position->global_step + i);
     double start = clock_monotonic();
-    if (engine_train(run->engine, run->order + first, count, run->losses, run->correct, error))
+    if (engine_train_at_rates(run->engine, run->order + first, count, run->rates, run->losses,
+                              run->correct, error))
         return -1;
     double seconds = clock_monotonic() - start;
     adapt_chunk(run, steps, seconds);
@@ -103,8 +113,11 @@ static int finish_epoch(struct fit_run *run, struct error *error)
         .val_accuracy = test.accuracy,
         .seconds = position->train_seconds,
         .samples_per_second = position->train_seconds > 0 ? samples / position->train_seconds : 0,
+        .learning_rate = rate_of(run, position->global_step - 1),
     };
-    *position = (struct fit_position){.epoch = epoch.epoch, .global_step = position->global_step};
+    schedule_note_loss(&run->config->schedule, &run->span, test.loss, &position->schedule);
+    *position = (struct fit_position){
+        .epoch = epoch.epoch, .global_step = position->global_step, .schedule = position->schedule};
     if (run->callbacks->on_epoch_end &&
         run->callbacks->on_epoch_end(run->callbacks->context, position, &epoch) == FIT_STOP)
         run->stopped = true;
@@ -142,11 +155,22 @@ int fit(struct engine *engine, const struct dataset *dataset, const struct fit_c
     };
     CHECK(dataset->train.count > 0 && config->batch_size > 0);
     int status = -1;
+    run.span = (struct schedule_span){engine->config.optimizer.learning_rate, run.steps_per_epoch,
+                                      config->epochs};
+    if (config->schedule.kind == SCHEDULE_PLATEAU && dataset->test.count == 0) {
+        error_set(
+            error, ERROR_INPUT,
+            "the schedule plateau watches the loss on test samples, and the data set has none: "
+            "use another schedule");
+        goto out;
+    }
     run.chunk_max = run.steps_per_epoch < CHUNK_MAX_STEPS ? run.steps_per_epoch : CHUNK_MAX_STEPS;
     run.order = malloc(sizeof *run.order * dataset->train.count);
     run.losses = malloc(sizeof *run.losses * run.chunk_max);
     run.correct = malloc(sizeof *run.correct * run.chunk_max);
-    if (!run.order || !run.losses || !run.correct) {
+    bool constant = schedule_is_constant(&config->schedule);
+    if (!constant) run.rates = malloc(sizeof *run.rates * run.chunk_max);
+    if (!run.order || !run.losses || !run.correct || (!constant && !run.rates)) {
         error_set_memory(error, "the order of the samples");
         goto out;
     }
@@ -164,5 +188,6 @@ out:
     free(run.order);
     free(run.losses);
     free(run.correct);
+    free(run.rates);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "data/dataset.h"
 #include "engine/engine.h"
+#include "train/schedule.h"
 
 /* The order of epoch `epoch` (from 0): a permutation of 0 … count-1 that depends on seed and epoch
  * alone. */
@@ -18,6 +19,7 @@ struct fit_position {
     double loss_sum;      /* of the current epoch's steps so far */
     uint64_t correct;     /* of the current epoch's samples so far */
     double train_seconds; /* of the current epoch so far, training alone */
+    struct schedule_state schedule;
 };
 
 struct fit_epoch {
@@ -27,6 +29,7 @@ struct fit_epoch {
     double val_loss, val_accuracy; /* on the test split, after the epoch */
     double seconds;                /* training alone */
     double samples_per_second;
+    double learning_rate; /* of its last step */
 };
 
 enum fit_request { FIT_GO_ON, FIT_STOP };
@@ -47,6 +50,7 @@ struct fit_config {
     uint32_t epochs; /* total to reach, counting those before a resume */
     uint32_t batch_size;
     uint64_t seed;
+    struct schedule schedule; /* of the engine's learning rate; zeroed: constant */
     double events_per_second; /* how often on_steps is wanted; 0: 25 */
 };
 

@@ -383,22 +383,53 @@ static void update_adam(const struct reference *r, double *w, double g, double *
 
 static void (*const updates[])(const struct reference *r, double *w, double g,
                                double *const slots[]) = {
-    [OPTIMIZER_SGD] = update_sgd,
-    [OPTIMIZER_ADAM] = update_adam,
+    [OPTIMIZER_FUSED_SGD] = update_sgd,
+    [OPTIMIZER_FUSED_ADAM] = update_adam,
 };
+
+/* Any other by its formula, which tests/python/test_optimizers.py holds against the frameworks'. */
+static void update_by_formula(const struct formula *formula, const double *numbers, double *w,
+                              double g, double *const slots[])
+{
+    double values[FORMULA_MAX_TENSORS] = {*w, g};
+    for (uint32_t i = 2; i < formula->tensor_inputs; i++) values[i] = *slots[i - 2];
+    for (uint32_t i = 0; i < formula->tensor_step_count; i++) {
+        const struct formula_step *s = &formula->tensor_steps[i];
+        double a = s->a.tensor ? values[s->a.index] : numbers[s->a.index],
+               b = s->b.tensor ? values[s->b.index] : numbers[s->b.index];
+        const double results[] = {
+            [FORMULA_ADD] = a + b,          [FORMULA_SUBTRACT] = a - b,
+            [FORMULA_MULTIPLY] = a * b,     [FORMULA_DIVIDE] = a / b,
+            [FORMULA_MAXIMUM] = fmax(a, b), [FORMULA_SQUARE_ROOT] = sqrt(a),
+            [FORMULA_ABSOLUTE] = fabs(a),
+        };
+        values[s->result] = results[s->op];
+    }
+    *w = values[formula->new_tensors[0]];
+    for (uint32_t i = 2; i < formula->tensor_inputs; i++)
+        *slots[i - 2] = values[formula->new_tensors[i]];
+}
 
 void reference_update(struct reference *reference)
 {
     const struct optimizer *optimizer = &reference->optimizer;
     const double *gradients = reference->gradients->values;
-    double *w = reference->parameters->values;
+    double *w = reference->parameters->values, numbers[FORMULA_MAX_NUMBERS];
+    enum optimizer_fused fused = optimizer_fused(optimizer);
+    struct formula formula;
+    optimizer_formula(optimizer, &formula);
     reference->state->steps++; /* Adam counts from 1 */
+    if (!fused)
+        optimizer_numbers(optimizer, &formula, optimizer->learning_rate, reference->state->steps,
+                          reference->state->numbers, numbers);
     for (size_t i = 0; i < reference->parameters->value_count; i++) {
         double *slots[OPTIMIZER_MAX_SLOTS] = {NULL};
         for (uint32_t k = 0; k < reference->state->slot_count; k++)
             slots[k] = (double *)reference->state->slots[k]->values + i;
-        updates[optimizer->type](reference, &w[i], gradients[i] + optimizer->weight_decay * w[i],
-                                 slots);
+        if (fused)
+            updates[fused](reference, &w[i], gradients[i] + optimizer->weight_decay * w[i], slots);
+        else
+            update_by_formula(&formula, numbers, &w[i], gradients[i], slots);
     }
 }
 

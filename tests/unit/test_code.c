@@ -21,6 +21,7 @@ static struct job seed_job(void)
     memset(&job, 0, sizeof job);
     snprintf(job.name, sizeof job.name, "simple_nn");
     snprintf(job.dataset, sizeof job.dataset, "mnist");
+    snprintf(job.schedule, sizeof job.schedule, "constant");
     assert_int_equal(optimizer_init(&job.optimizer, "sgd", &error), 0);
     job.hidden_count = 1;
     job.hidden[0] = 128;

@@ -134,11 +134,11 @@ static void train_engine(struct trial *t, struct engine *engine, struct record *
                                       epoch ? NULL : record->correct, &t->error));
 }
 
-/* float32 parameters say nothing after Adam: it divides by the root of what may be rounding alone,
- * so that they may part by a step's size. */
+/* float32 parameters say nothing after Adam and its like: they divide by the root of what may be
+ * rounding alone, so that parameters may part by a step's size. */
 static bool parameters_are_comparable(const struct trial *t)
 {
-    return t->config.dtype == DTYPE_FLOAT64 || t->config.optimizer.type != OPTIMIZER_ADAM;
+    return t->config.dtype == DTYPE_FLOAT64 || t->config.optimizer.type == OPTIMIZER_SGD;
 }
 
 static void check_training(struct trial *t)

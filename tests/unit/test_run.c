@@ -130,6 +130,7 @@ static void every_setting_is_carried_and_compared(void **state)
                                  : two_values[setting->kind][0],
                    *two = choice ? setting->choice((uint32_t)setting->high)
                                  : two_values[setting->kind][1];
+        if (strcmp(setting->key, "schedule") == 0) one = "constant", two = "step:every=2";
         job_init(&job);
         for (int type = 0; !setting_belongs(setting, job.optimizer.type); type++)
             optimizer_defaults((enum optimizer_type)type, MEANING_PYTORCH, &job.optimizer);

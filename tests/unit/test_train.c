@@ -98,7 +98,8 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
 
 static int bench_fit(struct bench *bench, double events_per_second, struct error *error)
 {
-    const struct fit_config config = {EPOCHS, BATCH, 5, events_per_second};
+    const struct fit_config config = {
+        .epochs = EPOCHS, .batch_size = BATCH, .seed = 5, .events_per_second = events_per_second};
     const struct fit_callbacks callbacks = {bench, on_steps, on_epoch_end};
     if (fit(bench->engine, bench->dataset, &config, &bench->position, &callbacks, error)) return -1;
     assert_int_equal(engine_get_parameters(bench->engine, bench->parameters, error), 0);

@@ -50,6 +50,23 @@ const struct trial_optimizer trial_optimizers[] = {
     /* An epsilon that matters, so that its place in the formula does. */
     {"adam of other numbers",
      {ADAM, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3, .weight_decay = 0.05}},
+    /* By their formula: three slots, a number beside the slots, a slot that begins at 0.1. */
+    {"centered rmsprop with momentum",
+     {.type = OPTIMIZER_RMSPROP,
+      .learning_rate = 0.01,
+      .momentum = 0.5,
+      .rho = 0.9,
+      .epsilon = 1e-3,
+      .centered = true}},
+    {"nadam",
+     {.type = OPTIMIZER_NADAM,
+      .learning_rate = 0.01,
+      .beta1 = 0.8,
+      .beta2 = 0.95,
+      .epsilon = 1e-3,
+      .weight_decay = 0.05}},
+    {"Keras's adagrad",
+     {.type = OPTIMIZER_ADAGRAD, .meaning = MEANING_KERAS, .learning_rate = 0.1, .epsilon = 1e-3}},
 };
 const size_t trial_optimizer_count = sizeof trial_optimizers / sizeof trial_optimizers[0];
 
