@@ -18,8 +18,9 @@
 
 /* Losses kept for the comparison, a lane: 128 MiB. */
 #define LOSSES_MAX ((size_t)1 << 24)
-/* How long stopping workers may take before they are killed; their last checkpoint stays. */
-#define STOP_SECONDS 3.0
+/* How long stopping workers may take before they are killed; their last checkpoint stays. A step of
+ * a large network on a busy machine takes seconds, and a second Ctrl-C ends them at once. */
+#define STOP_SECONDS 20.0
 
 double lane_seconds_per_epoch(const struct lane *lane)
 {
