@@ -1,0 +1,91 @@
+"""The Python programs of networks nobody chose give the studio's losses, from its initial weights, order and dropout masks.
+
+NNSTUDIO_RANDOM_NETWORKS=COUNT draws so many and takes minutes; NNSTUDIO_RANDOM_SEED=N begins elsewhere. Few run in test_code.py.
+"""
+
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+COUNT = int(os.environ.get("NNSTUDIO_RANDOM_NETWORKS", 0))
+SEED = int(os.environ.get("NNSTUDIO_RANDOM_SEED", 0))
+BATCH, LIMIT, EPOCHS = 16, 96, 2
+# In float64 Keras rounds some of its own constants to float32: seen with gelu and layer normalization.
+TOLERANCE = {"float64": {"torch": 1e-12, "keras": 1e-8}, "float32": {"torch": 1e-4, "keras": 1e-4}}
+# Keras rounds numbers that are no tensors to float32: a slope and an epsilon that float32 holds.
+EPSILON = 2.0**-16
+ACTIVATIONS = ["", " relu", " tanh", " sigmoid", " leaky_relu 0.25", " elu", " selu", " gelu", " gelu_tanh", " silu", " softplus"]
+
+
+def conv(chance):
+    """A convolution that Keras has words for: a stride or a dilation, the same along both axes."""
+    kind, size = chance.choice(["conv", "conv", "depthwise"]), f"{chance.randint(1, 4)}x{chance.randint(1, 4)}"
+    words = [kind, *([str(chance.choice([2, 4, 6]))] if kind == "conv" else []), size]
+    words += chance.choice([[], ["same"], ["pad", *(str(chance.randint(0, 1)) for _ in range(4))]])
+    words += chance.choice([[], [], ["stride 2"], ["dilation 2"]])
+    words += chance.choice([[], ["nobias"]])
+    return " ".join(words) + chance.choice(ACTIVATIONS)
+
+
+def pool(chance):
+    return f"{chance.choice(['maxpool', 'avgpool'])} {chance.randint(2, 3)}{chance.choice(['', ' same', ' stride 2'])}"
+
+
+def drawn(chance):
+    norm = [f"batchnorm epsilon {EPSILON}", f"layernorm epsilon {EPSILON}", "dropout 0.25", "dropout 0.5"]
+    layers = [conv(chance)]
+    for _ in range(chance.randint(1, 3)):
+        layers.append(chance.choice([conv, pool, lambda chance: chance.choice(norm)])(chance))
+    layers.append(chance.choice(["flatten", "globalavgpool"]))
+    layers += chance.sample([*norm, f"dense {chance.randint(5, 20)}{chance.choice(ACTIVATIONS)}"], chance.randint(1, 3))
+    return ", ".join([*layers, "dense 10"])
+
+
+def networks(studio):
+    """Descriptions that fit, and that both languages can say."""
+    chance, found = random.Random(SEED), []
+    while len(found) < COUNT:
+        net = drawn(chance)
+        if studio("code", "tensorflow", "--net", net, "--limit", LIMIT, status=None).returncode == 0:
+            found.append(net)
+    return found
+
+
+def bundle(studio, net, dtype, data_dir, folder):
+    """The native engine's run: the losses of its steps; its bundle unpacked."""
+    told = studio("train", "--engine", "native", "--dataset", "mnist", "--data-dir", data_dir, "--net", net, "--dtype", dtype, "--limit", LIMIT,
+                  "--batch-size", BATCH, "--epochs", EPOCHS, "--lr", 0.05, "--seed", SEED + 5, "--home", folder / "home", "--out", folder, "--json")  # fmt: skip
+    events = [json.loads(line) for line in told.stdout.splitlines()]
+    run = next(event["run"] for event in events if event["event"] == "start")
+    studio("code", "--bundle", run, "--home", folder / "home", "--out", folder / "bundle.zip")
+    with zipfile.ZipFile(folder / "bundle.zip") as archive:
+        archive.extractall(folder / "bundle")
+    return [loss for event in events if event["event"] == "step" for loss in event["loss"]]
+
+
+@pytest.mark.skipif(not COUNT, reason="takes minutes: set NNSTUDIO_RANDOM_NETWORKS=30")
+def test_programs_of_random_networks(studio, data_dir, tmp_path):
+    cases = [(net, dtype) for net in networks(studio) for dtype in TOLERANCE]
+    folders = [tmp_path / str(i) for i in range(len(cases))]
+    ours = []
+    for (net, dtype), folder in zip(cases, folders):
+        folder.mkdir()
+        ours.append(bundle(studio, net, dtype, data_dir, folder))
+    ran = subprocess.run([sys.executable, HERE / "exact_programs.py", data_dir, *(str(folder / "bundle") for folder in folders)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    steps, worst = LIMIT // BATCH, {}
+    for (net, dtype), losses, theirs in zip(cases, ours, json.loads(ran.stdout.splitlines()[-1])):
+        means = [sum(losses[epoch * steps : (epoch + 1) * steps]) / steps for epoch in range(EPOCHS)]
+        for language, wanted in (("torch", losses[-steps:]), ("keras", means)):
+            assert theirs[language] is not None and len(theirs[language]) == len(wanted), (language, net)
+            apart = max(abs(a - b) for a, b in zip(theirs[language], wanted))
+            worst[dtype, language] = max(worst.get((dtype, language), 0), apart)
+            assert apart <= TOLERANCE[dtype][language], (language, dtype, apart, net)
+    print({" ".join(key): value for key, value in worst.items()})
