@@ -87,8 +87,8 @@ struct code_arguments torch_optimizer_call(const struct job *job)
     return call;
 }
 
-/* Keras rounds Python's numbers to float32 on the way; NumPy's float64 survives. Adadelta multiplies
- * its variables by rho from the left, which a number of NumPy's cannot do in a graph. */
+/* Keras rounds Python's numbers to float32 on the way; NumPy's float64 survives. Adadelta
+ * multiplies its variables by rho from the left, which a number of NumPy's cannot do in a graph. */
 static const char *keras_number(const struct job *job, double value)
 {
     static _Thread_local char slots[8][48];

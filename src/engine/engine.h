@@ -293,8 +293,8 @@ int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
 int engine_apply(struct engine *engine, const struct parameters *sums, size_t count,
                  struct error *error);
 
-/* A new learning rate, or 0, from the next step on. Refused: one out of range (ERROR_INPUT), an engine
- * whose rate is fixed at open (ERROR_UNAVAILABLE). */
+/* A new learning rate, or 0, from the next step on. Refused: one out of range (ERROR_INPUT), an
+ * engine whose rate is fixed at open (ERROR_UNAVAILABLE). */
 int engine_set_learning_rate(struct engine *engine, double learning_rate, struct error *error);
 
 #endif

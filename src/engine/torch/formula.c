@@ -1,5 +1,5 @@
-/* Optimizers that ATen has no fused kernel for: their formula (net/formula.h), operator by operator,
- * on every parameter. */
+/* Optimizers that ATen has no fused kernel for: their formula (net/formula.h), operator by
+ * operator, on every parameter. */
 #include "engine/torch/loop.h"
 
 /* What every step of the formula needs: its numbers as scalar tensors, 1, and lists of 1 and -1. */
