@@ -139,11 +139,26 @@ static bool read_real(const char *text, const struct layer_field *field, double 
     return true;
 }
 
+/* One for all channels, or "0.49/0.48/0.45". */
+static bool read_channels(const char *text, const struct layer_field *field, double out[3])
+{
+    size_t count = 0;
+    char *end;
+    for (; count < 3; text = end + 1) {
+        double value = strtod(text, &end);
+        if (end == text || !(value >= field->low && value <= field->high)) return false;
+        out[count++] = value;
+        if (*end != '/') break;
+    }
+    if (*end || count == 2) return false;
+    if (count == 1) out[1] = out[2] = out[0];
+    return true;
+}
+
 /* One number, "3" or "3x3" for pairs. */
 static bool read_number(const char *text, const struct layer_field *field, struct layer *layer)
 {
     void *place = (char *)layer + field->offset;
-    double *reals = place;
     switch (field->kind) {
     case FIELD_COUNT:
         return read_count(&text, field, place) && !*text;
@@ -152,9 +167,7 @@ static bool read_number(const char *text, const struct layer_field *field, struc
     case FIELD_REAL:
         return read_real(text, field, place);
     case FIELD_CHANNELS:
-        if (!read_real(text, field, reals)) return false;
-        reals[1] = reals[2] = reals[0];
-        return true;
+        return read_channels(text, field, place);
     case FIELD_PADDING:
     case FIELD_BIAS:
         break;
@@ -401,6 +414,14 @@ static void put_real(struct buffer *out, const char *word, double value)
     buffer_printf(out, "%s%s", word, js_shortest(value, shortest));
 }
 
+static void put_channels(struct buffer *out, const double *values)
+{
+    put_real(out, " ", values[0]);
+    if (values[1] == values[0] && values[2] == values[0]) return;
+    put_real(out, "/", values[1]);
+    put_real(out, "/", values[2]);
+}
+
 static void put_number(struct buffer *out, const struct layer *layer,
                        const struct layer_field *field)
 {
@@ -413,8 +434,10 @@ static void put_number(struct buffer *out, const struct layer *layer,
         put_pair(out, " ", place);
         break;
     case FIELD_REAL:
-    case FIELD_CHANNELS:
         put_real(out, " ", *(const double *)place);
+        break;
+    case FIELD_CHANNELS:
+        put_channels(out, place);
         break;
     case FIELD_PADDING:
     case FIELD_BIAS:

@@ -260,6 +260,7 @@ static void the_compact_form_says_what_was_read(void **state)
         "120 relu, dense 10",
         "normalize 0.1307 0.3081, conv 8 3 groups 1, depthwise 3 same elu 0.5, batchnorm epsilon "
         "0.001 momentum 0.01 gelu, avgpool 3 stride 2 pad 1 1 1 1, dropout 0.25, flatten, dense 10",
+        "normalize 0.49/0.48/0.45 0.2/0.25/0.5, conv 4 3x3, globalavgpool, dense 10",
         "rescale 2 -1, conv 4 2x3 leaky_relu, relu, layernorm silu, globalavgpool softplus, dense "
         "3",
     };
@@ -291,6 +292,9 @@ static void what_cannot_be_read_is_named(void **state)
     static const struct {
         const char *text, *message;
     } cases[] = {
+        {"normalize 0.4/0.5 0.2, flatten, dense 10",
+         "layer 1: \"0.4/0.5\" is not valid for the mean: use -1e+06 to 1e+06, as in \"normalize "
+         "0.1307 0.3081\""},
         {"dense 128 relu,, dense 10", "layer 2 is empty: remove a comma"},
         {"conv 32, dense 10",
          "layer 1: the kernel's size is missing: write it as in \"conv 32 3x3\""},
