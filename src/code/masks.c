@@ -17,8 +17,7 @@ void torch_write_masked(const struct network *network, struct code_text *out)
 {
     static const char *const lines[] = {
         "class Masked(nn.Module):",
-        "    \"\"\"Dropout by given masks: a row of zeros and ones per sample, in training's "
-        "order.\"\"\"",
+        "    \"\"\"Dropout by given masks: per sample a row of 0 and 1, in training's order.\"\"\"",
         "",
         "    def __init__(self, rate, kept):",
         "        super().__init__()",
@@ -56,8 +55,7 @@ void keras_write_masks(const struct network *network, struct code_text *out)
         "",
         "",
         "def use_masks(name, maps=None):",
-        "    \"\"\"Dropout by given masks: a row of zeros and ones per sample, in training's "
-        "order.\"\"\"",
+        "    \"\"\"Dropout by given masks: per sample a row of 0 and 1, in training's order.\"\"\"",
         "    layer, kept = model.get_layer(name), masks[name]",
         "    if maps:  # they count channels first",
         "        kept = kept.reshape(-1, *maps).transpose(0, 2, 3, 1)",

@@ -312,7 +312,7 @@ static int read_data(struct reading *reading, const struct page *page, const uin
 {
     bool second = page->type == PAGE_DATA_2;
     size_t before = second ? (size_t)page->defined_bytes : 0, after = 0;
-    uint8_t *unpacked;
+    uint8_t *unpacked = NULL;
     if (check_data_page(reading, page, error)) return -1;
     if (unpack(reading->file, page->compressed ? reading->codec : CODEC_NONE, bytes + before,
                (size_t)page->packed - before, (uint64_t)page->unpacked - before, &unpacked, error))

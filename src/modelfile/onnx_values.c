@@ -441,11 +441,14 @@ static int ints_of_reshape(const struct onnx_values *values, const Onnx__NodePro
 {
     struct onnx_ints target;
     if (node->n_input < 2 || find_ints(values, node->input[0], depth, out) ||
-        find_ints(values, node->input[1], depth, &target) || target.count > 2 ||
+        find_ints(values, node->input[1], depth, &target) || target.count < 1 || target.count > 2 ||
         target.values[0] != -1)
         return -1;
-    out->columns = target.count == 2 ? (size_t)target.values[1] : 0;
-    return target.count == 1 || (target.values[1] > 0 && out->count % out->columns == 0) ? 0 : -1;
+    out->columns = 0;
+    if (target.count == 1) return 0;
+    if (target.values[1] < 1 || out->count % (size_t)target.values[1]) return -1;
+    out->columns = (size_t)target.values[1];
+    return 0;
 }
 
 static int ints_of_transpose(const struct onnx_values *values, const Onnx__NodeProto *node,

@@ -379,7 +379,7 @@ static int sources_from_told(struct network *network, struct stems *stems, bool 
                              const struct modelfile_options *options, struct layer_source *sources,
                              struct error *error)
 {
-    struct assignment assignment;
+    struct assignment assignment = {0};
     bool known = network->rows != 0;
     if (options->order ? order_stems(stems, options->order, error) : 0) return -1;
     if (!options->order) qsort(stems->items, stems->count, sizeof *stems->items, compare_stems);

@@ -70,7 +70,8 @@ static bool fits(const struct identity_form *form)
 {
     for (const char *const *name = form->needs; *name; name++)
         if (!variable(*name)) return false;
-    return !variable("IDENTITY_ENDPOINT") || strcmp(form->needs[0], "IDENTITY_ENDPOINT") == 0;
+    return !variable("IDENTITY_ENDPOINT") ||
+           (form->needs[0] && strcmp(form->needs[0], "IDENTITY_ENDPOINT") == 0);
 }
 
 /* The form whose variables are set. Half a form is an error: it is not passed over for another. */
