@@ -35,8 +35,7 @@ def torch_module(studio, net):
     program.body = [node for node in program.body if isinstance(node, (ast.Import, ast.ImportFrom, ast.ClassDef))]
     names = {}
     exec(compile(program, "model.py", "exec"), names)
-    (module,) = (value for value in names.values() if isinstance(value, type) and issubclass(value, torch.nn.Module))
-    return module().eval()
+    return names["Network"]().eval()
 
 
 @pytest.fixture(params=NETS)

@@ -139,7 +139,7 @@ def test_any_layer_names_and_no_bias(studio, tmp_path):
     assert [(layer["inputs"], layer["outputs"]) for layer in said["layers"]] == [(16, 8), (8, 8), (8, 4)]
     convert(studio, tmp_path / "seq.pth", tmp_path / "seq.safetensors")
     ours = load_file(tmp_path / "seq.safetensors")
-    assert torch.equal(ours["fc1.weight"], net[1].weight) and not ours["fc1.bias"].any()
+    assert torch.equal(ours["fc1.weight"], net[1].weight) and "fc1.bias" not in ours
     assert torch.equal(ours["fc2.weight"], net[3].weight) and torch.equal(ours["fc3.bias"], net[5].bias)
 
 
@@ -328,7 +328,7 @@ def tensor_pickle(shape, strides, offset=0, numel=4, key="0", storage="FloatStor
         (dict(shape=(2, 2), strides=(2, 1), key="1"), "data/1 is missing"),
         (dict(shape=(2, 2), strides=(2, 1), key="../0"), "names no record"),
         (dict(shape=(2, 2), strides=(2, 1), storage="LongStorage"), "LongStorage"),
-        (dict(shape=(2, 2, 1), strides=(2, 1, 1)), "two dimensions"),
+        (dict(shape=(2, 2, 1), strides=(2, 1, 1)), "[2, 2, 1] is no dense layer's"),
     ],
 )
 def test_lying_tensors_are_refused(studio, tmp_path, arguments, words):
@@ -339,7 +339,7 @@ def test_lying_tensors_are_refused(studio, tmp_path, arguments, words):
 def test_the_hand_made_tensor_is_read_when_it_does_not_lie(studio, tmp_path):
     """The cases above fail for the reason they give and no other."""
     write_archive(tmp_path / "good.pth", tensor_pickle((2, 2), (2, 1)), [("data/0", bytes(16))], compression=zipfile.ZIP_DEFLATED)
-    assert inspect(studio, tmp_path / "good.pth")["parameters"] == 6
+    assert inspect(studio, tmp_path / "good.pth")["parameters"] == 4
 
 
 def test_damaged_archives(studio, tmp_path, model):
