@@ -215,8 +215,8 @@ def test_terminal_page_and_bundle_give_the_same_program(name, bundles, server, s
     chosen = COMMON | SETTINGS[name]
     hidden = ",".join(map(str, chosen.get("hidden", [128]))) or "none"
     words = {key: value for key, value in chosen.items() if key != "hidden"} | ({} if "net" in chosen else {"hidden": hidden})
-    options = [part for key, value in words.items() for part in (f"--{key.replace('_', '-')}", value)]
-    query = urllib.parse.urlencode(words)
+    options = [part for key, value in words.items() for part in (f"--{key.replace('_', '-')}", value) if part is not True]
+    query = urllib.parse.urlencode({key: "true" if value is True else value for key, value in words.items()})
     for framework, (file, _, _) in PROGRAMS.items():
         terminal = studio("code", framework, *options, "--name", name).stdout
         assert terminal == (folder / file).read_text()
