@@ -221,7 +221,7 @@ int python_check(const struct code_subject *subject, struct error *error)
     struct schedule schedule;
     if (job_schedule(subject->job, &schedule, error)) return -1;
     if (!schedule_is_constant(&schedule))
-        return error_set(error, ERROR_INPUT,
+        return error_set(error, ERROR_USAGE,
                          "the Python programs keep the learning rate as it is: leave out schedule "
                          "and warm-up");
     if (subject->coded)

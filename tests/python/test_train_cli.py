@@ -28,7 +28,7 @@ MISTAKES = {
     "--engine jax": 'unknown engine "jax"',
     "--engine torch,torch": "named twice",
     "--engine torch,,native": "are not usable",
-    "--optimizer lion": "give sgd or adam",
+    "--optimizer lion": "give sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax or nadam",
     "--optimizer adam --momentum 0.9": "momentum belongs to sgd",
     "--momentum 1": "momentum 1 is out of range",
     "--activation swishy": "give relu, tanh, sigmoid, leaky_relu",
