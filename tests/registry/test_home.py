@@ -207,8 +207,8 @@ def test_requests_have_the_members_of_the_table_of_options(serve, home):
     assert set(new) == set(options) | {"run", "format", "target", "name", "version", "description", "tags"}
     for key, option in options.items():
         if option["kind"] == "choice":
-            choices = schemas[new[key]["$ref"].rsplit("/", 1)[1]]["enum"]
-            assert set(choices) == set(option["choices"])
+            shape = schemas[new[key]["$ref"].rsplit("/", 1)[1]] if "$ref" in new[key] else new[key]
+            assert set(shape["enum"]) == set(option["choices"])
         else:
             assert new[key]["maxLength"] == option["max_length"]
     assert set(schemas["SignIn"]["properties"]) <= set(options)

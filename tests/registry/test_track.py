@@ -7,6 +7,8 @@ import subprocess
 
 import faults
 import pytest
+from server_help import gone, wait_until
+from train_help import children
 
 SMALL = ["train", "--engine", "native", "--dataset", "synthetic", "--limit", "640", "--epochs", "2", "--json"]
 
@@ -136,9 +138,11 @@ def test_a_killed_training_is_sent_as_far_as_it_came(studio, theirs, binary, hom
     for line in training.stdout:
         if json.loads(line)["event"] == "epoch":
             break
+    workers = children(training.pid)
     training.kill()
     training.wait()
     training.stdout.close()
+    wait_until(lambda: all(gone(worker) for worker in workers), 60)  # they end by themselves, and keep what they have done
     sent = json.loads(studio("track", started["run"], "--tracking-uri", mlflow_server, "--experiment", "killed", "--json").stdout)
     run = the_run(theirs, "killed")
     assert sent["complete"] and sent["steps"] >= 20 and run.info.status == "KILLED"
