@@ -15,9 +15,10 @@ import pytest
 from server_help import gone, wait_until
 from train_help import Running, Story, apart, children
 
-ROUNDS = int(os.environ.get("NNSTUDIO_TEST_RANK_KILLS", 2))
+ROUNDS = int(os.environ.get("NNSTUDIO_TEST_RANK_KILLS", 1))
 SMALL = ["--dataset", "synthetic", "--limit", 500, "--epochs", 2, "--dtype", "float64"]
-LAUNCH = ["mpirun", "--oversubscribe", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n"]
+# Ranks that wait let others have the processor: there are more of them than cores, and other tests beside.
+LAUNCH = ["mpirun", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n"]
 
 pytestmark = pytest.mark.skipif(not shutil.which("mpirun"), reason="no mpirun: apt install openmpi-bin")
 
@@ -100,7 +101,7 @@ STEPS = 16  # an epoch
 def as_if_nothing_had_happened(launch, binary, cwd, first, ranks):
     """The run goes on with so many ranks: what was shown is kept, and the rest is as in a run that was never disturbed."""
     (run,) = {start["run"] for start in first.of("start")}
-    epochs = max(first.losses("native")) // STEPS + 30
+    epochs = max(first.losses("native")) // STEPS + 4
     story = Story(launch(ranks, "--resume", run, "--epochs", epochs, cwd=cwd).stdout)
     (end,) = story.of("end")
     assert end["state"] == "finished" and end["epoch"] == epochs
