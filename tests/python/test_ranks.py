@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import pathlib
 import random
@@ -101,7 +102,9 @@ STEPS = 16  # an epoch
 def as_if_nothing_had_happened(launch, binary, cwd, first, ranks):
     """The run goes on with so many ranks: what was shown is kept, and the rest is as in a run that was never disturbed."""
     (run,) = {start["run"] for start in first.of("start")}
-    epochs = max(first.losses("native")) // STEPS + 4
+    # What was done is more than what mpirun let through before it ended.
+    shown = json.loads(subprocess.run([binary, "runs", "show", run, "--json"], cwd=cwd, capture_output=True, check=True).stdout)
+    epochs = shown["progress"]["epoch"] + 4
     story = Story(launch(ranks, "--resume", run, "--epochs", epochs, cwd=cwd).stdout)
     (end,) = story.of("end")
     assert end["state"] == "finished" and end["epoch"] == epochs
@@ -118,8 +121,10 @@ def as_if_nothing_had_happened(launch, binary, cwd, first, ranks):
 def test_a_stop_keeps_everything_and_more_ranks_go_on(launch, binary, home, tmp_path):
     running = Running(binary, tmp_path, *LONG, "--epochs", 100000, launcher=[*LAUNCH, 2])
     running.until(lambda e: e["event"] == "step" and e["first_step"] > 2 * STEPS)
+    workers = [worker for rank in children(running.process.pid) for worker in children(rank)]
     running.interrupt()
     first, _ = running.finish(None)  # mpirun may drop the last words of what it ends
+    wait_until(lambda: all(gone(worker) for worker in workers), 60)
     as_if_nothing_had_happened(launch, binary, tmp_path, first, 3)
 
 
