@@ -186,8 +186,8 @@ def test_archives_that_mean_harm(studio):
         answer = look(studio, upload)
         assert words in answer["problem"] and answer["data"] is None, entries
         studio.call("DELETE", f"/api/uploads/{upload}")
-    assert not list(studio.home.rglob("outside.csv")) and not list(studio.home.rglob("pwned.csv"))
     wait_until(lambda: scratch(studio) == [])
+    assert not list(studio.home.rglob("outside.csv")) and not list(studio.home.rglob("pwned.csv"))
 
 
 def test_a_bomb_is_refused_by_what_it_claims(studio):
