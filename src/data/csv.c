@@ -162,7 +162,7 @@ static int label_by_request(const struct table *table, const char *wanted, size_
 {
     const struct csv_file *file = &table->file;
     for (size_t c = 0; file->header && c < file->column_count; c++) {
-        if (strcmp(file->columns[c].name, wanted) != 0) continue;
+        if (strncmp(file->columns[c].name, wanted, CSV_NAME_MAX - 1) != 0) continue;
         *label = c;
         return 0;
     }

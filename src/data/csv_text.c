@@ -35,26 +35,46 @@ static void next_line(struct cursor *cursor)
     cursor->line++;
 }
 
-/* The text of the cell that starts here, up to the separator or the line's end. A separator within
- * quotes belongs to the cell. */
+size_t csv_cell_length(const char *at, const char *end, char separator)
+{
+    struct cursor probe = {at, end, 0, separator};
+    bool quoted = false;
+    for (; !at_line_end(&probe) && (quoted || *probe.at != separator); probe.at++)
+        if (*probe.at == '"') quoted = !quoted;
+    return (size_t)(probe.at - at);
+}
+
 static size_t cell_length(const struct cursor *cursor)
 {
-    struct cursor probe = *cursor;
-    bool quoted = false;
-    for (; !at_line_end(&probe) && (quoted || *probe.at != probe.separator); probe.at++)
-        if (*probe.at == '"') quoted = !quoted;
-    return (size_t)(probe.at - cursor->at);
+    return csv_cell_length(cursor->at, cursor->end, cursor->separator);
 }
 
-static bool is_blank(char c)
+static void trim_blanks(const char **text, size_t *length)
 {
-    return c == ' ' || c == '\t' || c == '"';
+    while (*length && strchr(" \t\r", **text) && **text) (*text)++, (*length)--;
+    while (*length && strchr(" \t\r", (*text)[*length - 1]) && (*text)[*length - 1]) (*length)--;
 }
 
-static void trim(const char **text, size_t *length)
+/* Takes off the blanks around a cell, and one pair of quotes; was there one? */
+static bool trim(const char **text, size_t *length)
 {
-    while (*length && is_blank(**text)) (*text)++, (*length)--;
-    while (*length && is_blank((*text)[*length - 1])) (*length)--;
+    trim_blanks(text, length);
+    if (*length < 2 || **text != '"' || (*text)[*length - 1] != '"') return false;
+    (*text)++;
+    *length -= 2;
+    trim_blanks(text, length);
+    return true;
+}
+
+size_t csv_cell_text(const char *cell, size_t length, char *out, size_t max)
+{
+    size_t written = 0;
+    bool quoted = trim(&cell, &length);
+    for (size_t i = 0; i < length && written < max; i++) {
+        out[written++] = cell[i];
+        if (quoted && cell[i] == '"' && i + 1 < length && cell[i + 1] == '"') i++;
+    }
+    return written;
 }
 
 bool csv_number(const char *text, size_t length, double *out)
@@ -130,11 +150,8 @@ static size_t count_cells(const struct cursor *line)
 static void take_header(struct cursor *cursor, struct csv_file *file)
 {
     for (size_t column = 0; column < file->column_count; column++) {
-        size_t length = cell_length(cursor), shown = length;
-        const char *text = cursor->at;
-        trim(&text, &shown);
-        if (shown >= CSV_NAME_MAX) shown = CSV_NAME_MAX - 1;
-        memcpy(file->columns[column].name, text, shown);
+        size_t length = cell_length(cursor);
+        csv_cell_text(cursor->at, length, file->columns[column].name, CSV_NAME_MAX - 1);
         cursor->at += length;
         if (!at_line_end(cursor)) cursor->at++;
     }
@@ -163,6 +180,7 @@ static int read_row(struct cursor *cursor, struct csv_file *file, uint8_t *cells
             (at < cursor->end && *at != cursor->separator && *at != '\n')) {
             size_t length = cell_length(cursor);
             int slow = cell_byte(cursor->at, length);
+            if (length > file->longest) file->longest = length;
             if (slow < 0 && column < file->column_count)
                 note_odd(&file->columns[column], cursor, length);
             value = slow < 0 ? 0 : (unsigned)slow;
@@ -188,10 +206,18 @@ static size_t count_lines(const char *text, size_t size)
     return count;
 }
 
-static char find_separator(const char *text, size_t size)
+size_t csv_mark_length(const char *text, size_t size)
 {
-    for (size_t i = 0; i < size && text[i] != '\n'; i++)
-        if (strchr(",;\t", text[i])) return text[i];
+    return size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+}
+
+char csv_separator(const char *text, size_t size)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < size && text[i] != '\n'; i++) {
+        if (text[i] == '"') quoted = !quoted;
+        if (!quoted && text[i] && strchr(",;\t", text[i])) return text[i];
+    }
     return ',';
 }
 
@@ -227,8 +253,8 @@ int csv_read(const char *path, struct csv_file *out, struct error *error)
     struct csv_file *file = out;
     *file = (struct csv_file){.path = path};
     if (read_text(path, file, error)) return -1;
-    size_t skip = file->size >= 3 && !memcmp(file->text, "\xef\xbb\xbf", 3) ? 3 : 0;
-    file->separator = find_separator(file->text, file->size);
+    size_t skip = csv_mark_length(file->text, file->size);
+    file->separator = csv_separator(file->text, file->size);
     struct cursor cursor = {file->text + skip, file->text + file->size, 1, file->separator};
     file->column_count = count_cells(&cursor);
     size_t lines = count_lines(file->text, file->size);
@@ -257,9 +283,15 @@ int csv_read(const char *path, struct csv_file *out, struct error *error)
     file->body_at = (size_t)(cursor.at - file->text);
     file->body_line = cursor.line;
     if (read_rows(&cursor, file, error)) goto fail;
-    if (file->rows) return 0;
-    error_set(error, ERROR_INPUT,
-              "%s holds no samples: a line is a label and its pixels, separated by commas", path);
+    if (!file->rows) {
+        error_set(error, ERROR_INPUT,
+                  "%s holds no samples: a line is a label and its pixels, separated by commas",
+                  path);
+        goto fail;
+    }
+    file->cell = malloc(file->longest + 1);
+    if (file->cell) return 0;
+    error_set_memory(error, "the samples");
 fail:
     csv_free(file);
     return -1;
@@ -270,6 +302,7 @@ void csv_free(struct csv_file *file)
     free(file->text);
     free(file->columns);
     free(file->cells);
+    free(file->cell);
     *file = (struct csv_file){0};
 }
 
@@ -285,10 +318,8 @@ int csv_each(const struct csv_file *file, size_t column, csv_visit *visit, void 
     for (size_t row = 0; cursor.at < cursor.end; next_line(&cursor)) {
         if (at_line_end(&cursor)) continue;
         for (size_t c = 0; c < column; c++) cursor.at += cell_length(&cursor) + 1;
-        const char *text = cursor.at;
-        size_t length = cell_length(&cursor);
-        trim(&text, &length);
-        int result = visit(context, row++, cursor.line, text, length);
+        size_t length = csv_cell_text(cursor.at, cell_length(&cursor), file->cell, file->longest);
+        int result = visit(context, row++, cursor.line, file->cell, length);
         if (result) return result;
     }
     return 0;

@@ -1,4 +1,4 @@
-/* CSV text into cells, for csv.c: what the cells mean is decided there. */
+/* CSV text into cells: what the cells of a data set mean, csv.c decides. */
 #ifndef NNSTUDIO_DATA_CSV_TEXT_H
 #define NNSTUDIO_DATA_CSV_TEXT_H
 
@@ -28,6 +28,8 @@ struct csv_file {
     size_t rows, column_count;
     struct csv_column *columns; /* [column_count], owned */
     uint8_t *cells;             /* [rows, column_count], owned; 0 where a cell is odd */
+    size_t longest;             /* bytes of the longest cell that is not a plain number */
+    char *cell;                 /* room for that one's text, owned */
 };
 
 /* Reads and classifies every cell. Separator: the first of , ; and tab in the first line. A first
@@ -36,7 +38,18 @@ struct csv_file {
 int csv_read(const char *path, struct csv_file *out, struct error *error);
 void csv_free(struct csv_file *file); /* a zeroed one is fine */
 
-/* Calls `visit` with the trimmed text of every cell of a column, in order; ends early when it
+/* Bytes of the mark (EF BB BF) that some programs put in front of a text. */
+size_t csv_mark_length(const char *text, size_t size);
+/* The first of , ; and tab in the first line, outside of quotes; a comma if there is none. */
+char csv_separator(const char *text, size_t size);
+/* The bytes of the cell that begins at `at`, up to its separator or the end of the line; a separator
+ * within quotes belongs to the cell. */
+size_t csv_cell_length(const char *at, const char *end, char separator);
+/* What a cell says: without the blanks and the quotes around it; within quotes, a doubled one is
+ * one. Returns the bytes written to `out`, at most `max`; no NUL is added. */
+size_t csv_cell_text(const char *cell, size_t length, char *out, size_t max);
+
+/* Calls `visit` with the text of every cell of a column, in order; ends early when it
  * returns non-zero and returns that. */
 typedef int csv_visit(void *context, size_t row, size_t line, const char *text, size_t length);
 int csv_each(const struct csv_file *file, size_t column, csv_visit *visit, void *context);

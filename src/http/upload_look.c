@@ -5,10 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/buffer.h"
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "data/csv_text.h"
 #include "http/routes.h"
 #include "http/upload_impl.h"
 #include "net/compact.h"
@@ -170,28 +170,11 @@ static void set_options(const struct upload_answers *answers, struct dataset_opt
         .scale = answers->scale};
 }
 
-/* The next name of a first line; the place after it. */
-static const char *next_name(const char *text, char separator, struct buffer *name)
-{
-    bool quoted = *text == '"';
-    for (text += quoted; *text && *text != '\n' && *text != '\r'; text++) {
-        if (quoted && *text == '"') {
-            if (text[1] != '"') break;
-            text++;
-        } else if (!quoted && *text == separator) {
-            break;
-        }
-        buffer_append(name, text, 1);
-    }
-    while (*text && *text != separator && *text != '\n' && *text != '\r') text++;
-    return *text == separator ? text + 1 : NULL;
-}
-
 /* The names in a CSV file's first line, to choose from. */
 static json_t *columns_json(const char *path)
 {
     json_t *list = json_array();
-    char *line = malloc(HEADER_MAX);
+    char *line = malloc(HEADER_MAX), name[CSV_NAME_MAX];
     FILE *file = upload_ends_in(path, ".csv") || upload_ends_in(path, ".tsv") ? fopen(path, "rbe")
                                                                               : NULL;
     size_t size = file && line ? fread(line, 1, HEADER_MAX - 1, file) : 0;
@@ -199,14 +182,13 @@ static json_t *columns_json(const char *path)
     if (line) line[size] = '\0';
     char *end = size ? strpbrk(line, "\r\n") : NULL;
     if (end) *end = '\0';
-    char *mark = end ? strpbrk(line, ",;\t") : NULL;
-    const char *next = mark ? line : NULL;
-    while (next && json_array_size(list) < COLUMNS_MAX) {
-        struct buffer name;
-        buffer_init(&name, 256);
-        next = next_name(next, *mark, &name);
-        json_array_append_new(list, js_shown(name.failed || !name.data ? "" : name.data));
-        buffer_free(&name);
+    const char *at = end ? line + csv_mark_length(line, (size_t)(end - line)) : NULL;
+    char separator = end ? csv_separator(at, (size_t)(end - at)) : ',';
+    for (; end && at <= end && json_array_size(list) < COLUMNS_MAX; at++) {
+        size_t length = csv_cell_length(at, end, separator);
+        name[csv_cell_text(at, length, name, sizeof name - 1)] = '\0';
+        json_array_append_new(list, js_shown(name));
+        at += length;
     }
     free(line);
     return list;

@@ -4,16 +4,14 @@
 #include "data/csv_text.h"
 #include "serving/scoring_impl.h"
 
-/* The next cell of a line: trimmed, without quotes around it. */
+/* The next cell of a line. */
 static bool next_cell(const char **at, const char *end, const char **cell, size_t *length)
 {
     if (!*at) return false;
-    const char *comma = memchr(*at, ',', (size_t)(end - *at)), *stop = comma ? comma : end;
     *cell = *at;
-    while (*cell < stop && strchr(" \t\r\"", **cell)) (*cell)++;
-    while (stop > *cell && strchr(" \t\r\"", stop[-1])) stop--;
-    *length = (size_t)(stop - *cell);
-    *at = comma ? comma + 1 : NULL;
+    *length = csv_cell_length(*at, end, ',');
+    const char *stop = *at + *length;
+    *at = stop < end && *stop == ',' ? stop + 1 : NULL;
     return true;
 }
 

@@ -99,6 +99,9 @@ def test_a_table_asks_for_its_label_and_keeps_the_answer(studio):
     assert "“Label column”" in first["problem"] and "--" not in first["problem"] and "/" not in first["problem"]
     assert (first["columns"], first["name"]) == (["petal", "sepal", "kind"], "my-flowers")
     assert "“Label column”" in keep(studio, upload, "flowers", status=400)["error"]["message"]
+    quoted = send(studio, ("quoted.csv", "\ufeff".encode() + measurements().replace(b"petal", b'"petal; ""wide"""')))
+    assert look(studio, quoted)["columns"] == ['petal; "wide"', "sepal", "kind"], "as the reader takes them, mark and quotes"
+    studio.call("DELETE", f"/api/uploads/{quoted}")
 
     data = look(studio, upload, label_column="kind")["data"]
     assert data["samples"]["train"] + data["samples"]["test"] == 60

@@ -195,6 +195,22 @@ def test_a_table_of_measurements(studio, tmp_path):
     assert np.mean(right) > 0.85
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_quotes_and_separators_within_cells(separator, studio, tmp_path):
+    names = np.array(['say "hi"', 'a, "b"; c', '"whole"', "plain"])
+    path = tmp_path / "quoted.csv"
+    table = pandas.DataFrame({'size; "cm", wide': np.arange(80) % 4 + 0.5, "other": np.arange(80) % 7, 'the "kind"': names[np.arange(80) % 4]})
+    table.to_csv(path, index=False, sep=separator)
+    said = show(studio, path, "--label-column", 'the "kind"')
+    assert said["classes"] == sorted(names) and said["label_column"] == 'the "kind"'
+    assert said["shape"] == [1, 2, 1] and said["range"] == [0, 6]
+    studio("train", "--engine", "native", "--dataset", path, "--epochs", 20, "--lr", 0.1)
+    answer = pandas.read_csv(io.StringIO(studio("predict", "models/simple_nn.safetensors", path).stdout))
+    assert list(answer.columns) == ["id", "class", *sorted(names)]
+    assert (answer[sorted(names)].idxmax(axis=1) == answer["class"]).all()
+    assert (answer["class"] == names[np.arange(80) % 4]).mean() > 0.5, "one in four by chance"
+
+
 # --- folders of pictures ---
 
 

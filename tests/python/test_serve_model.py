@@ -110,7 +110,7 @@ def test_every_form_of_the_protocol_gives_onnxruntimes_logits(server, trained, d
     expected = onnx(trained, "lenet", values)
     rows = values.tolist()
     names = [f"pixel{i}" for i in range(784)]
-    csv = ",".join(names) + "\n" + "\n".join(",".join(map(repr, row)) for row in rows) + "\n"
+    csv = ",".join(f'"{name}, ""gray"""' for name in names) + "\n" + "\n".join(",".join(map(repr, row)) for row in rows) + "\n"
     forms = {
         "inputs": {"inputs": rows},
         "nested": {"inputs": values.reshape(-1, 28, 28).tolist()},
