@@ -42,7 +42,7 @@ void csv_free(struct csv_file *file); /* a zeroed one is fine */
 size_t csv_mark_length(const char *text, size_t size);
 /* The first of , ; and tab in the first line, outside of quotes; a comma if there is none. */
 char csv_separator(const char *text, size_t size);
-/* The bytes of the cell that begins at `at`, up to its separator or the end of the line; a separator
+/* The bytes of the cell that begins at `at`, up to its separator or the end of the line. What is
  * within quotes belongs to the cell. */
 size_t csv_cell_length(const char *at, const char *end, char separator);
 /* What a cell says: without the blanks and the quotes around it; within quotes, a doubled one is

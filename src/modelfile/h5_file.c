@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "modelfile/h5_lzf.h"
 
 #define NAMES_MAX 4096
 
@@ -15,6 +16,7 @@ void h5_lock(void)
     pthread_mutex_lock(&lock);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* its stack of messages is not for users */
     H5PLset_loading_state(0);              /* no plug-in, whatever a file asks for */
+    h5_lzf_register();
 }
 
 void h5_unlock(void)
@@ -266,12 +268,12 @@ static int check_storage(hid_t dataset, const char *path, size_t count, struct e
         H5Z_filter_t filter = H5Pget_filter2(created, (unsigned int)i, &flags, &room, NULL, 0, NULL,
                                              &settings);
         if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE ||
-            filter == H5Z_FILTER_FLETCHER32)
+            filter == H5Z_FILTER_FLETCHER32 || filter == H5_LZF_FILTER)
             continue;
         error_set(error, ERROR_INPUT,
-                  "\"%.100s\" is compressed in a way the studio does not know: save it with gzip "
-                  "or plain",
-                  path);
+                  "\"%.100s\" is compressed with HDF5's filter %d, which the studio does not "
+                  "know: save it with gzip, lzf or plain",
+                  path, (int)filter);
         goto out;
     }
     if (H5Pget_layout(created) == H5D_CHUNKED) {
@@ -296,11 +298,39 @@ out:
     return status;
 }
 
-static int read_values(hid_t dataset, hid_t space, const char *path, const char *as, bool wide,
+/* Keras writes bfloat16, which HDF5 has no name for, as two bytes without a type, and in its newer
+ * files notes beside them what they are. */
+static bool is_bfloat16(hid_t dataset, hid_t type)
+{
+    char *noted;
+    struct error unused;
+    if (H5Tget_class(type) != H5T_OPAQUE || H5Tget_size(type) != 2 ||
+        h5_attribute_text(dataset, "dtype", &noted, &unused) || !noted)
+        return false;
+    bool is = strcmp(noted, "bfloat16") == 0;
+    free(noted);
+    return is;
+}
+
+static int read_bfloat16(hid_t dataset, hid_t type, struct named_tensor *tensor, const char *path,
+                         struct error *error)
+{
+    uint16_t *values = calloc(tensor->count ? tensor->count : 1, sizeof *values);
+    if (!values) return error_set_memory(error, "the weights");
+    int status = H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0
+                     ? damaged(path, error)
+                     : 0;
+    if (!status) named_tensor_fill(tensor, 0, STORED_BFLOAT16, values, 1, tensor->count);
+    free(values);
+    return status;
+}
+
+static int read_values(hid_t dataset, hid_t space, hid_t type, const char *path, const char *as,
                        struct state_dict *state, struct error *error)
 {
     hsize_t extent[STATE_DICT_MAX_RANK];
     size_t shape[STATE_DICT_MAX_RANK], count;
+    bool opaque = H5Tget_class(type) == H5T_OPAQUE, wide = H5Tget_size(type) == 8;
     int rank = H5Sget_simple_extent_ndims(space);
     if (rank < 0 || rank > STATE_DICT_MAX_RANK ||
         H5Sget_simple_extent_dims(space, extent, NULL) < 0)
@@ -316,6 +346,7 @@ static int read_values(hid_t dataset, hid_t space, const char *path, const char 
         state_dict_add(state, as, wide ? DTYPE_FLOAT64 : DTYPE_FLOAT32, (uint32_t)rank, shape,
                        &tensor, error))
         return -1;
+    if (opaque) return read_bfloat16(dataset, type, tensor, path, error);
     if (H5Dread(dataset, wide ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT,
                 tensor->values) < 0)
         return damaged(path, error);
@@ -339,13 +370,19 @@ int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict 
         goto out;
     }
     size_t size = H5Tget_size(type);
-    if (H5Tget_class(type) != H5T_FLOAT || (size != 2 && size != 4 && size != 8))
+    bool numbers = H5Tget_class(type) == H5T_FLOAT && (size == 2 || size == 4 || size == 8);
+    if (numbers || is_bfloat16(dataset, type))
+        status = read_values(dataset, space, type, path, as, state, error);
+    else if (H5Tget_class(type) == H5T_OPAQUE && size == 2)
+        error_set(error, ERROR_INPUT,
+                  "\"%.100s\" holds numbers of two bytes and does not say which, as Keras writes "
+                  "bfloat16 into .h5: save the model as .keras",
+                  path);
+    else
         error_set(error, ERROR_INPUT,
                   "\"%.100s\" holds no floating-point numbers the studio knows: save it as float32 "
                   "or float64",
                   path);
-    else
-        status = read_values(dataset, space, path, as, size == 8, state, error);
 out:
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);

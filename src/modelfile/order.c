@@ -206,6 +206,7 @@ int sources_order(struct layer_source *sources, size_t count, bool listed,
     }
     return error_set(error, ERROR_INPUT,
                      "several orders of its layers fit, and the file does not say which is right: "
-                     "give their order, as in --order %s",
+                     "give the order in which they run, the first one first, with --order (its "
+                     "layers: %s)",
                      list_names(sources, count, list));
 }

@@ -287,10 +287,9 @@ static int check_certain(const struct network *network, const struct stems *stem
             return error_set(
                 error, ERROR_INPUT,
                 "the layers \"%.60s\" and \"%.60s\" have the same shapes, and the file "
-                "does not say which comes first: give the order of all layers with "
-                "weights, as in --order %.60s,%.60s",
-                stems->items[a].name, stems->items[b].name, stems->items[a].name,
-                stems->items[b].name);
+                "does not say which runs first: give all layers with weights in the order in "
+                "which they run, separated by commas, with --order",
+                stems->items[a].name, stems->items[b].name);
         }
     return 0;
 }

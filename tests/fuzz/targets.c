@@ -1,15 +1,21 @@
 #include "targets.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zip.h>
 
+#include "base/file.h"
 #include "base/js.h"
+#include "base/path.h"
 #include "data/dataset.h"
 #include "data/idx.h"
 #include "data/picture.h"
+#include "http/upload.h"
+#include "modelfile/h5_lzf.h"
 #include "modelfile/keras_config.h"
 #include "modelfile/modelfile.h"
 #include "run/checkpoint.h"
@@ -70,6 +76,66 @@ static void read_onnx(const uint8_t *bytes, size_t size, const char *path)
     (void)bytes;
     (void)size;
     read_model("onnx", path);
+}
+
+/* A file beside the input, in its folder, as long as `read` runs. */
+static char *put_beside(const char *path, const char *name, const void *bytes, size_t size)
+{
+    char *folder = strndup(path, (size_t)(path_base(path) - path)),
+         *beside = folder ? path_join(folder, name) : NULL;
+    FILE *file = beside ? fopen(beside, "wb") : NULL;
+    CHECK(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+    free(folder);
+    return beside;
+}
+
+static void take_away(char *beside)
+{
+    unlink(beside);
+    free(beside);
+}
+
+static void read_onnx_external(const uint8_t *bytes, size_t size, const char *path)
+{
+    static const float values[256];
+    (void)bytes;
+    (void)size;
+    char *data = put_beside(path, "weights.data", values, sizeof values);
+    read_model("onnx", path);
+    take_away(data);
+}
+
+/* An index of shards, of which two are there. */
+static void read_shards(const uint8_t *bytes, size_t size, const char *path)
+{
+    static const char *const heads[] = {
+        "{\"fc1.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[0,48]}}",
+        "{\"fc1.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}}"};
+    static const char *const names[] = {"a.safetensors", "b.safetensors"};
+    char *beside[2];
+    (void)bytes;
+    (void)size;
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t shard[256] = {0};
+        uint64_t length = strlen(heads[i]);
+        memcpy(shard, &length, sizeof length);
+        memcpy(shard + sizeof length, heads[i], length);
+        beside[i] = put_beside(path, names[i], shard, sizeof length + length + (i ? 12 : 48));
+    }
+    read_model("safetensors", path);
+    for (size_t i = 0; i < 2; i++) take_away(beside[i]);
+}
+
+/* The first two bytes are the room there is. */
+static void read_lzf(const uint8_t *bytes, size_t size, const char *path)
+{
+    (void)path;
+    if (size < 2) return;
+    size_t room = (size_t)bytes[0] << 8 | bytes[1], done;
+    uint8_t *out = malloc(room ? room : 1);
+    CHECK(out);
+    if (lzf_unpack(bytes + 2, size - 2, out, room, &done)) CHECK(done <= room);
+    free(out);
 }
 
 static void add_record(zip_t *archive, const char *name, const void *bytes, size_t size)
@@ -178,6 +244,42 @@ static void read_npy(const uint8_t *bytes, size_t size, const char *path)
     open_dataset(path, &options);
 }
 
+/* A tar archive, plain or behind gzip, in its folder. The first header's sum is set right: past a
+ * wrong one nothing is read. */
+static void read_cifar(const uint8_t *bytes, size_t size, const char *path)
+{
+    const struct dataset_options options = {0};
+    if (size >= 512) {
+        char header[512], octal[8];
+        unsigned sum = 0;
+        memcpy(header, bytes, sizeof header);
+        memset(header + 148, ' ', 8);
+        for (size_t i = 0; i < sizeof header; i++) sum += (unsigned char)header[i];
+        snprintf(octal, sizeof octal, "%06o", sum);
+        memcpy(header + 148, octal, 7);
+        FILE *file = fopen(path, "r+b");
+        CHECK(file && fwrite(header, 1, sizeof header, file) == sizeof header && !fclose(file));
+    }
+    char *folder = strndup(path, (size_t)(path_base(path) - path));
+    CHECK(folder);
+    open_dataset(folder, &options);
+    free(folder);
+}
+
+/* Nothing of an archive may come to lie outside of the folder it is unpacked into. */
+static void read_zip(const uint8_t *bytes, size_t size, const char *path)
+{
+    (void)bytes;
+    (void)size;
+    struct error error = {0};
+    atomic_bool stop = false;
+    size_t skipped;
+    char folder[128];
+    snprintf(folder, sizeof folder, "%s.unpacked", path);
+    if (upload_unpack(path, folder, &stop, &skipped, &error)) check_refusal(&error);
+    CHECK(file_remove_tree(folder, &error) == 0);
+}
+
 /* PNG, JPEG, GIF and BMP, told apart by their content. */
 static void read_picture(const uint8_t *bytes, size_t size, const char *path)
 {
@@ -223,25 +325,30 @@ static void read_job(const uint8_t *bytes, size_t size, const char *path)
 }
 
 const struct fuzz_target fuzz_targets[] = {
-    {"bmp", "bmp", read_picture},
-    {"checkpoint", "safetensors", read_checkpoint},
-    {"csv", "csv", read_dataset},
-    {"gif", "gif", read_picture},
-    {"h5", "h5", read_h5},
-    {"idx_images", "idx", read_images},
-    {"idx_labels", "idx", read_labels},
+    {"bmp", "input.bmp", read_picture},
+    {"checkpoint", "input.safetensors", read_checkpoint},
+    {"cifar", "cifar-10-binary.tar.gz", read_cifar},
+    {"csv", "input.csv", read_dataset},
+    {"gif", "input.gif", read_picture},
+    {"h5", "input.h5", read_h5},
+    {"idx_images", "input.idx", read_images},
+    {"idx_labels", "input.idx", read_labels},
     {"job", NULL, read_job},
-    {"jpeg", "jpg", read_picture},
-    {"keras", "keras", read_keras},
+    {"jpeg", "input.jpg", read_picture},
+    {"keras", "input.keras", read_keras},
     {"keras_config", NULL, read_keras_config},
-    {"npy", "npy", read_npy},
-    {"npz", "npz", read_dataset},
-    {"onnx", "onnx", read_onnx},
-    {"parquet", "parquet", read_dataset},
-    {"pickle", "pth", read_pickle},
-    {"png", "png", read_picture},
-    {"pth", "pth", read_pth},
-    {"safetensors", "safetensors", read_safetensors},
+    {"lzf", NULL, read_lzf},
+    {"npy", "input.npy", read_npy},
+    {"npz", "input.npz", read_dataset},
+    {"onnx", "input.onnx", read_onnx},
+    {"onnx_external", "input.onnx", read_onnx_external},
+    {"parquet", "input.parquet", read_dataset},
+    {"pickle", "input.pth", read_pickle},
+    {"png", "input.png", read_picture},
+    {"pth", "input.pth", read_pth},
+    {"safetensors", "input.safetensors", read_safetensors},
+    {"shards", "model.safetensors.index.json", read_shards},
+    {"zip", "input.zip", read_zip},
 };
 const size_t fuzz_target_count = sizeof fuzz_targets / sizeof fuzz_targets[0];
 
@@ -252,25 +359,29 @@ const struct fuzz_target *fuzz_target_find(const char *name)
     return NULL;
 }
 
-/* The file of this process: in memory where there is such a place, as millions of inputs go through
- * it. */
-static const char *make_path(const char *ending)
+/* The folder of this process: in memory where there is such a place, as millions of inputs go
+ * through it. */
+static const char *make_folder(void)
 {
     static char path[64];
     const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(path, sizeof path, "%s/nnstudio-fuzz-%d.%s", folder, (int)getpid(), ending);
+    snprintf(path, sizeof path, "%s/nnstudio-fuzz-%d", folder, (int)getpid());
+    CHECK(mkdir(path, 0700) == 0 || errno == EEXIST);
     return path;
 }
 
 void fuzz_target_run(const struct fuzz_target *target, const uint8_t *bytes, size_t size)
 {
-    if (!target->ending) {
+    if (!target->file) {
         target->read(bytes, size, NULL);
         return;
     }
-    const char *path = make_path(target->ending);
+    const char *folder = make_folder();
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, target->file);
     FILE *file = fopen(path, "wb");
     CHECK(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
     target->read(bytes, size, path);
     unlink(path);
+    CHECK(rmdir(folder) == 0); /* a reader leaves nothing behind */
 }

@@ -9,8 +9,9 @@
 
 struct fuzz_target {
     const char *name; /* also of its folder below corpus/ */
-    /* of the file that the bytes are put into; NULL: the reader takes them as they are */
-    const char *ending;
+    /* the file that the bytes are put into, alone in a folder; NULL: the reader takes them as they
+     * are */
+    const char *file;
     void (*read)(const uint8_t *bytes, size_t size, const char *path);
 };
 extern const struct fuzz_target fuzz_targets[];

@@ -330,6 +330,65 @@ def test_what_stands_beside_the_layers(studio, tmp_path):
     assert_holds(studio, tmp_path / "m.weights.h5", flat, tmp_path)
 
 
+def packed(path, **how):
+    """The same file with every data set of two axes written in another way."""
+    names = []
+    with h5py.File(path, "r+") as file:
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and item.ndim == 2 else None)
+        for name in names:
+            values = file[name][()]
+            del file[name]
+            assert len(file.create_dataset(name, data=values, **how)) == len(values)
+    assert names
+
+
+@pytest.mark.parametrize("how", [{"compression": "lzf", "chunks": (7, 3)}, {"compression": "lzf", "shuffle": True, "fletcher32": True}], ids=str)
+def test_weights_packed_by_lzf(studio, tmp_path, how):
+    """Chunks that are cut at the edges, that LZF makes smaller, and that it leaves as they are."""
+    model = randomize(sequential())
+    kernel, bias = model.layers[0].get_weights()
+    model.layers[0].set_weights([np.round(8 * kernel), bias])
+    model.save(tmp_path / "m.h5")
+    model.save_weights(tmp_path / "m.weights.h5")
+    for name in ("m.h5", "m.weights.h5"):
+        packed(tmp_path / name, **how)
+        assert_holds(studio, tmp_path / name, model, tmp_path)
+
+
+def half_float_type():
+    """bfloat16 as HDF5 itself can describe it."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_size(2)
+    kind.set_ebias(127)
+    return kind
+
+
+def test_weights_in_bfloat16(studio, tmp_path):
+    model = keras.Sequential([keras.Input((12,)), keras.layers.Dense(9, "relu", dtype="bfloat16"), keras.layers.Dense(3, dtype="bfloat16")])
+    exact = [RANDOM.normal(size=w.shape).astype(w.dtype) for w in model.get_weights()]
+    model.set_weights(exact)
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    model.save(tmp_path / "m.h5")
+    message = refused(studio, "inspect", tmp_path / "m.h5", words="save the model as .keras")
+    assert "bfloat16" in message
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        for i, layer in enumerate(model.layers):
+            group = file["model_weights"][layer.name]
+            for name, value in zip(group.attrs["weight_names"], exact[2 * i :]):
+                del group[name]
+                space = h5py.h5s.create_simple(value.shape)
+                written = h5py.h5d.create(group.id, name.encode(), half_float_type(), space)
+                written.write(h5py.h5s.ALL, h5py.h5s.ALL, value.astype("f4"))
+    for name in ("m.keras", "m.weights.h5", "m.h5"):
+        convert(studio, tmp_path / name, tmp_path / "out.safetensors")
+        ours = load_file(tmp_path / "out.safetensors")
+        for i in (0, 1):
+            assert np.array_equal(ours[f"fc{i + 1}.weight"], exact[2 * i].astype("f4").T), name
+            assert np.array_equal(ours[f"fc{i + 1}.bias"], exact[2 * i + 1].astype("f4")), name
+
+
 def test_a_group_for_each_channel_is_depthwise(studio, tmp_path):
     """Keras has two kernels' shapes for it: Conv2D's and DepthwiseConv2D's."""
     conv = keras.layers.Conv2D(6, 2, groups=3)
@@ -433,7 +492,7 @@ def test_several_orders_are_asked_for(studio, tmp_path):
     model(np.zeros((1, 16)))
     model.save_weights(tmp_path / "m.weights.h5")
     message = refused(studio, "inspect", tmp_path / "m.weights.h5", words="several orders")
-    assert "--order a_in,b_late,c_mid,d_out" in message
+    assert "--order (its layers: a_in,b_late,c_mid,d_out)" in message
     convert(studio, tmp_path / "m.weights.h5", tmp_path / "m.safetensors", "--order", "a_in,c_mid,b_late,d_out")
     assert np.array_equal(load_file(tmp_path / "m.safetensors")["fc2.weight"].T, np.array(model.c_mid.kernel))
     refused(studio, "inspect", tmp_path / "m.weights.h5", "--order", "a_in,c_mid,b_late", words="3 of 4", status=2)
@@ -474,6 +533,12 @@ def virtual(file):
     replaced(file, make)
 
 
+def broken_lzf(file, change):
+    replaced(file, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 20), "f4"), chunks=(784, 20), compression="lzf"))
+    data = file[KERNEL].id
+    data.write_direct_chunk((0, 0), change(data.read_direct_chunk((0, 0))[1]))
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -482,7 +547,11 @@ def virtual(file):
         (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 21), "f4"))), "do not agree"),
         (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((783, 20), "f4"))), "do not agree"),
         (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 20), "i4"))), "no floating-point"),
-        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 20), "f4"), compression="lzf")), "compressed in a way"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 20), "f4"), scaleoffset=3)), "compressed with HDF5's filter 6"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, data=np.zeros((784, 20), "V2"))), "save the model as .keras"),
+        (lambda f: broken_lzf(f, lambda chunk: b"\xff" + chunk[1:]), "damaged"),
+        (lambda f: broken_lzf(f, lambda chunk: chunk[:-1]), "damaged"),
+        (lambda f: broken_lzf(f, lambda chunk: chunk + b"\0x"), "damaged"),
         (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.ExternalLink("/etc/passwd", "x"))), "link to elsewhere"),
         (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.SoftLink("/model_weights"))), "link to elsewhere"),
         (lambda f: replaced(f, lambda f: f.create_group(KERNEL)), "no data set"),
