@@ -13,6 +13,7 @@
 /* Sorted by name. */
 /* clang-format off */
 static const struct command *const commands[] = {
+    &command_atlas,
     &command_bench,
     &command_code,
     &command_convert,

@@ -26,6 +26,7 @@ struct command {
     int arguments_min, arguments_max; /* how many words that are not options */
 };
 
+extern const struct command command_atlas;
 extern const struct command command_bench;
 extern const struct command command_code;
 extern const struct command command_convert;

@@ -38,6 +38,7 @@ OPTIONS = {
     "track": "follow tracking-uri experiment home json",
     "export": "out name endpoint data compute no-job",
     "bench": "against",
+    "atlas": "run engine json document",
 }
 
 # Kind of event → field → type. A number with a fraction is a float even where it happens to be whole.
