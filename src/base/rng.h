@@ -18,7 +18,8 @@ enum rng_stream {
     RNG_DIGITS = 3,
     RNG_SAMPLES = 4,
     RNG_TEST = 5,
-    RNG_DROPOUT = 6
+    RNG_DROPOUT = 6,
+    RNG_VALIDATION = 7
 };
 void rng_seed(struct rng *rng, uint64_t seed, enum rng_stream stream, uint64_t index);
 

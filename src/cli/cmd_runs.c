@@ -62,16 +62,34 @@ static int list(struct store *store, bool as_json, struct error *error)
 
 /* --- show --- */
 
+/* "0.4012    88.10%" or as many blanks. */
+static void print_measured(const json_t *epoch, const char *loss, const char *accuracy)
+{
+    double value = number(epoch, loss);
+    if (isfinite(value))
+        printf("  %8.4f   %6.2f%%", value, 100 * number(epoch, accuracy));
+    else
+        printf("  %8s   %7s", "", "");
+}
+
 static void print_epochs(const json_t *run)
 {
-    const json_t *epoch;
+    const json_t *epoch, *epochs = json_object_get(run, "epochs");
     size_t index;
-    printf("\nepoch  engine          loss  accuracy  test loss  test acc  seconds\n");
-    json_array_foreach(json_object_get(run, "epochs"), index, epoch)
-        printf("%5.0f  %-11s %8.4f   %6.2f%%   %8.4f   %6.2f%% %8.2f\n", number(epoch, "epoch"),
-               js_text(epoch, "engine"), number(epoch, "loss"), 100 * number(epoch, "accuracy"),
-               number(epoch, "val_loss"), 100 * number(epoch, "val_accuracy"),
-               number(epoch, "seconds"));
+    bool validated = isfinite(number(json_array_get(epochs, 0), "validation_loss"));
+    printf("\nepoch  engine          loss  accuracy  %stest loss  test acc  seconds  rate\n",
+           validated ? "val. loss  val. acc  " : "");
+    json_array_foreach(epochs, index, epoch) {
+        char rate[JS_SHORTEST_SIZE];
+        printf("%5.0f  %-10s", number(epoch, "epoch"), js_text(epoch, "engine"));
+        print_measured(epoch, "loss", "accuracy");
+        if (validated) print_measured(epoch, "validation_loss", "validation_accuracy");
+        print_measured(epoch, "val_loss", "val_accuracy");
+        printf(" %8.2f", number(epoch, "seconds"));
+        if (isfinite(number(epoch, "learning_rate")))
+            printf("  %s", js_shortest(number(epoch, "learning_rate"), rate));
+        putchar('\n');
+    }
 }
 
 static void print_run(const json_t *run)

@@ -108,6 +108,9 @@ static void on_epoch(struct lane *lane, const json_t *event)
 {
     lane->epoch = (uint32_t)whole_of(event, "epoch");
     take_figures(lane, event);
+    lane->validated = json_object_get(event, "validation_loss") != NULL;
+    lane->validation_loss = real_of(event, "validation_loss");
+    lane->validation_accuracy = real_of(event, "validation_accuracy");
     lane->rate = real_of(event, "samples_per_second");
     lane->epoch_seconds += real_of(event, "seconds");
     lane->epochs_timed++;

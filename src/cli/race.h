@@ -30,9 +30,11 @@ struct lane {
     size_t loss_count, loss_capacity;
     bool measured;                       /* there are figures of an epoch */
     double loss, val_loss, val_accuracy; /* of the last epoch */
-    double rate;                         /* samples/s of the last epoch */
-    double begun;                        /* clock when training began */
-    double epoch_seconds;                /* of the epochs that ended, training alone */
+    bool validated;                      /* on samples taken from training, too */
+    double validation_loss, validation_accuracy;
+    double rate;          /* samples/s of the last epoch */
+    double begun;         /* clock when training began */
+    double epoch_seconds; /* of the epochs that ended, training alone */
     uint32_t epochs_timed;
     double seconds, cpu_seconds, peak_rss; /* of the whole process */
     char model[JOB_PATH_MAX];

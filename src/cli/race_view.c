@@ -139,9 +139,12 @@ static void draw(const struct race *race)
 
 static void print_epoch(const struct lane *lane)
 {
-    char rate[32], loss[32], test[32];
-    log_line("%s: epoch %u/%u  loss %s  test loss %s  test accuracy %.2f%%  %s samples/s",
-             lane->ops->id, lane->epoch, lane->job.epochs, loss_text(lane->loss, loss),
+    char rate[32], loss[32], test[32], watched[32], validation[96] = "";
+    if (lane->validated)
+        snprintf(validation, sizeof validation, "  validation loss %s  validation accuracy %.2f%%",
+                 loss_text(lane->validation_loss, watched), 100 * lane->validation_accuracy);
+    log_line("%s: epoch %u/%u  loss %s%s  test loss %s  test accuracy %.2f%%  %s samples/s",
+             lane->ops->id, lane->epoch, lane->job.epochs, loss_text(lane->loss, loss), validation,
              loss_text(lane->val_loss, test), 100 * lane->val_accuracy,
              short_number(lane->rate, rate));
 }

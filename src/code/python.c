@@ -224,6 +224,11 @@ int python_check(const struct code_subject *subject, struct error *error)
         return error_set(error, ERROR_USAGE,
                          "the Python programs keep the learning rate as it is: leave out schedule "
                          "and warm-up");
+    if (subject->job->validation > 0 || subject->job->early_stop ||
+        subject->job->keep != JOB_KEEP_LAST)
+        return error_set(error, ERROR_USAGE,
+                         "the Python programs train with all samples to the last epoch: leave out "
+                         "validation share, early stopping and the best epoch");
     if (subject->coded)
         return error_set(error, ERROR_INPUT,
                          "the Python programs read bytes, and %.60s holds numbers that are not "

@@ -40,6 +40,9 @@ struct dataset {
     uint32_t channels; /* 1 gray, 3 color: red, green, blue */
     char class_names[DATASET_MAX_CLASSES][DATASET_NAME_MAX];
     struct split train, test; /* memory owned by the data set */
+    /* dataset_take_validation(): behind the training samples, in their memory; count 0: none */
+    struct split validation;
+    char hash[65]; /* dataset_hash() before samples were taken for validation; "": none were */
 
     char label_column[64]; /* of a CSV file: its name, or its number counted from 0; "" otherwise */
     bool coded;            /* code c stands for values[c]; otherwise for c */
@@ -94,6 +97,19 @@ char *dataset_summary(const struct dataset *dataset);
  * "shape":[28,28,1], "range":[0,255], "label_column", "scale", "mean", "std", "polarity",
  * "skipped":[{"what","count"}], "assumed":[{"what","count"}]}; new reference. */
 json_t *dataset_describe(const struct dataset *dataset);
+/* Which of the training samples become the validation split. */
+enum dataset_part {
+    DATASET_PART_STRATIFIED, /* the same share of every class, drawn by the seed */
+    DATASET_PART_LAST,       /* the last ones, as Keras's validation_split */
+    DATASET_PART_COUNT
+};
+const char *dataset_part_name(uint32_t part); /* "stratified", "last" */
+/* Takes a share, above 0 and below 1, of the training samples for validation; once. What is left
+ * keeps its order. Refused: a share that leaves no sample on either side. */
+int dataset_take_validation(struct dataset *dataset, double share, enum dataset_part part,
+                            uint64_t seed, struct error *error);
+/* How many of `count` training samples that takes when it takes the last ones. */
+size_t dataset_last_part(size_t count, double share);
 /* SHA-256 over shape, class names, labels and pixels of both splits, as they were opened. */
 int dataset_hash(const struct dataset *dataset, char hex[65], struct error *error);
 /* Renumbers the labels to a model's classes, by name. A class with samples that the model does not

@@ -47,8 +47,10 @@ char *dataset_summary(const struct dataset *dataset)
     struct buffer text;
     char words[128], low[JS_SHORTEST_SIZE], high[JS_SHORTEST_SIZE];
     buffer_init(&text, SUMMARY_MAX);
-    buffer_printf(&text, "%s: %zu training and %zu test samples", dataset->title,
-                  dataset->train.count, dataset->test.count);
+    buffer_printf(&text, "%s: %zu training", dataset->title, dataset->train.count);
+    if (dataset->validation.count)
+        buffer_printf(&text, ", %zu validation", dataset->validation.count);
+    buffer_printf(&text, " and %zu test samples", dataset->test.count);
     if (dataset->table)
         buffer_printf(&text, " of %u numbers", dataset->columns);
     else
@@ -113,6 +115,10 @@ static void hash_split(struct hash *hash, const struct dataset *dataset, const s
 int dataset_hash(const struct dataset *dataset, char hex[HASH_HEX_SIZE], struct error *error)
 {
     struct hash *hash;
+    if (dataset->hash[0]) {
+        memcpy(hex, dataset->hash, HASH_HEX_SIZE);
+        return 0;
+    }
     if (hash_create(&hash, error)) return -1;
     const uint32_t shape[] = {dataset->rows, dataset->columns, dataset->classes};
     hash_update(hash, shape, sizeof shape);
@@ -130,6 +136,7 @@ int dataset_match_classes(struct dataset *dataset, const char *const *names, uin
                           struct error *error)
 {
     struct split *const splits[] = {&dataset->train, &dataset->test};
+    CHECK(!dataset->validation.count);
     uint8_t place[DATASET_MAX_CLASSES];
     bool known[DATASET_MAX_CLASSES] = {false};
     for (uint32_t c = 0; c < dataset->classes; c++)

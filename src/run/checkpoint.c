@@ -10,8 +10,8 @@
 #include "modelfile/safetensors.h"
 
 #define CHECKPOINT_FORMAT "nnstudio-checkpoint-1"
-/* A block of weights, and one for each slot. */
-#define MAX_BLOCKS      (1 + OPTIMIZER_MAX_SLOTS)
+/* A block of weights, one for each slot, the best epoch's weights. */
+#define MAX_BLOCKS      (2 + OPTIMIZER_MAX_SLOTS)
 #define MAX_ENTRIES     (MAX_BLOCKS * 2 * NETWORK_MAX_LAYERS)
 #define ENTRY_NAME_SIZE 80
 
@@ -35,6 +35,7 @@ static size_t list_blocks(const struct checkpoint *checkpoint, struct block bloc
     for (uint32_t i = 0; i < checkpoint->optimizer_state->slot_count; i++)
         blocks[count++] = (struct block){optimizer_slot_name(&checkpoint->job.optimizer, i),
                                          checkpoint->optimizer_state->slots[i]};
+    if (checkpoint->best) blocks[count++] = (struct block){"best", checkpoint->best};
     return count;
 }
 
@@ -59,6 +60,25 @@ static int read_schedule(const json_t *position, struct schedule_state *out, str
                : 0;
 }
 
+static json_t *best_to_json(const struct fit_best *best)
+{
+    return json_pack("{s:I, s:I, s:f}", "epoch", (json_int_t)best->epoch, "since",
+                     (json_int_t)best->since, "loss", best->loss);
+}
+
+/* Not in the checkpoints of older versions. */
+static int read_best(const json_t *position, struct fit_best *out, struct error *error)
+{
+    const json_t *value = json_object_get(position, "best");
+    *out = (struct fit_best){0};
+    if (!value) return 0;
+    return js_get_u32(value, "epoch", 1, UINT32_MAX, &out->epoch, error) ||
+                   js_get_u32(value, "since", 0, UINT32_MAX, &out->since, error) ||
+                   js_get_real(value, "loss", -DBL_MAX, DBL_MAX, &out->loss, error)
+               ? -1
+               : 0;
+}
+
 static json_t *position_to_json(const struct checkpoint *checkpoint)
 {
     const struct fit_position *position = &checkpoint->position;
@@ -73,6 +93,7 @@ static json_t *position_to_json(const struct checkpoint *checkpoint)
                             json_real(checkpoint->optimizer_state->numbers[i]));
     if (position->schedule.begun)
         json_object_set_new(value, "schedule", schedule_to_json(&position->schedule));
+    if (position->best.epoch) json_object_set_new(value, "best", best_to_json(&position->best));
     return value;
 }
 
@@ -100,7 +121,8 @@ static int position_from_json(const json_t *value, struct fit_position *position
         js_get_integer(value, "correct", 0, INT64_MAX, &correct, error) ||
         js_get_real(value, "train_seconds", 0, 1e300, &position->train_seconds, error) ||
         js_get_integer(value, "optimizer_steps", 0, INT64_MAX, &steps, error) ||
-        read_schedule(value, &position->schedule, error))
+        read_schedule(value, &position->schedule, error) ||
+        read_best(value, &position->best, error))
         return -1;
     position->step = (uint64_t)step;
     position->global_step = (uint64_t)global_step;
@@ -219,6 +241,8 @@ int checkpoint_read(const char *path, struct checkpoint *out, struct error *erro
     if (!status)
         status = optimizer_state_create(&out->job.optimizer, &out->network, out->job.dtype,
                                         &out->optimizer_state, error);
+    if (!status && out->job.keep == JOB_KEEP_BEST && out->position.best.epoch)
+        status = parameters_create(&out->network, out->job.dtype, &out->best, error);
     if (!status) {
         out->optimizer_state->steps = scalars.steps;
         memcpy(out->optimizer_state->numbers, scalars.numbers, sizeof scalars.numbers);
@@ -238,6 +262,7 @@ int checkpoint_read(const char *path, struct checkpoint *out, struct error *erro
 void checkpoint_clear(struct checkpoint *checkpoint)
 {
     parameters_destroy(checkpoint->parameters);
+    parameters_destroy(checkpoint->best);
     optimizer_state_destroy(checkpoint->optimizer_state);
     *checkpoint = (struct checkpoint){0};
 }

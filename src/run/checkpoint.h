@@ -15,6 +15,8 @@ struct checkpoint {
     char data_sha256[65];          /* dataset_hash() of what it was trained on; "": an older one */
     struct parameters *parameters; /* owned; in the job's dtype */
     struct optimizer_state *optimizer_state; /* owned */
+    /* of a job that keeps the best epoch: its weights, once there is one; owned, else NULL */
+    struct parameters *best;
 };
 
 /* Where a job's checkpoint lies; malloc'd, NULL when memory is out. */

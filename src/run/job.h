@@ -15,6 +15,8 @@
 
 #define JOB_PATH_MAX 4096
 
+enum job_keep { JOB_KEEP_LAST, JOB_KEEP_BEST };
+
 struct job {
     char run[64]; /* id of the run: "20261124-142233-torch-9f3a"; names its folder */
     char engine[32];
@@ -44,7 +46,11 @@ struct job {
     uint32_t batch_size;
     /* 0: what is usually fastest for the engine (engine_ops.default_threads) */
     uint32_t threads;
-    uint32_t limit;                      /* 0: all samples */
+    uint32_t limit;    /* 0: all samples */
+    double validation; /* a share of the training samples; 0: none */
+    enum dataset_part validation_part;
+    uint32_t early_stop;                 /* epochs without a smaller loss; 0: trains to the end */
+    enum job_keep keep;                  /* which epoch's weights the model has */
     char label_column[DATASET_NAME_MAX]; /* of a CSV file; "": found by the header or the values */
     double scale;                        /* values are divided by it; 0: by their range */
     double mean, std;                    /* then minus mean, divided by std */

@@ -3,7 +3,7 @@
  * options, the JSON schema, the description the page's form is built from, and what a run that goes
  * on must keep.
  *
- * Adding a setting: a member of struct job (job.h) and a row in settings.c. */
+ * Adding a setting: a member of struct job (job.h) and a row in settings_table.c. */
 #ifndef NNSTUDIO_RUN_SETTINGS_H
 #define NNSTUDIO_RUN_SETTINGS_H
 
@@ -54,6 +54,7 @@ struct setting {
     const char *fallback;
     const char *zero;      /* what 0, or an empty text or list, stands for: "all samples" */
     const char *zero_word; /* numbers: what a text may say for 0: "auto" */
+    const char *before;    /* whole numbers: what a text may have before them: "patience=" */
     /* choices: the name of a value, and what a form shows for it (NULL: the name) */
     const char *(*choice)(uint32_t value);
     const char *(*choice_label)(uint32_t value);
@@ -64,7 +65,7 @@ struct setting {
 
 extern const struct setting settings_table[];
 extern const size_t settings_count;
-#define SETTINGS_MAX 40 /* at least settings_count */
+#define SETTINGS_MAX 56 /* at least settings_count */
 
 const struct setting *setting_find(const char *key); /* NULL: there is none */
 

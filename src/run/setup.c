@@ -13,10 +13,16 @@ int setup_dataset(const struct job *job, struct dataset **out, struct error *err
     struct dataset_options options;
     job_dataset_options(job, &options);
     if (dataset_open(job->dataset, &options, out, error)) return -1;
-    if ((*out)->train.count) return 0;
+    int status = (*out)->train.count
+                     ? 0
+                     : error_set(error, ERROR_INPUT, "the data set has no training samples");
+    if (!status && job->validation > 0)
+        status = dataset_take_validation(*out, job->validation, job->validation_part, job->seed,
+                                         error);
+    if (!status) return 0;
     dataset_close(*out);
     *out = NULL;
-    return error_set(error, ERROR_INPUT, "the data set has no training samples");
+    return -1;
 }
 
 /* Less than any engine takes, so that what is refused here could never have worked. */
@@ -38,7 +44,8 @@ static int foresee_network(const struct job *job, const struct engine_ops *ops,
                            const struct dataset_entry *data, struct error *error)
 {
     struct network network;
-    size_t samples = job->limit && job->limit < data->train ? job->limit : data->train,
+    size_t given = job->limit && job->limit < data->train ? job->limit : data->train,
+           samples = given - dataset_last_part(given, job->validation),
            batch = job->batch_size < samples ? job->batch_size : samples;
     return job_network(job, data->rows, data->columns, data->channels, DATASET_KNOWN_CLASSES,
                        &network, error) ||

@@ -42,10 +42,13 @@ struct worker_run {
     struct engine *engine;
     /* the job, and the state as of the last snapshot; position is always up to date */
     struct checkpoint now;
-    uint64_t saved_step;   /* global step of the last checkpoint written; UINT64_MAX: none */
-    struct fit_epoch last; /* the last epoch that ended in this process; epoch 0: none */
+    uint64_t saved_step; /* global step of the last checkpoint written; UINT64_MAX: none */
+    /* the epoch whose weights the model has, if it ends now: the last one, or the best that is
+     * kept; epoch 0: none that was measured */
+    struct fit_epoch last;
     uint32_t threads;
     struct journal journal; /* of every loss and epoch, beside the events */
+    struct error failed;    /* what a callback of fit() could not do; no message: nothing */
     bool unkept;            /* it was said that the checkpoint cannot be written */
 };
 
@@ -128,11 +131,33 @@ static enum fit_request on_steps(void *context, const struct fit_position *posit
     return heed(session);
 }
 
+static bool keeps_best(const struct worker_run *session)
+{
+    return session->now.job.keep == JOB_KEEP_BEST;
+}
+
+/* The epoch's weights, until there is a better one. */
+static int keep_best(struct worker_run *session, struct error *error)
+{
+    struct checkpoint *now = &session->now;
+    if (take_snapshot(session, error)) return -1;
+    if (!now->best && parameters_create(&now->network, now->job.dtype, &now->best, error))
+        return -1;
+    memcpy(now->best->values, now->parameters->values,
+           now->best->value_count * dtype_size(now->job.dtype));
+    return 0;
+}
+
 static enum fit_request on_epoch_end(void *context, const struct fit_position *position,
                                      const struct fit_epoch *epoch)
 {
     struct worker_run *session = context;
-    session->last = *epoch;
+    struct error error;
+    if (keeps_best(session) && epoch->best && keep_best(session, &error)) {
+        session->failed = error;
+        return FIT_STOP;
+    }
+    if (!keeps_best(session) || epoch->best) session->last = *epoch;
     session->train_seconds += epoch->seconds;
     json_t *event = json_pack("{s:s, s:s, s:I}", "event", "epoch", "engine", session->ops->id,
                               "epoch", (json_int_t)epoch->epoch);
@@ -140,6 +165,10 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "accuracy", js_real(epoch->accuracy));
     json_object_set_new(event, "val_loss", js_real(epoch->val_loss));
     json_object_set_new(event, "val_accuracy", js_real(epoch->val_accuracy));
+    if (session->dataset->validation.count) {
+        json_object_set_new(event, "validation_loss", js_real(epoch->validation_loss));
+        json_object_set_new(event, "validation_accuracy", js_real(epoch->validation_accuracy));
+    }
     json_object_set_new(event, "seconds", js_real(epoch->seconds));
     json_object_set_new(event, "samples_per_second", js_real(epoch->samples_per_second));
     json_object_set_new(event, "learning_rate", js_real(epoch->learning_rate));
@@ -244,17 +273,21 @@ static char *source_folder(const struct worker_run *session)
     return slash ? strndup(checkpoint, (size_t)(slash - checkpoint)) : NULL;
 }
 
-/* The last epoch that the run which goes on has done: its figures are those of the model, until
- * another epoch ends. */
+/* Of the epochs that the run which goes on has done, the one whose weights the model has until
+ * another takes its place: its figures are the model's. */
 static void recall_epoch(struct worker_run *session)
 {
     char *folder = source_folder(session);
     json_t *epochs = folder
                          ? journal_read_events(folder, "epoch", session->now.position.global_step)
                          : NULL;
-    const json_t *event = json_array_get(epochs, json_array_size(epochs) - 1);
-    uint32_t epoch = (uint32_t)json_integer_value(json_object_get(event, "epoch"));
-    if (epoch && epoch == session->now.position.epoch)
+    uint32_t wanted = keeps_best(session) ? session->now.position.best.epoch
+                                          : session->now.position.epoch;
+    const json_t *event;
+    size_t index;
+    json_array_foreach(epochs, index, event) {
+        uint32_t epoch = (uint32_t)json_integer_value(json_object_get(event, "epoch"));
+        if (!epoch || epoch != wanted) continue;
         session->last = (struct fit_epoch){
             .epoch = epoch,
             .loss = json_number_value(json_object_get(event, "loss")),
@@ -262,6 +295,7 @@ static void recall_epoch(struct worker_run *session)
             .val_loss = json_number_value(json_object_get(event, "val_loss")),
             .val_accuracy = json_number_value(json_object_get(event, "val_accuracy")),
         };
+    }
     json_decref(epochs);
     free(folder);
 }
@@ -317,6 +351,9 @@ static void send_start(struct worker_run *session)
         (json_int_t)position->global_step, "dtype", dtype_name(job->dtype), "meaning",
         meaning_name(job->optimizer.meaning), "optimizer", optimizer_to_json(&job->optimizer),
         "network", network_to_json(&session->now.network));
+    if (dataset->validation.count)
+        json_object_set_new(more, "validation_samples",
+                            json_integer((json_int_t)dataset->validation.count));
     char *summary = dataset_summary(dataset);
     if (summary) json_object_set_new(more, "data", js_shown(summary));
     free(summary);
@@ -379,7 +416,8 @@ static json_t *model_metadata(const struct worker_run *session, struct error *er
     const struct {
         const char *key;
         double value;
-    } figures[] = {{"epochs", session->now.position.epoch},
+    } figures[] = {{"epochs", session->now.best ? session->now.position.best.epoch
+                                                : session->now.position.epoch},
                    {"seed", (double)job->seed},
                    /* of a run that was stopped in its first epoch nothing was measured */
                    {"accuracy", session->last.val_accuracy},
@@ -409,7 +447,9 @@ static int write_model(struct worker_run *session, char **path, char sha256[HASH
                        uint64_t *bytes, struct error *error)
 {
     const struct job *job = &session->now.job;
-    struct model model = {.network = session->now.network, .parameters = session->now.parameters};
+    const struct checkpoint *now = &session->now;
+    struct model model = {.network = now->network,
+                          .parameters = now->best ? now->best : now->parameters};
     if (file_make_directories(job->out_dir, error) || take_snapshot(session, error)) return -1;
     char name[128];
     const char *format = format_to_write(session);
@@ -446,13 +486,30 @@ static void tell_communication(struct worker_run *session)
                         100 * seconds / session->train_seconds);
 }
 
+/* Why a run ends before its last epoch, in its log. */
+static void tell_early_stop(struct worker_run *session, bool finished)
+{
+    const struct fit_position *position = &session->now.position;
+    const struct fit_best *best = &position->best;
+    if (!finished || position->epoch >= session->now.job.epochs) return;
+    events_send_log(&session->events, session->ops->id,
+                    "stopped after epoch %u of %u: no smaller %s loss for %u epoch%s (%.6g in "
+                    "epoch %u); the model has the weights of epoch %u",
+                    position->epoch, session->now.job.epochs,
+                    session->dataset->validation.count ? "validation" : "test", best->since,
+                    best->since == 1 ? "" : "s", best->loss, best->epoch,
+                    session->now.best ? best->epoch : position->epoch);
+}
+
 /* The last words: the model, the figures. */
 static int finish(struct worker_run *session, struct error *error)
 {
     char *path = NULL, sha256[HASH_HEX_SIZE];
     uint64_t bytes;
     const struct fit_position *position = &session->now.position;
-    bool finished = position->epoch >= session->now.job.epochs;
+    const struct fit_config config = {.epochs = session->now.job.epochs,
+                                      .patience = session->now.job.early_stop};
+    bool finished = fit_is_over(&config, position);
     tell_communication(session);
     if (finished) keep_checkpoint(session); /* the model is what matters */
     int status = finished ? 0 : save_checkpoint(session, error);
@@ -471,6 +528,9 @@ static int finish(struct worker_run *session, struct error *error)
     json_object_set_new(event, "bytes", json_integer((json_int_t)bytes));
     json_object_set_new(event, "epoch", json_integer(position->epoch));
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
+    tell_early_stop(session, finished);
+    if (session->now.best)
+        json_object_set_new(event, "best_epoch", json_integer(position->best.epoch));
     if (session->last.epoch) {
         json_object_set_new(event, "loss", js_real(session->last.loss));
         json_object_set_new(event, "val_loss", js_real(session->last.val_loss));
@@ -485,12 +545,21 @@ static int train(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
     struct fit_config config = {
-        .epochs = job->epochs, .batch_size = job->batch_size, .seed = job->seed};
+        .epochs = job->epochs,
+        .batch_size = job->batch_size,
+        .seed = job->seed,
+        .patience = job->early_stop,
+        .needs_best = keeps_best(session),
+    };
     if (job_schedule(job, &config.schedule, error)) return -1;
     const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
     if (session->ranks) session->seconds_to_join = ranks_seconds(session->ranks);
     if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))
         return -1;
+    if (session->failed.message[0]) {
+        *error = session->failed;
+        return -1;
+    }
     return session->ranks ? ranks_check_equal(session->ranks, session->engine, error) : 0;
 }
 

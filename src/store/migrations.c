@@ -107,6 +107,10 @@ static const char *const migrations[] = {
     "ALTER TABLE runs ADD COLUMN title TEXT NOT NULL DEFAULT '';",
     /* 6: dataset_hash() of what it is trained on */
     "ALTER TABLE runs ADD COLUMN data_sha256 TEXT;",
+    /* 7: an epoch's last learning rate, and what was measured on samples taken from training */
+    "ALTER TABLE epochs ADD COLUMN learning_rate REAL;"
+    "ALTER TABLE epochs ADD COLUMN validation_loss REAL;"
+    "ALTER TABLE epochs ADD COLUMN validation_accuracy REAL;",
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 

@@ -270,16 +270,20 @@ int store_put_epoch(struct store *store, int64_t key, const char *engine, const 
     return query_run(
         store,
         "INSERT OR REPLACE INTO epochs (run, epoch, engine, loss, accuracy, val_loss, "
-        "val_accuracy, seconds, samples_per_second, global_step, cpu_seconds, peak_rss_bytes)"
+        "val_accuracy, seconds, samples_per_second, global_step, cpu_seconds, peak_rss_bytes, "
+        "learning_rate, validation_loss, validation_accuracy)"
         " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
         /* a journal knows its own worker's time only: what is known already stays */
-        " coalesce(?11, (SELECT cpu_seconds FROM epochs WHERE run=?1 AND epoch=?2)), ?12)",
-        error, "iisddddddidd", key, (int64_t)json_integer_value(json_object_get(event, "epoch")),
+        " coalesce(?11, (SELECT cpu_seconds FROM epochs WHERE run=?1 AND epoch=?2)), ?12,"
+        " ?13, ?14, ?15)",
+        error, "iisddddddiddddd", key, (int64_t)json_integer_value(json_object_get(event, "epoch")),
         engine ? engine : "", real_member(event, "loss"), real_member(event, "accuracy"),
         real_member(event, "val_loss"), real_member(event, "val_accuracy"),
         real_member(event, "seconds"), real_member(event, "samples_per_second"),
         (int64_t)json_integer_value(json_object_get(event, "global_step")),
-        cpu_before + real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"));
+        cpu_before + real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"),
+        real_member(event, "learning_rate"), real_member(event, "validation_loss"),
+        real_member(event, "validation_accuracy"));
 }
 
 static int on_epoch(struct recorder *r, const json_t *event, struct error *error)

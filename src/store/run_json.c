@@ -160,23 +160,28 @@ static int epochs_json(struct store *store, int64_t key, json_t **out, struct er
 {
     sqlite3_stmt *row;
     *out = json_array();
-    if (query_start(store,
-                    "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds, "
-                    "samples_per_second, engine, global_step, cpu_seconds, peak_rss_bytes"
-                    " FROM epochs WHERE run=? ORDER BY epoch",
-                    &row, error, "i", key))
+    if (query_start(
+            store,
+            "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds, "
+            "samples_per_second, engine, global_step, cpu_seconds, peak_rss_bytes, learning_rate, "
+            "validation_loss, validation_accuracy"
+            " FROM epochs WHERE run=? ORDER BY epoch",
+            &row, error, "i", key))
         return -1;
     int status;
     while ((status = query_step(store, row, error)) == 1)
         json_array_append_new(
             *out,
-            json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o}", "epoch",
-                      (json_int_t)sqlite3_column_int64(row, 0), "loss", column_real_json(row, 1),
-                      "accuracy", column_real_json(row, 2), "val_loss", column_real_json(row, 3),
-                      "val_accuracy", column_real_json(row, 4), "seconds", column_real_json(row, 5),
-                      "samples_per_second", column_real_json(row, 6), "engine", column_text(row, 7),
-                      "global_step", (json_int_t)sqlite3_column_int64(row, 8), "cpu_seconds",
-                      column_real_json(row, 9), "peak_rss_bytes", column_integer_json(row, 10)));
+            json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o}",
+                      "epoch", (json_int_t)sqlite3_column_int64(row, 0), "loss",
+                      column_real_json(row, 1), "accuracy", column_real_json(row, 2), "val_loss",
+                      column_real_json(row, 3), "val_accuracy", column_real_json(row, 4), "seconds",
+                      column_real_json(row, 5), "samples_per_second", column_real_json(row, 6),
+                      "engine", column_text(row, 7), "global_step",
+                      (json_int_t)sqlite3_column_int64(row, 8), "cpu_seconds",
+                      column_real_json(row, 9), "peak_rss_bytes", column_integer_json(row, 10),
+                      "learning_rate", column_real_json(row, 11), "validation_loss",
+                      column_real_json(row, 12), "validation_accuracy", column_real_json(row, 13)));
     query_end(row);
     return status;
 }

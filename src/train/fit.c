@@ -96,14 +96,32 @@ static int train_chunk(struct fit_run *run, struct error *error)
     return good < steps ? diverged(run, run->losses[good], error) : 0;
 }
 
+/* Keras's EarlyStopping and ModelCheckpoint count so, too. */
+static bool note_best(struct fit_best *best, uint32_t epoch, double loss)
+{
+    bool better = !best->epoch || loss < best->loss;
+    *best = better ? (struct fit_best){epoch, 0, loss}
+                   : (struct fit_best){best->epoch, best->since + 1, best->loss};
+    return better;
+}
+
+static int evaluate(const struct fit_run *run, const struct split *split, struct metrics *out,
+                    struct error *error)
+{
+    const struct dataset *dataset = run->dataset;
+    return evaluate_split(run->engine, dataset->classes, split, dataset_inputs(dataset), NULL, NULL,
+                          out, error);
+}
+
 static int finish_epoch(struct fit_run *run, struct error *error)
 {
     struct fit_position *position = run->position;
     const struct dataset *dataset = run->dataset;
-    struct metrics test = {0};
-    if (evaluate_split(run->engine, dataset->classes, &dataset->test, dataset_inputs(dataset), NULL,
-                       NULL, &test, error))
+    struct metrics test = {0}, validation = {0};
+    if (evaluate(run, &dataset->test, &test, error) ||
+        evaluate(run, &dataset->validation, &validation, error))
         return -1;
+    const struct metrics *watched = validation.samples ? &validation : &test;
     double samples = (double)dataset->train.count;
     struct fit_epoch epoch = {
         .epoch = position->epoch + 1,
@@ -111,13 +129,18 @@ static int finish_epoch(struct fit_run *run, struct error *error)
         .accuracy = (double)position->correct / samples,
         .val_loss = test.loss,
         .val_accuracy = test.accuracy,
+        .validation_loss = validation.loss,
+        .validation_accuracy = validation.accuracy,
         .seconds = position->train_seconds,
         .samples_per_second = position->train_seconds > 0 ? samples / position->train_seconds : 0,
         .learning_rate = rate_of(run, position->global_step - 1),
     };
-    schedule_note_loss(&run->config->schedule, &run->span, test.loss, &position->schedule);
-    *position = (struct fit_position){
-        .epoch = epoch.epoch, .global_step = position->global_step, .schedule = position->schedule};
+    schedule_note_loss(&run->config->schedule, &run->span, watched->loss, &position->schedule);
+    epoch.best = watched->samples && note_best(&position->best, epoch.epoch, watched->loss);
+    *position = (struct fit_position){.epoch = epoch.epoch,
+                                      .global_step = position->global_step,
+                                      .schedule = position->schedule,
+                                      .best = position->best};
     if (run->callbacks->on_epoch_end &&
         run->callbacks->on_epoch_end(run->callbacks->context, position, &epoch) == FIT_STOP)
         run->stopped = true;
@@ -141,6 +164,27 @@ uint64_t fit_steps_per_epoch(size_t samples, uint32_t batch_size)
     return (samples + batch_size - 1) / batch_size;
 }
 
+bool fit_is_over(const struct fit_config *config, const struct fit_position *position)
+{
+    return position->epoch >= config->epochs ||
+           (config->patience && position->best.since >= config->patience);
+}
+
+/* Refuses what watches the loss where there is nothing to measure it on. */
+static int check_watched(const struct dataset *dataset, const struct fit_config *config,
+                         struct error *error)
+{
+    const char *who = config->schedule.kind == SCHEDULE_PLATEAU ? "the schedule plateau watches"
+                      : config->patience                        ? "early stopping watches"
+                      : config->needs_best                      ? "keeping the best epoch needs"
+                                                                : NULL;
+    if (!who || dataset->test.count || dataset->validation.count) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "%s the loss on validation or test samples, and the data set has neither: "
+                     "give a validation share, or leave it out",
+                     who);
+}
+
 int fit(struct engine *engine, const struct dataset *dataset, const struct fit_config *config,
         struct fit_position *position, const struct fit_callbacks *callbacks, struct error *error)
 {
@@ -157,13 +201,7 @@ int fit(struct engine *engine, const struct dataset *dataset, const struct fit_c
     int status = -1;
     run.span = (struct schedule_span){engine->config.optimizer.learning_rate, run.steps_per_epoch,
                                       config->epochs};
-    if (config->schedule.kind == SCHEDULE_PLATEAU && dataset->test.count == 0) {
-        error_set(
-            error, ERROR_INPUT,
-            "the schedule plateau watches the loss on test samples, and the data set has none: "
-            "use another schedule");
-        goto out;
-    }
+    if (check_watched(dataset, config, error)) goto out;
     run.chunk_max = run.steps_per_epoch < CHUNK_MAX_STEPS ? run.steps_per_epoch : CHUNK_MAX_STEPS;
     run.order = malloc(sizeof *run.order * dataset->train.count);
     run.losses = malloc(sizeof *run.losses * run.chunk_max);
@@ -181,7 +219,7 @@ int fit(struct engine *engine, const struct dataset *dataset, const struct fit_c
             (unsigned long long)position->step, (unsigned long long)run.steps_per_epoch);
         goto out;
     }
-    while (position->epoch < config->epochs && !run.stopped)
+    while (!fit_is_over(config, position) && !run.stopped)
         if (fit_one_epoch(&run, error)) goto out;
     status = 0;
 out:

@@ -11,6 +11,14 @@
  * alone. */
 void fit_order(uint64_t seed, uint32_t epoch, uint32_t *out, size_t count);
 
+/* The best epoch so far: the one with the smallest loss on the validation samples, or, without any,
+ * on the test samples. Zeroed at the beginning. */
+struct fit_best {
+    uint32_t epoch; /* from 1; 0: none yet */
+    uint32_t since; /* epochs since */
+    double loss;
+};
+
 /* Where a run stands between two steps. */
 struct fit_position {
     uint32_t epoch;       /* epochs finished */
@@ -20,6 +28,7 @@ struct fit_position {
     uint64_t correct;     /* of the current epoch's samples so far */
     double train_seconds; /* of the current epoch so far, training alone */
     struct schedule_state schedule;
+    struct fit_best best;
 };
 
 struct fit_epoch {
@@ -27,7 +36,10 @@ struct fit_epoch {
     /* mean over the epoch's steps; share of training samples right before each update */
     double loss, accuracy;
     double val_loss, val_accuracy; /* on the test split, after the epoch */
-    double seconds;                /* training alone */
+    /* likewise on the validation split, if the data set has one */
+    double validation_loss, validation_accuracy;
+    bool best;      /* better than all before it (struct fit_best) */
+    double seconds; /* training alone */
     double samples_per_second;
     double learning_rate; /* of its last step */
 };
@@ -50,6 +62,8 @@ struct fit_config {
     uint32_t epochs; /* total to reach, counting those before a resume */
     uint32_t batch_size;
     uint64_t seed;
+    uint32_t patience; /* ends after so many epochs without a better one; 0: never */
+    bool needs_best;   /* someone asks for fit_epoch.best: refused where nothing is measured */
     struct schedule schedule; /* of the engine's learning rate; zeroed: constant */
     double events_per_second; /* how often on_steps is wanted; 0: 25 */
 };
@@ -57,7 +71,10 @@ struct fit_config {
 /* Steps an epoch has; the last batch may be short. */
 uint64_t fit_steps_per_epoch(size_t samples, uint32_t batch_size);
 
-/* Trains from *position until config->epochs or a FIT_STOP; *position is kept up to date. A loss
+/* Whether the epochs are done, or those without a better one as many as the patience allows. */
+bool fit_is_over(const struct fit_config *config, const struct fit_position *position);
+
+/* Trains from *position until fit_is_over() or a FIT_STOP; *position is kept up to date. A loss
  * that is not finite ends the run with an error that names the step. */
 int fit(struct engine *engine, const struct dataset *dataset, const struct fit_config *config,
         struct fit_position *position, const struct fit_callbacks *callbacks, struct error *error);

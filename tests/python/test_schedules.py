@@ -96,6 +96,22 @@ def test_kerass_plateau(told):
     assert len(set(rates)) > 2
 
 
+@pytest.mark.parametrize("patience", [1, 3])
+def test_it_stops_where_keras_stops(studio, patience):
+    told = studio("train", "--engine", "native", "--epochs", 60, *SMALL, "--lr", 3, "--early-stop", patience, "--keep", "best", "--json")
+    (end,) = [event for event in events(told) if event["event"] == "end"]
+    losses = [event["val_loss"] for event in events(told) if event["event"] == "epoch"]
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.stop_training = False
+    callback = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, loss in enumerate(losses):
+        assert not model.stop_training
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+    assert model.stop_training and len(losses) < 60 and end["best_epoch"] == callback.best_epoch + 1
+
+
 def test_warm_up_rises_in_equal_parts(told):
     rates, _ = told("--warmup", 2 * STEPS, "--schedule", "exponential:gamma=0.5")
     assert rates == pytest.approx([LR / 2, LR / 2] + [LR * 0.5**epoch for epoch in range(2, EPOCHS)], rel=1e-12)

@@ -292,7 +292,9 @@ json_t *mlflow_params(const json_t *settings)
 
 void mlflow_add_epoch(json_t *metrics, const json_t *epoch, json_int_t at)
 {
-    static const char *const figures[] = {"loss", "accuracy", "val_loss", "val_accuracy"};
+    static const char *const figures[] = {"loss",         "accuracy",        "val_loss",
+                                          "val_accuracy", "validation_loss", "validation_accuracy",
+                                          "learning_rate"};
     for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
         const json_t *figure = json_object_get(epoch, figures[f]);
         if (!json_is_number(figure)) continue;

@@ -188,6 +188,7 @@ function testLines(rows: Epoch[]): Line[] {
 export function EpochsCard({ run }: { run: Run }) {
     const { epochs } = liveRun(run.id);
     const rows = epochs.value;
+    const validated = rows.some((row) => row.validation_loss !== null);
     return (
         <Card title="Epochs" class="epochs-card">
             <div>
@@ -204,6 +205,16 @@ export function EpochsCard({ run }: { run: Run }) {
                             color: '--muted',
                             values: rows.map((row) => row.accuracy),
                         },
+                        ...(validated
+                            ? [
+                                  {
+                                      label: 'validation',
+                                      color: '--text',
+                                      dash: [2, 4],
+                                      values: rows.map((row) => row.validation_accuracy),
+                                  },
+                              ]
+                            : []),
                     ]}
                 />
                 <p class="muted keyline">
@@ -211,6 +222,7 @@ export function EpochsCard({ run }: { run: Run }) {
                         <span key={id} class="swatch" data-engine={id} />
                     ))}{' '}
                     test, after the epoch <span class="swatch gray" /> training, before each update
+                    {validated && ', dotted: validation, after the epoch'}
                 </p>
             </div>
             <div class="scroll epochs" tabIndex={0} role="group" aria-label="Epochs, as a table">
@@ -226,11 +238,24 @@ export function EpochsCard({ run }: { run: Run }) {
                             <th scope="col" class="num">
                                 Accuracy
                             </th>
+                            {validated && (
+                                <>
+                                    <th scope="col" class="num">
+                                        Validation loss
+                                    </th>
+                                    <th scope="col" class="num">
+                                        Validation acc.
+                                    </th>
+                                </>
+                            )}
                             <th scope="col" class="num">
                                 Test loss
                             </th>
                             <th scope="col" class="num">
                                 Test acc.
+                            </th>
+                            <th scope="col" class="num">
+                                Rate
                             </th>
                             <th scope="col" class="num">
                                 Time
@@ -245,8 +270,17 @@ export function EpochsCard({ run }: { run: Run }) {
                                 </th>
                                 <td class="num">{format.loss(row.loss)}</td>
                                 <td class="num">{format.percent(row.accuracy)}</td>
+                                {validated && (
+                                    <>
+                                        <td class="num">{format.loss(row.validation_loss)}</td>
+                                        <td class="num">
+                                            {format.percent(row.validation_accuracy)}
+                                        </td>
+                                    </>
+                                )}
                                 <td class="num">{format.loss(row.val_loss)}</td>
                                 <td class="num">{format.percent(row.val_accuracy)}</td>
+                                <td class="num">{format.number(row.learning_rate)}</td>
                                 <td class="num">{format.duration(row.seconds)}</td>
                             </tr>
                         ))}
