@@ -14,50 +14,92 @@
 
 /* ---- the optimizer, one row at a time ---- */
 
+enum rule_type { RULE_PLAIN, RULE_MOMENTUM, RULE_ADAM };
+
+/* What the optimizer does, spread over vectors before the first value is touched: stores to
+ * parameters could otherwise change it as far as the compiler knows. */
+struct rule {
+    vec decay, rate, momentum;
+    vec beta1, rest1, beta2, rest2, size, root, epsilon;
+};
+
+INLINE enum rule_type rule_type_of(const struct native_target *target,
+                                   const struct native_update *u)
+{
+    if (u->type == OPTIMIZER_ADAM) return RULE_ADAM;
+    return target->slots[0] ? RULE_MOMENTUM : RULE_PLAIN;
+}
+
+INLINE struct rule rule_of(const struct native_update *u)
+{
+    return (struct rule){
+        .decay = splat((real)u->weight_decay),
+        .rate = splat((real)u->learning_rate),
+        .momentum = splat((real)u->momentum),
+        .beta1 = splat((real)u->beta1),
+        .rest1 = splat((real)(1 - u->beta1)),
+        .beta2 = splat((real)u->beta2),
+        .rest2 = splat((real)(1 - u->beta2)),
+        .size = splat((real)u->step_size),
+        .root = splat((real)u->root_scale),
+        .epsilon = splat((real)u->epsilon),
+    };
+}
+
+/* Calls FUNCTION(type, …) with the type as a constant. */
+#define BY_RULE(type, FUNCTION, ...)              \
+    do {                                          \
+        switch (type) {                           \
+        case RULE_PLAIN:                          \
+            FUNCTION(RULE_PLAIN, __VA_ARGS__);    \
+            break;                                \
+        case RULE_MOMENTUM:                       \
+            FUNCTION(RULE_MOMENTUM, __VA_ARGS__); \
+            break;                                \
+        case RULE_ADAM:                           \
+            FUNCTION(RULE_ADAM, __VA_ARGS__);     \
+            break;                                \
+        }                                         \
+    } while (0)
+
 /* Hands `width` vectors of gradient at `at` (counted from the target's first value) to the
  * optimizer. */
-INLINE void apply(const struct native_target *target, const struct native_update *u, size_t at,
-                  const vec *gradient, size_t width)
+INLINE void apply(enum rule_type type, const struct rule *rule, const struct native_target *target,
+                  size_t at, const vec *gradient, size_t width)
 {
     real *w = (real *)target->values + at;
     if (target->gradient) UNROLL
     for (size_t v = 0; v < width; v++)
         store((real *)target->gradient + at + v * LANES, gradient[v]);
-    vec decay = splat((real)u->weight_decay);
-    if (u->type == OPTIMIZER_ADAM) {
+    if (type == RULE_ADAM) {
         real *first = (real *)target->slots[0] + at, *second = (real *)target->slots[1] + at;
-        vec beta1 = splat((real)u->beta1), rest1 = splat((real)(1 - u->beta1));
-        vec beta2 = splat((real)u->beta2), rest2 = splat((real)(1 - u->beta2));
-        vec size = splat((real)u->step_size), root = splat((real)u->root_scale),
-            epsilon = splat((real)u->epsilon);
         UNROLL
         for (size_t v = 0; v < width; v++) {
-            vec old = load(w + v * LANES), g = gradient[v] + decay * old;
-            vec m = beta1 * load(first + v * LANES) + rest1 * g;
-            vec s = beta2 * load(second + v * LANES) + rest2 * (g * g);
+            vec old = load(w + v * LANES), g = gradient[v] + rule->decay * old;
+            vec m = rule->beta1 * load(first + v * LANES) + rule->rest1 * g;
+            vec s = rule->beta2 * load(second + v * LANES) + rule->rest2 * (g * g);
             store(first + v * LANES, m);
             store(second + v * LANES, s);
-            store(w + v * LANES, old - size * m / (square_root(s) * root + epsilon));
+            store(w + v * LANES,
+                  old - rule->size * m / (square_root(s) * rule->root + rule->epsilon));
         }
         return;
     }
-    vec rate = splat((real)u->learning_rate);
-    if (target->slots[0]) {
+    if (type == RULE_MOMENTUM) {
         real *velocity = (real *)target->slots[0] + at;
-        vec momentum = splat((real)u->momentum);
         UNROLL
         for (size_t v = 0; v < width; v++) {
-            vec old = load(w + v * LANES), g = gradient[v] + decay * old;
-            vec speed = momentum * load(velocity + v * LANES) + g;
+            vec old = load(w + v * LANES), g = gradient[v] + rule->decay * old;
+            vec speed = rule->momentum * load(velocity + v * LANES) + g;
             store(velocity + v * LANES, speed);
-            store(w + v * LANES, old - rate * speed);
+            store(w + v * LANES, old - rule->rate * speed);
         }
         return;
     }
     UNROLL
     for (size_t v = 0; v < width; v++) {
         vec old = load(w + v * LANES);
-        store(w + v * LANES, old - rate * (gradient[v] + decay * old));
+        store(w + v * LANES, old - rule->rate * (gradient[v] + rule->decay * old));
     }
 }
 
@@ -77,7 +119,11 @@ INLINE void apply(const struct native_target *target, const struct native_update
 /* ---- the first layer on blocks of samples sorted by quad ---- */
 
 /* Vectors across: a quad's weights fill half of the registers. */
-#define PANEL (NATIVE_REGISTERS / 8)
+#define TILE (NATIVE_REGISTERS / 8)
+/* A panel is what a sample's sums may take of the registers: half of 32, half of 16. */
+#define PANEL (NATIVE_REGISTERS < 32 ? 8 : TILE)
+/* Quads whose weights stay in the first cache while all samples pass: 16 KB. */
+#define FORWARD_QUADS (16384 / (QUAD * PANEL * NATIVE_VECTOR_BYTES))
 
 INLINE void spread(uint64_t entry, const real *table, vec x[QUAD])
 {
@@ -85,96 +131,217 @@ INLINE void spread(uint64_t entry, const real *table, vec x[QUAD])
     for (size_t q = 0; q < QUAD; q++) x[q] = splat(table[(entry >> (8 * q)) & 255]);
 }
 
+/* The quad's part of a sum: one order of additions, however the kernels go about it. */
+INLINE vec quad_sum(vec sum, const vec x[QUAD], vec w0, vec w1, vec w2, vec w3)
+{
+    vec left = sum + x[0] * w0 + x[1] * w1, right = x[2] * w2 + x[3] * w3;
+    return left + right;
+}
+
 /* A quad's weights stay in registers while the samples that have it pass. */
-INLINE void forward_panel(size_t width, const struct native_sparse *block,
-                          const struct native_target *weight, const real *bias, real *z,
-                          size_t z_stride)
+INLINE void forward_tile(size_t width, size_t column, const struct native_sparse *block,
+                         const struct native_target *weight, const real *bias, real *z,
+                         size_t z_stride)
 {
     for (size_t row = 0; row < block->rows; row++) UNROLL
     for (size_t v = 0; v < width; v++)
-        store(z + row * z_stride + v * LANES, load(bias + v * LANES));
+        store(z + row * z_stride + column + v * LANES, load(bias + column + v * LANES));
     for (size_t quad = 0; quad < block->quads; quad++) {
         const uint64_t *entry = block->entries + quad * BLOCK_ROWS,
                        *end = entry + block->counts[quad];
-        const real *values = (const real *)weight->values + quad * QUAD * weight->stride;
+        const real *values = (const real *)weight->values + quad * QUAD * weight->stride + column;
         if (entry == end) continue;
-        vec w[QUAD][PANEL];
+        vec w[QUAD][TILE];
         UNROLL
         for (size_t q = 0; q < QUAD; q++) UNROLL
         for (size_t v = 0; v < width; v++) w[q][v] = load(values + q * weight->stride + v * LANES);
         for (; entry < end; entry++) {
-            real *sums = z + (*entry >> 32) * z_stride;
+            real *sums = z + (*entry >> 32) * z_stride + column;
             vec x[QUAD];
             spread(*entry, block->table, x);
             UNROLL
-            for (size_t v = 0; v < width; v++) {
-                vec left = load(sums + v * LANES) + x[0] * w[0][v] + x[1] * w[1][v];
-                vec right = x[2] * w[2][v] + x[3] * w[3][v];
-                store(sums + v * LANES, left + right);
-            }
-        }
-    }
-}
-
-INLINE void backward_panel(size_t width, const struct native_sparse *block,
-                           const struct native_matrix *delta, real *kept, bool first, bool last,
-                           const struct native_target *weight, const struct native_update *update)
-{
-    /* A weight whose gradient is zero stays as it is under plain gradient descent only. */
-    bool skips = first && last && !weight->slots[0] && update->weight_decay == 0 &&
-                 !weight->gradient;
-    for (size_t quad = 0; quad < block->quads; quad++) {
-        const uint64_t *entry = block->entries + quad * BLOCK_ROWS,
-                       *end = entry + block->counts[quad];
-        size_t at = quad * QUAD * weight->stride;
-        if (entry == end && skips) continue;
-        vec sums[QUAD][PANEL];
-        UNROLL
-        for (size_t q = 0; q < QUAD; q++) UNROLL
-        for (size_t v = 0; v < width; v++)
-            sums[q][v] = first ? (vec){0} : load(kept + at + q * weight->stride + v * LANES);
-        for (; entry < end; entry++) {
-            const real *line = (const real *)delta->values + (*entry >> 32) * delta->stride;
-            vec x[QUAD];
-            spread(*entry, block->table, x);
-            UNROLL
-            for (size_t v = 0; v < width; v++) {
-                vec d = load(line + v * LANES);
-                UNROLL
-                for (size_t q = 0; q < QUAD; q++) sums[q][v] += x[q] * d;
-            }
-        }
-        UNROLL
-        for (size_t q = 0; q < QUAD; q++) {
-            if (last)
-                apply(weight, update, at + q * weight->stride, sums[q], width);
-            else
-                UNROLL
             for (size_t v = 0; v < width; v++)
-                store(kept + at + q * weight->stride + v * LANES, sums[q][v]);
+                store(sums + v * LANES,
+                      quad_sum(load(sums + v * LANES), x, w[0][v], w[1][v], w[2][v], w[3][v]));
         }
     }
 }
 
+/* A sample's sums stay in registers while its quads pass, some quads at a time, whose weights stay
+ * in the first cache for all samples. */
+INLINE void forward_rows(size_t width, const struct native_sparse *block,
+                         const struct native_target *weight, const real *bias, real *z,
+                         size_t z_stride)
+{
+    const struct samples *lists = block->lists;
+    const uint16_t *index = lists->index;
+    const uint32_t *value = lists->value;
+    const real *table = block->table;
+    size_t next[BLOCK_ROWS], end[BLOCK_ROWS];
+    for (size_t row = 0; row < block->rows; row++) {
+        size_t sample = block->order ? block->order[row] : block->first + row;
+        next[row] = lists->start[sample];
+        end[row] = lists->start[sample + 1];
+        UNROLL
+        for (size_t v = 0; v < width; v++)
+            store(z + row * z_stride + v * LANES, load(bias + v * LANES));
+    }
+    for (size_t quad = 0; quad < block->quads; quad += FORWARD_QUADS)
+        for (size_t row = 0; row < block->rows; row++) {
+            size_t k = next[row], stop = end[row];
+            real *sums = z + row * z_stride;
+            vec sum[PANEL];
+            if (k == stop || index[k] >= quad + FORWARD_QUADS) continue;
+            UNROLL
+            for (size_t v = 0; v < width; v++) sum[v] = load(sums + v * LANES);
+            do {
+                const real *w = (const real *)weight->values +
+                                (size_t)index[k] * (QUAD * width * LANES);
+                vec x[QUAD];
+                spread(value[k], table, x);
+                UNROLL
+                for (size_t v = 0; v < width; v++)
+                    sum[v] = quad_sum(sum[v], x, load(w + v * LANES), load(w + (width + v) * LANES),
+                                      load(w + (2 * width + v) * LANES),
+                                      load(w + (3 * width + v) * LANES));
+                k++;
+            } while (k < stop && index[k] < quad + FORWARD_QUADS);
+            next[row] = k;
+            UNROLL
+            for (size_t v = 0; v < width; v++) store(sums + v * LANES, sum[v]);
+        }
+}
+
+/* A quad's entries, read once for all tiles of a panel. */
+struct decoded {
+    size_t count;
+    real x[BLOCK_ROWS][QUAD];
+    const real *line[BLOCK_ROWS];
+};
+
+INLINE void decode(const struct native_sparse *block, size_t quad, const real *lines, size_t stride,
+                   struct decoded *out)
+{
+    const uint64_t *entries = block->entries + quad * BLOCK_ROWS;
+    const real *table = block->table;
+    out->count = block->counts[quad];
+    for (size_t e = 0; e < out->count; e++) {
+        UNROLL
+        for (size_t q = 0; q < QUAD; q++) out->x[e][q] = table[(entries[e] >> (8 * q)) & 255];
+        out->line[e] = lines + (entries[e] >> 32) * stride;
+    }
+}
+
+INLINE void add_products(size_t width, const vec x[QUAD], const real *line, vec sums[QUAD][TILE])
+{
+    UNROLL
+    for (size_t v = 0; v < width; v++) {
+        vec d = load(line + v * LANES);
+        UNROLL
+        for (size_t q = 0; q < QUAD; q++) sums[q][v] += x[q] * d;
+    }
+}
+
+/* The gradient of a quad's weights in `width` vectors of columns from `column` on. */
+INLINE void quad_gradient(size_t width, const struct native_sparse *block, size_t quad,
+                          const struct native_matrix *delta, const struct decoded *decoded,
+                          size_t column, vec sums[QUAD][TILE])
+{
+    vec x[QUAD];
+    if (decoded) {
+        for (size_t e = 0; e < decoded->count; e++) {
+            UNROLL
+            for (size_t q = 0; q < QUAD; q++) x[q] = splat(decoded->x[e][q]);
+            add_products(width, x, decoded->line[e] + column, sums);
+        }
+        return;
+    }
+    const uint64_t *entry = block->entries + quad * BLOCK_ROWS, *end = entry + block->counts[quad];
+    for (; entry < end; entry++) {
+        spread(*entry, block->table, x);
+        add_products(width, x, (const real *)delta->values + (*entry >> 32) * delta->stride, sums);
+    }
+}
+
+/* What a panel's backward pass works on: copies, which no store can change. */
+struct sweep {
+    struct native_sparse block;
+    struct native_matrix delta;
+    struct native_target weight;
+    struct rule rule;
+    real *kept;
+    bool first, last;
+    bool skips; /* a quad that nobody has */
+};
+
+INLINE struct sweep sweep_of(const struct native_sparse *block, const struct native_matrix *delta,
+                             void *kept, bool first, bool last, const struct native_target *weight,
+                             const struct native_update *update)
+{
+    return (struct sweep){
+        .block = *block,
+        .delta = *delta,
+        .weight = *weight,
+        .rule = rule_of(update),
+        .kept = kept,
+        .first = first,
+        .last = last,
+        /* A weight whose gradient is zero stays as it is under plain gradient descent only. */
+        .skips = first && last && !weight->slots[0] && update->weight_decay == 0 &&
+                 !weight->gradient,
+    };
+}
+
+/* Where a panel is one tile, `once` is false: decoding ahead would be for nothing. */
+INLINE void backward_panel(enum rule_type type, size_t width, bool once, const struct sweep *sweep)
+{
+    const struct native_target *weight = &sweep->weight;
+    struct decoded decoded;
+    for (size_t quad = 0; quad < sweep->block.quads; quad++) {
+        if (sweep->block.counts[quad] == 0 && sweep->skips) continue;
+        if (once) decode(&sweep->block, quad, sweep->delta.values, sweep->delta.stride, &decoded);
+        for (size_t column = 0; column < weight->columns; column += width * LANES) {
+            size_t at = quad * QUAD * weight->stride + column;
+            vec sums[QUAD][TILE];
+            UNROLL
+            for (size_t q = 0; q < QUAD; q++) UNROLL
+            for (size_t v = 0; v < width; v++)
+                sums[q][v] = sweep->first ? (vec){0}
+                                          : load(sweep->kept + at + q * weight->stride + v * LANES);
+            quad_gradient(width, &sweep->block, quad, &sweep->delta, once ? &decoded : NULL, column,
+                          sums);
+            UNROLL
+            for (size_t q = 0; q < QUAD; q++) {
+                if (sweep->last)
+                    apply(type, &sweep->rule, weight, at + q * weight->stride, sums[q], width);
+                else
+                    UNROLL
+                for (size_t v = 0; v < width; v++)
+                    store(sweep->kept + at + q * weight->stride + v * LANES, sums[q][v]);
+            }
+        }
+    }
+}
+
+#if NATIVE_REGISTERS < 32
+
+/* Lines are two or four vectors wide, so tiles of two have no rest. */
 static void sparse_forward(const struct native_sparse *block, const struct native_target *weight,
                            const void *bias, void *z, size_t z_stride)
 {
-    CHECK(weight->columns >= LANES && weight->columns <= PANEL * LANES);
     switch (weight->columns / LANES) {
-    case 1:
-        forward_panel(1, block, weight, bias, z, z_stride);
-        break;
     case 2:
-        forward_panel(2, block, weight, bias, z, z_stride);
-        break;
-#if PANEL > 2
-    case 3:
-        forward_panel(3, block, weight, bias, z, z_stride);
+        forward_tile(2, 0, block, weight, bias, z, z_stride);
         break;
     case 4:
-        forward_panel(4, block, weight, bias, z, z_stride);
+        forward_rows(4, block, weight, bias, z, z_stride);
         break;
-#endif
+    case 6:
+        forward_rows(6, block, weight, bias, z, z_stride);
+        break;
+    case 8:
+        forward_rows(8, block, weight, bias, z, z_stride);
+        break;
     }
 }
 
@@ -182,24 +349,54 @@ static void sparse_backward(const struct native_sparse *block, const struct nati
                             void *kept, bool first, bool last, const struct native_target *weight,
                             const struct native_update *update)
 {
-    CHECK(weight->columns >= LANES && weight->columns <= PANEL * LANES);
+    const struct sweep sweep = sweep_of(block, delta, kept, first, last, weight, update);
+    BY_RULE(rule_type_of(weight, update), backward_panel, TILE, true, &sweep);
+}
+
+#else
+
+static void sparse_forward(const struct native_sparse *block, const struct native_target *weight,
+                           const void *bias, void *z, size_t z_stride)
+{
     switch (weight->columns / LANES) {
     case 1:
-        backward_panel(1, block, delta, kept, first, last, weight, update);
+        forward_tile(1, 0, block, weight, bias, z, z_stride);
         break;
     case 2:
-        backward_panel(2, block, delta, kept, first, last, weight, update);
+        forward_tile(2, 0, block, weight, bias, z, z_stride);
         break;
-#if PANEL > 2
     case 3:
-        backward_panel(3, block, delta, kept, first, last, weight, update);
+        forward_tile(3, 0, block, weight, bias, z, z_stride);
         break;
     case 4:
-        backward_panel(4, block, delta, kept, first, last, weight, update);
+        forward_tile(4, 0, block, weight, bias, z, z_stride);
         break;
-#endif
     }
 }
+
+static void sparse_backward(const struct native_sparse *block, const struct native_matrix *delta,
+                            void *kept, bool first, bool last, const struct native_target *weight,
+                            const struct native_update *update)
+{
+    const struct sweep sweep = sweep_of(block, delta, kept, first, last, weight, update);
+    enum rule_type type = rule_type_of(weight, update);
+    switch (weight->columns / LANES) {
+    case 1:
+        BY_RULE(type, backward_panel, 1, false, &sweep);
+        break;
+    case 2:
+        BY_RULE(type, backward_panel, 2, false, &sweep);
+        break;
+    case 3:
+        BY_RULE(type, backward_panel, 3, false, &sweep);
+        break;
+    case 4:
+        BY_RULE(type, backward_panel, 4, false, &sweep);
+        break;
+    }
+}
+
+#endif
 
 /* ---- dense products ---- */
 
@@ -288,9 +485,9 @@ static void multiply_transposed(const struct native_matrix *a, const struct nati
     }
 }
 
-INLINE void update_tile(size_t height, size_t width, size_t row, size_t column,
+INLINE void update_tile(enum rule_type type, size_t height, size_t width, size_t row, size_t column,
                         const struct native_matrix *a, const struct native_matrix *b, size_t inner,
-                        const struct native_target *target, const struct native_update *update)
+                        const struct native_target *target, const struct rule *rule)
 {
     const real *left = (const real *)a->values + row, *right = (const real *)b->values + column;
     vec sums[DENSE_ROWS][DENSE_TILE];
@@ -310,35 +507,51 @@ INLINE void update_tile(size_t height, size_t width, size_t row, size_t column,
     }
     UNROLL
     for (size_t r = 0; r < height; r++)
-        apply(target, update, (row + r) * target->stride + column, sums[r], width);
+        apply(type, rule, target, (row + r) * target->stride + column, sums[r], width);
 }
 
-INLINE void update_column(size_t width, size_t column, const struct native_matrix *a,
-                          const struct native_matrix *b, size_t rows, size_t inner,
-                          const struct native_target *target, const struct native_update *update)
+INLINE void update_column(size_t width, size_t column, enum rule_type type,
+                          const struct native_matrix *a, const struct native_matrix *b, size_t rows,
+                          size_t inner, const struct native_target *target, const struct rule *rule)
 {
     size_t row = 0;
     for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
-        update_tile(DENSE_ROWS, width, row, column, a, b, inner, target, update);
-    for (; row < rows; row++) update_tile(1, width, row, column, a, b, inner, target, update);
+        update_tile(type, DENSE_ROWS, width, row, column, a, b, inner, target, rule);
+    for (; row < rows; row++) update_tile(type, 1, width, row, column, a, b, inner, target, rule);
+}
+
+INLINE void update_columns(enum rule_type type, const struct native_matrix *a,
+                           const struct native_matrix *b, size_t rows, size_t inner,
+                           const struct native_target *target, const struct rule *rule)
+{
+    FOR_TILES(target->columns, update_column, type, a, b, rows, inner, target, rule);
 }
 
 static void multiply_update(const struct native_matrix *a, const struct native_matrix *b,
                             size_t rows, size_t inner, const struct native_target *target,
                             const struct native_update *update)
 {
-    FOR_TILES(target->columns, update_column, a, b, rows, inner, target, update);
+    const struct native_target own = *target;
+    const struct rule rule = rule_of(update);
+    BY_RULE(rule_type_of(target, update), update_columns, a, b, rows, inner, &own, &rule);
 }
 
-static void bias_update(const struct native_matrix *delta, size_t rows,
-                        const struct native_target *target, const struct native_update *update)
+INLINE void bias_columns(enum rule_type type, const struct native_matrix *delta, size_t rows,
+                         const struct native_target *target, const struct rule *rule)
 {
     for (size_t column = 0; column < target->columns; column += LANES) {
         vec total = {0};
         for (size_t m = 0; m < rows; m++)
             total += load((const real *)delta->values + m * delta->stride + column);
-        apply(target, update, column, &total, 1);
+        apply(type, rule, target, column, &total, 1);
     }
+}
+
+static void bias_update(const struct native_matrix *delta, size_t rows,
+                        const struct native_target *target, const struct native_update *update)
+{
+    const struct rule rule = rule_of(update);
+    BY_RULE(rule_type_of(target, update), bias_columns, delta, rows, target, &rule);
 }
 
 /* ---- optimizers by their formula ---- */

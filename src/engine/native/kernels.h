@@ -45,12 +45,18 @@ struct native_matrix {
     size_t stride;
 };
 
+struct samples;
+
 /* A block of samples, sorted by quad (samples.h). */
 struct native_sparse {
     const uint32_t *counts;
     const uint64_t *entries;
     size_t quads, rows;
     const void *table; /* [256]: a pixel's value */
+    /* the same samples unsorted: order[0 … rows), or first, first + 1 … where it is NULL */
+    const struct samples *lists;
+    const uint32_t *order;
+    size_t first;
 };
 
 struct native_kernels {

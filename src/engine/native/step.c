@@ -142,8 +142,16 @@ static void sort_block(struct batch *batch, size_t from, size_t to)
     const struct samples *lists = batch->data->lists;
     samples_sort(lists, batch->order ? batch->order + from : NULL, from, to - from,
                  batch->known - from, block);
-    batch->block = (struct native_sparse){block->counts, block->entries, lists->quads, to - from,
-                                          &model->table};
+    batch->block = (struct native_sparse){
+        .counts = block->counts,
+        .entries = block->entries,
+        .quads = lists->quads,
+        .rows = to - from,
+        .table = &model->table,
+        .lists = lists,
+        .order = batch->order ? batch->order + from : NULL,
+        .first = from,
+    };
 }
 
 static size_t block_end(const struct batch *batch, size_t from)
