@@ -18,6 +18,7 @@ static const struct command *const commands[] = {
     &command_code,
     &command_convert,
     &command_data,
+    &command_diff,
     &command_doctor,
     &command_engines,
     &command_evaluate,

@@ -31,6 +31,7 @@ extern const struct command command_bench;
 extern const struct command command_code;
 extern const struct command command_convert;
 extern const struct command command_data;
+extern const struct command command_diff;
 extern const struct command command_doctor;
 extern const struct command command_engines;
 extern const struct command command_evaluate;

@@ -192,8 +192,8 @@ bool network_equal(const struct network *a, const struct network *b)
     return true;
 }
 
-/* The next layer from *at on that counts in network_alike(), with the activation behind it. */
-static bool next_that_counts(const struct network *network, uint32_t *at, struct layer *out)
+bool network_next_counting(const struct network *network, uint32_t *at, uint32_t *place,
+                           struct layer *out)
 {
     bool found = false;
     for (; *at < network->layer_count; (*at)++) {
@@ -204,6 +204,7 @@ static bool next_that_counts(const struct network *network, uint32_t *at, struct
         if (nothing) continue;
         if (!found) {
             *out = *layer;
+            *place = *at;
             found = true;
         } else if (layer->type == LAYER_ACTIVATION && out->activation == ACTIVATION_NONE) {
             out->activation = layer->activation;
@@ -217,11 +218,11 @@ static bool next_that_counts(const struct network *network, uint32_t *at, struct
 
 bool network_alike(const struct network *a, const struct network *b)
 {
-    uint32_t i = 0, j = 0;
+    uint32_t i = 0, j = 0, place;
     struct layer x, y;
     for (;;) {
-        bool more = next_that_counts(a, &i, &x);
-        if (more != next_that_counts(b, &j, &y)) return false;
+        bool more = network_next_counting(a, &i, &place, &x);
+        if (more != network_next_counting(b, &j, &place, &y)) return false;
         if (!more) return true;
         if (!layer_alike(&x, &y)) return false;
     }

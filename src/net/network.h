@@ -48,6 +48,10 @@ bool network_equal(const struct network *a, const struct network *b);
 /* The same function of a picture when it is used: dropout and flatten do not count, an activation
  * is the same in a layer of its own, and reals may differ in the digits that float32 loses. */
 bool network_alike(const struct network *a, const struct network *b);
+/* The layers that count there, one by one, each with the activation behind it: the next from *at
+ * on (0 to begin with), which stands at *place. False after the last. */
+bool network_next_counting(const struct network *network, uint32_t *at, uint32_t *place,
+                           struct layer *out);
 /* True when all layers are dense: what formats that hold nothing but matrices can carry. */
 bool network_is_dense(const struct network *network);
 
