@@ -20,6 +20,7 @@ static const struct command *const commands[] = {
     &command_data,
     &command_diff,
     &command_doctor,
+    &command_endpoint,
     &command_engines,
     &command_evaluate,
     &command_export,

@@ -33,6 +33,7 @@ extern const struct command command_convert;
 extern const struct command command_data;
 extern const struct command command_diff;
 extern const struct command command_doctor;
+extern const struct command command_endpoint;
 extern const struct command command_engines;
 extern const struct command command_evaluate;
 extern const struct command command_export;

@@ -1,9 +1,7 @@
 /* nnstudio register: a model file becomes a registered, versioned model. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/js.h"
 #include "base/log.h"
@@ -11,47 +9,6 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "cli/registry_cli.h"
-
-struct showing {
-    bool json, terminal;
-    unsigned step; /* the last one shown */
-    bool bar;      /* below it stands how much has been sent */
-};
-
-static void remove_bar(struct showing *showing)
-{
-    if (showing->bar) fputs("\r\033[K", stderr);
-    showing->bar = false;
-}
-
-/* A bar of 32 places, redrawn in its line. */
-static void draw_bar(struct showing *showing, uint64_t done, uint64_t total)
-{
-    static const char full[] = "################################";
-    double part = (double)done / (double)total;
-    fprintf(stderr, "\r    [%-32.*s] %3.0f%%\033[K", (int)(32 * part), full, 100 * part);
-    showing->bar = true;
-}
-
-static void show_step(void *context, unsigned step, unsigned steps, const char *title,
-                      uint64_t done, uint64_t total)
-{
-    struct showing *showing = context;
-    bool same = showing->step == step;
-    showing->step = step;
-    if (showing->json) {
-        if (same && done != total) return;
-        cli_print_json(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I}", "event", "step", "step",
-                                 (int)step + 1, "steps", (int)steps, "title", title, "done_bytes",
-                                 (json_int_t)done, "total_bytes", (json_int_t)total));
-        return;
-    }
-    if (!same) {
-        remove_bar(showing);
-        fprintf(stderr, "%u/%u %s\n", step + 1, steps, text_shown(title));
-    }
-    if (showing->terminal && total) draw_bar(showing, done, total);
-}
 
 static int add_tags(json_t *tags, const struct cli_list *given, struct error *error)
 {
@@ -96,9 +53,8 @@ static int run(int argc, char **argv)
     struct registry_options where;
     char *home = NULL;
     json_t *tags = NULL, *result = NULL;
-    struct showing showing = {
-        .json = as_json, .terminal = isatty(STDERR_FILENO), .step = UINT32_MAX};
-    struct registry_watch watch = {.context = &showing, .on_step = show_step};
+    struct registry_showing showing;
+    struct registry_watch watch = registry_cli_watch(&showing, as_json);
     int failed = registry_target_need(to, &target, &error) ||
                  registry_cli_use(&place, target, as_json, &where, &home, &error) ||
                  registry_describe_model(arguments.words[0], &tags, &error) ||
@@ -111,7 +67,7 @@ static int run(int argc, char **argv)
                                            .tags = tags};
         failed = registry_cli_publish(target, &where, &request, &watch, &result, &error);
     }
-    remove_bar(&showing);
+    registry_cli_watched(&showing);
     if (failed) {
         status = cli_fail(&error);
     } else if (as_json) {

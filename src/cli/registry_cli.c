@@ -115,6 +115,50 @@ void registry_cli_print(const json_t *version)
     }
 }
 
+/* --- steps, as they go --- */
+
+void registry_cli_watched(struct registry_showing *showing)
+{
+    if (showing->bar) fputs("\r\033[K", stderr);
+    showing->bar = false;
+}
+
+/* A bar of 32 places, redrawn in its line. */
+static void draw_bar(struct registry_showing *showing, uint64_t done, uint64_t total)
+{
+    static const char full[] = "################################";
+    double part = (double)done / (double)total;
+    fprintf(stderr, "\r    [%-32.*s] %3.0f%%\033[K", (int)(32 * part), full, 100 * part);
+    showing->bar = true;
+}
+
+static void show_step(void *context, unsigned step, unsigned steps, const char *title,
+                      uint64_t done, uint64_t total)
+{
+    struct registry_showing *showing = context;
+    bool same = showing->step == step;
+    showing->step = step;
+    if (showing->json) {
+        if (same && done != total) return;
+        cli_print_json(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I}", "event", "step", "step",
+                                 (int)step + 1, "steps", (int)steps, "title", title, "done_bytes",
+                                 (json_int_t)done, "total_bytes", (json_int_t)total));
+        return;
+    }
+    if (!same) {
+        registry_cli_watched(showing);
+        fprintf(stderr, "%u/%u %s\n", step + 1, steps, text_shown(title));
+    }
+    if (showing->terminal && total) draw_bar(showing, done, total);
+}
+
+struct registry_watch registry_cli_watch(struct registry_showing *showing, bool as_json)
+{
+    *showing = (struct registry_showing){
+        .json = as_json, .terminal = isatty(STDERR_FILENO), .step = UINT32_MAX};
+    return (struct registry_watch){.context = showing, .on_step = show_step};
+}
+
 int registry_cli_publish(const struct registry_target *target,
                          const struct registry_options *options, struct registry_request *request,
                          const struct registry_watch *watch, json_t **out, struct error *error)

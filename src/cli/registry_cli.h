@@ -34,6 +34,16 @@ void registry_cli_print(const json_t *version);
 int registry_cli_find(const struct registry_cli *cli, const char *target, const char *name,
                       const char *version, bool as_json, char **path, struct error *error);
 
+/* Shows the steps of something long: lines and a bar on standard error, or events on standard
+ * output. */
+struct registry_showing {
+    bool json, terminal;
+    unsigned step; /* the last one shown */
+    bool bar;      /* below it stands how much has been sent */
+};
+struct registry_watch registry_cli_watch(struct registry_showing *showing, bool as_json);
+void registry_cli_watched(struct registry_showing *showing); /* at the end */
+
 /* Publishes; the store keeps it, and an unfinished try is taken up again. */
 int registry_cli_publish(const struct registry_target *target,
                          const struct registry_options *options, struct registry_request *request,

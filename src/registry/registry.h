@@ -301,4 +301,54 @@ struct registry_export {
 int registry_export_azureml(const struct registry_export *export, const char *directory,
                             struct error *error);
 
+/* --- online endpoints: a registered version that Azure ML serves --- */
+
+#define REGISTRY_INSTANCE_TYPE "Standard_DS3_v2"
+
+/* What is sent to an endpoint to test it. All NULL: the first test sample of the data set that the
+ * model was trained on, or a blank one when that is not here. */
+struct registry_sample {
+    const char *image;   /* a picture's file */
+    const uint8_t *gray; /* a drawing [height, width], 255 is ink */
+    uint32_t width, height;
+    const char *data_dir; /* a folder with one folder per data set, or NULL */
+};
+
+struct registry_deployment {
+    const char *model, *version;          /* registered in Azure ML; version NULL: the latest */
+    const char *endpoint;                 /* NULL: the model's name and six random digits */
+    const char *instance_type;            /* NULL: REGISTRY_INSTANCE_TYPE */
+    uint32_t instances;                   /* 0: one */
+    const struct registry_sample *sample; /* NULL: as one that is all NULL */
+    /* Asked before anything is made: {"endpoint","model","version","workspace","instance_type",
+     * "instances","resumes":bool}. -1 with an error stops. NULL: agreed. */
+    int (*agree)(void *context, const json_t *plan, struct error *error);
+    /* The container's last lines, when a deployment fails; may be NULL. */
+    void (*on_logs)(void *context, const char *text);
+    void *context;
+};
+/* Makes the endpoint and its deployment, sends it the traffic and tests it. Each step can be taken
+ * up again: the same call goes on with what an interrupted or failed one has made, which
+ * HOME/endpoints notes before it is made. *out: {"endpoint","model","version","scoring_uri",
+ * "instance_type","instances","workspace","test": as registry_endpoint_test() tells it}. */
+int registry_endpoint_create(const struct registry_options *options,
+                             const struct registry_deployment *deployment,
+                             const struct registry_watch *watch, json_t **out, struct error *error);
+/* All endpoints of the workspace, and those that this home made or began elsewhere: [{"endpoint",
+ * "state","workspace","model"|null,"version"|null,"made_here":bool,"scoring_uri"|null,
+ * "deployments":[{"name","state","instance_type","instances","traffic"}],"billed": instances}]. */
+int registry_endpoint_list(const struct registry_options *options, json_t **out,
+                           struct error *error);
+/* Asks the endpoint, and the same file on this machine. *out: {"endpoint","sample","class",
+ * "class_name","probabilities":[…],"expected_class","max_difference","same":bool,"milliseconds",
+ * "picture":[codes], "rows", "columns", "channels"}. */
+int registry_endpoint_test(const struct registry_options *options, const char *endpoint,
+                           const struct registry_sample *sample, json_t **out, struct error *error);
+/* The last lines of its container; malloc'd. */
+int registry_endpoint_logs(const struct registry_options *options, const char *endpoint,
+                           char **text, struct error *error);
+/* Deletes it with its deployments and waits until it is gone. */
+int registry_endpoint_delete(const struct registry_options *options, const char *endpoint,
+                             struct error *error);
+
 #endif

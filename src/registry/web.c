@@ -235,6 +235,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
         {"x-ms-request-id", answer->request_id, sizeof answer->request_id},
         {"content-md5", answer->content_md5, sizeof answer->content_md5},
         {"location", answer->location, sizeof answer->location},
+        {"azure-asyncoperation", answer->operation, sizeof answer->operation},
         {"content-type", answer->content_type, sizeof answer->content_type},
         {"x-ms-meta-upload_status", answer->upload_status, sizeof answer->upload_status},
         {"x-ms-meta-version", answer->version, sizeof answer->version},
@@ -471,13 +472,18 @@ bool web_retry_after(const char *text, int64_t now, double *seconds)
     return true;
 }
 
+bool web_answer_pause(const struct web_answer *answer, double *seconds)
+{
+    if (!isdigit((unsigned char)answer->retry_after_ms[0]))
+        return web_retry_after(answer->retry_after, time(NULL), seconds);
+    *seconds = fmin(strtod(answer->retry_after_ms, NULL) / 1000, LONGEST_WAIT);
+    return true;
+}
+
 static double wait_before(const struct web *web, const struct web_answer *answer, unsigned attempt)
 {
     double seconds;
-    if (isdigit((unsigned char)answer->retry_after_ms[0]))
-        return fmin(strtod(answer->retry_after_ms, NULL) / 1000, LONGEST_WAIT);
-    if (web_retry_after(answer->retry_after, time(NULL), &seconds)) return seconds;
-    return web_pause(web, attempt);
+    return web_answer_pause(answer, &seconds) ? seconds : web_pause(web, attempt);
 }
 
 int web_send(struct web *web, const struct web_request *request, struct web_answer *answer,

@@ -74,8 +74,8 @@ struct web_answer {
     int status;         /* 0 before an answer */
     struct buffer body; /* NUL-terminated */
     char retry_after[64], retry_after_ms[32], error_code[96], request_id[96], content_md5[64],
-        location[256], upload_status[32], version[64], content_type[96], www_authenticate[2048],
-        date[48];
+        location[1024], operation[1024] /* Azure-AsyncOperation */, upload_status[32], version[64],
+        content_type[96], www_authenticate[2048], date[48];
     int64_t content_length; /* -1 when not told */
 };
 void web_answer_clear(struct web_answer *answer); /* wipes the body */
@@ -93,6 +93,8 @@ int web_answer_json(const struct web_answer *answer, const char *what, json_t **
 
 /* True when the answer is a web page: a proxy or a sign-in page of a network stands in between. */
 bool web_answer_is_page(const struct web_answer *answer);
+/* How long the answer asks to wait (seconds, at most 60); false when it says nothing. */
+bool web_answer_pause(const struct web_answer *answer, double *seconds);
 /* What Retry-After means at `now` (seconds since 1970): seconds or an HTTP date, from 0 to 60;
  * false when it is neither. */
 bool web_retry_after(const char *text, int64_t now, double *seconds);

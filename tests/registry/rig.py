@@ -80,12 +80,18 @@ def npm_program(name):
 def make_certificate(folder):
     """(certificate, key) for localhost and the names under it."""
     cert, key = folder / "cert.pem", folder / "key.pem"
-    names = "DNS:localhost,DNS:management.localhost,DNS:login.localhost,DNS:devstoreaccount1.blob.core.localhost,IP:127.0.0.1"
+    names = "DNS:localhost,DNS:management.localhost,DNS:login.localhost,DNS:*.westeurope.inference.localhost,DNS:devstoreaccount1.blob.core.localhost,IP:127.0.0.1"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"],
         check=True, capture_output=True,
     )
     return cert, key
+
+
+def storage_client(port, certificate):
+    from azure.storage.blob import BlobServiceClient
+
+    return BlobServiceClient(f"https://127.0.0.1:{port}/devstoreaccount1", standin.KEY, connection_verify=str(certificate[0]))
 
 
 @contextlib.contextmanager
@@ -99,10 +105,7 @@ def azurite(folder, certificate):
     )
     try:
         program.wait_for(lambda: answers(port), "azurite")
-        from azure.storage.blob import BlobServiceClient
-
-        service = BlobServiceClient(f"https://127.0.0.1:{port}/devstoreaccount1", standin.KEY, connection_verify=str(certificate[0]))
-        service.create_container("cont")
+        storage_client(port, certificate).create_container("cont")
         yield port
     finally:
         program.stop()
@@ -126,9 +129,9 @@ def prism(folder, upstream_port):
 
 
 def doors(ports, certificate):
-    """The proxies with TLS in front of ARM, the storage and the sign-in, where faults are made. Subscriptions and
-    permissions are not in the description."""
-    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") or "/Microsoft.Authorization/" in path else ports["prism"], False), certificate)
+    """The proxies with TLS in front of ARM, the storage and the sign-in, where faults are made. Subscriptions,
+    permissions and the states of operations are not in the description."""
+    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") or "/Microsoft.Authorization/" in path or "/mfeOperation" in path else ports["prism"], False), certificate)
     blob = faults.Proxy(lambda path: (ports["azurite"], True), certificate)
     entra = faults.Proxy(lambda path: (ports["plain"], False), certificate)
     return arm, blob, entra
@@ -138,6 +141,7 @@ def connect(azure, arm, blob, entra, certificate):
     """Joins the parts to one cloud; returns what the studio's environment must say."""
     azure.login = f"https://login.localhost:{entra.port}"
     azure.blob_endpoint = ("https", f"core.localhost:{blob.port}")
+    azure.storage = storage_client(blob.route("")[0], certificate)
     azure.metadata = {
         "name": "LocalCloud", "portal": "https://portal.localhost", "resourceManager": f"https://management.localhost:{arm.port}",
         "authentication": {"loginEndpoint": azure.login, "audiences": ["https://management.localhost"]},

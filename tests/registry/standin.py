@@ -16,6 +16,8 @@ import threading
 import time
 import urllib.parse
 
+import endpoints
+
 ACCOUNT = "devstoreaccount1"
 # The key of every Azurite, published in its documentation.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -55,6 +57,7 @@ class Azure:
 
     def reset(self, secrets="sas", credentials="AccountKey"):
         self.models = {}  # name -> {version: envelope}
+        self.endpoints = endpoints.Endpoints(self, SCOPE, self.pending_container)
         self.secrets = secrets  # "sas", "key", "refused"
         self.credentials = credentials
         self.sas_seconds = [3600]  # how long the next SAS's live; the last one is kept
@@ -130,6 +133,14 @@ class Azure:
 
     # ---- ARM
 
+    def pending_container(self, name):
+        """A container of its own for an asset's files: its address and a SAS."""
+        protocol, suffix = self.blob_endpoint
+        self.storage.create_container(name)
+        sas = make_sas(name, "racwl")
+        self.issued.append(dict(urllib.parse.parse_qsl(sas))["sig"])
+        return f"{protocol}://{ACCOUNT}.blob.{suffix}/{name}", sas
+
     def arm(self, method, path, query, body, host):
         if path == "/metadata/endpoints":
             return 200, [self.metadata]
@@ -137,6 +148,8 @@ class Azure:
             return 200, {"value": [{"id": f"/subscriptions/{SUBSCRIPTION}", "subscriptionId": SUBSCRIPTION, "displayName": "one"}]}
         if path == f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/workspaces":
             return 200, {"value": [self.workspace()]}
+        if match := re.fullmatch(r"/subscriptions/[^/]+/providers/Microsoft.MachineLearningServices/locations/[^/]+/(mfeOperation\w+)/([^/]+)", path):
+            return self.endpoints.operation(*match.groups())
         if not path.lower().startswith(SCOPE.lower()):
             match = re.match("/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/([^/]+/workspaces)/([^/]+)", path)
             if not match or match[1] != SUBSCRIPTION:
@@ -167,6 +180,8 @@ class Azure:
         match = re.fullmatch(r"/models/([^/]+)(?:/versions(?:/([^/]+))?)?", tail)
         if match:
             return self.model(method, match[1], match[2], tail.endswith("/versions"), query, body)
+        if (answer := self.endpoints.arm(method, tail, query, body)) is not None:
+            return answer
         return 404, error("ResourceNotFound", f"no {tail}")
 
     def workspace(self):
@@ -236,7 +251,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def reply(self, status, value, headers=()):
         data = b"" if value is None else json.dumps(value).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
+        if data:
+            self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
         self.send_header("x-ms-request-id", "request-1")
         for name, text in headers:
@@ -254,12 +270,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             path = urllib.parse.unquote(split.path)
             if "/oauth2/v2.0/" in path or path.endswith("/openid-configuration") or "/discovery/" in path:
                 return self.entra(path, dict(urllib.parse.parse_qsl(body.decode())))
+            if path == "/score":
+                return self.reply(*azure.endpoints.score(self.headers.get("Host"), self.headers.get("Authorization"), body))
             if path in ("/metadata/identity/oauth2/token", "/msi/token"):
                 return self.identity(query)
             if path != "/metadata/endpoints" and not self.headers.get("Authorization", "").startswith("Bearer ey"):
                 return self.reply(401, error("AuthenticationFailed", "no token"))
-            status, value = azure.arm(self.command, path, query, json.loads(body) if body else None, self.headers.get("Host"))
-            self.reply(status, value)
+            status, value, *headers = azure.arm(self.command, path, query, json.loads(body) if body else None, self.headers.get("Host"))
+            self.reply(status, value, *headers)
 
     def entra(self, path, form):
         azure = self.azure

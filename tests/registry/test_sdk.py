@@ -113,3 +113,18 @@ def test_a_folder_that_was_cut_off_is_gone_on_with(studio, cloud, models):
     blobs = {blob.name.split("/model/")[1]: blob.size for blob in cloud.blob_client().list_blobs()}
     assert blobs["data/simple_nn.pth"] == (models / "simple_nn.pth").stat().st_size and len(blobs) == 7
     assert "MLmodel" in blobs and all(blobs.values())
+
+
+def test_it_reads_the_endpoint_that_the_studio_made(studio, cloud, client, models):
+    words = ["--config", cloud.config, "--json"]
+    studio("register", models / "simple_nn.safetensors", "--to", "azure", "--name", "served", *words)
+    studio("endpoint", "create", "served", "--name", "studio-made", "--yes", *words)
+    found = client.online_endpoints.get("studio-made")
+    assert (found.auth_mode, found.traffic, found.provisioning_state) == ("key", {"blue": 100}, "Succeeded")
+    deployment = client.online_deployments.get("blue", "studio-made")
+    assert (deployment.instance_type, deployment.instance_count) == ("Standard_DS3_v2", 1)
+    assert deployment.model.endswith("/models/served/versions/1") and deployment.code_configuration.scoring_script == "score.py"
+    _, environment, _, version = deployment.environment.split("/")[-4:]
+    assert client.environments.get(environment, version).conda_file["dependencies"][-1]["pip"][0].startswith("azureml-inference-server-http==")
+    client.online_endpoints.begin_delete("studio-made").result()
+    assert studio("endpoint", "list", *words).stdout == ""

@@ -13,7 +13,9 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "registry/azure/arm.h"
 #include "registry/azure/blob.h"
+#include "registry/azure/pending.h"
 #include "registry/azure/config.h"
 #include "registry/azure/user.h"
 #include "registry/azure/connection.h"
@@ -45,6 +47,46 @@ static void test_upload_hash(void **state)
     assert_string_equal(hex, "f12a27872dfd6a7418cb140e7d778064d598b650f9ce3d1f5bcd32e6fda72f19");
     assert_int_equal(az_upload_hash("hello", 5, hex, &error), 0);
     assert_string_equal(hex, "2f36641079ace713b18105be904211791060541d57cc36f2d3a573d4021ece87");
+}
+
+/* Vectors that Microsoft's client gives. */
+static void test_code_hash(void **state)
+{
+    (void)state;
+    const struct az_part one = {"a.py", "x\n", 2};
+    const struct az_part three[] = {{"A.txt", "", 0}, {"Sub/z.py", "x", 1}, {"b/a.py", "yy", 2}};
+    char hex[HASH_HEX_SIZE];
+    assert_int_equal(az_code_hash(&one, 1, hex, &error), 0);
+    assert_string_equal(hex, "fa55756c6b09158f016352512c8a0f93522625d0ab8f10350b84a2417c10b1b8");
+    assert_int_equal(az_code_hash(three, 3, hex, &error), 0);
+    assert_string_equal(hex, "b1d7cda6a59d721e7656a01b00e35c2b81ebe786a92e15d992e77f5a1ec21096");
+}
+
+/* An error's code and innermost text, as ARM and Azure's endpoints nest them. */
+static void test_error_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *code, *message;
+    } cases[] = {
+        {"{\"code\":\"A\",\"message\":\"plain\"}", "A", "plain"},
+        {"{\"code\":\"BadRequest\",\"message\":\"invalid\",\"details\":[{\"code\":\"I\","
+         "\"message\":"
+         "\"{\\\"errors\\\":{\\\"VmSize\\\":[\\\"no quota\\\"]},\\\"title\\\":\\\"t\\\"}\"}]}",
+         "BadRequest", "no quota"},
+        {"{\"code\":\"B\",\"message\":\"{\\\"title\\\":\\\"Not Found\\\"}\"}", "B", "Not Found"},
+        {"{\"code\":\"B\",\"message\":\"{no json\"}", "B", "{no json"},
+        {"{}", "", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char code[96], message[400];
+        json_t *object = json_loads(cases[i].json, 0, NULL);
+        assert_non_null(object);
+        arm_error_words(object, code, message);
+        assert_string_equal(code, cases[i].code);
+        assert_string_equal(message, cases[i].message);
+        json_decref(object);
+    }
 }
 
 /* The key that every Azurite has, from its documentation. */
@@ -560,6 +602,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_upload_hash),
+        cmocka_unit_test(test_code_hash),
+        cmocka_unit_test(test_error_words),
         cmocka_unit_test(test_shared_key),
         cmocka_unit_test(test_pkce_and_forms),
         cmocka_unit_test(test_retry_after),

@@ -43,8 +43,7 @@ static int arm_headers(void *context, struct web_headers *headers, struct error 
 
 /* What a refusal by Resource Manager or by Azure ML says. */
 struct arm_refusal {
-    json_t *object; /* owned */
-    const char *code, *message;
+    char code[96], message[400];
     bool claims;   /* conditional access: the token lacks claims */
     bool of_place; /* a 404 of the subscription, the group or the workspace */
 };
@@ -67,6 +66,46 @@ static const struct {
     {"ScopeLocked", "ask who keeps the workspace's locks", false},
 };
 
+/* What has no code of its own, by words of the message. */
+static const struct {
+    const char *words, *fix;
+} known_words[] = {
+    {"already an endpoint with this name", "give the endpoint another name"},
+    {"endpoint name", "give the endpoint another name"},
+    {"Not enough quota", "choose a smaller machine or fewer of them, or ask for more quota"},
+};
+
+/* The first text in a value: itself, or of an array or an object the first member's. */
+static const char *first_text(const json_t *value)
+{
+    const char *key, *found = json_string_value(value);
+    json_t *member;
+    size_t i;
+    json_array_foreach((json_t *)value, i, member) {
+        if (!found || !*found) found = first_text(member);
+    }
+    json_object_foreach((json_t *)value, key, member) {
+        if (!found || !*found) found = first_text(member);
+    }
+    return found;
+}
+
+void arm_error_words(const json_t *error, char code[96], char message[400])
+{
+    const json_t *inner = error;
+    snprintf(code, 96, "%s", js_text(error, "code"));
+    for (const json_t *next = error; next && *js_text(next, "message");
+         next = json_array_get(json_object_get(next, "details"), 0))
+        inner = next;
+    const char *text = js_text(inner, "message");
+    json_t *packed = *text == '{' ? json_loads(text, 0, NULL) : NULL;
+    const char *found = first_text(json_object_get(packed, "errors"));
+    if (!found || !*found) found = first_text(json_object_get(packed, "error"));
+    if (!found || !*found) found = json_string_value(json_object_get(packed, "title"));
+    snprintf(message, 400, "%s", found && *found ? found : text);
+    json_decref(packed);
+}
+
 static bool names_workspace(const char *message, const char *name)
 {
     char text[160];
@@ -77,14 +116,11 @@ static bool names_workspace(const char *message, const char *name)
 static void read_refusal(const struct arm *arm, const struct web_answer *answer,
                          struct arm_refusal *out)
 {
-    *out = (struct arm_refusal){.code = "", .message = ""};
-    out->object = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0,
-                             NULL);
-    const json_t *inner = json_object_get(out->object, "error");
-    const char *code = json_string_value(json_object_get(inner, "code")),
-               *message = json_string_value(json_object_get(inner, "message"));
-    if (code) out->code = code;
-    if (message) out->message = message;
+    *out = (struct arm_refusal){0};
+    json_t *object = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0,
+                                NULL);
+    arm_error_words(json_object_get(object, "error"), out->code, out->message);
+    json_decref(object);
     out->claims = strstr(answer->www_authenticate, "insufficient_claims") != NULL;
     for (size_t i = 0; i < sizeof known_codes / sizeof known_codes[0]; i++)
         if (strcmp(out->code, known_codes[i].code) == 0) out->of_place = known_codes[i].of_place;
@@ -99,6 +135,8 @@ static const char *fix_for(const struct arm_refusal *refusal, int status)
     if (refusal->claims) return AZ_OTHER_SIGN_INS;
     for (size_t i = 0; i < sizeof known_codes / sizeof known_codes[0]; i++)
         if (strcmp(refusal->code, known_codes[i].code) == 0) return known_codes[i].fix;
+    for (size_t i = 0; i < sizeof known_words / sizeof known_words[0]; i++)
+        if (strstr(refusal->message, known_words[i].words)) return known_words[i].fix;
     if (status >= 300 && status < 400)
         return "the address redirects elsewhere, which is not followed: check it, and any proxy in "
                "between";
@@ -180,6 +218,9 @@ static int take_answer(struct arm *arm, const struct arm_request *request,
                        const struct web_answer *sent, struct arm_answer *out, struct error *error)
 {
     out->http = sent->status;
+    snprintf(out->operation, sizeof out->operation, "%s", sent->operation);
+    snprintf(out->location, sizeof out->location, "%s", sent->location);
+    if (!web_answer_pause(sent, &out->pause)) out->pause = -1;
     if (sent->status >= 200 && sent->status < 300) {
         if (!request->root && !request->url && !*request->path) arm->workspace_seen = true;
         if (sent->body.length) return web_answer_json(sent, request->what, &out->body, error);
@@ -191,7 +232,6 @@ static int take_answer(struct arm *arm, const struct arm_request *request,
     read_refusal(arm, sent, &refusal);
     bool absent = sent->status == 404 && is_absent(arm, request, &refusal, error, &status);
     if (!absent && !status) status = describe_refusal(sent, &refusal, request->what, error);
-    json_decref(refusal.object);
     return status;
 }
 

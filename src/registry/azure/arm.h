@@ -39,6 +39,9 @@ struct arm_request {
 struct arm_answer {
     int http;     /* the status; 0 before an answer */
     json_t *body; /* an object, owned; NULL when the resource is absent */
+    /* of a long operation that the request began: where its state is told, where its result; "" */
+    char operation[1024], location[1024];
+    double pause; /* seconds the service asks to wait; below 0: it does not say */
 };
 /* Statuses 2xx, and an absence that is allowed, return 0. Others are an error that says what is
  * wrong and how to fix it. A 401 asks for a fresh token once. `answer->body` is the caller's to
@@ -49,5 +52,24 @@ int arm_call(struct arm *arm, const struct arm_request *request, struct arm_answ
 int arm_list(struct arm *arm, struct arm_request request,
              int (*row)(void *context, const json_t *entry, struct error *error), void *context,
              struct error *error);
+
+/* What an error object of ARM means: the outer code, and the innermost text of its details (which
+ * may be JSON in a string). */
+void arm_error_words(const json_t *error, char code[96], char message[400]);
+
+/* Waits for the end of a long operation. */
+struct arm_wait {
+    const char *path; /* of the resource below the workspace: "/onlineEndpoints/E" */
+    const char *what; /* begins messages: "creating the endpoint" */
+    bool removal;     /* the end is that the resource is gone */
+};
+/* Polls what `begun` (a PUT's, a DELETE's or a POST's answer) names, as often as the service asks:
+ * Azure-AsyncOperation, else Location, else the resource itself. *resource (unless it is a removal)
+ * is the resource as it is then, a new reference. An operation that failed is ERROR_FAILED with the
+ * service's code and message; the resource is still there then. */
+int arm_finish(struct arm *arm, const struct arm_answer *begun, const struct arm_wait *wait,
+               json_t **resource, struct error *error);
+/* The resource's provisioningState, "" when it has none. */
+const char *arm_state(const json_t *resource);
 
 #endif

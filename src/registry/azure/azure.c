@@ -535,6 +535,7 @@ int az_find_version(const struct registry_options *options, const char *name, co
     if (get_version(*connection, name, latest, out, error) == 0) return 0;
 fail:
     az_connection_close(*connection);
+    *connection = NULL;
     return -1;
 }
 

@@ -66,6 +66,8 @@ int az_connection_check(struct az_connection *connection, struct error *error)
     if (arm_call(&connection->arm, &request, &answer, error)) return -1;
     bool legacy = json_is_true(
         json_object_get(json_object_get(answer.body, "properties"), "v1LegacyMode"));
+    snprintf(connection->location, sizeof connection->location, "%s",
+             js_text(answer.body, "location"));
     json_decref(answer.body);
     if (!legacy) return 0;
     return error_set(

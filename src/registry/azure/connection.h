@@ -13,6 +13,7 @@ struct az_connection {
     char datastore[128];
     struct blob_account account; /* after az_connection_datastore() */
     bool bearer_only;            /* the datastore keeps no secrets, or they are not allowed */
+    char location[64];           /* the workspace's region, after az_connection_check() */
 };
 
 /* The workspace from the options, the environment or config.json. Asks no server. */

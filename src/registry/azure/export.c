@@ -1,6 +1,5 @@
 /* A model as Azure ML's command line (v2) takes it: YAML of the model, its environment, an
  * endpoint, a deployment and the job that trains it again, beside the files that they name. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,23 +9,17 @@
 #include "code/code.h"
 #include "engine/engine.h"
 #include "registry/azure/connection.h"
-#include "registry/loader.h"
+#include "registry/azure/scoring.h"
 #include "registry/targets.h"
 
-#define TEXT_LIMIT     ((size_t)1 << 20)
-#define MODEL_LIMIT    ((size_t)2 << 30)
-#define SCHEMAS        "https://azuremlschemas.azureedge.net/latest/"
-#define IMAGE          "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
-#define SERVER         "azureml-inference-server-http==1.5.1"
-#define ENDPOINT_LIMIT 32 /* characters, Azure's limit */
-#define SUFFIX_DIGITS  6  /* of the file's hash, which make the endpoint's name likely its own */
+#define TEXT_LIMIT  ((size_t)1 << 20)
+#define MODEL_LIMIT ((size_t)2 << 30)
+#define SCHEMAS     "https://azuremlschemas.azureedge.net/latest/"
 
 struct writing {
     const struct registry_export *of;
-    struct loader loader;
-    char name[256], endpoint[ENDPOINT_LIMIT + 1], environment[64];
-    char version[9]; /* of the environment: the same packages are the same version */
-    struct buffer packages;
+    struct az_scoring scoring;
+    char name[256], endpoint[AZ_ENDPOINT_LIMIT + 1];
     const char *file; /* the model file's name */
     const struct code_voice *voice;
 };
@@ -74,13 +67,7 @@ static int write_model(const struct writing *own, struct buffer *out, struct err
 static int write_conda(const struct writing *own, struct buffer *out, struct error *error)
 {
     (void)error;
-    buffer_append_text(out, "name: nnstudio\nchannels:\n- conda-forge\ndependencies:\n"
-                            "- python=3.11\n- pip\n- pip:\n");
-    for (const char *line = own->packages.data; line && *line;) {
-        size_t length = strcspn(line, "\n");
-        buffer_printf(out, "  - %.*s\n", (int)length, line);
-        line += length + (line[length] == '\n');
-    }
+    az_scoring_conda(&own->scoring, out);
     return 0;
 }
 
@@ -88,9 +75,9 @@ static int write_environment(const struct writing *own, struct buffer *out, stru
 {
     (void)error;
     begin(out, "environment", "environment create --file environment.yml");
-    add_text(out, "name", own->environment);
-    add_text(out, "version", own->version);
-    buffer_append_text(out, "image: " IMAGE "\nconda_file: conda.yml\n");
+    add_text(out, "name", AZ_ENVIRONMENT);
+    add_text(out, "version", own->scoring.version);
+    buffer_append_text(out, "image: " AZ_IMAGE "\nconda_file: conda.yml\n");
     return 0;
 }
 
@@ -117,7 +104,7 @@ static int write_deployment(const struct writing *own, struct buffer *out, struc
     buffer_printf(out,
                   "model: \"azureml:%s@latest\"\ncode_configuration:\n  code: score\n"
                   "  scoring_script: score.py\nenvironment: \"azureml:%s:%s\"\n",
-                  own->name, own->environment, own->version);
+                  own->name, AZ_ENVIRONMENT, own->scoring.version);
     add_text(out, "instance_type", own->of->instance_type);
     buffer_printf(out, "instance_count: %u\n", own->of->instances);
     return 0;
@@ -133,7 +120,7 @@ static int write_job(const struct writing *own, struct buffer *out, struct error
     buffer_printf(out,
                   "code: train\ncommand: >-\n  python train.py --data-dir ${{inputs.data}} && cp "
                   "%s.%s ${{outputs.model}}/\nenvironment: \"azureml:%s:%s\"\n",
-                  own->of->job->name, made, own->environment, own->version);
+                  own->of->job->name, made, AZ_ENVIRONMENT, own->scoring.version);
     if (own->of->compute) {
         char compute[300];
         snprintf(compute, sizeof compute, "azureml:%.255s", own->of->compute);
@@ -148,62 +135,10 @@ static int write_job(const struct writing *own, struct buffer *out, struct error
     return 0;
 }
 
-static const char score_tail[] =
-    "\n"
-    "\n"
-    "# What users send and get, as nnstudio serve-model has it:\n"
-    "# {\"inputs\": [[numbers as the network receives them], …]} → {\"predictions\": [[logits], "
-    "…]}\n"
-    "\n"
-    "\n"
-    "def refuse(message):\n"
-    "    return AMLResponse({\"error\": message}, 400, json_str=True)\n"
-    "\n"
-    "\n"
-    "def init():\n"
-    "    \"\"\"Once, at the start: the registered file lies somewhere below "
-    "AZUREML_MODEL_DIR.\"\"\"\n"
-    "    global model\n"
-    "    folder = Path(os.environ[\"AZUREML_MODEL_DIR\"])\n"
-    "    found = sorted(folder.rglob(FILE))\n"
-    "    if not found:\n"
-    "        raise FileNotFoundError(f\"{FILE} is not below {folder}: deploy the model of "
-    "model.yml\")\n"
-    "    model = Model(str(found[0]))\n"
-    "\n"
-    "\n"
-    "def run(text):\n"
-    "    try:\n"
-    "        body = json.loads(text)\n"
-    "    except ValueError as error:\n"
-    "        return refuse(f\"the request is no JSON: {error}\")\n"
-    "    rows = next((body[key] for key in (\"inputs\", \"instances\") if key in body), None) if "
-    "isinstance(body, dict) else None\n"
-    "    if not isinstance(rows, list) or not rows:\n"
-    "        return refuse('no samples: send {\"inputs\": [[numbers], …]}')\n"
-    "    try:\n"
-    "        pixels = pixels_of(np.asarray(rows, np.float64))\n"
-    "    except (TypeError, ValueError) as error:\n"
-    "        return refuse(str(error))\n"
-    "    if not np.isfinite(pixels).all():\n"
-    "        return refuse(\"a number of the samples is not finite\")\n"
-    "    return {\"predictions\": model.predict(pixels).tolist()}\n";
-
 static int write_score(const struct writing *own, struct buffer *out, struct error *error)
 {
     (void)error;
-    loader_write(&own->loader, out);
-    buffer_append_text(out, "\n\n"
-                            "import json\n"
-                            "import os\n"
-                            "\n"
-                            "from azureml_inference_server_http.api.aml_response import "
-                            "AMLResponse\n"
-                            "\n"
-                            "FILE = ");
-    registry_append_quoted(out, own->file);
-    buffer_append_text(out, "\nmodel = None\n");
-    buffer_append_text(out, score_tail);
+    az_scoring_script(&own->scoring, out);
     return 0;
 }
 
@@ -233,35 +168,6 @@ static const struct {
 
 /* --- what they are made of --- */
 
-/* A letter first; letters, digits and -; no - at the end: as Azure's client checks it. */
-static bool is_endpoint_name(const char *name)
-{
-    size_t length = strlen(name);
-    if (length < 3 || length > ENDPOINT_LIMIT || !isalpha((unsigned char)*name)) return false;
-    for (const char *c = name; *c; c++)
-        if (!isalnum((unsigned char)*c) && *c != '-') return false;
-    return name[length - 1] != '-';
-}
-
-static int name_endpoint(struct writing *own, const char *sha256, struct error *error)
-{
-    const char *given = own->of->endpoint;
-    if (given && !is_endpoint_name(given))
-        return error_set(error, ERROR_USAGE,
-                         "\"%.60s\" is not a valid endpoint name: use 3 to %d letters, digits and "
-                         "-, a letter first",
-                         given, ENDPOINT_LIMIT);
-    int most = given ? ENDPOINT_LIMIT : ENDPOINT_LIMIT - SUFFIX_DIGITS - 1;
-    snprintf(own->endpoint, sizeof own->endpoint, "%.*s", most, given ? given : own->name);
-    if (given) return 0;
-    for (char *c = own->endpoint; *c; c++)
-        if (!isalnum((unsigned char)*c)) *c = '-';
-    if (!isalpha((unsigned char)*own->endpoint)) *own->endpoint = 'm';
-    snprintf(own->endpoint + strlen(own->endpoint), SUFFIX_DIGITS + 2, "-%.*s", SUFFIX_DIGITS,
-             sha256);
-    return 0;
-}
-
 static int check_job(struct writing *own, struct error *error)
 {
     const struct job *job = own->of->job;
@@ -274,27 +180,15 @@ static int check_job(struct writing *own, struct error *error)
     return code_voice_need(job->engine, "python", &own->voice, error);
 }
 
-/* What the scoring script needs, and the job's framework when that is another. */
-static int list_packages(struct writing *own, struct error *error)
+static int open_scoring(struct writing *own, struct error *error)
 {
     const struct registry_export *of = own->of;
-    const char *engine = json_string_value(json_object_get(of->tags, "engine"));
-    json_t *run = json_pack("{s:s?, s:s?}", "engine", engine, "engine_version", of->engine_version);
-    buffer_append_text(&own->packages, SERVER "\n");
-    loader_write_requirements(&own->loader, run, &own->packages);
-    json_decref(run);
-    if (own->voice) {
-        const char *tested = own->voice->engine->package.requirement;
-        char package[64];
-        snprintf(package, sizeof package, "\n%.*s==", (int)strcspn(tested, "="), tested);
-        if (own->packages.data && !strstr(own->packages.data, package))
-            buffer_printf(&own->packages, "%s\n", tested);
-    }
-    if (buffer_check(&own->packages, "the list of packages", error)) return -1;
-    char hex[HASH_HEX_SIZE];
-    hash_bytes(own->packages.data, own->packages.length, hex);
-    snprintf(own->version, sizeof own->version, "%.8s", hex);
-    return 0;
+    const struct az_scoring_parts parts = {
+        .model_path = of->model_path,
+        .engine = json_string_value(json_object_get(of->tags, "engine")),
+        .engine_version = of->engine_version,
+        .requirement = own->voice ? own->voice->engine->package.requirement : NULL};
+    return az_scoring_open(&parts, &own->scoring, error);
 }
 
 static int write_text(const struct writing *own, const char *folder, size_t index,
@@ -355,15 +249,12 @@ int registry_export_azureml(const struct registry_export *export, const char *di
     struct writing own = {.of = export, .file = path_base(export->model_path)};
     const struct registry_request request = {.model_path = export->model_path,
                                              .tags = export->tags};
-    struct model *model = NULL;
     char fallback[128], sha256[HASH_HEX_SIZE], *data = NULL, *place = path_absolute(directory);
     size_t size;
     int status = -1;
-    buffer_init(&own.packages, TEXT_LIMIT);
     registry_default_name(&request, fallback);
     snprintf(own.name, sizeof own.name, "%s",
              export->name && *export->name ? export->name : fallback);
-    snprintf(own.environment, sizeof own.environment, "nnstudio");
     if (!place) {
         error_set_memory(error, "a path");
         goto out;
@@ -374,23 +265,15 @@ int registry_export_azureml(const struct registry_export *export, const char *di
                   REGISTRY_MAX_INSTANCES);
         goto out;
     }
-    if (!path_is_plain_name(own.file)) {
-        error_set(error, ERROR_USAGE,
-                  "the file name \"%.80s\" is not usable: use letters, digits, - _ and .",
-                  own.file);
-        goto out;
-    }
     if (az_model_name_check(own.name, error) || check_job(&own, error) ||
         file_read(export->model_path, MODEL_LIMIT, &data, &size, error) ||
-        modelfile_read(export->model_path, NULL, &model, error) ||
-        loader_of(model, &own.loader, error))
+        open_scoring(&own, error))
         goto out;
     hash_bytes(data, size, sha256);
-    if (name_endpoint(&own, sha256, error) || list_packages(&own, error)) goto out;
+    if (az_endpoint_name(export->endpoint, own.name, sha256, own.endpoint, error)) goto out;
     status = deliver(&own, place, data, size, error);
 out:
-    model_destroy(model);
-    buffer_free(&own.packages);
+    az_scoring_close(&own.scoring);
     free(data);
     free(place);
     return status;
