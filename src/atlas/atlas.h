@@ -34,7 +34,8 @@ const struct atlas_row *atlas_find(const char *word);
 /* The same with a message that names what is there. */
 int atlas_need(const char *word, const struct atlas_row **out, struct error *error);
 
-/* The row as text: {"number","id","title","subject","pytorch":{"formula","defaults"},"keras":{…},
+/* The row as text: {"number","id","title","subject","pytorch":{"title","engine" (whose
+ * colors it has),"formula","defaults"},"keras":{…},
  * "affects","migrate","closes","experiment" (what is done; null: none),"without","code"}. New
  * reference. */
 json_t *atlas_row_to_json(const struct atlas_row *row);

@@ -1,4 +1,4 @@
-/* Running an experiment: two trainings that differ in their meaning, step by step, on one engine. */
+/* Running an experiment: two trainings that differ in meaning, step by step, on one engine. */
 #include "atlas/experiment.h"
 
 #include <math.h>

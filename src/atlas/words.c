@@ -41,6 +41,12 @@ static void write_defaults(const struct optimizer *optimizer, struct buffer *out
     json_decref(all);
 }
 
+/* Whose colors a meaning has. */
+static const struct engine_ops *const whose[MEANING_COUNT] = {
+    [MEANING_PYTORCH] = &engine_torch,
+    [MEANING_KERAS] = &engine_tensorflow,
+};
+
 static json_t *side_to_json(const struct atlas_row *row, enum meaning meaning)
 {
     struct buffer formula, defaults;
@@ -58,8 +64,9 @@ static json_t *side_to_json(const struct atlas_row *row, enum meaning meaning)
         write_defaults(&optimizer, &defaults);
     json_t *side = formula.failed || defaults.failed
                        ? NULL
-                       : json_pack("{s:s, s:s}", "formula", formula.data, "defaults",
-                                   defaults.data);
+                       : json_pack("{s:s, s:s, s:s, s:s}", "title", meaning_title(meaning),
+                                   "engine", whose[meaning]->id, "formula", formula.data,
+                                   "defaults", defaults.data);
     buffer_free(&formula);
     buffer_free(&defaults);
     return side;

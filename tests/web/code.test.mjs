@@ -1,4 +1,5 @@
-// Code Diff in a real browser: it follows the settings, joins what belongs together, gives code away, and walks one real step.
+// Code Diff in a real browser: it follows the settings, joins what belongs together, gives code away, and walks one real step;
+// the atlas, which leads there.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
@@ -295,6 +296,94 @@ test('an engine that fails is named, the others are shown', { skip }, async () =
     assert.ok(await page.locator('.tensor').count());
     await page.unroute('**/api/microscope');
 });
+
+/* --- the atlas: rows that lead to Code Diff --- */
+
+const atlasText = (words) => page.locator('.atlas-open').getByText(words);
+
+test('the atlas finds a row, opens it and runs it on every engine', { skip }, async () => {
+    await page.goto(`${studio.address}/atlas`);
+    const field = page.getByLabel('Search');
+    await field.click();
+    await page.keyboard.type('momentum buffer');
+    await page.getByText(/^[1-5] of \d+ differences$/).waitFor();
+    assert.match(await page.locator('.atlas-list li').first().textContent(), /^2SGD with momentum/);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { level: 2, name: 'SGD with momentum when' }).waitFor();
+    assert.ok(page.url().includes('/atlas?row=2&q=momentum'), page.url());
+    const shown = await studio.get('/api/atlas');
+    const row = shown.rows.find(({ number }) => number === 2);
+    assert.equal(
+        await page.getByRole('region', { name: 'Keras' }).locator('pre').textContent(),
+        row.keras.formula,
+    );
+    await page
+        .locator('.atlas-engines tbody tr', { hasText: '✓ the same curves' })
+        .nth(engines.length - 1)
+        .waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Run again' }).waitFor();
+    await atlasText(/^Largest difference of a weight: 0\.646/).waitFor();
+    await page.getByRole('radio', { name: 'learning rate' }).press('Space');
+    await atlasText(/^Equal but for rounding: 0$/).waitFor();
+});
+
+test(
+    'an experiment of the atlas is cancelled and begun again, its result kept',
+    { skip },
+    async () => {
+        let release;
+        const held = new Promise((done) => (release = done));
+        await page.route('**/api/atlas/3/run', async (route) => {
+            await held;
+            await route.continue().catch(() => {}); // the page may have given it up
+        });
+        await page.getByLabel('Search').fill('');
+        await page.getByRole('link', { name: 'Adam: where epsilon is added' }).press('Enter');
+        await page.getByText('Computing on').waitFor();
+        await page.getByRole('button', { name: 'Cancel' }).press('Enter');
+        await page.getByRole('button', { name: 'Run again' }).waitFor();
+        assert.equal(await page.getByText('✓ the same curves').count(), 0);
+        await page.unroute('**/api/atlas/3/run', { behavior: 'ignoreErrors' });
+        release();
+        await page.getByRole('button', { name: 'Run again' }).press('Enter');
+        const rows = page.locator('.atlas-engines tbody tr', { hasText: '✓ the same curves' });
+        await rows.nth(engines.length - 1).waitFor({ timeout: 60_000 });
+
+        // Another row and back: nothing is computed again.
+        await page.getByRole('link', { name: 'Dropout: whose masks' }).click();
+        await page.getByText('The studio draws the masks itself').waitFor();
+        let asked = 0;
+        await page.route('**/api/atlas/*/run', (route) => {
+            asked++;
+            return route.continue();
+        });
+        await page.goBack();
+        await rows.nth(engines.length - 1).waitFor();
+        await page.settled();
+        assert.equal(asked, 0);
+        await page.unroute('**/api/atlas/*/run');
+    },
+);
+
+test(
+    'the atlas says what it does not have; a row leads to Code Diff and back',
+    { skip },
+    async () => {
+        await page.goto(`${studio.address}/atlas?row=24`);
+        await page.getByText('The atlas has no row “24”').waitFor();
+        await page.getByLabel('Search').fill('no such words');
+        await page.getByText('No difference found').waitFor();
+        await page.goto(`${studio.address}/atlas?row=sgd-decay-momentum`);
+        await page.getByRole('button', { name: 'Show in Code Diff' }).press('Enter');
+        await page.getByRole('heading', { level: 1, name: 'Code Diff' }).waitFor();
+        await waitForText('.side', 'weight_decay=0.1');
+        await waitForText('.side', 'momentum=0.9');
+        await page.getByRole('button', { name: 'Undo' }).press('Enter');
+        await page.waitForFunction(
+            () => !document.querySelector('main').textContent.includes('weight_decay=0.1'),
+        );
+    },
+);
 
 test('no script error, refused style or foreign request on the way', { skip }, () =>
     assert.deepEqual(page.troubles, []),

@@ -32,6 +32,8 @@ export async function studioWithRuns() {
         code: '/code',
         'code-c': '/code?left=torch.c&right=tensorflow.c',
         microscope: '/microscope?at=gradients',
+        atlas: '/atlas',
+        'atlas-row': '/atlas?row=2',
         torch: '/torch',
         tensorflow: '/tensorflow',
         native: '/native',
@@ -58,6 +60,7 @@ export async function visit(page, studio, name, address) {
     }
     if (name === 'design' || name === 'misfit') await page.locator('[data-card]').nth(1).click();
     if (name === 'microscope') await page.locator('.walk').waitFor({ timeout: 60_000 }); // a real step first
+    if (name === 'atlas-row') await page.getByText('Run again').waitFor({ timeout: 60_000 });
     await page.settled();
     await page.waitForTimeout(250); // plots, pictures
 }

@@ -10,6 +10,7 @@ import { Guard } from './parts/guard';
 import { Icon, type IconName } from './parts/icons';
 import { Shortcuts, showShortcuts } from './parts/shortcuts';
 import { Toasts } from './parts/toast';
+import { AtlasTab } from './tabs/atlas';
 import { Azure } from './tabs/azure';
 import { Code } from './tabs/code';
 import { Data } from './tabs/data';
@@ -59,6 +60,7 @@ const FIRST: Tab[] = [
         icon: 'microscope',
         view: () => <MicroscopeTab />,
     },
+    { path: '/atlas', title: 'Atlas', short: 'Atlas', icon: 'atlas', view: () => <AtlasTab /> },
 ];
 const LAST: Tab[] = [
     {

@@ -6,6 +6,7 @@ import './styles/parts.css';
 import './styles/tabs.css';
 import './styles/code.css';
 import './styles/design.css';
+import './styles/atlas.css';
 import { render } from 'preact';
 import { App } from './app';
 import { startStudio } from './lib/studio';

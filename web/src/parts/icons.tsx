@@ -4,6 +4,7 @@ const PATHS = {
     design: 'M2.5 5.5h4v9h-4zM8.5 3.5h4v13h-4zM14.5 7.5h3v5h-3z',
     code: 'M7 5 2.5 10 7 15M13 5l4.5 5-4.5 5',
     microscope: 'M8.5 3a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11M12.5 12.5 17 17M6 8.5h5M8.5 6v5',
+    atlas: 'M3 4.5 7.5 3l5 1.5L17 3v12.5L12.5 17l-5-1.5L3 17zM7.5 3v12.5M12.5 4.5V17',
     circle: 'M3 3v14h14M5.5 6c2 6 5 8 10.5 8.5',
     square: 'M3 3v14h14M6 13.5l3-3 2.5 2L16 6',
     diamond: 'M5 5h10v10H5zM8 2v3M12 2v3M8 15v3M12 15v3M2 8h3M2 12h3M15 8h3M15 12h3',
