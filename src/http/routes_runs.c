@@ -9,11 +9,11 @@
 #include "base/path.h"
 #include "engine/engine.h"
 #include "http/export.h"
+#include "http/kept.h"
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
 #include "http/training.h"
-#include "http/upload.h"
 #include "run/settings.h"
 #include "run/setup.h"
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "http/kept.h"
 #include "http/offload.h"
 #include "http/routes.h"
 #include "http/upload.h"
@@ -177,6 +178,27 @@ static void get_models(struct studio *studio, struct call *call)
     call_compute(studio, call, compute_models, calloc(1, 1));
 }
 
+static void reply_kept(struct call *call, int failed, const struct error *error)
+{
+    if (failed)
+        call_fail(call, error);
+    else
+        call_reply(call, 200,
+                   json_pack("{s:s, s:s}", "kind", "model", "name", call_path(call, "model")));
+}
+
+static void delete_model(struct studio *studio, struct call *call)
+{
+    struct error error;
+    reply_kept(call, kept_model_delete(studio->home, call_path(call, "model"), &error), &error);
+}
+
+static void post_restore_model(struct studio *studio, struct call *call)
+{
+    struct error error;
+    reply_kept(call, kept_model_restore(studio->home, call_path(call, "model"), &error), &error);
+}
+
 static const struct parameter piece_parameters[] = {
     {"offset", PARAMETER_INTEGER, 0, (int64_t)UPLOAD_BYTES_MAX, 0, NULL,
      "bytes of the file that have come before"},
@@ -200,5 +222,10 @@ static const struct route routes[] = {
      200, 0},
     {"GET", "/api/models", get_models, "Model files that were kept", NULL, NULL, "KeptModels", 200,
      0},
+    {"DELETE", "/api/models/{model}", delete_model,
+     "Delete a model file that was kept; can be undone for a day", NULL, NULL, "KeptUpload", 200,
+     0},
+    {"POST", "/api/models/{model}/restore", post_restore_model, "Undo a deletion", NULL, "Nothing",
+     "KeptUpload", 200, ROUTE_CHANGES},
 };
 const struct route_group routes_uploads = ROUTE_GROUP("uploads", routes);

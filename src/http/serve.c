@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "http/hub.h"
+#include "http/kept.h"
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/router.h"
@@ -63,6 +64,7 @@ static void keep_house(void *context)
     if (clock_monotonic() < life->next_purge) return;
     life->next_purge = clock_monotonic() + PURGE_SECONDS;
     if (store_purge(life->studio.store, clock_wall_ms() - UNDO_MS, &error)) log_error(&error);
+    kept_purge(life->studio.home, clock_wall_ms() - UNDO_MS);
 }
 
 /* The first signal lets runs write their checkpoints, a second one ends at once. */

@@ -80,9 +80,4 @@ int upload_look(struct upload *upload, const struct upload_answers *answers, jso
 int upload_keep(struct upload *upload, const char *home, const char *name,
                 const struct upload_answers *answers, json_t **out, struct error *error);
 
-/* The model file of that name among those that were kept, malloc'd. ERROR_NOT_FOUND. */
-int kept_model_find(const char *home, const char *name, char **path, struct error *error);
-/* All of them: a KeptModels. New reference. */
-json_t *kept_models_json(const char *home);
-
 #endif

@@ -22,6 +22,8 @@ void subject_close(struct subject *subject);
  * field that the message is about, or NULL. */
 void upload_reword(const struct upload *upload, struct error *error, const char **asks);
 
+/* Gives what lies at `from` the name `to`, which must be free. */
+int upload_move(const char *from, const char *to, struct error *error);
 /* Without regard to case. */
 bool upload_ends_in(const char *name, const char *ending);
 

@@ -1,5 +1,4 @@
-/* Keeping files that came from the page, and what was kept. All of it runs on threads. */
-#include <dirent.h>
+/* Keeping files that came from the page. All of it runs on threads. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,8 +11,7 @@
 #include "data/choices.h"
 #include "http/upload_impl.h"
 
-/* Gives what lies at `from` the name `to`, which must be free. */
-static int move(const char *from, const char *to, struct error *error)
+int upload_move(const char *from, const char *to, struct error *error)
 {
     if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)) return 0;
     if (errno == EINVAL && !file_exists(to) && !rename(from, to)) return 0;
@@ -61,7 +59,7 @@ static int keep_data(const struct subject *subject, const char *home, const char
     int status = file_exists(path) ? error_set(error, ERROR_CONFLICT,
                                                "\"%s\" is there already: choose another name", kept)
                                    : 0;
-    if (!status) status = move(subject->path, path, error);
+    if (!status) status = upload_move(subject->path, path, error);
     if (!status && dataset_choices_write(path, &choices, error)) {
         rename(path, subject->path); /* back to where it is thrown away from */
         status = -1;
@@ -88,7 +86,7 @@ static int keep_model(const struct upload *upload, const struct subject *subject
     int status = file_exists(path) ? error_set(error, ERROR_CONFLICT,
                                                "\"%s\" is there already: choose another name", kept)
                  : said            ? modelfile_write(path, subject->model, error)
-                                   : move(folder ? upload->files : subject->path, path, error);
+                        : upload_move(folder ? upload->files : subject->path, path, error);
     free(path);
     return status;
 }
@@ -118,70 +116,4 @@ int upload_keep(struct upload *upload, const char *home, const char *name,
     }
     subject_close(&subject);
     return status;
-}
-
-/* --- what was kept --- */
-
-/* The model within a folder of several files; the path itself otherwise. Takes `path`. */
-static char *model_within(char *path)
-{
-    const struct modelfile_format *format;
-    struct error ignored;
-    char *found = NULL;
-    DIR *directory = opendir(path);
-    if (!directory) return path;
-    for (const struct dirent *entry; (entry = readdir(directory));) {
-        bool index = upload_ends_in(entry->d_name, ".index.json");
-        if (entry->d_name[0] == '.' ||
-            (!index && (found || modelfile_format_for_writing(entry->d_name, &format, &ignored))))
-            continue;
-        free(found);
-        found = path_join(path, entry->d_name);
-        if (index) break;
-    }
-    closedir(directory);
-    free(path);
-    return found;
-}
-
-int kept_model_find(const char *home, const char *name, char **path, struct error *error)
-{
-    *path = NULL;
-    if (path_is_plain_name(name)) {
-        if (asprintf(path, "%s/models/%s", home, name) < 0) {
-            *path = NULL;
-            return error_set_memory(error, "a path");
-        }
-        if (!file_exists(*path)) {
-            free(*path);
-            *path = NULL;
-        } else {
-            *path = model_within(*path);
-        }
-    }
-    return *path ? 0
-                 : error_set(error, ERROR_NOT_FOUND,
-                             "there is no run and no kept model \"%.60s\": see the Runs tab", name);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const json_t *const *x = a, *const *y = b;
-    return strcmp(js_text(*x, "name"), js_text(*y, "name"));
-}
-
-json_t *kept_models_json(const char *home)
-{
-    json_t *list = json_array(), *sorted[1000];
-    size_t count = 0;
-    char *folder = path_join(home, "models");
-    DIR *directory = folder ? opendir(folder) : NULL;
-    for (const struct dirent *entry; directory && (entry = readdir(directory));)
-        if (count < sizeof sorted / sizeof sorted[0] && path_is_plain_name(entry->d_name))
-            sorted[count++] = json_pack("{s:s}", "name", entry->d_name);
-    if (directory) closedir(directory);
-    free(folder);
-    qsort(sorted, count, sizeof sorted[0], by_name);
-    for (size_t i = 0; i < count; i++) json_array_append_new(list, sorted[i]);
-    return json_pack("{s:o}", "models", list);
 }

@@ -277,7 +277,7 @@ def test_a_model_is_asked_for_its_activation_and_trained_on(studio):
     assert "“Activation”" in keep(studio, upload, "little", status=400)["error"]["message"]
     assert look(studio, upload, activation="tanh")["model"]["net"] == "dense 8 tanh, dense 3"
     assert keep(studio, upload, "little", activation="tanh") == {"kind": "model", "name": "little.safetensors"}
-    assert studio.get("/api/models") == {"models": [{"name": "little.safetensors"}]}
+    assert studio.get("/api/models") == {"models": [{"name": "little.safetensors"}], "deleted": []}
 
     begun = studio.post(
         "/api/runs",
@@ -291,3 +291,52 @@ def test_a_model_is_asked_for_its_activation_and_trained_on(studio):
         studio.post("/api/runs", {"engine": "native", "settings": {"dataset": "six", "from": name}}, status=404)
     broken = send(studio, ("broken.onnx", b"\x08\x07junk"))
     assert look(studio, broken)["problem"]
+
+
+def model_names(server):
+    answer = server.get("/api/models")
+    return [[one["name"] for one in answer[kind]] for kind in ("models", "deleted")]
+
+
+def test_a_kept_model_is_deleted_and_restored(serve, home):
+    def kept(fill):
+        upload = send(server, ("a net.safetensors", weights_file().replace(b"\x00" * 4, fill * 4)))
+        return keep(server, upload, "net", activation="relu")
+
+    def bytes_of():
+        return (home / "models/net.safetensors").read_bytes()
+
+    server = serve()
+    server.home = home
+    kept(b"\x00")
+    first = bytes_of()
+    assert model_names(server) == [["net.safetensors"], []]
+    assert server.call("DELETE", "/api/models/net.safetensors") == {"kind": "model", "name": "net.safetensors"}
+    assert model_names(server) == [[], ["net.safetensors"]] and list((home / "models").iterdir()) == []
+    server.post("/api/runs", {"engine": "native", "settings": {"from": "net.safetensors"}}, status=404)
+    for name in ("net.safetensors", "..", "studio.db", "%2e%2e%2fstudio.db"):
+        assert server.call("DELETE", f"/api/models/{name}", status=404)
+    assert (home / "studio.db").exists()
+
+    # Its name is free: a new one is never replaced by an old one that comes back.
+    kept(b"\x00")
+    (home / "models/net.safetensors").write_bytes(b"another")
+    assert "is there already" in server.post("/api/models/net.safetensors/restore", {}, status=409)["error"]["message"]
+    assert bytes_of() == b"another"
+    server.call("DELETE", "/api/models/net.safetensors")
+    server.post("/api/models/net.safetensors/restore", {})
+    assert bytes_of() == b"another", "the newest of the name comes back first"
+    (home / "models/net.safetensors").unlink()
+    server.post("/api/models/net.safetensors/restore", {})
+    assert bytes_of() == first and model_names(server) == [["net.safetensors"], []]
+    assert "no deleted model" in server.post("/api/models/net.safetensors/restore", {}, status=404)["error"]["message"]
+
+    # What was deleted more than a day ago goes when the studio looks after its home.
+    server.call("DELETE", "/api/models/net.safetensors")
+    (trashed,) = (home / "trash").iterdir()
+    moment = int(trashed.name.split("-")[1])
+    trashed.rename(trashed.with_name(trashed.name.replace(str(moment), str(moment - 25 * 3600 * 1000))))
+    server.stop()
+    again = serve()
+    wait_until(lambda: list((home / "trash").iterdir()) == [])
+    assert model_names(again) == [[], []]

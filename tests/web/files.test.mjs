@@ -223,6 +223,28 @@ test('a model says what it lacks, is kept, and trained from', { skip }, async ()
     await page.locator('.kept-models', { hasText: 'old-net.safetensors' }).waitFor();
 });
 
+test('a kept model is deleted, and comes back by Undo and by Restore', { skip }, async () => {
+    const button = (name) => page.getByRole('button', { name, exact: true });
+    const deleted = page.getByText('1 deleted, kept for 24 hours');
+    const names = async () => (await studio.get('/api/models')).models.map(({ name }) => name);
+    // A message with a way back is there for seconds: a busy machine must not outlast it.
+    await page.evaluate(() => {
+        const wait = window.setTimeout;
+        window.setTimeout = (act, ms, ...rest) => wait(act, ms === 12_000 ? 600_000 : ms, ...rest);
+    });
+    for (const back of ['Undo', 'Restore old-net.safetensors']) {
+        await button('Delete old-net.safetensors').focus();
+        await page.keyboard.press('Enter');
+        await deleted.waitFor();
+        assert.deepEqual(await names(), []);
+        if (back !== 'Undo') await deleted.click();
+        await button(back).first().click();
+        await deleted.waitFor({ state: 'detached' });
+        await button('Delete old-net.safetensors').waitFor();
+        assert.deepEqual(await names(), ['old-net.safetensors']);
+    }
+});
+
 test('an .onnx that is dropped on Design opens there', { skip }, async () => {
     const onnx = join(folder, 'lines.onnx');
     const [run] = (await studio.get('/api/runs?limit=1')).runs;
