@@ -12,6 +12,7 @@
 #include "base/wanted.h"
 #include "net/compact.h"
 #include "train/fit.h"
+#include "train/metrics.h"
 
 #define SEED 1
 
@@ -36,6 +37,7 @@ struct trail {
     double *losses, *rates; /* [steps] */
     double *weights;        /* [steps + 1, value_count] */
     double *logits;         /* [samples, classes] */
+    double *weighted;       /* [samples] */
 };
 
 /* --- reading the texts --- */
@@ -185,12 +187,28 @@ static void turn_flatten(const struct bench *bench, const struct trail *trail,
     free(row);
 }
 
+/* Every weight of a depthwise kernel is its share: zeros around the picture count. */
+static void count_padding(const struct bench *bench, const struct trail *trail,
+                          struct parameters *parameters)
+{
+    (void)bench;
+    for (size_t t = 0; t < parameters->tensor_count; t++) {
+        struct tensor *tensor = &parameters->tensors[t];
+        const struct layer *layer = &trail->network.layers[tensor->layer];
+        if (layer->type != LAYER_CONV2D || layer->groups != layer->filters || layer->groups < 2)
+            continue;
+        for (size_t i = 0; i < tensor->count; i++)
+            tensor_set(parameters, tensor, i, 1.0 / (layer->kernel[0] * layer->kernel[1]));
+    }
+}
+
 typedef void change_fn(const struct bench *bench, const struct trail *trail,
                        struct parameters *parameters);
 /* To the parameters, before the evaluation. */
 static change_fn *const changes[ATLAS_CHANGE_COUNT] = {
     [ATLAS_BIASED_VARIANCE] = bias_variance,
     [ATLAS_CHANNELS_LAST] = turn_flatten,
+    [ATLAS_COUNTED_PADDING] = count_padding,
 };
 
 static int change_side(const struct bench *bench, enum meaning meaning, struct trail *trail,
@@ -210,6 +228,22 @@ static double penalty_of(const struct trail *trail, size_t step)
     double sum = 0;
     for (size_t i = 0; i < trail->parameters->value_count; i++) sum += weights[i] * weights[i];
     return trail->optimizer.weight_decay / 2 * sum;
+}
+
+/* --- class weights: the losses are the engine's logits', the mean is the meaning's --- */
+
+static void weigh_losses(const struct bench *bench, enum meaning meaning, struct trail *trail)
+{
+    const double *weights = bench->experiment->class_weights;
+    double losses = 0, weight = 0;
+    for (size_t i = 0; i < bench->samples; i++) {
+        struct metrics one = {0};
+        const uint8_t *label = &bench->split.labels[i];
+        metrics_add(&one, trail->logits + i * bench->classes, 1, bench->classes, label);
+        losses += weights[*label] * one.loss;
+        weight += meaning == MEANING_PYTORCH ? weights[*label] : 1;
+        trail->weighted[i] = losses / weight;
+    }
 }
 
 /* --- training --- */
@@ -234,7 +268,8 @@ static int trail_open(const struct bench *bench, enum meaning meaning, struct tr
     trail->rates = calloc(bench->steps + 1, sizeof(double));
     trail->weights = calloc((bench->steps + 1) * values, sizeof(double));
     trail->logits = calloc(bench->samples * bench->classes, sizeof(double));
-    if (!trail->losses || !trail->rates || !trail->weights || !trail->logits)
+    trail->weighted = calloc(bench->samples, sizeof(double));
+    if (!trail->weighted || !trail->losses || !trail->rates || !trail->weights || !trail->logits)
         return error_set_memory(error, "the experiment");
     parameters_draw(trail->parameters, &trail->network, bench->experiment->sides[meaning].init,
                     SEED);
@@ -283,7 +318,10 @@ static int run_side(const struct bench *bench, enum meaning meaning, struct trai
     if (bench->experiment->sides[meaning].change == ATLAS_PENALTY)
         for (size_t step = 0; step < bench->steps; step++)
             trail->losses[step] += penalty_of(trail, step);
-    return engine_forward(trail->engine, bench->split.pixels, bench->samples, trail->logits, error);
+    if (engine_forward(trail->engine, bench->split.pixels, bench->samples, trail->logits, error))
+        return -1;
+    if (bench->experiment->class_weights[0] > 0) weigh_losses(bench, meaning, trail);
+    return 0;
 }
 
 static void trail_close(struct trail *trail)
@@ -294,6 +332,7 @@ static void trail_close(struct trail *trail)
     free(trail->rates);
     free(trail->weights);
     free(trail->logits);
+    free(trail->weighted);
 }
 
 /* --- curves --- */
@@ -363,6 +402,7 @@ static const struct {
     [ATLAS_LOSS] = {"loss", "step"},
     [ATLAS_RATE] = {"learning rate", "step"},
     [ATLAS_LOGIT] = {"logit", "sample"},
+    [ATLAS_WEIGHTED] = {"weighted loss", "sample"},
 };
 
 static json_t *curve_to_json(const struct bench *bench, const struct trail trails[MEANING_COUNT],
@@ -374,6 +414,7 @@ static json_t *curve_to_json(const struct bench *bench, const struct trail trail
         [ATLAS_LOSS] = {{p->losses, k->losses}, bench->steps, 1},
         [ATLAS_RATE] = {{p->rates, k->rates}, bench->steps, 1},
         [ATLAS_LOGIT] = {{p->logits, k->logits}, bench->samples, bench->classes},
+        [ATLAS_WEIGHTED] = {{p->weighted, k->weighted}, bench->samples, 1},
     };
     const struct strip *strip = &strips[quantity];
     size_t column = widest(strip), at;
@@ -387,6 +428,18 @@ static json_t *curve_to_json(const struct bench *bench, const struct trail trail
         column_to_json(strip, MEANING_KERAS, column), "largest", largest, "at", (json_int_t)at);
 }
 
+static bool is_there(const struct bench *bench, enum atlas_quantity quantity)
+{
+    const bool there[ATLAS_QUANTITY_COUNT] = {
+        [ATLAS_WEIGHT] = bench->steps > 0,
+        [ATLAS_LOSS] = bench->steps > 0,
+        [ATLAS_RATE] = bench->experiment->sides[0].schedule != NULL,
+        [ATLAS_LOGIT] = true,
+        [ATLAS_WEIGHTED] = bench->experiment->class_weights[0] > 0,
+    };
+    return there[quantity];
+}
+
 /* The curve that shows the difference first, then the others that there are. */
 static json_t *curves_to_json(const struct bench *bench, const struct trail trails[MEANING_COUNT])
 {
@@ -394,8 +447,7 @@ static json_t *curves_to_json(const struct bench *bench, const struct trail trai
     json_t *curves = json_array();
     json_array_append_new(curves, curve_to_json(bench, trails, shows));
     for (enum atlas_quantity quantity = 0; quantity < ATLAS_QUANTITY_COUNT; quantity++) {
-        bool there = quantity == ATLAS_RATE ? bench->experiment->sides[0].schedule != NULL
-                                            : quantity == ATLAS_LOGIT || bench->steps > 0;
+        bool there = is_there(bench, quantity);
         if (quantity != shows && there)
             json_array_append_new(curves, curve_to_json(bench, trails, quantity));
     }

@@ -8,13 +8,21 @@
 /* Where no layers are named. */
 #define ATLAS_USUAL_LAYERS "dense 5 tanh, dense 3"
 
-enum atlas_quantity { ATLAS_WEIGHT, ATLAS_LOSS, ATLAS_RATE, ATLAS_LOGIT, ATLAS_QUANTITY_COUNT };
+enum atlas_quantity {
+    ATLAS_WEIGHT,
+    ATLAS_LOSS,
+    ATLAS_RATE,
+    ATLAS_LOGIT,
+    ATLAS_WEIGHTED, /* the mean loss of the samples so far, weighted by class */
+    ATLAS_QUANTITY_COUNT
+};
 
 /* What is done to a side beside training it. */
 enum atlas_change {
     ATLAS_AS_IT_IS,
     ATLAS_BIASED_VARIANCE, /* after one step: the running variance that n, not n - 1, divides */
     ATLAS_CHANNELS_LAST,   /* the dense weight behind a flatten is taken for one of H, W, C */
+    ATLAS_COUNTED_PADDING, /* a depthwise convolution becomes an average that counts padding */
     ATLAS_PENALTY,         /* the reported loss has the penalty wd/2 · Σw² in it */
     ATLAS_CHANGE_COUNT
 };
@@ -34,6 +42,7 @@ struct atlas_experiment {
     uint32_t samples, batch;         /* 0: 24, 8 */
     uint32_t epochs;                 /* 0: nothing is trained, only evaluated */
     double scale;                    /* inputs lie between -scale and scale; 0: 1 */
+    double class_weights[3];         /* of ATLAS_WEIGHTED; the first 0: there are none */
     enum atlas_quantity shows;
     struct atlas_side sides[MEANING_COUNT];
 };

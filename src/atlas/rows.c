@@ -209,7 +209,13 @@ const struct atlas_row atlas_rows[] = {
      .affects = "Average pooling with padding: PyTorch's borders are darker.",
      .migrate = "Give count_include_pad=False in PyTorch.",
      .closes = true,
-     .without = "the engines compute average pooling in one way, which does not count the padding"},
+     .experiment = &(const struct atlas_experiment){
+         .about = "Windows of 3×3 over padded 4×4 maps: a depthwise convolution whose weights are 1/9, which counts the "
+                  "padding, and the engines' average pooling, which does not; nothing is trained.",
+         .rows = 4, .columns = 4, .classes = 8, .shows = ATLAS_LOGIT,
+         .sides = {{.layers = "conv 2 1x1, depthwise 3x3 stride 2 pad 1 1 1 1 nobias, flatten", .optimizer = "sgd",
+                    .change = ATLAS_COUNTED_PADDING},
+                   {.layers = "conv 2 1x1, avgpool 3 stride 2 pad 1 1 1 1, flatten", .optimizer = "sgd"}}}},
     {21, "flatten-order", "Flatten: the order of the values", "layer",
      .formula = {"channel, row, column", "row, column, channel"},
      .defaults = {"channels first", "channels last"},
@@ -274,7 +280,11 @@ const struct atlas_row atlas_rows[] = {
      .defaults = {"none", "none"},
      .affects = "Everyone who weights classes: Keras's loss and steps are larger by the mean weight.",
      .migrate = "Divide the weights by their mean over the batch, or change the rate by it.",
-     .without = "its two sides are settings of a run; the experiments of this page set only network, optimizer and schedule"},
+     .experiment = &(const struct atlas_experiment){
+         .about = "The losses of 24 samples under an untrained network, weighted by class with 1, 2 and 7.5; the mean over "
+                  "the samples so far.",
+         .class_weights = {1, 2, 7.5}, .scale = 7, .shows = ATLAS_WEIGHTED,
+         .sides = {{.layers = "dense 3", .optimizer = "sgd"}, {.optimizer = "sgd"}}}},
     {33, "cosine-end", "The cosine schedule after its end", "schedule",
      .formula = {"min + (lr - min)*(1 + cos(pi*t/T))/2 for every t", "the same with min(t, T) for t"},
      .defaults = {"eta_min 0", "alpha 0"},

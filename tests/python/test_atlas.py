@@ -49,6 +49,11 @@ def test_the_numbers_measured_in_python(atlas, number):
     assert atlas[0][number]["results"][0]["curves"][0]["largest"] == pytest.approx(IN_PYTHON[number], rel=0.2)
 
 
+def test_the_class_weights_measured_in_python(atlas):
+    curve = atlas[0][30]["results"][0]["curves"][0]
+    assert [curve["pytorch"][-1], curve["keras"][-1]] == pytest.approx([2.846, 9.960], rel=0.2)
+
+
 def test_the_document_is_what_the_program_writes(atlas):
     with open(os.path.join(SOURCE, "docs/atlas.md")) as file:
         assert file.read() == atlas[1], "run: build/nnstudio atlas --run --document docs/atlas.md"
