@@ -1,64 +1,59 @@
+/* The low-level functions, which need neither memory nor OpenSSL's default context: a process that
+ * runs out of memory while libcrypto 3 sets that up crashes in it. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct hash {
-    EVP_MD_CTX *context;
+    SHA256_CTX context;
 };
 
 int hash_create(struct hash **out, struct error *error)
 {
     struct hash *hash = calloc(1, sizeof *hash);
     if (!hash) return error_set_memory(error, "a hash");
-    hash->context = EVP_MD_CTX_new();
-    if (!hash->context || !EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL)) {
-        hash_destroy(hash);
-        return error_set_memory(error, "a hash");
-    }
+    CHECK(SHA256_Init(&hash->context) == 1);
     *out = hash;
     return 0;
 }
 
 void hash_update(struct hash *hash, const void *bytes, size_t count)
 {
-    CHECK(EVP_DigestUpdate(hash->context, bytes, count) == 1);
+    CHECK(SHA256_Update(&hash->context, bytes, count) == 1);
 }
 
-static void to_hex(const unsigned char *digest, size_t count, char *hex)
+static void end(SHA256_CTX *context, char hex[HASH_HEX_SIZE])
 {
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < count; i++) {
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    CHECK(SHA256_Final(digest, context) == 1);
+    for (size_t i = 0; i < sizeof digest; i++) {
         hex[2 * i] = digits[digest[i] >> 4];
         hex[2 * i + 1] = digits[digest[i] & 15];
     }
-    hex[2 * count] = '\0';
+    hex[HASH_HEX_SIZE - 1] = '\0';
 }
 
 void hash_finish(struct hash *hash, char hex[HASH_HEX_SIZE])
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int count = 0;
-    CHECK(EVP_DigestFinal_ex(hash->context, digest, &count) == 1 && count == 32);
-    to_hex(digest, count, hex);
+    end(&hash->context, hex);
     hash_destroy(hash);
 }
 
 void hash_destroy(struct hash *hash)
 {
-    if (!hash) return;
-    EVP_MD_CTX_free(hash->context);
     free(hash);
 }
 
 void hash_bytes(const void *bytes, size_t count, char hex[HASH_HEX_SIZE])
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    CHECK(EVP_Digest(bytes, count, digest, &size, EVP_sha256(), NULL) == 1);
-    to_hex(digest, size, hex);
+    SHA256_CTX context;
+    CHECK(SHA256_Init(&context) == 1 && SHA256_Update(&context, bytes, count) == 1);
+    end(&context, hex);
 }
 
 int hash_file(const char *path, char hex[HASH_HEX_SIZE], uint64_t *size, struct error *error)

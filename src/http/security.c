@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <unistd.h>
+
+#include "base/random.h"
 
 bool security_is_loopback(const char *host)
 {
@@ -97,10 +98,9 @@ bool security_cookie(const char *cookie_header, const char *name, char *out, uns
     return false;
 }
 
-bool security_make_token(char out[33])
+void security_make_token(char out[33])
 {
     unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return false;
+    random_fill(bytes, sizeof bytes);
     for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    return true;
 }

@@ -22,6 +22,6 @@ bool security_token_equal(const char *given, const char *token);
 /* The value of a cookie, into `out`; false when there is none or it is too long. */
 bool security_cookie(const char *cookie_header, const char *name, char *out, unsigned size);
 /* 32 random hex digits. */
-bool security_make_token(char out[33]);
+void security_make_token(char out[33]);
 
 #endif

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "base/random.h"
 #include "registry/targets.h"
 
 int progress_begin(struct progress *progress, const struct registry_watch *watch,
@@ -54,8 +54,7 @@ int progress_attempt(struct progress *progress, char out[64], struct error *erro
         snprintf(out, 64, "%s", noted);
         return 0;
     }
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-        return error_set(error, ERROR_FAILED, "no random source is available: try again");
+    random_fill(bytes, sizeof bytes);
     for (size_t i = 0; i < sizeof bytes; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
     return progress_note(progress, "attempt", out, error);
 }

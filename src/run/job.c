@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/js.h"
 #include "base/path.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "engine/engine.h"
 #include "ranks/ranks.h"
@@ -197,8 +197,8 @@ void job_make_id(const char *engine, char out[64])
     gmtime_r(&now, &parts);
     char when[32];
     strftime(when, sizeof when, "%Y%m%d-%H%M%S", &parts);
-    uint32_t chance = 0;
-    if (getrandom(&chance, sizeof chance, 0) != sizeof chance) chance = (uint32_t)getpid();
+    uint32_t chance;
+    random_fill(&chance, sizeof chance);
     snprintf(out, 64, "%s-%.20s-%06x", when, engine, (unsigned)(chance & 0xffffff));
 }
 

@@ -1,10 +1,10 @@
 /* Preferences, evaluations, showdowns, registrations: small tables, one after another. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/js.h"
+#include "base/random.h"
 #include "store/database.h"
 
 /* The JSON of the only column of the only row; NULL when there is no row. */
@@ -64,9 +64,8 @@ int store_evaluation_set(struct store *store, const char *run, const char *sha25
 
 int store_showdown_create(struct store *store, const char *mode, char id[32], struct error *error)
 {
-    uint32_t chance = 0;
-    if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
-        return error_set(error, ERROR_FAILED, "no random source is available: try again");
+    uint32_t chance;
+    random_fill(&chance, sizeof chance);
     snprintf(id, 32, "g-%llx-%06x", (unsigned long long)clock_wall_ms() / 1000, chance & 0xffffff);
     return query_run(store, "INSERT INTO showdowns (id, mode, created_at) VALUES (?,?,?)", error,
                      "ssi", id, mode, clock_wall_ms());

@@ -68,7 +68,7 @@ static void test_tokens_and_cookies(void **state)
     assert_false(security_cookie("xt=xyz", "t", value, sizeof value) ||
                  security_cookie(NULL, "t", value, sizeof value));
     assert_false(security_cookie("t=0123456789abcdef", "t", value, sizeof value));
-    assert_true(security_make_token(token));
+    security_make_token(token);
     assert_int_equal(strlen(token), 32);
 }
 

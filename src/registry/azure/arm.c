@@ -1,10 +1,10 @@
 #include "registry/azure/arm.h"
 
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/js.h"
+#include "base/random.h"
 
 #define MAX_PAGES 20
 
@@ -25,11 +25,11 @@ static int arm_headers(void *context, struct web_headers *headers, struct error 
 {
     struct arm_headers *own = context;
     const char *token;
-    unsigned char id[16] = {0};
+    unsigned char id[16];
     if (az_credential_token(own->arm->credential, own->arm->cloud.arm, own->fresh, &token, error))
         return -1;
     own->fresh = false;
-    RAND_bytes(id, sizeof id);
+    random_fill(id, sizeof id);
     web_header(headers, "Authorization: Bearer %s", token);
     web_header(headers, "Accept: application/json");
     web_header(headers,

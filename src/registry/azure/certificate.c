@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
-#include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/js.h"
+#include "base/random.h"
 #include "registry/azure/token_impl.h"
 
 #define CERTIFICATE_LIMIT ((size_t)256 << 10)
@@ -155,7 +155,7 @@ static json_t *make_claims(const struct az_credential *credential)
     unsigned char id[16];
     char text[48];
     json_int_t now = (json_int_t)time(NULL);
-    if (RAND_bytes(id, sizeof id) != 1) return NULL;
+    random_fill(id, sizeof id);
     az_base64url(id, sizeof id, text);
     return json_pack(
         "{s:o, s:s, s:s, s:s, s:I, s:I, s:I}", "aud",

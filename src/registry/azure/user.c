@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "registry/azure/user.h"
 #include "registry/azure/token_impl.h"
 
@@ -142,13 +142,11 @@ void az_pkce_challenge(const char *verifier, char out[64])
     az_base64url(digest, sizeof digest, out);
 }
 
-static int random_text(char out[64], struct error *error)
+static void random_text(char out[64])
 {
     unsigned char bytes[32];
-    if (RAND_bytes(bytes, sizeof bytes) != 1)
-        return error_set(error, ERROR_FAILED, "no random source is available: try again");
+    random_fill(bytes, sizeof bytes);
     az_base64url(bytes, sizeof bytes, out);
-    return 0;
 }
 
 static int listen_on_loopback(int *port, struct error *error)
@@ -304,8 +302,9 @@ int az_get_browser(struct az_credential *credential, const char *resource, struc
     struct buffer url;
     int port = 0, status = -1;
     buffer_init(&url, 8192);
-    if (random_text(verifier, error) || random_text(state, error) || random_text(nonce, error))
-        return -1;
+    random_text(verifier);
+    random_text(state);
+    random_text(nonce);
     int listener = listen_on_loopback(&port, error);
     if (listener < 0) return -1;
     az_pkce_challenge(verifier, challenge);

@@ -1,10 +1,10 @@
 #include "registry/mlflow/folder.h"
 
-#include <openssl/rand.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/js.h"
+#include "base/random.h"
 #include "registry/loader.h"
 #include "registry/targets.h"
 
@@ -25,10 +25,10 @@ static struct buffer *add_file(struct mlflow_folder *folder, const char *path)
 static void write_mlmodel(const struct mlflow_folder_parts *parts, const struct input_form *form,
                           const char *loader, struct buffer *out)
 {
-    unsigned char id[16] = {0};
+    unsigned char id[16];
     char time[32], words[128], uuid[2 * sizeof id + 1];
     const struct model *model = parts->model;
-    RAND_bytes(id, sizeof id);
+    random_fill(id, sizeof id);
     for (size_t i = 0; i < sizeof id; i++) snprintf(uuid + 2 * i, 3, "%02x", id[i]);
     clock_format_utc(parts->made_at ? parts->made_at : clock_wall_ms(), time);
     time[10] = ' ';
