@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -311,17 +310,44 @@ int file_check_writable(const char *directory, struct error *error)
     return status;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+static int remove_below(int parent, const char *name);
+
+/* What a folder holds goes. The list of entries is read in pieces onto the stack: what is removed
+ * because memory ran out must not need any. */
+static int empty_folder(int folder)
 {
-    (void)info;
-    (void)kind;
-    (void)walk;
-    return remove(path);
+    _Alignas(struct dirent64) char entries[4096];
+    ssize_t got;
+    while ((got = getdents64(folder, entries, sizeof entries)) > 0) {
+        bool removed = false;
+        for (ssize_t at = 0; at < got;) {
+            const struct dirent64 *entry = (const void *)(entries + at);
+            at += entry->d_reclen;
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+            if (remove_below(folder, entry->d_name)) return -1;
+            removed = true;
+        }
+        /* from the start again, for places in a folder that changes are not to be relied on */
+        if (removed && lseek(folder, 0, SEEK_SET) < 0) return -1;
+    }
+    return got < 0 ? -1 : 0;
+}
+
+static int remove_below(int parent, const char *name)
+{
+    if (!unlinkat(parent, name, 0) || errno == ENOENT) return 0;
+    if (errno != EISDIR && errno != EPERM) return -1; /* EPERM: a folder, as POSIX has it */
+    int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder < 0) return -1;
+    int status = empty_folder(folder), number = errno;
+    close(folder);
+    errno = number;
+    return status || unlinkat(parent, name, AT_REMOVEDIR) ? -1 : 0;
 }
 
 int file_remove_tree(const char *path, struct error *error)
 {
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) && errno != ENOENT)
+    if (remove_below(AT_FDCWD, path))
         return error_set_errno(error, errno, "cannot remove %s", path);
     return 0;
 }

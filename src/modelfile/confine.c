@@ -156,6 +156,7 @@ static int send_all(int pipe, const void *bytes, size_t size)
 /* Where the answer comes from, and until when (clock_monotonic()) it is waited for. */
 struct source {
     int pipe;
+    pid_t child;
     double deadline;
 };
 
@@ -182,21 +183,25 @@ static rlim_t computing_limit(size_t size)
     return 2 + (size >> 22);
 }
 
-/* The child's whole life. Leaves without cleaning up, which is the kernel's work. */
-_Noreturn static void answer_and_exit(pid_t parent, int pipe, confined_reader *read,
-                                      const char *data, size_t size,
-                                      const struct modelfile_options *options)
+/* What a reader works on. */
+struct reading {
+    confined_reader *read;
+    const char *data;
+    size_t size;
+    const struct modelfile_options *options;
+};
+
+static void answer_model(int pipe, const void *context)
 {
-    child_end_with_parent(parent);
-    child_close_others(pipe);
+    const struct reading *own = context;
     struct model model = {0};
     struct answer answer;
     char *network = NULL, *notes = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
     /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles twice,
      * gzip's gain. */
-    confine(computing_limit(size), ((rlim_t)512 << 20) + (rlim_t)size * 16);
-    answer.status = read(data, size, options, &model, &answer.error);
+    confine(computing_limit(own->size), ((rlim_t)512 << 20) + (rlim_t)own->size * 16);
+    answer.status = own->read(own->data, own->size, own->options, &model, &answer.error);
     if (!answer.status) {
         network = js_dump(network_to_json(&model.network));
         notes = js_dump(
@@ -205,7 +210,7 @@ _Noreturn static void answer_and_exit(pid_t parent, int pipe, confined_reader *r
     }
     if (answer.status) {
         send_all(pipe, &answer, sizeof answer);
-        _exit(0);
+        return;
     }
     answer.dtype = model.parameters->dtype;
     answer.network_size = strlen(network);
@@ -214,7 +219,39 @@ _Noreturn static void answer_and_exit(pid_t parent, int pipe, confined_reader *r
         !send_all(pipe, notes, answer.notes_size))
         send_all(pipe, model.parameters->values,
                  model.parameters->value_count * dtype_size(answer.dtype));
-    _exit(0);
+}
+
+/* Starts a child whose whole life is answer(pipe, context). It leaves without cleaning up, which is
+ * the kernel's work. `what` is for a message. */
+static int begin(void (*answer)(int pipe, const void *context), const void *context, double seconds,
+                 const char *what, struct source *out, struct error *error)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC)) return error_set_errno(error, errno, "cannot %s the model", what);
+    pid_t parent = getpid(), child = fork();
+    if (child < 0) {
+        int number = errno;
+        close(ends[0]);
+        close(ends[1]);
+        return error_set_errno(error, number, "cannot start a process to %s the model in", what);
+    }
+    if (child == 0) {
+        child_end_with_parent(parent);
+        child_close_others(ends[1]);
+        answer(ends[1], context);
+        _exit(0);
+    }
+    close(ends[1]);
+    *out = (struct source){ends[0], child, clock_monotonic() + seconds};
+    return 0;
+}
+
+/* All was said, or nothing more is wanted: the child need not end by itself. */
+static void end(const struct source *source)
+{
+    close(source->pipe);
+    kill(source->child, SIGKILL);
+    child_reap(source->child, 0);
 }
 
 static int receive_object(const struct source *source, size_t size, json_t **out,
@@ -267,13 +304,17 @@ out:
     return status;
 }
 
+/* Seconds for the whole answer. The processor time is limited in the child; this is for one that
+ * waits instead, and leaves a busy machine twenty times as long. */
+static double patience_for(size_t size)
+{
+    return 40 + 20 * (double)computing_limit(size);
+}
+
 int confined_read(confined_reader *read, const char *data, size_t size,
                   const struct modelfile_options *options, struct model *out, struct error *error)
 {
-    /* The processor time is limited in the child; this is for one that waits instead, and leaves a
-     * busy machine twenty times as long. */
-    double patience = 40 + 20 * (double)computing_limit(size);
-    return confined_read_within(patience, read, data, size, options, out, error);
+    return confined_read_within(patience_for(size), read, data, size, options, out, error);
 }
 
 int confined_read_within(double seconds, confined_reader *read, const char *data, size_t size,
@@ -283,22 +324,74 @@ int confined_read_within(double seconds, confined_reader *read, const char *data
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* in a child the fuzzer would see nothing */
     if (size < SIZE_MAX) return read(data, size, options, out, error);
 #endif
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC)) return error_set_errno(error, errno, "cannot read the model");
-    pid_t parent = getpid(), child = fork();
-    if (child < 0) {
-        int number = errno;
-        close(ends[0]);
-        close(ends[1]);
-        return error_set_errno(error, number, "cannot start a process to read the model in");
-    }
-    if (child == 0) answer_and_exit(parent, ends[1], read, data, size, options);
-    close(ends[1]);
-    const struct source source = {ends[0], clock_monotonic() + seconds};
+    struct source source;
+    if (begin(answer_model, &(struct reading){read, data, size, options}, seconds, "read", &source,
+              error))
+        return -1;
     int status = receive(&source, out, error);
-    close(ends[0]);
-    /* All was said, or nothing more is wanted: it need not end by itself. */
-    kill(child, SIGKILL);
-    child_reap(child, 0);
+    end(&source);
+    return status && wanted_check(error) ? -1 : status;
+}
+
+/* ---- making ---- */
+
+struct making {
+    confined_maker *make;
+    const void *context;
+    size_t about;
+};
+
+/* What the maker's child answers: this, then the bytes. */
+struct made {
+    int status;
+    struct error error; /* when status is not 0 */
+    size_t size;
+};
+
+static void answer_bytes(int pipe, const void *context)
+{
+    const struct making *own = context;
+    struct made made;
+    char *bytes = NULL;
+    memset(&made, 0, sizeof made);
+    confine(computing_limit(own->about), ((rlim_t)512 << 20) + (rlim_t)own->about * 16);
+    made.status = own->make(own->context, &bytes, &made.size, &made.error);
+    if (!send_all(pipe, &made, sizeof made) && !made.status) send_all(pipe, bytes, made.size);
+}
+
+static int receive_bytes(const struct source *source, char **out, size_t *size, struct error *error)
+{
+    struct made made;
+    int status = receive_all(source, &made, sizeof made);
+    char *bytes = NULL;
+    if (!status && made.status) {
+        made.error.message[sizeof made.error.message - 1] = '\0';
+        *error = made.error;
+        return -1;
+    }
+    if (!status && !(bytes = malloc(made.size + 1))) return error_set_memory(error, "the file");
+    if (status || receive_all(source, bytes, made.size)) {
+        free(bytes);
+        return error_set(error, ERROR_MEMORY,
+                         "the file could not be made: its library crashed or never ended; is "
+                         "memory short?");
+    }
+    *out = bytes;
+    *size = made.size;
+    return 0;
+}
+
+int confined_make(confined_maker *make, const void *context, size_t about, char **out, size_t *size,
+                  struct error *error)
+{
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    if (about < SIZE_MAX) return make(context, out, size, error);
+#endif
+    struct source source;
+    if (begin(answer_bytes, &(struct making){make, context, about}, patience_for(about), "write",
+              &source, error))
+        return -1;
+    int status = receive_bytes(&source, out, size, error);
+    end(&source);
     return status && wanted_check(error) ? -1 : status;
 }

@@ -1,4 +1,4 @@
-/* Reading a model in a child process that can compute and answer, and nothing else. Private to this
+/* Reading a model, and making a file, in a child process that can compute and answer, and nothing else. Private to this
  * room.
  *
  * libhdf5 reads and writes past its memory on some damaged files (our fuzzing shows it within
@@ -24,5 +24,13 @@ int confined_read(confined_reader *read, const char *data, size_t size,
 int confined_read_within(double seconds, confined_reader *read, const char *data, size_t size,
                          const struct modelfile_options *options, struct model *out,
                          struct error *error);
+
+typedef int confined_maker(const void *context, char **out, size_t *size, struct error *error);
+
+/* Calls `make` in a child and hands over the bytes that it made, malloc'd: a library that crashes
+ * when memory is short (libhdf5's set-up does) becomes an error here. `about`: bytes of values that
+ * go in, which its limits follow. */
+int confined_make(confined_maker *make, const void *context, size_t about, char **out, size_t *size,
+                  struct error *error);
 
 #endif

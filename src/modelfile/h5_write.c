@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/js.h"
+#include "modelfile/confine.h"
 #include "modelfile/h5.h"
 #include "modelfile/h5_file.h"
 #include "modelfile/keras_config.h"
@@ -196,10 +197,16 @@ static int take_image(hid_t file, char **out, size_t *size)
     return 0;
 }
 
-/* A file in memory: with a configuration the whole model, without one Keras 3's weights alone. */
-static int make_file(const struct model *model, const json_t *config, char **out, size_t *size,
-                     struct error *error)
+struct order {
+    const struct model *model;
+    const json_t *config;
+};
+
+/* A file in memory. */
+static int make_image(const void *context, char **out, size_t *size, struct error *error)
 {
+    const struct order *order = context;
+    const struct model *model = order->model;
     struct writing *writing = malloc(sizeof *writing);
     int status = -1;
     if (!writing) return error_set_memory(error, "the model file");
@@ -215,7 +222,8 @@ static int make_file(const struct model *model, const json_t *config, char **out
     hid_t file = H5Fcreate("model.h5", H5F_ACC_TRUNC, H5P_DEFAULT, access);
     H5Pclose(access);
     if (file >= 0) {
-        status = config ? put_model(file, writing, config) : put_all_vars(file, writing);
+        status = order->config ? put_model(file, writing, order->config)
+                               : put_all_vars(file, writing);
         if (!status) status = take_image(file, out, size);
         H5Fclose(file);
     }
@@ -223,6 +231,15 @@ static int make_file(const struct model *model, const json_t *config, char **out
     free(writing);
     return status ? error_set(error, ERROR_MEMORY, "cannot make the HDF5 file: is memory short?")
                   : 0;
+}
+
+/* With a configuration the whole model, without one Keras 3's weights alone. */
+static int make_file(const struct model *model, const json_t *config, char **out, size_t *size,
+                     struct error *error)
+{
+    const struct parameters *parameters = model->parameters;
+    return confined_make(make_image, &(struct order){model, config},
+                         parameters->value_count * dtype_size(parameters->dtype), out, size, error);
 }
 
 int h5_make_weights(const struct model *model, char **out, size_t *size, struct error *error)
