@@ -229,6 +229,11 @@ int python_check(const struct code_subject *subject, struct error *error)
         return error_set(error, ERROR_USAGE,
                          "the Python programs train with all samples to the last epoch: leave out "
                          "validation share, early stopping and the best epoch");
+    double bound;
+    if (optimizer_clip(&subject->job->optimizer, &bound) != OPTIMIZER_CLIP_NONE)
+        return error_set(error, ERROR_USAGE,
+                         "the Python programs take gradients as they are: leave out clip value, "
+                         "clip norm and global clip norm");
     if (subject->coded)
         return error_set(error, ERROR_INPUT,
                          "the Python programs read bytes, and %.60s holds numbers that are not "

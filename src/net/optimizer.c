@@ -9,7 +9,11 @@
 
 /* --- the fields --- */
 
-enum { LEARNING_RATE = 128, WEIGHT_DECAY = 256 }; /* beside enum optimizer_field: belong to all */
+enum {
+    LEARNING_RATE = 128,
+    WEIGHT_DECAY = 256,
+    CLIPPING = 512
+}; /* beside enum optimizer_field: belong to all */
 
 static const struct field {
     unsigned field;
@@ -35,6 +39,12 @@ static const struct field {
      "0 up to, but not including, 1"},
     {OPTIMIZER_EPSILON, "epsilon", "epsilon", "eps", MEMBER(epsilon), OPTIMIZER_MIN_EPSILON, 1,
      false, false, "a small number, 1e-30 to 1"},
+    {CLIPPING, "clip_value", "the clip value", "clip_value", MEMBER(clip_value), 0,
+     OPTIMIZER_MAX_CLIP, false, false, "0 (off) to 1e9"},
+    {CLIPPING, "clip_norm", "the clip norm", "clip_norm", MEMBER(clip_norm), 0, OPTIMIZER_MAX_CLIP,
+     false, false, "0 (off) to 1e9"},
+    {CLIPPING, "clip_global_norm", "the global clip norm", "clip_global_norm",
+     MEMBER(clip_global_norm), 0, OPTIMIZER_MAX_CLIP, false, false, "0 (off) to 1e9"},
     {OPTIMIZER_NESTEROV, "nesterov", NULL, NULL, MEMBER(nesterov), 0, 0, 0, 0, ""},
     {OPTIMIZER_AMSGRAD, "amsgrad", NULL, NULL, MEMBER(amsgrad), 0, 0, 0, 0, ""},
     {OPTIMIZER_CENTERED, "centered", NULL, NULL, MEMBER(centered), 0, 0, 0, 0, ""},
@@ -261,7 +271,8 @@ bool optimizer_has(enum optimizer_type type, enum optimizer_field field)
 
 static bool has_field(const struct optimizer *optimizer, const struct field *field)
 {
-    return ((kinds[optimizer->type].fields | LEARNING_RATE | WEIGHT_DECAY) & field->field) != 0;
+    return ((kinds[optimizer->type].fields | LEARNING_RATE | WEIGHT_DECAY | CLIPPING) &
+            field->field) != 0;
 }
 
 /* --- values --- */
@@ -340,6 +351,12 @@ int optimizer_check(const struct optimizer *optimizer, struct error *error)
             return error_set(error, ERROR_INPUT, "%s %g is not usable: give %s", field->words,
                              value, field->range);
     }
+    if ((optimizer->clip_value > 0) + (optimizer->clip_norm > 0) +
+            (optimizer->clip_global_norm > 0) >
+        1)
+        return error_set(error, ERROR_INPUT,
+                         "gradients are clipped in one way: give one of clip value, clip norm and "
+                         "global clip norm");
     if (optimizer->nesterov && !(optimizer->momentum > 0))
         return error_set(error, ERROR_INPUT,
                          "Nesterov momentum needs a momentum above 0: give one, such as 0.9");
@@ -357,7 +374,7 @@ static bool condition_holds(const void *context, const char *word, size_t length
             return fields[i].symbol ? *number_of(&fields[i], optimizer) > 0
                                     : *flag_of(&fields[i], optimizer);
     }
-    CHECK(!"a condition that no field has");
+    CHECK(false); /* a condition that no field has */
     return false;
 }
 
@@ -453,6 +470,7 @@ json_t *optimizer_to_json(const struct optimizer *optimizer)
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const struct field *field = &fields[i];
         if (!has_field(optimizer, field) || json_object_get(value, field->key)) continue;
+        if (field->field == CLIPPING && *number_of(field, optimizer) == 0) continue;
         json_object_set_new(value, field->key,
                             field->symbol ? json_real(*number_of(field, optimizer))
                                           : json_boolean(*flag_of(field, optimizer)));
@@ -564,9 +582,40 @@ void optimizer_numbers(const struct optimizer *optimizer, const struct formula *
     memcpy(state, &changed[count], own * sizeof *state);
 }
 
+enum optimizer_clip optimizer_clip(const struct optimizer *o, double *bound)
+{
+    const struct {
+        double bound;
+        enum optimizer_clip kind;
+    } ways[] = {
+        {o->clip_value, OPTIMIZER_CLIP_VALUES},
+        {o->clip_norm, o->meaning == MEANING_KERAS ? OPTIMIZER_CLIP_EACH : OPTIMIZER_CLIP_ALL},
+        {o->clip_global_norm, OPTIMIZER_CLIP_ALL}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        *bound = ways[i].bound;
+        if (*bound > 0) return ways[i].kind;
+    }
+    return OPTIMIZER_CLIP_NONE;
+}
+
+double optimizer_clip_epsilon(const struct optimizer *o)
+{
+    return o->meaning == MEANING_KERAS ? 0 : 1e-6;
+}
+
+double optimizer_clip_factor(const struct optimizer *o, double norm)
+{
+    double bound, length = norm + optimizer_clip_epsilon(o);
+    optimizer_clip(o, &bound);
+    return length > bound ? bound / length : 1;
+}
+
 enum optimizer_fused optimizer_fused(const struct optimizer *o)
 {
     bool keras = o->meaning == MEANING_KERAS;
+    double bound;
+    /* what is clipped must be there as a whole first */
+    if (optimizer_clip(o, &bound) != OPTIMIZER_CLIP_NONE) return OPTIMIZER_NOT_FUSED;
     if (o->type == OPTIMIZER_SGD && !o->nesterov &&
         !(keras && (o->momentum > 0 || o->weight_decay > 0)))
         return OPTIMIZER_FUSED_SGD;

@@ -12,6 +12,7 @@
 
 #define OPTIMIZER_MAX_LEARNING_RATE 1000
 #define OPTIMIZER_MAX_WEIGHT_DECAY  100
+#define OPTIMIZER_MAX_CLIP          1e9
 /* Far below what float32 adds to anything, and still no 0 in it, nor when corrected for bias. */
 #define OPTIMIZER_MIN_EPSILON 1e-30
 
@@ -43,6 +44,10 @@ struct optimizer {
     double rho; /* torch.optim.RMSprop calls it alpha */
     double epsilon;
     bool nesterov, amsgrad, centered;
+    /* Bounds of the gradients, before everything else; at most one of them above 0: of every value;
+     * of a norm: keras: each tensor's own, pytorch: that of all, as clip_grad_norm_; of the norm of
+     * all tensors together. */
+    double clip_value, clip_norm, clip_global_norm;
 };
 
 /* The fields that only some optimizers have; learning rate and weight decay belong to all. */
@@ -112,6 +117,19 @@ void optimizer_formula(const struct optimizer *optimizer, struct formula *out);
 void optimizer_numbers(const struct optimizer *optimizer, const struct formula *formula,
                        double rate, uint64_t step, double state[OPTIMIZER_MAX_NUMBERS],
                        double used[FORMULA_MAX_NUMBERS]);
+
+/* How gradients are bounded before the step. */
+enum optimizer_clip {
+    OPTIMIZER_CLIP_NONE,
+    OPTIMIZER_CLIP_VALUES, /* each value to -bound … bound */
+    OPTIMIZER_CLIP_EACH,   /* each tensor by optimizer_clip_factor() of its norm */
+    OPTIMIZER_CLIP_ALL,    /* all tensors by that of the norm of them together */
+};
+enum optimizer_clip optimizer_clip(const struct optimizer *optimizer, double *bound);
+/* What is added to a norm before it divides: torch.nn.utils.clip_grad_norm_ does, Keras does not. */
+double optimizer_clip_epsilon(const struct optimizer *optimizer);
+/* What gradients of this norm (the root of the sum of squares) are multiplied by: at most 1. */
+double optimizer_clip_factor(const struct optimizer *optimizer, double norm);
 
 /* The formulas that all engines have a kernel of their own for. Everything else goes by the
  * compiled formula. */

@@ -132,12 +132,18 @@ def test_what_it_does_not_know_is_refused_by_name(studio, schedule, message):
     assert message in studio("train", *SMALL, "--schedule", schedule, status=2).stderr
 
 
+def test_gradients_are_clipped_in_one_way(studio):
+    told = studio("train", *SMALL, "--clip-value", 1, "--clip-norm", 1, status=2).stderr
+    assert "give one of clip value, clip norm and global clip norm" in told
+    assert "leave out clip value" in studio("code", "torch", "--clip-norm", 1, status=2).stderr
+
+
 @pytest.mark.parametrize("engine", ["native", "torch", "tensorflow"])
 @pytest.mark.parametrize(
     "options",
     [
         ["--optimizer", "nadam", "--schedule", "plateau:patience=0,factor=0.5,threshold=0.2"],
-        ["--optimizer", "adagrad", "--meaning", "keras", "--schedule", "cosine:epochs=5", "--warmup", 11],
+        ["--optimizer", "adagrad", "--meaning", "keras", "--schedule", "cosine:epochs=5", "--warmup", 11, "--clip-norm", 0.1],
     ],
     ids=lambda options: options[1],
 )

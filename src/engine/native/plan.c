@@ -1,5 +1,7 @@
 #include "engine/native/plan.h"
 
+#include "engine/native/clip.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +90,11 @@ static int place_tensors(struct plan *plan, struct error *error)
         if (!plan->sets[s]) return error_set_memory(error, "the network");
     }
     plan->gradient = zeroed(plan, plan->trained_count);
-    if (!plan->gradient) return error_set_memory(error, "the gradient");
+    double bound;
+    bool clips = optimizer_clip(&plan->optimizer, &bound) != OPTIMIZER_CLIP_NONE;
+    if (clips) plan->clipped = zeroed(plan, plan->trained_count);
+    if (!plan->gradient || (clips && !plan->clipped))
+        return error_set_memory(error, "the gradient");
     for (uint32_t i = 0; i < plan->op_count; i++)
         for (int role = 0; role < ROLE_COUNT; role++) {
             struct plan_tensor *tensor = &plan->ops[i].tensors[role];
@@ -179,6 +185,7 @@ void plan_destroy(struct plan *plan)
     for (uint32_t i = 0; i < plan->op_count; i++) free(plan->ops[i].taps);
     for (size_t s = 0; s < 1 + OPTIMIZER_MAX_SLOTS; s++) free(plan->sets[s]);
     free(plan->gradient);
+    free(plan->clipped);
     free(plan);
 }
 
@@ -418,6 +425,37 @@ static void update_fused(const struct plan *plan, double rate, uint64_t step,
     plan->dense->bias_update(&gradient, 1, &target, &numbers);
 }
 
+/* The squares of all of the gradient; between tensors are zeros. */
+static double all_squares(const struct plan *plan)
+{
+    return native_sum_of_squares(plan->gradient, plan->trained_count, plan->kernels->size);
+}
+
+/* Numbers [from, to) of the gradient, kept in bounds, into plan->clipped. */
+static void clip_gradient(const struct plan *plan, size_t from, size_t to)
+{
+    double bound, factor = 1;
+    size_t size = plan->kernels->size;
+    enum optimizer_clip kind = optimizer_clip(&plan->optimizer, &bound);
+    if (kind == OPTIMIZER_CLIP_ALL)
+        factor = optimizer_clip_factor(&plan->optimizer, sqrt(all_squares(plan)));
+    for (uint32_t i = 0; i < plan->op_count; i++)
+        for (int role = 0; role < ROLE_COUNT; role++) {
+            const struct plan_tensor *tensor = &plan->ops[i].tensors[role];
+            if (!tensor->gradient) continue;
+            size_t first = (size_t)((char *)tensor->gradient - (char *)plan->gradient) / size,
+                   begin = first > from ? first : from,
+                   end = first + tensor->count < to ? first + tensor->count : to;
+            if (begin >= end) continue;
+            if (kind == OPTIMIZER_CLIP_EACH)
+                factor = optimizer_clip_factor(
+                    &plan->optimizer,
+                    sqrt(native_sum_of_squares(tensor->gradient, tensor->count, size)));
+            native_clip(&plan->optimizer, number_at(plan, plan->gradient, begin), end - begin, size,
+                        factor, number_at(plan, plan->clipped, begin));
+        }
+}
+
 /* Step `step`, counted from 1, of the optimizer: one stretch of all values, a part for each worker;
  * `numbers` are the optimizer's, this worker's copy. */
 static void update(const struct plan_job *job, double rate, uint64_t step, double *numbers,
@@ -427,8 +465,10 @@ static void update(const struct plan_job *job, double rate, uint64_t step, doubl
     size_t places = plan->kernels->places, from, to;
     double used[FORMULA_MAX_NUMBERS];
     items_of(plan->trained_count / places, worker, job->workers, &from, &to);
-    void *tensors[2 + OPTIMIZER_MAX_SLOTS] = {number_at(plan, plan->sets[0], from * places),
-                                              number_at(plan, plan->gradient, from * places)};
+    void *tensors[2 + OPTIMIZER_MAX_SLOTS] = {
+        number_at(plan, plan->sets[0], from * places),
+        number_at(plan, plan->clipped ? plan->clipped : plan->gradient, from * places)};
+    if (plan->clipped) clip_gradient(plan, from * places, to * places);
     for (uint32_t s = 0; s < optimizer_slot_count(&plan->optimizer); s++)
         tensors[2 + s] = number_at(plan, plan->sets[1 + s], from * places);
     if (plan->fused) {

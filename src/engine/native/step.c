@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/native/clip.h"
 #include "engine/native/model.h"
 
 struct native_job {
@@ -40,6 +41,8 @@ struct batch {
     struct native_update update;
     double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's, as of this step */
     struct native_sparse block;            /* the last one sorted */
+    /* what the sums of each layer's weight and bias are multiplied by, where a norm is bounded */
+    double clip[2 * NETWORK_MAX_LAYERS];
 };
 
 typedef void panel_fn(const struct batch *batch, const struct native_target *weight, size_t from,
@@ -366,37 +369,73 @@ static void share_of(const struct batch *batch, size_t count, size_t *from, size
 }
 
 /* A step of the optimizer on this worker's share of one matrix, with the sums as its gradient. */
-typedef void share_fn(const struct batch *batch, const double *numbers,
-                      void *const sets[NATIVE_SETS], void *sum, size_t count);
+struct share {
+    const double *numbers;
+    void *const *sets; /* [NATIVE_SETS] */
+    void *sum;
+    size_t count;
+    double clip;
+};
+typedef void share_fn(const struct batch *batch, const struct share *share);
 
 static void each_share(const struct batch *batch, const double *numbers, share_fn *visit)
 {
     const struct native_model *model = batch->model;
     for (uint32_t n = 0; n < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
-        visit(batch, numbers, layer->weight, layer->weight_sum[0], native_model_weights(model, n));
-        visit(batch, numbers, layer->bias, layer->bias_sum[0], layer->output_width);
+        const struct share weight = {numbers, layer->weight, layer->weight_sum[0],
+                                     native_model_weights(model, n), batch->clip[2 * n]},
+                           bias = {numbers, layer->bias, layer->bias_sum[0], layer->output_width,
+                                   batch->clip[2 * n + 1]};
+        visit(batch, &weight);
+        visit(batch, &bias);
     }
 }
 
-/* The sums are zero again afterwards. */
-static void formula_share(const struct batch *batch, const double *numbers,
-                          void *const sets[NATIVE_SETS], void *sum, size_t count)
+/* Every worker from all of the sums, which none changes before all have. */
+static void find_clip_factors(struct batch *batch)
 {
     const struct native_model *model = batch->model;
-    size_t from, to;
-    share_of(batch, count, &from, &to);
+    double bound, all = 0;
+    enum optimizer_clip kind = optimizer_clip(&model->optimizer, &bound);
+    if (kind != OPTIMIZER_CLIP_EACH && kind != OPTIMIZER_CLIP_ALL) return;
+    for (uint32_t n = 0; n < model->layer_count; n++) {
+        const struct native_layer *layer = &model->layers[n];
+        size_t size = model->kernels->size;
+        double *squares = &batch->clip[2 * n];
+        squares[0] = native_sum_of_squares(layer->weight_sum[0], native_model_weights(model, n),
+                                           size);
+        squares[1] = native_sum_of_squares(layer->bias_sum[0], layer->output_width, size);
+        all += squares[0] + squares[1];
+    }
+    for (uint32_t i = 0; i < 2 * model->layer_count; i++)
+        batch->clip[i] = optimizer_clip_factor(
+            &model->optimizer, sqrt(kind == OPTIMIZER_CLIP_ALL ? all : batch->clip[i]));
+    meet(batch);
+}
+
+/* The sums are zero again afterwards. */
+static void formula_share(const struct batch *batch, const struct share *share)
+{
+    const struct native_model *model = batch->model;
+    size_t from, to, size = model->kernels->size;
+    double bound;
+    share_of(batch, share->count, &from, &to);
     if (from == to) return;
-    void *tensors[2 + OPTIMIZER_MAX_SLOTS] = {at(model, sets[0], from), at(model, sum, from)};
+    void *tensors[2 + OPTIMIZER_MAX_SLOTS] = {at(model, share->sets[0], from),
+                                              at(model, share->sum, from)};
     for (uint32_t slot = 0; slot < OPTIMIZER_MAX_SLOTS; slot++)
-        tensors[2 + slot] = at(model, sets[1 + slot], from);
-    model->kernels->formula(&model->formula, numbers, tensors, to - from);
-    memset(tensors[1], 0, (to - from) * model->kernels->size);
+        tensors[2 + slot] = at(model, share->sets[1 + slot], from);
+    if (optimizer_clip(&model->optimizer, &bound) != OPTIMIZER_CLIP_NONE)
+        native_clip(&model->optimizer, tensors[1], to - from, size, share->clip, tensors[1]);
+    model->kernels->formula(&model->formula, share->numbers, tensors, to - from);
+    memset(tensors[1], 0, (to - from) * size);
 }
 
 static void apply_formula(struct batch *batch, double rate, uint64_t step)
 {
     double used[FORMULA_MAX_NUMBERS];
+    find_clip_factors(batch);
     optimizer_numbers(&batch->model->optimizer, &batch->model->formula, rate, step, batch->numbers,
                       used);
     each_share(batch, used, formula_share);
@@ -485,15 +524,13 @@ void native_model_gradients(struct native_model *model, const struct native_data
     pace_report(&model->pace, clock_monotonic() - start, count);
 }
 
-static void fused_share(const struct batch *batch, const double *numbers,
-                        void *const sets[NATIVE_SETS], void *sum, size_t count)
+static void fused_share(const struct batch *batch, const struct share *share)
 {
     const struct native_model *model = batch->model;
     size_t from, to;
-    (void)numbers;
-    share_of(batch, count, &from, &to);
-    struct native_target target = target_of(model, sets, NULL, from, 0, to - from);
-    struct native_matrix gradient = {at(model, sum, from), 0};
+    share_of(batch, share->count, &from, &to);
+    struct native_target target = target_of(model, share->sets, NULL, from, 0, to - from);
+    struct native_matrix gradient = {at(model, share->sum, from), 0};
     model->kernels->bias_update(&gradient, 1, &target, &batch->update);
 }
 

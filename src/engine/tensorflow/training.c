@@ -94,6 +94,46 @@ static void measure(const struct tf_training *t, struct graph *g, TF_Output logi
         if (is_trained(t, p)) step->gradients[p] = gradients[--count];
 }
 
+static TF_Output squares(struct graph *g, TF_Output gradient)
+{
+    TF_Output flat = GRAPH_OP(g, "Reshape", gradient, graph_int_vector(g, -1));
+    return GRAPH_OP(g, "Sum", GRAPH_OP(g, "Square", flat), graph_int(g, 0));
+}
+
+/* bound / (norm + epsilon), at most 1, of a sum of squares. */
+static TF_Output clip_factor(const struct tf_training *t, struct graph *g, double bound,
+                             TF_Output sum)
+{
+    TF_Output most = graph_real(g, t->real, bound);
+    TF_Output norm = GRAPH_OP(
+        g, "AddV2", GRAPH_OP(g, "Sqrt", sum),
+        graph_real(g, t->real, optimizer_clip_epsilon(&t->config->optimizer)));
+    return GRAPH_OP(g, "RealDiv", most, GRAPH_OP(g, "Maximum", norm, most));
+}
+
+/* The gradients kept in bounds, as the optimizer says. */
+static void clip(const struct tf_training *t, struct graph *g, const TF_Output *gradients,
+                 TF_Output *clipped)
+{
+    double bound;
+    enum optimizer_clip kind = optimizer_clip(&t->config->optimizer, &bound);
+    TF_Output factor = {0}, all = {0};
+    if (kind == OPTIMIZER_CLIP_ALL) all = graph_real(g, t->real, 0);
+    for (size_t p = 0; p < t->parameter_count && kind == OPTIMIZER_CLIP_ALL; p++)
+        if (is_trained(t, p)) all = GRAPH_OP(g, "AddV2", all, squares(g, gradients[p]));
+    if (kind == OPTIMIZER_CLIP_ALL) factor = clip_factor(t, g, bound, all);
+    for (size_t p = 0; p < t->parameter_count; p++) {
+        clipped[p] = gradients[p];
+        if (!is_trained(t, p) || kind == OPTIMIZER_CLIP_NONE) continue;
+        if (kind == OPTIMIZER_CLIP_EACH)
+            factor = clip_factor(t, g, bound, squares(g, gradients[p]));
+        clipped[p] = kind == OPTIMIZER_CLIP_VALUES
+                         ? GRAPH_OP(g, "ClipByValue", gradients[p], graph_real(g, t->real, -bound),
+                                    graph_real(g, t->real, bound))
+                         : GRAPH_OP(g, "Mul", gradients[p], factor);
+    }
+}
+
 /* TensorFlow's own kernels, for the optimizers it has one for. `numbers`: the learning rate, and
  * for Adam epsilon (tf_training_numbers()). */
 static TF_Operation *fused_update(const struct tf_training *t, struct graph *g,
@@ -122,7 +162,7 @@ static TF_Operation *fused_update(const struct tf_training *t, struct graph *g,
 /* Any other: its formula (net/formula.h), operation by operation, and then the new values. */
 static void update_by_formula(const struct tf_training *t, struct graph *g,
                               const struct tf_variables *v, const TF_Output *numbers,
-                              struct tf_step *step, size_t p)
+                              TF_Output gradient, struct tf_step *step, size_t p)
 {
     static const char *const operations[] = {
         [FORMULA_ADD] = "AddV2",        [FORMULA_SUBTRACT] = "Sub",    [FORMULA_MULTIPLY] = "Mul",
@@ -130,7 +170,7 @@ static void update_by_formula(const struct tf_training *t, struct graph *g,
         [FORMULA_SQUARE_ROOT] = "Sqrt", [FORMULA_ABSOLUTE] = "Abs",
     };
     const struct formula *f = &t->formula;
-    TF_Output tensors[FORMULA_MAX_TENSORS] = {step->parameters[p], step->gradients[p]};
+    TF_Output tensors[FORMULA_MAX_TENSORS] = {step->parameters[p], gradient};
     for (uint32_t i = 2; i < f->tensor_inputs; i++)
         tensors[i] = graph_read(g, v->values[i - 1][p], t->real);
     for (uint32_t i = 0; i < f->tensor_step_count; i++) {
@@ -154,14 +194,15 @@ static void update(const struct tf_training *t, struct graph *g, const struct tf
                    TF_Output row, struct tf_step *step)
 {
     const struct optimizer *o = &t->config->optimizer;
-    TF_Output numbers[FORMULA_MAX_NUMBERS];
+    TF_Output numbers[FORMULA_MAX_NUMBERS], gradients[TF_MAX_PARAMETERS];
+    clip(t, g, step->gradients, gradients);
     graph_unpack(g, GRAPH_OP_TYPED(g, "Cast", "DstT", t->real, row), (int32_t)t->number_count,
                  numbers);
     for (size_t p = 0; p < t->parameter_count; p++) {
-        TF_Output gradient = step->gradients[p];
+        TF_Output gradient = gradients[p];
         if (!is_trained(t, p)) continue;
         if (optimizer_fused(o) == OPTIMIZER_NOT_FUSED) {
-            update_by_formula(t, g, v, numbers, step, p);
+            update_by_formula(t, g, v, numbers, gradient, step, p);
             continue;
         }
         if (o->weight_decay > 0)

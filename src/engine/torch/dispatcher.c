@@ -347,6 +347,12 @@ torch_tensor torch_apply(struct torch_session *session, const char *op, torch_te
     return call_for_tensor(session, op, "", stack);
 }
 
+torch_tensor torch_sum(struct torch_session *session, torch_tensor input)
+{
+    value stack[] = {from_tensor(session, input), NONE};
+    return call_for_tensor(session, "aten::sum", "", stack);
+}
+
 torch_tensor torch_apply_both(struct torch_session *session, const char *op, const char *overload,
                               torch_tensor a, torch_tensor b)
 {

@@ -117,6 +117,7 @@ torch_tensor torch_layer_norm(struct torch_session *session, torch_tensor input,
                               const struct shape *normalized, torch_tensor weight,
                               torch_tensor bias, double epsilon);
 torch_tensor torch_apply(struct torch_session *session, const char *op, torch_tensor input);
+torch_tensor torch_sum(struct torch_session *session, torch_tensor input); /* of all values */
 torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits);
 /* the mean */
 torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits,

@@ -61,6 +61,7 @@ void torch_optimizer_step(struct torch_model *model) /* [optimizer] */
 {
     const struct optimizer *optimizer = &model->optimizer;
     uint64_t step = model->steps + 1;
+    torch_clip_gradients(model);
     if (optimizer->type == OPTIMIZER_ADAM || optimizer->type == OPTIMIZER_ADAMW) {
         torch_adam(model->torch, optimizer, model->parameter_count, model->parameters, model->slots,
                    step); /* [optimizer] */

@@ -64,6 +64,9 @@ void torch_optimizer_step(struct torch_model *model);
 int torch_train(struct torch_model *model, const uint32_t *order, size_t count, const double *rates,
                 double *losses, uint32_t *correct, struct error *error);
 
+/* clip.c: every parameter's .grad kept in bounds, in place, as the optimizer says. */
+void torch_clip_gradients(struct torch_model *model);
+
 /* formula.c: every parameter and its state by model->formula with these numbers. */
 void torch_update_by_formula(struct torch_model *model, const double *numbers);
 
