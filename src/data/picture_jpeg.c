@@ -7,6 +7,9 @@
 
 #include "data/picture_read.h"
 
+/* Of a progressive picture: programs write about ten, and each may cost a look at every pixel. */
+#define SCANS_MAX 100
+
 struct failure {
     struct jpeg_error_mgr base;
     jmp_buf back;
@@ -26,6 +29,14 @@ static void fail(j_common_ptr info)
 static void warn(j_common_ptr info, int level)
 {
     if (level < 0) fail(info);
+}
+
+static void count_scans(j_common_ptr info)
+{
+    struct failure *failure = (struct failure *)info->err;
+    if (((j_decompress_ptr)info)->input_scan_number <= SCANS_MAX) return;
+    snprintf(failure->why, 128, "more than %d scans", SCANS_MAX);
+    longjmp(failure->back, 1);
 }
 
 static void say_nothing(j_common_ptr info)
@@ -56,6 +67,7 @@ int picture_decode_jpeg(const uint8_t *file, size_t size, bool only_size, struct
 {
     struct jpeg_decompress_struct info = {0};
     struct failure failure = {.why = why};
+    struct jpeg_progress_mgr progress = {.progress_monitor = count_scans};
     volatile int status = -1;
     info.err = jpeg_std_error(&failure.base);
     failure.base.error_exit = fail;
@@ -63,6 +75,7 @@ int picture_decode_jpeg(const uint8_t *file, size_t size, bool only_size, struct
     failure.base.output_message = say_nothing;
     if (setjmp(failure.back)) goto out;
     jpeg_create_decompress(&info);
+    info.progress = &progress;
     info.mem->max_memory_to_use = 256 << 20;
     jpeg_mem_src(&info, file, size);
     jpeg_read_header(&info, TRUE);

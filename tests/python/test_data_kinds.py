@@ -5,6 +5,8 @@ import datetime
 import gzip
 import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -246,6 +248,64 @@ def test_every_kind_of_picture(ending, mode, studio, tmp_path):
     else:
         assert sum(len(part) for _, part in splits) == 60  # lossy: as many, and near
         assert abs(np.mean(np.concatenate([p for p, _ in splits])) - x.mean()) < 2
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of(width, height, interlaced, rows):
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def jpeg(**how):
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(file, "jpeg", **how)
+    return file.getvalue()
+
+
+def jpeg_of(width, height):
+    """The size that the header claims is another one."""
+    data = jpeg()
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+def jpeg_in_scans(count):
+    """A progressive picture whose coefficients come one at a time, first without their last bit."""
+    data = jpeg(progressive=True)
+    first = next(i for i in range(len(data)) if data[i : i + 2] == b"\xff\xda" and data[i + 7] > 0)
+    end = next(i for i in range(first + 2, len(data)) if data[i] == 0xFF and data[i + 1] != 0)
+    scans = [data[first : first + 7] + bytes([k, k, bits]) for bits in (0x01, 0x10) for k in range(1, 64)][:count]
+    return data[:first] + b"".join(scan + data[first + 10 : end] for scan in scans) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.png", lambda: png_of(2**31 - 1, 2**31 - 1, 0, bytes(100)), "not a readable PNG"),
+        ("x.png", lambda: png_of(30000, 30000, 0, bytes(10 << 20)), "30000 x 30000 pixels, the most is 16777216"),
+        ("x.png", lambda: png_of(30000, 30000, 1, bytes(10 << 20)), "30000 x 30000 pixels, the most is 16777216"),
+        ("x.png", lambda: png_of(4000, 4000, 1, bytes(1000)), "not a readable PNG"),
+        ("x.jpg", lambda: jpeg_of(65500, 65500), "65500 x 65500 pixels, the most is 16777216"),
+        ("x.jpg", lambda: jpeg_in_scans(126), "more than 100 scans"),
+        ("x.gif", lambda: b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"\x2c" + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x00;", "GIF"),
+        ("x.bmp", lambda: b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24, 0, 0, 0, 0, 0, 0), "BMP"),
+    ],
+)
+def test_pictures_that_claim_more_than_they_hold(name, content, words, studio, tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        (tmp_path / "set" / label / name).write_bytes(content())
+    refused(studio, "data", "show", tmp_path / "set", words=words)
+
+
+def test_a_picture_in_many_scans_is_read(studio, tmp_path):
+    for label, count in (("a", 20), ("b", 90)):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        (tmp_path / "set" / label / "x.jpg").write_bytes(jpeg_in_scans(count))
+    assert show(studio, tmp_path / "set")["classes"] == ["a", "b"]
 
 
 def test_a_folder_of_two_kinds_keeps_all(studio, tmp_path):
