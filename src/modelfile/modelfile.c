@@ -41,6 +41,8 @@ static const struct modelfile_format *format_by_name(const char *path)
     return NULL;
 }
 
+#define TAR_MAGIC_AT 257
+
 /* What the first bytes say. */
 struct signature {
     const char *bytes;
@@ -96,6 +98,11 @@ static int sniff(const char *path, const unsigned char *head, size_t size, const
         return error_set(error, ERROR_INPUT,
                          "%s is a TensorFlow Lite model: convert the Keras model it was made of",
                          path);
+    if (size > TAR_MAGIC_AT + 5 && !memcmp(head + TAR_MAGIC_AT, "ustar", 5))
+        return error_set(error, ERROR_INPUT,
+                         "%s is a tar archive: unpack it and give the model file in it (one that "
+                         "PyTorch saved so before 0.1.10: load it there and save it again)",
+                         path);
     if (head[0] == '{' && strstr(path, ".index.json")) {
         *id = "safetensors";
         return 0;
@@ -120,7 +127,7 @@ static int sniff(const char *path, const unsigned char *head, size_t size, const
 int modelfile_format_for_reading(const char *path, const struct modelfile_format **out,
                                  struct error *error)
 {
-    unsigned char head[64];
+    unsigned char head[512];
     const char *id;
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))

@@ -1,5 +1,6 @@
 """Model files of Keras: what we write it reads, what it writes we read."""
 
+import io
 import json
 import os
 
@@ -448,6 +449,17 @@ def test_keras_s_own_archive(studio, tmp_path, make, compiled):
     assert np.array_equal(old.predict(x, verbose=0), again.predict(x, verbose=0))
 
 
+def linked(weights):
+    """The same .weights.h5 whose first data set lies in another file."""
+    content = io.BytesIO(weights)
+    with h5py.File(content, "r+") as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        del file[names[0]]
+        file[names[0]] = h5py.ExternalLink("/etc/passwd", "x")
+    return content.getvalue()
+
+
 def test_a_keras_archive_names_nothing_that_is_run(studio, tmp_path):
     import zipfile
 
@@ -471,6 +483,16 @@ def test_a_keras_archive_names_nothing_that_is_run(studio, tmp_path):
     refused(studio, "inspect", written(config), words="\"evil\" is a Lambda")
     refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": None}), words="model.weights.h5 is missing")
     refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": b"nothing"}), words="HDF5 cannot open")
+    refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": linked(records["model.weights.h5"])}), words="link to elsewhere")
+    with zipfile.ZipFile(written(json.loads(records["config.json"])), "a", zipfile.ZIP_DEFLATED) as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("config.json", b"{}")
+    assert refused(studio, "inspect", tmp_path / "bad.keras", words="bad.keras")
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", records["metadata.json"])
+        archive.writestr("config.json", b" " * (200 << 20))
+        archive.writestr("model.weights.h5", records["model.weights.h5"])
+    assert (tmp_path / "bomb.keras").stat().st_size < 1 << 20
+    assert refused(studio, "inspect", tmp_path / "bomb.keras", words="config.json")
     (tmp_path / "cut.keras").write_bytes((tmp_path / "m.keras").read_bytes()[:2000])
     refused(studio, "inspect", tmp_path / "cut.keras", words="damaged or cut short")
 
@@ -552,6 +574,8 @@ def broken_lzf(file, change):
         (lambda f: broken_lzf(f, lambda chunk: b"\xff" + chunk[1:]), "damaged"),
         (lambda f: broken_lzf(f, lambda chunk: chunk[:-1]), "damaged"),
         (lambda f: broken_lzf(f, lambda chunk: chunk + b"\0x"), "damaged"),
+        (lambda f: replaced(f, lambda f: f.create_dataset(KERNEL, (784, 20), "f4", chunks=(30000, 30000), maxshape=(30000, 30000), compression="gzip")), "damaged"),
+        (lambda f: f.attrs.__setitem__("model_config", f.attrs["model_config"].replace(b'"Dense"', b'"Lambda"') if isinstance(f.attrs["model_config"], bytes) else f.attrs["model_config"].replace('"Dense"', '"Lambda"')), "is a Lambda"),
         (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.ExternalLink("/etc/passwd", "x"))), "link to elsewhere"),
         (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.SoftLink("/model_weights"))), "link to elsewhere"),
         (lambda f: replaced(f, lambda f: f.create_group(KERNEL)), "no data set"),

@@ -281,6 +281,9 @@ def test_a_pickle_that_names_anything_else_is_refused_by_name(studio, tmp_path, 
         (b"\x80\x02.", "damaged"),
         (b"\x80\x02((((.", "damaged"),
         (b"\x80\x02}]K\x01s.", "no state dict"),
+        (b"\x80\x02]K\x00K\x01s.", "damaged"),
+        (b"\x80\x02ctorch\nFloatStorage\nK\x00K\x01s.", "damaged"),
+        (b"\x80\x02K\x05(K\x00K\x01u.", "damaged"),
         (b"\x80\x02]q\x00h\x00a.", "no state dict"),
         (b"\x80\x02" + b"N0" * 600000 + b"N.", "instructions"),
         (b"\x80\x02" + b"(" * 200000, "damaged"),
@@ -434,6 +437,7 @@ def test_shards_are_read_by_their_index(studio, tmp_path, model):
     [
         ("m.tflite", b"\x1c\0\0\0TFL3" + bytes(40), "TensorFlow Lite"), ("m.gguf", b"GGUF" + bytes(40), "GGUF"), ("x.npy", b"\x93NUMPY" + bytes(40), "NumPy"),
         ("m.pth", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"), ("m.pth", b"<!DOCTYPE html>", "web page"), ("m.data-00000-of-00001", bytes(40), "TensorFlow checkpoint"),
+        ("m.pth", b"sys_info" + bytes(249) + b"ustar\x0000" + bytes(248), "tar archive"),
     ],
 )
 def test_other_files_are_named_for_what_they_are(studio, tmp_path, name, content, words):

@@ -137,6 +137,7 @@ static void lying_safetensors_are_refused(void **state)
         const char *words;
     } cases[] = {
         {"{", (size_t)1 << 31, 0, "the most is"},
+        {"{", SIZE_MAX, 0, "the most is"},
         {"{}        ", 9999, 0, "cut short"},
         {"{\"a.weight\":", 0, 0, "not valid JSON"},
         {"{\"a.weight\":1}", 0, 0, "needs dtype"},
