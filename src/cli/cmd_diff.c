@@ -169,7 +169,11 @@ static int compare_logits(const struct diff_words *words, const char *home,
     json_t *logits = NULL;
     if (open_data(words, home, &predictors[0], &dataset, &reason, error)) return -1;
     int status = 0;
-    if (dataset) status = diff_logits(&predictors[0], &predictors[1], dataset, &logits, &reason);
+    if (dataset)
+        status = predictor_match(&predictors[0], dataset, &reason) ||
+                         diff_logits(&predictors[0], &predictors[1], dataset, &logits, &reason)
+                     ? -1
+                     : 0;
     dataset_close(dataset);
     if (status && words->dataset && predictors[0].inputs == predictors[1].inputs &&
         predictors[0].classes == predictors[1].classes) {
@@ -197,12 +201,111 @@ out:
     return status;
 }
 
+/* --- runs ------------------------------------------------------------------------------------- */
+
+static void print_parting(const json_t *answer)
+{
+    const json_t *parted = json_object_get(answer, "parted"),
+                 *losses = json_object_get(parted, "losses"),
+                 *first = json_object_get(answer, "first_difference"),
+                 *values = json_object_get(first, "values");
+    char at[48];
+    if (!json_is_object(parted)) return;
+    printf("losses    part at step %.0f: %.9g and %.9g\n", number(parted, "step"),
+           json_number_value(json_array_get(losses, 0)),
+           json_number_value(json_array_get(losses, 1)));
+    if (json_is_object(first)) {
+        printf("first     step %.0f, %s", number(first, "step"), js_text(first, "tensor"));
+        if (values)
+            printf(" [%s]: %.9g and %.9g", list_words(json_object_get(first, "at"), at),
+                   json_number_value(json_array_get(values, 0)),
+                   json_number_value(json_array_get(values, 1)));
+        puts("  (both trained again, in float64)");
+    }
+    printf("cause     %s\nevidence  %s\n", js_text(answer, "cause"),
+           text_shown(js_text(answer, "evidence")));
+    if (*js_text(answer, "row"))
+        printf("atlas     row %s: %s\n", js_text(answer, "row"), js_text(answer, "row_title"));
+}
+
+static void print_runs(const json_t *answer)
+{
+    static const char *const sides[2] = {"a", "b"};
+    size_t index;
+    json_t *setting;
+    puts(text_shown(js_text(answer, "verdict")));
+    for (size_t side = 0; side < 2; side++) {
+        const json_t *run = json_object_get(answer, sides[side]);
+        printf("%-9s %s: %s, %s, %.0f steps\n", side ? "B" : "A", js_text(run, "run"),
+               js_text(run, "engine"), js_text(run, "dtype"), number(run, "steps"));
+    }
+    json_array_foreach(json_object_get(answer, "setting_values"), index, setting) {
+        char *a = json_dumps(json_object_get(setting, "a"),
+                             JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)),
+             *b = json_dumps(json_object_get(setting, "b"),
+                             JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        printf("%-9s %s: %s in A, %s in B\n", index ? "" : "settings", js_text(setting, "label"),
+               text_shown(a), text_shown(b));
+        free(a);
+        free(b);
+    }
+    print_parting(answer);
+}
+
+static int compare_runs(const char *home, const char *const ids[2], json_t **out,
+                        struct error *error)
+{
+    struct store *store;
+    char *scratch = path_join(home, "scratch");
+    if (!scratch) return error_set_memory(error, "a path");
+    int status = store_open(home, &store, error);
+    if (!status) {
+        status = diff_runs(store, ids[0], ids[1], scratch, out, error);
+        store_close(store);
+    }
+    free(scratch);
+    return status;
+}
+
 /* --- both ------------------------------------------------------------------------------------- */
 
-static int compare(const struct diff_words *words, const char *home, const char *const paths[2],
+/* Runs are called "20261124-142233-torch-9f3a"; anything else is meant as a file. */
+static bool looks_like_run(const char *word)
+{
+    return strspn(word, "0123456789") == 8 && word[8] == '-' && !strchr(word, '/') &&
+           !file_exists(word);
+}
+
+static int is_run(const char *home, const char *word, bool *out, struct error *error)
+{
+    struct store *store;
+    struct run_record record;
+    *out = false;
+    if (!looks_like_run(word)) return 0;
+    if (store_open(home, &store, error)) return -1;
+    int status = store_run_get(store, word, &record, error);
+    store_close(store);
+    *out = !status;
+    return status && error->code != ERROR_NOT_FOUND ? -1 : 0;
+}
+
+static int compare(const struct diff_words *words, const char *home, const char *const given[2],
                    json_t **out, struct error *error)
 {
-    return compare_models(words, home, paths, out, error);
+    bool run[2];
+    *out = NULL;
+    for (int side = 0; side < 2; side++)
+        if (is_run(home, given[side], &run[side], error)) return -1;
+    if (run[0] != run[1] && file_exists(given[run[0] ? 1 : 0]))
+        return error_set(error, ERROR_USAGE,
+                         "%s is a run and %s is a model file: name two runs, or two files",
+                         given[run[0] ? 0 : 1], given[run[0] ? 1 : 0]);
+    if (run[0] && run[1]) return compare_runs(home, given, out, error);
+    if (run[0] != run[1])
+        return error_set(error, ERROR_NOT_FOUND,
+                         "there is no run %s: see nnstudio runs for those that are there",
+                         given[run[0] ? 1 : 0]);
+    return compare_models(words, home, given, out, error);
 }
 
 static int run(int argc, char **argv)
@@ -233,6 +336,8 @@ static int run(int argc, char **argv)
         status = json_is_true(json_object_get(answer, "same")) ? EXIT_OK : EXIT_FAILED;
         if (words.json)
             cli_print_json(json_incref(answer));
+        else if (strcmp(js_text(answer, "kind"), "runs") == 0)
+            print_runs(answer);
         else
             print_models(answer, words_given);
     }

@@ -90,7 +90,7 @@ static const double *values_of(const struct named_tensor *tensor)
     return tensor->values;
 }
 
-static struct range range_of(const struct microscope_trace *traces, size_t count, const char *name)
+static struct range range_of(const struct tracing *traces, size_t count, const char *name)
 {
     struct range range = {INFINITY, -INFINITY};
     for (size_t t = 0; t < count; t++) {
@@ -106,7 +106,7 @@ static struct range range_of(const struct microscope_trace *traces, size_t count
     return range;
 }
 
-static json_t *histogram(const struct microscope_trace *trace, const struct named_tensor *tensor,
+static json_t *histogram(const struct tracing *trace, const struct named_tensor *tensor,
                          struct range range)
 {
     size_t counts[BINS] = {0}, lost = 0;
@@ -129,9 +129,9 @@ static json_t *histogram(const struct microscope_trace *trace, const struct name
     json_t *bins = json_array();
     for (size_t i = 0; i < BINS; i++)
         json_array_append_new(bins, json_integer((json_int_t)counts[i]));
-    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:s}", "engine", trace->id, "counts", bins, "mean",
-                     js_real(mean), "std", js_real(sqrt(variance > 0 ? variance : 0)), "not_finite",
-                     (json_int_t)lost, "sha256", digest);
+    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:s}", "engine", trace->ops->id, "counts", bins,
+                     "mean", js_real(mean), "std", js_real(sqrt(variance > 0 ? variance : 0)),
+                     "not_finite", (json_int_t)lost, "sha256", digest);
 }
 
 /* A picture of a matrix (a vector is one row), thinned out evenly when it is large. */
@@ -174,7 +174,7 @@ static double largest_difference(const struct named_tensor *a, const struct name
     return most;
 }
 
-static json_t *tensor_to_json(const struct microscope_trace *traces, size_t count,
+static json_t *tensor_to_json(const struct tracing *traces, size_t count,
                               const struct named_tensor *model)
 {
     struct range range = range_of(traces, count, model->name);
@@ -193,8 +193,9 @@ static json_t *tensor_to_json(const struct microscope_trace *traces, size_t coun
             if (!(difference <= most)) most = difference;
             json_array_append_new(
                 differences,
-                json_pack("{s:o, s:o}", "pair", json_sprintf("%s/%s", traces[i].id, traces[j].id),
-                          "max", isfinite(difference) ? json_real(difference) : json_null()));
+                json_pack("{s:o, s:o}", "pair",
+                          json_sprintf("%s/%s", traces[i].ops->id, traces[j].ops->id), "max",
+                          isfinite(difference) ? json_real(difference) : json_null()));
         }
     }
     return json_pack("{s:s, s:s, s:o, s:f, s:f, s:o, s:o?, s:o, s:o}", "name", model->name, "title",
@@ -203,8 +204,8 @@ static json_t *tensor_to_json(const struct microscope_trace *traces, size_t coun
                      "max_difference", isfinite(most) ? json_real(most) : json_null());
 }
 
-static json_t *stage_to_json(const struct microscope_trace *traces, size_t count,
-                             const struct microscope_trace *model, size_t stage)
+static json_t *stage_to_json(const struct tracing *traces, size_t count,
+                             const struct tracing *model, size_t stage)
 {
     json_t *tensors = json_array(), *ideas = json_array();
     for (size_t i = 0; i < model->tensors.count; i++)
@@ -218,25 +219,25 @@ static json_t *stage_to_json(const struct microscope_trace *traces, size_t count
                      stages[stage].code_stage, "ideas", ideas, "tensors", tensors);
 }
 
-static json_t *metadata_array(const struct microscope_trace *trace, const char *key)
+static json_t *metadata_array(const struct tracing *trace, const char *key)
 {
     const char *text = json_string_value(json_object_get(trace->metadata, key));
     json_t *value = text ? json_loads(text, 0, NULL) : NULL;
     return value ? value : json_array();
 }
 
-int microscope_view(const struct microscope_trace *traces, size_t count, uint32_t batch,
-                    json_t **out, struct error *error)
+int microscope_view(const struct tracing *traces, size_t count, uint32_t batch, json_t **out,
+                    struct error *error)
 {
-    const struct microscope_trace *model = NULL;
+    const struct tracing *model = NULL;
     json_t *engines = json_array(), *list = json_array();
     for (size_t i = 0; i < count; i++) {
         bool there = !traces[i].error[0];
         if (there && !model) model = &traces[i];
         json_array_append_new(
             engines,
-            json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "id", traces[i].id, "title", traces[i].title,
-                      "version",
+            json_pack("{s:s, s:s, s:s?, s:s?, s:o}", "id", traces[i].ops->id, "title",
+                      traces[i].ops->title, "version",
                       json_string_value(json_object_get(traces[i].metadata, "engine_version")),
                       "error", there ? NULL : traces[i].error, "indices",
                       metadata_array(&traces[i], "indices")));
@@ -244,7 +245,7 @@ int microscope_view(const struct microscope_trace *traces, size_t count, uint32_
     if (!model) {
         json_decref(engines);
         json_decref(list);
-        const struct microscope_trace *told = &traces[0];
+        const struct tracing *told = &traces[0];
         for (size_t i = count; i-- > 0;)
             if (traces[i].code == ERROR_INPUT) told = &traces[i];
         return error_set(error, told->code, "%s", told->error);

@@ -1,6 +1,6 @@
 /* Two models, or two runs, set side by side: what differs, by how much, where first, and why.
  *
- * What is returned is JSON of docs/internals/diff.md's form; `verdict` is its one line for users. */
+ * What is returned is JSON as docs/internals/diff.md has it; `verdict` is its line for users. */
 #ifndef NNSTUDIO_DIFF_DIFF_H
 #define NNSTUDIO_DIFF_DIFF_H
 
@@ -17,10 +17,11 @@ int diff_models(const struct model *a, const struct model *b, json_t **out, stru
 
 /* The logits of both for the test samples of `dataset` (its training samples when there are none):
  * {"samples","max_abs","mean_abs","agree","accuracy":[a,b],"changed":[{"sample","label","a","b",
- * "by"},…]}. Each is given the data in the form that its own file asks for. The samples' labels are
- * renumbered to the classes of `a`. ERROR_INPUT when the data does not fit both. New reference. */
-int diff_logits(struct predictor *a, struct predictor *b, struct dataset *dataset, json_t **out,
-                struct error *error);
+ * "by"},…]}. Each is given the data in the form that its own file asks for. The labels are
+ * numbers of the classes of `a` (predictor_match()). ERROR_INPUT when the data does not fit
+ * both. New reference. */
+int diff_logits(struct predictor *a, struct predictor *b, const struct dataset *dataset,
+                json_t **out, struct error *error);
 /* Adds them, or why there are none, to what diff_models() made. */
 void diff_add_logits(json_t *models, json_t *logits, const char *reason);
 

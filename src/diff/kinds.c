@@ -295,7 +295,8 @@ static bool shifted(struct values *values)
 /* --- all of them ------------------------------------------------------------------------------ */
 
 /* Relative to the tensor's largest magnitude. Trainings that differ by rounding alone end within
- * `apart`; where nearly all values are equal to the bit, the others are rounding within `single`. */
+ * `apart`; where nearly all values are equal to the bit, the others are rounding within
+ * `single`. */
 static const struct {
     double apart, single;
 } precision[] = {[DTYPE_FLOAT32] = {1e-5, 1e-6}, [DTYPE_FLOAT64] = {1e-9, 1e-12}};

@@ -60,7 +60,7 @@ static int compare_all(struct logits *logits, struct error *error)
 }
 
 /* Each model on the engine that is always there, given the data in its own form. */
-static int start(struct logits *logits, struct dataset *dataset, struct error *error)
+static int start(struct logits *logits, const struct dataset *dataset, struct error *error)
 {
     const struct engine_ops *ops = engine_default;
     for (int side = 0; side < 2; side++) {
@@ -85,8 +85,8 @@ static json_t *logits_json(struct logits *logits)
                      "changed", logits->changed);
 }
 
-int diff_logits(struct predictor *a, struct predictor *b, struct dataset *dataset, json_t **out,
-                struct error *error)
+int diff_logits(struct predictor *a, struct predictor *b, const struct dataset *dataset,
+                json_t **out, struct error *error)
 {
     struct logits logits = {.predictors = {a, b},
                             .split = dataset->test.count ? &dataset->test : &dataset->train,
@@ -97,7 +97,12 @@ int diff_logits(struct predictor *a, struct predictor *b, struct dataset *datase
                          "A takes %zu values and knows %u classes, B takes %zu and knows %u: their "
                          "logits cannot be compared",
                          a->inputs, a->classes, b->inputs, b->classes);
-    if (predictor_match(a, dataset, error)) return -1;
+    if (a->inputs != dataset_inputs(dataset) || a->classes != dataset->classes)
+        return error_set(error, ERROR_INPUT,
+                         "the models take %zu values and know %u classes, but %s has %zu and %u: "
+                         "name the data they were made for",
+                         a->inputs, a->classes, dataset->title, dataset_inputs(dataset),
+                         dataset->classes);
     logits.changed = json_array();
     if (start(&logits, dataset, error) || compare_all(&logits, error)) goto out;
     *out = logits_json(&logits);

@@ -7,8 +7,8 @@
 
 /* The page shows a tab by its address: all of them, and each engine's lab at /ID, are index.html.
  */
-static const char *const tabs[] = {"data",     "design", "code",  "microscope", "atlas",
-                                   "showdown", "runs",   "azure", "system"};
+static const char *const tabs[] = {"data",  "design",   "code", "diff",  "microscope",
+                                   "atlas", "showdown", "runs", "azure", "system"};
 
 static bool is_tab(const char *path)
 {

@@ -2,20 +2,15 @@
 
 #include <stdlib.h>
 
-#include "modelfile/safetensors.h"
 #include "run/setup.h"
+#include "run/trace_impl.h"
 #include "train/fit.h"
 
 /* 256 MiB of doubles: past that the microscope is the wrong tool */
 #define TRACE_MAX_VALUES ((size_t)1 << 25)
 
-struct trace {
-    struct state_dict tensors;
-    struct error *error;
-};
-
-static int keep_tensor(void *context, const char *name, const size_t *shape, uint32_t rank,
-                       const double *values)
+int trace_keep(void *context, const char *name, const size_t *shape, uint32_t rank,
+               const double *values)
 {
     struct trace *trace = context;
     if (state_dict_keep(&trace->tensors, name, rank, shape, values, trace->error)) return -1;
@@ -24,9 +19,9 @@ static int keep_tensor(void *context, const char *name, const size_t *shape, uin
                      "the network is too large to be looked at step by step: use smaller layers");
 }
 
-static int write_trace(const struct trace *trace, const struct engine_ops *ops,
-                       const struct dataset *dataset, const uint32_t *indices, size_t count,
-                       const char *path, struct error *error)
+int trace_write(const struct trace *trace, const struct engine_ops *ops,
+                const struct dataset *dataset, const uint32_t *indices, size_t count,
+                const char *path, struct error *error)
 {
     struct engine_probe probe;
     json_t *metadata = json_object(), *samples = json_array(), *labels = json_array();
@@ -94,9 +89,9 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
         setup_weights(job, &network, &parameters, error) ||
         find_batch(job, dataset, batch, &order, &first, &count, error) ||
         setup_engine(job, ops, 1, &network, dataset, parameters, &engine, error) ||
-        engine_trace(engine, order + first, count, keep_tensor, &trace, error))
+        engine_trace(engine, order + first, count, trace_keep, &trace, error))
         goto out;
-    status = write_trace(&trace, ops, dataset, order + first, count, path, error);
+    status = trace_write(&trace, ops, dataset, order + first, count, path, error);
 out:
     engine_close(engine);
     parameters_destroy(parameters);

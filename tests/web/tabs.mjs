@@ -40,6 +40,7 @@ export async function studioWithRuns() {
         showdown: `/showdown?group=${showdown.group}`,
         runs: '/runs',
         compare: `/runs?sel=${selection}&log=1`,
+        diff: `/diff?a=${showdown.runs[0].id}&b=${wide.id}`,
         run: `/runs/${wide.id}`,
         table: `/runs/${wide.id}?view=table`,
         missing: '/runs/there-is-none',
@@ -61,6 +62,10 @@ export async function visit(page, studio, name, address) {
     if (name === 'design' || name === 'misfit') await page.locator('[data-card]').nth(1).click();
     if (name === 'microscope') await page.locator('.walk').waitFor({ timeout: 60_000 }); // a real step first
     if (name === 'atlas-row') await page.getByText('Run again').waitFor({ timeout: 60_000 });
+    if (name === 'diff') {
+        await page.locator('.diff-verdict').waitFor({ timeout: 120_000 }); // trained again first
+        await page.locator('.diff-bar').first().waitFor({ timeout: 60_000 });
+    }
     await page.settled();
     await page.waitForTimeout(250); // plots, pictures
 }

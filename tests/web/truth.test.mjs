@@ -372,3 +372,40 @@ test('Back closes a sample, and what is not there says so', { skip }, async () =
 test('no script error, refused style or foreign request on the way', { skip }, () =>
     assert.deepEqual(page.troubles, []),
 );
+
+test(
+    'two runs of the list are set side by side, and what parts them is named',
+    { skip },
+    async () => {
+        const [a, b] = [
+            await trained({ limit: 200, hidden: [8] }, 'native', 'plain'),
+            await trained({ limit: 200, hidden: [8], momentum: 0.9 }, 'native', 'pushed'),
+        ];
+        await open(`/runs?sel=${a.id},${b.id}`);
+        await page.getByRole('link', { name: 'Diff', exact: true }).focus();
+        await page.keyboard.press('Enter');
+        const told = await studio.get(`/api/diff/runs?a=${a.id}&b=${b.id}`);
+        await page.locator('.diff-verdict').getByText(told.verdict).waitFor();
+        assert.deepEqual(told.settings, ['momentum']);
+        assert.equal(told.cause, 'settings');
+        assert.equal(told.first_difference.step, 1);
+        const verdict = await page.locator('.diff-verdict').textContent();
+        assert.match(verdict, /step 1, update\/fc1\.weight/);
+        assert.match(verdict, /this setting alone/);
+        await page.getByRole('row', { name: 'Momentum 0 0.9' }).waitFor();
+        const models = await studio.get(`/api/diff/models?a=${a.id}&b=${b.id}`);
+        await page
+            .locator('.diff-bar')
+            .nth(models.tensors.length - 1)
+            .waitFor();
+        assert.equal(await page.locator('.diff-bar').count(), models.tensors.length);
+        assert.ok(await fits());
+        // The same run twice, chosen by the keys.
+        await page.getByLabel('B', { exact: true }).selectOption(a.id);
+        await page
+            .locator('.diff-verdict')
+            .getByText(/^.*Same training/)
+            .first()
+            .waitFor();
+    },
+);

@@ -15,6 +15,7 @@ import { Azure } from './tabs/azure';
 import { Code } from './tabs/code';
 import { Data } from './tabs/data';
 import { DesignTab } from './tabs/design';
+import { DiffPage } from './tabs/diff';
 import { Lab } from './tabs/lab';
 import { MicroscopeTab } from './tabs/microscope';
 import { RunPage } from './tabs/run-page';
@@ -105,7 +106,7 @@ effect(() => {
 });
 
 effect(() => {
-    const title = tabOfPath()?.title;
+    const title = path.value === '/diff' ? 'Diff' : tabOfPath()?.title;
     document.title = title ? `${title} · Neural Net Studio` : 'Neural Net Studio';
 });
 
@@ -132,6 +133,7 @@ function Nowhere() {
 function View() {
     const run = /^\/runs\/([^/]+)$/.exec(path.value);
     if (run) return <RunPage key={run[1]} id={decodeURIComponent(run[1])} />;
+    if (path.value === '/diff') return <DiffPage />;
     const tab = tabOfPath();
     if (tab) return tab.view();
     // On the very first visit the labs are not known yet.

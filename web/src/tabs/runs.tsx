@@ -351,6 +351,15 @@ function Selection({ list, onNone }: { list: Run[]; onNone: () => void }) {
                     Export {kind.toUpperCase()}
                 </Button>
             ))}
+            {list.length === 2 ? (
+                <a class="button" href={`/diff${query({ a: list[0].id, b: list[1].id })}`}>
+                    Diff
+                </a>
+            ) : (
+                <Button disabled title="Select two runs">
+                    Diff
+                </Button>
+            )}
             <Button
                 kind="danger"
                 disabled={list.length === 0 || list.some(isActive)}
