@@ -34,6 +34,20 @@ static int name_files(struct tracing *tracing, const char *folder, const char *n
     return 0;
 }
 
+/* A device that an engine which is there does not have was asked for wrongly. */
+static bool has_device(struct tracing *tracing, const struct job *job)
+{
+    struct engine_probe found;
+    struct error error;
+    tracing->ops->probe(&found);
+    if (!found.found ||
+        !engine_check_device(tracing->ops, &found, job->device[0] ? job->device : "cpu", &error))
+        return true;
+    tracing->code = ERROR_INPUT;
+    snprintf(tracing->error, sizeof tracing->error, "%s", error.message);
+    return false;
+}
+
 int tracing_start(struct tracing *tracing, const struct job *job, const char *option,
                   uint64_t number, const char *folder, const char *name, struct error *error)
 {
@@ -41,6 +55,7 @@ int tracing_start(struct tracing *tracing, const struct job *job, const char *op
     if (engine_need(job->engine, &tracing->ops, error) ||
         name_files(tracing, folder, name, error) || write_job(job, tracing, error))
         return -1;
+    if (!has_device(tracing, job)) return 0;
     snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
     const char *const words[] = {"trace", tracing->job_path, tracing->trace_path, option, digits,
                                  NULL};

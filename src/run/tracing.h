@@ -21,7 +21,8 @@ struct tracing {
 };
 
 /* Starts the process: `trace` with `--option number` (run/trace.h, run/replay.h). Its files are
- * called `name`.* and lie in `folder`. */
+ * called `name`.* and lie in `folder`. What can be seen to be wrong before it starts is
+ * tracing->error, as if the process had said so. */
 int tracing_start(struct tracing *tracing, const struct job *job, const char *option,
                   uint64_t number, const char *folder, const char *name, struct error *error);
 /* Waits until `deadline` (clock_monotonic()) and reads what came of it; nothing for one that was

@@ -39,6 +39,7 @@ OPTIONS = {
     "export": "out name endpoint data compute no-job",
     "bench": "against",
     "atlas": "run engine json document",
+    "diff": "dataset data-dir limit activation net input order key label-column scale mean std invert home json",
 }
 
 # Kind of event → field → type. A number with a fraction is a float even where it happens to be whole.
