@@ -106,7 +106,9 @@ function Verdict({ diff, models }: { diff: RunsDiff; models: ModelsDiff | null }
                     <>
                         <dt>Atlas</dt>
                         <dd>
-                            row {diff.row}: {diff.row_title}
+                            <a href={`/atlas?row=${diff.row}`}>
+                                Row {diff.row}: {diff.row_title}
+                            </a>
                         </dd>
                     </>
                 )}
