@@ -50,7 +50,7 @@ static const struct engine_ops *const whose[MEANING_COUNT] = {
 static json_t *side_to_json(const struct atlas_row *row, enum meaning meaning)
 {
     struct buffer formula, defaults;
-    struct optimizer optimizer;
+    struct optimizer optimizer = {0};
     buffer_init(&formula, TEXT_LIMIT);
     buffer_init(&defaults, TEXT_LIMIT);
     if (row->experiment) atlas_side_optimizer(row->experiment, meaning, &optimizer);

@@ -170,6 +170,16 @@ static void print_result(const struct asked *asked, const json_t *results, size_
     putchar('\n');
 }
 
+/* "Computed in float64 by Native 0.1.0, PyTorch 2.13.0." */
+static void print_engines(const struct asked *asked, const json_t *results)
+{
+    printf("Computed in float64 by");
+    for (size_t e = 0; e < asked->engine_count; e++)
+        printf("%s %s %s", e ? "," : "", asked->engines[e]->title,
+               js_text(result_of(asked, results, e, 0), "version"));
+    puts(".");
+}
+
 /* 1 when an engine disagrees with the studio's own. */
 static int print_results(const struct asked *asked, const json_t *results, bool listed)
 {
@@ -178,8 +188,10 @@ static int print_results(const struct asked *asked, const json_t *results, bool 
         show(asked, false);
         putchar('\n');
     }
-    if (!asked->as_json)
+    if (!asked->as_json) {
+        print_engines(asked, results);
         printf("%4s  %-52s %9s  %s\n", "row", "what", "largest", "difference of a");
+    }
     for (size_t i = 0; i < asked->count; i++) {
         if (asked->as_json)
             print_result_json(asked, results, i);

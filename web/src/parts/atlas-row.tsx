@@ -110,7 +110,7 @@ function Confirmations({ row, engines }: { row: AtlasRow; engines: EngineId[] })
 function Curves({ row, curves }: { row: AtlasRow; curves: AtlasCurve[] }) {
     const [chosen, setChosen] = useState('');
     const curve = curves.find(({ what }) => what === chosen) ?? curves[0];
-    const first = curve.what === 'weight' ? 0 : 1; // weights are there before the first step
+    const first = curve.x === 'sample' || curve.what === 'weight' ? 0 : 1; // weights are there before the first step
     return (
         <>
             {curves.length > 1 && (
