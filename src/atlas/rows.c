@@ -155,8 +155,10 @@ const struct atlas_row atlas_rows[] = {
                  "g = g * min(1, max/norm): clipnorm takes the norm of each variable, global_clipnorm of all"},
      .defaults = {"none", "none"},
      .affects = "Recurrent and deep networks that are clipped: clipnorm of Keras is not clip_grad_norm_ of PyTorch.",
-     .migrate = "Take global_clipnorm in Keras for clip_grad_norm_; 1e-6 in the denominator remains (1.8e-8).",
-     .without = "its two sides are settings of a run; the experiments of this page set only network, optimizer and schedule"},
+     .migrate = "Take global_clipnorm in Keras for clip_grad_norm_; the 1e-6 in PyTorch's denominator remains.",
+     .experiment = &(const struct atlas_experiment){
+         .about = "SGD, rate 0.1, gradients clipped to a norm of 0.1: of all of them (PyTorch), of each tensor (Keras's clipnorm); 60 steps.",
+         .epochs = 20, .shows = ATLAS_WEIGHT, .sides = BOTH("sgd lr=0.1 clip_norm=0.1")}},
     {16, "batchnorm-defaults", "BatchNorm: epsilon, and what momentum means", "layer",
      .formula = {"(x - mean)/sqrt(var + eps); running = (1 - momentum)*running + momentum*batch",
                  "(x - mean)/sqrt(var + eps); moving = momentum*moving + (1 - momentum)*batch"},
