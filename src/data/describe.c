@@ -47,16 +47,20 @@ char *dataset_summary(const struct dataset *dataset)
     struct buffer text;
     char words[128], low[JS_SHORTEST_SIZE], high[JS_SHORTEST_SIZE];
     buffer_init(&text, SUMMARY_MAX);
-    buffer_printf(&text, "%s: %zu training", dataset->title, dataset->train.count);
-    if (dataset->validation.count)
-        buffer_printf(&text, ", %zu validation", dataset->validation.count);
-    buffer_printf(&text, " and %zu test samples", dataset->test.count);
+    if (dataset->ids) { /* opened to be predicted, whole */
+        buffer_printf(&text, "%s: %zu samples", dataset->title, dataset->train.count);
+    } else {
+        buffer_printf(&text, "%s: %zu training", dataset->title, dataset->train.count);
+        if (dataset->validation.count)
+            buffer_printf(&text, ", %zu validation", dataset->validation.count);
+        buffer_printf(&text, " and %zu test samples", dataset->test.count);
+    }
     if (dataset->table)
         buffer_printf(&text, " of %u numbers", dataset->columns);
     else
         buffer_printf(&text, " of %u x %u pixels%s", dataset->rows, dataset->columns,
                       dataset->channels > 1 ? " in color" : "");
-    buffer_printf(&text, ", %u classes", dataset->classes);
+    if (dataset->classes) buffer_printf(&text, ", %u classes", dataset->classes);
     if (dataset->label_column[0])
         buffer_printf(&text, ", label column \"%s\"", dataset->label_column);
     buffer_printf(&text, ", values %s to %s, %s", js_shortest(dataset->low, low),

@@ -143,7 +143,8 @@ def test_a_contest_without_test_labels(studio, tmp_path):
     said = show(studio, folder)
     assert sum(said["samples"].values()) == 300 and any("test.csv (no labels" in note["what"] for note in said["skipped"])
     studio("train", "--engine", "native", "--dataset", folder, "--epochs", 60, "--lr", 0.1, "--hidden", 32)
-    studio("predict", "models/simple_nn.safetensors", folder / "test.csv", "--submission", "--out", "mine.csv")
+    said = studio("predict", "models/simple_nn.safetensors", folder / "test.csv", "--submission", "--out", "mine.csv").stderr
+    assert "test.csv: 100 samples of 8 x 8 pixels, values 0 to 16" in said
     mine = pandas.read_csv(tmp_path / "mine.csv")
     assert list(mine.columns) == ["ImageId", "Label"] and list(mine["ImageId"]) == list(range(1, 101))
     assert (mine["Label"].to_numpy() == Y[300:]).mean() > 0.8
