@@ -17,6 +17,8 @@ void keras_write_definitions(const struct network *network, const struct job *jo
 /* The items of the Sequential's list, its input apart. */
 void keras_write_layers(const struct network *network, const struct job *job,
                         struct code_text *out);
+/* Below the model: what its layers would compute with a number rounded to float32. */
+void keras_write_exact(const struct network *network, const struct job *job, struct code_text *out);
 
 /* masks.c: dropout by given masks. The module that stands in for PyTorch's, and where it is put in;
  * the function of Keras's program with its calls. Nothing for networks without dropout. */
@@ -31,5 +33,6 @@ enum padding_form {
     PADDING_UNEVEN /* four numbers */
 };
 enum padding_form padding_form(const struct layer *layer);
+bool pair_is_one(const uint32_t pair[2]); /* a stride, a dilation of 1 both ways */
 
 #endif

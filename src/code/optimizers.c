@@ -61,7 +61,7 @@ struct code_arguments torch_optimizer_call(const struct job *job)
     code_argument(&a, "model.parameters()");
     code_argument(&a, "lr=%s", code_real(o->learning_rate));
     if (!torch_has_it(job)) {
-        snprintf(call.text, sizeof call.text, "%s%s(%s)", class_prefix(o->meaning),
+        snprintf(call.text, sizeof call.text, "%s%s(%.400s)", class_prefix(o->meaning),
                  keras_class(o->type), a.text);
         return call;
     }
@@ -87,16 +87,11 @@ struct code_arguments torch_optimizer_call(const struct job *job)
     return call;
 }
 
-/* Keras rounds Python's numbers to float32 on the way; NumPy's float64 survives. Adadelta
- * multiplies its variables by rho from the left, which a number of NumPy's cannot do in a graph. */
+/* Adadelta multiplies its variables by rho from the left, which a number of NumPy's cannot do in a
+ * graph. */
 static const char *keras_number(const struct job *job, double value)
 {
-    static _Thread_local char slots[8][48];
-    static _Thread_local unsigned next;
-    char *out = slots[next++ % 8];
-    snprintf(out, sizeof slots[0], job->dtype == DTYPE_FLOAT64 ? "np.float64(%s)" : "%s",
-             code_real(value));
-    return out;
+    return code_keras_real(value, job->dtype == DTYPE_FLOAT64);
 }
 
 struct code_arguments keras_optimizer_call(const struct job *job)

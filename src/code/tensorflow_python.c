@@ -51,6 +51,7 @@ static void write_network(const struct code_subject *subject, struct code_text *
         code_line(out, "network", "    keras.Input((%u,)),", network_inputs(network));
     keras_write_layers(network, job, out);
     code_line(out, "network", "])");
+    keras_write_exact(network, job, out);
     code_line(out, "initial", "if args.initial:");
     code_line(out, "initial", "    model.load_weights(args.initial)");
     keras_write_masks(network, out);

@@ -57,6 +57,15 @@ const char *code_real(double value)
     return slot;
 }
 
+const char *code_keras_real(double value, bool exact)
+{
+    static _Thread_local char slots[8][48];
+    static _Thread_local unsigned next;
+    char *out = slots[next++ % 8];
+    snprintf(out, sizeof slots[0], exact ? "np.float64(%s)" : "%s", code_real(value));
+    return out;
+}
+
 const char *code_quoted(const char *text)
 {
     static _Thread_local char slots[4][1100]; /* any file name, each byte of it escaped */

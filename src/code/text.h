@@ -10,6 +10,9 @@ void code_line(struct code_text *text, const char *idea, const char *format, ...
 /* A number as Python writes it: 0.01, 1e-05, 1.0; into a static thread-local buffer of a few slots,
  * for use in code_line. */
 const char *code_real(double value);
+/* A number for Keras, which rounds Python's to float32 on the way; NumPy's float64 survives:
+ * `exact` asks for np.float64(0.01). Likewise a static buffer. */
+const char *code_keras_real(double value, bool exact);
 /* A text as it stands between Python's double quotes; likewise a static buffer; file names fit. */
 const char *code_quoted(const char *text);
 
@@ -19,6 +22,7 @@ const char *code_pair(const uint32_t pair[2]);
 /* The arguments of a call, joined by commas. */
 struct code_arguments {
     char text[512];
+    bool exact; /* for Keras's calls: numbers must keep their float64 digits */
 };
 void code_argument(struct code_arguments *arguments, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

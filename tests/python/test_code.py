@@ -355,8 +355,7 @@ def test_both_programs_of_a_network_are_the_same_network(name, networks, studio)
     assert found["torch_parameters"] == found["keras_parameters"] == json.loads(shown.stdout)["parameters"]
     assert len(EPOCH.findall(found["torch_printed"])) == len(EPOCH.findall(found["keras_printed"])) == 1
     assert found["spread"] > 0
-    # Keras rounds what is no tensor to float32: the slope of a leaky ReLU, the mean of a normalization.
-    assert found["difference"] <= (1e-11 if name in ("lenet5", "uneven") else 1e-7)
+    assert found["difference"] <= 1e-11
 
 
 @pytest.mark.parametrize(
