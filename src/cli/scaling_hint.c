@@ -67,7 +67,7 @@ json_t *scaling_hint_json(const struct scaling_hint *hint)
 void scaling_hint_print(const struct scaling_hint *hint)
 {
     if (!hint->words) return;
-    printf("hint      with %s %.1f%% of the first %zu samples are right instead of %.1f%%:\n"
+    printf("hint      with %s %.1f%% of the first %zu samples are correct instead of %.1f%%:\n"
            "          if the model was trained so, give these options\n",
            hint->words, 100 * hint->accuracy, hint->samples, 100 * hint->now);
 }
