@@ -24,28 +24,29 @@ bool again_near(double a, double b, double tolerance)
     return fabs(a - b) <= tolerance * fmax(fmax(fabs(a), fabs(b)), SMALL);
 }
 
-/* All jobs traced at once. */
-static int trace_all(const struct job *const jobs[], int count, const char *option, uint64_t number,
+/* Both jobs traced at once; either may be NULL. */
+static int trace_all(const struct job *const jobs[2], const char *option, uint64_t number,
                      const char *folder, struct tracing tracing[2], struct error *error)
 {
     static const char *const names[2] = {"a", "b"};
     double deadline = clock_monotonic() + AGAIN_SECONDS;
-    for (int side = 0; side < count; side++)
-        if (tracing_start(&tracing[side], jobs[side], option, number, folder, names[side], error))
+    for (int side = 0; side < 2; side++)
+        if (jobs[side] &&
+            tracing_start(&tracing[side], jobs[side], option, number, folder, names[side], error))
             return -1;
-    for (int side = 0; side < count; side++) tracing_finish(&tracing[side], deadline);
-    for (int side = 0; side < count; side++)
+    for (int side = 0; side < 2; side++) tracing_finish(&tracing[side], deadline);
+    for (int side = 0; side < 2; side++)
         if (tracing[side].error[0])
             return error_set(error, tracing[side].code, "%s", tracing[side].error);
     return 0;
 }
 
-int again_marks(const struct job *const jobs[], int count, uint32_t steps, const char *folder,
+int again_marks(const struct job *const jobs[2], uint32_t steps, const char *folder,
                 struct state_dict out[2], struct error *error)
 {
     struct tracing tracing[2] = {{0}, {0}};
-    int status = trace_all(jobs, count, "--marks", steps, folder, tracing, error);
-    for (int side = 0; side < count && !status; side++) {
+    int status = trace_all(jobs, "--marks", steps, folder, tracing, error);
+    for (int side = 0; side < 2 && !status; side++) {
         out[side] = tracing[side].tensors;
         tracing[side].tensors = (struct state_dict){0};
     }
@@ -217,7 +218,7 @@ int again_step(const struct job *const jobs[2], uint64_t step, double tolerance,
 {
     struct tracing tracing[2] = {{0}, {0}};
     *out = (struct parting){.step = step};
-    int status = trace_all(jobs, 2, "--step", step, folder, tracing, error);
+    int status = trace_all(jobs, "--step", step, folder, tracing, error);
     if (!status) find_parting(tracing, tolerance, out);
     for (int side = 0; side < 2; side++) tracing_clear(&tracing[side]);
     return status;

@@ -161,13 +161,12 @@ static int try_settings(const struct side sides[2], const size_t *tried, size_t 
                         const char *folder, bool *out, struct error *error)
 {
     struct job job = sides[0].job;
-    const struct job *const jobs[] = {&job};
+    const struct job *const jobs[2] = {&job, NULL};
     uint32_t steps = (uint32_t)parting->step + 1;
     struct state_dict made[2] = {{0}, {0}};
     for (size_t i = 0; i < count; i++) take_setting(&job, &sides[1].job, setting_of(tried[i]));
     *out = false;
-    if (again_marks(jobs, 1, steps, folder, made, error))
-        return error->code == ERROR_INPUT ? 0 : -1;
+    if (again_marks(jobs, steps, folder, made, error)) return error->code == ERROR_INPUT ? 0 : -1;
     const struct state_dict marks[2] = {made[0], *marks_b};
     *out = again_first(marks, steps - 1, again_tolerance(DTYPE_FLOAT64)) == NO_STEP &&
            again_same_step(marks, parting->step, parting->stage, again_tolerance(DTYPE_FLOAT64));

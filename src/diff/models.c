@@ -142,6 +142,7 @@ static void compare_networks(struct comparison *comparison)
         for (int side = 0; side < 2; side++)
             if (alignment->rows[r][side] != ALIGN_ALONE)
                 layers[side] = &alignment->layers[side][alignment->rows[r][side]];
+        CHECK(layers[0] || layers[1]);
         if (layers[0] && layers[1])
             compare_fields(comparison, layers);
         else

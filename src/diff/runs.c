@@ -104,7 +104,7 @@ static int tell_rounding(struct runs *runs, uint32_t steps, const char *folder, 
 {
     const struct job *const jobs[2] = {&runs->sides[0].job, &runs->sides[1].job};
     struct state_dict marks[2] = {{0}, {0}};
-    if (again_marks(jobs, 2, steps, folder, marks, error)) return -1;
+    if (again_marks(jobs, steps, folder, marks, error)) return -1;
     if (is_reproduced(&runs->sides[0], &marks[0], steps, &runs->cause) &&
         is_reproduced(&runs->sides[1], &marks[1], steps, &runs->cause)) {
         runs->cause.id = "rounding";
@@ -127,7 +127,7 @@ static int find_cause(struct runs *runs, const char *folder, struct error *error
     uint32_t steps = wanted > REPLAY_MAX_STEPS ? REPLAY_MAX_STEPS : (uint32_t)wanted;
     int status = -1;
     exact[0].dtype = exact[1].dtype = DTYPE_FLOAT64;
-    if (again_marks(jobs, 2, steps, folder, marks, error)) return -1;
+    if (again_marks(jobs, steps, folder, marks, error)) return -1;
     double tolerance = again_tolerance(DTYPE_FLOAT64);
     uint64_t first = again_first(marks, steps, tolerance);
     if (first == NO_STEP) {

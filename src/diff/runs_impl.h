@@ -42,9 +42,10 @@ struct parting {
 /* How far apart two numbers may lie, relative to their size: what rounding in the dtype does. */
 double again_tolerance(enum dtype dtype);
 bool again_near(double a, double b, double tolerance);
-/* The first `steps` steps of one or two jobs in brief (run/replay.h), at once, in processes of
+/* The first `steps` steps of both jobs in brief (run/replay.h), either of which may be NULL, at
+ * once, in processes of
  * their own. Both are to be cleared. */
-int again_marks(const struct job *const jobs[], int count, uint32_t steps, const char *folder,
+int again_marks(const struct job *const jobs[2], uint32_t steps, const char *folder,
                 struct state_dict out[2], struct error *error);
 /* Whether a step is the same in both, up to and with its stage `last`. */
 bool again_same_step(const struct state_dict marks[2], uint64_t step, enum stage last,
