@@ -3,6 +3,7 @@
 #define NNSTUDIO_HTTP_REGISTERED_H
 
 #include "http/routes.h"
+#include "http/tasks.h"
 #include "registry/registry.h"
 
 /* What the page kept of the workspace that the user picked or uploaded: Azure ML's own config.json
@@ -34,5 +35,27 @@ int registered_compute(const struct studio *studio, struct store *store, void *c
 /* A text member into a question; refused when it is too long, or when it is needed and absent. */
 int registered_copy(const json_t *body, const char *key, bool needed, char *out, size_t size,
                     struct error *error);
+
+/* --- tasks that ask a target --- */
+
+/* Progress of a task, and what a user must do meanwhile. */
+struct registered_telling {
+    struct task *task;
+    json_t *result; /* owned: {"steps":[…],"step","step_count","prompt",…} */
+};
+/* Starts a task whose work finds `body` (copied) by registered_message(); answers with it. */
+void registered_start(struct studio *studio, struct call *call, const json_t *body,
+                      const char *kind, const char *subject, const char *title, task_fn *work);
+/* The body of the request from a task's context; new reference. */
+int registered_message(const void *context, json_t **body, struct error *error);
+/* Makes the options tell of their prompts and heed the task's end. `body`'s member "run" is told
+ * along. */
+int registered_begin(struct registered_telling *telling, struct task *task, const json_t *body,
+                     struct registry_options *options, struct error *error);
+/* Shows the result as it is now. */
+void registered_tell(struct registered_telling *telling);
+/* For registry_watch.on_step; the context is the telling. */
+void registered_on_step(void *context, unsigned step, unsigned steps, const char *title,
+                        uint64_t done, uint64_t total);
 
 #endif

@@ -17,90 +17,6 @@
 
 #define CONFIG_MAX ((size_t)16 << 10)
 
-/* --- what targets are told --- */
-
-/* A request's body for a thread: text, since a context is freed as plain memory. */
-struct message {
-    size_t size;
-    char text[];
-};
-
-static struct message *message_of(const json_t *body)
-{
-    char *text = js_dump(body);
-    size_t size = text ? strlen(text) : 0;
-    struct message *message = text ? malloc(sizeof *message + size + 1) : NULL;
-    if (message) {
-        message->size = size;
-        memcpy(message->text, text, size + 1);
-    }
-    free(text);
-    return message;
-}
-
-static int read_message(const struct message *message, json_t **body, struct error *error)
-{
-    return js_parse_object(message->text, message->size, "the request", body, error);
-}
-
-/* --- progress of a task, and what a user must do meanwhile --- */
-
-struct telling {
-    struct task *task;
-    json_t *result; /* owned: {"steps":[…],"step","step_count","prompt","registration"} */
-};
-
-static void tell(struct telling *telling)
-{
-    task_set_result(telling->task, json_deep_copy(telling->result));
-}
-
-static void on_prompt(void *context, const struct registry_prompt *prompt)
-{
-    struct telling *telling = context;
-    json_object_set_new(telling->result, "prompt",
-                        json_pack("{s:s, s:s, s:s?, s:i}", "kind", prompt->kind, "url", prompt->url,
-                                  "code", prompt->code, "expires_in", prompt->expires_in));
-    tell(telling);
-}
-
-static void on_step(void *context, unsigned step, unsigned steps, const char *title, uint64_t done,
-                    uint64_t total)
-{
-    struct telling *telling = context;
-    json_t *titles = json_object_get(telling->result, "steps");
-    task_progress(telling->task, done, total, title);
-    if (json_integer_value(json_object_get(telling->result, "step")) == (json_int_t)step + 1 &&
-        !done)
-        return;
-    /* A token is there once the second step begins. */
-    if (step > 0) json_object_set_new(telling->result, "prompt", json_null());
-    if (json_integer_value(json_object_get(telling->result, "step")) != (json_int_t)step + 1)
-        json_array_append_new(titles, json_string(title));
-    json_object_set_new(telling->result, "step", json_integer((json_int_t)step + 1));
-    json_object_set_new(telling->result, "step_count", json_integer((json_int_t)steps));
-    tell(telling);
-}
-
-static bool is_cancelled(void *task)
-{
-    return task_cancelled(task);
-}
-
-static int begin_telling(struct telling *telling, struct task *task, const json_t *body,
-                         struct registry_options *options, struct error *error)
-{
-    telling->task = task;
-    telling->result = json_pack("{s:O?, s:[], s:i, s:i, s:n}", "run", json_object_get(body, "run"),
-                                "steps", "step", 0, "step_count", 0, "prompt");
-    if (!telling->result) return error_set_memory(error, "a task");
-    options->cancelled = is_cancelled;
-    options->context = task;
-    options->prompt = on_prompt;
-    options->prompt_context = telling;
-    return 0;
-}
-
 /* --- targets and workspaces --- */
 
 static int compute_targets(const struct studio *studio, struct store *store, void *context,
@@ -148,11 +64,11 @@ static int work_workspaces(struct task *task, void *context, struct error *error
 {
     char config[4200];
     struct registry_options options;
-    struct telling telling = {0};
+    struct registered_telling telling = {0};
     json_t *body, *list = NULL;
-    if (read_message(context, &body, error)) return -1;
+    if (registered_message(context, &body, error)) return -1;
     int status = registered_options(task_studio(task), body, "azure", &options, config, error);
-    if (!status) status = begin_telling(&telling, task, body, &options, error);
+    if (!status) status = registered_begin(&telling, task, body, &options, error);
     if (!status) status = registry_workspaces(&options, &list, error);
     if (!status) task_set_result(task, json_pack("{s:o}", "workspaces", list));
     json_decref(telling.result);
@@ -160,25 +76,10 @@ static int work_workspaces(struct task *task, void *context, struct error *error
     return status;
 }
 
-static void start(struct studio *studio, struct call *call, const char *kind, const char *subject,
-                  const char *title, task_fn *work)
-{
-    struct error error;
-    char id[16];
-    struct message *message = message_of(call_body(call));
-    if (!message) {
-        error_set_memory(&error, "a task");
-        call_fail(call, &error);
-    } else if (tasks_start(studio->tasks, kind, subject, title, work, message, id, &error)) {
-        call_fail(call, &error);
-    } else {
-        call_reply(call, 202, json_pack("{s:s}", "task", id));
-    }
-}
-
 static void post_workspaces(struct studio *studio, struct call *call)
 {
-    start(studio, call, "workspaces", "azure", "Ask Azure for the workspaces", work_workspaces);
+    registered_start(studio, call, call_body(call), "workspaces", "azure",
+                     "Ask Azure for the workspaces", work_workspaces);
 }
 
 /* Keeps a workspace: checked as any config.json is, before it takes the old one's place. */
@@ -288,12 +189,12 @@ static int work_register(struct task *task, void *context, struct error *error)
     struct registry_request request = {0};
     const struct registry_target *target;
     const char *id, *run, *format;
-    struct telling telling = {0};
-    const struct registry_watch watch = {.context = &telling, .on_step = on_step};
+    struct registered_telling telling = {0};
+    const struct registry_watch watch = {.context = &telling, .on_step = registered_on_step};
     struct store *store = NULL;
     json_t *body, *made = NULL, *tags = NULL, *value;
     const char *key;
-    if (read_message(context, &body, error)) return -1;
+    if (registered_message(context, &body, error)) return -1;
     const struct studio *studio = task_studio(task);
     int status = js_need_string(body, "target", &id, error) ||
                          js_need_string(body, "run", &run, error) ||
@@ -303,7 +204,7 @@ static int work_register(struct task *task, void *context, struct error *error)
                          js_get_string(body, "description", &request.description, error) ||
                          registry_target_need(id, &target, error) ||
                          registered_options(studio, body, id, &options, config, error) ||
-                         begin_telling(&telling, task, body, &options, error) ||
+                         registered_begin(&telling, task, body, &options, error) ||
                          store_open(studio->home, &store, error) ||
                          find_file(studio, store, run, format, &path, error) ||
                          registry_describe_model(path, &tags, error)
@@ -326,7 +227,7 @@ static int work_register(struct task *task, void *context, struct error *error)
     if (telling.result) {
         json_object_set_new(telling.result, "prompt", json_null());
         if (!status) json_object_set(telling.result, "registration", made);
-        tell(&telling);
+        registered_tell(&telling);
     }
     store_close(store);
     json_decref(telling.result);
@@ -355,7 +256,7 @@ static void post_registration(struct studio *studio, struct call *call)
     struct error error;
     char subject[160], title[160];
     if (!check_registration(call_body(call), subject, title, &error)) {
-        start(studio, call, "register", subject, title, work_register);
+        registered_start(studio, call, call_body(call), "register", subject, title, work_register);
         return;
     }
     call_fail(call, &error);

@@ -68,6 +68,18 @@ async function lookAtAll(page, name, fullPage) {
         }
 }
 
+/** The newest task whose subject begins so, once it has ended; the page shows it from then on. */
+async function ended(subject) {
+    for (;;) {
+        const own = (await studio.get('/api/tasks')).filter((one) =>
+            one.subject.startsWith(subject),
+        );
+        const task = own.sort((a, b) => Number(b.id.slice(1)) - Number(a.id.slice(1)))[0];
+        if (task && task.state !== 'running') return task;
+        await new Promise((done) => setTimeout(done, 100));
+    }
+}
+
 async function registerThroughPage(page, kind, name) {
     await page.goto(`${studio.address}/azure?run=${run.id}&format=${kind}&sign_in=device-code`);
     await page.getByText('ws1').first().waitFor();
@@ -138,6 +150,73 @@ test('a workspace is picked from a list, and the tab fits every screen', async (
     await page.getByRole('button', { name: 'Register in Azure ML' }).waitFor();
     await page.getByText('Found in').waitFor();
     await lookAtAll(page, 'azure-registered', true);
+    assert.deepEqual(page.troubles, []);
+});
+
+test('a version is deployed, tested with a drawn digit and deleted', async (t) => {
+    if (skip) return t.skip(skip);
+    const page = await openPage(browser, studio);
+    // Its scoring script needs no framework, which would take long to load.
+    await studio.post('/api/registry/registrations', {
+        run: run.id,
+        format: 'safetensors',
+        target: 'azure',
+        name: 'served',
+        sign_in: 'device-code',
+    });
+    assert.equal((await ended(`${run.id} safetensors`)).state, 'done');
+    await page.goto(`${studio.address}/azure?run=${run.id}&sign_in=device-code`);
+    const card = page.locator('.endpoints-card');
+    await card.getByLabel('Registered version').selectOption('served:1');
+    const start = card.getByRole('button', { name: 'Deploy to Azure ML' });
+    assert.ok(await start.isDisabled(), 'the cost was not accepted');
+    await card.getByLabel('Endpoint name').click();
+    await page.keyboard.type('from-the-page');
+    await card.getByRole('checkbox').press('Space');
+    await start.press('Enter');
+    assert.equal((await ended('create served')).error, null);
+    await card.locator('.registration .endpoint-answer').waitFor();
+    assert.match(await card.locator('.endpoint-answer').textContent(), /gives the same answer/);
+    assert.match(
+        await card.locator('.register-steps').textContent(),
+        /Upload the scoring script.*Deploy the model.*Send a test sample/s,
+    );
+    const listing = await ended('list');
+    assert.deepEqual(
+        [listing.error, listing.result.endpoints.map((one) => one.endpoint)],
+        [null, ['from-the-page']],
+    );
+    const row = card.locator('.endpoints tbody tr', { hasText: 'from-the-page' });
+    await row.getByText('1 × Standard_DS3_v2').waitFor();
+    await card.getByText('1 machine is billed by the hour').waitFor();
+    await lookAtAll(page, 'azure-endpoint', true);
+
+    await row.getByRole('button', { name: 'Test' }).click();
+    const box = page.getByRole('dialog');
+    const pad = await box.locator('canvas').boundingBox();
+    const [x, y] = [pad.x + pad.width / 2, pad.y + pad.height / 4];
+    await page.mouse.move(x, y);
+    await page.mouse.down();
+    await page.mouse.move(x, y + pad.height / 2, { steps: 8 });
+    await page.mouse.up();
+    await box.getByRole('button', { name: 'Send to the endpoint' }).click();
+    assert.equal((await ended('test from-the-page')).error, null);
+    await box.getByText('gives the same answer').waitFor();
+    await lookAtAll(page, 'azure-endpoint-test', false);
+    await page.keyboard.press('Escape');
+    await box.waitFor({ state: 'detached' });
+    await row.getByRole('button', { name: 'Logs' }).click();
+    await ended('logs from-the-page');
+    await box.getByText('Container logs').waitFor();
+    await page.keyboard.press('Escape');
+    await box.waitFor({ state: 'detached' });
+    await row.getByRole('button', { name: 'Delete' }).click();
+    await box.getByRole('button', { name: 'Delete the endpoint' }).click();
+    assert.equal((await ended('delete from-the-page')).error, null);
+    while ((await ended('list')).result.endpoints.length > 0)
+        await new Promise((done) => setTimeout(done, 100));
+    await row.waitFor({ state: 'detached' });
+    await card.getByText('No machine is billed.').waitFor();
     assert.deepEqual(page.troubles, []);
 });
 

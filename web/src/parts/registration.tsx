@@ -1,4 +1,5 @@
 /* A registration on its way, what was read back, and what was registered before. */
+import type { ComponentChildren } from 'preact';
 import { post, remove } from '../lib/api';
 import * as format from '../lib/format';
 import { targetTitle } from '../lib/targets';
@@ -87,7 +88,7 @@ export function ReadBack({ value }: { value: RegisteredModel }) {
     );
 }
 
-function Steps({ result, running }: { result: TaskResult; running: boolean }) {
+function Steps({ result, running, done }: { result: TaskResult; running: boolean; done: boolean }) {
     const steps = result.steps ?? [];
     return (
         <ol class="register-steps">
@@ -95,9 +96,7 @@ function Steps({ result, running }: { result: TaskResult; running: boolean }) {
                 const now = running && i === steps.length - 1;
                 return (
                     <li key={`${i}${title}`} data-now={now || undefined}>
-                        <span aria-hidden="true">
-                            {now ? '▸' : running || result.registration ? '✓' : '·'}
-                        </span>{' '}
+                        <span aria-hidden="true">{now ? '▸' : running || done ? '✓' : '·'}</span>{' '}
                         {title}
                     </li>
                 );
@@ -106,7 +105,18 @@ function Steps({ result, running }: { result: TaskResult; running: boolean }) {
     );
 }
 
-export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () => void }) {
+/** A task in steps at a target; `cancelled` says what a stop has left. */
+export function RegistrationView({
+    task,
+    onAgain,
+    cancelled = 'What was done is kept: registering again goes on from there.',
+    children,
+}: {
+    task: Task;
+    onAgain: () => void;
+    cancelled?: string;
+    children?: ComponentChildren;
+}) {
     const { result } = task;
     const running = task.state === 'running';
     return (
@@ -149,11 +159,7 @@ export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () =>
                     there.
                 </Trouble>
             )}
-            {task.state === 'cancelled' && (
-                <p class="note">
-                    Cancelled. What was done is kept: registering again goes on from there.
-                </p>
-            )}
+            {task.state === 'cancelled' && <p class="note">Cancelled. {cancelled}</p>}
             {result?.registration && (
                 <p class="read-back-title">
                     <strong>Registered.</strong> As it was read back from{' '}
@@ -161,7 +167,10 @@ export function RegistrationView({ task, onAgain }: { task: Task; onAgain: () =>
                 </p>
             )}
             {result?.registration && <ReadBack value={result.registration} />}
-            {result?.steps?.length ? <Steps result={result} running={running} /> : null}
+            {children}
+            {result?.steps?.length ? (
+                <Steps result={result} running={running} done={task.state === 'done'} />
+            ) : null}
         </Card>
     );
 }

@@ -22,6 +22,7 @@ import type {
 } from '../lib/shapes';
 import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
+import { Endpoints } from '../parts/endpoints';
 import { Field, SelectField, TextField } from '../parts/fields';
 import { RegistrationHistory, RegistrationView, SignInPrompt } from '../parts/registration';
 import { toastError } from '../parts/toast';
@@ -347,6 +348,7 @@ function Deploy({ list, finished }: { list: Run[]; finished: number }) {
                 )}
             </Card>
             {task && <RegistrationView task={task} onAgain={register} />}
+            {target?.ready && id === 'azure' && <Endpoints signIn={signIn} finished={finished} />}
             {target && (
                 <Versions
                     key={id}
