@@ -43,8 +43,7 @@ struct parting {
 double again_tolerance(enum dtype dtype);
 bool again_near(double a, double b, double tolerance);
 /* The first `steps` steps of both jobs in brief (run/replay.h), either of which may be NULL, at
- * once, in processes of
- * their own. Both are to be cleared. */
+ * once, in processes of their own. Both are to be cleared. */
 int again_marks(const struct job *const jobs[2], uint32_t steps, const char *folder,
                 struct state_dict out[2], struct error *error);
 /* Whether a step is the same in both, up to and with its stage `last`. */
