@@ -1,5 +1,5 @@
-/* Bytes that nobody can guess, from the kernel (getrandom(2)); base/rng.h has those that are the same
- * every time. */
+/* Bytes that nobody can guess, from the kernel (getrandom(2)); base/rng.h has those that are the
+ * same every time. */
 #ifndef NNSTUDIO_BASE_RANDOM_H
 #define NNSTUDIO_BASE_RANDOM_H
 

@@ -1,5 +1,5 @@
-/* Reading a model, and making a file, in a child process that can compute and answer, and nothing else. Private to this
- * room.
+/* Reading a model, and making a file, in a child process that can compute and answer, and nothing
+ * else. Private to this room.
  *
  * libhdf5 reads and writes past its memory on some damaged files (our fuzzing shows it within
  * seconds), so a file from outside must not meet it in this process: the server would crash, or

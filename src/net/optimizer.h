@@ -126,7 +126,8 @@ enum optimizer_clip {
     OPTIMIZER_CLIP_ALL,    /* all tensors by that of the norm of them together */
 };
 enum optimizer_clip optimizer_clip(const struct optimizer *optimizer, double *bound);
-/* What is added to a norm before it divides: torch.nn.utils.clip_grad_norm_ does, Keras does not. */
+/* What is added to a norm before it divides: torch.nn.utils.clip_grad_norm_ does, Keras does
+ * not. */
 double optimizer_clip_epsilon(const struct optimizer *optimizer);
 /* What gradients of this norm (the root of the sum of squares) are multiplied by: at most 1. */
 double optimizer_clip_factor(const struct optimizer *optimizer, double norm);
