@@ -300,16 +300,22 @@ int engine_train(struct engine *engine, const uint32_t *order, size_t count, dou
     return count ? engine->ops->train(engine, order, count, losses, correct, error) : 0;
 }
 
-int engine_train_at_rates(struct engine *engine, const uint32_t *order, size_t count,
-                          const double *rates, double *losses, uint32_t *correct,
-                          struct error *error)
+static int check_rates(const double *rates, size_t steps, struct error *error)
 {
-    size_t batch = engine->config.batch_size, steps = (count + batch - 1) / batch;
     for (size_t i = 0; rates && i < steps; i++)
         if (!(rates[i] >= 0 && rates[i] <= OPTIMIZER_MAX_LEARNING_RATE))
             return error_set(error, ERROR_INPUT,
                              "the learning rate %g of a step is out of range: use 0 to %d",
                              rates[i], OPTIMIZER_MAX_LEARNING_RATE);
+    return 0;
+}
+
+int engine_train_at_rates(struct engine *engine, const uint32_t *order, size_t count,
+                          const double *rates, double *losses, uint32_t *correct,
+                          struct error *error)
+{
+    size_t batch = engine->config.batch_size;
+    if (check_rates(rates, (count + batch - 1) / batch, error)) return -1;
     engine->rates = rates;
     int status = engine_train(engine, order, count, losses, correct, error);
     engine->rates = NULL;
@@ -386,12 +392,15 @@ int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
 }
 
 int engine_apply(struct engine *engine, const struct parameters *sums, size_t count,
-                 struct error *error)
+                 const double *rate, struct error *error)
 {
-    if (check_parts(engine, sums, error)) return -1;
+    if (check_parts(engine, sums, error) || check_rates(rate, 1, error)) return -1;
     if (count < 1)
         return error_set(error, ERROR_INPUT,
                          "gradients of 0 samples cannot be applied: give the number of samples in "
                          "all parts");
-    return engine->ops->apply(engine, sums, count, error);
+    engine->rates = rate;
+    int status = engine->ops->apply(engine, sums, count, error);
+    engine->rates = NULL;
+    return status;
 }

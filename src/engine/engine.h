@@ -56,7 +56,8 @@ struct engine {
     const struct engine_ops *ops;
     struct engine_config config; /* as opened, with the learning rate last set; no device */
     const struct split *split;   /* the samples attached, borrowed; NULL before */
-    const double *rates; /* while training: the learning rate of every step; NULL: the config's */
+    const double
+        *rates; /* in train() and apply(): every step's learning rate; NULL: the config's */
 };
 
 /* Receives one tensor of a traced step: row-major, `rank` ≤ 4. Returns 0 to go on, -1 to end the
@@ -288,10 +289,11 @@ int engine_check_parts(const struct engine_ops *ops, const struct network *netwo
 int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
                      struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
 /* One step of the optimizer with the gradient sums / count, where `count` is the number of samples
- * in all parts together. Refused: 0 samples, sums of another network or dtype (ERROR_INPUT), an
- * engine without this (ERROR_UNAVAILABLE). */
+ * in all parts together, and the learning rate *rate, or the engine's own for NULL. Refused: 0
+ * samples, sums of another network or dtype, a rate out of range (ERROR_INPUT), an engine without
+ * this (ERROR_UNAVAILABLE). */
 int engine_apply(struct engine *engine, const struct parameters *sums, size_t count,
-                 struct error *error);
+                 const double *rate, struct error *error);
 
 /* A new learning rate, or 0, from the next step on. Refused: one out of range (ERROR_INPUT), an
  * engine whose rate is fixed at open (ERROR_UNAVAILABLE). */

@@ -159,7 +159,8 @@ static void compute_part(struct bucket *bucket, const struct ranks *ranks, struc
 }
 
 static int train_step(struct bucket *bucket, struct ranks *ranks, struct engine *inner,
-                      const uint32_t *batch, size_t count, struct part *total, struct error *error)
+                      const uint32_t *batch, size_t count, const double *rate, struct part *total,
+                      struct error *error)
 {
     struct part part;
     compute_part(bucket, ranks, inner, batch, count, &part, error);
@@ -176,18 +177,20 @@ static int train_step(struct bucket *bucket, struct ranks *ranks, struct engine 
     add_up(bucket);
     if (ranks_gather(ranks, bucket->total, bucket->totals, bucket->piece_bytes, error)) return -1;
     unpack(bucket);
-    return engine_apply(inner, bucket->sums, count, error);
+    return engine_apply(inner, bucket->sums, count, rate, error);
 }
 
 int bucket_train(struct bucket *bucket, struct ranks *ranks, struct engine *inner,
-                 const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                 struct error *error)
+                 const uint32_t *order, size_t count, const double *rates, double *losses,
+                 uint32_t *correct, struct error *error)
 {
     size_t batch = inner->config.batch_size;
     for (size_t first = 0, step = 0; first < count; first += batch, step++) {
         struct part total;
         size_t samples = count - first < batch ? count - first : batch;
-        if (train_step(bucket, ranks, inner, order + first, samples, &total, error)) return -1;
+        const double *rate = rates ? &rates[step] : NULL;
+        if (train_step(bucket, ranks, inner, order + first, samples, rate, &total, error))
+            return -1;
         if (losses) losses[step] = total.loss / (double)samples;
         if (correct) correct[step] = (uint32_t)total.correct;
     }

@@ -81,17 +81,21 @@ int ranks_compare(struct ranks *ranks, struct engine *inner, struct error *error
 
 /* ---- the leader ---- */
 
-static int lead_steps(struct leading *self, const uint32_t *order, size_t count, double *losses,
+static int lead_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
                       uint32_t *correct, struct error *error)
 {
-    struct order what = {.kind = ORDER_TRAIN, .count = count};
-    /* broadcast() fills it elsewhere and leaves it alone here */
-    void *samples = (void *)(uintptr_t)order;
+    struct leading *self = leading_of(engine);
+    size_t batch = engine->config.batch_size, steps = (count + batch - 1) / batch;
+    const double *rates = engine->rates;
+    struct order what = {.kind = ORDER_TRAIN, .count = count, .rates = rates ? steps : 0};
+    /* broadcast() fills them elsewhere and leaves them alone here */
+    void *samples = (void *)(uintptr_t)order, *values = (void *)(uintptr_t)rates;
     if (ranks_order(self->ranks, &what, error) ||
-        ranks_broadcast(self->ranks, samples, count * sizeof *order, error))
+        ranks_broadcast(self->ranks, samples, count * sizeof *order, error) ||
+        (rates && ranks_broadcast(self->ranks, values, steps * sizeof *rates, error)))
         return -1;
-    return bucket_train(self->bucket, self->ranks, self->inner, order, count, losses, correct,
-                        error);
+    return bucket_train(self->bucket, self->ranks, self->inner, order, count, rates, losses,
+                        correct, error);
 }
 
 static int lead_set_rate(struct engine *engine, double rate, struct error *error)
@@ -100,25 +104,6 @@ static int lead_set_rate(struct engine *engine, double rate, struct error *error
     struct order what = {.kind = ORDER_RATE, .value = rate};
     if (engine_set_learning_rate(self->inner, rate, error)) return -1;
     return ranks_order(self->ranks, &what, error);
-}
-
-/* A learning rate that changes is told before every step that it changes at. */
-static int lead_train(struct engine *engine, const uint32_t *order, size_t count, double *losses,
-                      uint32_t *correct, struct error *error)
-{
-    struct leading *self = leading_of(engine);
-    const double *rates = engine->rates;
-    size_t batch = engine->config.batch_size;
-    if (!rates) return lead_steps(self, order, count, losses, correct, error);
-    for (size_t step = 0, done = 0, next; done < count; step = next, done = next * batch) {
-        for (next = step + 1; next * batch < count && rates[next] == rates[step];) next++;
-        size_t most = count - done < (next - step) * batch ? count - done : (next - step) * batch;
-        if (lead_set_rate(engine, rates[step], error) ||
-            lead_steps(self, order + done, most, losses + step, correct ? correct + step : NULL,
-                       error))
-            return -1;
-    }
-    return 0;
 }
 
 static int lead_set_parameters(struct engine *engine, const struct parameters *parameters,
@@ -251,13 +236,17 @@ struct following {
 
 static int follow_train(struct following *self, const struct order *what, struct error *error)
 {
-    size_t count = (size_t)what->count;
+    size_t count = (size_t)what->count, steps = (size_t)what->rates;
     uint32_t *order = malloc(count ? count * sizeof *order : 1);
-    if (!order) return error_set_memory(error, "the order of the samples");
-    int status = ranks_broadcast(self->ranks, order, count * sizeof *order, error);
+    double *rates = malloc(steps ? steps * sizeof *rates : 1);
+    int status = order && rates ? 0 : error_set_memory(error, "the order of the samples");
+    if (!status) status = ranks_broadcast(self->ranks, order, count * sizeof *order, error);
+    if (!status && steps)
+        status = ranks_broadcast(self->ranks, rates, steps * sizeof *rates, error);
     if (!status)
-        status = bucket_train(self->bucket, self->ranks, self->inner, order, count, NULL, NULL,
-                              error);
+        status = bucket_train(self->bucket, self->ranks, self->inner, order, count,
+                              steps ? rates : NULL, NULL, NULL, error);
+    free(rates);
     free(order);
     return status;
 }

@@ -10,7 +10,7 @@ struct ranks {
     double seconds; /* in the transport */
     bool leads;     /* rank 0 */
     bool led;       /* the others wait for an order */
-    bool lost;      /* a call has failed: nothing can be said any more */
+    bool lost;      /* a call has failed: nothing can be said anymore */
 };
 
 /* The transport's calls, timed; ERROR_FAILED when the others are gone. */
@@ -22,7 +22,7 @@ int ranks_gather(struct ranks *ranks, const void *mine, void *all, size_t each,
 
 /* What the leader has all do. */
 enum order_kind {
-    ORDER_TRAIN,      /* `count` samples, whose order follows */
+    ORDER_TRAIN,      /* `count` samples, whose order follows, and `rates` learning rates */
     ORDER_PARAMETERS, /* the values follow */
     ORDER_STATE,      /* the steps and the slots follow */
     ORDER_RATE,       /* `value` */
@@ -31,6 +31,7 @@ enum order_kind {
 };
 struct order {
     uint64_t kind, count;
+    uint64_t rates; /* one per step; 0: every engine's own */
     double value;
 };
 int ranks_order(struct ranks *ranks, struct order *order, struct error *error);
@@ -42,10 +43,11 @@ int bucket_create(const struct ranks *ranks, const struct engine *engine, struct
 void bucket_destroy(struct bucket *bucket);
 /* From now on this rank says of every part that it failed. */
 void bucket_fail(struct bucket *bucket);
-/* engine_train() with every batch computed by all ranks; all call it with the same order. */
+/* engine_train_at_rates() with every batch computed by all ranks; all call it with the same order
+ * and rates. `rates`, `losses` and `correct` may be NULL. */
 int bucket_train(struct bucket *bucket, struct ranks *ranks, struct engine *inner,
-                 const uint32_t *order, size_t count, double *losses, uint32_t *correct,
-                 struct error *error);
+                 const uint32_t *order, size_t count, const double *rates, double *losses,
+                 uint32_t *correct, struct error *error);
 
 /* Rank 0's values to all, through the engine's own copies. */
 int ranks_share_parameters(struct ranks *ranks, struct engine *inner, struct error *error);

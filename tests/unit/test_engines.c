@@ -388,7 +388,8 @@ static void forward_gives_the_references_logits(void **state)
 
 /* One step of `parts` engines that share the batch, done by one engine in turn. */
 static void step_in_parts(struct trial *t, struct engine *engine, const uint32_t *order,
-                          size_t count, size_t parts, double *loss, uint32_t *correct)
+                          size_t count, size_t parts, const double *rate, double *loss,
+                          uint32_t *correct)
 {
     struct parameters *sum, *part;
     trial_succeed(t, parameters_create(&t->config.network, t->config.dtype, &sum, &t->error));
@@ -406,7 +407,7 @@ static void step_in_parts(struct trial *t, struct engine *engine, const uint32_t
         *loss += part_loss / (double)count;
         *correct += part_correct;
     }
-    trial_succeed(t, engine_apply(engine, sum, count, &t->error));
+    trial_succeed(t, engine_apply(engine, sum, count, rate, &t->error));
     parameters_destroy(sum);
     parameters_destroy(part);
 }
@@ -427,6 +428,12 @@ static void reset(struct trial *t, struct engine *engine)
     optimizer_state_destroy(fresh);
 }
 
+/* Every other step has a learning rate of its own, and the next one the engine's again. */
+static double rate_at(const struct trial *t, size_t step)
+{
+    return t->config.optimizer.learning_rate * (step % 2 ? 0.5 : 1);
+}
+
 static void compare_parts(struct trial *t, struct engine *engine, size_t parts,
                           const struct record *whole, const struct parameters *expected,
                           const struct optimizer_state *expected_state)
@@ -437,7 +444,9 @@ static void compare_parts(struct trial *t, struct engine *engine, size_t parts,
         double loss;
         uint32_t correct;
         size_t count, first = trial_step(t, step, &count);
-        step_in_parts(t, engine, t->order + first, count, parts, &loss, &correct);
+        double rate = rate_at(t, step);
+        step_in_parts(t, engine, t->order + first, count, parts, step % 2 ? &rate : NULL, &loss,
+                      &correct);
         trial_near(t, loss, whole->losses[step], tolerance, "the loss of the parts");
         if (t->config.dtype == DTYPE_FLOAT64) assert_int_equal(correct, whole->correct[step]);
     }
@@ -457,8 +466,12 @@ static void check_parts(struct trial *t)
 {
     struct record whole = new_record(t);
     struct engine *engine = trial_open(t, ops, t->config.dtype);
-    trial_succeed(
-        t, engine_train(engine, t->order, t->split.count, whole.losses, whole.correct, &t->error));
+    double *rates = calloc(t->steps, sizeof *rates);
+    assert_non_null(rates);
+    for (size_t step = 0; step < t->steps; step++) rates[step] = rate_at(t, step);
+    trial_succeed(t, engine_train_at_rates(engine, t->order, t->split.count, rates, whole.losses,
+                                           whole.correct, &t->error));
+    free(rates);
     struct parameters *expected = trial_parameters(t, engine);
     struct optimizer_state *state = trial_state(t, engine);
     for (size_t parts = 1; parts <= 4; parts++)
@@ -870,7 +883,7 @@ static int sums_of_another_dtype(struct trial *t, struct engine *engine)
 static int gradients_of_another_network(struct trial *t, struct engine *engine)
 {
     struct parameters *wrong = parameters_for(t, "the usual network");
-    int result = engine_apply(engine, wrong, 4, &t->error);
+    int result = engine_apply(engine, wrong, 4, NULL, &t->error);
     parameters_destroy(wrong);
     return result;
 }
@@ -878,7 +891,15 @@ static int gradients_of_another_network(struct trial *t, struct engine *engine)
 static int gradients_of_no_samples(struct trial *t, struct engine *engine)
 {
     struct parameters *sums = parameters_for(t, "one hidden layer");
-    int result = engine_apply(engine, sums, 0, &t->error);
+    int result = engine_apply(engine, sums, 0, NULL, &t->error);
+    parameters_destroy(sums);
+    return result;
+}
+
+static int gradients_at_a_rate_below_zero(struct trial *t, struct engine *engine)
+{
+    struct parameters *sums = parameters_for(t, "one hidden layer");
+    int result = engine_apply(engine, sums, 4, &(double){-1}, &t->error);
     parameters_destroy(sums);
     return result;
 }
@@ -985,6 +1006,8 @@ static const struct {
      "42]: " OTHER_NETWORK},
     {gradients_of_no_samples, ERROR_INPUT,
      "gradients of 0 samples cannot be applied: give the number of samples in all parts"},
+    {gradients_at_a_rate_below_zero, ERROR_INPUT,
+     "the learning rate -1 of a step is out of range: use 0 to 1000"},
     {training_without_samples, ERROR_USAGE, "no samples are attached: attach a data set first"},
     {a_batch_size_of_zero, ERROR_INPUT, "batch size 0 is out of range: use 1 or more"},
     {no_threads, ERROR_INPUT, "0 threads are out of range: use 1 to 256"},

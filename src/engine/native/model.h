@@ -107,8 +107,8 @@ void native_model_train(struct native_model *model, const struct native_data *da
  * engine.h's gradients. `count` is at most the batch size. */
 void native_model_gradients(struct native_model *model, const struct native_data *data,
                             const uint32_t *order, size_t count, double *loss, uint32_t *correct);
-/* One step of the optimizer, with the sums as the gradient. */
-void native_model_apply(struct native_model *model);
+/* One step of the optimizer, with the sums as the gradient; `rate` NULL: the optimizer's. */
+void native_model_apply(struct native_model *model, const double *rate);
 /* The last layer's output for samples [0, count), count at most model->rows; softmax instead of
  * logits if asked. */
 void native_model_forward(struct native_model *model, const struct native_data *data, size_t count);

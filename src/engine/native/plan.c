@@ -489,13 +489,13 @@ static double rate_of(const struct plan_job *job, size_t step)
 static void report(const struct plan *plan, size_t rows, double *mean, uint32_t *correct)
 {
     double total = 0;
-    uint32_t hits = 0;
+    uint32_t total_correct = 0;
     for (size_t n = 0; n < rows; n++) {
         total += plan->losses[n];
-        hits += plan->correct[n];
+        total_correct += plan->correct[n];
     }
     *mean = total / (double)rows;
-    if (correct) *correct = hits;
+    if (correct) *correct = total_correct;
 }
 
 static struct plan_batch batch_of(const struct plan *plan, size_t rows, bool training)
@@ -601,9 +601,9 @@ static void run_update(void *context, uint32_t worker)
     if (worker == 0) memcpy(plan->numbers, numbers, sizeof numbers);
 }
 
-void plan_apply(struct plan *plan, const struct parameters *sums, size_t count)
+void plan_apply(struct plan *plan, const struct parameters *sums, size_t count, const double *rate)
 {
-    struct plan_job job = {.plan = plan, .workers = team_threads(plan->team)};
+    struct plan_job job = {.plan = plan, .rates = rate, .workers = team_threads(plan->team)};
     for (size_t t = 0; t < sums->tensor_count; t++) {
         const struct tensor *tensor = &sums->tensors[t];
         if (!tensor_role_is_trained(tensor->role)) continue;

@@ -117,7 +117,7 @@ struct plan_kernels {
     /* The same of values, inputs[rows, each], already preprocessed. */
     void (*load_values)(const struct grid *grid, const double *inputs, size_t each, size_t rows,
                         size_t block);
-    /* Losses, hits and, in last->delta, (probability − target) / rows of one block; with labels
+    /* Losses, correct answers and, in last->delta, (probability − target) / rows of one block; with labels
      * NULL the probabilities alone, into last->delta. */
     void (*loss)(const struct grid *last, const uint8_t *labels, const uint32_t *order, size_t rows,
                  size_t block, double *losses, uint8_t *correct);
@@ -143,11 +143,11 @@ void plan_export_gradient(const struct plan *plan, struct parameters *destinatio
 void plan_train(struct plan *plan, const struct split *split, const void *value,
                 const uint32_t *order, size_t count, const double *rates, double *losses,
                 uint32_t *correct);
-/* As engine.h's gradients and apply; count is at most what is reserved. */
+/* As engine.h's gradients and apply; `rate` may be NULL, count is at most what is reserved. */
 void plan_gradients(struct plan *plan, const struct split *split, const void *value,
                     const uint32_t *order, size_t count, struct parameters *sums, double *loss,
                     uint32_t *correct);
-void plan_apply(struct plan *plan, const struct parameters *sums, size_t count);
+void plan_apply(struct plan *plan, const struct parameters *sums, size_t count, const double *rate);
 /* As engine.h's trace. */
 int plan_trace(struct plan *plan, const struct split *split, const void *value,
                const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,

@@ -549,9 +549,9 @@ static void run_apply(void *context, uint32_t worker)
     if (worker == 0) memcpy(model->numbers, batch.numbers, sizeof model->numbers);
 }
 
-void native_model_apply(struct native_model *model)
+void native_model_apply(struct native_model *model, const double *rate)
 {
-    struct native_job job = {.model = model, .workers = team_threads(model->team)};
+    struct native_job job = {.model = model, .rates = rate, .workers = team_threads(model->team)};
     team_run(model->team, job.workers, run_apply, &job);
     model->steps++;
 }

@@ -88,7 +88,7 @@ static int apply(struct native_engine *self, const struct parameters *sums, size
 {
     if (native_model_sums_begin(self->model, error)) return -1;
     native_model_import_sums(self->model, sums, count);
-    native_model_apply(self->model);
+    native_model_apply(self->model, self->base.rates);
     return 0;
 }
 

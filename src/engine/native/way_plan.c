@@ -69,7 +69,7 @@ static int apply(struct native_engine *self, const struct parameters *sums, size
                  struct error *error)
 {
     (void)error;
-    plan_apply(self->plan, sums, count);
+    plan_apply(self->plan, sums, count, self->base.rates);
     return 0;
 }
 

@@ -230,7 +230,10 @@ static int apply(struct engine *engine, const struct parameters *sums, size_t co
 {
     struct torch_model *model = &self_of(engine)->model;
     torch_enable_grad(model->torch, false);
-    return torch_apply_gradients(model, sums, count, error);
+    if (engine->rates) model->optimizer.learning_rate = *engine->rates;
+    int result = torch_apply_gradients(model, sums, count, error);
+    model->optimizer.learning_rate = engine->config.optimizer.learning_rate;
+    return result;
 }
 
 static int trace_step(struct engine *engine, const uint32_t *order, size_t count,
