@@ -43,6 +43,15 @@ char *js_dump(const json_t *value)
     return json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
 }
 
+void js_append_string(struct buffer *out, const char *text)
+{
+    json_t *string = json_string(text);
+    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    buffer_append_text(out, quoted ? quoted : "\"\"");
+    free(quoted);
+    json_decref(string);
+}
+
 int js_print_line(const json_t *value, struct error *error)
 {
     char *text = js_dump(value);

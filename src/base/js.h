@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 
 /* Parses one JSON object from `size` bytes of text; at most `limit` bytes are taken. `what` names
@@ -17,6 +18,8 @@ int js_read_object(const char *path, size_t limit, json_t **out, struct error *e
 /* Compact, members in the order they were set, 17 significant digits; malloc'd. NULL when memory is
  * out. */
 char *js_dump(const json_t *value);
+/* Appends the text as a JSON string, which YAML 1.2 takes as it is; "" when it is not UTF-8. */
+void js_append_string(struct buffer *out, const char *text);
 /* js_dump and a newline to standard output, flushed. */
 int js_print_line(const json_t *value, struct error *error);
 

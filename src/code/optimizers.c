@@ -54,6 +54,14 @@ static const char *class_prefix(enum meaning meaning)
     return meaning == MEANING_KERAS ? "Keras" : "PyTorch";
 }
 
+/* Both frameworks call them the same. */
+static void add_flags(struct code_arguments *arguments, const struct optimizer *o)
+{
+    if (o->nesterov) code_argument(arguments, "nesterov=True");
+    if (o->amsgrad) code_argument(arguments, "amsgrad=True");
+    if (o->centered) code_argument(arguments, "centered=True");
+}
+
 struct code_arguments torch_optimizer_call(const struct job *job)
 {
     const struct optimizer *o = &job->optimizer;
@@ -79,9 +87,7 @@ struct code_arguments torch_optimizer_call(const struct job *job)
     }
     if (o->weight_decay > 0 || o->type == OPTIMIZER_ADAMW)
         code_argument(&a, "weight_decay=%s", code_real(o->weight_decay));
-    if (o->nesterov) code_argument(&a, "nesterov=True");
-    if (o->amsgrad) code_argument(&a, "amsgrad=True");
-    if (o->centered) code_argument(&a, "centered=True");
+    add_flags(&a, o);
     snprintf(call.text, sizeof call.text, "torch.optim.%s(%.400s)", optimizer_type_title(o->type),
              a.text);
     return call;
@@ -123,9 +129,7 @@ struct code_arguments keras_optimizer_call(const struct job *job)
     }
     if (!keras_decays_by_layers(job) && (o->weight_decay > 0 || o->type == OPTIMIZER_ADAMW))
         code_argument(&a, "weight_decay=%s", keras_number(job, o->weight_decay));
-    if (o->nesterov) code_argument(&a, "nesterov=True");
-    if (o->amsgrad) code_argument(&a, "amsgrad=True");
-    if (o->centered) code_argument(&a, "centered=True");
+    add_flags(&a, o);
     snprintf(call.text, sizeof call.text, "keras.optimizers.%s(%.400s)", keras_class(o->type),
              a.text);
     return call;

@@ -36,16 +36,6 @@ static void add_train(const struct script *script, struct buffer *out)
     }
 }
 
-/* A text in YAML: JSON's string is one of YAML's. */
-static void add_yaml(struct buffer *out, const char *text)
-{
-    json_t *string = json_string(text);
-    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    buffer_append_text(out, quoted ? quoted : "\"\"");
-    free(quoted);
-    json_decref(string);
-}
-
 /* https://slurm.schedmd.com/sbatch.html. mpirun, which knows the nodes from SLURM, works whatever
  * MPI plugins SLURM was built with. */
 static void write_slurm(const struct script *script, struct buffer *out)
@@ -74,20 +64,20 @@ static void add_pod(const struct script *script, uint32_t replicas, const char *
                   "    %s:\n      replicas: %u\n      template:\n        spec:\n"
                   "          containers:\n          - name: nnstudio\n            image: ",
                   role, replicas);
-    add_yaml(out, script->image);
+    js_append_string(out, script->image);
     buffer_append_char(out, '\n');
     if (launches) {
         buffer_append_text(out, "            command:\n            - mpirun\n            args:\n"
                                 "            - -n\n            - ");
         char count[16];
         snprintf(count, sizeof count, "%u", script->nodes * script->ranks);
-        add_yaml(out, count);
+        js_append_string(out, count);
         buffer_append_text(out, "\n            - ");
-        add_yaml(out, script->program);
+        js_append_string(out, script->program);
         buffer_append_text(out, "\n            - train\n");
         for (const char *const *word = script->arguments; *word; word++) {
             buffer_append_text(out, "            - ");
-            add_yaml(out, *word);
+            js_append_string(out, *word);
             buffer_append_char(out, '\n');
         }
     } else if (script->threads) {
@@ -97,11 +87,24 @@ static void add_pod(const struct script *script, uint32_t replicas, const char *
     }
 }
 
-static uint32_t seconds_of(const char *time)
+/* "02:30:00" in seconds; false for anything else. */
+static bool read_time(const char *time, unsigned *out)
 {
-    unsigned hours = 0, minutes = 0, seconds = 0;
-    sscanf(time, "%u:%u:%u", &hours, &minutes, &seconds);
-    return (hours * 60 + minutes) * 60 + seconds;
+    unsigned hours, minutes, seconds;
+    char rest;
+    if (sscanf(time, "%4u:%2u:%2u%c", &hours, &minutes, &seconds, &rest) != 3 || minutes >= 60 ||
+        seconds >= 60 || time[strspn(time, "0123456789:")])
+        return false;
+    *out = (hours * 60 + minutes) * 60 + seconds;
+    return true;
+}
+
+/* A line with the time that the job may take, when one was given. */
+static void add_limit(const struct script *script, const char *line, struct buffer *out)
+{
+    unsigned seconds;
+    if (script->time && read_time(script->time, &seconds))
+        buffer_printf(out, "%s: %u\n", line, seconds);
 }
 
 /* https://www.kubeflow.org/docs/components/trainer/legacy-v1/user-guides/mpi, API v2beta1. */
@@ -121,8 +124,7 @@ static void write_kubeflow(const struct script *script, struct buffer *out)
                   "\nspec:\n  mpiImplementation: OpenMPI\n  slotsPerWorker: %u\n  runPolicy:\n"
                   "    cleanPodPolicy: Running\n",
                   script->ranks);
-    if (script->time)
-        buffer_printf(out, "    activeDeadlineSeconds: %u\n", seconds_of(script->time));
+    add_limit(script, "    activeDeadlineSeconds", out);
     buffer_append_text(out, "  mpiReplicaSpecs:\n");
     add_pod(script, 1, "Launcher", true, out);
     add_pod(script, script->nodes, "Worker", false, out);
@@ -139,21 +141,21 @@ static void write_azureml(const struct script *script, struct buffer *out)
     buffer_append_text(out, "# az ml job create --file job.yml --stream\n"
                             "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema"
                             ".json\ntype: command\nexperiment_name: nnstudio\ndisplay_name: ");
-    add_yaml(out, script->name);
+    js_append_string(out, script->name);
     buffer_append_text(out, "\ncommand: ");
-    add_yaml(out, command.data ? command.data : "");
+    js_append_string(out, command.data ? command.data : "");
     buffer_append_text(out, "\nenvironment:\n  image: ");
-    add_yaml(out, script->image);
+    js_append_string(out, script->image);
     buffer_append_text(out, "\ncompute: ");
     snprintf(target, sizeof target, "azureml:%.255s", script->compute);
-    add_yaml(out, target);
+    js_append_string(out, target);
     buffer_printf(out,
                   "\nresources:\n  instance_count: %u\ndistribution:\n  type: mpi\n"
                   "  process_count_per_instance: %u\n",
                   script->nodes, script->ranks);
     /* what lies in ./outputs is kept with the job */
     buffer_append_text(out, "environment_variables:\n  NNSTUDIO_HOME: outputs/home\n");
-    if (script->time) buffer_printf(out, "limits:\n  timeout: %u\n", seconds_of(script->time));
+    add_limit(script, "limits:\n  timeout", out);
     buffer_free(&command);
 }
 
@@ -178,11 +180,8 @@ int script_kind_need(const char *id, const struct script_kind **out, struct erro
 
 static int check_time(const char *time, struct error *error)
 {
-    unsigned hours, minutes, seconds;
-    char rest;
-    if (sscanf(time, "%4u:%2u:%2u%c", &hours, &minutes, &seconds, &rest) == 3 && minutes < 60 &&
-        seconds < 60 && !time[strspn(time, "0123456789:")])
-        return 0;
+    unsigned seconds;
+    if (read_time(time, &seconds)) return 0;
     return error_set(error, ERROR_USAGE,
                      "the time \"%.40s\" is not understood: give hours, minutes and seconds, "
                      "02:30:00",

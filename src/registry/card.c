@@ -68,17 +68,17 @@ static void add_front_matter(const struct registry_request *request, const char 
     buffer_append_text(out, "pipeline_tag: image-classification\ntags:\n- neural-net-studio\n");
     if (set) {
         buffer_append_text(out, "datasets:\n- ");
-        registry_append_quoted(out, path_base(set));
+        js_append_string(out, path_base(set));
         buffer_append_char(out, '\n');
     }
     if (set && (measured || tagged)) {
         buffer_append_text(out, "metrics:\n- accuracy\nmodel-index:\n- name: ");
-        registry_append_quoted(out, name);
+        js_append_string(out, name);
         buffer_append_text(out, "\n  results:\n  - task:\n      type: image-classification\n"
                                 "    dataset:\n      name: ");
-        registry_append_quoted(out, path_base(set));
+        js_append_string(out, path_base(set));
         buffer_append_text(out, "\n      type: ");
-        registry_append_quoted(out, path_base(set));
+        js_append_string(out, path_base(set));
         buffer_printf(out,
                       "\n    metrics:\n    - type: accuracy\n      name: Validation accuracy\n"
                       "      value: %s\n",

@@ -39,15 +39,6 @@ void registry_default_name(const struct registry_request *request, char out[128]
         if (!isalnum((unsigned char)*c)) *c = '_';
 }
 
-void registry_append_quoted(struct buffer *out, const char *text)
-{
-    json_t *string = json_string(text);
-    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    buffer_append_text(out, quoted ? quoted : "\"\"");
-    free(quoted);
-    json_decref(string);
-}
-
 char *registry_value_text(const json_t *value)
 {
     char text[JS_SHORTEST_SIZE];

@@ -25,9 +25,6 @@ struct registry_framework {
 };
 struct registry_framework registry_framework_of(const char *format);
 
-/* Appends a JSON string, which YAML 1.2 takes as it is. */
-void registry_append_quoted(struct buffer *out, const char *text);
-
 /* A value as a user would write it: a string as it is, a number in the fewest digits that read back
  * the same, other things as JSON; malloc'd, NULL for null. */
 char *registry_value_text(const json_t *value);

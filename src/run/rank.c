@@ -12,22 +12,28 @@
 /* Jobs and networks as text. */
 #define TEXT_LIMIT ((size_t)1 << 20)
 
-int rank_share_job(const struct job *job, struct ranks **out, struct error *error)
+/* Tells all ranks a value, which is consumed; `what` names it. */
+static int share_json(struct ranks *ranks, json_t *value, const char *what, struct error *error)
 {
-    json_t *value = job_to_json(job);
     char *text = value ? js_dump(value) : NULL, *copy = NULL;
+    int status = text ? ranks_share_text(ranks, text, TEXT_LIMIT, &copy, error)
+                      : error_set_memory(error, what);
     json_decref(value);
-    *out = NULL;
-    int status = text ? ranks_join(out, error) : error_set_memory(error, "the job");
-    if (!status && ranks_size(*out) != job->ranks)
-        status = error_set(error, ERROR_FAILED,
-                           "the launcher started %u ranks, and MPI joined %u: is the module built "
-                           "for this launcher's MPI? (%s)",
-                           job->ranks, ranks_size(*out), ranks_library(*out));
-    if (!status) status = ranks_share_text(*out, text, TEXT_LIMIT, &copy, error);
     free(copy);
     free(text);
-    return status ? -1 : 0;
+    return status;
+}
+
+int rank_share_job(const struct job *job, struct ranks **out, struct error *error)
+{
+    *out = NULL;
+    if (ranks_join(out, error)) return -1;
+    if (ranks_size(*out) != job->ranks)
+        return error_set(error, ERROR_FAILED,
+                         "the launcher started %u ranks, and MPI joined %u: is the module built "
+                         "for this launcher's MPI? (%s)",
+                         job->ranks, ranks_size(*out), ranks_library(*out));
+    return share_json(*out, job_to_json(job), "the job", error);
 }
 
 int rank_agree_on_data(struct ranks *ranks, int status, const char sha256[], struct error *error)
@@ -47,18 +53,9 @@ int rank_lead(struct ranks *ranks, int status, const struct network *network,
               struct engine **engine, struct error *error)
 {
     struct engine *leading;
-    if (ranks_agree(ranks, status, "state", "", error)) return -1;
-    json_t *value = network_to_json(network);
-    char *text = value ? js_dump(value) : NULL, *copy = NULL;
-    json_decref(value);
-    if (!text) error_set_memory(error, "the network");
-    if (!text || ranks_share_text(ranks, text, TEXT_LIMIT, &copy, error)) {
-        free(text);
-        return -1;
-    }
-    free(text);
-    free(copy);
-    if (ranks_agree(ranks, 0, "state", "", error) || ranks_lead(ranks, *engine, &leading, error))
+    if (ranks_agree(ranks, status, "state", "", error) ||
+        share_json(ranks, network_to_json(network), "the network", error) ||
+        ranks_agree(ranks, 0, "state", "", error) || ranks_lead(ranks, *engine, &leading, error))
         return -1;
     *engine = leading;
     return 0;

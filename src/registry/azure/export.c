@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/js.h"
 #include "base/path.h"
 #include "code/code.h"
 #include "engine/engine.h"
@@ -35,7 +36,7 @@ static void add_text(struct buffer *out, const char *key, const char *text)
 {
     if (!text || !*text) return;
     buffer_printf(out, "%s: ", key);
-    registry_append_quoted(out, text);
+    js_append_string(out, text);
     buffer_append_char(out, '\n');
 }
 
@@ -49,16 +50,16 @@ static int write_model(const struct writing *own, struct buffer *out, struct err
     buffer_append_text(out, "type: custom_model\npath: ");
     char path[160];
     snprintf(path, sizeof path, "model/%.140s", own->file);
-    registry_append_quoted(out, path);
+    js_append_string(out, path);
     buffer_append_char(out, '\n');
     add_text(out, "description", own->of->description);
     buffer_append_text(out, "tags:\n");
     json_object_foreach((json_t *)own->of->tags, key, value) {
         if (!json_is_string(value)) continue;
         buffer_append_text(out, "  ");
-        registry_append_quoted(out, key);
+        js_append_string(out, key);
         buffer_append_text(out, ": ");
-        registry_append_quoted(out, json_string_value(value));
+        js_append_string(out, json_string_value(value));
         buffer_append_char(out, '\n');
     }
     return 0;

@@ -39,7 +39,7 @@ static const char score_tail[] =
     "    try:\n"
     "        body = json.loads(text)\n"
     "    except ValueError as error:\n"
-    "        return refuse(f\"the request is no JSON: {error}\")\n"
+    "        return refuse(f\"the request is not JSON: {error}\")\n"
     "    rows = next((body[key] for key in (\"inputs\", \"instances\") if key in body), None) if "
     "isinstance(body, dict) else None\n"
     "    if not isinstance(rows, list) or not rows:\n"
@@ -63,7 +63,7 @@ void az_scoring_script(const struct az_scoring *scoring, struct buffer *out)
                             "AMLResponse\n"
                             "\n"
                             "FILE = ");
-    registry_append_quoted(out, scoring->file);
+    js_append_string(out, scoring->file);
     buffer_append_text(out, "\nmodel = None\n");
     buffer_append_text(out, score_tail);
 }

@@ -321,6 +321,11 @@ void az_scope(const struct az_credential *credential, const char *resource, bool
     snprintf(out, 512, "%s/.default%s", resource, user ? " offline_access openid profile" : "");
 }
 
+const char *az_user_client(const struct az_credential *credential)
+{
+    return credential->client_id[0] ? credential->client_id : AZ_PUBLIC_CLIENT;
+}
+
 /* A user signed in before: the refresh token also serves for other resources. */
 static int get_by_refresh(struct az_credential *credential, const char *resource,
                           struct az_grant *grant, struct error *error)
@@ -333,8 +338,7 @@ static int get_by_refresh(struct az_credential *credential, const char *resource
     buffer_init(&form, 65536);
     az_scope(credential, resource, true, scope);
     az_form(&form, "grant_type", "refresh_token");
-    az_form(&form, "client_id",
-            credential->client_id[0] ? credential->client_id : AZ_PUBLIC_CLIENT);
+    az_form(&form, "client_id", az_user_client(credential));
     az_form(&form, "refresh_token", credential->refresh);
     az_form(&form, "scope", scope);
     int status = az_post_form(credential, "token", &form, what, &http, &answer, error);

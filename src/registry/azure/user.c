@@ -18,11 +18,6 @@
 #define BROWSER_SECONDS 300.0
 #define REQUEST_LIMIT   ((size_t)16 << 10)
 
-static const char *user_client(const struct az_credential *credential)
-{
-    return credential->client_id[0] ? credential->client_id : AZ_PUBLIC_CLIENT;
-}
-
 static void wipe(struct buffer *buffer)
 {
     if (buffer->data) explicit_bzero(buffer->data, buffer->capacity);
@@ -72,7 +67,7 @@ static int poll_device(struct az_credential *credential, const char *device_code
         int http = 0;
         buffer_init(&form, 65536);
         az_form(&form, "grant_type", "urn:ietf:params:oauth:grant-type:device_code");
-        az_form(&form, "client_id", user_client(credential));
+        az_form(&form, "client_id", az_user_client(credential));
         az_form(&form, "device_code", device_code);
         int status = az_post_form(credential, "token", &form, what, &http, &answer, error);
         wipe(&form);
@@ -102,7 +97,7 @@ int az_get_device_code(struct az_credential *credential, const char *resource,
     int http = 0;
     buffer_init(&form, 65536);
     az_scope(credential, resource, true, scope);
-    az_form(&form, "client_id", user_client(credential));
+    az_form(&form, "client_id", az_user_client(credential));
     az_form(&form, "scope", scope);
     int status = az_post_form(credential, "devicecode", &form, what, &http, &answer, error);
     buffer_free(&form);
@@ -269,7 +264,7 @@ static int wait_for_browser(struct az_credential *credential, int listener, cons
         close(fd);
         if (result) return result < 0 ? -1 : 0;
     }
-    return error_set(error, ERROR_DENIED, "nobody signed in within five minutes: start again");
+    return error_set(error, ERROR_DENIED, "no one signed in within five minutes: start again");
 }
 
 static int exchange_code(struct az_credential *credential, const char *code, const char *redirect,
@@ -281,7 +276,7 @@ static int exchange_code(struct az_credential *credential, const char *code, con
     json_t *answer = NULL;
     int http = 0;
     buffer_init(&form, 65536);
-    az_form(&form, "client_id", user_client(credential));
+    az_form(&form, "client_id", az_user_client(credential));
     az_form(&form, "grant_type", "authorization_code");
     az_form(&form, "code", code);
     az_form(&form, "redirect_uri", redirect);
@@ -312,7 +307,7 @@ int az_get_browser(struct az_credential *credential, const char *resource, struc
     snprintf(redirect, sizeof redirect, "http://localhost:%d", port);
     struct buffer form;
     buffer_init(&form, 8192);
-    az_form(&form, "client_id", user_client(credential));
+    az_form(&form, "client_id", az_user_client(credential));
     az_form(&form, "response_type", "code");
     az_form(&form, "redirect_uri", redirect);
     az_form(&form, "scope", scope);
