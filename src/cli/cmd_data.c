@@ -164,7 +164,7 @@ static bool show_progress(void *context, const char *file, uint64_t done, uint64
     if (isatty(STDERR_FILENO)) {
         if (now - shown->time > 0.1 || shown->whole) {
             fprintf(stderr, "\r\033[K");
-            draw_bar("#0f9d8f", share, 30);
+            draw_bar(NULL, share, 30);
             fprintf(stderr, "  %.1f of %.1f MB  %s", (double)done / 1e6, (double)total / 1e6, file);
             if (shown->whole) fputc('\n', stderr);
             shown->time = now;

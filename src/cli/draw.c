@@ -35,7 +35,7 @@ void draw_bar(const char *color, double share, int width)
 {
     bool colored = log_has_color(), utf8 = draw_takes_utf8();
     int full = share < 0 ? 0 : share > 1 ? width : (int)(share * width);
-    if (colored) set_color(color);
+    if (colored && color) set_color(color);
     for (int i = 0; i < full; i++) fputs(utf8 ? "█" : "#", stderr);
     if (colored) fputs("\033[0m\033[2m", stderr);
     for (int i = full; i < width; i++) fputs(utf8 ? "░" : ".", stderr);
@@ -45,7 +45,7 @@ void draw_bar(const char *color, double share, int width)
 /* How two pixels, one above the other, become one character. */
 typedef void cell_fn(uint8_t above, uint8_t below);
 
-static void grey_cell(uint8_t above, uint8_t below)
+static void gray_cell(uint8_t above, uint8_t below)
 {
     printf("\033[38;2;%d;%d;%dm\033[48;2;%d;%d;%dm▀", above, above, above, below, below, below);
 }
@@ -66,7 +66,7 @@ static cell_fn *choose_cell(void)
 {
     const char *none = getenv("NO_COLOR");
     if (!draw_takes_utf8()) return letter_cell;
-    return isatty(STDOUT_FILENO) && !(none && *none) ? grey_cell : block_cell;
+    return isatty(STDOUT_FILENO) && !(none && *none) ? gray_cell : block_cell;
 }
 
 /* How light a place of a picture is, of a color picture the mean of its colors. */
@@ -98,7 +98,7 @@ static void draw_row(const struct dataset *dataset, const struct split *split,
             for (uint32_t c = 0; c < dataset->columns; c++)
                 cell(light_at(dataset, light, pixels, row, c),
                      light_at(dataset, light, pixels, row + 1, c));
-            fputs(cell == grey_cell ? "\033[0m  " : "  ", stdout);
+            fputs(cell == gray_cell ? "\033[0m  " : "  ", stdout);
         }
         putchar('\n');
     }

@@ -11,7 +11,7 @@ bool draw_takes_utf8(void);
 /* Columns of the terminal behind `fd`; 80 when it is none. */
 int draw_width(int fd);
 /* A progress bar on standard error, `width` characters, `share` (0 … 1) of it full; `color` is
- * "#0f9d8f" or so. */
+ * "#0f9d8f" or so, or NULL for the terminal's own. */
 void draw_bar(const char *color, double share, int width);
 /* Prints samples of `split` on standard output, several side by side, with their classes: two
  * pixels a character as half blocks in gray, or letters when the output takes no color. */

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "code/code.h"
+#include "data/dataset.h"
 #include "engine/engine.h"
 #include "http/assets.h"
 #include "modelfile/modelfile.h"
+#include "net/network.h"
 #include "registry/registry.h"
 #include "run/settings.h"
 
@@ -78,6 +80,27 @@ static json_t *table_values(const char *name)
     return NULL;
 }
 
+/* --- limits of the program --- */
+
+static const struct {
+    const char *name;
+    json_int_t most;
+} limits[] = {
+    {"side", DATASET_MAX_SIDE},
+    {"width", LAYER_MAX_WIDTH},
+    {"class", DATASET_MAX_CLASSES - 1},
+    {"layer", NETWORK_MAX_LAYERS - 1},
+};
+
+static json_t *largest(const char *name)
+{
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (strcmp(limits[i].name, name) == 0) return json_integer(limits[i].most);
+    const struct setting *setting = setting_find(name);
+    CHECK(setting && "a limit or a setting");
+    return json_integer((json_int_t)setting->high);
+}
+
 /* --- reading the files: they are part of the program, so what fails but for memory is a mistake of
  * ours --- */
 
@@ -92,12 +115,17 @@ static void *noting_malloc(size_t size)
 
 static void fill_values(json_t *schema)
 {
-    const char *key, *table = json_string_value(json_object_get(schema, "x-values"));
+    const char *key, *table = json_string_value(json_object_get(schema, "x-values")),
+                     *limit = json_string_value(json_object_get(schema, "x-maximum"));
     json_t *member;
     size_t i;
     if (table) {
         json_object_set_new(schema, "enum", table_values(table));
         json_object_del(schema, "x-values");
+    }
+    if (limit) {
+        json_object_set_new(schema, "maximum", largest(limit));
+        json_object_del(schema, "x-maximum");
     }
     json_object_foreach(schema, key, member) fill_values(member);
     json_array_foreach(schema, i, member) fill_values(member);

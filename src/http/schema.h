@@ -3,8 +3,9 @@
  *
  * Each file is an object, name → schema; a schema refers to another as
  * {"$ref":"#/components/schemas/NAME"}. The page's TypeScript types are made of the same files
- * (web/shapes.mjs). Three members are ours:
+ * (web/shapes.mjs). Four members are ours:
  *   "x-values": "engines"   the enum is filled in from the program's own table of that name
+ *   "x-maximum": "side"     the maximum is filled in: a limit of the program's or of a setting
  *   "x-partial": "Settings" the members of that shape, none of them required
  *   "x-unchecked": true     schema_check leaves what is inside to the handler */
 #ifndef NNSTUDIO_HTTP_SCHEMA_H

@@ -1,6 +1,8 @@
 /* The table of settings, and the words of its choices. */
 #include "run/settings.h"
 
+#include "engine/engine.h"
+
 /* The largest integer that every reader of JSON holds exactly, 2^53 − 1 (RFC 8259, section 6). */
 #define EXACT_MAX 9007199254740991.0
 
@@ -115,7 +117,7 @@ const struct setting settings_table[] = {
      .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "threads", .option = "threads", .argument = "N", .label = "Threads", .unit = "threads",
      .help = "threads per engine; results do not depend on them",
-     .kind = SETTING_INTEGER, IN_JOB(threads), .low = 0, .high = 256, .fallback = "0",
+     .kind = SETTING_INTEGER, IN_JOB(threads), .low = 0, .high = ENGINE_MAX_THREADS, .fallback = "0",
      .zero = "engine default"},
     {.key = "hidden", .option = "hidden", .argument = "N[,N...]", .label = "Hidden layers",
      .unit = "units per layer", .help = "widths of the hidden layers, such as 128,64, or none",

@@ -164,6 +164,9 @@ static void test_schemas(void **state)
     /* what the program's own tables say */
     assert_int_equal(json_array_size(json_object_get(schema_find("EngineId"), "enum")),
                      engine_table_count);
+    const json_t *rows = json_object_get(
+        json_object_get(schema_find("NetworkQuestion"), "properties"), "rows");
+    assert_int_equal(json_integer_value(json_object_get(rows, "maximum")), DATASET_MAX_SIDE);
     assert_null(json_object_get(schema_find("ChosenSettings"), "required"));
     assert_true(json_equal(json_object_get(schema_find("ChosenSettings"), "properties"),
                            json_object_get(schema_find("Settings"), "properties")));
