@@ -1,6 +1,5 @@
 /* What an empty lab shows: the network, some of the samples, and what Start will do, in numbers. */
 import { query } from '../lib/api';
-import { bytesOf } from '../lib/api';
 import { findDataset, layerSizes } from '../lib/dataset';
 import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
@@ -8,35 +7,17 @@ import * as format from '../lib/format';
 import { parameterCount, settings } from '../lib/settings';
 import type { EngineId, Samples, Settings } from '../lib/shapes';
 import { Card, Empty } from './basics';
-import { Picture } from './picture';
+import { SampleRow } from './sample-row';
 
 const SHOWN = 10;
 
-function SampleRow({ s }: { s: Settings }) {
+function Examples({ s }: { s: Settings }) {
     const set = findDataset(s.dataset);
     const { value } = useFetched<Samples>(
         set?.available ? `/api/datasets/${set.name}/samples${query({ count: SHOWN })}` : null,
     );
-    if (!value) return null;
-    const size = value.rows * value.columns * value.channels;
-    const pixels = bytesOf(value.pixels);
-    return (
-        <ul class="before-samples" aria-label={`Samples of ${set?.title}`}>
-            {value.indices.map((index, i) => (
-                <li key={index}>
-                    <Picture
-                        pixels={pixels.subarray(i * size, (i + 1) * size)}
-                        rows={value.rows}
-                        columns={value.columns}
-                        channels={value.channels}
-                    />
-                    <small class="muted">
-                        {set?.classes[value.labels[i]] ?? `class ${value.labels[i]}`}
-                    </small>
-                </li>
-            ))}
-        </ul>
-    );
+    if (!set || !value) return null;
+    return <SampleRow samples={value} classes={set.classes} label={`Samples of ${set.title}`} />;
 }
 
 /** Each layer a bar as high as the logarithm of its width. */
@@ -88,7 +69,7 @@ export function BeforeStart({ engine }: { engine: EngineId }) {
     const steps = train && Math.ceil(train / s.batch_size);
     return (
         <Card class="first-run" title="What Start will do">
-            <SampleRow s={s} />
+            <Examples s={s} />
             {!s.net && sizes.every((n) => n !== null) && <NetworkPicture sizes={sizes} />}
             <dl class="figures">
                 <div class="figure">

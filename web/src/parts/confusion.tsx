@@ -2,6 +2,7 @@
 import * as format from '../lib/format';
 import type { Evaluation } from '../lib/shapes';
 import { Card } from './basics';
+import { Wide } from './wide';
 
 export function Confusion({ value, classes }: { value: Evaluation; classes: string[] }) {
     const { confusion } = value;
@@ -16,7 +17,7 @@ export function Confusion({ value, classes }: { value: Evaluation; classes: stri
                 </span>
             }
         >
-            <div class="scroll" tabIndex={0} role="group" aria-label="Confusion matrix">
+            <Wide label="Confusion matrix">
                 <table
                     class="confusion"
                     data-long={classes.some((name) => name.length > 2) || undefined}
@@ -59,7 +60,7 @@ export function Confusion({ value, classes }: { value: Evaluation; classes: stri
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
         </Card>
     );
 }

@@ -7,6 +7,7 @@ import type { Run } from '../lib/shapes';
 import { engineLook } from '../lib/engines';
 import { Card, Segmented } from './basics';
 import { LossPlot, type PlotView, type XAxis } from './loss-plot';
+import { Wide } from './wide';
 
 const X_OPTIONS = [
     { value: 'step', label: 'Step' },
@@ -99,7 +100,7 @@ function LossTable({ runs, view }: { runs: Run[]; view: PlotView }) {
         ),
     ];
     return (
-        <div class="scroll" tabIndex={0} role="group" aria-label="Loss by step, as a table">
+        <Wide label="Loss by step, as a table">
             <table>
                 <thead>
                     <tr>
@@ -148,7 +149,7 @@ function LossTable({ runs, view }: { runs: Run[]; view: PlotView }) {
                     })}
                 </tbody>
             </table>
-        </div>
+        </Wide>
     );
 }
 

@@ -24,6 +24,7 @@ import { Button, Card, Empty, EngineName, Trouble } from './basics';
 import { CodeLines } from './code-lines';
 import { NumberField, SelectField } from './fields';
 import { diverging, paint, Tiles } from './picture';
+import { Wide } from './wide';
 
 const shapeText = (shape: number[]) => shape.join(' × ');
 const valuesOf = (picture: TensorPicture) => new Float32Array(bytesOf(picture.values).buffer);
@@ -128,12 +129,7 @@ function TensorView({ tensor, side }: { tensor: TracedTensor; side: number }) {
             {!single && tensor.picture && (
                 <TensorImage tensor={tensor} picture={tensor.picture} side={side} />
             )}
-            <div
-                class="scroll"
-                tabIndex={0}
-                role="group"
-                aria-label={`${tensor.name} in each engine`}
-            >
+            <Wide label={`${tensor.name} in each engine`}>
                 <table>
                     <thead>
                         <tr>
@@ -181,7 +177,7 @@ function TensorView({ tensor, side }: { tensor: TracedTensor; side: number }) {
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
             <p class="difference-words">{differenceWords(tensor, tensor.histogram.length)}</p>
         </article>
     );

@@ -6,6 +6,7 @@ import { targetTitle } from '../lib/targets';
 import type { RegisteredModel, Registration, Task, TaskResult } from '../lib/shapes';
 import { Button, Card, CopyButton, Empty, Hash, Progress, Trouble } from './basics';
 import { toastError } from './toast';
+import { Head, Wide } from './wide';
 
 const MARKS = { running: '▸', finished: '✓', failed: '!', cancelled: '■' };
 const BADGES = { running: 'running', finished: 'finished', failed: 'failed', cancelled: 'stopped' };
@@ -184,24 +185,20 @@ export function RegistrationHistory({ rows }: { rows: Registration[] | null }) {
                     command line: <code>nnstudio register FILE --to azure</code>.
                 </Empty>
             ) : (
-                <div class="scroll" tabIndex={0} role="group" aria-label="Registered from here">
+                <Wide label="Registered from here">
                     <table class="registrations">
-                        <thead>
-                            <tr>
-                                <th scope="col">Model</th>
-                                <th scope="col" class="num">
-                                    Version
-                                </th>
-                                <th scope="col">Where</th>
-                                <th scope="col">State</th>
-                                <th scope="col">SHA-256</th>
-                                <th scope="col" class="num">
-                                    When
-                                </th>
-                                <th scope="col">Run</th>
-                                <th scope="col" />
-                            </tr>
-                        </thead>
+                        <Head
+                            columns={[
+                                'Model',
+                                { number: 'Version' },
+                                'Where',
+                                'State',
+                                'SHA-256',
+                                { number: 'When' },
+                                'Run',
+                                { hidden: 'Do' },
+                            ]}
+                        />
                         <tbody>
                             {rows.map((row) => (
                                 <tr key={row.id}>
@@ -264,7 +261,7 @@ export function RegistrationHistory({ rows }: { rows: Registration[] | null }) {
                             ))}
                         </tbody>
                     </table>
-                </div>
+                </Wide>
             )}
         </Card>
     );

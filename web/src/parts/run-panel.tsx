@@ -32,6 +32,7 @@ import { NumberField, SelectField } from './fields';
 import { LinePlot, type Line } from './line-plot';
 import { LossPanel } from './loss-panel';
 import { Diverged, engineIds, engineLine, lossName, Tags } from './run-words';
+import { Head, Wide } from './wide';
 
 /** What can be done to a run in its state, the likeliest first. */
 export function RunButtons({ run }: { run: Run }) {
@@ -225,43 +226,22 @@ export function EpochsCard({ run }: { run: Run }) {
                     {validated && ', dotted: validation, after the epoch'}
                 </p>
             </div>
-            <div class="scroll epochs" tabIndex={0} role="group" aria-label="Epochs, as a table">
+            <Wide label="Epochs, as a table" class="epochs">
                 <table>
-                    <thead>
-                        <tr>
-                            <th scope="col" class="num">
-                                Epoch
-                            </th>
-                            <th scope="col" class="num">
-                                Loss
-                            </th>
-                            <th scope="col" class="num">
-                                Accuracy
-                            </th>
-                            {validated && (
-                                <>
-                                    <th scope="col" class="num">
-                                        Validation loss
-                                    </th>
-                                    <th scope="col" class="num">
-                                        Validation acc.
-                                    </th>
-                                </>
-                            )}
-                            <th scope="col" class="num">
-                                Test loss
-                            </th>
-                            <th scope="col" class="num">
-                                Test acc.
-                            </th>
-                            <th scope="col" class="num">
-                                Rate
-                            </th>
-                            <th scope="col" class="num">
-                                Time
-                            </th>
-                        </tr>
-                    </thead>
+                    <Head
+                        columns={[
+                            { number: 'Epoch' },
+                            { number: 'Loss' },
+                            { number: 'Accuracy' },
+                            ...(validated
+                                ? [{ number: 'Validation loss' }, { number: 'Validation acc.' }]
+                                : []),
+                            { number: 'Test loss' },
+                            { number: 'Test acc.' },
+                            { number: 'Rate' },
+                            { number: 'Time' },
+                        ]}
+                    />
                     <tbody>
                         {rows.map((row) => (
                             <tr key={row.epoch}>
@@ -286,7 +266,7 @@ export function EpochsCard({ run }: { run: Run }) {
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
         </Card>
     );
 }

@@ -1,10 +1,8 @@
 /* What is in a file that was dropped, in numbers and pictures, and the form for what it leaves open. */
-import { bytesOf } from '../lib/api';
 import * as format from '../lib/format';
 import { findSetting } from '../lib/settings';
 import type {
     DataNote,
-    Samples,
     UploadAnswers,
     UploadedData,
     UploadedModel,
@@ -13,7 +11,8 @@ import type {
 import { useEffect, useState } from 'preact/hooks';
 import { Figure, Trouble } from './basics';
 import { SelectField, TextField } from './fields';
-import { Picture } from './picture';
+import { SampleRow } from './sample-row';
+import { Head, Wide } from './wide';
 
 const CLASSES_SHOWN = 24;
 
@@ -28,26 +27,6 @@ function Notes({ title, notes }: { title: string; notes: DataNote[] }) {
                 ))}
             </ul>
         </div>
-    );
-}
-
-function Shown({ samples, classes }: { samples: Samples; classes: string[] }) {
-    const size = samples.rows * samples.columns * samples.channels;
-    const pixels = bytesOf(samples.pixels);
-    return (
-        <ul class="before-samples" aria-label="Some samples">
-            {samples.labels.map((label, i) => (
-                <li key={i}>
-                    <Picture
-                        pixels={pixels.subarray(i * size, (i + 1) * size)}
-                        rows={samples.rows}
-                        columns={samples.columns}
-                        channels={samples.channels}
-                    />
-                    <small class="muted">{classes[label]}</small>
-                </li>
-            ))}
-        </ul>
     );
 }
 
@@ -73,7 +52,9 @@ function DataFigures({ data }: { data: UploadedData }) {
                 Classes: {named.join(', ')}
                 {more > 0 && ` and ${more} more`}
             </p>
-            {data.shown && <Shown samples={data.shown} classes={data.classes} />}
+            {data.shown && (
+                <SampleRow samples={data.shown} classes={data.classes} label="Some samples" />
+            )}
             <Notes title="Assumed" notes={data.assumed} />
             <Notes title="Skipped" notes={data.skipped} />
         </>
@@ -95,19 +76,17 @@ function ModelFigures({ model }: { model: UploadedModel }) {
                 <Figure name="precision" value={model.dtype} />
             </dl>
             <p class="muted">{model.format}</p>
-            <div class="scroll" tabIndex={0} role="group" aria-label="Layers">
+            <Wide label="Layers">
                 <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">Layer</th>
-                            <th scope="col">Type</th>
-                            <th scope="col">Output</th>
-                            <th scope="col">Activation</th>
-                            <th scope="col" class="num">
-                                Parameters
-                            </th>
-                        </tr>
-                    </thead>
+                    <Head
+                        columns={[
+                            'Layer',
+                            'Type',
+                            'Output',
+                            'Activation',
+                            { number: 'Parameters' },
+                        ]}
+                    />
                     <tbody>
                         {model.layers.map((layer, i) => (
                             <tr key={i}>
@@ -120,7 +99,7 @@ function ModelFigures({ model }: { model: UploadedModel }) {
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
             <Notes
                 title="Assumed, as the file does not say"
                 notes={model.assumed.map((what) => ({ what, count: 0 }))}

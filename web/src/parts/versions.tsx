@@ -17,6 +17,7 @@ import { Button, Card, Empty, Trouble } from './basics';
 import { Dialog } from './dialog';
 import { SelectField, TextField } from './fields';
 import { ReadBack } from './registration';
+import { Head, Wide } from './wide';
 
 /** How to get to the target: members of a request. */
 export type Place = Pick<VersionChange, 'sign_in' | 'tracking_uri'>;
@@ -232,7 +233,7 @@ function Differences({ value }: { value: VersionComparison }) {
         <>
             {value.same_file && <p class="note">Both are the same file.</p>}
             {value.differences.length > 0 && (
-                <div class="scroll" tabIndex={0} role="group" aria-label="Differences">
+                <Wide label="Differences">
                     <table class="version-differences">
                         <thead>
                             <tr>
@@ -253,7 +254,7 @@ function Differences({ value }: { value: VersionComparison }) {
                             ))}
                         </tbody>
                     </table>
-                </div>
+                </Wide>
             )}
             {value.differences.length === 0 && <p class="note">No differences.</p>}
             {!value.runs_known && (
@@ -297,26 +298,18 @@ function Compare({ target, rows, place }: { target: Target; rows: Version[]; pla
 
 function VersionTable({ rows, onOpen }: { rows: Version[]; onOpen: (row: Version) => void }) {
     return (
-        <div class="scroll" tabIndex={0} role="group" aria-label="Versions">
+        <Wide label="Versions">
             <table class="versions">
-                <thead>
-                    <tr>
-                        <th scope="col" class="num">
-                            Version
-                        </th>
-                        <th scope="col">Aliases</th>
-                        <th scope="col">Description</th>
-                        <th scope="col" class="num">
-                            Accuracy
-                        </th>
-                        <th scope="col" class="num">
-                            When
-                        </th>
-                        <th scope="col">
-                            <span class="hidden">Do</span>
-                        </th>
-                    </tr>
-                </thead>
+                <Head
+                    columns={[
+                        { number: 'Version' },
+                        'Aliases',
+                        'Description',
+                        { number: 'Accuracy' },
+                        { number: 'When' },
+                        { hidden: 'Do' },
+                    ]}
+                />
                 <tbody>
                     {rows.map((row) => (
                         <tr key={row.version} data-archived={row.archived || undefined}>
@@ -348,7 +341,7 @@ function VersionTable({ rows, onOpen }: { rows: Version[]; onOpen: (row: Version
                     ))}
                 </tbody>
             </table>
-        </div>
+        </Wide>
     );
 }
 

@@ -1,10 +1,46 @@
-/* What may be wider than its place: it scrolls within its box, and a line says that there is more. */
+/* Tables: their head, and the box that one wider than its place scrolls in. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 
 type Side = 'right' | 'left' | 'right and to the left' | null;
 
-export function Wide({ label, children }: { label: string; children: ComponentChildren }) {
+/** A column's title; of numbers, which stand to the right; or for screen readers alone. */
+type Column = string | { number: string } | { hidden: string };
+
+export function Head({ columns }: { columns: Column[] }) {
+    return (
+        <thead>
+            <tr>
+                {columns.map((column, i) =>
+                    typeof column === 'string' ? (
+                        <th key={i} scope="col">
+                            {column}
+                        </th>
+                    ) : 'number' in column ? (
+                        <th key={i} scope="col" class="num">
+                            {column.number}
+                        </th>
+                    ) : (
+                        <th key={i} scope="col">
+                            <span class="hidden">{column.hidden}</span>
+                        </th>
+                    ),
+                )}
+            </tr>
+        </thead>
+    );
+}
+
+/** Scrolls within its box, and a line says that there is more. */
+export function Wide({
+    label,
+    class: name = '',
+    children,
+}: {
+    label: string;
+    class?: string;
+    children: ComponentChildren;
+}) {
     const box = useRef<HTMLDivElement>(null);
     const [more, setMore] = useState<Side>(null);
     const look = () => {
@@ -24,7 +60,7 @@ export function Wide({ label, children }: { label: string; children: ComponentCh
         <>
             <div
                 ref={box}
-                class="scroll"
+                class={`scroll ${name}`}
                 tabIndex={0}
                 role="group"
                 aria-label={label}

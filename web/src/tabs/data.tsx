@@ -25,6 +25,7 @@ import { FileDrop } from '../parts/file-drop';
 import { Picture } from '../parts/picture';
 import { LargeSample } from '../parts/large-sample';
 import { findTask, TaskView } from '../parts/tasks';
+import { Head, Wide } from '../parts/wide';
 
 const COUNTS = ['24', '48', '96'];
 
@@ -257,16 +258,11 @@ function WhatTheyReceive({ set }: { set: Dataset }) {
                     </div>
                 ))}
             </dl>
-            <div class="scroll" tabIndex={0} role="group" aria-label="What each engine receives">
+            <Wide label="What each engine receives">
                 <table class="receive">
-                    <thead>
-                        <tr>
-                            <th scope="col">Engine</th>
-                            <th scope="col">Order of the samples</th>
-                            <th scope="col">The batch’s bytes</th>
-                            <th scope="col">Same?</th>
-                        </tr>
-                    </thead>
+                    <Head
+                        columns={['Engine', 'Order of the samples', 'The batch’s bytes', 'Same?']}
+                    />
                     <tbody>
                         {(value?.engines ?? []).map((engine) => (
                             <tr key={engine.id}>
@@ -296,7 +292,7 @@ function WhatTheyReceive({ set }: { set: Dataset }) {
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
             <p class="muted">
                 Pixels 0 … 255 divided by 255, the same for all. Each engine was asked just now, in
                 a process of its own: the hashes are of what went into its first layer.

@@ -15,8 +15,8 @@ import { SelectField, TextField } from '../parts/fields';
 import { FileDrop } from '../parts/file-drop';
 import { KeptModels } from '../parts/kept-models';
 import { LossPanel } from '../parts/loss-panel';
-import { Wide } from '../parts/wide';
 import { EditRun, engineIds, Tags } from '../parts/run-words';
+import { Wide } from '../parts/wide';
 
 const PAGE = 100;
 const STATES = ['running', 'paused', 'finished', 'stopped', 'failed', 'interrupted'];
@@ -285,12 +285,7 @@ function Compare({ list }: { list: Run[] }) {
                 </span>
             }
         >
-            <div
-                class="scroll"
-                tabIndex={0}
-                role="group"
-                aria-label="Results and settings side by side"
-            >
+            <Wide label="Results and settings side by side">
                 <table class="compare">
                     <thead>
                         <tr>
@@ -324,7 +319,7 @@ function Compare({ list }: { list: Run[] }) {
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
         </Card>
     );
 }

@@ -36,6 +36,7 @@ import { RunButtons } from '../parts/run-panel';
 import { SettingsForm, settingsAreGood } from '../parts/settings-form';
 import { engineIds, lossName } from '../parts/run-words';
 import { toastError } from '../parts/toast';
+import { Wide } from '../parts/wide';
 
 type Mode = Showdown['mode'];
 
@@ -220,7 +221,7 @@ function Table({ value }: { value: Showdown }) {
     });
     return (
         <Card title="Measured">
-            <div class="scroll measured" tabIndex={0} role="group" aria-label="What was measured">
+            <Wide label="What was measured" class="measured">
                 <table>
                     <thead>
                         <tr>
@@ -256,7 +257,7 @@ function Table({ value }: { value: Showdown }) {
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
             <p class="muted">
                 {comparedWords(value)} Times are of training alone, without evaluation; CPU time and
                 memory are of the engine’s own process, up to that epoch.

@@ -7,6 +7,7 @@ import type { Engine, System } from '../lib/shapes';
 import { Parts } from '../parts/guard';
 import { Button, Card, Empty, EngineName, Page, Progress } from '../parts/basics';
 import { findTask, TaskView } from '../parts/tasks';
+import { Head, Wide } from '../parts/wide';
 
 const REFRESH_MS = 5000;
 
@@ -99,23 +100,17 @@ function Machine({ value }: { value: System }) {
 function DataSets({ value }: { value: System }) {
     return (
         <Card title="Data sets" class="wide">
-            <div class="scroll" tabIndex={0} role="group" aria-label="Data sets">
+            <Wide label="Data sets">
                 <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">Name</th>
-                            <th scope="col" class="num">
-                                Training
-                            </th>
-                            <th scope="col" class="num">
-                                Test
-                            </th>
-                            <th scope="col">Where</th>
-                            <th scope="col">
-                                <span class="hidden">Do</span>
-                            </th>
-                        </tr>
-                    </thead>
+                    <Head
+                        columns={[
+                            'Name',
+                            { number: 'Training' },
+                            { number: 'Test' },
+                            'Where',
+                            { hidden: 'Do' },
+                        ]}
+                    />
                     <tbody>
                         {value.datasets.map((set) => (
                             <tr key={set.name}>
@@ -149,7 +144,7 @@ function DataSets({ value }: { value: System }) {
                         ))}
                     </tbody>
                 </table>
-            </div>
+            </Wide>
         </Card>
     );
 }
