@@ -17,5 +17,5 @@ bool wanted(void)
 int wanted_check(struct error *error)
 {
     if (wanted()) return 0;
-    return error_set(error, ERROR_INTERRUPTED, "nobody waits for the answer any more: ask again");
+    return error_set(error, ERROR_INTERRUPTED, "no one is waiting for this answer: ask again");
 }

@@ -1,4 +1,4 @@
-/* Work that nobody waits for any more ends early. Whoever starts work on a thread says where it can
+/* Work that nobody waits for anymore ends early. Whoever starts work on a thread says where it can
  * be seen that it was given up; what takes long on that thread (a process that is waited for, an
  * evaluation, a download) looks there. */
 #ifndef NNSTUDIO_BASE_WANTED_H

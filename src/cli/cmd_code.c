@@ -26,7 +26,7 @@ static int make_job(const struct code_words *words, struct job *job, struct erro
     snprintf(job->dataset, sizeof job->dataset, "mnist");
     if (settings_given(&words->settings, "from"))
         return error_set(error, ERROR_USAGE,
-                         "--from is of no use here: the program takes weights as --initial FILE, "
+                         "--from does not apply here: the program takes weights as --initial FILE, "
                          "so give them to it");
     if (path_home(words->home, &home, error)) return -1;
     int status = settings_copy_text(job->home, sizeof job->home, home, "home folder's path", error);

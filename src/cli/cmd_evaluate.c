@@ -16,7 +16,7 @@
 #include "train/metrics.h"
 #include "train/predictor.h"
 
-/* A wider matrix is no picture any more. */
+/* A wider matrix is no picture anymore. */
 #define MATRIX_MAX_CLASSES 26
 
 /* The words of the command line. */
@@ -33,7 +33,7 @@ struct result {
     struct predictor predictor;
     struct dataset *dataset;
     struct metrics metrics;
-    bool changed; /* the data is not what the model was trained on any more */
+    bool changed; /* the data is not what the model was trained on anymore */
     /* trained on at most so many samples, and evaluated on another number; 0: no */
     uint32_t trained_limit;
     struct scaling_hint hint;

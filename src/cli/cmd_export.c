@@ -60,7 +60,7 @@ static int find_data(struct export_words *words, char **place, struct error *err
     if (!data || strstr(data, "://") || strncmp(data, "azureml:", 8) == 0) return 0;
     if (!file_is_directory(data))
         return error_set(error, ERROR_USAGE,
-                         "--data %.200s is no folder: give one, or an azureml: address", data);
+                         "--data %.200s is not a folder: give one, or an azureml: address", data);
     words->export.data = *place = path_absolute(data);
     return *place ? 0 : error_set_memory(error, "a path");
 }

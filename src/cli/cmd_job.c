@@ -55,7 +55,8 @@ static int check_training(struct job_words *words, struct job *job, struct error
         snprintf(job->engine, sizeof job->engine, "%s", ops->id);
     }
     if (words->resume && !path_is_plain_name(words->resume))
-        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`",
+        return error_set(error, ERROR_USAGE,
+                         "\"%.60s\" is not the id of a run: see `nnstudio runs list`",
                          words->resume);
     if (settings_apply(&words->settings, job, error) || job_check(job, error)) return -1;
     words->script.name = job->name;

@@ -25,8 +25,8 @@ static int read_run(const char *run, const char *home, struct job *job, uint32_t
                     struct error *error)
 {
     if (!path_is_plain_name(run))
-        return error_set(error, ERROR_USAGE, "\"%.60s\" is no run's id: see `nnstudio runs list`",
-                         run);
+        return error_set(error, ERROR_USAGE,
+                         "\"%.60s\" is not the id of a run: see `nnstudio runs list`", run);
     char path[JOB_PATH_MAX];
     if ((size_t)snprintf(path, sizeof path, "%s/runs/%s/checkpoint.safetensors", home, run) >=
         sizeof path)
@@ -202,12 +202,12 @@ static int run(int argc, char **argv)
     struct cli_option options[OPTIONS_MAX] = {
         {"engine", OPTION_TEXT, &words.engine, "E[,E...]", engines},
         {"parallel", OPTION_FLAG, &words.parallel, NULL,
-         "all engines at once, for the race; speeds then compare less well"},
+         "all engines at once; they share the machine, so speeds compare less well"},
         {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},
         {"resume", OPTION_TEXT, &words.resume, "RUN",
          "go on with a run from its checkpoint, on any engine"},
         {"accept-changed-data", OPTION_FLAG, &words.accept_changed_data, NULL,
-         "with --resume: go on though the data set is not the same any more"},
+         "with --resume: go on although the data set has changed"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         {"json", OPTION_FLAG, &words.json, NULL,
          "events on standard output, one JSON object per line"},

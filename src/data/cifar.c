@@ -38,7 +38,7 @@ static int check_batch(const char *where, const char *name, size_t size, struct 
     if (size && size % RECORD == 0 && size <= BATCH_BYTES) return 0;
     return error_set(
         error, ERROR_INPUT,
-        "%s: %s has %zu bytes, which are no whole records of %zu (a label and 3 x 32 x "
+        "%s: %s has %zu bytes, which is not a whole number of records of %zu (a label and 3 x 32 x "
         "32 pixels): fetch it again",
         where, name, size, RECORD);
 }

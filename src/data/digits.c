@@ -112,7 +112,7 @@ static size_t place_points(const struct glyph *glyph, const struct hand *hand, s
             value++;
             continue;
         }
-        /* Neighbouring points stray together, or the curves would turn to polygons. */
+        /* Neighboring points stray together, or the curves would turn to polygons. */
         stray_x = 0.6f * stray_x + 0.8f * hand->shake * bell(rng);
         stray_y = 0.6f * stray_y + 0.8f * hand->shake * bell(rng);
         float x = (float)value[0] - 40.0f + stray_x, y = (float)value[1] - 50.0f + stray_y;

@@ -196,8 +196,8 @@ static int check_magic(const char *path, uint32_t magic, uint32_t wanted, struct
                          "%s holds %s where %s belong (magic number %u, not %u): swap the files",
                          path, magic == IMAGES_MAGIC ? "images" : "labels", kind, magic, wanted);
     return error_set(error, ERROR_INPUT,
-                     "%s is no IDX file of %s (magic number %u, not %u): give another file", path,
-                     kind, magic, wanted);
+                     "%s is not an IDX file of %s (magic number %u, not %u): give another file",
+                     path, kind, magic, wanted);
 }
 
 int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, struct error *error)

@@ -12,7 +12,7 @@ struct values {
     float sorted[256];
 };
 
-/* Adds the numbers' different values; the first that finds no place any more stops it: its index,
+/* Adds the numbers' different values; the first that finds no place anymore stops it: its index,
  * or `count` when all are in. */
 size_t values_collect(struct values *values, const float *numbers, size_t count);
 /* True when all values are k / 255 to the digits that programs print: bytes divided by 255. */

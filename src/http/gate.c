@@ -85,7 +85,7 @@ static bool brings_token(const struct gate *gate, uint16_t port, const struct re
             security_cookie(request_header(request, "Cookie"), name, cookie, sizeof cookie));
 }
 
-/* Somebody tries: said at most once a minute. */
+/* Someone is trying: said at most once a minute. */
 static void tell_wrong_token(struct gate *gate)
 {
     double now = clock_monotonic();

@@ -11,7 +11,7 @@ enum peer {
 };
 
 /* Asks the kernel (sock_diag(7)) for the owner of the socket that `fd` is connected to. Only of
- * loopback connections; a socket that its process has closed has no owner any more. */
+ * loopback connections; a socket that its process has closed has no owner anymore. */
 enum peer peer_of(int fd);
 
 /* Whether the kernel answers such questions here at all: some containers' do not. */

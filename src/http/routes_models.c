@@ -145,8 +145,8 @@ static int evaluate_run(const struct studio *studio, struct subject *subject, js
     if (!evaluation.metrics.confusion)
         error_set_memory(error, "the confusion matrix");
     else if (predictor->inputs != dataset_inputs(dataset) || predictor->classes != dataset->classes)
-        error_set(error, ERROR_CONFLICT,
-                  "the model does not fit %s any more: was the data set changed?", dataset->title);
+        error_set(error, ERROR_CONFLICT, "the model no longer fits %s: was the data set changed?",
+                  dataset->title);
     else
         status = start_for(&subject->predictor, dataset, error) ||
                          evaluate(&subject->predictor, dataset, &evaluation, error)
@@ -318,8 +318,7 @@ static int compute_answers(const struct studio *studio, struct store *store, voi
     }
     free(subject);
     if (!status && !input)
-        status = error_set(error, ERROR_CONFLICT,
-                           "no run has a trained model any more: train one first");
+        status = error_set(error, ERROR_CONFLICT, "no run has a trained model: train one first");
     if (!status)
         *out = json_pack("{s:O, s:O, s:O, s:O}", "input", json_object_get(input, "pixels"), "rows",
                          json_object_get(input, "rows"), "columns",

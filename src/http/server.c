@@ -460,7 +460,7 @@ int request_reply_file(struct request *request, const char *path, const char *ty
     if (fd < 0) return error_set_errno(error, errno, "cannot read %s", path);
     if (fstat(fd, &info) || !S_ISREG(info.st_mode)) {
         close(fd);
-        return error_set(error, ERROR_NOT_FOUND, "%s is not a file any more", path);
+        return error_set(error, ERROR_NOT_FOUND, "%s is no longer a file", path);
     }
     struct evbuffer *buffer = evbuffer_new();
     if (!buffer || (info.st_size && evbuffer_add_file(buffer, fd, 0, info.st_size))) {

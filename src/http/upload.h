@@ -37,7 +37,7 @@ struct upload {
 
 struct uploads;
 int uploads_create(struct studio *studio, struct uploads **out, struct error *error);
-/* Throws all away. Call it when no thread looks at one any more. NULL is fine. */
+/* Throws all away. Call it when no thread looks at one anymore. NULL is fine. */
 void uploads_destroy(struct uploads *uploads);
 /* Throws away what was not used for UPLOAD_IDLE_SECONDS; call it now and then. */
 void uploads_tick(struct uploads *uploads);

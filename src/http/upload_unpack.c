@@ -166,7 +166,7 @@ int upload_unpack(const char *archive, const char *folder, atomic_bool *stop, si
     *skipped = 0;
     if (!unpacking.archive)
         return error_set(error, ERROR_INPUT,
-                         "%s is no zip archive, or a damaged one: zip the folder again",
+                         "%s is not a zip archive, or it is damaged: zip the folder again",
                          path_base(archive));
     zip_int64_t count = zip_get_num_entries(unpacking.archive, 0);
     int status = file_make_directories(folder, error);

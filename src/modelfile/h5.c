@@ -326,7 +326,7 @@ static int read_vars(struct h5_reading *reading, hid_t group, const char *path, 
             status = read_vars(reading, member, below, depth + 1, error);
         else if (!(status = h5_members(member, &vars, error)) && vars.count > 2)
             status = error_set(error, ERROR_INPUT,
-                               "\"%.80s\" has %zu weights, so it is no dense layer, and weights "
+                               "\"%.80s\" has %zu weights, so it is not a dense layer, and weights "
                                "alone do not say what it is: say all layers with --net, or save "
                                "the model with model.save(\"model.keras\")",
                                below, vars.count);
@@ -449,10 +449,11 @@ static int say_note(struct model *out, const char *text, struct error *error)
 static int say_taken_off(const char *what, struct model *out, struct error *error)
 {
     if (strcmp(what, "softmax") != 0)
-        return model_assume(out, error,
-                            "%s at the end: taken off; this is no softmax classifier, its loss is "
-                            "computed as if it were one",
-                            what);
+        return model_assume(
+            out, error,
+            "%s at the end: taken off; this is not a softmax classifier, its loss is "
+            "computed as if it were one",
+            what);
     return say_note(out,
                     "the file ends in softmax, which was taken off: the studio's networks end in "
                     "logits",

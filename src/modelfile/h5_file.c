@@ -97,7 +97,8 @@ int h5_group(hid_t parent, const char *path, hid_t *out, struct error *error)
     if (open_path(parent, path, out, error)) return -1;
     if (*out >= 0 && H5Iget_type(*out) != H5I_GROUP) {
         H5Oclose(*out);
-        return error_set(error, ERROR_INPUT, "\"%.100s\" is no group: the file is damaged", path);
+        return error_set(error, ERROR_INPUT, "\"%.100s\" is not a group: the file is damaged",
+                         path);
     }
     return 0;
 }
@@ -362,7 +363,7 @@ int h5_dataset(hid_t group, const char *path, const char *as, struct state_dict 
     if (dataset < 0)
         return error_set(error, ERROR_INPUT, "\"%.100s\" is missing: the file is damaged", path);
     if (H5Iget_type(dataset) != H5I_DATASET) {
-        error_set(error, ERROR_INPUT, "\"%.100s\" is no data set: the file is damaged", path);
+        error_set(error, ERROR_INPUT, "\"%.100s\" is not a data set: the file is damaged", path);
         goto out;
     }
     if ((type = H5Dget_type(dataset)) < 0 || (space = H5Dget_space(dataset)) < 0) {

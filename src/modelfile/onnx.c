@@ -194,7 +194,7 @@ static int say_output(struct onnx_reading *reading, const Onnx__ValueInfoProto *
         return -1;
     if (!reading->taken_off || strcmp(reading->taken_off, "softmax") == 0) return 0;
     return model_assume(out, error,
-                        "%s at the end: taken off; this is no softmax classifier, its loss is "
+                        "%s at the end: taken off; this is not a softmax classifier, its loss is "
                         "computed as if it were one",
                         reading->taken_off);
 }

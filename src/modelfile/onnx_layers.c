@@ -222,7 +222,7 @@ static int need_maps(const struct onnx_reading *reading, const Onnx__NodeProto *
                                     error);
     return reading->rank == 4
                ? 0
-               : onnx_refuse_node(node, "works on something that is no picture", error);
+               : onnx_refuse_node(node, "works on something that is not a picture", error);
 }
 
 /* What windows have in common. Pads stand as top, left, bottom, right. */

@@ -104,8 +104,9 @@ int onnx_load(struct onnx_reading *reading, const Onnx__NodeProto *node, size_t 
     if (input >= node->n_input ||
         !onnx_constant_find(&reading->values, node->input[input], &constant))
         return onnx_refuse_node(node,
-                                role == ROLE_BIAS ? "adds something that is no constant"
-                                                  : "multiplies by something that is no constant",
+                                role == ROLE_BIAS
+                                    ? "adds something that is not a constant"
+                                    : "multiplies by something that is not a constant",
                                 error);
     return onnx_constant_load(&reading->values, &constant, width,
                               &reading->tensors[reading->count - 1][role], error);
@@ -320,7 +321,7 @@ int onnx_take_pad(struct onnx_reading *reading, const Onnx__NodeProto *node, str
         return onnx_refuse_node(node, "pads by numbers that the file does not say", error);
     if (node->n_input > 2 && *onnx_word(node->input[2])) {
         if (!onnx_constant_find(&reading->values, node->input[2], &constant))
-            return onnx_refuse_node(node, "pads with something that is no constant", error);
+            return onnx_refuse_node(node, "pads with something that is not a constant", error);
         if (onnx_constant_load(&reading->values, &constant, 1, &index, error)) return -1;
         const struct named_tensor *tensor = &reading->values.state.tensors[index];
         value = tensor->dtype == DTYPE_FLOAT64 ? *(const double *)tensor->values

@@ -73,7 +73,7 @@ static int grow(struct state_dict *state, struct error *error)
 {
     if (state->count == STATE_DICT_MAX_TENSORS)
         return error_set(error, ERROR_INPUT,
-                         "more than %d tensors: this is no model for the studio",
+                         "more than %d tensors: this is not a model for the studio",
                          STATE_DICT_MAX_TENSORS);
     if (state->count < state->capacity) return 0;
     size_t capacity = state->capacity ? 2 * state->capacity : 16;

@@ -69,7 +69,7 @@ static int add_tensor(const struct named_tensor *tensor, size_t skip, struct ste
     if (role == sizeof roles / sizeof *roles)
         return error_set(
             error, ERROR_INPUT,
-            "the tensor %s is no dense layer's weight or bias: the studio reads networks of "
+            "the tensor %s is not a dense layer's weight or bias: the studio reads networks of "
             "dense layers",
             tensor->name);
     while (i < stems->count && (strlen(stems->items[i].name) != length ||
@@ -96,7 +96,7 @@ static int refuse_undescribed(const struct stem *stem, struct error *error)
     const struct named_tensor *weight = stem->tensors[ROLE_WEIGHT];
     const char *what = stem->tensors[ROLE_RUNNING_MEAN] ? "a batch normalization's"
                        : weight->rank == 4              ? "a convolution's"
-                                                        : "no dense layer's";
+                                                        : "not a dense layer's";
     return error_set(error, ERROR_INPUT,
                      "the tensor %s of the shape %s is %s, and a state dict does not say how its "
                      "layers stand together: say it, as in --net \"conv 8 3x3 relu, flatten, dense "

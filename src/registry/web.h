@@ -81,7 +81,7 @@ struct web_answer {
 void web_answer_clear(struct web_answer *answer); /* wipes the body */
 
 /* One request, tried again after a connection that failed or 408, 429, 500, 502, 503, 504,
- * honouring Retry-After (at most 60 s). Any HTTP answer is a success here: look at answer->status.
+ * honoring Retry-After (at most 60 s). Any HTTP answer is a success here: look at answer->status.
  * The caller clears *answer in any case. */
 int web_send(struct web *web, const struct web_request *request, struct web_answer *answer,
              struct error *error);

@@ -15,7 +15,7 @@ struct events {
     int fd;                /* blocking */
     pthread_mutex_t mutex; /* the control thread speaks too */
     struct buffer line;
-    bool lost; /* nobody reads any more */
+    bool lost; /* nobody reads anymore */
 };
 
 /* Takes `fd`. */

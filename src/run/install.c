@@ -53,7 +53,7 @@ struct install {
     enum step step;
     char torch[128];  /* exactly the CPU build that was found, in place of its requirement */
     char index[1024]; /* of CPU builds, when it answers; else empty */
-    unsigned long long plan_bytes; /* to download for a PyTorch that is no CPU build */
+    unsigned long long plan_bytes; /* to download for a PyTorch that is not a CPU build */
     unsigned plan_unknown;         /* how many of its files have no known size */
     unsigned plan_files;           /* 0: there is nothing to confirm */
     bool plan_failed;              /* this pip cannot report what it would download */
@@ -191,7 +191,7 @@ static int confirm(struct install *install, struct error *error)
                  "several gigabytes");
     else
         snprintf(what, sizeof what,
-                 "only a PyTorch that is no CPU build can be had: %u packages, %s%.1f GB to "
+                 "only a PyTorch that is not a CPU build can be had: %u packages, %s%.1f GB to "
                  "download",
                  install->plan_files, install->plan_unknown ? "more than " : "",
                  (double)install->plan_bytes / 1e9);

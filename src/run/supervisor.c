@@ -32,7 +32,7 @@ struct worker {
     int input;   /* commands; -1 when closed */
     int output;  /* events, non-blocking; -1 when closed */
     bool ended;  /* "end" or "error" was handed on */
-    bool broken; /* it said something that is no event */
+    bool broken; /* it said something that is not an event */
     struct buffer line;
 };
 
@@ -97,7 +97,7 @@ static int send_line(struct worker *worker, json_t *value, struct error *error)
     while (done < 0 && errno == EINTR);
     free(text);
     if (done == (ssize_t)length + 1) return 0;
-    return error_set(error, ERROR_CONFLICT, "the worker of %s does not listen any more",
+    return error_set(error, ERROR_CONFLICT, "the worker of %s no longer listens",
                      worker->job.engine);
 }
 
@@ -213,7 +213,7 @@ static void explain_death(const struct worker *worker, int status, struct error 
                   worker->job.engine, number, strsignal(number),
                   number == SIGKILL ? ": out of memory, or ended from outside?" : "");
     } else if (worker->broken) {
-        error_set(error, ERROR_FAILED, "the worker of %s said something that is no event",
+        error_set(error, ERROR_FAILED, "the worker of %s said something that is not an event",
                   worker->job.engine);
     } else {
         error_set(error, ERROR_FAILED, "the worker of %s ended with status %d before its run did",

@@ -45,7 +45,7 @@ static int gather(struct gathering *g, const json_t *value, int depth, struct er
     }
     if (!json_is_array(value) || depth == SCORING_DEPTH_MAX)
         return error_set(error, ERROR_INPUT,
-                         "sample %zu, value %zu is no number: send numbers, in lists nested at "
+                         "sample %zu, value %zu is not a number: send numbers, in lists nested at "
                          "most %d deep",
                          g->sample, g->used, SCORING_DEPTH_MAX);
     json_array_foreach(value, index, item)

@@ -38,7 +38,7 @@ static int read_line(const struct scoring_model *model, const char *line, const 
         double value;
         if (count == inputs) continue;
         if (!csv_number(cell, length, &value))
-            return error_set(error, ERROR_INPUT, "line %zu, column %zu: \"%.*s\" is no number",
+            return error_set(error, ERROR_INPUT, "line %zu, column %zu: \"%.*s\" is not a number",
                              number, count + 1, (int)(length < 40 ? length : 40), cell);
         out[count] = value;
     }

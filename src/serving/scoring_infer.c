@@ -74,7 +74,7 @@ static int read_data(const struct scoring_model *model, const json_t *tensor, si
     for (size_t i = 0; i < count * inputs; i++) {
         const json_t *value = json_array_get(data, i);
         if (!json_is_number(value))
-            return error_set(error, ERROR_INPUT, "\"data\", value %zu is no number", i);
+            return error_set(error, ERROR_INPUT, "\"data\", value %zu is not a number", i);
         out->values[i] = json_number_value(value);
     }
     return 0;

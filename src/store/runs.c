@@ -390,7 +390,7 @@ int store_mark_interrupted(struct store *store, uint32_t *count, struct error *e
 }
 
 /* A file outside the home may have been replaced by a later run of the same name: then it is not
- * this run's any more. */
+ * this run's anymore. */
 static int check_file(struct store *store, const char *run, const char *path, const char *sha256,
                       struct error *error)
 {
@@ -400,7 +400,7 @@ static int check_file(struct store *store, const char *run, const char *path, co
     if (!hash_file(path, found, NULL, error) && strcmp(found, sha256) == 0) return 0;
     return error_set(
         error, ERROR_CONFLICT,
-        "the model file of run %.60s is not there any more: a later run replaced it, or it was "
+        "the model file of run %.60s is no longer there: a later run replaced it, or it was "
         "moved",
         run);
 }

@@ -21,7 +21,7 @@ struct store;
 int store_open(const char *home, struct store **out, struct error *error);
 /* Makes the list of runs anew from the runs' folders when the database is damaged, empty or gone.
  * The damaged one is kept as *aside (malloc'd; NULL when there was none). What only the database
- * knew is not there any more: titles, tags, notes, registrations, preferences. */
+ * knew is not there anymore: titles, tags, notes, registrations, preferences. */
 int store_rebuild(const char *home, char **aside, uint32_t *count, struct error *error);
 void store_close(struct store *store); /* NULL is fine */
 const char *store_home(const struct store *store);

@@ -173,7 +173,7 @@ def kill_registration(victim, chance, run, home):
     time.sleep(chance.uniform(0, 0.08))
     victim.kill(chance, "server")
     listed = [item["state"] for item in victim.server.get("/api/registry/registrations")["registrations"] if item["name"] == name]
-    assert "running" not in listed, "a registration that nobody works on any more"
+    assert "running" not in listed, "a registration that nobody works on anymore"
     task = victim.server.post("/api/registry/registrations", body, status=202)["task"]
     wait_until(lambda: victim.server.get(f"/api/tasks/{task}")["state"] != "running")
     done = victim.server.get(f"/api/tasks/{task}")

@@ -1,4 +1,4 @@
-"""The data base is damaged, empty or gone: the list of runs comes back from the runs' folders."""
+"""The database is damaged, empty or gone: the list of runs comes back from the runs' folders."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ import pytest
 from train_help import Running, Story, train
 
 SMALL = ["--dataset", "synthetic", "--limit", 400]
-# What only the data base knew, and what depends on the moment.
+# What only the database knew, and what depends on the moment.
 NOT_KEPT = {"started_by", "tags", "notes", "title", "group", "log", "rss_bytes", "peak_rss_bytes", "created_at", "started_at", "ended_at"}
 
 
@@ -44,7 +44,7 @@ def runs(binary, studio, home, tmp_path, fault):
 
 
 DAMAGE = {
-    "garbage": lambda path: path.write_bytes(b"this is no data base\n" * 500),
+    "garbage": lambda path: path.write_bytes(b"this is no database\n" * 500),
     "half a page lost": lambda path: path.write_bytes(path.read_bytes()[:100] + bytes(6000) + path.read_bytes()[6100:]),
     "empty": lambda path: path.write_bytes(b""),
     "gone": lambda path: path.unlink(),

@@ -84,7 +84,7 @@ def test_a_cut_batch_is_refused(studio, tmp_path, batches):
     folder = write_folder(tmp_path / "cut", batches)
     (folder / "data_batch_2.bin").write_bytes(batches["data_batch_2.bin"][0][:-5])
     said = studio("data", "show", folder, status=1).stderr
-    assert "data_batch_2.bin has 196667 bytes, which are no whole records of 3073" in said
+    assert "data_batch_2.bin has 196667 bytes, which is not a whole number of records of 3073" in said
     assert "give the folder" in studio("data", "show", folder / "test_batch.bin", status=1).stderr
 
 

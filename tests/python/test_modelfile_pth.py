@@ -331,7 +331,7 @@ def tensor_pickle(shape, strides, offset=0, numel=4, key="0", storage="FloatStor
         (dict(shape=(2, 2), strides=(2, 1), key="1"), "data/1 is missing"),
         (dict(shape=(2, 2), strides=(2, 1), key="../0"), "names no record"),
         (dict(shape=(2, 2), strides=(2, 1), storage="LongStorage"), "LongStorage"),
-        (dict(shape=(2, 2, 1), strides=(2, 1, 1)), "[2, 2, 1] is no dense layer's"),
+        (dict(shape=(2, 2, 1), strides=(2, 1, 1)), "[2, 2, 1] is not a dense layer's"),
     ],
 )
 def test_lying_tensors_are_refused(studio, tmp_path, arguments, words):

@@ -189,8 +189,8 @@ def test_what_looks_wrong_is_said_and_what_is_wrong_is_refused(server):
         ({"inputs": 3}, '"inputs" must be a list'),
         ({"inputs": [row[1:]]}, "sample 0 has 783 numbers, but the model takes 784"),
         ({"inputs": [row, [*row, 1]]}, "sample 1 has 785 numbers"),
-        ({"inputs": [["x", *row[1:]]]}, "value 0 is no number"),
-        ({"inputs": [[None, *row[1:]]]}, "value 0 is no number"),
+        ({"inputs": [["x", *row[1:]]]}, "value 0 is not a number"),
+        ({"inputs": [[None, *row[1:]]]}, "value 0 is not a number"),
         ({"inputs": [row], "instances": [row]}, 'both "inputs" and "instances"'),
         ({"inputs": [row], "params": {"a": 1}}, 'a member "params"'),
         ({"inputs": [row] * 1025}, "1025 samples are too many for one request: send at most 1024"),
@@ -202,7 +202,7 @@ def test_what_looks_wrong_is_said_and_what_is_wrong_is_refused(server):
     header, line = ",".join("abc"), ",".join(map(str, row))
     assert "begin with a header line" in server.refused((line + "\n" + line).encode(), "text/csv")
     assert "line 2 has 3 columns" in server.refused((header + "\n1,2,3\n").encode(), "text/csv")
-    assert '"nan" is no number' in server.refused((header + "\nnan,2,3\n").encode(), "text/csv")
+    assert '"nan" is not a number' in server.refused((header + "\nnan,2,3\n").encode(), "text/csv")
     assert "holds no samples" in server.refused((header + "\n").encode(), "text/csv")
     assert "is not taken: send application/json, text/csv" in server.refused(b"x", "text/plain", status=415)
 

@@ -37,7 +37,7 @@ MISTAKES = {
     "--hidden 128,": "hidden layers",
     "--hidden 0": "hidden layers",
     "--name ../x": '"../x" is not a valid model name',
-    "--resume ../../etc": "is no run's id",
+    "--resume ../../etc": "is not the id of a run",
     "--epoch 5": "did you mean --epochs?",
     "--epochs": "--epochs needs a value",
     "--parallel=yes": "--parallel takes no value",

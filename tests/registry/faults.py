@@ -58,7 +58,7 @@ class Proxy(http.server.ThreadingHTTPServer):
 
 
 def wait_for_quiet(*proxies):
-    """Until no request is under way any more."""
+    """Until no request is under way anymore."""
     until = time.monotonic() + 20
     while any(proxy.busy for proxy in proxies):
         assert time.monotonic() < until

@@ -1,5 +1,5 @@
 """What goes wrong on the way to Azure ML: each fault at each request ends in success after new tries, or in one line that names
-the step and the mend; a second try finishes the work; there is never a second or a half version."""
+the step and the fix; a second try finishes the work; there is never a second or a half version."""
 
 import hashlib
 import json
@@ -105,7 +105,7 @@ LASTING = {
     "answer-cut": ("cut", {"bytes": 7}),
     "answer-lost": ("lost", {}),
 }
-# What is no failure: a version that is not there yet; storage secrets that the person's own token stands in for; an upload
+# What is no failure: a version that is not there yet; storage secrets that the user's own token stands in for; an upload
 # that is not there yet; a cut in an answer that has no body, or its length.
 FINE = {
     "404": {"next-version", "access", "look"}, "401": {"access"}, "403": {"access"}, "409": {"access"},

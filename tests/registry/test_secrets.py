@@ -113,7 +113,7 @@ def test_by_a_person_at_the_server(serve, cloud, home, clean_place, monkeypatch)
     assert finish("pth", "one") == "done"
     cloud.blob.fail("^PUT", "status", times=9, code=403, body=b"<Error><Code>AuthenticationFailed</Code></Error>")
     assert finish("h5", "two") == "failed"
-    assert any("GTHK3QXW9" in one for one in seen), "the person's code is shown, and only that one"
+    assert any("GTHK3QXW9" in one for one in seen), "the user's code is shown, and only that one"
     for path in ("/api/registry/targets", "/api/registry/registrations", "/api/tasks", "/api/system", f"/api/runs/{run['id']}"):
         assert_none_in(path, json.dumps(server.get(path)), cloud.azure)
     for one in seen:

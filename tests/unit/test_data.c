@@ -77,7 +77,7 @@ static void mnist_is_the_real_one(void **state)
 
 /* A digit of MNIST shown large comes back as MNIST has it: cut out, scaled and centered in the same
  * way. */
-static void normalising_is_mnists_own(void **state)
+static void normalizing_is_mnists_own(void **state)
 {
     (void)state;
     enum { SIDE = 300 };
@@ -201,7 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mnist_is_the_real_one),
-        cmocka_unit_test(normalising_is_mnists_own),
+        cmocka_unit_test(normalizing_is_mnists_own),
         cmocka_unit_test(pixels_become_fractions),
         cmocka_unit_test(digits_depend_on_seed_and_index_alone),
         cmocka_unit_test(digits_are_made_like_mnist),

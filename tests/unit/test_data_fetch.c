@@ -20,7 +20,7 @@
 
 #define SIZE 100000
 
-/* The server: GET /BEHAVIOUR/… answers as the behaviour says. */
+/* The server: GET /BEHAVIOR/… answers as the behavior says. */
 static struct {
     int listener;
     int port;
@@ -43,24 +43,24 @@ static void send_all(int client, const void *bytes, size_t count)
 
 static void answer(int client, const char *request)
 {
-    char head[256], behaviour[32] = "";
-    sscanf(request, "GET /%31[^/]/", behaviour);
+    char head[256], behavior[32] = "";
+    sscanf(request, "GET /%31[^/]/", behavior);
     size_t from = 0;
     const char *range = strstr(request, "Range: bytes=");
     server.requests++;
-    if (range && strcmp(behaviour, "whole-only")) {
+    if (range && strcmp(behavior, "whole-only")) {
         from = (size_t)strtoul(range + 13, NULL, 10);
         server.ranges++;
     }
     size_t count = SIZE - from, sent = count;
-    if (!strcmp(behaviour, "missing")) {
+    if (!strcmp(behavior, "missing")) {
         const char *text =
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         send_all(client, text, strlen(text));
         return;
     }
-    if (!strcmp(behaviour, "breaking") && sent > SIZE / 3) sent = SIZE / 3;
-    if (!strcmp(behaviour, "long")) count = sent = SIZE + 1 - from;
+    if (!strcmp(behavior, "breaking") && sent > SIZE / 3) sent = SIZE / 3;
+    if (!strcmp(behavior, "long")) count = sent = SIZE + 1 - from;
     snprintf(head, sizeof head,
              "HTTP/1.1 %s\r\nContent-Length: %zu\r\nContent-Range: bytes %zu-%d/%d\r\nConnection: "
              "close\r\n\r\n",
@@ -69,7 +69,7 @@ static void answer(int client, const char *request)
     uint8_t *bytes = malloc(SIZE + 1);
     memcpy(bytes, content, SIZE);
     bytes[SIZE] = 0;
-    if (!strcmp(behaviour, "wrong")) bytes[SIZE / 2] ^= 1;
+    if (!strcmp(behavior, "wrong")) bytes[SIZE / 2] ^= 1;
     send_all(client, bytes + from, sent);
     free(bytes);
 }

@@ -103,7 +103,7 @@ static void write_png16(const char *path, const uint16_t *row, uint32_t width)
     fclose(file);
 }
 
-static void png_files_of_all_colors_are_grey(void **state)
+static void png_files_of_all_colors_are_gray(void **state)
 {
     (void)state;
     struct error error;
@@ -190,7 +190,7 @@ int main(void)
         cmocka_unit_test(an_exact_picture_is_taken_as_it_is),
         cmocka_unit_test(a_large_picture_comes_back_small),
         cmocka_unit_test(thin_and_empty_pictures),
-        cmocka_unit_test(png_files_of_all_colors_are_grey),
+        cmocka_unit_test(png_files_of_all_colors_are_gray),
         cmocka_unit_test(figures_about_a_split),
         cmocka_unit_test(picks_are_different_and_repeatable),
     };

@@ -79,7 +79,7 @@ static int read_badly(const char *data, size_t size, const struct modelfile_opti
                       struct model *out, struct error *error)
 {
     (void)data, (void)size, (void)options, (void)out;
-    return error_set(error, ERROR_INPUT, "it is damaged: mend it");
+    return error_set(error, ERROR_INPUT, "it is damaged: fix it");
 }
 
 static int crash(const char *data, size_t size, const struct modelfile_options *options,
@@ -111,7 +111,7 @@ static void trouble_there_is_an_error_here(void **state)
     struct model model;
     struct error error;
     run(read_badly, &model, &error, -1);
-    assert_string_equal(error.message, "it is damaged: mend it");
+    assert_string_equal(error.message, "it is damaged: fix it");
     confined_reader *const readers[] = {crash, leave, loop};
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
         run(readers[i], &model, &error, -1);

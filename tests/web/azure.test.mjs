@@ -109,7 +109,7 @@ test('both models are registered through the page by device code', async (t) => 
         /Find the workspace.*Upload the file.*Read back/s,
     );
 
-    // The person has signed in: the second model asks for no code.
+    // The user has signed in: the second model asks for no code.
     await registerThroughPage(page, 'h5', 'tensorflow_mnist');
     await page.locator('.read-back', { hasText: 'tensorflow_mnist' }).waitFor();
     assert.equal(await page.locator('.device-code').count(), 0);

@@ -85,7 +85,7 @@ test('every field of a lab keeps what is typed', { skip }, async () => {
     await page.getByRole('button', { name: 'Defaults' }).click();
 });
 
-test('a network is chosen, written and mended', { skip }, async () => {
+test('a network is chosen, written and fixed', { skip }, async () => {
     await openLab();
     await page.getByLabel('Design', { exact: true }).selectOption('lenet5');
     await page.getByText('61,706 parameters').first().waitFor();

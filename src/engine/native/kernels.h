@@ -1,4 +1,4 @@
-/* The arithmetic of the native engine: one table of functions a number type and kind of processor.
+/* The arithmetic of the native engine: one table of functions per dtype and kind of processor.
  *
  * kernels.c is compiled once for each. All matrices are row-major; every row starts on a 64-byte
  * boundary and its width is padded with zeros to whole 64-byte lines, so that no kernel has a tail.

@@ -1,5 +1,5 @@
 /* Vectors of NATIVE_VECTOR_BYTES in the compiler's own notation, and the functions that the C
- * library lacks for them. Included by kernels.c only, once for each number type and processor. */
+ * library lacks for them. Included by kernels.c only, once for each dtype and processor. */
 #ifndef NNSTUDIO_ENGINE_NATIVE_VECTOR_H
 #define NNSTUDIO_ENGINE_NATIVE_VECTOR_H
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/js.h"
 #include "base/path.h"
 #include "registry/targets.h"
 

@@ -43,7 +43,7 @@ export async function sendFiles(
     return upload;
 }
 
-/** Nothing of it is needed any more; what the studio cannot be told it finds out by itself. */
+/** Nothing of it is needed anymore; what the studio cannot be told it finds out by itself. */
 export const discard = (upload: Upload) => void remove(address(upload)).catch(() => {});
 
 export const look = (upload: Upload, answers: UploadAnswers, signal?: AbortSignal) =>

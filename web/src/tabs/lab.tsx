@@ -163,7 +163,7 @@ export function Lab({ engine }: { engine: EngineId }) {
                 <Parts class="stack">
                     {wrong && (
                         <Trouble>
-                            There is no run {asked} here any more: this is the newest one instead.
+                            Run {asked} is no longer here: this is the newest one instead.
                         </Trouble>
                     )}
                     {run ? (
