@@ -115,7 +115,6 @@ static int run(int argc, char **argv)
 {
     bool as_json = false;
     struct model_words words = {0};
-    struct modelfile_options wanted = {0};
     const struct cli_option options[] = {
         MODEL_OPTIONS(words),
         {"json", OPTION_FLAG, &as_json, NULL, "the receipt as one JSON object"},
@@ -129,13 +128,8 @@ static int run(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
     const char *from = arguments.words[0], *to = arguments.words[1];
     if (modelfile_format_for_writing(to, &target, &error) ||
-        model_words_use(&words, &wanted, &error) || modelfile_read(from, &wanted, &model, &error))
+        model_words_read(&words, from, &model, &error))
         return cli_fail(&error);
-    if (model_words_check(&wanted, from, model, &error)) {
-        model_destroy(model);
-        return cli_fail(&error);
-    }
-
     int failed = convert(from, to, target, model, as_json, &error);
     model_destroy(model);
     return failed ? cli_fail(&error) : EXIT_OK;

@@ -112,9 +112,9 @@ static int install(const struct cli_arguments *arguments)
     for (size_t i = 0; i < count; i++) log_line("  %s", install_note(chosen[i]));
     struct install *installation;
     bool shown = isatty(STDERR_FILENO), asks = shown && isatty(STDIN_FILENO);
-    if (install_start(".", chosen, count, print_line, shown ? draw_bar : NULL, asks ? ask : NULL,
-                      NULL, &installation, &error))
-        return cli_fail(&error);
+    const struct install_watch watch = {print_line, shown ? draw_bar : NULL, asks ? ask : NULL,
+                                        NULL};
+    if (install_start(".", chosen, count, &watch, &installation, &error)) return cli_fail(&error);
     int failed = hear_out(installation, &error);
     install_destroy(installation);
     if (failed) return cli_fail(&error);

@@ -34,7 +34,6 @@ static int run(int argc, char **argv)
 {
     bool as_json = false;
     struct model_words words = {0};
-    struct modelfile_options wanted = {0};
     const struct cli_option options[] = {
         MODEL_OPTIONS(words),
         {"json", OPTION_FLAG, &as_json, NULL, "one JSON object instead of text"},
@@ -45,13 +44,7 @@ static int run(int argc, char **argv)
     struct model *model;
     int status = cli_parse(&command_inspect, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
-    if (model_words_use(&words, &wanted, &error) ||
-        modelfile_read(arguments.words[0], &wanted, &model, &error))
-        return cli_fail(&error);
-    if (model_words_check(&wanted, arguments.words[0], model, &error)) {
-        model_destroy(model);
-        return cli_fail(&error);
-    }
+    if (model_words_read(&words, arguments.words[0], &model, &error)) return cli_fail(&error);
     if (as_json)
         cli_print_json(model_describe_json(model));
     else

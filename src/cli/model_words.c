@@ -81,6 +81,16 @@ int model_words_check(const struct modelfile_options *told, const char *path,
     return 0;
 }
 
+int model_words_read(const struct model_words *words, const char *path, struct model **out,
+                     struct error *error)
+{
+    struct modelfile_options told = {0};
+    if (model_words_use(words, &told, error) || modelfile_read(path, &told, out, error)) return -1;
+    if (!model_words_check(&told, path, *out, error)) return 0;
+    model_destroy(*out);
+    return -1;
+}
+
 void model_words_print_assumed(const struct model *model)
 {
     size_t index;

@@ -29,6 +29,9 @@ int model_words_use(const struct model_words *words, struct modelfile_options *o
 /* What the file says is not contradicted: refuses other activations and layers than it has. */
 int model_words_check(const struct modelfile_options *told, const char *path,
                       const struct model *model, struct error *error);
+/* All of it: reads the file with what the user says, and checks that. The caller destroys *out. */
+int model_words_read(const struct model_words *words, const char *path, struct model **out,
+                     struct error *error);
 /* "assumed: activation of layer 1: relu" for each, on standard output; how to say it otherwise at
  * the end. */
 void model_words_print_assumed(const struct model *model);

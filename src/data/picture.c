@@ -199,10 +199,12 @@ static void turn_over(uint8_t *pixels, size_t count)
     for (size_t i = 0; i < count; i++) pixels[i] = (uint8_t)(255 - pixels[i]);
 }
 
-int picture_to_input(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
-                     uint32_t columns, const struct input_form *form, uint8_t *out, bool *inverted,
+static int make_gray(const struct picture *picture, uint32_t rows, uint32_t columns,
+                     const struct input_form *form, uint8_t *out, bool *inverted,
                      struct error *error)
 {
+    const uint8_t *gray = picture->gray;
+    uint32_t width = picture->width, height = picture->height;
     size_t count = (size_t)rows * columns;
     if (width < 1 || height < 1 || (uint64_t)width * height > PICTURE_MAX_PIXELS)
         return error_set(error, ERROR_INPUT,
@@ -234,9 +236,7 @@ int picture_make_input(const struct picture *picture, uint32_t rows, uint32_t co
                        bool *inverted, struct error *error)
 {
     size_t map = (size_t)rows * columns, plane = (size_t)picture->width * picture->height;
-    if (channels == 1)
-        return picture_to_input(picture->gray, picture->width, picture->height, rows, columns, form,
-                                out, inverted, error);
+    if (channels == 1) return make_gray(picture, rows, columns, form, out, inverted, error);
     *inverted = false;
     for (uint32_t c = 0; c < channels; c++) {
         const uint8_t *values = picture->colors ? picture->colors + c * plane : picture->gray;

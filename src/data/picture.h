@@ -49,14 +49,10 @@ int picture_write_png(const char *path, const uint8_t *gray, uint32_t width, uin
 int picture_normalize(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
                       uint32_t columns, uint8_t *out, struct error *error);
 
-/* A network's input out[rows, columns] as the model's form says. Known polarity: a picture of the
- * other one is inverted (*inverted). Of another size: resized whole, or normalized as above. Not
- * known: as MNIST, light on dark. */
-int picture_to_input(const uint8_t *gray, uint32_t width, uint32_t height, uint32_t rows,
-                     uint32_t columns, const struct input_form *form, uint8_t *out, bool *inverted,
-                     struct error *error);
-/* The same for a network of one channel or three, out[channels, rows, columns]: in color it is
- * resized whole and never inverted; a gray picture has three equal channels. */
+/* A network's input out[channels, rows, columns] as the model's form says. Of one channel: known
+ * polarity: a picture of the other one is inverted (*inverted); of another size: resized whole, or
+ * normalized as above; not known: as MNIST, light on dark. Of three: it is resized whole and never
+ * inverted; a gray picture has three equal channels. */
 int picture_make_input(const struct picture *picture, uint32_t rows, uint32_t columns,
                        uint32_t channels, const struct input_form *form, uint8_t *out,
                        bool *inverted, struct error *error);

@@ -31,13 +31,17 @@ int drawing_read(const json_t *body, struct drawing *out, struct error *error)
 int drawing_to_input(const struct drawing *drawing, const struct network *network,
                      const struct input_form *form, uint8_t *out, struct error *error)
 {
+    /* only read */
+    const struct picture picture = {.width = drawing->width,
+                                    .height = drawing->height,
+                                    .gray = (uint8_t *)(uintptr_t)drawing->pixels};
     bool inverted;
     if (network->channels != 1)
         return error_set(error, ERROR_INPUT,
                          "only networks for gray pictures take a drawing: choose a sample, or "
                          "another model");
-    return picture_to_input(drawing->pixels, drawing->width, drawing->height, network->rows,
-                            network->columns, form, out, &inverted, error);
+    return picture_make_input(&picture, network->rows, network->columns, 1, form, out, &inverted,
+                              error);
 }
 
 int drawing_predict(const struct drawing *drawing, struct predictor *predictor, uint8_t *picture,

@@ -97,6 +97,17 @@ int library_resolve(const char *home, const char *name, char **out, struct error
         name, home);
 }
 
+int library_resolve_job(const char *home, struct job *job, struct error *error)
+{
+    char *path;
+    if (library_resolve(home, job->dataset, &path, error)) return -1;
+    int length = snprintf(job->dataset, sizeof job->dataset, "%s", path);
+    free(path);
+    return (size_t)length < sizeof job->dataset
+               ? 0
+               : error_set(error, ERROR_INPUT, "the data set's path is too long");
+}
+
 /* A text that may be NULL. False when memory is out. */
 static bool copy_text(const char *text, const char **out)
 {

@@ -42,24 +42,12 @@ static const struct code_voice *counterpart(const struct code_voice *voice)
 
 /* --- settings in the query --- */
 
-/* The set as the code's subject needs it: a known name, or the path of a user's own set. */
-static int resolve_dataset(const struct studio *studio, struct job *job, struct error *error)
-{
-    char *path;
-    if (library_resolve(studio->home, job->dataset, &path, error)) return -1;
-    int length = snprintf(job->dataset, sizeof job->dataset, "%s", path);
-    free(path);
-    return (size_t)length < sizeof job->dataset
-               ? 0
-               : error_set(error, ERROR_INPUT, "the data set's path is too long");
-}
-
 static int read_job(const struct studio *studio, const struct call *call, struct job *job,
                     struct error *error)
 {
     job_init(job);
     if (settings_take_texts(call_settings(call), job, error) || settings_check(job, false, error) ||
-        resolve_dataset(studio, job, error))
+        library_resolve_job(studio->home, job, error))
         return -1;
     return job_check(job, error);
 }

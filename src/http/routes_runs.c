@@ -56,12 +56,7 @@ static int resolve_dataset(const struct studio *studio, struct job *job, struct 
         if (dataset_locate(entry, &options, &path, error)) return -1;
         free(path);
     }
-    if (library_resolve(studio->home, job->dataset, &path, error)) return -1;
-    int length = snprintf(job->dataset, sizeof job->dataset, "%s", path);
-    free(path);
-    return (size_t)length < sizeof job->dataset
-               ? 0
-               : error_set(error, ERROR_INPUT, "the data set's path is too long");
+    return library_resolve_job(studio->home, job, error);
 }
 
 static int need_found(const char *id, struct error *error)

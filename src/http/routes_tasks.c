@@ -116,11 +116,10 @@ static int hear_out(struct task *task, struct install *install, struct error *er
 static int install_engine(struct task *task, const char *engine, struct error *error)
 {
     const char *engines[] = {engine};
+    const struct install_watch watch = {on_install_line, on_install_progress, NULL, task};
     struct install *install;
     task_progress(task, 0, 0, install_note(engine));
-    if (install_start(".", engines, 1, on_install_line, on_install_progress, NULL, task, &install,
-                      error))
-        return -1;
+    if (install_start(".", engines, 1, &watch, &install, error)) return -1;
     int status = hear_out(task, install, error);
     install_destroy(install);
     return status;

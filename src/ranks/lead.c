@@ -94,8 +94,7 @@ static int lead_train(struct engine *engine, const uint32_t *order, size_t count
         ranks_broadcast(self->ranks, samples, count * sizeof *order, error) ||
         (rates && ranks_broadcast(self->ranks, values, steps * sizeof *rates, error)))
         return -1;
-    return bucket_train(self->bucket, self->ranks, self->inner, order, count, rates, losses,
-                        correct, error);
+    return bucket_train(self->bucket, order, count, rates, losses, correct, error);
 }
 
 static int lead_set_rate(struct engine *engine, double rate, struct error *error)
@@ -244,8 +243,7 @@ static int follow_train(struct following *self, const struct order *what, struct
     if (!status && steps)
         status = ranks_broadcast(self->ranks, rates, steps * sizeof *rates, error);
     if (!status)
-        status = bucket_train(self->bucket, self->ranks, self->inner, order, count,
-                              steps ? rates : NULL, NULL, NULL, error);
+        status = bucket_train(self->bucket, order, count, steps ? rates : NULL, NULL, NULL, error);
     free(rates);
     free(order);
     return status;

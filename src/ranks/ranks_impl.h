@@ -36,18 +36,17 @@ struct order {
 };
 int ranks_order(struct ranks *ranks, struct order *order, struct error *error);
 
-/* The buffers of one rank's training steps. */
+/* The buffers of one rank's training steps, which borrow the ranks and its engine. */
 struct bucket;
-int bucket_create(const struct ranks *ranks, const struct engine *engine, struct bucket **out,
+int bucket_create(struct ranks *ranks, struct engine *inner, struct bucket **out,
                   struct error *error);
 void bucket_destroy(struct bucket *bucket);
 /* From now on this rank says of every part that it failed. */
 void bucket_fail(struct bucket *bucket);
 /* engine_train_at_rates() with every batch computed by all ranks; all call it with the same order
  * and rates. `rates`, `losses` and `correct` may be NULL. */
-int bucket_train(struct bucket *bucket, struct ranks *ranks, struct engine *inner,
-                 const uint32_t *order, size_t count, const double *rates, double *losses,
-                 uint32_t *correct, struct error *error);
+int bucket_train(struct bucket *bucket, const uint32_t *order, size_t count, const double *rates,
+                 double *losses, uint32_t *correct, struct error *error);
 
 /* Rank 0's values to all, through the engine's own copies. */
 int ranks_share_parameters(struct ranks *ranks, struct engine *inner, struct error *error);

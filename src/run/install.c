@@ -42,10 +42,7 @@ enum step {
 #define GRACE_SECONDS 10.0
 
 struct install {
-    install_line_fn *on_line;
-    install_progress_fn *on_progress; /* NULL: nobody listens, or pip is too old to tell */
-    install_ask_fn *on_ask;           /* NULL: nobody can be asked */
-    void *context;
+    struct install_watch watch;             /* on_progress also NULL when pip is too old to tell */
     char *venv, *python;                    /* FOLDER/.venv and its interpreter */
     const char *requirements[MAX_PACKAGES]; /* from the engine table */
     size_t count;
@@ -136,7 +133,7 @@ static int make_venv(struct install *install, struct error *error)
     char *argv[] = {(char *)(uintptr_t)setting("NNSTUDIO_PYTHON", "python3"), (char[]){"-m"},
                     (char[]){"venv"}, install->venv, NULL};
     install->step = STEP_VENV;
-    install->on_line(install->context, "making the virtual environment .venv");
+    install->watch.on_line(install->watch.context, "making the virtual environment .venv");
     return launch(install, argv, error);
 }
 
@@ -150,7 +147,8 @@ static int plan(struct install *install, struct error *error)
     for (size_t i = 0; i < install->count; i++)
         argv[used++] = (char *)(uintptr_t)install->requirements[i];
     install->step = STEP_PLAN;
-    install->on_line(install->context, "asking the package index what there is to download");
+    install->watch.on_line(install->watch.context,
+                           "asking the package index what there is to download");
     return launch(install, argv, error);
 }
 
@@ -164,7 +162,7 @@ static int fetch(struct install *install, struct error *error)
                                      (char[]){"--disable-pip-version-check"},
                                      (char[]){"--no-input"},
                                      (char[]){"--progress-bar"},
-                                     install->on_progress ? raw : off};
+                                     install->watch.on_progress ? raw : off};
     size_t used = 8;
     if (install->index[0]) {
         argv[used++] = extra;
@@ -195,9 +193,10 @@ static int confirm(struct install *install, struct error *error)
                  "download",
                  install->plan_files, install->plan_unknown ? "more than " : "",
                  (double)install->plan_bytes / 1e9);
-    install->on_line(install->context, what);
+    install->watch.on_line(install->watch.context, what);
     if (strcmp(setting("NNSTUDIO_ALLOW_CUDA", "0"), "1") == 0) return 0;
-    if (install->on_ask && install->on_ask(install->context, "Download it?")) return 0;
+    if (install->watch.on_ask && install->watch.on_ask(install->watch.context, "Download it?"))
+        return 0;
     return error_set(error, ERROR_UNAVAILABLE,
                      "%s: name an index of CPU builds that answers in NNSTUDIO_TORCH_INDEX, or "
                      "allow this download with NNSTUDIO_ALLOW_CUDA=1",
@@ -205,17 +204,11 @@ static int confirm(struct install *install, struct error *error)
 }
 
 int install_start(const char *folder, const char *const *engines, size_t count,
-                  install_line_fn *on_line, install_progress_fn *on_progress,
-                  install_ask_fn *on_ask, void *context, struct install **out, struct error *error)
+                  const struct install_watch *watch, struct install **out, struct error *error)
 {
     struct install *install = calloc(1, sizeof *install);
     if (!install) return error_set_memory(error, "the installation");
-    *install = (struct install){.on_line = on_line,
-                                .on_progress = on_progress,
-                                .on_ask = on_ask,
-                                .context = context,
-                                .output = -1,
-                                .folder = -1};
+    *install = (struct install){.watch = *watch, .output = -1, .folder = -1};
     buffer_init(&install->line, 1 << 20);
     install->venv = path_join(folder, ".venv");
     install->python = install->venv ? path_join(install->venv, "bin/python") : NULL;
@@ -283,18 +276,18 @@ static void take_line(struct install *install, const char *line)
     if (strstr(line, "Failed to establish a new connection") || strstr(line, "NameResolution"))
         install->unreachable = true;
     unsigned long long done, total;
-    if (install->on_progress && sscanf(line, "Progress %llu of %llu", &done, &total) == 2) {
-        install->on_progress(install->context, done, total);
+    if (install->watch.on_progress && sscanf(line, "Progress %llu of %llu", &done, &total) == 2) {
+        install->watch.on_progress(install->watch.context, done, total);
         return;
     }
-    if (install->on_progress && strstr(line, "--progress-bar")) install->too_old = true;
+    if (install->watch.on_progress && strstr(line, "--progress-bar")) install->too_old = true;
     const char *complaint = strstr(line, "ERROR:");
     if (complaint)
         snprintf(install->complaint, sizeof install->complaint, "%s", complaint + strlen("ERROR:"));
     if (strstr(line, "ensurepip is not"))
         snprintf(install->complaint, sizeof install->complaint,
                  " Python's venv module is incomplete: apt install python3-venv");
-    if (*line) install->on_line(install->context, line);
+    if (*line) install->watch.on_line(install->watch.context, line);
 }
 
 static void take_lines(struct install *install)
@@ -342,8 +335,8 @@ static void finish_step(struct install *install)
         if (plan(install, &install->error) == 0) return;
     } else if (status == 0 && install->step == STEP_PLAN) {
         if (confirm(install, &install->error) == 0 && fetch(install, &install->error) == 0) return;
-    } else if (status && install->too_old && install->on_progress) {
-        install->on_progress = NULL;
+    } else if (status && install->too_old && install->watch.on_progress) {
+        install->watch.on_progress = NULL;
         install->complaint[0] = '\0';
         if (fetch(install, &install->error) == 0) return;
     } else if (status) {

@@ -24,14 +24,21 @@ typedef void install_progress_fn(void *context, uint64_t done_bytes, uint64_t to
 /* Asks the user a question that is answered with yes or no; it may wait for the answer. */
 typedef bool install_ask_fn(void *context, const char *question);
 
+/* Who is told, and asked. `on_progress` and `on_ask` may be NULL. */
+struct install_watch {
+    install_line_fn *on_line;
+    install_progress_fn *on_progress;
+    install_ask_fn *on_ask;
+    void *context;
+};
+
 /* What is installed for an engine, for users; NULL for an engine that needs nothing. */
 const char *install_note(const char *engine);
 
-/* Starts installing the named engines' packages into FOLDER/.venv. `on_progress` and `on_ask` may
- * be NULL. The caller destroys. */
+/* Starts installing the named engines' packages into FOLDER/.venv. `watch` is copied. The caller
+ * destroys. */
 int install_start(const char *folder, const char *const *engines, size_t count,
-                  install_line_fn *on_line, install_progress_fn *on_progress,
-                  install_ask_fn *on_ask, void *context, struct install **out, struct error *error);
+                  const struct install_watch *watch, struct install **out, struct error *error);
 /* Whether one runs in the folder just now, of whichever process. */
 bool install_runs(const char *folder);
 int install_fd(const struct install *install);

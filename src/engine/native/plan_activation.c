@@ -9,17 +9,9 @@
 #else
 #define EXACT(name) name##f
 #endif
-#define LANEWISE(name, function)                                    \
-    INLINE vec name(vec v)                                          \
-    {                                                               \
-        vec out;                                                    \
-        for (size_t i = 0; i < LANES; i++) out[i] = function(v[i]); \
-        return out;                                                 \
-    }
 LANEWISE(less_one, EXACT(expm1))
 LANEWISE(error_function, EXACT(erf))
 LANEWISE(log_plus_one, EXACT(log1p))
-#undef LANEWISE
 
 INLINE vec minimum(vec a, vec b)
 {

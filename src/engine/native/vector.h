@@ -101,9 +101,7 @@ INLINE void store_sums(real *out, const real *bias, const vec v[4])
 
 #endif
 
-#if NATIVE_FLOAT64
-
-/* The C library's, a lane at a time: exactness is what float64 is run for. */
+/* A function of the C library's, a lane at a time. */
 #define LANEWISE(name, function)                                    \
     INLINE vec name(vec v)                                          \
     {                                                               \
@@ -111,10 +109,13 @@ INLINE void store_sums(real *out, const real *bias, const vec v[4])
         for (size_t i = 0; i < LANES; i++) out[i] = function(v[i]); \
         return out;                                                 \
     }
+
+#if NATIVE_FLOAT64
+
+/* Exactness is what float64 is run for. */
 LANEWISE(exponential, exp)
 LANEWISE(hyperbolic_tangent, tanh)
 LANEWISE(square_root, sqrt)
-#undef LANEWISE
 
 #else
 

@@ -65,8 +65,11 @@ static int choose(struct trial *own, struct error *error)
                              "only networks for gray pictures take a drawing: choose a picture's "
                              "file");
         snprintf(own->words, sizeof own->words, "the drawing");
-        return picture_to_input(sample->gray, sample->width, sample->height, network->rows,
-                                network->columns, form, own->codes, &inverted, error);
+        const struct picture drawing = {.width = sample->width,
+                                        .height = sample->height,
+                                        .gray = (uint8_t *)(uintptr_t)sample->gray};
+        return picture_make_input(&drawing, network->rows, network->columns, 1, form, own->codes,
+                                  &inverted, error);
     }
     if (sample && sample->image) {
         snprintf(own->words, sizeof own->words, "%.300s", sample->image);

@@ -55,8 +55,8 @@ static int ask(struct arm *arm, const char *url, bool is_status, const struct ar
         *out = !answer->body ? SUCCEEDED : outcome_of(arm_state(answer->body));
         if (*out == SUCCEEDED && answer->body && wait->removal) *out = GOES_ON;
         if (!answer->body && !wait->removal)
-            return error_set(error, ERROR_NOT_FOUND,
-                             "%s: it is not there any more: somebody deleted it", wait->what);
+            return error_set(error, ERROR_NOT_FOUND, "%s: it is no longer there: it was deleted",
+                             wait->what);
         return *out != FAILED ? 0 : tell_failure(wait->what, arm_state(answer->body), NULL, error);
     }
     if (answer->http == 404) {
