@@ -427,7 +427,7 @@ static struct shape seen_by(const struct network *network, uint32_t index)
     for (uint32_t i = index; i-- > 0;) {
         const struct layer *below = &network->layers[i];
         if (below->type == LAYER_FLATTEN && below->input.rank == 3) return below->input;
-        if (below->type == LAYER_DENSE || below->type == LAYER_GLOBALAVGPOOL) break;
+        if (layer_type_gathers(below->type)) break;
     }
     return shape_maps(1, 1, layer->inputs);
 }

@@ -230,7 +230,7 @@ static int canonical(const struct layer_source *sources, size_t count,
         }
         if (joins_layer_before(&sources[i].layer, out, *kept)) continue;
         out[(*kept)++] = sources[i];
-        if (type == LAYER_DENSE || type == LAYER_GLOBALAVGPOOL || flatten) maps = false;
+        if (layer_type_gathers(type) || flatten) maps = false;
         flatten = false;
     }
     return *kept ? 0
@@ -277,16 +277,16 @@ static int choose_picture(struct network *network, uint64_t values,
 /* Whether a layer leaves the number of values as it is. */
 static bool keeps_values(enum layer_type type)
 {
-    return !layer_type_slides(type) && type != LAYER_GLOBALAVGPOOL;
+    return !layer_type_slides(type) && !layer_type_gathers(type);
 }
 
 /* The values of a picture as the first dense layer tells them; 0 when layers before it change their
  * number. */
 static uint64_t picture_values(const struct layer_source *sources, size_t count)
 {
-    for (size_t i = 0; i < count && keeps_values(sources[i].layer.type); i++)
-        if (sources[i].layer.type == LAYER_DENSE) return source_inputs(&sources[i]);
-    return 0;
+    size_t i = 0;
+    while (i < count && keeps_values(sources[i].layer.type)) i++;
+    return i < count && sources[i].layer.type == LAYER_DENSE ? source_inputs(&sources[i]) : 0;
 }
 
 static int build_network(const struct layer_source *sources, size_t count,

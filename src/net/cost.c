@@ -13,8 +13,7 @@ static void reach_on(const struct layer *layer, const struct network *network, s
 {
     const uint32_t picture[2] = {network->rows, network->columns};
     bool slides = layer_type_slides(layer->type);
-    bool whole = layer->type == LAYER_DENSE || layer->type == LAYER_GLOBALAVGPOOL ||
-                 layer->type == LAYER_LAYERNORM;
+    bool whole = layer_type_gathers(layer->type) || layer->type == LAYER_LAYERNORM;
     for (int d = 0; d < 2; d++) {
         if (slides) {
             reach->extent[d] += (uint64_t)(layer->kernel[d] - 1) * layer->dilation[d] *

@@ -118,8 +118,7 @@ static int move_to_maps(struct patient *patient)
     struct network *network = &patient->network;
     uint32_t to = 0;
     while (to < patient->at && network->layers[to].type != LAYER_FLATTEN &&
-           network->layers[to].type != LAYER_DENSE &&
-           network->layers[to].type != LAYER_GLOBALAVGPOOL)
+           !layer_type_gathers(network->layers[to].type))
         to++;
     bool first = layer_kind(network->layers[patient->at].type)->first_only;
     if (to >= patient->at || patient->seen.input.rank == 3 || first) return -1;

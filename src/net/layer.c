@@ -250,7 +250,7 @@ static const struct layer_kind kinds[LAYER_TYPE_COUNT] = {
     [LAYER_DENSE] = {"dense", "fc", "Dense",
         "Every output is a weighted sum of all inputs plus a bias.",
         "It can relate any value to any other, at the price of one weight for each pair.",
-        false, dense_fields, resolve_dense, tensors_of_dense, cost_of_dense},
+        false, dense_fields, resolve_dense, tensors_of_dense, cost_of_dense, true},
     [LAYER_CONV2D] = {"conv2d", "conv", "Convolution",
         "Slides small kernels over the picture, the same weights at every place.",
         "What it learns in one corner it finds in every other, with few weights.",
@@ -266,7 +266,7 @@ static const struct layer_kind kinds[LAYER_TYPE_COUNT] = {
     [LAYER_GLOBALAVGPOOL] = {"globalavgpool", "gap", "Global average",
         "Replaces each feature map by its mean.",
         "What remains is how much of each feature there is, no matter where; it has no weights.",
-        false, no_fields, resolve_globalavgpool, NULL, NULL},
+        false, no_fields, resolve_globalavgpool, NULL, NULL, true},
     [LAYER_FLATTEN] = {"flatten", "flatten", "Flatten",
         "Lays feature maps out as one list of values.",
         "Nothing is computed: it only stands between windows and dense layers.",
@@ -331,6 +331,11 @@ uint32_t layer_tensors(const struct layer *layer, struct tensor_spec out[LAYER_M
 bool layer_type_activates(enum layer_type type)
 {
     return type != LAYER_FLATTEN && type != LAYER_DROPOUT && !layer_kind(type)->first_only;
+}
+
+bool layer_type_gathers(enum layer_type type)
+{
+    return layer_kind(type)->gathers;
 }
 
 bool layer_type_slides(enum layer_type type)

@@ -107,6 +107,7 @@ struct layer_kind {
     uint32_t (*tensors)(const struct layer *layer, struct tensor_spec out[LAYER_MAX_TENSORS]);
     /* (optional) Multiply-additions per sample in a forward pass; NULL: none. */
     uint64_t (*multiply_adds)(const struct layer *layer);
+    bool gathers; /* values come from the whole of what goes in, wherever it was */
 };
 
 const struct layer_kind *layer_kind(enum layer_type type);
@@ -121,6 +122,9 @@ uint64_t layer_multiply_adds(const struct layer *layer); /* per sample, forward 
 bool layer_takes_activation(const struct layer *layer);
 /* True of the types whose values an activation may follow in place. */
 bool layer_type_activates(enum layer_type type);
+/* What comes out is values without a place, each from the whole of a map or of all: dense, global
+ * average. */
+bool layer_type_gathers(enum layer_type type);
 /* A window slides over maps, by kernel, stride, padding: convolution and pooling. */
 bool layer_type_slides(enum layer_type type);
 /* True when its padding is what the rule "same" gives, whether asked for by that word or by
