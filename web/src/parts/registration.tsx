@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { post, remove } from '../lib/api';
 import * as format from '../lib/format';
-import { targetTitle } from '../lib/targets';
+import { targetTitle, targetWhere } from '../lib/targets';
 import type { RegisteredModel, Registration, Task, TaskResult } from '../lib/shapes';
 import { Button, Card, CopyButton, Empty, Hash, Progress, Trouble } from './basics';
 import { toastError } from './toast';
@@ -163,8 +163,8 @@ export function RegistrationView({
             {task.state === 'cancelled' && <p class="note">Cancelled. {cancelled}</p>}
             {result?.registration && (
                 <p class="read-back-title">
-                    <strong>Registered.</strong> As it was read back from{' '}
-                    {targetTitle(result.registration.target)}:
+                    <strong>Registered</strong> {targetWhere(result.registration.target)}. What was
+                    read back:
                 </p>
             )}
             {result?.registration && <ReadBack value={result.registration} />}
