@@ -78,51 +78,6 @@ INLINE void forward_tile(size_t width, size_t column, const struct native_sparse
     }
 }
 
-/* A sample's sums stay in registers while its quads pass, some quads at a time, whose weights stay
- * in the first cache for all samples. */
-INLINE void forward_rows(size_t width, const struct native_sparse *block,
-                         const struct native_target *weight, const real *bias, real *z,
-                         size_t z_stride)
-{
-    const struct samples *lists = block->lists;
-    const uint16_t *index = lists->index;
-    const uint32_t *value = lists->value;
-    const real *table = block->table;
-    size_t next[BLOCK_ROWS], end[BLOCK_ROWS];
-    for (size_t row = 0; row < block->rows; row++) {
-        size_t sample = block->order ? block->order[row] : block->first + row;
-        next[row] = lists->start[sample];
-        end[row] = lists->start[sample + 1];
-        UNROLL
-        for (size_t v = 0; v < width; v++)
-            store(z + row * z_stride + v * LANES, load(bias + v * LANES));
-    }
-    for (size_t quad = 0; quad < block->quads; quad += FORWARD_QUADS)
-        for (size_t row = 0; row < block->rows; row++) {
-            size_t k = next[row], stop = end[row];
-            real *sums = z + row * z_stride;
-            vec sum[PANEL];
-            if (k == stop || index[k] >= quad + FORWARD_QUADS) continue;
-            UNROLL
-            for (size_t v = 0; v < width; v++) sum[v] = load(sums + v * LANES);
-            do {
-                const real *w = (const real *)weight->values +
-                                (size_t)index[k] * (QUAD * width * LANES);
-                vec x[QUAD];
-                spread(value[k], table, x);
-                UNROLL
-                for (size_t v = 0; v < width; v++)
-                    sum[v] = quad_sum(sum[v], x, load(w + v * LANES), load(w + (width + v) * LANES),
-                                      load(w + (2 * width + v) * LANES),
-                                      load(w + (3 * width + v) * LANES));
-                k++;
-            } while (k < stop && index[k] < quad + FORWARD_QUADS);
-            next[row] = k;
-            UNROLL
-            for (size_t v = 0; v < width; v++) store(sums + v * LANES, sum[v]);
-        }
-}
-
 /* A quad's entries, read once for all tiles of a panel. */
 struct decoded {
     size_t count;
@@ -235,6 +190,51 @@ INLINE void backward_panel(enum rule_type type, size_t width, bool once, const s
 }
 
 #if NATIVE_REGISTERS < 32
+
+/* A sample's sums stay in registers while its quads pass, some quads at a time, whose weights stay
+ * in the first cache for all samples. */
+INLINE void forward_rows(size_t width, const struct native_sparse *block,
+                         const struct native_target *weight, const real *bias, real *z,
+                         size_t z_stride)
+{
+    const struct samples *lists = block->lists;
+    const uint16_t *index = lists->index;
+    const uint32_t *value = lists->value;
+    const real *table = block->table;
+    size_t next[BLOCK_ROWS], end[BLOCK_ROWS];
+    for (size_t row = 0; row < block->rows; row++) {
+        size_t sample = block->order ? block->order[row] : block->first + row;
+        next[row] = lists->start[sample];
+        end[row] = lists->start[sample + 1];
+        UNROLL
+        for (size_t v = 0; v < width; v++)
+            store(z + row * z_stride + v * LANES, load(bias + v * LANES));
+    }
+    for (size_t quad = 0; quad < block->quads; quad += FORWARD_QUADS)
+        for (size_t row = 0; row < block->rows; row++) {
+            size_t k = next[row], stop = end[row];
+            real *sums = z + row * z_stride;
+            vec sum[PANEL];
+            if (k == stop || index[k] >= quad + FORWARD_QUADS) continue;
+            UNROLL
+            for (size_t v = 0; v < width; v++) sum[v] = load(sums + v * LANES);
+            do {
+                const real *w = (const real *)weight->values +
+                                (size_t)index[k] * (QUAD * width * LANES);
+                vec x[QUAD];
+                spread(value[k], table, x);
+                UNROLL
+                for (size_t v = 0; v < width; v++)
+                    sum[v] = quad_sum(sum[v], x, load(w + v * LANES), load(w + (width + v) * LANES),
+                                      load(w + (2 * width + v) * LANES),
+                                      load(w + (3 * width + v) * LANES));
+                k++;
+            } while (k < stop && index[k] < quad + FORWARD_QUADS);
+            next[row] = k;
+            UNROLL
+            for (size_t v = 0; v < width; v++) store(sums + v * LANES, sum[v]);
+        }
+}
 
 /* Lines are two or four vectors wide, so tiles of two have no rest. */
 static void sparse_forward(const struct native_sparse *block, const struct native_target *weight,
