@@ -44,7 +44,8 @@ int az_read_grant(const json_t *answer, int http, const char *what, struct az_gr
 void az_scope(const struct az_credential *credential, const char *resource, bool user,
               char out[512]);
 
-/* The application that a user signs in with: the one that was set, or the Azure CLI's public one. */
+/* The application that a user signs in with: the one that was set, or the Azure CLI's public
+ * one. */
 const char *az_user_client(const struct az_credential *credential);
 
 /* base64url without padding (RFC 4648, 5); `out` holds 4/3 of the bytes and 4 more. */
