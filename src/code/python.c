@@ -229,6 +229,10 @@ int python_check(const struct code_subject *subject, struct error *error)
         return error_set(error, ERROR_USAGE,
                          "the Python programs train with all samples to the last epoch: leave out "
                          "validation share, early stopping and the best epoch");
+    if (subject->job->label_smoothing > 0 || subject->job->class_weight[0])
+        return error_set(error, ERROR_USAGE,
+                         "the Python programs train with plain cross-entropy: leave out label "
+                         "smoothing and class weights");
     double bound;
     if (optimizer_clip(&subject->job->optimizer, &bound) != OPTIMIZER_CLIP_NONE)
         return error_set(error, ERROR_USAGE,

@@ -380,7 +380,9 @@ int engine_check_parts(const struct engine_ops *ops, const struct network *netwo
 static int check_parts(const struct engine *engine, const struct parameters *sums,
                        struct error *error)
 {
-    if (engine_check_parts(engine->ops, &engine->config.network, error)) return -1;
+    if (engine_check_parts(engine->ops, &engine->config.network, error) ||
+        loss_check_parts(&engine->config.loss, engine->config.optimizer.meaning, error))
+        return -1;
     return check_parameters(engine, sums, error);
 }
 

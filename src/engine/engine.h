@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "data/dataset.h"
 #include "data/preprocess.h"
+#include "net/loss.h"
 #include "net/network.h"
 #include "net/optimizer.h"
 #include "net/parameters.h"
@@ -40,10 +41,11 @@ struct engine_config {
     struct network network;
     enum dtype dtype;
     struct optimizer optimizer;
-    uint32_t batch_size; /* 1 or more */
-    uint32_t threads;    /* 1 to ENGINE_MAX_THREADS */
-    const char *device;  /* one of the probe's devices; NULL: "cpu" */
-    uint64_t seed;       /* of dropout's masks (engine/dropout.h) */
+    struct loss_rules loss; /* of training, in the optimizer's meaning; zeroed: plain */
+    uint32_t batch_size;    /* 1 or more */
+    uint32_t threads;       /* 1 to ENGINE_MAX_THREADS */
+    const char *device;     /* one of the probe's devices; NULL: "cpu" */
+    uint64_t seed;          /* of dropout's masks (engine/dropout.h) */
     /* what the network receives for every code of attach() and forward(); zeroed: p / 255 */
     struct preprocess preprocess;
     bool infers; /* engine_infer() will be called */

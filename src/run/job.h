@@ -13,7 +13,8 @@
 #include "net/parameters.h"
 #include "train/schedule.h"
 
-#define JOB_PATH_MAX 4096
+#define JOB_PATH_MAX         4096
+#define JOB_CLASS_WEIGHT_MAX 4096
 
 enum job_keep { JOB_KEEP_LAST, JOB_KEEP_BEST };
 
@@ -38,8 +39,10 @@ struct job {
     uint32_t hidden_count;
     enum activation activation;
     struct optimizer optimizer;
-    char schedule[SCHEDULE_MAX_LENGTH]; /* of the learning rate (train/schedule.h) */
-    uint32_t warmup;                    /* steps; 0: none */
+    double label_smoothing;                  /* of the training's targets; 0: none */
+    char class_weight[JOB_CLASS_WEIGHT_MAX]; /* net/loss.h: "", "balanced" or "1,2.5,…" */
+    char schedule[SCHEDULE_MAX_LENGTH];      /* of the learning rate (train/schedule.h) */
+    uint32_t warmup;                         /* steps; 0: none */
     enum dtype dtype;
     enum init_scheme init;
     uint32_t epochs; /* in all, counting those before a resume */

@@ -440,6 +440,9 @@ int settings_check(const struct job *job, bool begun, struct error *error)
     free(defaults);
     /* what no single setting says: that they go together */
     struct schedule schedule;
+    double weights[LOSS_MAX_CLASSES];
+    size_t count;
+    if (!status) status = loss_parse_weights(job->class_weight, weights, &count, error);
     return status || optimizer_check(&job->optimizer, error) || job_schedule(job, &schedule, error)
                ? -1
                : 0;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "net/loss.h"
 #include "run/job.h"
 
 enum setting_kind {

@@ -202,6 +202,18 @@ const struct setting settings_table[] = {
      .kind = SETTING_NUMBER, IN_JOB(optimizer.clip_global_norm), .low = 0,
      .high = OPTIMIZER_MAX_CLIP, .fallback = "0", .zero = "off",
      .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "label_smoothing", .option = "label-smoothing", .argument = "SHARE",
+     .label = "Label smoothing",
+     .help = "a share of each training target that goes to all classes alike; the test loss has "
+             "none",
+     .kind = SETTING_NUMBER, IN_JOB(label_smoothing), .low = 0, .high = 1, .high_open = true,
+     .fallback = "0", .zero = "none", .flags = SETTING_FIXED | SETTING_PROGRAM},
+    {.key = "class_weight", .option = "class-weight", .argument = "balanced|W,W,...",
+     .label = "Class weights",
+     .help = "of the training loss: balanced, or a number for every class; pytorch divides by the "
+             "batch's weights, keras by its samples",
+     .kind = SETTING_TEXT, IN_JOB(class_weight), .high = JOB_CLASS_WEIGHT_MAX - 1, .fallback = "",
+     .zero = "all alike", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "schedule", .option = "schedule", .argument = "KIND[:NAME=VALUE,...]",
      .label = "Schedule", .help = SCHEDULE_HELP,
      .kind = SETTING_TEXT, IN_JOB(schedule), .low = 1, .high = SCHEDULE_MAX_LENGTH - 1,

@@ -139,12 +139,33 @@ int setup_weights(const struct job *job, const struct network *network, struct p
     return status;
 }
 
+static int loss_of(const struct job *job, const struct dataset *dataset, struct loss_rules *out,
+                   struct error *error)
+{
+    size_t count;
+    *out = (struct loss_rules){.smoothing = job->label_smoothing,
+                               .weighted = job->class_weight[0] != 0};
+    if (loss_parse_weights(job->class_weight, out->weights, &count, error)) return -1;
+    if (loss_is_balanced(job->class_weight))
+        loss_balance(dataset->train.labels, dataset->train.count, dataset->classes, out->weights);
+    else if (out->weighted && count != dataset->classes)
+        return error_set(error, ERROR_INPUT,
+                         "there are %zu class weights, and %s has %u classes: give one for each",
+                         count, dataset->title, dataset->classes);
+    return 0;
+}
+
 int setup_engine(const struct job *job, const struct engine_ops *ops, uint32_t threads,
                  const struct network *network, const struct dataset *dataset,
                  const struct parameters *parameters, struct engine **out, struct error *error)
 {
+    struct loss_rules loss;
+    *out = NULL;
+    if (loss_of(job, dataset, &loss, error)) return -1;
+    if (job->ranks > 1 && loss_check_parts(&loss, job->optimizer.meaning, error)) return -1;
     const struct engine_config config = {
         .network = *network,
+        .loss = loss,
         .dtype = job->dtype,
         .optimizer = job->optimizer,
         .batch_size = job->batch_size,

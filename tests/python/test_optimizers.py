@@ -31,9 +31,11 @@ MOMENTUM = {"momentum": 0.9}
 # Bounds that some steps' gradients reach and others' do not.
 CLIPS = [{"clip_value": 0.03}, {"clip_norm": 0.15}, {"clip_global_norm": 0.3}]
 # An epsilon that matters, so that its place in the formula does.
+# Losses that are not plain cross-entropy.
+LOSSES = [{"smoothing": 0.1}, {"class_weights": [0.5, 1, 2, 4]}, {"smoothing": 0.2, "class_weights": [3, 1, 0.25, 2]}]
 OPTIONS = {
-    "sgd": [*CLIPS, *[{**MOMENTUM, **DECAY, **clip} for clip in CLIPS], {}, DECAY, MOMENTUM, {**MOMENTUM, **DECAY}, {**MOMENTUM, "nesterov": True}, {**MOMENTUM, **DECAY, "nesterov": True}],
-    "adam": [*CLIPS, {}, DECAY, {"amsgrad": True}, {"amsgrad": True, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3, **DECAY}],
+    "sgd": [*LOSSES, {**LOSSES[2], **CLIPS[2]}, *CLIPS, *[{**MOMENTUM, **DECAY, **clip} for clip in CLIPS], {}, DECAY, MOMENTUM, {**MOMENTUM, **DECAY}, {**MOMENTUM, "nesterov": True}, {**MOMENTUM, **DECAY, "nesterov": True}],
+    "adam": [LOSSES[2], *CLIPS, {}, DECAY, {"amsgrad": True}, {"amsgrad": True, "beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3, **DECAY}],
     "adamw": [{}, {"amsgrad": True, **DECAY, "epsilon": 1e-3}],
     "rmsprop": [{}, DECAY, MOMENTUM, {"centered": True}, {"centered": True, **MOMENTUM, **DECAY, "rho": 0.95, "epsilon": 1e-3}],
     "adagrad": [{}, {**DECAY, "epsilon": 1e-3}],
@@ -86,7 +88,30 @@ def trained(binary, task):
     return of
 
 
-def gradient(parameters, x, y):
+def slope_of(case):
+    """The derivative of the framework's own loss by the logits."""
+    smoothing, weights = case.get("smoothing", 0), case.get("class_weights")
+
+    def in_torch(logits, y):
+        z = torch.tensor(logits, requires_grad=True)
+        weight = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+        torch.nn.CrossEntropyLoss(weight, label_smoothing=smoothing)(z, torch.from_numpy(y)).backward()
+        return z.grad.numpy()
+
+    def in_keras(logits, y):
+        """As fit(class_weight=…): the label's weight is the sample's."""
+        z = tensorflow.Variable(logits)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=np.float64(smoothing), dtype="float64")
+        with tensorflow.GradientTape() as tape:
+            value = loss(np.eye(CLASSES)[y], z, None if weights is None else np.array(weights, float)[y])
+        return tape.gradient(value, z).numpy()
+
+    if not smoothing and weights is None:
+        return None
+    return in_torch if case["meaning"] == "pytorch" else in_keras
+
+
+def gradient(parameters, x, y, slope=None):
     """Of the mean cross-entropy of a network with one hidden layer of tanh; all parameters in one row, as optimizers do not mind."""
     w1, b1, w2, b2 = (part.reshape(shape) for part, shape in zip(np.split(parameters, BOUNDS), SHAPES))
     hidden = np.tanh(x @ w1.T + b1)
@@ -95,6 +120,8 @@ def gradient(parameters, x, y):
     delta /= delta.sum(1, keepdims=True)
     delta[np.arange(len(y)), y] -= 1
     delta /= len(y)
+    if slope:
+        delta = slope(logits, y)
     below = (delta @ w2) * (1 - hidden**2)
     return np.concatenate([part.ravel() for part in (below.T @ x, below.sum(0), delta.T @ hidden, delta.sum(0))])
 
@@ -127,7 +154,7 @@ def clipper(case):
 
 def by_torch(case):
     classes = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "nadam": "NAdam"}
-    named = ("type", "meaning", "beta1", "beta2", "epsilon", "rho")
+    named = ("type", "meaning", "smoothing", "class_weights", "beta1", "beta2", "epsilon", "rho")
     options = {key: value for key, value in case.items() if key not in named and not key.startswith("clip")}
     if "beta1" in case:
         options["betas"] = (case["beta1"], case["beta2"])
@@ -157,7 +184,7 @@ def by_keras(case):
     names = {"beta1": "beta_1", "beta2": "beta_2"}
     flags = {key: value for key, value in case.items() if isinstance(value, bool)}
     # Keras rounds Python's floats to float32 on the way; NumPy's survive.
-    options = {names.get(k, k): np.float64(v) for k, v in case.items() if k not in ("type", "meaning", *flags) and not k.startswith("clip")}
+    options = {names.get(k, k): np.float64(v) for k, v in case.items() if k not in ("type", "meaning", "smoothing", "class_weights", *flags) and not k.startswith("clip")}
     kind = getattr(keras.optimizers, classes.get(case["type"], case["type"].capitalize()))
     for key in ("momentum", "rho", "beta_1", "beta_2", "epsilon", "weight_decay", "initial_accumulator_value"):
         usual = inspect.signature(kind.__init__).parameters.get(key)
@@ -219,10 +246,10 @@ def references(task, in_float64):
     y, order = np.array(task["labels"]), np.array(task["order"]).reshape(STEPS, BATCH)
     ends = []
     for case in CASES:
-        parameters, clip = np.array(task["parameters"]), clipper(case)
+        parameters, clip, slope = np.array(task["parameters"]), clipper(case), slope_of(case)
         step = (by_torch if case["meaning"] == "pytorch" else by_keras)(case)(parameters)
         for rows, rate in zip(order, rates_of(case)):
-            parameters = step(clip(gradient(parameters, x[rows], y[rows])), rate)
+            parameters = step(clip(gradient(parameters, x[rows], y[rows], slope)), rate)
         ends.append(np.array(parameters))
     return np.array(ends)
 
@@ -253,7 +280,9 @@ def test_the_meanings_part(references):
             pair = [i for i, case in enumerate(CASES) if case == {"type": name, "meaning": case["meaning"], **options}]
             apart = np.abs(np.subtract(*references[pair])).max()
             clips = [key for key in options if key.startswith("clip")]
-            if not clips:
+            if "class_weights" in options or "smoothing" in options:  # row 30: the mean of weights; smoothing alone is the same
+                assert name != "sgd" or clips or (apart <= TOLERANCE) == ("class_weights" not in options), (options, apart)
+            elif not clips:
                 assert (apart <= TOLERANCE) == (name == "sgd" and options in same), (name, options, apart)
             elif name == "sgd" and "momentum" not in options:  # by value all mean the same, by norm row 15's two differences
                 assert (apart <= TOLERANCE) == (clips == ["clip_value"]), (options, apart)

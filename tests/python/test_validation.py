@@ -93,6 +93,26 @@ def test_a_run_keeps_and_shows_what_was_measured(studio):
     assert "cannot change its validation share" in told
 
 
+@pytest.mark.parametrize("meaning", ["pytorch", "keras"])
+def test_engines_agree_on_weights_and_smoothing(studio, meaning):
+    words = [*SMALL, "--dtype", "float64", "--class-weight", "balanced", "--label-smoothing", 0.1, "--meaning", meaning, "--epochs", 2]
+    native, *others = (train(studio, "--engine", engine, *words).of("epoch") for engine in ("native", "torch", "tensorflow"))
+    for other in others:
+        for key in ("loss", "val_loss"):
+            assert [epoch[key] for epoch in other] == pytest.approx([epoch[key] for epoch in native], abs=1e-10)
+
+
+def test_weights_that_do_not_fit_are_refused(studio, tmp_path):
+    write_csv(tmp_path / "mine.csv", [0] * 140 + [1] * 70)
+    train(studio, "--engine", "native", "--dataset", "mine.csv", "--epochs", 1, "--class-weight", "1,2.5")
+    told = studio("train", "--engine", "native", "--dataset", "mine.csv", "--class-weight", "1,2,3", status=1).stderr
+    assert "there are 3 class weights, and mine.csv has 2 classes: give one for each" in told
+    for words in ("1,,2", "1,0", "equal", "1,2,"):
+        assert f'class weight "{words}" is not valid' in studio("train", *SMALL, "--class-weight", words, status=2).stderr
+
+
 def test_programs_refuse_it_by_name(studio):
+    for words in (["--label-smoothing", 0.1], ["--class-weight", "balanced"]):
+        assert "leave out label smoothing and class weights" in studio("code", "torch", *words, status=2).stderr
     for words in (["--validation", 0.1], ["--early-stop", 3], ["--keep", "best"]):
         assert "leave out validation share" in studio("code", "torch", *words, status=2).stderr

@@ -122,6 +122,13 @@ static void run_case(struct task *task, const json_t *one)
     need(
         optimizer_state_create(&config->optimizer, &config->network, DTYPE_FLOAT64, &state, &error),
         &error);
+    const json_t *own = json_object_get(one, "optimizer"),
+                 *weights = json_object_get(own, "class_weights");
+    config->loss = (struct loss_rules){
+        .smoothing = json_number_value(json_object_get(own, "smoothing")),
+        .weighted = weights != NULL};
+    for (size_t c = 0; c < json_array_size(weights); c++)
+        config->loss.weights[c] = json_number_value(json_array_get(weights, c));
     if (task->cut) train(task, rates, 0, task->cut, parameters, state);
     train(task, rates, task->cut, task->steps, parameters, state);
     print_values(parameters);

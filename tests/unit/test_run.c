@@ -131,6 +131,7 @@ static void every_setting_is_carried_and_compared(void **state)
                    *two = choice ? setting->choice((uint32_t)setting->high)
                                  : two_values[setting->kind][1];
         if (strcmp(setting->key, "schedule") == 0) one = "constant", two = "step:every=2";
+        if (strcmp(setting->key, "class_weight") == 0) one = "balanced", two = "1,2.5";
         job_init(&job);
         for (int type = 0; !setting_belongs(setting, job.optimizer.type); type++)
             optimizer_defaults((enum optimizer_type)type, MEANING_PYTORCH, &job.optimizer);

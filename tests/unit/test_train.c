@@ -53,8 +53,12 @@ static void bench_open(struct bench *bench, struct dataset *dataset, const char 
         0);
     assert_int_equal(optimizer_init(&bench->optimizer, optimizer, &error), 0);
     bench->optimizer.learning_rate = learning_rate;
-    const struct engine_config config = {bench->network, DTYPE_FLOAT32, bench->optimizer, BATCH, 1,
-                                         "cpu"};
+    const struct engine_config config = {.network = bench->network,
+                                         .dtype = DTYPE_FLOAT32,
+                                         .optimizer = bench->optimizer,
+                                         .batch_size = BATCH,
+                                         .threads = 1,
+                                         .device = "cpu"};
     assert_int_equal(engine_open(engine_find("native"), &config, &bench->engine, &error), 0);
     assert_int_equal(engine_attach(bench->engine, &dataset->train, &error), 0);
     assert_int_equal(parameters_create(&bench->network, DTYPE_FLOAT32, &bench->parameters, &error),

@@ -98,6 +98,9 @@ int native_model_create(const struct engine_config *config, struct team *team,
     model->dense = config->preprocess.custom && config->preprocess.values[0] != 0;
     optimizer_formula(&model->optimizer, &model->formula);
     struct error none;
+    if (loss_table_create(&config->loss, config->optimizer.meaning,
+                          network_classes(&config->network), &model->loss, &none))
+        failed = true;
     if (!model->blocks || create_scratch(model)) failed = true;
     if (!model->fused && native_model_sums_begin(model, &none)) failed = true;
     if (failed) {
@@ -139,6 +142,7 @@ void native_model_destroy(struct native_model *model)
         free(model->blocks[i].entries);
         free(model->blocks[i].counts);
     }
+    loss_table_destroy(model->loss);
     free(model->blocks);
     free(model->kept);
     free(model);

@@ -55,6 +55,7 @@ struct native_model {
     size_t first_rows;        /* the first layer's inputs, in whole quads */
     size_t rows;              /* what the layers' outputs have room for */
     union native_table table; /* a code's input */
+    struct loss_table *loss;  /* owned; NULL: plain cross-entropy */
     bool dense;               /* code 0 is not the input 0 */
     double *losses;           /* [rows] */
     uint8_t *correct;         /* [rows] */

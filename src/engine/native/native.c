@@ -206,6 +206,7 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
     struct plan *plan = NULL;
     int result = -1;
     config.batch_size = 1;
+    config.loss = (struct loss_rules){0};
     config.optimizer = (struct optimizer){.type = OPTIMIZER_SGD}; /* without state */
     if (parameters_create(&config.network, config.dtype, &parameters, error) ||
         plan_create(&config, self->team, &plan, error))

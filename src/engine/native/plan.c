@@ -1,6 +1,7 @@
 #include "engine/native/plan.h"
 
 #include "engine/native/clip.h"
+#include "engine/native/loss.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -144,7 +145,10 @@ int plan_create(const struct engine_config *config, struct team *team, struct pl
     shape_grid(&plan->grids[0], &plan->network.layers[0].input, &plan->network.layers[0]);
     for (uint32_t i = 0; i < plan->op_count; i++)
         if (make_op(plan, i, error)) goto fail;
-    if (place_tensors(plan, error)) goto fail;
+    if (place_tensors(plan, error) ||
+        loss_table_create(&config->loss, config->optimizer.meaning,
+                          network_classes(&config->network), &plan->loss, error))
+        goto fail;
     *out = plan;
     return 0;
 fail:
@@ -186,6 +190,7 @@ void plan_destroy(struct plan *plan)
     for (size_t s = 0; s < 1 + OPTIMIZER_MAX_SLOTS; s++) free(plan->sets[s]);
     free(plan->gradient);
     free(plan->clipped);
+    loss_table_destroy(plan->loss);
     free(plan);
 }
 
@@ -486,7 +491,8 @@ static double rate_of(const struct plan_job *job, size_t step)
 }
 
 /* Losses and correct answers in the samples' order, by the first worker. */
-static void report(const struct plan *plan, size_t rows, double *mean, uint32_t *correct)
+static void report(const struct plan *plan, size_t rows, double divisor, double *mean,
+                   uint32_t *correct)
 {
     double total = 0;
     uint32_t total_correct = 0;
@@ -494,8 +500,27 @@ static void report(const struct plan *plan, size_t rows, double *mean, uint32_t 
         total += plan->losses[n];
         total_correct += plan->correct[n];
     }
-    *mean = total / (double)rows;
+    *mean = total / divisor;
     if (correct) *correct = total_correct;
+}
+
+/* Losses, correct answers and the derivative by the logits of one block of a batch. */
+static void block_loss(const struct plan_job *job, const uint32_t *order, size_t rows, size_t block,
+                       double divisor)
+{
+    const struct plan *plan = job->plan;
+    const struct grid *last = &plan->grids[plan->op_count];
+    size_t places = plan->kernels->places, first = block * places;
+    plan->kernels->loss(last, job->labels, order, rows, block, plan->losses, plan->correct);
+    if (!plan->loss) return;
+    /* the probabilities alone, in place of plain cross-entropy's derivative */
+    plan->kernels->loss(last, NULL, order, rows, block, NULL, NULL);
+    for (size_t n = first; n < rows && n < first + places; n++) {
+        size_t place = block * last->lines * places + last->origin * places + n - first;
+        native_shape_loss(plan->loss, job->labels[order[n]], number_at(plan, last->values, place),
+                          number_at(plan, last->delta, place), places, plan->kernels->size, divisor,
+                          &plan->losses[n]);
+    }
 }
 
 static struct plan_batch batch_of(const struct plan *plan, size_t rows, bool training)
@@ -509,7 +534,6 @@ static void run_steps(void *context, uint32_t worker)
 {
     const struct plan_job *job = context;
     struct plan *plan = job->plan;
-    const struct grid *last = &plan->grids[plan->op_count];
     double numbers[OPTIMIZER_MAX_NUMBERS];
     memcpy(numbers, plan->numbers, sizeof numbers);
     for (size_t done = 0, step = 0; done < job->count; done += plan->batch_size, step++) {
@@ -520,12 +544,14 @@ static void run_steps(void *context, uint32_t worker)
         load_batch(job, &batch, order, plan->steps + step, worker);
         forward(job, &batch, worker);
         items_of(batch.blocks, worker, job->workers, &from, &to);
+        double divisor = plan->loss ? loss_divisor(plan->loss, job->labels, order, batch.rows)
+                                    : (double)batch.rows;
         for (size_t block = from; block < to; block++)
-            plan->kernels->loss(last, job->labels, order, batch.rows, block, plan->losses,
-                                plan->correct);
+            block_loss(job, order, batch.rows, block, divisor);
         team_barrier(plan->team);
         if (worker == 0)
-            report(plan, batch.rows, &job->losses[step], job->correct ? &job->correct[step] : NULL);
+            report(plan, batch.rows, divisor, &job->losses[step],
+                   job->correct ? &job->correct[step] : NULL);
         backward(job, &batch, worker);
         if (job->gradients_only) return;
         update(job, rate_of(job, step), plan->steps + step + 1, numbers, worker);

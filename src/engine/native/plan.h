@@ -73,7 +73,8 @@ struct plan {
     size_t value_count, trained_count;         /* whole lines; the trained tensors come first */
     void *sets[1 + OPTIMIZER_MAX_SLOTS];       /* values, then the optimizer's slots */
     void *gradient;                            /* [trained_count] */
-    void *clipped; /* the same in bounds; NULL: the optimizer takes it as it is */
+    void *clipped;           /* the same in bounds; NULL: the optimizer takes it as it is */
+    struct loss_table *loss; /* owned; NULL: plain cross-entropy */
     double *losses;
     uint8_t *correct;
     bool traced;          /* `before` is kept everywhere */

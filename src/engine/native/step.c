@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "engine/native/clip.h"
+#include "engine/native/loss.h"
 #include "engine/native/model.h"
 
 struct native_job {
@@ -205,6 +206,28 @@ static void forward_rest(const struct batch *batch)
     }
 }
 
+/* What the samples' losses, summed, are divided by. */
+static double divisor_of(const struct batch *batch)
+{
+    const struct loss_table *table = batch->model->loss;
+    if (batch->total) return 1;
+    return table ? loss_divisor(table, batch->data->labels, batch->order, batch->rows)
+                 : (double)batch->rows;
+}
+
+/* Rows [from, to), of which the kernel has left probabilities. */
+static void shape_loss(const struct batch *batch, size_t from, size_t to)
+{
+    const struct native_model *model = batch->model;
+    const struct native_layer *last = &model->layers[model->layer_count - 1];
+    double divisor = divisor_of(batch);
+    for (size_t m = from; m < to; m++)
+        native_shape_loss(model->loss, batch->data->labels[batch->order[m]],
+                          at(model, last->output, m * last->output_width),
+                          at(model, last->delta, m * last->output_width), 1, model->kernels->size,
+                          divisor, &model->losses[m]);
+}
+
 static void loss(const struct batch *batch)
 {
     const struct native_model *model = batch->model;
@@ -213,10 +236,11 @@ static void loss(const struct batch *batch)
     rows_of(batch, &from, &to);
     struct native_matrix logits = {at(model, last->output, from * last->output_width),
                                    last->output_width};
+    double scale = model->loss ? 0 : batch->total ? 1 : 1.0 / (double)batch->rows;
     model->kernels->softmax(&logits, batch->data->labels, batch->order + from, to - from,
-                            last->outputs, batch->total ? 1 : 1.0 / (double)batch->rows,
-                            at(model, last->delta, from * last->output_width), last->output_width,
-                            model->losses + from, model->correct + from);
+                            last->outputs, scale, at(model, last->delta, from * last->output_width),
+                            last->output_width, model->losses + from, model->correct + from);
+    if (model->loss) shape_loss(batch, from, to);
 }
 
 /* Layer n's update, n ≥ 1, and the delta of the layer below, for the columns this worker owns
@@ -304,7 +328,7 @@ static void report(const struct batch *batch, double *loss, uint32_t *correct)
         total += model->losses[m];
         count += model->correct[m];
     }
-    *loss = batch->total ? total : total / (double)batch->rows;
+    *loss = total / divisor_of(batch);
     if (correct) *correct = count;
 }
 

@@ -66,14 +66,46 @@ static bool is_trained(const struct tf_training *t, size_t p)
 }
 
 /* [stage: loss and optimizer] */
+/* A loss with smoothed targets or class weights (net/loss.h), and its derivative by the logits. */
+static TF_Output shaped_loss(const struct tf_training *t, struct graph *g, TF_Output logits,
+                             struct tf_step *step)
+{
+    const int64_t classes[] = {t->loss->classes, t->loss->classes};
+    TF_Output axis = graph_int(g, 1), zero = graph_int(g, 0);
+    TF_Output rows = graph_real_array(g, t->real, classes, 2, t->loss->target),
+              parts = graph_real_array(g, t->real, classes, 1, t->loss->divisor);
+    TF_Output target = GRAPH_OP(g, "GatherV2", rows, step->labels, zero);
+    TF_Output divisor = GRAPH_OP(g, "Sum", GRAPH_OP(g, "GatherV2", parts, step->labels, zero),
+                                 zero);
+    TF_Output entropy = GRAPH_OP(
+        g, "Neg",
+        GRAPH_OP(g, "Sum", GRAPH_OP(g, "Mul", target, GRAPH_OP(g, "LogSoftmax", logits)), axis));
+    step->loss = GRAPH_OP(g, "RealDiv", GRAPH_OP(g, "Sum", entropy, zero), divisor); /* [loss] */
+    TF_Output total = GRAPH_OP(g, "ExpandDims", GRAPH_OP(g, "Sum", target, axis), axis);
+    TF_Output slope = GRAPH_OP(g, "Sub", GRAPH_OP(g, "Mul", total, GRAPH_OP(g, "Softmax", logits)),
+                               target);
+    return GRAPH_OP(g, "RealDiv", slope, divisor); /* [backward] */
+}
+
+/* Plain cross-entropy: its second output is its own gradient by the logits; the mean divides it by
+ * the batch's size. */
+static TF_Output plain_loss(const struct tf_training *t, struct graph *g, TF_Output logits,
+                            struct tf_step *step)
+{
+    TF_Output entropy = GRAPH_OP(g, "SparseSoftmaxCrossEntropyWithLogits", logits,
+                                 step->labels);                 /* [loss] */
+    step->loss = GRAPH_OP(g, "Mean", entropy, graph_int(g, 0)); /* [loss] */
+    TF_Output batch = GRAPH_OP_TYPED(g, "Cast", "DstT", t->real, GRAPH_OP(g, "Size", step->labels));
+    return GRAPH_OP(g, "RealDiv", graph_output(entropy, 1), batch); /* [backward] */
+}
+
 /* The mean cross-entropy of the batch, how many of its samples are classified correctly, and,
  * through TensorFlow's automatic differentiation, the gradient of every parameter. */
 static void measure(const struct tf_training *t, struct graph *g, TF_Output logits,
                     struct tf_step *step)
 {
-    TF_Output entropy = GRAPH_OP(g, "SparseSoftmaxCrossEntropyWithLogits", logits,
-                                 step->labels);                 /* [loss] */
-    step->loss = GRAPH_OP(g, "Mean", entropy, graph_int(g, 0)); /* [loss] */
+    TF_Output gradient = t->loss ? shaped_loss(t, g, logits, step)
+                                 : plain_loss(t, g, logits, step); /* [loss] */
 
     TF_Output answer = GRAPH_OP_TYPED(g, "ArgMax", "output_type", TF_INT32, logits,
                                       graph_int(g, 1)); /* [correct] */
@@ -81,10 +113,6 @@ static void measure(const struct tf_training *t, struct graph *g, TF_Output logi
                                      GRAPH_OP(g, "Equal", answer, step->labels)); /* [correct] */
     step->correct = GRAPH_OP(g, "Sum", right, graph_int(g, 0));                   /* [correct] */
 
-    /* The entropy's second output is its own gradient by the logits; the mean divides it by the
-     * batch's size. */
-    TF_Output batch = GRAPH_OP_TYPED(g, "Cast", "DstT", t->real, GRAPH_OP(g, "Size", step->labels));
-    TF_Output gradient = GRAPH_OP(g, "RealDiv", graph_output(entropy, 1), batch); /* [backward] */
     TF_Output trained[TF_MAX_PARAMETERS], gradients[TF_MAX_PARAMETERS];
     size_t count = 0;
     for (size_t p = 0; p < t->parameter_count; p++)
@@ -361,7 +389,14 @@ int tf_training_build(struct tf_training *training, const struct tf_api *tf,
     static const uint32_t fused_numbers[] = {[OPTIMIZER_FUSED_SGD] = 1, [OPTIMIZER_FUSED_ADAM] = 2};
     enum optimizer_fused fused = optimizer_fused(&config->optimizer);
     t->number_count = fused ? fused_numbers[fused] : t->formula.used_count;
-    if (list_tensors(t, error) || graph_init(&t->graph, tf, error)) return -1;
+    if (list_tensors(t, error) ||
+        loss_table_create(&config->loss, config->optimizer.meaning,
+                          network_classes(&config->network), &t->loss, error))
+        return -1;
+    if (graph_init(&t->graph, tf, error)) {
+        loss_table_destroy(t->loss);
+        return -1;
+    }
     struct graph *g = &t->graph;
     t->order = graph_placeholder(g, TF_INT32);
     t->steps = graph_placeholder(g, TF_INT32);
@@ -408,4 +443,6 @@ void tf_training_numbers(const struct tf_training *training, double rate, uint64
 void tf_training_free(struct tf_training *training)
 {
     graph_free(&training->graph);
+    loss_table_destroy(training->loss);
+    training->loss = NULL;
 }

@@ -46,6 +46,7 @@ struct tf_training {
     struct tensor tensors[TF_MAX_PARAMETERS]; /* what they are; without values */
     struct layout layouts[TF_MAX_PARAMETERS];
     int places[NETWORK_MAX_LAYERS][ROLE_COUNT]; /* of a layer's tensor among them; -1: none */
+    struct loss_table *loss;                    /* owned; NULL: plain cross-entropy */
     struct formula formula; /* the optimizer's, where TensorFlow has no kernel for it */
     uint32_t number_count;
     struct graph graph;

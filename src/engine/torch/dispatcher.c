@@ -490,25 +490,18 @@ torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits)
 /* at::Reduction */
 enum { REDUCTION_MEAN = 1, REDUCTION_SUM = 2 };
 
-static torch_tensor cross_entropy(struct torch_session *session, torch_tensor logits,
-                                  torch_tensor labels, int64_t reduction)
+torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits,
+                                 torch_tensor target, torch_tensor weight, double smoothing,
+                                 bool sum)
 {
     enum { IGNORE_INDEX = -100 };
-    value stack[] = {from_tensor(session, logits), from_tensor(session, labels), NONE,
-                     from_int(reduction),          from_int(IGNORE_INDEX),       from_double(0.0)};
+    value stack[] = {from_tensor(session, logits),
+                     from_tensor(session, target),
+                     from_optional_tensor(session, weight),
+                     from_int(sum ? REDUCTION_SUM : REDUCTION_MEAN),
+                     from_int(IGNORE_INDEX),
+                     from_double(smoothing)};
     return call_for_tensor(session, "aten::cross_entropy_loss", "", stack);
-}
-
-torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits,
-                                 torch_tensor labels)
-{
-    return cross_entropy(session, logits, labels, REDUCTION_MEAN);
-}
-
-torch_tensor torch_cross_entropy_sum(struct torch_session *session, torch_tensor logits,
-                                     torch_tensor labels)
-{
-    return cross_entropy(session, logits, labels, REDUCTION_SUM);
 }
 
 void torch_add_product(struct torch_session *session, torch_tensor tensor, torch_tensor a,

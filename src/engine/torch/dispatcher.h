@@ -119,12 +119,11 @@ torch_tensor torch_layer_norm(struct torch_session *session, torch_tensor input,
 torch_tensor torch_apply(struct torch_session *session, const char *op, torch_tensor input);
 torch_tensor torch_sum(struct torch_session *session, torch_tensor input); /* of all values */
 torch_tensor torch_softmax(struct torch_session *session, torch_tensor logits);
-/* the mean */
+/* F.cross_entropy(): the mean, or reduction="sum". `target`: labels, or a row of shares for every
+ * sample; `weight` by class, NULL: None. */
 torch_tensor torch_cross_entropy(struct torch_session *session, torch_tensor logits,
-                                 torch_tensor labels);
-/* reduction="sum" */
-torch_tensor torch_cross_entropy_sum(struct torch_session *session, torch_tensor logits,
-                                     torch_tensor labels);
+                                 torch_tensor target, torch_tensor weight, double smoothing,
+                                 bool sum);
 /* tensor += factor · a · b; `factor` has one value, [1]. */
 void torch_add_product(struct torch_session *session, torch_tensor tensor, torch_tensor a,
                        torch_tensor b, torch_tensor factor);

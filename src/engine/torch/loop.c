@@ -32,9 +32,29 @@ torch_tensor torch_forward(struct torch_model *model, torch_tensor x, const stru
 /* [end] */
 
 /* [stage: loss and optimizer] */
-static torch_tensor criterion(struct torch_model *model, torch_tensor logits, torch_tensor y)
+/* The rows that Keras's smoothing and class weights make of the batch's labels. */
+static torch_tensor targets(struct torch_model *model)
 {
-    return torch_cross_entropy(model->torch, logits, y); /* [loss] */
+    const struct loss_table *table = model->targets;
+    const size_t classes = table->classes, count = model->batch.count;
+    const struct shape shape = {2, {(uint32_t)count, (uint32_t)classes}};
+    for (size_t i = 0; i < count; i++)
+        for (size_t c = 0; c < classes; c++) {
+            double share = table->target[(size_t)model->batch.labels[i] * classes + c];
+            if (model->torch->float64)
+                ((double *)model->rows)[i * classes + c] = share;
+            else
+                ((float *)model->rows)[i * classes + c] = (float)share;
+        }
+    return torch_to_device(model->torch, torch_view(model->torch, model->rows, &shape), &shape);
+}
+
+/* F.cross_entropy(logits, y) */
+torch_tensor torch_loss(struct torch_model *model, torch_tensor logits, torch_tensor y, bool sum)
+{
+    if (model->targets) y = targets(model);
+    return torch_cross_entropy(model->torch, logits, y, model->class_weight, model->smoothing,
+                               sum); /* [loss] */
 }
 
 /* The gradients become None, so that backward() puts new ones in their place instead of adding to
@@ -87,11 +107,11 @@ static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor
                          torch_tensor *logits) /* [step] */
 {
     struct torch_pass pass = torch_training_pass(model, model->batch.count);
-    torch_zero_grad(model);                           /* [zero_grad] */
-    *logits = torch_forward(model, x, &pass);         /* [forward_pass] */
-    torch_tensor loss = criterion(model, *logits, y); /* [loss_value] */
-    torch_backward(model->torch, loss);               /* [backward] */
-    torch_optimizer_step(model);                      /* [update] */
+    torch_zero_grad(model);                                   /* [zero_grad] */
+    *logits = torch_forward(model, x, &pass);                 /* [forward_pass] */
+    torch_tensor loss = torch_loss(model, *logits, y, false); /* [loss_value] */
+    torch_backward(model->torch, loss);                       /* [backward] */
+    torch_optimizer_step(model);                              /* [update] */
     return loss;
 }
 /* [end] */

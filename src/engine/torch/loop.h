@@ -26,10 +26,14 @@ struct torch_model {
     uint64_t steps;                        /* optimizer steps taken */
     double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's, beside the slots */
     uint64_t seed;                         /* of dropout's masks */
+    double smoothing;                      /* of the loss's targets, as PyTorch means it */
+    torch_tensor class_weight;             /* likewise, by class; owned; NULL: none */
+    struct loss_table *targets; /* of a loss as Keras means it; owned; NULL: as PyTorch does */
 
     const struct split *split;    /* borrowed */
     struct preprocess preprocess; /* of the codes in `split` */
     struct torch_batch batch;
+    void *rows;   /* [batch_size, classes], where there are `targets`; owned */
     void *logits; /* [batch_size, classes] of the last step, read back; owned */
 };
 
@@ -53,6 +57,8 @@ int torch_tensors_read(struct torch_model *model, int slot, struct parameters *d
 /* The stages of a step. */
 void torch_load_batch(struct torch_model *model, const uint32_t *order, size_t count,
                       torch_tensor *x, torch_tensor *y);
+/* The batch's loss, its mean or its sum. */
+torch_tensor torch_loss(struct torch_model *model, torch_tensor logits, torch_tensor y, bool sum);
 void torch_zero_grad(struct torch_model *model);
 torch_tensor torch_forward(struct torch_model *model, torch_tensor x,
                            const struct torch_pass *pass); /* logits */

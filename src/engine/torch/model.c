@@ -17,6 +17,26 @@ static void list_parameters(struct torch_model *model, struct torch_layer *modul
     }
 }
 
+/* PyTorch's own arguments in its meaning, a table of targets in Keras's. */
+static int open_loss(struct torch_model *model, const struct engine_config *config,
+                     struct error *error)
+{
+    const struct loss_rules *rules = &config->loss;
+    uint32_t classes = network_classes(&config->network);
+    const struct shape shape = {1, {classes}};
+    if (config->optimizer.meaning == MEANING_PYTORCH) {
+        model->smoothing = rules->smoothing;
+        if (rules->weighted)
+            model->class_weight = torch_constant_from(model->torch, &shape, rules->weights);
+        return torch_check(model->torch, error);
+    }
+    if (loss_table_create(rules, config->optimizer.meaning, classes, &model->targets, error))
+        return -1;
+    if (!model->targets) return 0;
+    model->rows = calloc((size_t)config->batch_size * classes, sizeof(double));
+    return model->rows ? 0 : error_set_memory(error, "the loss");
+}
+
 int torch_model_open(struct torch_model *model, struct torch_session *torch,
                      const struct engine_config *config, struct error *error)
 {
@@ -40,6 +60,7 @@ int torch_model_open(struct torch_model *model, struct torch_session *torch,
         torch_batch_create(&model->batch, config->batch_size, network_inputs(network),
                            torch->float64, &model->preprocess, error))
         goto fail;
+    if (open_loss(model, config, error)) goto fail;
     model->logits = calloc((size_t)config->batch_size * network_classes(network),
                            torch->float64 ? sizeof(double) : sizeof(float));
     if (model->logits) return 0;
@@ -54,6 +75,9 @@ void torch_model_close(struct torch_model *model)
     for (uint32_t i = 0; i < model->network.layer_count; i++)
         torch_layer_destroy(model->torch, &model->layers[i]);
     torch_batch_destroy(&model->batch);
+    torch_release(model->torch, model->class_weight);
+    loss_table_destroy(model->targets);
+    free(model->rows);
     free(model->logits);
     *model = (struct torch_model){0};
 }

@@ -12,7 +12,7 @@ int torch_gradients(struct torch_model *model, const uint32_t *order, size_t cou
     torch_load_batch(model, order, count, &x, &y);
     torch_zero_grad(model);
     torch_tensor logits = torch_forward(model, x, &pass);
-    torch_tensor sum = torch_cross_entropy_sum(torch, logits, y);
+    torch_tensor sum = torch_loss(model, logits, y, true);
     torch_backward(torch, sum);
 
     *loss = torch_item(torch, sum);

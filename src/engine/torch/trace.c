@@ -99,7 +99,7 @@ int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
     torch_zero_grad(model);
     struct torch_pass pass = torch_training_pass(model, count);
     torch_tensor logits = torch_forward(model, x, &pass);
-    torch_tensor loss = torch_cross_entropy(model->torch, logits, y);
+    torch_tensor loss = torch_loss(model, logits, y, false);
     torch_backward(model->torch, loss);
 
     double mean = torch_item(model->torch, loss);
