@@ -90,7 +90,9 @@ export function RunButtons({ run }: { run: Run }) {
     }
 }
 
-function epochWords({ progress: p }: Run) {
+function epochWords({ state, progress: p }: Run) {
+    if (state === 'finished' && p.epoch < p.epochs)
+        return `ended early, after epoch ${p.epoch} of ${p.epochs}`;
     if (p.total_steps > 0 && p.global_step >= p.total_steps)
         return `${p.epochs} of ${p.epochs} epochs`;
     return `epoch ${Math.min(p.epoch + 1, p.epochs)} of ${p.epochs}, step ${format.count(p.step)} of ${format.count(p.steps_per_epoch)}`;
