@@ -281,7 +281,7 @@ def test_a_name_cannot_become_code(studio, own_set, tmp_path):
         program = studio("code", framework, "--dataset", odd).stdout
         names = [node.value for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Constant)]
         assert odd.name in names
-    assert "no use here" in studio("code", "torch", "--from", "x.pth", status=2).stderr
+    assert "does not apply here" in studio("code", "torch", "--from", "x.pth", status=2).stderr
 
 
 def test_a_program_refuses_a_word_it_does_not_know(studio, tmp_path, engines):

@@ -82,7 +82,7 @@ def test_the_same_words_give_the_same_bytes_and_all_or_nothing(studio, models, t
     for words, options in refused.items():
         target = tmp_path / ("a" if words == "is there already" else "new")
         assert words in export(studio, models, target, *options, status=None).stderr
-    for words, options in {"Give --data": [], "--framework torch or": ["--data", PLACE], "is no folder": ["--data", "nowhere"],
+    for words, options in {"Give --data": [], "--framework torch or": ["--data", PLACE], "is not a folder": ["--data", "nowhere"],
                            "is not in": ["--data", PLACE, "--framework", "torch", "--home", tmp_path / "elsewhere"]}.items():
         result = studio("export", "azureml", models / "simple_nn.pth", "--out", tmp_path / "new", *(options if "--home" in options else [*options, "--home", models / "home"]), status=None)
         assert result.returncode and words in result.stderr
