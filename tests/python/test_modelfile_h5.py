@@ -578,7 +578,7 @@ def broken_lzf(file, change):
         (lambda f: f.attrs.__setitem__("model_config", f.attrs["model_config"].replace(b'"Dense"', b'"Lambda"') if isinstance(f.attrs["model_config"], bytes) else f.attrs["model_config"].replace('"Dense"', '"Lambda"')), "is a Lambda"),
         (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.ExternalLink("/etc/passwd", "x"))), "link to elsewhere"),
         (lambda f: replaced(f, lambda f: f.__setitem__(KERNEL, h5py.SoftLink("/model_weights"))), "link to elsewhere"),
-        (lambda f: replaced(f, lambda f: f.create_group(KERNEL)), "no data set"),
+        (lambda f: replaced(f, lambda f: f.create_group(KERNEL)), "not a data set"),
         (lambda f: replaced(f, lambda f: None), "missing"),
         (lambda f: replaced(f, lambda f: None, "model_weights/dense_1"), "missing"),
         (lambda f: replaced(f, lambda f: None, "model_weights"), "no weights"),
