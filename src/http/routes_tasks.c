@@ -13,7 +13,8 @@
 #include "http/tasks.h"
 #include "run/install.h"
 
-#define WAIT_US 100000
+#define WAIT_US      100000
+#define INSTALLS_MAX 16 /* more than engines that there are to install */
 
 static void reply_task(struct studio *studio, struct call *call, const char *id)
 {
@@ -125,56 +126,113 @@ static int install_engine(struct task *task, const char *engine, struct error *e
     return status;
 }
 
-/* One after the other: they share .venv. */
-static int work_install(struct task *task, void *engine, struct error *error)
+/* Installations share .venv, so they go one after the other, in the order in which they were asked
+ * for, whichever thread runs first. */
+static struct {
+    pthread_mutex_t lock;
+    char engines[INSTALLS_MAX][16];
+    size_t count;
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* False when the engine is in it. */
+static bool queue_join(const char *engine)
 {
-    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
-    for (bool told = false; pthread_mutex_trylock(&turn); told = true) {
+    bool joined = true;
+    pthread_mutex_lock(&queue.lock);
+    for (size_t i = 0; i < queue.count; i++)
+        if (strcmp(queue.engines[i], engine) == 0) joined = false;
+    if (joined) {
+        CHECK(queue.count < INSTALLS_MAX);
+        snprintf(queue.engines[queue.count++], sizeof queue.engines[0], "%s", engine);
+    }
+    pthread_mutex_unlock(&queue.lock);
+    return joined;
+}
+
+static void queue_leave(const char *engine)
+{
+    pthread_mutex_lock(&queue.lock);
+    for (size_t i = 0; i < queue.count; i++) {
+        if (strcmp(queue.engines[i], engine) != 0) continue;
+        memmove(queue.engines[i], queue.engines[i + 1],
+                (--queue.count - i) * sizeof queue.engines[0]);
+        break;
+    }
+    pthread_mutex_unlock(&queue.lock);
+}
+
+static bool is_first(const char *engine)
+{
+    pthread_mutex_lock(&queue.lock);
+    bool first = queue.count && strcmp(queue.engines[0], engine) == 0;
+    pthread_mutex_unlock(&queue.lock);
+    return first;
+}
+
+static int wait_for_turn(struct task *task, const char *engine, struct error *error)
+{
+    for (bool told = false; !is_first(engine); told = true) {
         if (!told) task_progress(task, 0, 0, "waits for another installation to end");
         if (task_cancelled(task))
             return error_set(error, ERROR_INTERRUPTED, "the installation was cancelled");
         usleep(WAIT_US);
     }
-    int status = install_engine(task, engine, error);
-    pthread_mutex_unlock(&turn);
+    return 0;
+}
+
+static int work_install(struct task *task, void *engine, struct error *error)
+{
+    int status = wait_for_turn(task, engine, error) || install_engine(task, engine, error) ? -1 : 0;
+    queue_leave(engine);
     return status;
+}
+
+/* As tasks_start(). */
+static int start_install(struct studio *studio, const struct engine_ops *engine, char id[16],
+                         struct error *error)
+{
+    char title[160], *context = strdup(engine->id);
+    if (!context) return error_set_memory(error, "a task");
+    snprintf(title, sizeof title, "Install %s", engine->title);
+    bool joined = queue_join(engine->id);
+    if (!tasks_start(studio->tasks, "install", engine->id, title, work_install, context, id, error))
+        return 0;
+    if (joined) queue_leave(engine->id);
+    return -1;
 }
 
 void install_missing(struct studio *studio)
 {
     for (size_t i = 0; i < engine_table_count; i++) {
         const struct engine_ops *engine = engine_table[i];
-        char id[16], title[160], *context;
+        char id[16];
         struct engine_probe probe;
         struct error error;
         engine->probe(&probe);
         if (probe.found || !install_note(engine->id)) continue;
-        snprintf(title, sizeof title, "Install %s", engine->title);
-        context = strdup(engine->id);
-        if (context && !tasks_start(studio->tasks, "install", engine->id, title, work_install,
-                                    context, id, &error))
+        if (start_install(studio, engine, id, &error))
+            log_error(&error);
+        else
             log_line("installing %s behind the open studio: see the page, or nnstudio doctor",
                      engine->title);
-        else if (context)
-            log_error(&error);
     }
 }
 
 static void post_install(struct studio *studio, struct call *call)
 {
     struct error error;
-    char title[160];
     const char *id = call_path(call, "engine");
     const struct engine_ops *engine = engine_find(id);
-    if (engine && install_note(id)) {
-        snprintf(title, sizeof title, "Install %s", engine->title);
-        start(studio, call, "install", id, title, work_install);
-        return;
+    char task[16], ids[ENGINE_IDS_SIZE];
+    if (!engine || !install_note(id)) {
+        error_set(&error, ERROR_NOT_FOUND, "there is nothing to install for \"%.40s\": use %s", id,
+                  engine_ids(true, ids));
+        call_fail(call, &error);
+    } else if (start_install(studio, engine, task, &error)) {
+        call_fail(call, &error);
+    } else {
+        call_reply(call, 202, json_pack("{s:s}", "task", task));
     }
-    char ids[ENGINE_IDS_SIZE];
-    error_set(&error, ERROR_NOT_FOUND, "there is nothing to install for \"%.40s\": use %s", id,
-              engine_ids(true, ids));
-    call_fail(call, &error);
 }
 
 static const struct route routes[] = {
