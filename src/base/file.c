@@ -208,8 +208,9 @@ int file_scratch_create(const char *path, struct file_scratch *scratch, struct e
         }
         scratch->lock = open(scratch->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (scratch->lock >= 0) flock(scratch->lock, LOCK_EX);
-        if (scratch->lock < 0 || fstat(scratch->lock, &info) || info.st_nlink) return 0;
-        close(scratch->lock); /* taken for a leftover before it was locked */
+        if (scratch->lock < 0 && errno != ENOENT) return 0;
+        if (scratch->lock >= 0 && (fstat(scratch->lock, &info) || info.st_nlink)) return 0;
+        if (scratch->lock >= 0) close(scratch->lock); /* taken for a leftover before its lock */
         free(scratch->folder);
     }
 }
