@@ -208,9 +208,11 @@ int file_scratch_create(const char *path, struct file_scratch *scratch, struct e
         }
         scratch->lock = open(scratch->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (scratch->lock >= 0) flock(scratch->lock, LOCK_EX);
-        if (scratch->lock < 0 && errno != ENOENT) return 0;
-        if (scratch->lock >= 0 && (fstat(scratch->lock, &info) || info.st_nlink)) return 0;
-        if (scratch->lock >= 0) close(scratch->lock); /* taken for a leftover before its lock */
+        /* taken for a leftover before it was locked? then once more */
+        bool gone = scratch->lock < 0 ? errno == ENOENT
+                                      : !fstat(scratch->lock, &info) && !info.st_nlink;
+        if (!gone) return 0;
+        if (scratch->lock >= 0) close(scratch->lock);
         free(scratch->folder);
     }
 }

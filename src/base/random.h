@@ -8,5 +8,7 @@
 /* Fills `out` with `count` bytes, at most 256. It needs no memory and cannot fail: a kernel without
  * a source of chance ends the program. */
 void random_fill(void *out, size_t count);
+/* As many lower-case hex digits, even and at most 64, and the NUL. */
+void random_hex(char *out, size_t digits);
 
 #endif

@@ -100,7 +100,5 @@ bool security_cookie(const char *cookie_header, const char *name, char *out, uns
 
 void security_make_token(char out[33])
 {
-    unsigned char bytes[16];
-    random_fill(bytes, sizeof bytes);
-    for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    random_hex(out, 32);
 }

@@ -49,13 +49,11 @@ const char *progress_noted(const struct progress *progress, const char *key)
 int progress_attempt(struct progress *progress, char out[64], struct error *error)
 {
     const char *noted = progress_noted(progress, "attempt");
-    unsigned char bytes[16];
     if (noted) {
         snprintf(out, 64, "%s", noted);
         return 0;
     }
-    random_fill(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    random_hex(out, 32);
     return progress_note(progress, "attempt", out, error);
 }
 

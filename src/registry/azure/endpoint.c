@@ -2,10 +2,10 @@
  * there, so that an interrupted or failed try is taken up again, and what it made is known. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/js.h"
+#include "base/random.h"
 #include "registry/azure/endpoint.h"
 #include "registry/azure/pending.h"
 #include "registry/targets.h"
@@ -59,15 +59,6 @@ static const char *noted(const struct making *own, const char *key)
     return js_text(own->journal.data, key);
 }
 
-static int random_digits(char *out, size_t count, struct error *error)
-{
-    unsigned char bytes[32];
-    if (getrandom(bytes, count / 2, 0) != (ssize_t)(count / 2))
-        return error_set(error, ERROR_FAILED, "no random source is available: try again");
-    for (size_t i = 0; i < count / 2; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-    return 0;
-}
-
 /* The endpoint that this home began for the version, or has made already. */
 static int find_begun(struct making *own, struct error *error)
 {
@@ -99,10 +90,8 @@ static int choose_name(struct making *own, struct error *error)
     char digits[8] = "";
     if (find_begun(own, error)) return -1;
     if (*own->endpoint) return 0;
-    return random_digits(digits, 6, error) ||
-                   az_endpoint_name(own->of->endpoint, own->of->model, digits, own->endpoint, error)
-               ? -1
-               : 0;
+    random_hex(digits, 6);
+    return az_endpoint_name(own->of->endpoint, own->of->model, digits, own->endpoint, error);
 }
 
 /* An endpoint that is on its way keeps the machines it was begun with. */
@@ -138,7 +127,8 @@ static int begin_journal(struct making *own, struct error *error)
     const struct az_workspace *workspace = &own->connection->arm.workspace;
     const struct registry_deployment *of = own->of;
     char mark[33] = "", a[13] = "";
-    if (random_digits(mark, 32, error) || random_digits(a, 12, error)) return -1;
+    random_hex(mark, 32);
+    random_hex(a, 12);
     json_t *data = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:s, s:I, s:b, s:b}", "endpoint",
         own->endpoint, "subscription_id", workspace->subscription, "resource_group",

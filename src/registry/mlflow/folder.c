@@ -25,11 +25,9 @@ static struct buffer *add_file(struct mlflow_folder *folder, const char *path)
 static void write_mlmodel(const struct mlflow_folder_parts *parts, const struct input_form *form,
                           const char *loader, struct buffer *out)
 {
-    unsigned char id[16];
-    char time[32], words[128], uuid[2 * sizeof id + 1];
+    char time[32], words[128], uuid[33];
     const struct model *model = parts->model;
-    random_fill(id, sizeof id);
-    for (size_t i = 0; i < sizeof id; i++) snprintf(uuid + 2 * i, 3, "%02x", id[i]);
+    random_hex(uuid, 32);
     clock_format_utc(parts->made_at ? parts->made_at : clock_wall_ms(), time);
     time[10] = ' ';
     time[strlen(time) - 1] = '\0';
