@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/js.h"
+#include "diff/kinds.h"
 #include "diff/runs_impl.h"
 #include "run/replay.h"
 #include "run/tracing.h"
@@ -113,19 +114,6 @@ uint64_t again_first(const struct state_dict marks[2], uint32_t steps, double to
 
 /* --- the step in detail ----------------------------------------------------------------------- */
 
-static json_t *place_of(const struct named_tensor *tensor, size_t index)
-{
-    json_t *place = json_array();
-    for (uint32_t d = tensor->rank; d-- > 0; index /= tensor->shape[d])
-        json_array_insert_new(place, 0, json_integer((json_int_t)(index % tensor->shape[d])));
-    return place;
-}
-
-static bool same_shape(const struct named_tensor *a, const struct named_tensor *b)
-{
-    return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
-}
-
 /* A tensor of both traces, less another where an update is looked at. */
 struct looked_at {
     const struct named_tensor *tensors[2], *less[2];
@@ -142,7 +130,8 @@ static bool parts(const struct looked_at *looked, double tolerance, struct parti
     const struct named_tensor *a = looked->tensors[0];
     double scale = 0, most = 0;
     size_t at = 0;
-    out->measured = same_shape(a, looked->tensors[1]);
+    const struct named_tensor *b = looked->tensors[1];
+    out->measured = shapes_equal(a->rank, a->shape, b->rank, b->shape);
     if (!out->measured) return true;
     for (size_t i = 0; i < a->count; i++) {
         double x = look(looked, 0, i), y = look(looked, 1, i), away = fabs(x - y);
@@ -158,7 +147,7 @@ static bool parts(const struct looked_at *looked, double tolerance, struct parti
     out->max_abs = most;
     out->values[0] = look(looked, 0, at);
     out->values[1] = look(looked, 1, at);
-    out->at = place_of(a, at);
+    out->at = diff_place(a->rank, a->shape, at);
     return true;
 }
 

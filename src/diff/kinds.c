@@ -368,11 +368,6 @@ static enum diff_kind explain(struct values *values, const struct diff_tensor *m
     return some ? DIFF_FEW : DIFF_CHANGED;
 }
 
-static bool same_shape(const struct tensor *a, const struct tensor *b)
-{
-    return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
-}
-
 static struct values begin(const struct diff_pair *pair)
 {
     return (struct values){.pair = pair,
@@ -384,7 +379,7 @@ void diff_compare_tensors(const struct diff_pair *pair, struct diff_tensor *out)
 {
     struct values values = begin(pair);
     *out = (struct diff_tensor){0};
-    if (!same_shape(pair->tensors[0], pair->tensors[1])) {
+    if (!tensors_shaped_alike(pair->tensors[0], pair->tensors[1])) {
         out->kind = transposed(&values) ? DIFF_TRANSPOSED : DIFF_RESHAPED;
         return;
     }
@@ -401,9 +396,17 @@ bool diff_tensors_match(const struct parameters *of_a, const struct tensor *a,
     const struct diff_pair pair = {.parameters = {of_a, of_b}, .tensors = {a, b}};
     struct values values = begin(&pair);
     struct diff_tensor measured = {0};
-    if (!same_shape(a, b)) return false;
+    if (!tensors_shaped_alike(a, b)) return false;
     measure(&values, &measured);
     return measured.kind != DIFF_NOT_FINITE &&
            measured.max_abs <=
                precision[values.narrow ? DTYPE_FLOAT32 : DTYPE_FLOAT64].single * measured.scale;
+}
+
+json_t *diff_place(uint32_t rank, const size_t *shape, size_t index)
+{
+    json_t *place = json_array();
+    for (uint32_t d = rank; d-- > 0; index /= shape[d])
+        json_array_insert_new(place, 0, json_integer((json_int_t)(index % shape[d])));
+    return place;
 }

@@ -2,6 +2,8 @@
 #ifndef NNSTUDIO_DIFF_KINDS_H
 #define NNSTUDIO_DIFF_KINDS_H
 
+#include <jansson.h>
+
 #include "net/network.h"
 #include "net/parameters.h"
 
@@ -53,5 +55,8 @@ void diff_compare_tensors(const struct diff_pair *pair, struct diff_tensor *out)
 /* Whether tensor `b` has the values of `a` but for rounding, shapes included. */
 bool diff_tensors_match(const struct parameters *of_a, const struct tensor *a,
                         const struct parameters *of_b, const struct tensor *b);
+
+/* Where value `index` of a tensor stands, [row, column]; new reference. */
+json_t *diff_place(uint32_t rank, const size_t *shape, size_t index);
 
 #endif

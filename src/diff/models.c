@@ -8,6 +8,7 @@
 #include "diff/align.h"
 #include "diff/diff.h"
 #include "diff/kinds.h"
+#include "modelfile/state_dict.h"
 
 #define TEXT_LIMIT ((size_t)1 << 16)
 /* So many tensors are named in one sentence. */
@@ -332,31 +333,15 @@ static void compare_classes(struct comparison *comparison)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-static json_t *shape_json(const struct tensor *tensor)
-{
-    json_t *shape = json_array();
-    for (uint32_t d = 0; d < tensor->rank; d++)
-        json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
-    return shape;
-}
-
-static json_t *place_json(const struct tensor *tensor, size_t index)
-{
-    json_t *place = json_array();
-    for (uint32_t d = tensor->rank; d-- > 0; index /= tensor->shape[d])
-        json_array_insert_new(place, 0, json_integer((json_int_t)(index % tensor->shape[d])));
-    return place;
-}
-
 static json_t *tensor_json(const struct compared *compared)
 {
     const struct tensor *a = compared->pair.tensors[0], *b = compared->pair.tensors[1];
     const struct diff_tensor *result = &compared->result;
-    bool measured = result->kind != DIFF_RESHAPED && a->count == b->count && a->rank == b->rank &&
-                    memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
+    bool measured = result->kind != DIFF_RESHAPED && tensors_shaped_alike(a, b);
     json_t *row = json_pack("{s:s, s:s, s:i, s:s, s:o, s:o}", "name", a->name, "name_b", b->name,
                             "layer", (int)a->layer + 1, "role", tensor_role_name(a->role), "shape",
-                            shape_json(a), "shape_b", shape_json(b));
+                            shape_to_json(a->rank, a->shape), "shape_b",
+                            shape_to_json(b->rank, b->shape));
     json_object_set_new(row, "max_abs", measured ? js_real(result->max_abs) : json_null());
     json_object_set_new(row, "mean_abs", measured ? js_real(result->mean_abs) : json_null());
     json_object_set_new(row, "relative",
@@ -365,7 +350,7 @@ static json_t *tensor_json(const struct compared *compared)
                                                       : json_null());
     json_object_set_new(row, "differing", json_integer((json_int_t)result->differing));
     if (measured && result->differing) {
-        json_object_set_new(row, "at", place_json(a, result->at));
+        json_object_set_new(row, "at", diff_place(a->rank, a->shape, result->at));
         json_object_set_new(
             row, "values",
             json_pack("[o, o]", js_real(tensor_get(compared->pair.parameters[0], a, result->at)),

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "modelfile/modelfile.h"
+#include "modelfile/state_dict.h"
 
 json_t *model_describe_json(const struct model *model)
 {
@@ -30,12 +31,10 @@ json_t *model_receipt_json(const struct model *model)
     for (size_t i = 0; i < model->parameters->tensor_count; i++) {
         const struct tensor *tensor = &model->parameters->tensors[i];
         char digest[HASH_HEX_SIZE];
-        json_t *shape = json_array();
         hash_bytes(tensor->values, tensor->count * dtype_size(model->parameters->dtype), digest);
-        for (uint32_t d = 0; d < tensor->rank; d++)
-            json_array_append_new(shape, json_integer((json_int_t)tensor->shape[d]));
         json_array_append_new(tensors, json_pack("{s:s, s:o, s:s}", "name", tensor->name, "shape",
-                                                 shape, "sha256", digest));
+                                                 shape_to_json(tensor->rank, tensor->shape),
+                                                 "sha256", digest));
     }
     return tensors;
 }

@@ -50,15 +50,12 @@ static int make_header(const struct safetensors_entry *entries, size_t count,
         json_object_set(header, METADATA_KEY, (json_t *)metadata);
     for (size_t i = 0; i < count; i++) {
         size_t values = 1;
-        json_t *shape = json_array();
-        for (uint32_t d = 0; d < entries[i].rank; d++) {
-            json_array_append_new(shape, json_integer((json_int_t)entries[i].shape[d]));
-            values *= entries[i].shape[d];
-        }
+        for (uint32_t d = 0; d < entries[i].rank; d++) values *= entries[i].shape[d];
         size_t end = offset + values * dtype_size(entries[i].dtype);
         json_t *tensor = json_pack("{s:s, s:o, s:[I,I]}", "dtype",
                                    entries[i].dtype == DTYPE_FLOAT64 ? "F64" : "F32", "shape",
-                                   shape, "data_offsets", (json_int_t)offset, (json_int_t)end);
+                                   shape_to_json(entries[i].rank, entries[i].shape), "data_offsets",
+                                   (json_int_t)offset, (json_int_t)end);
         /* two tensors of one name are the caller's mistake */
         CHECK(!json_object_get(header, entries[i].name));
         if (json_object_set_new(header, entries[i].name, tensor)) {

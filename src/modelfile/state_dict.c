@@ -43,6 +43,14 @@ int shape_count(uint32_t rank, const size_t *shape, size_t limit, size_t *count)
     return 0;
 }
 
+json_t *shape_to_json(uint32_t rank, const size_t *shape)
+{
+    json_t *value = json_array();
+    for (uint32_t d = 0; d < rank; d++)
+        json_array_append_new(value, json_integer((json_int_t)shape[d]));
+    return value;
+}
+
 const char *shape_text(uint32_t rank, const size_t *shape, char out[64])
 {
     FILE *stream = fmemopen(out, 64, "w");

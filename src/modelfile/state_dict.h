@@ -5,6 +5,7 @@
 #ifndef NNSTUDIO_MODELFILE_STATE_DICT_H
 #define NNSTUDIO_MODELFILE_STATE_DICT_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -53,6 +54,8 @@ void named_tensor_fill(struct named_tensor *tensor, size_t offset, enum stored_t
                        const void *source, size_t stride, size_t count);
 /* "[128, 784]" into `out`, for messages. */
 const char *shape_text(uint32_t rank, const size_t *shape, char out[64]);
+/* The same as a list of numbers, [128,784]; new reference. */
+json_t *shape_to_json(uint32_t rank, const size_t *shape);
 /* The product of `shape` into *count; -1 when it overflows or is over `limit`. */
 int shape_count(uint32_t rank, const size_t *shape, size_t limit, size_t *count);
 

@@ -146,9 +146,14 @@ static const char *shape_text(const struct tensor *tensor, char *out, size_t siz
     return out;
 }
 
-static bool same_shape(const struct tensor *a, const struct tensor *b)
+bool shapes_equal(uint32_t rank, const size_t *shape, uint32_t other_rank, const size_t *other)
 {
-    return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
+    return rank == other_rank && memcmp(shape, other, rank * sizeof *shape) == 0;
+}
+
+bool tensors_shaped_alike(const struct tensor *a, const struct tensor *b)
+{
+    return shapes_equal(a->rank, a->shape, b->rank, b->shape);
 }
 
 int parameters_check(const struct parameters *parameters, const struct network *network,
@@ -167,7 +172,7 @@ int parameters_check(const struct parameters *parameters, const struct network *
                          parameters->tensor_count, wanted.tensor_count);
     for (size_t i = 0; i < wanted.tensor_count; i++) {
         const struct tensor *have = &parameters->tensors[i], *need = &wanted.tensors[i];
-        if (strcmp(have->name, need->name) != 0 || !same_shape(have, need))
+        if (strcmp(have->name, need->name) != 0 || !tensors_shaped_alike(have, need))
             return error_set(error, ERROR_INPUT,
                              "the parameter %s [%s] is not the network's %s [%s]: use the "
                              "parameters of this network",

@@ -27,6 +27,10 @@ struct tensor {
     void *values; /* within the parameters' block; float or double by dtype */
 };
 
+/* Whether two shapes are the same. */
+bool shapes_equal(uint32_t rank, const size_t *shape, uint32_t other_rank, const size_t *other);
+bool tensors_shaped_alike(const struct tensor *a, const struct tensor *b);
+
 struct parameters {
     enum dtype dtype;
     size_t tensor_count;

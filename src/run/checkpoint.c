@@ -217,9 +217,8 @@ static int read_block(const struct state_dict *state, const struct block *block,
         entry_name(name, block->slot, tensor);
         const struct named_tensor *found = state_dict_find(state, name);
         if (!found) return error_set(error, ERROR_INPUT, "the tensor %s is missing", name);
-        if (found->dtype != block->values->dtype || found->rank != tensor->rank ||
-            found->count != tensor->count ||
-            memcmp(found->shape, tensor->shape, tensor->rank * sizeof tensor->shape[0]) != 0)
+        if (found->dtype != block->values->dtype || found->count != tensor->count ||
+            !shapes_equal(found->rank, found->shape, tensor->rank, tensor->shape))
             return error_set(error, ERROR_INPUT,
                              "the tensor %s has another shape or dtype than the job asks for",
                              name);
