@@ -314,17 +314,29 @@ static void sparse_backward(const struct native_sparse *block, const struct nati
 #define DENSE_TILE 4 /* vectors across */
 #define DENSE_ROWS (NATIVE_REGISTERS / 8)
 
+/* What the tiles of one product share; a kernel fills in what it needs. Each tile is inlined, so
+ * that the members end in registers. */
+struct product {
+    struct native_matrix a, b;
+    size_t inner; /* the sum's length */
+    const real *bias;
+    real *out;
+    size_t out_stride;
+    const struct native_target *target;
+    const struct rule *rule;
+};
+
 INLINE void multiply_tile(size_t height, size_t width, size_t row, size_t column,
-                          const struct native_matrix *a, const struct native_matrix *b,
-                          size_t inner, real *out, size_t out_stride)
+                          const struct product *product)
 {
+    const struct native_matrix *a = &product->a, *b = &product->b;
     const real *left = (const real *)a->values + row * a->stride,
                *right = (const real *)b->values + column;
     vec sums[DENSE_ROWS][DENSE_TILE];
     UNROLL
     for (size_t r = 0; r < height; r++) UNROLL
     for (size_t v = 0; v < width; v++) sums[r][v] = (vec){0};
-    for (size_t k = 0; k < inner; k++) {
+    for (size_t k = 0; k < product->inner; k++) {
         vec line[DENSE_TILE];
         UNROLL
         for (size_t v = 0; v < width; v++) line[v] = load(right + k * b->stride + v * LANES);
@@ -338,36 +350,35 @@ INLINE void multiply_tile(size_t height, size_t width, size_t row, size_t column
     UNROLL
     for (size_t r = 0; r < height; r++) UNROLL
     for (size_t v = 0; v < width; v++)
-        store(out + (row + r) * out_stride + column + v * LANES, sums[r][v]);
+        store(product->out + (row + r) * product->out_stride + column + v * LANES, sums[r][v]);
 }
 
-INLINE void multiply_column(size_t width, size_t column, const struct native_matrix *a,
-                            const struct native_matrix *b, size_t rows, size_t inner, real *out,
-                            size_t out_stride)
+INLINE void multiply_column(size_t width, size_t column, size_t rows, const struct product *product)
 {
     size_t row = 0;
     for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
-        multiply_tile(DENSE_ROWS, width, row, column, a, b, inner, out, out_stride);
-    for (; row < rows; row++) multiply_tile(1, width, row, column, a, b, inner, out, out_stride);
+        multiply_tile(DENSE_ROWS, width, row, column, product);
+    for (; row < rows; row++) multiply_tile(1, width, row, column, product);
 }
 
 static void multiply(const struct native_matrix *a, const struct native_matrix *b, size_t rows,
                      size_t inner, size_t columns, void *out, size_t out_stride)
 {
-    FOR_TILES(columns, multiply_column, a, b, rows, inner, out, out_stride);
+    const struct product product = {
+        .a = *a, .b = *b, .inner = inner, .out = out, .out_stride = out_stride};
+    FOR_TILES(columns, multiply_column, rows, &product);
 }
 
-INLINE void transposed_tile(size_t height, size_t row, size_t column, const struct native_matrix *a,
-                            const struct native_matrix *b, const real *bias, size_t inner,
-                            real *out, size_t out_stride)
+INLINE void transposed_tile(size_t height, size_t row, size_t column, const struct product *product)
 {
+    const struct native_matrix *a = &product->a, *b = &product->b;
     const real *left = (const real *)a->values + row * a->stride;
     const real *right = (const real *)b->values + column * b->stride;
     vec sums[DENSE_ROWS][NATIVE_COLUMNS];
     UNROLL
     for (size_t r = 0; r < height; r++) UNROLL
     for (size_t c = 0; c < NATIVE_COLUMNS; c++) sums[r][c] = (vec){0};
-    for (size_t k = 0; k < inner; k += LANES) {
+    for (size_t k = 0; k < product->inner; k += LANES) {
         vec line[NATIVE_COLUMNS];
         UNROLL
         for (size_t c = 0; c < NATIVE_COLUMNS; c++) line[c] = load(right + c * b->stride + k);
@@ -380,32 +391,34 @@ INLINE void transposed_tile(size_t height, size_t row, size_t column, const stru
     }
     UNROLL
     for (size_t r = 0; r < height; r++)
-        store_sums(out + (row + r) * out_stride + column, bias + column, sums[r]);
+        store_sums(product->out + (row + r) * product->out_stride + column, product->bias + column,
+                   sums[r]);
 }
 
 static void multiply_transposed(const struct native_matrix *a, const struct native_matrix *b,
                                 const void *bias, size_t rows, size_t inner, size_t columns,
                                 void *out, size_t out_stride)
 {
+    const struct product product = {
+        .a = *a, .b = *b, .inner = inner, .bias = bias, .out = out, .out_stride = out_stride};
     for (size_t column = 0; column < columns; column += NATIVE_COLUMNS) {
         size_t row = 0;
         for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
-            transposed_tile(DENSE_ROWS, row, column, a, b, bias, inner, out, out_stride);
-        for (; row < rows; row++)
-            transposed_tile(1, row, column, a, b, bias, inner, out, out_stride);
+            transposed_tile(DENSE_ROWS, row, column, &product);
+        for (; row < rows; row++) transposed_tile(1, row, column, &product);
     }
 }
 
 INLINE void update_tile(enum rule_type type, size_t height, size_t width, size_t row, size_t column,
-                        const struct native_matrix *a, const struct native_matrix *b, size_t inner,
-                        const struct native_target *target, const struct rule *rule)
+                        const struct product *product)
 {
+    const struct native_matrix *a = &product->a, *b = &product->b;
     const real *left = (const real *)a->values + row, *right = (const real *)b->values + column;
     vec sums[DENSE_ROWS][DENSE_TILE];
     UNROLL
     for (size_t r = 0; r < height; r++) UNROLL
     for (size_t v = 0; v < width; v++) sums[r][v] = (vec){0};
-    for (size_t m = 0; m < inner; m++) {
+    for (size_t m = 0; m < product->inner; m++) {
         vec line[DENSE_TILE];
         UNROLL
         for (size_t v = 0; v < width; v++) line[v] = load(right + m * b->stride + v * LANES);
@@ -418,24 +431,22 @@ INLINE void update_tile(enum rule_type type, size_t height, size_t width, size_t
     }
     UNROLL
     for (size_t r = 0; r < height; r++)
-        apply(type, rule, target, (row + r) * target->stride + column, sums[r], width);
+        apply(type, product->rule, product->target, (row + r) * product->target->stride + column,
+              sums[r], width);
 }
 
-INLINE void update_column(size_t width, size_t column, enum rule_type type,
-                          const struct native_matrix *a, const struct native_matrix *b, size_t rows,
-                          size_t inner, const struct native_target *target, const struct rule *rule)
+INLINE void update_column(size_t width, size_t column, enum rule_type type, size_t rows,
+                          const struct product *product)
 {
     size_t row = 0;
     for (; row + DENSE_ROWS <= rows; row += DENSE_ROWS)
-        update_tile(type, DENSE_ROWS, width, row, column, a, b, inner, target, rule);
-    for (; row < rows; row++) update_tile(type, 1, width, row, column, a, b, inner, target, rule);
+        update_tile(type, DENSE_ROWS, width, row, column, product);
+    for (; row < rows; row++) update_tile(type, 1, width, row, column, product);
 }
 
-INLINE void update_columns(enum rule_type type, const struct native_matrix *a,
-                           const struct native_matrix *b, size_t rows, size_t inner,
-                           const struct native_target *target, const struct rule *rule)
+INLINE void update_columns(enum rule_type type, size_t rows, const struct product *product)
 {
-    FOR_TILES(target->columns, update_column, type, a, b, rows, inner, target, rule);
+    FOR_TILES(product->target->columns, update_column, type, rows, product);
 }
 
 static void multiply_update(const struct native_matrix *a, const struct native_matrix *b,
@@ -444,7 +455,9 @@ static void multiply_update(const struct native_matrix *a, const struct native_m
 {
     const struct native_target own = *target;
     const struct rule rule = rule_of(update);
-    BY_RULE(rule_type_of(target, update), update_columns, a, b, rows, inner, &own, &rule);
+    const struct product product = {
+        .a = *a, .b = *b, .inner = inner, .target = &own, .rule = &rule};
+    BY_RULE(rule_type_of(target, update), update_columns, rows, &product);
 }
 
 INLINE void bias_columns(enum rule_type type, const struct native_matrix *delta, size_t rows,
@@ -596,16 +609,15 @@ static void activate_backward(enum activation activation, const struct native_ma
     }
 }
 
-static void softmax(const struct native_matrix *logits, const uint8_t *labels,
-                    const uint32_t *order, size_t rows, size_t classes, double scale, void *delta,
-                    size_t stride, double *losses, uint8_t *correct)
+static void softmax(const struct native_softmax *softmax)
 {
-    size_t per_line = NATIVE_LINE / sizeof(real),
-           whole = (classes + per_line - 1) / per_line * per_line;
-    for (size_t m = 0; m < rows; m++) {
-        const real *z = (const real *)logits->values + m * logits->stride;
-        real *out = (real *)delta + m * stride;
-        size_t label = labels[order[m]], best = 0;
+    const size_t classes = softmax->classes, per_line = NATIVE_LINE / sizeof(real),
+                 whole = (classes + per_line - 1) / per_line * per_line;
+    const double scale = softmax->scale;
+    for (size_t m = 0; m < softmax->rows; m++) {
+        const real *z = (const real *)softmax->logits.values + m * softmax->logits.stride;
+        real *out = (real *)softmax->delta + m * softmax->delta_stride;
+        size_t label = softmax->labels[softmax->order[m]], best = 0;
         double total = 0;
         for (size_t c = 1; c < classes; c++) best = z[c] > z[best] ? c : best;
         vec top = splat(z[best]);
@@ -615,8 +627,8 @@ static void softmax(const struct native_matrix *logits, const uint8_t *labels,
         vec factor = splat((real)((scale == 0 ? 1 : scale) / total));
         for (size_t c = 0; c < whole; c += LANES) store(out + c, load(out + c) * factor);
         if (scale != 0) out[label] -= (real)scale;
-        losses[m] = log(total) + ((double)z[best] - (double)z[label]);
-        correct[m] = best == label;
+        softmax->losses[m] = log(total) + ((double)z[best] - (double)z[label]);
+        softmax->correct[m] = best == label;
     }
 }
 

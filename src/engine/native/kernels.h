@@ -59,9 +59,22 @@ struct native_sparse {
     size_t first;
 };
 
+/* Some rows of logits: row m is the sample order[m]. */
+struct native_softmax {
+    struct native_matrix logits;
+    const uint8_t *labels; /* of all samples */
+    const uint32_t *order;
+    size_t rows, classes;
+    double scale; /* 0: delta takes the probabilities, unscaled */
+    void *delta;
+    size_t delta_stride;
+    double *losses; /* one entry per row, like `correct` */
+    uint8_t *correct;
+};
+
 struct native_kernels {
     const char *name; /* "AVX-512" */
-    size_t size;      /* bytes a number */
+    size_t size;      /* bytes per number */
     size_t panel;     /* columns of a whole panel */
 
     /* z[s, c] = bias[c] + Σ_i x[s, i] · weight[i, c] for the block's rows, over a panel; table[p]
@@ -105,12 +118,9 @@ struct native_kernels {
      * lines. */
     void (*activate_backward)(enum activation activation, const struct native_matrix *output,
                               size_t rows, size_t columns, void *delta, size_t stride);
-    /* For each row: probabilities (into `delta`, unscaled, when `scale` is 0), or delta =
-     * (probability − target) · scale; the sample's loss, and whether the largest logit is the
-     * label's. `losses`, `correct` have one entry a row. */
-    void (*softmax)(const struct native_matrix *logits, const uint8_t *labels,
-                    const uint32_t *order, size_t rows, size_t classes, double scale, void *delta,
-                    size_t stride, double *losses, uint8_t *correct);
+    /* For each row: delta = (probability − target) · scale, or the probabilities; the sample's
+     * loss, and whether the largest logit is the label's. */
+    void (*softmax)(const struct native_softmax *softmax);
 };
 
 /* The best table for this processor, or the one NNSTUDIO_NATIVE_CPU names (portable, avx2, avx512)

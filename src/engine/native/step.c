@@ -234,12 +234,21 @@ static void loss(const struct batch *batch)
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     size_t from, to;
     rows_of(batch, &from, &to);
-    struct native_matrix logits = {at(model, last->output, from * last->output_width),
-                                   last->output_width};
-    double scale = model->loss ? 0 : batch->total ? 1 : 1.0 / (double)batch->rows;
-    model->kernels->softmax(&logits, batch->data->labels, batch->order + from, to - from,
-                            last->outputs, scale, at(model, last->delta, from * last->output_width),
-                            last->output_width, model->losses + from, model->correct + from);
+    const struct native_softmax rows = {
+        .logits = {at(model, last->output, from * last->output_width), last->output_width},
+        .labels = batch->data->labels,
+        .order = batch->order + from,
+        .rows = to - from,
+        .classes = last->outputs,
+        .scale = model->loss    ? 0
+                 : batch->total ? 1
+                                : 1.0 / (double)batch->rows,
+        .delta = at(model, last->delta, from * last->output_width),
+        .delta_stride = last->output_width,
+        .losses = model->losses + from,
+        .correct = model->correct + from,
+    };
+    model->kernels->softmax(&rows);
     if (model->loss) shape_loss(batch, from, to);
 }
 

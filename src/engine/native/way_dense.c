@@ -165,9 +165,17 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     if (emit_rows(trace, TRACE_LOGITS, 0, last->output, last->output_width, last->outputs))
         return -1;
-    struct native_matrix logits = {last->output, last->output_width};
-    model->kernels->softmax(&logits, self->base.split->labels, order, trace->rows, last->outputs, 0,
-                            last->delta, last->output_width, model->losses, model->correct);
+    model->kernels->softmax(&(struct native_softmax){
+        .logits = {last->output, last->output_width},
+        .labels = self->base.split->labels,
+        .order = order,
+        .rows = trace->rows,
+        .classes = last->outputs,
+        .delta = last->delta,
+        .delta_stride = last->output_width,
+        .losses = model->losses,
+        .correct = model->correct,
+    });
     if (emit_rows(trace, TRACE_PROBABILITIES, 0, last->delta, last->output_width, last->outputs))
         return -1;
     return trace->emit(trace->context, trace_name(name, TRACE_LOSS, 0, NULL), (size_t[]){1}, 1,

@@ -442,18 +442,16 @@ torch_tensor torch_flatten(struct torch_session *session, torch_tensor input)
 }
 
 torch_tensor torch_batch_norm(struct torch_session *session, torch_tensor input,
-                              torch_tensor weight, torch_tensor bias, torch_tensor running_mean,
-                              torch_tensor running_variance, bool training, double momentum,
-                              double epsilon)
+                              const struct torch_batch_norm *norm)
 {
     value stack[] = {from_tensor(session, input),
-                     from_optional_tensor(session, weight),
-                     from_optional_tensor(session, bias),
-                     from_optional_tensor(session, running_mean),
-                     from_optional_tensor(session, running_variance),
-                     from_int(training),
-                     from_double(momentum),
-                     from_double(epsilon),
+                     from_optional_tensor(session, norm->weight),
+                     from_optional_tensor(session, norm->bias),
+                     from_optional_tensor(session, norm->running_mean),
+                     from_optional_tensor(session, norm->running_variance),
+                     from_int(norm->training),
+                     from_double(norm->momentum),
+                     from_double(norm->epsilon),
                      from_int(true)}; /* cudnn_enabled */
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes what the stack holds */
     return call_for_tensor(session, "aten::batch_norm", "", stack);

@@ -108,10 +108,13 @@ torch_tensor torch_flatten(struct torch_session *session,
                            torch_tensor input); /* all but the batch */
 /* Training: by the batch's mean and variance, and the running ones take a share `momentum` of them
  * (the variance's unbiased), in place. Otherwise by the running ones. */
+struct torch_batch_norm {
+    torch_tensor weight, bias, running_mean, running_variance; /* NULL: none */
+    bool training;
+    double momentum, epsilon;
+};
 torch_tensor torch_batch_norm(struct torch_session *session, torch_tensor input,
-                              torch_tensor weight, torch_tensor bias, torch_tensor running_mean,
-                              torch_tensor running_variance, bool training, double momentum,
-                              double epsilon);
+                              const struct torch_batch_norm *norm);
 /* Over the last dimensions, which have the sizes of `normalized`. */
 torch_tensor torch_layer_norm(struct torch_session *session, torch_tensor input,
                               const struct shape *normalized, torch_tensor weight,

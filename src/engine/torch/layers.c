@@ -120,9 +120,16 @@ static torch_tensor forward_batchnorm(struct torch_session *torch, struct torch_
                                       torch_tensor x, const struct torch_pass *pass)
 {
     const torch_tensor *tensors = module->tensors;
-    return torch_batch_norm(torch, x, tensors[ROLE_WEIGHT], tensors[ROLE_BIAS],
-                            tensors[ROLE_RUNNING_MEAN], tensors[ROLE_RUNNING_VARIANCE],
-                            pass->training, module->layer->momentum, module->layer->epsilon);
+    const struct torch_batch_norm norm = {
+        .weight = tensors[ROLE_WEIGHT],
+        .bias = tensors[ROLE_BIAS],
+        .running_mean = tensors[ROLE_RUNNING_MEAN],
+        .running_variance = tensors[ROLE_RUNNING_VARIANCE],
+        .training = pass->training,
+        .momentum = module->layer->momentum,
+        .epsilon = module->layer->epsilon,
+    };
+    return torch_batch_norm(torch, x, &norm);
 }
 /* [end] */
 
