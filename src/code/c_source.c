@@ -13,12 +13,12 @@ static uint64_t layers_of(const struct network *network, const char *type)
 }
 
 /* Of the functions per type only those that the network uses. */
-static void write_extracts(const struct engine_ops *engine, enum code_stage stage,
-                           const struct code_subject *subject, struct code_text *out)
+static void write_stage(const struct code_voice *voice, enum code_stage stage,
+                        const struct code_subject *subject, struct code_text *out)
 {
     for (size_t i = 0; i < code_extract_count; i++) {
         const struct code_extract *extract = &code_extracts[i];
-        if (extract->stage != stage || strcmp(extract->engine, engine->id) != 0) continue;
+        if (extract->stage != stage || strcmp(extract->engine, voice->engine->id) != 0) continue;
         uint64_t layers = layers_of(&subject->network, extract->layer);
         if (extract->layer[0] && !layers) continue;
         if (out->count) code_line(out, NULL, "%s", "");
@@ -30,18 +30,6 @@ static void write_extracts(const struct engine_ops *engine, enum code_stage stag
     }
 }
 
-static void write_torch(enum code_stage stage, const struct code_subject *subject,
-                        struct code_text *out)
-{
-    write_extracts(&engine_torch, stage, subject, out);
-}
-
-static void write_tensorflow(enum code_stage stage, const struct code_subject *subject,
-                             struct code_text *out)
-{
-    write_extracts(&engine_tensorflow, stage, subject, out);
-}
-
 const struct code_voice code_torch_c = {
     .id = "torch.c",
     .engine = &engine_torch,
@@ -49,7 +37,7 @@ const struct code_voice code_torch_c = {
     .kind = CODE_KIND_C,
     .title = "PyTorch, the studio's C",
     .file = "torch.c",
-    .write_stage = write_torch,
+    .write_stage = write_stage,
 };
 const struct code_voice code_tensorflow_c = {
     .id = "tensorflow.c",
@@ -58,5 +46,5 @@ const struct code_voice code_tensorflow_c = {
     .kind = CODE_KIND_C,
     .title = "TensorFlow, the studio's C",
     .file = "tensorflow.c",
-    .write_stage = write_tensorflow,
+    .write_stage = write_stage,
 };

@@ -239,7 +239,7 @@ int code_stage_text(const struct code_voice *voice, enum code_stage stage,
 {
     *out = (struct code_text){0};
     if (voice->check && voice->check(subject, error)) return -1;
-    voice->write_stage(stage, subject, out);
+    voice->write_stage(voice, stage, subject, out);
     if (!out->failed) return 0;
     code_text_free(out);
     return too_large(error);

@@ -67,8 +67,10 @@ struct code_voice {
     /* (optional) -1 with a message that names the layer that this voice has no way to say, and what
      * to use instead. */
     int (*check)(const struct code_subject *subject, struct error *error);
-    void (*write_stage)(enum code_stage stage, const struct code_subject *subject,
-                        struct code_text *out);
+    void (*write_stage)(const struct code_voice *voice, enum code_stage stage,
+                        const struct code_subject *subject, struct code_text *out);
+    /* A Python program's stages, for python_write_stage(). */
+    void (*stages[CODE_STAGE_COUNT])(const struct code_subject *subject, struct code_text *out);
 };
 extern const struct code_voice *const code_voices[];
 extern const size_t code_voice_count;

@@ -264,3 +264,9 @@ int python_check(const struct code_subject *subject, struct error *error)
     }
     return 0;
 }
+
+void python_write_stage(const struct code_voice *voice, enum code_stage stage,
+                        const struct code_subject *subject, struct code_text *out)
+{
+    voice->stages[stage](subject, out);
+}

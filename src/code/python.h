@@ -8,6 +8,9 @@
  * --initial takes. */
 void python_write_header(const struct code_subject *subject, const char *manner,
                          const char *imports, const char *ending, struct code_text *out);
+/* Writes one of the voice's `stages`. */
+void python_write_stage(const struct code_voice *voice, enum code_stage stage,
+                        const struct code_subject *subject, struct code_text *out);
 /* The function that reads a file, and the four arrays of bytes: x_train [count, `shape`], y_train
  * [count] and so on. `shape` is one sample's, as Python writes it: "784" or "28, 28, 1". */
 void python_write_arrays(const struct code_subject *subject, const char *shape,

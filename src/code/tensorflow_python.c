@@ -128,16 +128,6 @@ static void write_save(const struct code_subject *subject, struct code_text *out
                   name);
 }
 
-static void write_stage(enum code_stage stage, const struct code_subject *subject,
-                        struct code_text *out)
-{
-    static void (*const stages[CODE_STAGE_COUNT])(const struct code_subject *,
-                                                  struct code_text *) = {
-        write_data, write_network, write_optimizer, write_step, write_loop, write_save,
-    };
-    stages[stage](subject, out);
-}
-
 const struct code_voice code_tensorflow_python = {
     .id = "tensorflow.python",
     .engine = &engine_tensorflow,
@@ -147,5 +137,6 @@ const struct code_voice code_tensorflow_python = {
     .file = "model_tf.py",
     .notebook = "model_tf.ipynb",
     .check = check,
-    .write_stage = write_stage,
+    .write_stage = python_write_stage,
+    .stages = {write_data, write_network, write_optimizer, write_step, write_loop, write_save},
 };

@@ -127,16 +127,6 @@ static void write_save(const struct code_subject *subject, struct code_text *out
               subject->job->name);
 }
 
-static void write_stage(enum code_stage stage, const struct code_subject *subject,
-                        struct code_text *out)
-{
-    static void (*const stages[CODE_STAGE_COUNT])(const struct code_subject *,
-                                                  struct code_text *) = {
-        write_data, write_network, write_optimizer, write_step, write_loop, write_save,
-    };
-    stages[stage](subject, out);
-}
-
 const struct code_voice code_torch_python = {
     .id = "torch.python",
     .engine = &engine_torch,
@@ -146,5 +136,6 @@ const struct code_voice code_torch_python = {
     .file = "model.py",
     .notebook = "model.ipynb",
     .check = python_check,
-    .write_stage = write_stage,
+    .write_stage = python_write_stage,
+    .stages = {write_data, write_network, write_optimizer, write_step, write_loop, write_save},
 };
