@@ -42,7 +42,8 @@ json_t *atlas_row_to_json(const struct atlas_row *row);
 
 /* Runs the row's experiment on an engine in this process, a fraction of a second:
  * {"row":3,"engine":"native","version":"…","curves":[{"what":"weight","name":"fc1.weight[0, 2]",
- *  "x":"step","pytorch":[…],"keras":[…],"largest":6.7e-3,"at":20}]}
+ *  "x":"step","pytorch":[…],"keras":[…],"largest":6.7e-3,"equal":false,
+ *  "at":20}]}
  * The first curve is the one that shows the difference; `largest` is the largest difference between
  * the two meanings: of any weight after any step, of a step's loss or rate, of any logit. `name`
  * says whose values the curves are where there are several. New reference. Refused: a row without

@@ -422,10 +422,11 @@ static json_t *curve_to_json(const struct bench *bench, const struct trail trail
     char name[96] = "";
     if (quantity == ATLAS_WEIGHT) name_weight(p, column, name);
     if (quantity == ATLAS_LOGIT) snprintf(name, sizeof name, "class %zu", column);
-    return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:f, s:I}", "what", quantities[quantity].what, "name", name, "x",
-        quantities[quantity].x, "pytorch", column_to_json(strip, MEANING_PYTORCH, column), "keras",
-        column_to_json(strip, MEANING_KERAS, column), "largest", largest, "at", (json_int_t)at);
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:f, s:b, s:I}", "what", quantities[quantity].what,
+                     "name", name, "x", quantities[quantity].x, "pytorch",
+                     column_to_json(strip, MEANING_PYTORCH, column), "keras",
+                     column_to_json(strip, MEANING_KERAS, column), "largest", largest, "equal",
+                     largest <= ATLAS_AGREE, "at", (json_int_t)at);
 }
 
 static bool is_there(const struct bench *bench, enum atlas_quantity quantity)

@@ -44,6 +44,31 @@ def test_preferences_are_kept(serve):
     assert serve().get("/api/preferences") == {"theme": "dark"}
 
 
+def test_a_schedule_is_planned_as_it_is_trained(serve):
+    server = serve()
+    settings = {**QUICK, "epochs": 4, "schedule": "exponential:gamma=0.5", "warmup": 70, "lr": 0.2}
+    run = trained(server, settings=settings)
+    asked = "&".join(f"{key}={value}" for key, value in settings.items())
+    plan = server.get(f"/api/schedule?{asked}")
+    each = run["progress"]["steps_per_epoch"]
+    assert (plan["steps_per_epoch"], plan["steps"], plan["unit"]) == (each, 4 * each, "epoch")
+    assert plan["first"] == pytest.approx(0.2 / 70) and plan["last"] == pytest.approx(0.2 * 0.5**3)
+    assert plan["largest"] == max(plan["rate"]) == pytest.approx(0.2 * 63 / 70) and plan["largest_step"] == 62
+    assert plan["step"] == sorted(set(plan["step"])) and plan["step"][0] == 0
+    at = dict(zip(plan["step"], plan["rate"], strict=True))
+    recorded = run["epochs"]
+    assert len(recorded) == 4
+    for epoch in recorded:
+        last = max(step for step in at if step < epoch["global_step"])
+        assert epoch["learning_rate"] == pytest.approx(at[last], rel=0.02)  # the curve has every other step
+    assert server.get(f"/api/schedule?{asked}&steps_per_epoch=10")["steps"] == 40
+    assert server.get("/api/schedule?dataset=synthetic")["constant"] is True
+    assert server.get("/api/schedule?dataset=synthetic&schedule=plateau")["watches"] is True
+    unread = server.get("/api/schedule?dataset=synthetic&schedule=cosine:mi%3D1")
+    assert 'the schedule cosine has no "mi' in unread["problem"] and (unread["steps"], unread["rate"]) == (0, [])
+    assert "there is no data set" in server.get("/api/schedule?dataset=nosuch", status=404)["error"]["message"]
+
+
 def test_designs_are_kept_with_earlier_versions(serve):
     server = serve()
     assert server.get("/api/designs") == {"designs": []}

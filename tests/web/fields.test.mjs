@@ -168,6 +168,27 @@ test('an invalid draft stays text here and is kept nowhere else', { skip }, asyn
     await other.context().close();
 });
 
+test('a schedule is drawn while it is typed', { skip }, async () => {
+    await openLab();
+    await page.getByRole('button', { name: 'Defaults' }).click();
+    const field = page.getByLabel('Schedule', { exact: true });
+    const plan = page.locator('.planned-rate');
+    const drawn = plan.getByRole('img');
+    await type(field, 'step:every=1,gamma=0.5');
+    await drawn.and(page.locator('[aria-label*="0.000625 at last"]')).waitFor();
+    await type(page.getByLabel('Epochs', { exact: true }), '2');
+    await drawn.and(page.locator('[aria-label*="0.005 at last"]')).waitFor();
+    await page.getByLabel('Meaning', { exact: true }).selectOption('keras');
+    await plan.getByText('it changes with every step').waitFor();
+    await type(field, 'plateau:patience=3');
+    await plan.getByText('depends on the run').waitFor();
+    await page.getByRole('button', { name: 'Defaults' }).click();
+    await plan.waitFor({ state: 'detached' });
+    await type(page.getByLabel('Warm-up', { exact: true }), '100');
+    await drawn.and(page.locator('[aria-label*="0.0001 at first"]')).waitFor();
+    await page.getByRole('button', { name: 'Defaults' }).click();
+});
+
 test('another optimizer brings its defaults and leaves what is not its own', { skip }, async () => {
     await openLab();
     await page.getByRole('button', { name: 'Defaults' }).click();

@@ -1,4 +1,4 @@
-/* The addresses of Code Diff: the settings that the code follows, as the studio's table names them. */
+/* The addresses of Code Diff and of schedules: the settings that they follow, as the studio's table names them. */
 import { query } from './api';
 import { belongs, settingInput, usualValue, type SettingKey } from './settings';
 import { settingsTable } from './studio';
@@ -21,6 +21,10 @@ export const codeAddress = (left: VoiceId, right: VoiceId, s: Settings) =>
     `/api/code${query({ left, right, ...codeSettings(s) })}`;
 export const programAddress = (voice: VoiceId, format: 'file' | 'notebook', s: Settings) =>
     `/api/code/program${query({ voice, format, ...codeSettings(s) })}`;
+
+/** Of a run that has begun, or, without the steps of its epochs, of one on the settings' data. */
+export const scheduleAddress = (s: Settings, stepsPerEpoch = 0) =>
+    `/api/schedule${query({ steps_per_epoch: stepsPerEpoch || null, ...codeSettings(s) })}`;
 
 /** What the user types in a terminal for the same settings; defaults are left out. */
 export const settingsWords = (s: Settings, defaults: Settings | null) =>

@@ -9,6 +9,16 @@ interface Fetched<T> {
     stale: boolean;
 }
 
+/** The value once it has stayed the same for a moment: of what is typed not every key is asked about. */
+export function useSettled<T>(value: T, milliseconds = 200): T {
+    const [settled, setSettled] = useState(value);
+    useEffect(() => {
+        const timer = setTimeout(() => setSettled(value), milliseconds);
+        return () => clearTimeout(timer);
+    }, [value]);
+    return settled;
+}
+
 /** null: nothing to fetch (yet). `again` changes when the same address is to be read anew. */
 export function useFetched<T>(address: string | null, again: unknown = 0): Fetched<T> {
     const [state, setState] = useState<{ address: string | null; value: T | null; error: string }>({

@@ -10,11 +10,10 @@ import { Button, Card, EngineName, Progress, Segmented, Trouble } from './basics
 import { LinePlot } from './line-plot';
 import { toast } from './toast';
 
-const AGREE = 1e-12;
 const SIDES = ['pytorch', 'keras'] as const;
 
 export const differenceWords = (curve: AtlasCurve) =>
-    curve.largest <= AGREE ? 'equal' : format.number(Number(curve.largest.toPrecision(3)));
+    curve.equal ? 'equal' : format.number(Number(curve.largest.toPrecision(3)));
 
 function Formulas({ row }: { row: AtlasRow }) {
     return (
@@ -148,7 +147,7 @@ function Curves({ row, curves }: { row: AtlasRow; curves: AtlasCurve[] }) {
                 label={`Two curves of a ${curve.what}: ${row.pytorch.title} and ${row.keras.title}`}
             />
             <p class="atlas-largest" role="status">
-                {curve.largest <= AGREE ? (
+                {curve.equal ? (
                     <>
                         <b>Equal</b> but for rounding: {format.scientific(curve.largest)}
                     </>

@@ -10,12 +10,18 @@ const WHOLE = Array.from({ length: 10 }, (_, i) => [1, 2, 5].map((n) => n * 10 *
 
 const REFRESH_MS = 1000;
 
+/** Changes when any of the numbers does. */
+const checksum = (values: (number | null)[]) =>
+    values.reduce<number>((sum, value, i) => sum + (value ?? Math.PI) * (i + 1), values.length);
+
 export interface Line {
     label: string;
     color: string; // a CSS custom property: "--torch"
     dash?: number[];
     values: (number | null)[];
     points?: boolean;
+    /** Points alone: nothing is known between them. */
+    apart?: boolean;
 }
 
 export function LinePlot({
@@ -38,7 +44,7 @@ export function LinePlot({
     const container = useRef<HTMLDivElement>(null);
     const dark = isDark.value;
     const form = JSON.stringify([x.length > 0, lines.map((line) => [line.label, line.color])]);
-    const content = JSON.stringify([x.length, x.at(-1), lines.map((line) => line.values.at(-1))]);
+    const content = [x, ...lines.map((line) => line.values)].map(checksum).join();
     const now = useRef({ x, lines });
     now.current = { x, lines };
     const shown = useRef({ plot: null as uPlot | null, range: [0, 1], timer: 0, at: 0 }).current;
@@ -91,9 +97,10 @@ export function LinePlot({
                         stroke: style.getPropertyValue(line.color).trim(),
                         width: 2,
                         dash: line.dash,
+                        paths: line.apart ? () => null : undefined,
                         spanGaps: true,
                         points: {
-                            show: line.points ?? false,
+                            show: line.points ?? line.apart ?? false,
                             size: 6,
                             fill: style.getPropertyValue(line.color).trim(),
                         },

@@ -31,6 +31,7 @@ import { Parts } from './guard';
 import { NumberField, SelectField } from './fields';
 import { LinePlot, type Line } from './line-plot';
 import { LossPanel } from './loss-panel';
+import { RateCard } from './rate-plot';
 import { Diverged, engineIds, engineLine, lossName, Tags } from './run-words';
 import { Head, Wide } from './wide';
 
@@ -410,6 +411,7 @@ export function RunPanel({ run }: { run: Run }) {
             )}
             <LossPanel runs={[run]} title={engineLine(run)} />
             <EpochsCard run={run} />
+            <RateCard run={run} />
             <Parts class="halves">
                 <Parts class="stack">
                     <FilesCard run={run} />

@@ -32,9 +32,10 @@ import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { CheckField, SelectField, TextField } from './fields';
+import { PlannedRate } from './rate-plot';
 
-const hintOf = ({ kind, help, zero }: Setting) =>
-    kind === 'widths'
+const hintOf = ({ key, kind, help, zero }: Setting) =>
+    kind === 'widths' || (kind === 'text' && key !== 'net')
         ? help
         : zero && (kind === 'integer' || kind === 'number')
           ? `0: ${zero.replace(/^auto: /, '')}`
@@ -209,7 +210,13 @@ function AnyField({ setting, s, engine }: { setting: Setting; s: Settings; engin
     if (s.net && (setting.key === 'hidden' || setting.key === 'activation')) return null;
     if (setting.kind === 'flag') return <FlagField setting={setting} s={s} />;
     if (setting.kind === 'choice') return <ChoiceField setting={setting} s={s} />;
-    return <TypedField setting={setting} s={s} />;
+    if (setting.key !== 'schedule') return <TypedField setting={setting} s={s} />;
+    return (
+        <div class="schedule-field">
+            <TypedField setting={setting} s={s} />
+            <PlannedRate s={s} />
+        </div>
+    );
 }
 
 /** Opens by itself when something in it does not fit, and never closes under the user's hands. */
