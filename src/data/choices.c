@@ -80,3 +80,18 @@ int dataset_choices_write(const char *path, const struct dataset_choices *choice
     free(file);
     return status;
 }
+
+int dataset_choices_move(const char *from, const char *to, struct error *error)
+{
+    char *before = file_beside(from), *after = file_beside(to);
+    int status = -1;
+    if (!before || !after)
+        error_set_memory(error, "a path");
+    else if (file_exists(before) ? rename(before, after) : unlink(after) && errno != ENOENT)
+        error_set_errno(error, errno, "cannot move %s", before);
+    else
+        status = 0;
+    free(before);
+    free(after);
+    return status;
+}

@@ -15,5 +15,7 @@ int dataset_choices_read(const char *path, struct dataset_choices *out, struct e
 /* Of nothing said there is no file, nor one left of data that was here before. */
 int dataset_choices_write(const char *path, const struct dataset_choices *choices,
                           struct error *error);
+/* What was said of data that has just been moved goes with it; nothing said is success. */
+int dataset_choices_move(const char *from, const char *to, struct error *error);
 
 #endif

@@ -184,3 +184,17 @@ void library_give_back(struct library *library, const struct dataset *dataset)
         if (library->places[i].dataset == dataset) library->places[i].borrowed--;
     pthread_mutex_unlock(&library->mutex);
 }
+
+void library_forget(struct library *library, const char *name)
+{
+    pthread_mutex_lock(&library->mutex);
+    for (int i = 0; i < PLACES; i++) {
+        struct place *place = &library->places[i];
+        if (!place->dataset || strcmp(place->name, name) != 0) continue;
+        if (place->borrowed)
+            place->name[0] = '\0'; /* nobody asks for that; closed when room is needed */
+        else
+            give_up(place);
+    }
+    pthread_mutex_unlock(&library->mutex);
+}

@@ -17,6 +17,9 @@ void library_destroy(struct library *library); /* NULL is fine; nothing may be b
 int library_borrow(struct library *library, const char *name, const struct dataset_options *options,
                    const struct dataset **out, struct error *error);
 void library_give_back(struct library *library, const struct dataset *dataset);
+/* The data set of that name is not the one that was read before: whoever borrows it next has it
+ * read anew. */
+void library_forget(struct library *library, const char *name);
 /* The name as dataset_open() takes it, malloc'd: known names as they are, others as a path in the
  * home's data folder. No other path is let through. */
 int library_resolve(const char *home, const char *name, char **out, struct error *error);

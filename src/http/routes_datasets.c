@@ -13,6 +13,7 @@
 #include "data/preprocess.h"
 #include "data/stats.h"
 #include "engine/engine.h"
+#include "http/kept.h"
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
@@ -61,12 +62,12 @@ static json_t *known_json(const struct studio *studio, const struct dataset_entr
         json_array_append_new(classes,
                               json_string(entry->class_names[i] ? entry->class_names[i] : ""));
     return json_pack(
-        "{s:s, s:s, s:b, s:b, s:b, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:o}", "name", entry->name,
-        "title", entry->title, "available", entry->built_in || source[0], "synthetic",
-        (int)entry->built_in, "fetchable", fetch != NULL, "source", source, "download_bytes",
-        (json_int_t)(fetch && !source[0] ? fetch_total(fetch) : 0), "train", (int)entry->train,
-        "test", (int)entry->test, "rows", (int)entry->rows, "columns", (int)entry->columns,
-        "channels", (int)entry->channels, "classes", classes);
+        "{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:o}", "name",
+        entry->name, "title", entry->title, "available", entry->built_in || source[0], "own", 0,
+        "synthetic", (int)entry->built_in, "fetchable", fetch != NULL, "source", source,
+        "download_bytes", (json_int_t)(fetch && !source[0] ? fetch_total(fetch) : 0), "train",
+        (int)entry->train, "test", (int)entry->test, "rows", (int)entry->rows, "columns",
+        (int)entry->columns, "channels", (int)entry->channels, "classes", classes);
 }
 
 /* A user's own set in the home's data folder: what is in it is known when it is opened. */
@@ -74,10 +75,23 @@ static json_t *own_json(const char *folder, const char *name)
 {
     char source[4096];
     snprintf(source, sizeof source, "%s/%s", folder, name);
-    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:s, s:i, s:n, s:n, s:n, s:n, s:n, s:[]}", "name",
-                     name, "title", name, "available", 1, "synthetic", 0, "fetchable", 0, "source",
-                     source, "download_bytes", 0, "train", "test", "rows", "columns", "channels",
-                     "classes");
+    return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:s, s:i, s:n, s:n, s:n, s:n, s:n, s:[]}",
+                     "name", name, "title", name, "available", 1, "own", 1, "synthetic", 0,
+                     "fetchable", 0, "source", source, "download_bytes", 0, "train", "test", "rows",
+                     "columns", "channels", "classes");
+}
+
+/* Whether a name in the home's data folder is of a set of the user's own: known sets lie there too,
+ * and what is being fetched. */
+static bool is_own_name(const char *name)
+{
+    size_t count;
+    const struct dataset_entry *entries = dataset_list(&count);
+    bool ours = !path_is_plain_name(name) || dataset_find(name) || strstr(name, ".part");
+    for (size_t i = 0; i < count && !ours; i++)
+        ours = (entries[i].folders[0] && strcmp(entries[i].folders[0], name) == 0) ||
+               (entries[i].folders[1] && strcmp(entries[i].folders[1], name) == 0);
+    return !ours;
 }
 
 json_t *datasets_json(const struct studio *studio)
@@ -88,14 +102,9 @@ json_t *datasets_json(const struct studio *studio)
     for (size_t i = 0; i < count; i++) json_array_append_new(list, known_json(studio, &entries[i]));
     char *folder = path_join(studio->home, "data");
     DIR *directory = folder ? opendir(folder) : NULL;
-    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
-        const char *name = entry->d_name;
-        bool ours = !path_is_plain_name(name) || dataset_find(name) || strstr(name, ".part");
-        for (size_t i = 0; i < count && !ours; i++)
-            ours = (entries[i].folders[0] && strcmp(entries[i].folders[0], name) == 0) ||
-                   (entries[i].folders[1] && strcmp(entries[i].folders[1], name) == 0);
-        if (!ours) json_array_append_new(list, own_json(folder, name));
-    }
+    for (const struct dirent *entry; directory && (entry = readdir(directory));)
+        if (is_own_name(entry->d_name))
+            json_array_append_new(list, own_json(folder, entry->d_name));
     if (directory) closedir(directory);
     free(folder);
     return list;
@@ -114,6 +123,62 @@ static int compute_datasets(const struct studio *studio, struct store *store, vo
 static void get_datasets(struct studio *studio, struct call *call)
 {
     call_compute(studio, call, compute_datasets, calloc(1, 1));
+}
+
+/* --- sets of the user's own are deleted and come back --- */
+
+static int compute_deleted(const struct studio *studio, struct store *store, void *context,
+                           json_t **out, struct error *error)
+{
+    (void)store;
+    (void)context;
+    *out = kept_deleted_json(studio->home, KEPT_DATA);
+    return *out ? 0 : error_set_memory(error, "the data sets");
+}
+
+static void get_deleted(struct studio *studio, struct call *call)
+{
+    call_compute(studio, call, compute_deleted, calloc(1, 1));
+}
+
+/* Not while a run reads it; *runs says how many were trained on it. */
+static int delete_own(struct studio *studio, const char *name, uint32_t *runs, struct error *error)
+{
+    char *path, live[64];
+    if (!is_own_name(name))
+        return error_set(error, ERROR_NOT_FOUND, "there is no data set of your own \"%.60s\"",
+                         name);
+    if (library_resolve(studio->home, name, &path, error)) return -1;
+    int status = store_runs_of_dataset(studio->store, path, runs, live, error);
+    if (!status && live[0])
+        status = error_set(error, ERROR_CONFLICT,
+                           "\"%.60s\" is used by run %s: stop the run or wait for its end", name,
+                           live);
+    if (!status) status = kept_delete(studio->home, KEPT_DATA, name, error);
+    if (!status) library_forget(studio->library, path);
+    free(path);
+    return status;
+}
+
+static void delete_dataset(struct studio *studio, struct call *call)
+{
+    struct error error;
+    uint32_t runs;
+    const char *name = call_path(call, "name");
+    if (delete_own(studio, name, &runs, &error))
+        call_fail(call, &error);
+    else
+        call_reply(call, 200, json_pack("{s:s, s:i}", "name", name, "runs", (int)runs));
+}
+
+static void post_restore_dataset(struct studio *studio, struct call *call)
+{
+    struct error error;
+    const char *name = call_path(call, "name");
+    if (kept_restore(studio->home, KEPT_DATA, name, &error))
+        call_fail(call, &error);
+    else
+        call_reply(call, 200, json_pack("{s:s, s:s}", "kind", "data", "name", name));
 }
 
 /* --- one set --- */
@@ -437,6 +502,13 @@ static const struct parameter batch_parameters[] = {
 static const struct route routes[] = {
     {"GET", "/api/datasets", get_datasets, "All data sets, here or to be fetched", NULL, NULL,
      "DatasetList", 200, 0},
+    {"GET", "/api/datasets/deleted", get_deleted, "Data sets that can be restored", NULL, NULL,
+     "KeptNames", 200, 0},
+    {"DELETE", "/api/datasets/{name}", delete_dataset,
+     "Delete a data set of the user's own; can be undone for a day", NULL, NULL, "DeletedDataset",
+     200, 0},
+    {"POST", "/api/datasets/{name}/restore", post_restore_dataset, "Undo a deletion", NULL,
+     "Nothing", "KeptUpload", 200, ROUTE_CHANGES},
     {"GET", "/api/datasets/{name}/samples", get_samples, "Random samples", samples_parameters, NULL,
      "Samples", 200, 0},
     {"GET", "/api/datasets/{name}/stats", get_stats,

@@ -5,6 +5,7 @@
 
 #include "base/js.h"
 #include "http/kept.h"
+#include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
 #include "http/upload.h"
@@ -107,12 +108,26 @@ static void look_work(struct store *store, void *context)
     if (status) looking->value = NULL;
 }
 
+/* Its owner may have removed data of that name by hand: what was read of it is not this. */
+static void forget_old(const struct looking *looking)
+{
+    struct error ignored;
+    char *path;
+    const char *name = json_string_value(json_object_get(looking->value, "name"));
+    if (library_resolve(looking->studio->home, name, &path, &ignored)) return;
+    library_forget(looking->studio->library, path);
+    free(path);
+}
+
 static void look_done(void *context)
 {
     struct looking *looking = context;
     struct uploads *uploads = looking->studio->uploads;
     bool kept = looking->keep && looking->value;
-    if (kept) atomic_store(&looking->upload->stop, true); /* nothing is left to look at */
+    if (kept) {
+        atomic_store(&looking->upload->stop, true); /* nothing is left to look at */
+        if (looking->upload->kind == UPLOAD_DATA) forget_old(looking);
+    }
     upload_free_again(uploads, looking->upload);
     if (looking->value)
         call_reply(looking->call, call_route(looking->call)->status, looking->value);
@@ -190,13 +205,13 @@ static void reply_kept(struct call *call, int failed, const struct error *error)
 static void delete_model(struct studio *studio, struct call *call)
 {
     struct error error;
-    reply_kept(call, kept_model_delete(studio->home, call_path(call, "model"), &error), &error);
+    reply_kept(call, kept_delete(studio->home, KEPT_MODEL, call_path(call, "model"), &error), &error);
 }
 
 static void post_restore_model(struct studio *studio, struct call *call)
 {
     struct error error;
-    reply_kept(call, kept_model_restore(studio->home, call_path(call, "model"), &error), &error);
+    reply_kept(call, kept_restore(studio->home, KEPT_MODEL, call_path(call, "model"), &error), &error);
 }
 
 static const struct parameter piece_parameters[] = {

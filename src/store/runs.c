@@ -489,3 +489,28 @@ int store_newest_model(struct store *store, const char *engine, char run[64], st
     query_end(row);
     return status;
 }
+
+int store_runs_of_dataset(struct store *store, const char *dataset, uint32_t *count, char live[64],
+                          struct error *error)
+{
+    sqlite3_stmt *row;
+    enum run_state state;
+    int status;
+    *count = 0;
+    live[0] = '\0';
+    if (query_start(store,
+                    "SELECT id, state FROM runs WHERE deleted_at IS NULL AND json_valid(settings) "
+                    "AND json_extract(settings, '$.dataset')=?",
+                    &row, error, "s", dataset))
+        return -1;
+    while ((status = query_step(store, row, error)) == 1) {
+        ++*count;
+        if (run_state_parse(column_text(row, 1), &state, error) ||
+            (run_state_is_live(state) && copy_text(live, 64, column_text(row, 0), error))) {
+            status = -1;
+            break;
+        }
+    }
+    query_end(row);
+    return status;
+}

@@ -124,6 +124,11 @@ int store_model_file(struct store *store, const char *run, char **path, char sha
  * there is none. */
 int store_newest_model(struct store *store, const char *engine, char run[64], struct error *error);
 
+/* How many runs that are not deleted were given that data set, and one of them that is alive; ""
+ * when none is. */
+int store_runs_of_dataset(struct store *store, const char *dataset, uint32_t *count, char live[64],
+                          struct error *error);
+
 int store_showdown_create(struct store *store, const char *mode, char id[32], struct error *error);
 int store_showdown_mode(struct store *store, const char *id, char mode[16], struct error *error);
 

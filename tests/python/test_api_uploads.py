@@ -126,6 +126,7 @@ def test_a_table_asks_for_its_label_and_keeps_the_answer(studio):
     named = b"petal,label\n" + b"".join(b"%d.5,%d\n" % (i % 3, i % 2) for i in range(40))
     keep(studio, send(studio, ("flowers.csv", named)), "flowers")
     assert [path.name for path in (studio.home / "data").iterdir()] == ["flowers.csv"]
+    assert studio.get("/api/datasets/flowers.csv/stats")["classes"] == ["0", "1"], "read anew"
 
 
 def test_a_pair_of_idx_files_and_arrays(studio):
@@ -340,3 +341,69 @@ def test_a_kept_model_is_deleted_and_restored(serve, home):
     again = serve()
     wait_until(lambda: list((home / "trash").iterdir()) == [])
     assert model_names(again) == [[], []]
+
+
+def own_data(server):
+    sets = [one["name"] for one in server.get("/api/datasets") if one["own"]]
+    return [sorted(sets), [one["name"] for one in server.get("/api/datasets/deleted")]]
+
+
+def test_kept_data_is_deleted_and_restored(serve, home):
+    server = serve()
+    server.home = home
+
+    def kept(rows, **answers):
+        return keep(server, send(server, ("flowers.csv", measurements(rows))), "flowers", **answers)
+
+    def samples():
+        return sum(server.get(f"/api/datasets/flowers.csv/stats?split={split}")["count"] for split in ("train", "test"))
+
+    kept(3000, label_column="kind")
+    assert own_data(server) == [["flowers.csv"], []] and samples() == 3000
+    choices = home / "data/.flowers.csv.json"
+    said = choices.read_bytes()
+
+    # A run that is alive reads it; one that has ended is counted.
+    settings = {"dataset": "flowers.csv", "net": "dense 3", "epochs": 100000, "lr": 0.01, "batch_size": 1}
+    run = server.post("/api/runs", {"engine": "native", "settings": settings}, status=201)["id"]
+    server.wait(run, "running")
+    server.post(f"/api/runs/{run}/pause")
+    server.wait(run, "paused")
+    refused = server.call("DELETE", "/api/datasets/flowers.csv", status=409)["error"]["message"]
+    assert run in refused and "flowers.csv" in refused and own_data(server) == [["flowers.csv"], []]
+    server.post(f"/api/runs/{run}/stop")
+    server.wait(run, "stopped")
+    assert server.call("DELETE", "/api/datasets/flowers.csv") == {"name": "flowers.csv", "runs": 1}
+    assert own_data(server) == [[], ["flowers.csv"]]
+    assert not choices.exists(), "what was said of it goes with it"
+    assert server.get("/api/datasets/flowers.csv/stats", status=404)
+    server.post("/api/runs", {"engine": "native", "settings": settings}, status=404)
+
+    # Only what is the user's own, and nothing beside the folder.
+    (home / "data/mnist").mkdir()
+    for name in ("mnist", "synthetic", "flowers.csv", "..", "%2e%2e%2fstudio.db", ".flowers.csv.json"):
+        assert server.call("DELETE", f"/api/datasets/{name}", status=404)
+    assert (home / "data/mnist").is_dir() and (home / "studio.db").exists()
+
+    # Its name is free: other data of that name is read anew, and never replaced by what comes back.
+    kept(90, label_column="petal")
+    assert samples() == 90
+    assert "is there already" in server.post("/api/datasets/flowers.csv/restore", {}, status=409)["error"]["message"]
+    assert "petal" in choices.read_text() and samples() == 90
+    assert server.call("DELETE", "/api/datasets/flowers.csv")["runs"] == 1
+    server.post("/api/datasets/flowers.csv/restore", {})
+    assert samples() == 90 and "petal" in choices.read_text(), "the newest of the name comes back first"
+    (home / "data/flowers.csv").unlink()
+    choices.unlink()
+    server.post("/api/datasets/flowers.csv/restore", {})
+    assert own_data(server) == [["flowers.csv"], []] and choices.read_bytes() == said
+
+    # What was deleted more than a day ago goes, with what was said of it.
+    server.call("DELETE", "/api/datasets/flowers.csv")
+    server.stop()
+    for trashed in list((home / "trash").iterdir()):
+        moment = trashed.name.split("-")[1]
+        trashed.rename(trashed.with_name(trashed.name.replace(moment, str(int(moment) - 25 * 3600 * 1000))))
+    again = serve()
+    wait_until(lambda: list((home / "trash").iterdir()) == [])
+    assert own_data(again) == [[], []]

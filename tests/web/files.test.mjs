@@ -220,18 +220,22 @@ test('a model says what it lacks, is kept, and trained from', { skip }, async ()
     assert.match(await page.locator('.answer-class').first().textContent(), /^[012]$/);
     assert.equal(await page.locator('.draw-input canvas').evaluate((one) => one.width), 8);
     await page.goto(`${studio.address}/runs`);
-    await page.locator('.kept-models', { hasText: 'old-net.safetensors' }).waitFor();
+    await page.locator('.kept', { hasText: 'old-net.safetensors' }).waitFor();
 });
 
-test('a kept model is deleted, and comes back by Undo and by Restore', { skip }, async () => {
-    const button = (name) => page.getByRole('button', { name, exact: true });
-    const deleted = page.getByText('1 deleted, kept for 24 hours');
-    const names = async () => (await studio.get('/api/models')).models.map(({ name }) => name);
-    // A message with a way back is there for seconds: a busy machine must not outlast it.
-    await page.evaluate(() => {
+const button = (name) => page.getByRole('button', { name, exact: true });
+
+/** A message with a way back is there for seconds: a busy machine must not outlast it. */
+const holdMessages = () =>
+    page.evaluate(() => {
         const wait = window.setTimeout;
         window.setTimeout = (act, ms, ...rest) => wait(act, ms === 12_000 ? 600_000 : ms, ...rest);
     });
+
+test('a kept model is deleted, and comes back by Undo and by Restore', { skip }, async () => {
+    const deleted = page.getByText('1 deleted, kept for 24 hours');
+    const names = async () => (await studio.get('/api/models')).models.map(({ name }) => name);
+    await holdMessages();
     for (const back of ['Undo', 'Restore old-net.safetensors']) {
         await button('Delete old-net.safetensors').focus();
         await page.keyboard.press('Enter');
@@ -243,6 +247,36 @@ test('a kept model is deleted, and comes back by Undo and by Restore', { skip },
         await button('Delete old-net.safetensors').waitFor();
         assert.deepEqual(await names(), ['old-net.safetensors']);
     }
+});
+
+test('kept data is deleted, and comes back by Undo and by Restore', { skip }, async () => {
+    const deleted = page.getByText('1 deleted, kept for 24 hours');
+    const names = async () =>
+        (await studio.get('/api/datasets')).filter((one) => one.own).map(({ name }) => name);
+    const before = await names();
+    assert.ok(before.includes('my_flowers.csv'));
+    for (const back of ['Undo', 'Restore my_flowers.csv']) {
+        await page.goto(`${studio.address}/data?dataset=my_flowers.csv`);
+        await page.locator('.sample').first().waitFor();
+        await holdMessages();
+        await button('Delete my_flowers.csv').focus();
+        await page.keyboard.press('Enter');
+        await deleted.waitFor();
+        await page.getByText('Deleted the data set my_flowers.csv.').waitFor();
+        await page.waitForURL((url) => !url.search.includes('my_flowers'));
+        assert.deepEqual(
+            await names(),
+            before.filter((name) => name !== 'my_flowers.csv'),
+        );
+        if (back !== 'Undo') await deleted.click();
+        await button(back).first().click();
+        await deleted.waitFor({ state: 'detached' });
+        assert.deepEqual((await names()).sort(), [...before].sort());
+    }
+    // Sets that the studio knows are not the user's to delete.
+    await page.goto(`${studio.address}/data?dataset=synthetic`);
+    await page.locator('.sample').first().waitFor();
+    assert.equal(await page.getByRole('button', { name: /^Delete / }).count(), 0);
 });
 
 test('an .onnx that is dropped on Design opens there', { skip }, async () => {

@@ -16,10 +16,7 @@ export const usualDataset = computed(() => {
 });
 export const findDataset = (name: string) => datasets.value?.find((set) => set.name === name);
 /** A file or folder of the user's own; what is in it is known when it is opened. */
-export function isOwnData(name: string) {
-    const set = findDataset(name);
-    return !set || (!set.fetchable && !set.synthetic);
-}
+export const isOwnData = (name: string) => findDataset(name)?.own ?? true;
 
 /** Whether a set's classes are the ten digits: what one draws then is a digit. */
 export const hasDigits = (name: string) => {

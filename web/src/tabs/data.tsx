@@ -5,9 +5,16 @@ import { findDataset, usualDataset } from '../lib/dataset';
 import * as format from '../lib/format';
 import { useFetched } from '../lib/fetched';
 import { closeOver, openOver, param, setParams } from '../lib/router';
-import { settings } from '../lib/settings';
-import { datasets } from '../lib/studio';
-import type { Dataset, DatasetStats, FirstBatch, Samples } from '../lib/shapes';
+import { chooseDataset, settings } from '../lib/settings';
+import { datasets, system } from '../lib/studio';
+import type {
+    Dataset,
+    DatasetStats,
+    DeletedDataset,
+    FirstBatch,
+    KeptNames,
+    Samples,
+} from '../lib/shapes';
 import {
     Bars,
     Button,
@@ -22,6 +29,7 @@ import {
 import { Parts } from '../parts/guard';
 import { NumberField, SelectField } from '../parts/fields';
 import { FileDrop } from '../parts/file-drop';
+import { DeletedNames, deleteKept } from '../parts/kept';
 import { Picture } from '../parts/picture';
 import { LargeSample } from '../parts/large-sample';
 import { findTask, TaskView } from '../parts/tasks';
@@ -308,6 +316,33 @@ const pick = ({ rows, columns, channels, classes }: DatasetStats) => ({
     classes,
 });
 
+function deletedText(name: string, runs: number) {
+    const trained =
+        runs === 0
+            ? ''
+            : ` ${runs === 1 ? '1 run was' : `${runs} runs were`} trained on it and cannot be evaluated without it.`;
+    return `Deleted the data set ${name}. It is kept for 24 hours.${trained}`;
+}
+
+async function deleteDataset(name: string) {
+    const done = await deleteKept<DeletedDataset>('datasets', name, ({ runs }) =>
+        deletedText(name, runs),
+    );
+    if (!done) return;
+    setParams({ dataset: null, label: null, open: null, seed: null });
+    if (settings.value?.dataset === name) chooseDataset(usualDataset.value);
+}
+
+function Deleted() {
+    const { value } = useFetched<KeptNames>('/api/datasets/deleted', system.value);
+    if (!value || value.length === 0) return null;
+    return (
+        <Card title="Deleted data sets">
+            <DeletedNames kind="datasets" names={value} />
+        </Card>
+    );
+}
+
 export function Data() {
     const name = param('dataset', usualDataset.value);
     const found = findDataset(name);
@@ -347,6 +382,15 @@ export function Data() {
                             label: one.available ? one.title : `${one.title}, not fetched yet`,
                         }))}
                     />
+                    {found?.own && (
+                        <Button
+                            kind="danger"
+                            aria-label={`Delete ${found.name}`}
+                            onClick={() => void deleteDataset(found.name)}
+                        >
+                            Delete
+                        </Button>
+                    )}
                 </>
             }
         >
@@ -368,6 +412,7 @@ export function Data() {
                     <WhatTheyReceive set={set} />
                 </Parts>
             )}
+            <Deleted />
         </Page>
     );
 }
