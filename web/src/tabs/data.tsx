@@ -302,8 +302,9 @@ function WhatTheyReceive({ set }: { set: Dataset }) {
                 </table>
             </Wide>
             <p class="muted">
-                Pixels 0 … 255 divided by 255, the same for all. Each engine was asked just now, in
-                a process of its own: the hashes are of what went into its first layer.
+                {!set.own && 'Pixels 0 … 255 divided by 255, the same for all. '}Each engine was
+                asked just now, in a process of its own: the hashes are of what went into its first
+                layer.
             </p>
         </Card>
     );
