@@ -1,10 +1,8 @@
-/* engine/native: the number of threads changes no bit, and what only this engine refuses. */
+/* engine/native: the number of threads changes no bit. */
 #include "trial.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "engine/native/samples.h"
 
 static const struct engine_ops *native(void)
 {
@@ -68,28 +66,25 @@ static void results_do_not_depend_on_the_threads(void **state)
         }
 }
 
-/* An index of 16 bits finds four pixels of a picture (samples.h). */
-static void a_picture_too_large_is_refused(void **state)
+/* An index of 16 bits finds the tuples of a picture up to a size (samples.h): beyond it a plan
+ * trains the same network. */
+static void a_picture_too_large_for_lists_trains_all_the_same(void **state)
 {
     (void)state;
     struct trial_case c = *trial_find("no hidden layer");
-    struct engine_config config = {.batch_size = 1, .threads = 1};
-    struct engine *engine;
-    struct error error;
     c.rows = 513, c.columns = 512, c.classes = 2;
-    assert_int_equal(c.build(&c, ACTIVATION_NONE, &config.network, &error), 0);
-    config.optimizer = *trial_find_optimizer("sgd");
-    assert_int_equal(engine_open(native(), &config, &engine, &error), -1);
-    assert_string_equal(error.message, "a picture of 262656 pixels is too large for the native "
-                                       "engine: use at most 262144 (512 x 512)");
-    assert_int_equal(error.code, ERROR_INPUT);
+    struct trial trial;
+    trial_begin(&trial, &c, ACTIVATION_NONE, trial_find_optimizer("sgd"));
+    trial.config.dtype = DTYPE_FLOAT64;
+    compare_threads(&trial);
+    trial_end(&trial);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(results_do_not_depend_on_the_threads),
-        cmocka_unit_test(a_picture_too_large_is_refused),
+        cmocka_unit_test(a_picture_too_large_for_lists_trains_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

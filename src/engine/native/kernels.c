@@ -27,48 +27,99 @@
         for (; columns_ - column_ >= LANES; column_ += LANES) FUNCTION(1, column_, __VA_ARGS__); \
     } while (0)
 
-/* ---- the first layer on blocks of samples sorted by quad ---- */
+/* ---- the first layer on blocks of samples sorted by tuple ---- */
 
-/* Vectors across: a quad's weights fill half of the registers. */
-#define TILE (NATIVE_REGISTERS / 8)
-/* A panel is what a sample's sums may take of the registers: half of 32, half of 16. */
+/* Pixels per tuple. With few registers broadcasting a pixel from memory costs the same wherever it
+ * stands, so pairs, which hold fewer zeros; with many a quad's weights stay in them. */
+#define TUPLE (NATIVE_REGISTERS < 32 ? 2 : 4)
+/* Vectors across: a tuple's weights or gradients fill half of the registers. */
+#define TILE (NATIVE_REGISTERS / 2 / TUPLE)
+/* A panel is what a sample's sums may take of the registers: half of 16. */
 #define PANEL (NATIVE_REGISTERS < 32 ? 8 : TILE)
-/* Quads whose weights stay in the first cache while all samples pass: 16 KB. */
-#define FORWARD_QUADS (16384 / (QUAD * PANEL * NATIVE_VECTOR_BYTES))
+/* Tuples whose weights stay in the first cache while all samples pass: 32 KB. */
+#define FORWARD_TUPLES (32768 / (TUPLE * PANEL * NATIVE_VECTOR_BYTES))
 
-INLINE void spread(uint64_t entry, const real *table, vec x[QUAD])
+INLINE void spread(uint64_t tuple, const real *table, vec x[TUPLE])
 {
     UNROLL
-    for (size_t q = 0; q < QUAD; q++) x[q] = splat(table[(entry >> (8 * q)) & 255]);
+    for (size_t q = 0; q < TUPLE; q++) x[q] = splat(table[(tuple >> (8 * q)) & 255]);
 }
 
-/* The quad's part of a sum: one order of additions, however the kernels go about it. */
-INLINE vec quad_sum(vec sum, const vec x[QUAD], vec w0, vec w1, vec w2, vec w3)
+#if NATIVE_REGISTERS < 32
+
+/* Sums of samples stay in registers while their tuples pass, some tuples at a time, whose weights
+ * stay in the first cache for all samples. */
+INLINE void forward_panel(size_t width, const struct native_sparse *block,
+                          const struct native_target *weight, const real *bias, real *z,
+                          size_t z_stride)
+{
+    const struct samples *lists = block->lists;
+    const uint16_t *index = lists->index;
+    const uint8_t *codes = lists->codes;
+    const real *table = block->table;
+    size_t next[BLOCK_ROWS], end[BLOCK_ROWS];
+    for (size_t row = 0; row < block->rows; row++) {
+        size_t sample = block->order ? block->order[row] : block->first + row;
+        next[row] = lists->start[sample];
+        end[row] = lists->start[sample + 1];
+        UNROLL
+        for (size_t v = 0; v < width; v++)
+            store(z + row * z_stride + v * LANES, load(bias + v * LANES));
+    }
+    for (size_t tuple = 0; tuple < block->tuples; tuple += FORWARD_TUPLES)
+        for (size_t row = 0; row < block->rows; row++) {
+            size_t k = next[row], stop = end[row];
+            real *sums = z + row * z_stride;
+            vec sum[PANEL];
+            if (k == stop || index[k] >= tuple + FORWARD_TUPLES) continue;
+            UNROLL
+            for (size_t v = 0; v < width; v++) sum[v] = load(sums + v * LANES);
+            do {
+                const real *w = (const real *)weight->values +
+                                (size_t)index[k] * (TUPLE * width * LANES);
+                vec x[TUPLE];
+                spread(samples_tuple(codes + k * TUPLE, TUPLE), table, x);
+                UNROLL
+                for (size_t q = 0; q < TUPLE; q++) UNROLL
+                for (size_t v = 0; v < width; v++)
+                    sum[v] += x[q] * load(w + (q * width + v) * LANES);
+                k++;
+            } while (k < stop && index[k] < tuple + FORWARD_TUPLES);
+            next[row] = k;
+            UNROLL
+            for (size_t v = 0; v < width; v++) store(sums + v * LANES, sum[v]);
+        }
+}
+
+#else
+
+/* The quad's part of a sum. */
+INLINE vec quad_sum(vec sum, const vec x[TUPLE], vec w0, vec w1, vec w2, vec w3)
 {
     vec left = sum + x[0] * w0 + x[1] * w1, right = x[2] * w2 + x[3] * w3;
     return left + right;
 }
 
 /* A quad's weights stay in registers while the samples that have it pass. */
-INLINE void forward_tile(size_t width, size_t column, const struct native_sparse *block,
-                         const struct native_target *weight, const real *bias, real *z,
-                         size_t z_stride)
+INLINE void forward_panel(size_t width, const struct native_sparse *block,
+                          const struct native_target *weight, const real *bias, real *z,
+                          size_t z_stride)
 {
     for (size_t row = 0; row < block->rows; row++) UNROLL
     for (size_t v = 0; v < width; v++)
-        store(z + row * z_stride + column + v * LANES, load(bias + column + v * LANES));
-    for (size_t quad = 0; quad < block->quads; quad++) {
-        const uint64_t *entry = block->entries + quad * BLOCK_ROWS,
-                       *end = entry + block->counts[quad];
-        const real *values = (const real *)weight->values + quad * QUAD * weight->stride + column;
+        store(z + row * z_stride + v * LANES, load(bias + v * LANES));
+    for (size_t tuple = 0; tuple < block->tuples; tuple++) {
+        const uint64_t *entry = block->entries + tuple * BLOCK_ROWS,
+                       *end = entry + block->counts[tuple];
+        const real *values = (const real *)weight->values + tuple * TUPLE * weight->stride;
         if (entry == end) continue;
-        vec w[QUAD][TILE];
+        vec w[TUPLE][TILE];
         UNROLL
-        for (size_t q = 0; q < QUAD; q++) UNROLL
+        for (size_t q = 0; q < TUPLE; q++) UNROLL
         for (size_t v = 0; v < width; v++) w[q][v] = load(values + q * weight->stride + v * LANES);
         for (; entry < end; entry++) {
-            real *sums = z + (*entry >> 32) * z_stride + column;
-            vec x[QUAD];
+            real *sums = z + (*entry >> 32) * z_stride;
+            vec x[TUPLE];
             spread(*entry, block->table, x);
             UNROLL
             for (size_t v = 0; v < width; v++)
@@ -78,54 +129,35 @@ INLINE void forward_tile(size_t width, size_t column, const struct native_sparse
     }
 }
 
-/* A quad's entries, read once for all tiles of a panel. */
+#endif
+
+/* A tuple's entries, read once for all tiles of a panel. */
 struct decoded {
     size_t count;
-    real x[BLOCK_ROWS][QUAD];
+    real x[BLOCK_ROWS][TUPLE];
     const real *line[BLOCK_ROWS];
 };
 
-INLINE void decode(const struct native_sparse *block, size_t quad, const real *lines, size_t stride,
-                   struct decoded *out)
+INLINE void decode(const struct native_sparse *block, size_t tuple, const real *lines,
+                   size_t stride, struct decoded *out)
 {
-    const uint64_t *entries = block->entries + quad * BLOCK_ROWS;
+    const uint64_t *entries = block->entries + tuple * BLOCK_ROWS;
     const real *table = block->table;
-    out->count = block->counts[quad];
+    out->count = block->counts[tuple];
     for (size_t e = 0; e < out->count; e++) {
         UNROLL
-        for (size_t q = 0; q < QUAD; q++) out->x[e][q] = table[(entries[e] >> (8 * q)) & 255];
+        for (size_t q = 0; q < TUPLE; q++) out->x[e][q] = table[(entries[e] >> (8 * q)) & 255];
         out->line[e] = lines + (entries[e] >> 32) * stride;
     }
 }
 
-INLINE void add_products(size_t width, const vec x[QUAD], const real *line, vec sums[QUAD][TILE])
+INLINE void add_products(size_t width, const vec x[TUPLE], const real *line, vec sums[TUPLE][TILE])
 {
     UNROLL
     for (size_t v = 0; v < width; v++) {
         vec d = load(line + v * LANES);
         UNROLL
-        for (size_t q = 0; q < QUAD; q++) sums[q][v] += x[q] * d;
-    }
-}
-
-/* The gradient of a quad's weights in `width` vectors of columns from `column` on. */
-INLINE void quad_gradient(size_t width, const struct native_sparse *block, size_t quad,
-                          const struct native_matrix *delta, const struct decoded *decoded,
-                          size_t column, vec sums[QUAD][TILE])
-{
-    vec x[QUAD];
-    if (decoded) {
-        for (size_t e = 0; e < decoded->count; e++) {
-            UNROLL
-            for (size_t q = 0; q < QUAD; q++) x[q] = splat(decoded->x[e][q]);
-            add_products(width, x, decoded->line[e] + column, sums);
-        }
-        return;
-    }
-    const uint64_t *entry = block->entries + quad * BLOCK_ROWS, *end = entry + block->counts[quad];
-    for (; entry < end; entry++) {
-        spread(*entry, block->table, x);
-        add_products(width, x, (const real *)delta->values + (*entry >> 32) * delta->stride, sums);
+        for (size_t q = 0; q < TUPLE; q++) sums[q][v] += x[q] * d;
     }
 }
 
@@ -137,7 +169,7 @@ struct sweep {
     struct rule rule;
     real *kept;
     bool first, last;
-    bool skips; /* a quad that nobody has */
+    bool skips; /* a tuple that nobody has */
 };
 
 INLINE struct sweep sweep_of(const struct native_sparse *block, const struct native_matrix *delta,
@@ -158,102 +190,95 @@ INLINE struct sweep sweep_of(const struct native_sparse *block, const struct nat
     };
 }
 
-/* Where a panel is one tile, `once` is false: decoding ahead would be for nothing. */
-INLINE void backward_panel(enum rule_type type, size_t width, bool once, const struct sweep *sweep)
+/* The gradient of a tuple's weights in `width` vectors of columns from `column` on; `decoded` NULL:
+ * from the entries as they are. */
+INLINE void tuple_gradient(size_t width, const struct sweep *sweep, size_t tuple,
+                           const struct decoded *decoded, size_t column, vec sums[TUPLE][TILE])
+{
+    const struct native_sparse *block = &sweep->block;
+    vec x[TUPLE];
+    if (decoded) {
+        for (size_t e = 0; e < decoded->count; e++) {
+            UNROLL
+            for (size_t q = 0; q < TUPLE; q++) x[q] = splat(decoded->x[e][q]);
+            add_products(width, x, decoded->line[e] + column, sums);
+        }
+        return;
+    }
+    const uint64_t *entry = block->entries + tuple * BLOCK_ROWS,
+                   *end = entry + block->counts[tuple];
+    const real *lines = (const real *)sweep->delta.values + column;
+    for (; entry < end; entry++) {
+        spread(*entry, block->table, x);
+        add_products(width, x, lines + (*entry >> 32) * sweep->delta.stride, sums);
+    }
+}
+
+INLINE void backward_tile(size_t width, enum rule_type type, const struct sweep *sweep,
+                          size_t tuple, const struct decoded *decoded, size_t column)
 {
     const struct native_target *weight = &sweep->weight;
-    struct decoded decoded;
-    for (size_t quad = 0; quad < sweep->block.quads; quad++) {
-        if (sweep->block.counts[quad] == 0 && sweep->skips) continue;
-        if (once) decode(&sweep->block, quad, sweep->delta.values, sweep->delta.stride, &decoded);
-        for (size_t column = 0; column < weight->columns; column += width * LANES) {
-            size_t at = quad * QUAD * weight->stride + column;
-            vec sums[QUAD][TILE];
+    size_t at = tuple * TUPLE * weight->stride + column;
+    vec sums[TUPLE][TILE];
+    UNROLL
+    for (size_t q = 0; q < TUPLE; q++) UNROLL
+    for (size_t v = 0; v < width; v++)
+        sums[q][v] = sweep->first ? (vec){0}
+                                  : load(sweep->kept + at + q * weight->stride + v * LANES);
+    tuple_gradient(width, sweep, tuple, decoded, column, sums);
+    UNROLL
+    for (size_t q = 0; q < TUPLE; q++) {
+        if (sweep->last)
+            apply(type, &sweep->rule, weight, at + q * weight->stride, sums[q], width);
+        else
             UNROLL
-            for (size_t q = 0; q < QUAD; q++) UNROLL
-            for (size_t v = 0; v < width; v++)
-                sums[q][v] = sweep->first ? (vec){0}
-                                          : load(sweep->kept + at + q * weight->stride + v * LANES);
-            quad_gradient(width, &sweep->block, quad, &sweep->delta, once ? &decoded : NULL, column,
-                          sums);
-            UNROLL
-            for (size_t q = 0; q < QUAD; q++) {
-                if (sweep->last)
-                    apply(type, &sweep->rule, weight, at + q * weight->stride, sums[q], width);
-                else
-                    UNROLL
-                for (size_t v = 0; v < width; v++)
-                    store(sweep->kept + at + q * weight->stride + v * LANES, sums[q][v]);
-            }
-        }
-    }
-}
-
-#if NATIVE_REGISTERS < 32
-
-/* A sample's sums stay in registers while its quads pass, some quads at a time, whose weights stay
- * in the first cache for all samples. */
-INLINE void forward_rows(size_t width, const struct native_sparse *block,
-                         const struct native_target *weight, const real *bias, real *z,
-                         size_t z_stride)
-{
-    const struct samples *lists = block->lists;
-    const uint16_t *index = lists->index;
-    const uint32_t *value = lists->value;
-    const real *table = block->table;
-    size_t next[BLOCK_ROWS], end[BLOCK_ROWS];
-    for (size_t row = 0; row < block->rows; row++) {
-        size_t sample = block->order ? block->order[row] : block->first + row;
-        next[row] = lists->start[sample];
-        end[row] = lists->start[sample + 1];
-        UNROLL
         for (size_t v = 0; v < width; v++)
-            store(z + row * z_stride + v * LANES, load(bias + v * LANES));
+            store(sweep->kept + at + q * weight->stride + v * LANES, sums[q][v]);
     }
-    for (size_t quad = 0; quad < block->quads; quad += FORWARD_QUADS)
-        for (size_t row = 0; row < block->rows; row++) {
-            size_t k = next[row], stop = end[row];
-            real *sums = z + row * z_stride;
-            vec sum[PANEL];
-            if (k == stop || index[k] >= quad + FORWARD_QUADS) continue;
-            UNROLL
-            for (size_t v = 0; v < width; v++) sum[v] = load(sums + v * LANES);
-            do {
-                const real *w = (const real *)weight->values +
-                                (size_t)index[k] * (QUAD * width * LANES);
-                vec x[QUAD];
-                spread(value[k], table, x);
-                UNROLL
-                for (size_t v = 0; v < width; v++)
-                    sum[v] = quad_sum(sum[v], x, load(w + v * LANES), load(w + (width + v) * LANES),
-                                      load(w + (2 * width + v) * LANES),
-                                      load(w + (3 * width + v) * LANES));
-                k++;
-            } while (k < stop && index[k] < quad + FORWARD_QUADS);
-            next[row] = k;
-            UNROLL
-            for (size_t v = 0; v < width; v++) store(sums + v * LANES, sum[v]);
+}
+
+/* A panel of `width` vectors. Where it is a single tile, decoding ahead would be for nothing. */
+INLINE void backward_panel(enum rule_type type, size_t width, const struct sweep *sweep)
+{
+    struct decoded decoded;
+    for (size_t tuple = 0; tuple < sweep->block.tuples; tuple++) {
+        size_t v = 0;
+        if (sweep->block.counts[tuple] == 0 && sweep->skips) continue;
+        if (width <= TILE) {
+            backward_tile(width, type, sweep, tuple, NULL, 0);
+            continue;
         }
+        decode(&sweep->block, tuple, sweep->delta.values, sweep->delta.stride, &decoded);
+        for (; width - v >= TILE; v += TILE)
+            backward_tile(TILE, type, sweep, tuple, &decoded, v * LANES);
+        if (v < width) backward_tile(width % TILE, type, sweep, tuple, &decoded, v * LANES);
+    }
 }
 
-/* Lines are two or four vectors wide, so tiles of two have no rest. */
+/* Calls FUNCTION with the panel's width in vectors as a constant: one line at least, a panel at
+ * most. */
+#define LINE_VECTORS (NATIVE_LINE / NATIVE_VECTOR_BYTES)
+#define BY_WIDTH(width, FUNCTION, ...)                                    \
+    do {                                                                  \
+        if ((width) == PANEL)                                             \
+            FUNCTION(PANEL, __VA_ARGS__);                                 \
+        else if (PANEL > LINE_VECTORS && (width) == LINE_VECTORS)         \
+            FUNCTION(LINE_VECTORS, __VA_ARGS__);                          \
+        else if (PANEL > 2 * LINE_VECTORS && (width) == 2 * LINE_VECTORS) \
+            FUNCTION(2 * LINE_VECTORS, __VA_ARGS__);                      \
+        else if (PANEL > 3 * LINE_VECTORS && (width) == 3 * LINE_VECTORS) \
+            FUNCTION(3 * LINE_VECTORS, __VA_ARGS__);                      \
+    } while (0)
+
 static void sparse_forward(const struct native_sparse *block, const struct native_target *weight,
                            const void *bias, void *z, size_t z_stride)
 {
-    switch (weight->columns / LANES) {
-    case 2:
-        forward_tile(2, 0, block, weight, bias, z, z_stride);
-        break;
-    case 4:
-        forward_rows(4, block, weight, bias, z, z_stride);
-        break;
-    case 6:
-        forward_rows(6, block, weight, bias, z, z_stride);
-        break;
-    case 8:
-        forward_rows(8, block, weight, bias, z, z_stride);
-        break;
-    }
+    BY_WIDTH(weight->columns / LANES, forward_panel, block, weight, bias, z, z_stride);
+}
+
+INLINE void backward_width(size_t width, enum rule_type type, const struct sweep *sweep)
+{
+    BY_RULE(type, backward_panel, width, sweep);
 }
 
 static void sparse_backward(const struct native_sparse *block, const struct native_matrix *delta,
@@ -261,53 +286,8 @@ static void sparse_backward(const struct native_sparse *block, const struct nati
                             const struct native_update *update)
 {
     const struct sweep sweep = sweep_of(block, delta, kept, first, last, weight, update);
-    BY_RULE(rule_type_of(weight, update), backward_panel, TILE, true, &sweep);
+    BY_WIDTH(weight->columns / LANES, backward_width, rule_type_of(weight, update), &sweep);
 }
-
-#else
-
-static void sparse_forward(const struct native_sparse *block, const struct native_target *weight,
-                           const void *bias, void *z, size_t z_stride)
-{
-    switch (weight->columns / LANES) {
-    case 1:
-        forward_tile(1, 0, block, weight, bias, z, z_stride);
-        break;
-    case 2:
-        forward_tile(2, 0, block, weight, bias, z, z_stride);
-        break;
-    case 3:
-        forward_tile(3, 0, block, weight, bias, z, z_stride);
-        break;
-    case 4:
-        forward_tile(4, 0, block, weight, bias, z, z_stride);
-        break;
-    }
-}
-
-static void sparse_backward(const struct native_sparse *block, const struct native_matrix *delta,
-                            void *kept, bool first, bool last, const struct native_target *weight,
-                            const struct native_update *update)
-{
-    const struct sweep sweep = sweep_of(block, delta, kept, first, last, weight, update);
-    enum rule_type type = rule_type_of(weight, update);
-    switch (weight->columns / LANES) {
-    case 1:
-        BY_RULE(type, backward_panel, 1, false, &sweep);
-        break;
-    case 2:
-        BY_RULE(type, backward_panel, 2, false, &sweep);
-        break;
-    case 3:
-        BY_RULE(type, backward_panel, 3, false, &sweep);
-        break;
-    case 4:
-        BY_RULE(type, backward_panel, 4, false, &sweep);
-        break;
-    }
-}
-
-#endif
 
 /* ---- dense products ---- */
 
@@ -637,6 +617,7 @@ const struct native_kernels NATIVE_TABLE = {
     .name = NATIVE_TITLE,
     .size = sizeof(real),
     .panel = PANEL * LANES,
+    .tuple = TUPLE,
     .sparse_forward = sparse_forward,
     .sparse_backward = sparse_backward,
     .multiply = multiply,

@@ -47,11 +47,11 @@ struct native_matrix {
 
 struct samples;
 
-/* A block of samples, sorted by quad (samples.h). */
+/* A block of samples, sorted by tuple (samples.h). */
 struct native_sparse {
     const uint32_t *counts;
     const uint64_t *entries;
-    size_t quads, rows;
+    size_t tuples, rows;
     const void *table; /* [256]: a pixel's value */
     /* the same samples unsorted: order[0 … rows), or first, first + 1 … where it is NULL */
     const struct samples *lists;
@@ -76,14 +76,15 @@ struct native_kernels {
     const char *name; /* "AVX-512" */
     size_t size;      /* bytes per number */
     size_t panel;     /* columns of a whole panel */
+    size_t tuple;     /* pixels per tuple: what the first layer's lists are made of */
 
     /* z[s, c] = bias[c] + Σ_i x[s, i] · weight[i, c] for the block's rows, over a panel; table[p]
      * is a pixel's value. */
     void (*sparse_forward)(const struct native_sparse *block, const struct native_target *weight,
                            const void *bias, void *z, size_t z_stride);
-    /* gradient[i, c] = Σ_s x[s, i] · delta[s, c] over a panel, handed to the optimizer quad by
-     * quad. A batch of several blocks adds up in `kept` (as many numbers as the panel has) until
-     * the last. */
+    /* gradient[i, c] = Σ_s x[s, i] · delta[s, c] over a panel, handed to the optimizer tuple
+     * by tuple. A batch of several blocks adds up in `kept` (as many numbers as the panel has)
+     * until the last. */
     void (*sparse_backward)(const struct native_sparse *block, const struct native_matrix *delta,
                             void *kept, bool first, bool last, const struct native_target *weight,
                             const struct native_update *update);

@@ -35,13 +35,14 @@ void native_model_columns(const struct native_model *model, size_t width, uint32
 static bool create_scratch(struct native_model *model)
 {
     bool failed = false;
-    size_t quads = model->first_rows / QUAD, width = model->layers[0].output_width;
+    size_t tuples = model->first_rows / model->kernels->tuple,
+           width = model->layers[0].output_width;
     if (model->batch_size > BLOCK_ROWS)
         model->kept = numbers(model, model->first_rows * width, &failed);
     for (uint32_t i = 0; i < team_threads(model->team); i++) {
         struct block *block = &model->blocks[i];
-        block->entries = malloc(quads * BLOCK_ROWS * sizeof *block->entries);
-        block->counts = calloc(quads, sizeof *block->counts);
+        block->entries = malloc(tuples * BLOCK_ROWS * sizeof *block->entries);
+        block->counts = calloc(tuples, sizeof *block->counts);
         if (!block->entries || !block->counts) failed = true;
     }
     return failed;
@@ -75,8 +76,9 @@ int native_model_create(const struct engine_config *config, struct team *team,
         .fused = optimizer_fused(&config->optimizer) != OPTIMIZER_NOT_FUSED,
         .batch_size = config->batch_size,
         .blocks = calloc(team_threads(team), sizeof *model->blocks),
-        .first_rows = ((size_t)network_inputs(&config->network) + QUAD - 1) / QUAD * QUAD,
     };
+    size_t tuple = model->kernels->tuple;
+    model->first_rows = (network_inputs(&config->network) + tuple - 1) / tuple * tuple;
     for (uint32_t i = 0; i < model->layer_count; i++) {
         const struct layer *from = &config->network.layers[i];
         struct native_layer *layer = &model->layers[i];

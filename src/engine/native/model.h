@@ -15,7 +15,7 @@
 /* Widths are in numbers and padded to whole lines. The first layer's weights are rows of units, one
  * row a pixel, cut into panels: a part's columns go into panels of kernels->panel columns, the last
  * one narrower. Weight i → j of the panel of columns [from, to) lies at rows · from + i · (to −
- * from) + (j − from), where rows counts the pixels of whole quads. All other layers are as in
+ * from) + (j − from), where rows counts the pixels of whole tuples. All other layers are as in
  * net/parameters.h, rows padded. */
 struct native_layer {
     uint32_t inputs, outputs;
@@ -52,7 +52,7 @@ struct native_model {
     uint64_t steps;         /* taken so far */
     double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's */
     size_t batch_size;
-    size_t first_rows;        /* the first layer's inputs, in whole quads */
+    size_t first_rows;        /* the first layer's inputs, in whole tuples */
     size_t rows;              /* what the layers' outputs have room for */
     union native_table table; /* a code's input */
     struct loss_table *loss;  /* owned; NULL: plain cross-entropy */

@@ -56,9 +56,13 @@ static int open_engine(const struct engine_config *config, const struct engine_p
     struct native_engine *self = calloc(1, sizeof *self);
     (void)found;
     if (!self) return error_set_memory(error, "the engine");
-    /* The way for pixels has them as lists of codes, so values go through a plan. */
-    self->way = is_dense_on_pixels(&config->network) && !config->infers ? &native_way_dense
-                                                                        : &native_way_plan;
+    /* The way for pixels has them as lists of codes, so values go through a plan; and so do
+     * pictures too large for the lists. */
+    size_t most = MOST_TUPLES * native_kernels_choose(config->dtype)->tuple;
+    self->way = is_dense_on_pixels(&config->network) && !config->infers &&
+                        network_inputs(&config->network) <= most
+                    ? &native_way_dense
+                    : &native_way_plan;
     native_table_fill(config, &self->values);
     if (team_create(config->threads, &self->team, error) || self->way->open(self, config, error)) {
         close_engine(&self->base);

@@ -1,8 +1,10 @@
 /* Pictures as lists of what is not blank.
  *
- * The unit is a quad: four pixels next to each other, the first at a multiple of four, at least one
- * of them not zero. Pixels come in strokes, so quads hold few zeros (MNIST: 150 non-zero pixels a
- * picture lie in 56 quads) and cost a quarter of the bookkeeping of single pixels. */
+ * What is listed are tuples: pairs or quads of pixels next to each other, the first at a multiple
+ * of the tuple's width, at least one of them not zero. Pixels come in strokes, so tuples hold few
+ * zeros (MNIST: 150 non-zero pixels per picture lie in 88 pairs or 56 quads) and cost a half or a
+ * quarter of the bookkeeping of single pixels. Which width is the better depends on the processor's
+ * registers (kernels.h). */
 #ifndef NNSTUDIO_ENGINE_NATIVE_SAMPLES_H
 #define NNSTUDIO_ENGINE_NATIVE_SAMPLES_H
 
@@ -13,30 +15,44 @@
 #include "base/error.h"
 #include "engine/native/team.h"
 
-#define QUAD               4
-#define SAMPLES_MAX_INPUTS (QUAD * 65536) /* what an index of 16 bits reaches */
-#define BLOCK_ROWS         64             /* most samples in a block */
+#define MOST_TUPLES 65536 /* in a picture: what an index of 16 bits reaches */
+#define BLOCK_ROWS  64    /* most samples in a block */
 
 struct samples {
     size_t count;
-    size_t quads;    /* in a whole picture */
+    size_t width;    /* pixels per tuple: 2 or 4 */
+    size_t tuples;   /* in a whole picture */
     size_t *start;   /* [count + 1]: sample s has entries start[s] … start[s + 1] */
-    uint16_t *index; /* which quad */
-    uint32_t *value; /* its four bytes, the first in the lowest place */
-    bool dense;      /* quads of zeros are listed as well */
+    uint16_t *index; /* which tuple */
+    uint8_t *codes;  /* [entries, width]: its pixels */
+    bool dense;      /* tuples of zeros are listed as well */
 };
 
-/* Lists of `count` pictures of `inputs` bytes; the team shares the work. `dense`: a byte 0 is not
- * the input 0, so nothing may be left out. samples_free() ends it. */
-int samples_create(struct samples *samples, const uint8_t *pixels, size_t count, size_t inputs,
-                   bool dense, struct team *team, struct error *error);
+/* The codes of a tuple as a number, the first in the lowest place. */
+static inline uint32_t samples_tuple(const uint8_t *codes, size_t width)
+{
+    uint32_t low = (uint32_t)codes[0] | (uint32_t)codes[1] << 8;
+    return width == 2 ? low : low | (uint32_t)codes[2] << 16 | (uint32_t)codes[3] << 24;
+}
+
+/* What lists are made of: `count` pictures of `inputs` bytes, at most MOST_TUPLES of `width`
+ * pixels. `dense`: a byte 0 is not the input 0, so nothing may be left out. */
+struct pictures {
+    const uint8_t *pixels;
+    size_t count, inputs, width;
+    bool dense;
+};
+
+/* The team shares the work. samples_free() ends it. */
+int samples_create(struct samples *samples, const struct pictures *pictures, struct team *team,
+                   struct error *error);
 /* A zeroed one is fine. */
 void samples_free(struct samples *samples);
 
-/* Up to BLOCK_ROWS samples, sorted by quad: who has it, and with which values. */
+/* Up to BLOCK_ROWS samples, sorted by tuple: who has it, and with which codes. */
 struct block {
-    uint32_t *counts;  /* [quads] */
-    uint64_t *entries; /* [quads, BLOCK_ROWS]: (row within the block) << 32 | value */
+    uint32_t *counts;  /* [tuples] */
+    uint64_t *entries; /* [tuples, BLOCK_ROWS]: (row within the block) << 32 | samples_tuple() */
 };
 
 /* Fills `block` with samples order[0 … rows) (NULL: first, first + 1 …). Samples order[0 … known)

@@ -138,7 +138,7 @@ static void each_panel(struct batch *batch, void *const sets[NATIVE_SETS], size_
     }
 }
 
-/* Samples [from, to) of the batch, sorted by quad. */
+/* Samples [from, to) of the batch, sorted by tuple. */
 static void sort_block(struct batch *batch, size_t from, size_t to)
 {
     struct native_model *model = batch->model;
@@ -149,7 +149,7 @@ static void sort_block(struct batch *batch, size_t from, size_t to)
     batch->block = (struct native_sparse){
         .counts = block->counts,
         .entries = block->entries,
-        .quads = lists->quads,
+        .tuples = lists->tuples,
         .rows = to - from,
         .table = &model->table,
         .lists = lists,
@@ -291,7 +291,7 @@ static void backward_panel(const struct batch *batch, const struct native_target
     model->kernels->sparse_backward(&batch->block, &delta,
                                     at(model, model->kept, model->first_rows * from), row == 0,
                                     next == batch->rows, weight, &batch->update);
-    /* What fills up the last quad is no input: its weights stay zero. */
+    /* What fills up the last tuple is no input: its weights stay zero. */
     if (model->dense && next == batch->rows && model->first_rows > layer->inputs)
         memset(at(model, weight->values, layer->inputs * weight->stride), 0,
                (model->first_rows - layer->inputs) * weight->stride * model->kernels->size);

@@ -7,12 +7,6 @@
 static int open_model(struct native_engine *self, const struct engine_config *config,
                       struct error *error)
 {
-    uint32_t inputs = network_inputs(&config->network);
-    if (inputs > SAMPLES_MAX_INPUTS)
-        return error_set(
-            error, ERROR_INPUT,
-            "a picture of %u pixels is too large for the native engine: use at most %d (512 x 512)",
-            inputs, SAMPLES_MAX_INPUTS);
     return native_model_create(config, self->team, &self->model, error);
 }
 
@@ -27,12 +21,23 @@ static int reserve(struct native_engine *self, size_t rows, struct error *error)
     return native_model_reserve(self->model, rows, error);
 }
 
+static int list(struct native_engine *self, const uint8_t *pixels, size_t count,
+                struct samples *lists, struct error *error)
+{
+    const struct pictures pictures = {
+        .pixels = pixels,
+        .count = count,
+        .inputs = network_inputs(&self->base.config.network),
+        .width = self->model->kernels->tuple,
+        .dense = self->model->dense,
+    };
+    return samples_create(lists, &pictures, self->team, error);
+}
+
 static int attach(struct native_engine *self, const struct split *split, struct error *error)
 {
     samples_free(&self->lists);
-    return samples_create(&self->lists, split->pixels, split->count,
-                          network_inputs(&self->base.config.network), self->model->dense,
-                          self->team, error);
+    return list(self, split->pixels, split->count, &self->lists, error);
 }
 
 static void import_set(struct native_engine *self, const struct parameters *source, uint32_t set)
@@ -110,9 +115,7 @@ static int forward(struct native_engine *self, const uint8_t *pixels, size_t row
     const struct native_layer *last = &model->layers[model->layer_count - 1];
     struct samples lists = {0};
     struct native_data data = {NULL, &lists};
-    if (samples_create(&lists, pixels, rows, network_inputs(&self->base.config.network),
-                       model->dense, self->team, error))
-        return -1;
+    if (list(self, pixels, rows, &lists, error)) return -1;
     native_model_forward(model, &data, rows);
     widen(model, last->output, last->output_width, rows, last->outputs, logits);
     samples_free(&lists);
