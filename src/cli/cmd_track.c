@@ -33,14 +33,7 @@ static int track_one(const struct track_words *words, const char *run, struct er
 {
     struct registry_options where = words->where;
     json_t *before = registry_track_state(where.home, run), *result = NULL;
-    const json_t *options = json_object_get(before, "options");
-    for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
-        const char *kept = json_string_value(
-            json_object_get(options, registry_option_table[key].key));
-        if (!where.values[key]) where.values[key] = kept;
-    }
-    if (!where.values[REGISTRY_TRACKING_URI])
-        where.values[REGISTRY_TRACKING_URI] = json_string_value(json_object_get(before, "uri"));
+    registry_track_options(before, &where);
     const struct registry_tracking tracking = {
         .store = words->store, .options = &where, .run = run, .follow = words->follow};
     int status = registry_track(&tracking, &result, error);

@@ -33,27 +33,6 @@ static bool is_stopped(void *context)
     return atomic_load(&((struct lane_tracker *)context)->stop);
 }
 
-/* The other runs of this home that the same server has not got whole. */
-static void send_earlier(struct lane_tracker *tracker, struct store *store)
-{
-    json_t *pending = registry_track_pending(tracker->home), *id;
-    size_t i;
-    json_array_foreach(pending, i, id) {
-        const char *run = json_string_value(id);
-        json_t *state = registry_track_state(tracker->home, run), *result = NULL;
-        const char *there = json_string_value(json_object_get(state, "uri")),
-                   *here = json_string_value(json_object_get(tracker->result, "uri"));
-        const struct registry_tracking tracking = {
-            .store = store, .options = &tracker->options, .run = run};
-        struct error ignored;
-        if (there && here && strcmp(there, here) == 0 && !is_stopped(tracker))
-            registry_track(&tracking, &result, &ignored);
-        json_decref(result);
-        json_decref(state);
-    }
-    json_decref(pending);
-}
-
 static void *track(void *context)
 {
     struct lane_tracker *tracker = context;
@@ -64,7 +43,9 @@ static void *track(void *context)
     tracker->status = store_open(tracker->home, &store, &tracker->error);
     own.store = store;
     if (!tracker->status) tracker->status = registry_track(&own, &tracker->result, &tracker->error);
-    if (!tracker->status && tracker->first) send_earlier(tracker, store);
+    if (!tracker->status && tracker->first)
+        registry_track_rest(store, &tracker->options,
+                            json_string_value(json_object_get(tracker->result, "uri")));
     store_close(store);
     atomic_store(&tracker->done, true);
     return NULL;

@@ -46,6 +46,8 @@ struct registered_telling {
 /* Starts a task whose work finds `body` (copied) by registered_message(); answers with it. */
 void registered_start(struct studio *studio, struct call *call, const json_t *body,
                       const char *kind, const char *subject, const char *title, task_fn *work);
+/* A request's body as plain memory, which a thread frees; NULL when memory is out. */
+void *registered_message_of(const json_t *body);
 /* The body of the request from a task's context; new reference. */
 int registered_message(const void *context, json_t **body, struct error *error);
 /* Makes the options tell of their prompts and heed the task's end. `body`'s member "run" is told

@@ -11,7 +11,7 @@ struct message {
     char text[];
 };
 
-static struct message *message_of(const json_t *body)
+void *registered_message_of(const json_t *body)
 {
     char *text = js_dump(body);
     size_t size = text ? strlen(text) : 0;
@@ -88,7 +88,7 @@ void registered_start(struct studio *studio, struct call *call, const json_t *bo
 {
     struct error error;
     char id[16];
-    struct message *message = message_of(body);
+    struct message *message = registered_message_of(body);
     if (!message) {
         error_set_memory(&error, "a task");
         call_fail(call, &error);

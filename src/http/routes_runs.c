@@ -13,6 +13,7 @@
 #include "http/library.h"
 #include "http/offload.h"
 #include "http/routes.h"
+#include "http/tracking.h"
 #include "http/training.h"
 #include "run/settings.h"
 #include "run/setup.h"
@@ -105,7 +106,8 @@ static int create_run(struct studio *studio, const json_t *body, struct job *job
                       struct error *error)
 {
     const char *engine, *name = NULL, *title = NULL;
-    if (js_need_string(body, "engine", &engine, error) ||
+    const json_t *track = json_object_get(body, "track");
+    if (js_need_string(body, "engine", &engine, error) || tracking_check(studio, track, error) ||
         js_get_string(body, "name", &name, error) || js_get_string(body, "title", &title, error) ||
         make_job(studio, studio->store, json_object_get(body, "settings"), engine, name, job,
                  error) ||
@@ -116,8 +118,10 @@ static int create_run(struct studio *studio, const json_t *body, struct job *job
         store_rollback(studio->store);
         return -1;
     }
-    if (store_commit(studio->store, error)) return -1;
-    return training_add(studio->training, job->run, NULL, error);
+    if (store_commit(studio->store, error) || training_add(studio->training, job->run, NULL, error))
+        return -1;
+    tracking_follow(studio, job->run, track);
+    return 0;
 }
 
 static void post_run(struct studio *studio, struct call *call)
@@ -380,6 +384,7 @@ static int continue_run(struct studio *studio, const char *run, const json_t *bo
         return -1;
     if (training_add(studio->training, run, NULL, error)) return -1;
     if (accept_changed_data) training_accept_changed_data(studio->training, run);
+    tracking_follow(studio, run, NULL);
     return 0;
 }
 

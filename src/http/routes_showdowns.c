@@ -7,6 +7,7 @@
 #include "http/offload.h"
 #include "http/routes.h"
 #include "http/showdown.h"
+#include "http/tracking.h"
 #include "http/training.h"
 #include "run/setup.h"
 
@@ -28,6 +29,7 @@ static int read_plan(struct studio *studio, const json_t *body, struct showdown_
     if (js_get_string(body, "mode", &mode, error) || js_get_string(body, "name", &name, error))
         return -1;
     plan->sequence = strcmp(mode, "sequence") == 0;
+    if (tracking_check(studio, json_object_get(body, "track"), error)) return -1;
     json_array_foreach(json_object_get(body, "engines"), i, engine) {
         CHECK(i < ENGINES_MAX); /* each engine once */
         if (make_job(studio, studio->store, json_object_get(body, "settings"),
@@ -61,6 +63,7 @@ static int start_showdown(struct studio *studio, const json_t *body, struct show
     for (size_t i = 0; i < plan->count && !status; i++) {
         const char *before = plan->sequence && i ? plan->jobs[i - 1].run : NULL;
         status = training_add(studio->training, plan->jobs[i].run, before, error);
+        if (!status) tracking_follow(studio, plan->jobs[i].run, json_object_get(body, "track"));
     }
     if (!status) training_tick(studio->training);
     for (size_t i = 0; i < plan->count && !status; i++) {

@@ -9,6 +9,8 @@
 
 #define TASKS_KEPT  50
 #define RUNNING_MAX 8
+/* A run's tracking takes next to nothing while it waits, and has its own number. */
+#define TRACKED_MAX 64
 
 enum task_state { TASK_RUNNING, TASK_DONE, TASK_FAILED, TASK_CANCELLED };
 static const char *const state_names[] = {"running", "done", "failed", "cancelled"};
@@ -89,6 +91,11 @@ static void task_free(struct task *task)
     free(task);
 }
 
+static bool is_tracking(const char *kind)
+{
+    return strcmp(kind, "track") == 0;
+}
+
 /* Whether another task may begin, and the oldest finished ones forgotten. */
 static int make_room(struct tasks *tasks, const char *kind, const char *subject,
                      struct error *error)
@@ -97,7 +104,7 @@ static int make_room(struct tasks *tasks, const char *kind, const char *subject,
     for (struct task **place = &tasks->first; *place;) {
         struct task *task = *place;
         if (is_running(task)) {
-            running++;
+            running += is_tracking(task->kind) == is_tracking(kind);
             if (strcmp(task->kind, kind) == 0 && strcmp(task->subject, subject) == 0)
                 return error_set(error, ERROR_CONFLICT,
                                  "the same task is running already: see task %s", task->id);
@@ -108,9 +115,10 @@ static int make_room(struct tasks *tasks, const char *kind, const char *subject,
         }
         place = &task->next;
     }
-    return running < RUNNING_MAX ? 0
-                                 : error_set(error, ERROR_UNAVAILABLE,
-                                             "too many tasks are running: wait for one to end");
+    return running < (is_tracking(kind) ? TRACKED_MAX : RUNNING_MAX)
+               ? 0
+               : error_set(error, ERROR_UNAVAILABLE,
+                           "too many tasks are running: wait for one to end");
 }
 
 int tasks_start(struct tasks *tasks, const char *kind, const char *subject, const char *title,

@@ -266,14 +266,32 @@ struct registry_tracking {
     const struct registry_options *options;
     const char *run;
     bool follow; /* until the run ends; else only one that has ended is sent */
+    /* Told, as registry_track_told() tells it, when it has changed; may be NULL. */
+    void (*on_change)(void *context, const json_t *state);
+    void *context;
 };
 /* Refuses an address that no MLflow server can have. Asks no server. */
 int registry_track_check(const struct registry_options *options, struct error *error);
-/* Sends what was not sent yet. *out, also after a failure, unless it is NULL then: {"run","uri",
- * "link"|null,"steps": sent,"all_steps","complete":bool}; new reference. */
+/* Whether an MLflow server answers there, and lets this user in; asked once, for some seconds. */
+int registry_track_reach(const struct registry_options *options, struct error *error);
+/* Notes that a run is to be sent, before anything is: whoever finds it later knows where to. */
+int registry_track_plan(const struct registry_options *options, const char *run,
+                        struct error *error);
+/* Sends what was not sent yet. *out, also after a failure, unless it is NULL then: as
+ * registry_track_told(); new reference. */
 int registry_track(const struct registry_tracking *tracking, json_t **out, struct error *error);
+/* Sends the runs in `options->home` that have ended and that the server at `uri` has not got whole.
+ * One that fails is left for later. */
+void registry_track_rest(struct store *store, const struct registry_options *options,
+                         const char *uri);
 /* What registry_track() noted last of a run; NULL when it was never tracked. New reference. */
 json_t *registry_track_state(const char *home, const char *run);
+/* Fills in what was not given with what was noted; borrowed from `state`. */
+void registry_track_options(const json_t *state, struct registry_options *options);
+/* {"run","state": off, sending, waiting (the rest is sent later) or sent,"uri"|null,"link"|null,
+ * "steps": sent,"all_steps","complete":bool,"problem"|null: why the server has not got it all,
+ * "model_problem"|null: why it has no model}. New reference. */
+json_t *registry_track_told(const char *home, const char *run);
 /* The ids of the runs in `home` that are not sent whole. New reference. */
 json_t *registry_track_pending(const char *home);
 

@@ -7,7 +7,7 @@ import subprocess
 
 import faults
 import pytest
-from server_help import gone, wait_until
+from server_help import Server, gone, wait_until
 from train_help import children
 
 SMALL = ["train", "--engine", "native", "--dataset", "synthetic", "--limit", "640", "--epochs", "2", "--json"]
@@ -25,6 +25,7 @@ def theirs(mlflow_server, monkeypatch):
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NNSTUDIO_RETRY_BASE", "0.05")
+    monkeypatch.setenv("NNSTUDIO_TRACK_SECONDS", "600")  # a busy machine's server is slow
     mlflow.set_tracking_uri(mlflow_server)
     return mlflow.MlflowClient(mlflow_server)
 
@@ -147,6 +148,119 @@ def test_a_killed_training_is_sent_as_far_as_it_came(studio, theirs, binary, hom
     run = the_run(theirs, "killed")
     assert sent["complete"] and sent["steps"] >= 20 and run.info.status == "KILLED"
     assert len(theirs.get_metric_history(run.info.run_id, "step_loss")) == sent["steps"]
+
+
+@pytest.fixture
+def page(binary, home, theirs):
+    """A studio for a browser."""
+    server = Server(binary, home, cwd=home.parent)
+    yield server
+    server.stop()
+
+
+SETTINGS = {"dataset": "synthetic", "limit": 640, "epochs": 2}
+
+
+def curve_there(client, run):
+    return [(point.step, point.value) for point in sorted(client.get_metric_history(run.info.run_id, "step_loss"), key=lambda point: point.step)]
+
+
+def curve_here(page, run):
+    points = page.get(f"/api/runs/{run}/points?max=100000")
+    return list(zip(points["step"], points["loss"]))
+
+
+def tracked(page, run, *states):
+    """What the studio tells of a run's tracking, once it is in one of the states."""
+    told = {}
+
+    def there():
+        told.update(page.get(f"/api/runs/{run}/tracking"))
+        return told["state"] in states
+
+    wait_until(there, 300)
+    return told
+
+
+def test_runs_of_the_page_are_followed(page, theirs, door):
+    """Started, continued, in a showdown; the server is lost in between, and gets the rest when the user says so."""
+    track = {"tracking_uri": door.uri, "experiment": "page"}
+    assert page.post("/api/tracking-check", track) == {"valid": True, "problem": None}
+    run = page.post("/api/runs", {"engine": "native", "settings": SETTINGS, "track": track}, status=201)["id"]
+    told = tracked(page, run, "sent")
+    there = the_run(theirs, "page")
+    assert told["link"].endswith(there.info.run_id) and told["problem"] is None and there.info.status == "FINISHED"
+    assert told["steps"] == told["all_steps"] == 40 and curve_there(theirs, there) == curve_here(page, run)
+    # one that goes on stays one run; the server is lost meanwhile
+    door.fail(".*", "status", times=10**6, code=503)
+    page.post(f"/api/runs/{run}/continue", {"epochs": 3})
+    assert page.wait(run, "finished")["progress"]["epoch"] == 3
+    told = tracked(page, run, "waiting")
+    assert "503" in told["problem"] and not told["complete"]
+    check = page.post("/api/tracking-check", track)
+    assert check["valid"] and "503" in check["problem"]
+    door.reset()
+    page.post(f"/api/runs/{run}/tracking", status=202)
+    assert tracked(page, run, "sent")["steps"] == 60 and curve_there(theirs, the_run(theirs, "page")) == curve_here(page, run)
+    # a showdown's runs, each for itself; a run that nobody tracks has nothing to tell
+    both = page.post("/api/showdowns", {"engines": ["native", "torch"], "settings": SETTINGS, "track": {**track, "experiment": "duel"}}, status=201)
+    for one in both["runs"]:
+        assert tracked(page, one["id"], "sent")["steps"] == 40
+    assert {one.data.tags["engine"] for one in theirs.search_runs([theirs.get_experiment_by_name("duel").experiment_id])} == {"native", "torch"}
+    untracked = page.post("/api/runs", {"engine": "native", "settings": SETTINGS}, status=201)["id"]
+    page.wait(untracked, "finished")
+    assert page.get(f"/api/runs/{untracked}/tracking")["state"] == "off"
+
+
+def test_a_studio_that_ends_leaves_the_rest_for_the_next(page, theirs, binary, home, door):
+    """Killed while it sends: the next tracked run of the same server takes the rest along."""
+    door.fail("POST .*log-batch", "status", times=10**6, code=503)
+    track = {"tracking_uri": door.uri, "experiment": "ended"}
+    run = page.post("/api/runs", {"engine": "native", "settings": {**SETTINGS, "epochs": 3}, "track": track}, status=201)["id"]
+    page.wait(run, "finished")
+    page.kill()
+    door.reset()
+    second = Server(binary, home, cwd=home.parent)
+    try:
+        assert second.get(f"/api/runs/{run}/tracking")["state"] == "waiting"
+        other = second.post("/api/runs", {"engine": "native", "settings": SETTINGS, "track": track}, status=201)["id"]
+        assert tracked(second, run, "sent")["steps"] == 60 and tracked(second, other, "sent")["steps"] == 40
+        runs = {one.data.tags["run"]: one for one in theirs.search_runs([theirs.get_experiment_by_name("ended").experiment_id])}
+        assert set(runs) == {run, other}
+        assert curve_there(theirs, runs[run]) == curve_here(second, run)
+    finally:
+        second.stop()
+
+
+@pytest.mark.parametrize("uri, says", [
+    ("http://user:word@127.0.0.1:1", "password"),
+    ("sqlite:///x.db", "a database"),
+    ("azureml://westeurope.api.azureml.ms/mlflow/v1.0", "an Azure ML workspace"),
+    (None, "MLFLOW_TRACKING_URI"),
+])  # fmt: skip
+def test_an_address_that_will_not_do_starts_nothing(page, home, uri, says):
+    track = {"tracking_uri": uri} if uri else {}
+    check = page.post("/api/tracking-check", track)
+    assert not check["valid"] and says in check["problem"]
+    for path, more in (("/api/runs", {"engine": "native"}), ("/api/showdowns", {"engines": ["native", "torch"]})):
+        assert says in page.post(path, {**more, "settings": SETTINGS, "track": track}, status=400)["error"]["message"]
+    assert page.get("/api/runs")["total"] == 0 and not list(home.glob("runs/*"))
+    assert page.post("/api/tracking-check", {"tracking_uri": "http://127.0.0.1:1"})["valid"]
+
+
+def test_no_secret_is_kept(page, theirs, home, mlflow_server, monkeypatch, binary):
+    page.stop()
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token-that-nobody-may-see")
+    second = Server(binary, home, cwd=home.parent)
+    try:
+        track = {"tracking_uri": mlflow_server, "experiment": "secret"}
+        run = second.post("/api/runs", {"engine": "native", "settings": SETTINGS, "track": track}, status=201)["id"]
+        tracked(second, run, "sent")
+        assert "nobody-may-see" not in json.dumps(second.get("/api/tasks"))
+    finally:
+        second.stop()
+    for path in (path for path in home.rglob("*") if path.is_file()):
+        assert b"nobody-may-see" not in path.read_bytes(), path
 
 
 @pytest.mark.parametrize("words, says", [

@@ -3,10 +3,19 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { writeFile, mkdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { openBrowser, openPage, ROOT, screenshotFolder, Studio, whySkip } from './support.mjs';
+import {
+    openBrowser,
+    openPage,
+    ROOT,
+    runStartedBy,
+    screenshotFolder,
+    Studio,
+    whySkip,
+} from './support.mjs';
 
 const PYTHON = process.env.NNSTUDIO_TEST_PYTHON ?? join(ROOT, '.venv-test/bin/python');
 let skip = whySkip || (!existsSync(PYTHON) && 'there is no Python for the tests');
@@ -134,6 +143,73 @@ test('both models are registered through the page by device code', async (t) => 
         pixels: Buffer.alloc(784, 9).toString('base64'),
     });
     assert.equal(answer.probabilities.length, 10);
+    assert.deepEqual(page.troubles, []);
+});
+
+/** As much of an MLflow server as tracking asks; `lost` makes it refuse everything, `steps` is what it has. */
+async function trackingServer() {
+    const there = { lost: false, steps: new Set() };
+    const answers = {
+        'experiments/get-by-name': {
+            experiment: { experiment_id: '7', artifact_location: 'mlflow-artifacts:/7' },
+        },
+        'runs/create': {
+            run: { info: { run_id: 'abc', artifact_uri: 'mlflow-artifacts:/7/abc/artifacts' } },
+        },
+    };
+    const server = createServer(async (request, response) => {
+        let body = '';
+        for await (const part of request) body += part;
+        const known = Object.keys(answers).find((path) => request.url.includes(path));
+        if (!there.lost && request.url.endsWith('runs/log-batch'))
+            for (const { key, step } of JSON.parse(body).metrics)
+                if (key === 'step_loss') there.steps.add(step);
+        response.writeHead(there.lost ? 503 : 200, { 'Content-Type': 'application/json' });
+        response.end(JSON.stringify((!there.lost && answers[known]) || {}));
+    });
+    await new Promise((done) => server.listen(0, '127.0.0.1', done));
+    const address = `http://127.0.0.1:${server.address().port}`;
+    return Object.assign(there, { address, close: () => server.close() });
+}
+
+test('a run is tracked from its start, and what a lost server missed is sent later', async (t) => {
+    if (skip) return t.skip(skip);
+    const server = await trackingServer();
+    t.after(() => server.close());
+    const page = await openPage(browser, studio);
+    page.setDefaultTimeout(120_000);
+    await page.goto(`${studio.address}/native`);
+    const start = page.getByRole('button', { name: /^Start / });
+    const uri = page.getByLabel('Tracking server');
+    const type = async (words) => {
+        await uri.click();
+        await page.keyboard.press('Control+a');
+        await page.keyboard.type(words);
+    };
+    await page.getByLabel('Track', { exact: true }).selectOption('mlflow');
+    await page.getByText('No MLflow server is known').waitFor();
+    assert.ok(await start.isDisabled(), 'there is no address');
+    await type('sqlite:///runs.db');
+    await page.getByText('is a database').waitFor();
+    await lookAtAll(page, 'track-address', false);
+    await type(server.address);
+    await page.getByText('The server answers').waitFor();
+    await page.getByLabel('Data set', { exact: true }).selectOption('synthetic');
+    await page.getByLabel('Epochs', { exact: true }).fill('1');
+    server.lost = true;
+    const id = await runStartedBy(page, () => start.press('Enter'));
+    const line = page.locator('.status', { has: page.locator(`[data-run="${id}"]`) });
+    await line.getByText('the rest waits').waitFor();
+    await line.getByText('HTTP 503').waitFor();
+    await lookAtAll(page, 'track-waiting', true);
+    server.lost = false;
+    await line.getByRole('button', { name: 'Send the rest' }).click();
+    await line.getByText(/^MLflow: all [\d,]+ steps sent/).waitFor();
+    const { steps, link } = await studio.get(`/api/runs/${id}/tracking`);
+    assert.equal(server.steps.size, steps);
+    assert.ok(steps > 1000 && link.startsWith(server.address));
+    await page.getByLabel('Track', { exact: true }).selectOption('off');
+    await uri.waitFor({ state: 'detached' });
     assert.deepEqual(page.troubles, []);
 });
 

@@ -20,6 +20,7 @@
 #define PAUSE_SECONDS 15.0 /* at most, between tries at a server that does not answer */
 #define LAST_TRIES    3    /* once the run has ended: the rest is sent later */
 #define CALL_MS       30000L
+#define REACH_MS      5000L
 
 static const char *const titles[] = {"Track the run", NULL};
 
@@ -29,6 +30,7 @@ struct tracker {
     struct registry_request request;
     struct registry_watch watch;
     struct track_state state;
+    json_t *told;              /* owned: what on_change was told last; NULL: nothing */
     uint64_t steps, all_steps; /* sent; there */
     size_t epochs;             /* sent */
     unsigned failures;         /* in a row */
@@ -40,6 +42,35 @@ int registry_track_check(const struct registry_options *options, struct error *e
     return mlflow_tracking_uri(options, uri, error);
 }
 
+int registry_track_reach(const struct registry_options *options, struct error *error)
+{
+    struct mlflow_server server;
+    json_t *answer = NULL;
+    if (mlflow_open(options, &server, error)) return -1;
+    server.once = true;
+    server.timeout_ms = REACH_MS;
+    int status = mlflow_call(&server,
+                             (struct mlflow_request){.method = "POST",
+                                                     .path = "experiments/search",
+                                                     .body = json_pack("{s:i}", "max_results", 1),
+                                                     .what = "asking the server"},
+                             &answer, error);
+    json_decref(answer);
+    mlflow_close(&server);
+    return status;
+}
+
+/* Whoever watches hears what is new. */
+static void tell_change(struct tracker *tracker)
+{
+    const struct registry_tracking *tracking = tracker->tracking;
+    if (!tracking->on_change) return;
+    json_t *told = track_state_told(tracker->state.kept, tracking->run, "sending");
+    if (told && !json_equal(told, tracker->told)) tracking->on_change(tracking->context, told);
+    json_decref(tracker->told);
+    tracker->told = told;
+}
+
 /* The journal is part of what is kept in the run's folder. */
 static void on_journal(void *context, const json_t *journal)
 {
@@ -47,6 +78,7 @@ static void on_journal(void *context, const json_t *journal)
     struct error ignored;
     json_object_set_new(tracker->state.kept, "journal", json_deep_copy(journal));
     track_state_write(&tracker->state, &ignored);
+    tell_change(tracker);
 }
 
 static int note_number(struct tracker *tracker, const char *key, uint64_t value,
@@ -55,6 +87,7 @@ static int note_number(struct tracker *tracker, const char *key, uint64_t value,
     char text[32];
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
     json_object_set_new(tracker->state.kept, "steps", json_integer((json_int_t)tracker->steps));
+    json_object_set_new(tracker->state.kept, "problem", json_null()); /* the server took it */
     return progress_note(&tracker->own.progress, key, text, error);
 }
 
@@ -227,6 +260,8 @@ static int look(struct tracker *tracker, enum run_state state, bool ended, struc
     json_t *run = NULL;
     if (store_run_json(tracker->tracking->store, tracker->tracking->run, true, &run, error))
         return -1;
+    json_object_set(tracker->state.kept, "all_steps",
+                    json_object_get(json_object_get(run, "progress"), "global_step"));
     int status = begin_run(tracker, run, error) || send_settings(tracker, run, error) ||
                          send_steps(tracker, run, error) || send_epochs(tracker, run, error)
                      ? -1
@@ -259,6 +294,7 @@ static void tell(struct tracker *tracker, const struct error *error, bool comple
     json_object_set_new(kept, "complete", json_boolean(complete));
     json_object_set_new(kept, "steps", json_integer((json_int_t)tracker->steps));
     if (file_is_directory(tracker->state.folder)) track_state_write(&tracker->state, &ignored);
+    tell_change(tracker);
 }
 
 static double pause_of(const struct tracker *tracker)
@@ -340,13 +376,33 @@ int registry_track(const struct registry_tracking *tracking, json_t **out, struc
         status = follow(&tracker, error);
         if (status && error->code == ERROR_NOT_FOUND) end_lost(&tracker);
         tell(&tracker, status ? error : NULL, !status);
-        *out = json_deep_copy(tracker.state.kept);
-        json_object_del(*out, "journal");
-        json_object_del(*out, "options");
-        json_object_set_new(*out, "run", json_string(tracking->run));
+        *out = track_state_told(tracker.state.kept, tracking->run, status ? "waiting" : "sent");
     }
     progress_end(&tracker.own.progress);
     track_state_close(&tracker.state);
+    json_decref(tracker.told);
     if (tracker.own.server.web) mlflow_close(&tracker.own.server);
     return status;
+}
+
+void registry_track_rest(struct store *store, const struct registry_options *options,
+                         const char *uri)
+{
+    json_t *pending = registry_track_pending(options->home), *id;
+    size_t i;
+    json_array_foreach(pending, i, id) {
+        const char *run = json_string_value(id);
+        struct registry_options where = *options;
+        const struct registry_tracking tracking = {.store = store, .options = &where, .run = run};
+        struct run_record record;
+        struct error ignored;
+        json_t *state = registry_track_state(options->home, run), *result = NULL;
+        bool same = strcmp(js_text(state, "uri"), uri) == 0;
+        bool stopped = options->cancelled && options->cancelled(options->context);
+        if (same && !stopped && !store_run_get(store, run, &record, &ignored) && has_ended(&record))
+            registry_track(&tracking, &result, &ignored);
+        json_decref(result);
+        json_decref(state);
+    }
+    json_decref(pending);
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "registry/mlflow/server.h"
 
 #define STATE_LIMIT ((size_t)1 << 20)
 
@@ -89,6 +90,67 @@ void track_state_close(struct track_state *state)
     if (state->lock >= 0) close(state->lock);
     json_decref(state->kept);
     *state = (struct track_state){.lock = -1};
+}
+
+int registry_track_plan(const struct registry_options *options, const char *run,
+                        struct error *error)
+{
+    struct track_state state;
+    char uri[512];
+    if (mlflow_tracking_uri(options, uri, error)) return -1;
+    int status = track_state_open(&state, options, uri, run, error);
+    if (!status) {
+        json_object_set_new(state.kept, "complete", json_false()); /* one that goes on has more */
+        status = track_state_write(&state, error);
+    }
+    track_state_close(&state);
+    return status;
+}
+
+void registry_track_options(const json_t *state, struct registry_options *options)
+{
+    const json_t *kept = json_object_get(state, "options");
+    for (unsigned key = 0; key < REGISTRY_KEYS; key++)
+        if (!registry_given(options, key))
+            options->values[key] = json_string_value(
+                json_object_get(kept, registry_option_table[key].key));
+    if (!registry_given(options, REGISTRY_TRACKING_URI))
+        options->values[REGISTRY_TRACKING_URI] = json_string_value(json_object_get(state, "uri"));
+}
+
+json_t *track_state_told(const json_t *kept, const char *run, const char *state)
+{
+    return json_pack(
+        "{s:s, s:s, s:O?, s:O?, s:I, s:I, s:b, s:O?, s:O?}", "run", run, "state", state, "uri",
+        json_object_get(kept, "uri"), "link", json_object_get(kept, "link"), "steps",
+        json_integer_value(json_object_get(kept, "steps")), "all_steps",
+        json_integer_value(json_object_get(kept, "all_steps")), "complete",
+        (int)json_is_true(json_object_get(kept, "complete")), "problem",
+        json_object_get(kept, "problem"), "model_problem", json_object_get(kept, "model"));
+}
+
+/* Whether a process holds the lock; this one's own trackers count. */
+static bool is_sending(const char *home, const char *run)
+{
+    char path[4420];
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    snprintf(path, sizeof path, "%s/runs/%s/tracking.lock", home, run);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    bool held = file >= 0 && fcntl(file, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    if (file >= 0) close(file);
+    return held;
+}
+
+json_t *registry_track_told(const char *home, const char *run)
+{
+    json_t *kept = registry_track_state(home, run);
+    const char *state = !kept                                             ? "off"
+                        : is_sending(home, run)                           ? "sending"
+                        : json_is_true(json_object_get(kept, "complete")) ? "sent"
+                                                                          : "waiting";
+    json_t *told = track_state_told(kept, run, state);
+    json_decref(kept);
+    return told;
 }
 
 json_t *registry_track_pending(const char *home)

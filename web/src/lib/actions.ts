@@ -2,6 +2,7 @@
 import { get, patch, post, query, remove } from './api';
 import { engines, labPath } from './engines';
 import { path, setParams } from './router';
+import { chosenTrack } from './tracking';
 import { liveRun, rememberRun, streamMoment, system } from './studio';
 import type { Continue, EngineId, NewRun, Run, RunEdit, Settings, Started } from './shapes';
 import { toast, toastError } from '../parts/toast';
@@ -27,6 +28,7 @@ export const startRun = (engine: EngineId, settings: Settings, title: string) =>
             name: 'simple_nn',
             title,
             tags: [],
+            ...chosenTrack(),
         } satisfies NewRun),
     );
 /** What was acted on stays on the screen, whatever else starts or whoever goes on with it. */

@@ -33,6 +33,7 @@ import { LinePlot, type Line } from './line-plot';
 import { LossPanel } from './loss-panel';
 import { RateCard } from './rate-plot';
 import { Diverged, engineIds, engineLine, lossName, Tags } from './run-words';
+import { TrackingLine } from './tracking';
 import { Head, Wide } from './wide';
 
 /** What can be done to a run in its state, the likeliest first. */
@@ -155,6 +156,7 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                           : ' '}
                 </span>
             </div>
+            <TrackingLine run={run} />
             <dl class="figures">
                 <Figure name={lossName(run)} value={format.loss(run.last.loss)} />
                 <Figure name="accuracy" value={format.percent(run.last.accuracy)} />

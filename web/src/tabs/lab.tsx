@@ -6,6 +6,7 @@ import { go, param, setParams } from '../lib/router';
 import { proposedTitle, runTitle, titleDraft } from '../lib/run-title';
 import { settings } from '../lib/settings';
 import { isActive, newestRuns, runs, system } from '../lib/studio';
+import { trackIsGood } from '../lib/tracking';
 import type { EngineId, Run } from '../lib/shapes';
 import { Parts } from '../parts/guard';
 import { Button, Card, Empty, Page, Segmented, Trouble } from '../parts/basics';
@@ -15,6 +16,7 @@ import { TextField } from '../parts/fields';
 import { RunPanel } from '../parts/run-panel';
 import { SettingsForm, settingsAreGood } from '../parts/settings-form';
 import { findTask, TaskView } from '../parts/tasks';
+import { TrackFields } from '../parts/tracking';
 import * as format from '../lib/format';
 
 function Missing({ engine }: { engine: EngineId }) {
@@ -56,7 +58,7 @@ function Start({ engine }: { engine: EngineId }) {
     const from = param('from') || null;
     const start = async (event: Event) => {
         event.preventDefault();
-        if (!settings.value || !settingsAreGood()) return;
+        if (!settings.value || !settingsAreGood() || !trackIsGood()) return;
         const title = titleDraft.value ?? proposedTitle(settings.value);
         const run = await startRun(engine, { ...settings.value, from }, title.trim());
         if (!run) return;
@@ -92,11 +94,17 @@ function Start({ engine }: { engine: EngineId }) {
                     />
                 </div>
             )}
+            {settings.value && <TrackFields />}
             <Button
                 type="submit"
                 kind="main"
                 engine={engine}
-                disabled={!found || !settingsAreGood() || (titleDraft.value ?? '').length > 120}
+                disabled={
+                    !found ||
+                    !settingsAreGood() ||
+                    !trackIsGood() ||
+                    (titleDraft.value ?? '').length > 120
+                }
             >
                 {busy ? 'Start another' : 'Start training'}
             </Button>

@@ -36,6 +36,8 @@ import { RunButtons } from '../parts/run-panel';
 import { SettingsForm, settingsAreGood } from '../parts/settings-form';
 import { engineIds, lossName } from '../parts/run-words';
 import { toastError } from '../parts/toast';
+import { TrackFields } from '../parts/tracking';
+import { chosenTrack, trackIsGood } from '../lib/tracking';
 import { Wide } from '../parts/wide';
 
 type Mode = Showdown['mode'];
@@ -57,6 +59,7 @@ function StartCard() {
                 settings: settings.value ?? {},
                 mode,
                 name: 'simple_nn',
+                ...chosenTrack(),
             } satisfies NewShowdown);
             made.runs.forEach((run) => rememberRun(run, asked));
             setParams({ group: made.group });
@@ -111,10 +114,11 @@ function StartCard() {
                         : 'One engine after another, each with the machine to itself, so speeds compare.'}
                 </p>
                 <SettingsForm />
+                <TrackFields />
                 <Button
                     type="submit"
                     kind="main"
-                    disabled={chosen.length < 2 || !settingsAreGood()}
+                    disabled={chosen.length < 2 || !settingsAreGood() || !trackIsGood()}
                 >
                     {chosen.length < 2 ? 'Choose two engines' : `Train ${chosen.length} engines`}
                 </Button>
