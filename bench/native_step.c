@@ -49,18 +49,18 @@ static int measure(struct engine *engine, struct dataset *dataset, size_t batch,
     if (engine_attach(engine, &dataset->train, error)) goto out;
     printf("attach %.1f ms\n", 1e3 * (clock_monotonic() - from));
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
-        double loss = 0, hits = 0;
+        double loss = 0, right = 0;
         fit_order(1, epoch, order, count);
         from = clock_monotonic();
         if (train_chunks(engine, order, count, batch, losses, correct, paces + epoch * CHUNKS,
                          error))
             goto out;
         double seconds = clock_monotonic() - from;
-        for (size_t i = 0; i < steps; i++) loss += losses[i], hits += correct[i];
+        for (size_t i = 0; i < steps; i++) loss += losses[i], right += correct[i];
         if (seconds < best) best = seconds;
         if (epoch == 0 || epoch + 1 == EPOCHS)
             printf("epoch %u: loss %.6f, accuracy %.4f, %.1f ms\n", epoch + 1, loss / (double)steps,
-                   hits / (double)count, 1e3 * seconds);
+                   right / (double)count, 1e3 * seconds);
     }
     qsort(paces, EPOCHS * CHUNKS, sizeof *paces, ascending);
     printf("undisturbed %.1f ms, %.0f ns per sample; ",

@@ -227,7 +227,7 @@ static int look_for(void *context, const char *path, const char *name, bool is_f
     return search->found ? 0 : error_set_memory(error, "a path");
 }
 
-/* A folder with one of these names that itself has folders: a split, not a class called so. *out is
+/* A folder with one of these names that itself has folders: a split, not a class of that name. *out is
  * malloc'd, or NULL when there is none. */
 static int find_split(const char *root, const char *const *names, char **out, struct error *error)
 {

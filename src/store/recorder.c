@@ -359,7 +359,7 @@ static int add_file(struct recorder *r, const json_t *event, const char *path, s
                         (double)bytes / 1000, sha256);
 }
 
-/* Samples a second over all epochs, for the time while nothing trains; as it was when no epoch was
+/* Samples per second over all epochs, for the time while nothing trains; as it was when no epoch was
  * completed. */
 static int write_mean_speed(struct recorder *r, struct error *error)
 {
@@ -474,7 +474,7 @@ static int write_usage(struct recorder *r, struct error *error)
                      r->key);
 }
 
-/* Samples a second over the time since the last "run" event. */
+/* Samples per second over the time since the last "run" event. */
 static int write_speed(struct recorder *r, struct error *error)
 {
     int64_t step = 0;

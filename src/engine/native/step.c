@@ -42,8 +42,11 @@ struct batch {
     struct native_update update;
     double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's, as of this step */
     struct native_sparse block;            /* the last one sorted */
-    /* what the sums of each layer's weight and bias are multiplied by, where a norm is bounded */
-    double clip[2 * NETWORK_MAX_LAYERS];
+    /* what the sums of each layer's weight and bias are multiplied by, where a norm is bounded; at
+     * first their sums of squares */
+    struct {
+        double weight, bias;
+    } clip[NETWORK_MAX_LAYERS];
 };
 
 typedef void panel_fn(const struct batch *batch, const struct native_target *weight, size_t from,
@@ -417,12 +420,19 @@ static void each_share(const struct batch *batch, const double *numbers, share_f
     for (uint32_t n = 0; n < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
         const struct share weight = {numbers, layer->weight, layer->weight_sum[0],
-                                     native_model_weights(model, n), batch->clip[2 * n]},
+                                     native_model_weights(model, n), batch->clip[n].weight},
                            bias = {numbers, layer->bias, layer->bias_sum[0], layer->output_width,
-                                   batch->clip[2 * n + 1]};
+                                   batch->clip[n].bias};
         visit(batch, &weight);
         visit(batch, &bias);
     }
+}
+
+/* Of a tensor whose gradient has the sum of squares `own`; `all`: of the whole gradient. */
+static double clip_factor(const struct native_model *model, enum optimizer_clip kind, double all,
+                          double own)
+{
+    return optimizer_clip_factor(&model->optimizer, sqrt(kind == OPTIMIZER_CLIP_ALL ? all : own));
 }
 
 /* Every worker from all of the sums, which none changes before all have. */
@@ -435,15 +445,17 @@ static void find_clip_factors(struct batch *batch)
     for (uint32_t n = 0; n < model->layer_count; n++) {
         const struct native_layer *layer = &model->layers[n];
         size_t size = model->kernels->size;
-        double *squares = &batch->clip[2 * n];
-        squares[0] = native_sum_of_squares(layer->weight_sum[0], native_model_weights(model, n),
-                                           size);
-        squares[1] = native_sum_of_squares(layer->bias_sum[0], layer->output_width, size);
-        all += squares[0] + squares[1];
+        double weight = native_sum_of_squares(layer->weight_sum[0], native_model_weights(model, n),
+                                              size);
+        double bias = native_sum_of_squares(layer->bias_sum[0], layer->output_width, size);
+        all += weight + bias;
+        batch->clip[n].weight = weight;
+        batch->clip[n].bias = bias;
     }
-    for (uint32_t i = 0; i < 2 * model->layer_count; i++)
-        batch->clip[i] = optimizer_clip_factor(
-            &model->optimizer, sqrt(kind == OPTIMIZER_CLIP_ALL ? all : batch->clip[i]));
+    for (uint32_t n = 0; n < model->layer_count; n++) {
+        batch->clip[n].weight = clip_factor(model, kind, all, batch->clip[n].weight);
+        batch->clip[n].bias = clip_factor(model, kind, all, batch->clip[n].bias);
+    }
     meet(batch);
 }
 
