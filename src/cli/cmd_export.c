@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "cli/cli.h"
+#include "code/code.h"
 #include "registry/registry.h"
 
 struct export_words {
@@ -41,11 +42,13 @@ static int find_job(struct export_words *words, struct run_record *record, json_
     free(home);
     if (status) return -1;
     struct job *job = &record->job;
+    const struct code_voice *voice;
+    struct error lacks;
     if (words->framework) snprintf(job->engine, sizeof job->engine, "%s", words->framework);
-    if (strcmp(job->engine, "torch") != 0 && strcmp(job->engine, "tensorflow") != 0)
+    if (code_voice_need(job->engine, "python", &voice, &lacks))
         return error_set(error, ERROR_USAGE,
-                         "the engine \"%.30s\" does not run in Azure ML: give --framework torch or "
-                         "tensorflow for the training job, or leave it out with --no-job",
+                         "the engine \"%.30s\" has no Python program for the training job: give "
+                         "--framework torch or tensorflow, or leave the job out with --no-job",
                          job->engine);
     words->export.job = job;
     words->export.engine_version = json_string_value(json_object_get(*run, "engine_version"));
@@ -100,20 +103,22 @@ static int run(int argc, char **argv)
     const struct cli_option options[] = {
         {"out", OPTION_TEXT, &words.out, "DIR", "a new folder for the files"},
         {"name", OPTION_TEXT, &export->name, "N",
-         "of the model (pytorch_mnist, tensorflow_mnist … by the file)"},
-        {"description", OPTION_TEXT, &export->description, "D", "a text for readers"},
+         "the model's name (pytorch_mnist, tensorflow_mnist, …, from the file)"},
+        {"description", OPTION_TEXT, &export->description, "D", "the model's description"},
         {"endpoint", OPTION_TEXT, &export->endpoint, "N",
-         "of the endpoint (by the model's name and hash)"},
+         "the endpoint's name (from the model's name and hash)"},
         {"instance-type", OPTION_TEXT, &export->instance_type, "SIZE",
-         "of the machines (Standard_DS3_v2)"},
-        {"instances", OPTION_U32, &export->instances, "N", "machines of the deployment (1)"},
+         "the type of machine (" REGISTRY_INSTANCE_TYPE ")"},
+        {"instances", OPTION_U32, &export->instances, "N",
+         "number of machines of the deployment (1)"},
         {"data", OPTION_TEXT, &export->data, "PLACE",
          "the job's data: a folder or an azureml: address with the data set's folder in it"},
-        {"compute", OPTION_TEXT, &export->compute, "N", "the job's cluster (serverless)"},
+        {"compute", OPTION_TEXT, &export->compute, "N", "the job's compute cluster (serverless)"},
         {"framework", OPTION_TEXT, &words.framework, "NAME",
          "the job's: torch or tensorflow (the run's engine)"},
         {"no-job", OPTION_FLAG, &words.no_job, NULL, "write no training job"},
-        {"home", OPTION_TEXT, &words.home, "DIR", "where the run that trained it is kept"},
+        {"home", OPTION_TEXT, &words.home, "DIR",
+         "the studio's home, with the run that trained the model"},
         {0},
     };
     struct cli_arguments arguments;
@@ -129,12 +134,12 @@ static int run(int argc, char **argv)
 const struct command command_export = {
     .name = "export",
     .run = run,
-    .summary = "a model as the files that Azure ML's command line deploys and trains it with",
+    .summary =
+        "write a model as the files with which Azure ML's command line deploys and trains it",
     .usage = "azureml MODEL --out DIR --data PLACE [options]",
-    .details = "Writes YAML of the model, its environment, an endpoint, a deployment and the "
-               "training job, with the scoring\n"
-               "script and the training program; each file begins with the `az ml` command that "
-               "takes it. Nothing is sent.",
+    .details = "Writes YAML for the model, its environment, an endpoint, a deployment and the "
+               "training job, with the scoring script and the training program; each file begins "
+               "with the `az ml` command that takes it. Nothing is sent.",
     .arguments_min = 2,
     .arguments_max = 2,
 };
