@@ -54,7 +54,7 @@ static int print_help(void)
 {
     fputs(intro, stdout);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (commands[i]->summary) printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        if (commands[i]->summary) printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
     return EXIT_OK;
 }
 

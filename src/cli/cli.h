@@ -21,8 +21,9 @@ struct command {
     int (*run)(int argc, char **argv);
     /* one line for `nnstudio --help`; NULL hides the command (and its prefixes) */
     const char *summary;
-    const char *usage;   /* what follows the name: "MODEL IMAGE.png [options]" */
-    const char *details; /* (optional) paragraphs for `nnstudio NAME --help`, below the summary */
+    const char *usage; /* what follows the name: "MODEL IMAGE.png [options]" */
+    /* (optional) paragraphs for `nnstudio NAME --help`, below the summary; wrapped when printed */
+    const char *details;
     int arguments_min, arguments_max; /* how many words that are not options */
 };
 

@@ -245,10 +245,10 @@ static int run(int argc, char **argv)
     struct asked asked = {0};
     const struct cli_option options[] = {
         {"run", OPTION_FLAG, &runs, NULL, "run the experiments"},
-        {"engine", OPTION_TEXT, &engines, "E[,E…]",
+        {"engine", OPTION_TEXT, &engines, "E[,E...]",
          "engines beside the studio's own (all that are installed)"},
         {"json", OPTION_FLAG, &asked.as_json, NULL, "one JSON object per row"},
-        {"document", OPTION_TEXT, &document, "FILE.md", "with --run: writes the whole atlas there"},
+        {"document", OPTION_TEXT, &document, "FILE.md", "with --run: write the whole atlas there"},
         {"out", OPTION_TEXT, &path, "FILE", "with --run: one engine's results (for the studio)"},
         {0},
     };
@@ -276,13 +276,10 @@ const struct command command_atlas = {
     .run = run,
     .summary = "where PyTorch and Keras mean different things by the same word",
     .usage = "[ROW…] [--run] [--engine ENGINE,…] [--json]",
-    .details =
-        "Without ROW: a list of the differences. With ROW, a number or a name of the list: both "
-        "formulas and\n"
-        "defaults, who meets the difference and what to do. --run trains or evaluates a tiny "
-        "network in both\n"
-        "meanings, in float64, and prints the largest difference; every engine that is installed "
-        "has to compute\n"
-        "the same curves within 1e-12 (exit status 1 when one does not).",
+    .details = "Without ROW: the list of the differences. With ROW, a number or a name from the "
+               "list: both formulas and defaults, who is affected and what to do. --run trains or "
+               "evaluates a tiny network in both meanings, in float64, and prints the largest "
+               "difference; every installed engine has to compute the same curves within 1e-12 "
+               "(exit status 1 when one does not).",
     .arguments_max = CLI_ARGUMENTS_MAX,
 };

@@ -235,16 +235,18 @@ static int run(int argc, char **argv)
     const char *against = NULL;
     const struct cli_option options[] = {
         {"against", OPTION_TEXT, &against, "python",
-         "measure PyTorch, Keras and JAX in Python, too"},
+         "measure PyTorch, Keras and JAX in Python as well"},
         {"dataset", OPTION_TEXT, &bench.dataset, "NAME", "what to train on (mnist)"},
         CLI_DATA_DIR(&bench.data_dir),
-        {"epochs", OPTION_U32, &bench.epochs, "N", "epochs per run (4); the first is not counted"},
+        {"epochs", OPTION_U32, &bench.epochs, "N",
+         "epochs per run, the first of which is not counted (4)"},
         {"batch-size", OPTION_U32, &bench.batch_size, "N", "samples per step (32)"},
         {"optimizer", OPTION_TEXT, &bench.optimizer, "NAME", "sgd or adam (sgd)"},
-        {"runs", OPTION_U32, &bench.runs, "N", "runs of each, in turn; medians are shown (3)"},
-        {"python", OPTION_TEXT, &bench.python, "FILE", "the Python that has the frameworks"},
-        {"scripts", OPTION_TEXT, &bench.scripts, "DIR", "where python_torch.py and the others are"},
-        {"markdown", OPTION_FLAG, &bench.markdown, NULL, "as a table for the README"},
+        {"runs", OPTION_U32, &bench.runs, "N", "runs per lane (3)"},
+        {"python", OPTION_TEXT, &bench.python, "FILE", "a Python with the frameworks installed"},
+        {"scripts", OPTION_TEXT, &bench.scripts, "DIR",
+         "the folder of python_torch.py and the other programs"},
+        {"markdown", OPTION_FLAG, &bench.markdown, NULL, "print the table as Markdown"},
         {"json", OPTION_FLAG, &bench.json, NULL, "one JSON object per line"},
         {0},
     };
@@ -286,7 +288,6 @@ const struct command command_bench = {
     .summary = "measure the engines, side by side with the frameworks in Python",
     .usage = "[--against python] [options]",
     .details = "Every lane is a whole program, run several times in turn with the others; the "
-               "table shows medians. Seconds an\n"
-               "epoch are of training alone, the first epoch left out; memory is the largest "
-               "single process.",
+               "table shows medians. Seconds per epoch are training alone, without the first "
+               "epoch; memory is that of the largest single process.",
 };

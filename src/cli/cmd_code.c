@@ -93,11 +93,12 @@ static int run(int argc, char **argv)
     struct code_words words = {.language = "python"};
     struct cli_option options[OPTIONS_MAX] = {
         {"lang", OPTION_TEXT, &words.language, "LANGUAGE",
-         "python or c: the C is what really runs here (python)"},
-        {"out", OPTION_TEXT, &words.out, "FILE", "where to write it (standard output)"},
-        {"notebook", OPTION_FLAG, &words.notebook, NULL, "a Jupyter notebook, one cell per stage"},
+         "python or c; the C is what runs in the studio (python)"},
+        {"out", OPTION_TEXT, &words.out, "FILE", "the file to write (standard output)"},
+        {"notebook", OPTION_FLAG, &words.notebook, NULL,
+         "write a Jupyter notebook, one cell per stage"},
         {"bundle", OPTION_TEXT, &words.bundle, "RUN",
-         "everything of a run as a .zip: models, programs, weights, curve"},
+         "write all of a run as a .zip: models, programs, weights, curve"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         {0},
     };
@@ -127,13 +128,13 @@ static int run(int argc, char **argv)
 const struct command command_code = {
     .name = "code",
     .run = run,
-    .summary = "the training as a program to take away: Python of either framework, or the C that "
-               "runs here",
+    .summary =
+        "write the training as a program: Python for either framework, or the C that runs here",
     .usage = "torch|tensorflow [--lang python|c] [train's settings] [--out FILE] [--notebook]\n"
              "       nnstudio code --bundle RUN --out FILE.zip",
-    .details = "The Python needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds\n"
-               "the four IDX files; `nnstudio data export mnist --out DIR` writes them, of any\n"
-               "data set. It prints a line per epoch and saves NAME.pth or NAME.h5 in the current\n"
-               "folder.",
+    .details =
+        "The Python program needs no studio: `python FILE --data-dir DIR`, where DIR/mnist/ holds "
+        "the four IDX files; `nnstudio data export mnist --out DIR` writes them, for any data set. "
+        "It prints a line per epoch and saves NAME.pth or NAME.h5 in the current folder.",
     .arguments_max = 1,
 };

@@ -220,11 +220,12 @@ static int run(int argc, char **argv)
     struct data_words words = {.count = 10, .any_label = true};
     const struct cli_option options[] = {
         {"count", OPTION_U32, &words.count, "N", "show: number of samples (10)"},
-        {"seed", OPTION_U64, &words.seed, "N", "show: which ones (0)"},
-        {"label", OPTION_U32, &words.label, "L", "show: only of this class"},
-        {"out", OPTION_TEXT, &words.out, "DIR", "export: where to make NAME/ with four IDX files"},
+        {"seed", OPTION_U64, &words.seed, "N", "show: which samples are drawn (0)"},
+        {"label", OPTION_U32, &words.label, "L", "show: only samples of this class"},
+        {"out", OPTION_TEXT, &words.out, "DIR",
+         "export: where the folder NAME/ with four IDX files is written"},
         CLI_DATA_DIR(&words.data_dir),
-        {"home", OPTION_TEXT, &words.home, "DIR", "whose data/ is searched"},
+        {"home", OPTION_TEXT, &words.home, "DIR", "the studio's home, whose data/ is searched"},
         DATA_OPTIONS(words.data),
         {"json", OPTION_FLAG, &words.json, NULL, "list and show: JSON, one object per line"},
         {0},

@@ -313,11 +313,12 @@ static int run(int argc, char **argv)
     struct diff_words words = {.limit = USUAL_LIMIT};
     const struct cli_option options[] = {
         {"dataset", OPTION_TEXT, &words.dataset, "NAME|PATH",
-         "models: whose test samples both classify (what A was trained on)"},
+         "models: the data set whose test samples both classify (A's own)"},
         CLI_DATA_DIR(&words.data_dir),
-        {"limit", OPTION_U32, &words.limit, "N", "models: at most so many samples; 0: all (1000)"},
+        {"limit", OPTION_U32, &words.limit, "N",
+         "models: at most this many samples; 0: all (1000)"},
         MODEL_OPTIONS(words.model),
-        {"home", OPTION_TEXT, &words.home, "DIR", "whose runs and data/ are meant"},
+        {"home", OPTION_TEXT, &words.home, "DIR", "the studio's home, with its runs and data/"},
         DATA_OPTIONS(words.data),
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object instead of text"},
         {0},
@@ -349,11 +350,11 @@ static int run(int argc, char **argv)
 const struct command command_diff = {
     .name = "diff",
     .run = run,
-    .summary = "what differs between two model files or two runs, and why",
+    .summary = "show what differs between two model files or two runs, and why",
     .usage = "A B [--dataset mnist] [options]",
     .details = "A and B are two model files, or the ids of two runs. Options that say what a model "
-               "file does not hold for\nthe file that does not say it. The exit status is 0 when "
-               "both are the same but for rounding, else 1.",
+               "file does not say hold for every file that does not say it. The exit status is 0 "
+               "when both are the same except for rounding, else 1.",
     .arguments_min = 2,
     .arguments_max = 2,
 };

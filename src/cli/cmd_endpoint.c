@@ -244,21 +244,22 @@ static int run(int argc, char **argv)
     struct registry_deployment *deployment = &words.deployment;
     struct registry_cli place = {0};
     const struct cli_option own[] = {
-        {"version", OPTION_TEXT, &deployment->version, "V", "create: of the model (the latest)"},
+        {"version", OPTION_TEXT, &deployment->version, "V",
+         "create: the model's version (the latest)"},
         {"name", OPTION_TEXT, &deployment->endpoint, "N",
-         "create: of the endpoint (by the model's name and six random digits)"},
+         "create: the endpoint's name (the model's name and six random digits)"},
         {"instance-type", OPTION_TEXT, &deployment->instance_type, "SIZE",
-         "create: of the machines (" REGISTRY_INSTANCE_TYPE ")"},
-        {"instances", OPTION_U32, &deployment->instances, "N", "create: machines (1)"},
+         "create: the type of machine (" REGISTRY_INSTANCE_TYPE ")"},
+        {"instances", OPTION_U32, &deployment->instances, "N", "create: number of machines (1)"},
         {"image", OPTION_TEXT, &words.sample.image, "FILE",
          "create: a picture for the test (the data set's first test sample)"},
         CLI_DATA_DIR(&words.sample.data_dir),
-        {"yes", OPTION_FLAG, &words.yes, NULL, "do not ask; the cost is known"},
+        {"yes", OPTION_FLAG, &words.yes, NULL, "do not ask whether the cost is accepted"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object per line"},
         {0},
     };
-    int status = cli_parse(&command_endpoint, registry_cli_options(&place, own), argc, argv,
-                           &words.given);
+    int status = cli_parse(&command_endpoint, registry_cli_options(&place, "azure", own), argc,
+                           argv, &words.given);
     if (status != CLI_GO_ON) return status;
 
     struct error error;
@@ -276,18 +277,17 @@ static int run(int argc, char **argv)
 const struct command command_endpoint = {
     .name = "endpoint",
     .run = run,
-    .summary = "a registered model as an online endpoint of Azure ML: create, test, list, delete",
+    .summary =
+        "run a registered model as an online endpoint of Azure ML: create, test, list, delete",
     .usage =
         "create MODEL [--version V] [--name N] [--instance-type SIZE] [--instances N] [--yes]\n"
         "       nnstudio endpoint test ENDPOINT [IMAGE] | list | logs ENDPOINT | delete "
         "ENDPOINT [--yes]",
-    .details = "create uploads the scoring script, registers its environment, makes the endpoint "
-               "and its deployment, sends it the\n"
-               "traffic and tests it. Azure bills each machine by the hour until the endpoint is "
-               "deleted, so create asks first.\n"
-               "What was interrupted or has failed is taken up again by the same command; list "
-               "tells what is there. test compares\n"
-               "the answer with that of the same file on this machine.",
+    .details = "create uploads the scoring script, registers its environment, creates the endpoint "
+               "and its deployment, sends it the traffic and tests it. Azure bills each machine by "
+               "the hour until the endpoint is deleted, so create asks first. If it was "
+               "interrupted or has failed, the same command continues it; list shows what exists. "
+               "test compares the answer with that of the same file on this machine.",
     .arguments_min = 1,
     .arguments_max = 3,
 };

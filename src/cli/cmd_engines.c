@@ -149,13 +149,10 @@ const struct command command_engines = {
     .run = run,
     .summary = "list the engines, install PyTorch and TensorFlow",
     .usage = "[list] | install [torch] [tensorflow]",
-    .details = "`install` makes the virtual environment .venv in the current folder when there is "
-               "none, and\n"
-               "fetches the wheels with pip: PyTorch from its index of CPU builds "
-               "(NNSTUDIO_TORCH_INDEX names\n"
-               "another). A larger build, over 1 GB, is downloaded only when you agree (or with\n"
-               "NNSTUDIO_ALLOW_CUDA=1). A PyTorch from 2.10 or a TensorFlow 2 that you have "
-               "already is found\n"
-               "as well: see `nnstudio doctor`.",
+    .details = "install creates the virtual environment .venv in the current folder if there is "
+               "none, and fetches the wheels with pip: PyTorch from its index of CPU builds "
+               "(NNSTUDIO_TORCH_INDEX names another). A larger build, over 1 GB, is downloaded "
+               "only when you agree (or with NNSTUDIO_ALLOW_CUDA=1). An installed PyTorch from "
+               "2.10 or TensorFlow from 2.10 is found as well: see `nnstudio doctor`.",
     .arguments_max = 3,
 };

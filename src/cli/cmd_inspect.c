@@ -58,8 +58,8 @@ const struct command command_inspect = {
     .run = run,
     .summary = "show a model file's layers, shapes, parameter counts and dtype",
     .usage = "MODEL [--activation NAME,...] [--order A,B,C] [--key NAME] [--json]",
-    .details = "MODEL is a .pth, .h5, .keras, .safetensors or .onnx file. Nothing that is in it is "
-               "ever run.",
+    .details =
+        "MODEL is a .pth, .h5, .keras, .safetensors or .onnx file. Nothing in it is ever run.",
     .arguments_min = 1,
     .arguments_max = 1,
 };

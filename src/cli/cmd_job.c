@@ -102,20 +102,20 @@ static int run(int argc, char **argv)
     struct job_words words = {.script = {.program = "nnstudio", .nodes = 0, .ranks = 1}};
     struct script *script = &words.script;
     struct cli_option options[OPTIONS_MAX] = {
-        {"nodes", OPTION_U32, &script->nodes, "N", "machines"},
-        {"ranks-per-node", OPTION_U32, &script->ranks, "N", "processes on each of them (1)"},
-        {"time", OPTION_TEXT, &script->time, "HH:MM:SS", "the most it may take"},
-        {"partition", OPTION_TEXT, &script->partition, "NAME", "slurm: where it runs"},
+        {"nodes", OPTION_U32, &script->nodes, "N", "number of machines"},
+        {"ranks-per-node", OPTION_U32, &script->ranks, "N", "processes per machine (1)"},
+        {"time", OPTION_TEXT, &script->time, "HH:MM:SS", "the time limit"},
+        {"partition", OPTION_TEXT, &script->partition, "NAME", "slurm: the partition to run in"},
         {"image", OPTION_TEXT, &script->image, "IMAGE",
          "kubeflow, azureml: a container image with nnstudio and Open MPI"},
         {"compute", OPTION_TEXT, &script->compute, "NAME", "azureml: the compute cluster"},
         {"program", OPTION_TEXT, &script->program, "PATH",
-         "nnstudio on the cluster's machines (nnstudio)"},
+         "where nnstudio is on the cluster's machines (nnstudio)"},
         {"engine", OPTION_TEXT, &words.engine, "E", "torch, tensorflow or native (native)"},
-        {"resume", OPTION_TEXT, &words.resume, "RUN", "go on with a run from its checkpoint"},
+        {"resume", OPTION_TEXT, &words.resume, "RUN", "continue a run from its checkpoint"},
         {"model-out", OPTION_TEXT, &words.model_out, "DIR",
-         "where the model file goes on the cluster (models; azureml: outputs)"},
-        {"out", OPTION_TEXT, &words.out, "FILE", "where to write it (standard output)"},
+         "the folder for the model file on the cluster (models; azureml: outputs)"},
+        {"out", OPTION_TEXT, &words.out, "FILE", "the file to write (standard output)"},
         {0},
     };
     settings_insert(options, 8, &words.settings);
@@ -130,7 +130,7 @@ static int run(int argc, char **argv)
 const struct command command_job = {
     .name = "job",
     .run = run,
-    .summary = "write what a cluster's launcher needs to train on several machines",
+    .summary = "write the file with which a cluster trains on several machines",
     .usage = "slurm|kubeflow|azureml --nodes N [train's settings] --out FILE",
     .arguments_min = 1,
     .arguments_max = 1,

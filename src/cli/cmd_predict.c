@@ -135,20 +135,20 @@ static int run(int argc, char **argv)
     const struct cli_option own[] = {
         CLI_ENGINE(&words.engine),
         MODEL_OPTIONS(words.model),
-        {"threads", OPTION_U32, &words.threads, "N",
-         "threads of the engine (what is usually fastest)"},
-        {"out", OPTION_TEXT, &words.out, "FILE", "of a folder or CSV file: write the table there"},
+        {"threads", OPTION_U32, &words.threads, "N", "threads of the engine (engine default)"},
+        {"out", OPTION_TEXT, &words.out, "FILE",
+         "the table's file, for a folder or CSV file (standard output)"},
         {"submission", OPTION_FLAG, &words.submission, NULL,
-         "the table has ImageId and Label alone, as Kaggle takes it"},
+         "the table has only ImageId and Label, as Kaggle expects"},
         DATA_OPTIONS(words.data),
         {"json", OPTION_FLAG, &words.json, NULL, "JSON instead of text, one object per sample"},
         {"from", OPTION_TEXT, &from, "TARGET",
          "MODEL is a registered model's name: local, azure or mlflow"},
-        {"version", OPTION_TEXT, &version, "V", "of the registered model (the latest)"},
+        {"version", OPTION_TEXT, &version, "V", "the registered model's version (the latest)"},
         {0},
     };
     struct cli_arguments arguments;
-    int status = cli_parse(&command_predict, registry_cli_options(&place, own), argc, argv,
+    int status = cli_parse(&command_predict, registry_cli_options(&place, NULL, own), argc, argv,
                            &arguments);
     if (status != CLI_GO_ON) return status;
 
@@ -191,15 +191,14 @@ static int run(int argc, char **argv)
 const struct command command_predict = {
     .name = "predict",
     .run = run,
-    .summary = "tell which class a picture shows, or every sample of a folder or CSV file",
+    .summary = "classify a picture, or every sample of a folder or CSV file",
     .usage = "MODEL IMAGE|FOLDER|FILE.csv [--out FILE] [--from "
              "local|azure|mlflow] [--version V] [--json]",
-    .details = "A picture (PNG, JPEG, BMP, GIF) may be of any size, dark on light or light on "
-               "dark: it is brought\ninto the form of the model's training data.\n"
-               "A folder or a CSV file gives a table in CSV: id, class, and the probability of "
-               "every class.\n"
-               "With --from, MODEL is the name of a registered model: its file is downloaded once "
-               "and its hash checked.",
+    .details =
+        "A picture (PNG, JPEG, BMP, GIF) may be of any size, dark on light or light on dark: it is "
+        "brought into the form of the model's training data.\nA folder or a CSV file gives a table "
+        "in CSV: id, class, and the probability of every class.\nWith --from, MODEL is the name of "
+        "a registered model: its file is downloaded once and its hash checked.",
     .arguments_min = 2,
     .arguments_max = 2,
 };

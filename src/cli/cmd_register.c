@@ -35,16 +35,16 @@ static int run(int argc, char **argv)
     const struct cli_option own[] = {
         {"to", OPTION_TEXT, &to, "TARGET", "local, azure or mlflow (local)"},
         {"name", OPTION_TEXT, &name, "N",
-         "of the model (pytorch_mnist, tensorflow_mnist … by the file)"},
+         "the model's name (pytorch_mnist, tensorflow_mnist, …, from the file)"},
         {"version", OPTION_TEXT, &version, "V", "azure: this version instead of the next"},
-        {"description", OPTION_TEXT, &description, "D", "a text for readers"},
-        {"tag", OPTION_LIST, &tags_given, "K=V", "a further tag; may be given several times"},
+        {"description", OPTION_TEXT, &description, "D", "the model's description"},
+        {"tag", OPTION_LIST, &tags_given, "K=V", "an additional tag; may be given several times"},
         {"json", OPTION_FLAG, &as_json, NULL,
          "events on standard output, one JSON object per line"},
         {0},
     };
     struct cli_arguments arguments;
-    int status = cli_parse(&command_register, registry_cli_options(&place, own), argc, argv,
+    int status = cli_parse(&command_register, registry_cli_options(&place, NULL, own), argc, argv,
                            &arguments);
     if (status != CLI_GO_ON) return status;
 
@@ -91,12 +91,10 @@ const struct command command_register = {
         "register a model file as a versioned model: on this machine, in Azure ML, in MLflow",
     .usage = "MODEL --to local|azure|mlflow [options]",
     .details =
-        "Azure: the workspace comes from config.json (as Microsoft's clients look for it), "
-        "from the options or the\n"
-        "environment; --sign-in chooses how to sign in (auto: service principal, workload "
-        "identity, Azure CLI, managed\n"
-        "identity; device-code and browser need a user). What was interrupted is taken up again "
-        "by the same command.",
+        "Azure: the workspace comes from config.json (searched as Microsoft's clients do), from "
+        "the options or the environment; --sign-in chooses how to sign in (auto: service "
+        "principal, workload identity, Azure CLI, managed identity; device-code and browser need a "
+        "user). If a registration was interrupted, the same command continues it.",
     .arguments_min = 1,
     .arguments_max = 1,
 };

@@ -279,15 +279,16 @@ static int run(int argc, char **argv)
     struct registry_cli place = {0};
     const struct cli_option own[] = {
         {"from", OPTION_TEXT, &from, "TARGET", "local, azure or mlflow (local)"},
-        {"version", OPTION_TEXT, &words.version, "V", "this version, or @ALIAS (the latest)"},
-        {"out", OPTION_TEXT, &words.out, "DIR", "where a pulled file goes (.)"},
-        {"remove", OPTION_FLAG, &words.remove, NULL, "remove the alias or the tag"},
-        {"confirm", OPTION_TEXT, &words.confirm, "NAME:V", "what is to be deleted, once more"},
-        {"to", OPTION_TEXT, &words.to, "TARGET", "where a promoted version goes"},
+        {"version", OPTION_TEXT, &words.version, "V", "the version, or @ALIAS (the latest)"},
+        {"out", OPTION_TEXT, &words.out, "DIR", "where pull writes the file (.)"},
+        {"remove", OPTION_FLAG, &words.remove, NULL, "alias and tag: remove it"},
+        {"confirm", OPTION_TEXT, &words.confirm, "NAME:V",
+         "delete: the model and version, named again"},
+        {"to", OPTION_TEXT, &words.to, "TARGET", "promote: the target, local, azure or mlflow"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object per line"},
         {0},
     };
-    int status = cli_parse(&command_registry, registry_cli_options(&place, own), argc, argv,
+    int status = cli_parse(&command_registry, registry_cli_options(&place, NULL, own), argc, argv,
                            &words.given);
     if (status != CLI_GO_ON) return status;
 
@@ -314,14 +315,12 @@ const struct command command_registry = {
              "       nnstudio registry alias NAME ALIAS | tag NAME KEY=VALUE | describe NAME TEXT\n"
              "       nnstudio registry archive NAME | restore NAME | delete NAME | promote NAME\n"
              "       [--from local|azure|mlflow] [--version V] [options]",
-    .details = "list tells each model's latest version, with NAME all versions of that one. show "
-               "reads one version from where it is\n"
-               "registered. pull downloads its file and refuses one whose SHA-256 is not the "
-               "registered one. compare shows what\n"
-               "differs: files, tags, and the settings and metrics of their runs. An archived "
-               "version is no longer the latest.\n"
-               "delete wants its version named twice. promote registers the same file with another "
-               "target.",
+    .details = "list shows the latest version of each model; with NAME, all versions of that one. "
+               "show reads one version from where it is registered. pull downloads its file and "
+               "refuses one whose SHA-256 is not the registered one. compare shows what differs: "
+               "files, tags, and the settings and metrics of their runs. An archived version is "
+               "not the latest. delete needs --confirm, which names the version again. promote "
+               "registers the same file with another target.",
     .arguments_min = 1,
     .arguments_max = 4,
 };

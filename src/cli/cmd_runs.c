@@ -326,11 +326,10 @@ static int run(int argc, char **argv)
 const struct command command_runs = {
     .name = "runs",
     .run = run,
-    .summary = "list, show, export and remove what was trained",
+    .summary = "list, show, export and remove runs",
     .usage = "[list] | show RUN | export RUN --out FILE.zip | rm RUN | rebuild",
     .details = "An export holds the settings, the curve of every step as CSV, the whole run as "
-               "JSON, and the model files.\n"
-               "rebuild makes the list anew from the runs' folders when its database is damaged, "
-               "and keeps that aside.",
+               "JSON, and the model files. rebuild makes a new list from the runs' folders when "
+               "the database is damaged, and keeps the damaged file beside it.",
     .arguments_max = 2,
 };

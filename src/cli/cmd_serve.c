@@ -53,13 +53,13 @@ static int run(int argc, char **argv)
     bool open_it = false, install = false;
     const struct cli_option options[] = {
         {"host", OPTION_TEXT, &host, "ADDRESS",
-         "where to listen (127.0.0.1); others than this machine need a token"},
-        {"port", OPTION_U32, &port, "N", "which port (8501); 0 for any free one"},
+         "the address to listen on (127.0.0.1); other machines need a token"},
+        {"port", OPTION_U32, &port, "N", "the port (8501); 0: any free one"},
         {"home", OPTION_TEXT, &home_option, "DIR", "where runs, models and data are kept"},
         CLI_DATA_DIR(&data_dir),
         {"open", OPTION_FLAG, &open_it, NULL, "open the page in the browser"},
         {"install", OPTION_FLAG, &install, NULL,
-         "install the frameworks that are missing, behind the open studio"},
+         "install missing frameworks while the studio is open"},
         TOKEN_OPTIONS(words),
         {0},
     };

@@ -129,24 +129,26 @@ static int run(int argc, char **argv)
     struct registry_cli place = {0};
     const struct cli_option own[] = {
         {"host", OPTION_TEXT, &words.host, "ADDRESS",
-         "where to listen (127.0.0.1); others than this machine need a token"},
-        {"port", OPTION_U32, &words.port, "N", "which port (8502); 0 for any free one"},
-        {"name", OPTION_TEXT, &words.name, "NAME", "the model's name in addresses (its file's)"},
+         "the address to listen on (127.0.0.1); other machines need a token"},
+        {"port", OPTION_U32, &words.port, "N", "the port (8502); 0: any free one"},
+        {"name", OPTION_TEXT, &words.name, "NAME",
+         "the model's name in addresses (the file's name)"},
         CLI_ENGINE(&words.engine),
         {"threads", OPTION_U32, &words.threads, "N",
-         "requests computed at once (processors, at most 4)"},
+         "requests computed at once (number of processors, at most 4)"},
         {"max-samples", OPTION_U32, &words.samples_max, "N", "samples per request (1024)"},
-        {"max-queue", OPTION_U32, &words.queue_max, "N", "requests that may wait (1024)"},
+        {"max-queue", OPTION_U32, &words.queue_max, "N", "waiting requests (1024)"},
         TOKEN_OPTIONS(words.token),
         MODEL_OPTIONS(words.model),
         {"from", OPTION_TEXT, &words.from, "TARGET",
          "MODEL is a registered model's name: local, azure or mlflow"},
-        {"version", OPTION_TEXT, &words.version, "V", "of the registered model (the latest)"},
+        {"version", OPTION_TEXT, &words.version, "V",
+         "the registered model's version (the latest)"},
         {0},
     };
     struct cli_arguments arguments;
-    int status = cli_parse(&command_serve_model, registry_cli_options(&place, own), argc, argv,
-                           &arguments);
+    int status = cli_parse(&command_serve_model, registry_cli_options(&place, NULL, own), argc,
+                           argv, &arguments);
     if (status != CLI_GO_ON) return status;
     struct error error;
     const struct engine_ops *ops;
@@ -169,14 +171,13 @@ const struct command command_serve_model = {
     .run = run,
     .summary = "serve a model for other programs: MLflow's scoring protocol, Open Inference v2",
     .usage = "MODEL [--port 8502] [--host ADDRESS] [--name NAME] [--from local|azure|mlflow]",
-    .details =
-        "POST /invocations takes what MLflow's own server takes: JSON (inputs, instances, "
-        "dataframe_split,\ndataframe_records) and CSV with a header; a PNG, JPEG, BMP or GIF as "
-        "the body is brought into the\nform of the model's training data. It answers "
-        "{\"predictions\": [[the logits], ...]}.\n"
-        "Numbers are what the network receives (of MNIST: 0 to 1). Bytes 0 to 255 are sent as "
-        "UINT8 to\nPOST /v2/models/NAME/infer, which also gives probabilities and classes.\n"
-        "GET /metrics is for Prometheus. Ctrl-C or SIGTERM answers what was asked, then ends.",
+    .details = "POST /invocations takes what MLflow's own server takes: JSON (inputs, instances, "
+               "dataframe_split, dataframe_records) and CSV with a header; a PNG, JPEG, BMP or GIF "
+               "as the body is brought into the form of the model's training data. The answer is "
+               "{\"predictions\": [[the logits], ...]}.\nNumbers are what the network receives "
+               "(for MNIST: 0 to 1). Bytes 0 to 255 are sent as UINT8 to POST "
+               "/v2/models/NAME/infer, which also gives probabilities and classes.\nGET /metrics "
+               "is for Prometheus. Ctrl-C or SIGTERM answers pending requests, then ends.",
     .arguments_min = 1,
     .arguments_max = 1,
 };

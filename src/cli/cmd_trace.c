@@ -58,9 +58,7 @@ const struct command command_trace = {
     .name = "trace",
     .run = run,
     .usage = "JOB.json OUT.safetensors [--batch N | --step N | --marks N] | REQUEST.safetensors "
-             "OUT.safetensors --follow "
-             "(for the "
-             "studio itself)",
+             "OUT.safetensors --follow (for the studio itself)",
     .arguments_min = 2,
     .arguments_max = 2,
 };

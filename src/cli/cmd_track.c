@@ -66,12 +66,13 @@ static int run(int argc, char **argv)
     struct registry_cli place = {0};
     struct track_words words = {0};
     const struct cli_option own[] = {
-        {"follow", OPTION_FLAG, &words.follow, NULL, "a run in training, until it ends"},
+        {"follow", OPTION_FLAG, &words.follow, NULL, "send a run while it trains, until it ends"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object per line"},
         {0},
     };
     struct cli_arguments given;
-    int status = cli_parse(&command_track, registry_cli_options(&place, own), argc, argv, &given);
+    int status = cli_parse(&command_track, registry_cli_options(&place, "mlflow", own), argc, argv,
+                           &given);
     if (status != CLI_GO_ON) return status;
     struct error error;
     const struct registry_target *mlflow;
@@ -94,8 +95,8 @@ const struct command command_track = {
     .run = run,
     .summary = "send runs to an MLflow server: settings, losses, epochs and the model",
     .usage = "[RUN] [--tracking-uri URI] [--experiment NAME] [--follow] [options]",
-    .details = "Without RUN, what `nnstudio train --track mlflow` could not send. A run is sent "
-               "once: what the server has is\n"
-               "noted in the run's folder, and the rest follows.",
+    .details =
+        "Without RUN: everything that `nnstudio train --track mlflow` could not send. A run is "
+        "sent once: the run's folder records what the server has, and only the rest is sent.",
     .arguments_max = 1,
 };

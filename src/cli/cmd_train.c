@@ -202,25 +202,25 @@ static int run(int argc, char **argv)
     struct cli_option options[OPTIONS_MAX] = {
         {"engine", OPTION_TEXT, &words.engine, "E[,E...]", engines},
         {"parallel", OPTION_FLAG, &words.parallel, NULL,
-         "all engines at once; they share the machine, so speeds compare less well"},
-        {"out", OPTION_TEXT, &words.out, "DIR", "where the model files go (models)"},
+         "train all engines at once; they share the machine, so speeds compare less well"},
+        {"out", OPTION_TEXT, &words.out, "DIR", "the folder for the model files (models)"},
         {"resume", OPTION_TEXT, &words.resume, "RUN",
-         "go on with a run from its checkpoint, on any engine"},
+         "continue a run from its checkpoint, on any engine"},
         {"accept-changed-data", OPTION_FLAG, &words.accept_changed_data, NULL,
-         "with --resume: go on although the data set has changed"},
+         "with --resume: continue although the data set has changed"},
         {"home", OPTION_TEXT, &words.home, "DIR", "where runs are kept"},
         {"json", OPTION_FLAG, &words.json, NULL,
          "events on standard output, one JSON object per line"},
         {"track", OPTION_TEXT, &words.track, "SERVER",
-         "mlflow: settings, each step's loss, each epoch and the model go there, live"},
+         "mlflow: send settings, each step's loss, each epoch and the model there, live"},
         {"tracking-uri", OPTION_TEXT, &words.tracking[REGISTRY_TRACKING_URI], "URI",
-         "of the tracking server ($MLFLOW_TRACKING_URI)"},
+         "the tracking server's address ($MLFLOW_TRACKING_URI)"},
         {"experiment", OPTION_TEXT, &words.tracking[REGISTRY_EXPERIMENT], "NAME",
-         "the experiment there (nnstudio)"},
+         "the experiment on the tracking server (nnstudio)"},
         {"insecure-http", OPTION_FLAG, &words.insecure_http, NULL,
          "the tracking server may be another machine's, without TLS"},
         {"ca-file", OPTION_TEXT, &words.tracking[REGISTRY_CA_FILE], "FILE",
-         "more certificates to trust, for the tracking server"},
+         "additional certificates to trust, for the tracking server (PEM)"},
         {0},
     };
     settings_insert(options, 1, &words.settings);
@@ -253,8 +253,7 @@ const struct command command_train = {
     .summary = "train with one or several engines and compare them",
     .usage = "--engine torch,tensorflow,native [--dataset mnist] [options]",
     .details = "All engines get the same initial weights and the same batches, so their curves "
-               "coincide. Each writes its own\n"
-               "kind of file: torch NAME.pth, tensorflow NAME.h5, native NAME.safetensors. Ctrl-C "
-               "keeps a checkpoint.\n"
-               "Started by mpirun or srun, the processes train one run together.",
+               "coincide. Each writes its own kind of file: torch NAME.pth, tensorflow NAME.h5, "
+               "native NAME.safetensors. Ctrl-C keeps a checkpoint.\nStarted by mpirun or srun, "
+               "the processes train one run together.",
 };

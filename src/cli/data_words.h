@@ -11,16 +11,16 @@ struct input_words {
 };
 
 /* Their rows in a table of options; `words` lives as long as the table. */
-#define DATA_OPTIONS(words)                                                        \
-    {"label-column", OPTION_TEXT, &(words).label_column, "NAME|N",                 \
-     "the label in a CSV file: a header's name, or a number from 0 (-1: last)"},   \
-        {"scale", OPTION_TEXT, &(words).scale, "auto|X",                           \
-         "values are divided by it (auto: by their range, or as the model says)"}, \
-        {"mean", OPTION_REAL, &(words).mean, "M", "then this is subtracted (0)"},  \
-        {"std", OPTION_REAL, &(words).std, "S", "then divided by this (1)"},       \
-    {                                                                              \
-        "invert", OPTION_TEXT, &(words).invert, "auto|yes|no",                     \
-            "dark on light becomes light on dark (auto: if the data is so)"        \
+#define DATA_OPTIONS(words)                                                                 \
+    {"label-column", OPTION_TEXT, &(words).label_column, "NAME|N",                          \
+     "the label in a CSV file: a header's name, or a number from 0 (-1: last)"},            \
+        {"scale", OPTION_TEXT, &(words).scale, "auto|X",                                    \
+         "values are divided by it (auto: by their range, or as the model says)"},          \
+        {"mean", OPTION_REAL, &(words).mean, "M", "subtracted from the scaled values (0)"}, \
+        {"std", OPTION_REAL, &(words).std, "S", "then they are divided by it (1)"},         \
+    {                                                                                       \
+        "invert", OPTION_TEXT, &(words).invert, "auto|yes|no",                              \
+            "dark on light becomes light on dark (auto: if the data is dark on light)"      \
     }
 
 /* Onto *options; what was not given stays as it is. */

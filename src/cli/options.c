@@ -8,7 +8,8 @@
 #include "engine/engine.h"
 
 #define NAME_MAX_LENGTH 40
-#define HELP_COLUMNS    84 /* beside the options, in lines of 117 */
+#define HELP_COLUMNS    100
+#define OPTION_COLUMNS  33 /* where an option's explanation begins */
 
 const char *cli_engine_choice(void)
 {
@@ -59,32 +60,55 @@ static int option_count(const struct cli_option *options)
     return count;
 }
 
-/* A line, and where the help is longer than a line, more below it. */
-static void print_option(const char *left, const char *help)
+/* Columns of UTF-8 text; none of ours is wider than one per character. */
+static size_t columns_of(const char *text, size_t size)
 {
-    while (strlen(help) > HELP_COLUMNS) {
-        int length = HELP_COLUMNS;
-        while (length > 1 && help[length] != ' ') length--;
-        printf("  %-30s %.*s\n", left, length, help);
-        help += length + strspn(help + length, " ");
-        left = "";
+    size_t columns = 0;
+    for (size_t i = 0; i < size; i++) columns += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return columns;
+}
+
+/* Prints `text`, a line of which begins in column `indent`, where the cursor is. */
+static void print_wrapped(const char *text, size_t indent)
+{
+    for (size_t column = indent; *text;) {
+        size_t blanks = strspn(text, " "), size = strcspn(text + blanks, " \n");
+        size_t width = columns_of(text + blanks, size);
+        if (column > indent && column + blanks + width > HELP_COLUMNS)
+            printf("\n%*s", (int)indent, ""), column = indent;
+        else
+            printf("%*s", (int)blanks, ""), column += blanks;
+        printf("%.*s", (int)size, text + blanks);
+        column += width;
+        text += blanks + size;
+        if (*text != '\n') continue;
+        printf("\n%*s", (int)indent, "");
+        column = indent;
+        text++;
     }
-    printf("  %-30s %s\n", left, help);
+    putchar('\n');
+}
+
+static void print_option(const struct cli_option *option)
+{
+    char left[80];
+    int size = snprintf(left, sizeof left, "  --%s%s%s", option->name, option->argument ? " " : "",
+                        option->argument ? option->argument : "");
+    size_t columns = columns_of(left, (size_t)size);
+    printf("%s", left);
+    if (columns >= OPTION_COLUMNS) puts(""), columns = 0;
+    printf("%*s", (int)(OPTION_COLUMNS - columns), "");
+    print_wrapped(option->help, OPTION_COLUMNS);
 }
 
 static int print_help(const struct command *command, const struct cli_option *options)
 {
     printf("usage: nnstudio %s %s\n", command->name, command->usage);
     if (command->summary) printf("\n%s\n", command->summary);
-    if (command->details) printf("\n%s\n", command->details);
+    if (command->details) putchar('\n'), print_wrapped(command->details, 0);
     if (!options[0].name) return EXIT_OK;
     puts("\noptions:");
-    for (const struct cli_option *option = options; option->name; option++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",
-                 option->argument ? option->argument : "");
-        print_option(left, option->help);
-    }
+    for (const struct cli_option *option = options; option->name; option++) print_option(option);
     return EXIT_OK;
 }
 

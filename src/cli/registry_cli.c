@@ -44,7 +44,7 @@ static void prompt_json(void *context, const struct registry_prompt *prompt)
                              prompt->expires_in));
 }
 
-const struct cli_option *registry_cli_options(struct registry_cli *cli,
+const struct cli_option *registry_cli_options(struct registry_cli *cli, const char *target,
                                               const struct cli_option *own)
 {
     size_t count = 0;
@@ -52,9 +52,12 @@ const struct cli_option *registry_cli_options(struct registry_cli *cli,
     CHECK(count + REGISTRY_KEYS + 2 <= REGISTRY_CLI_OPTIONS);
     for (unsigned key = 0; key < REGISTRY_KEYS; key++) {
         const struct registry_option *option = &registry_option_table[key];
-        if (!(option->places & REGISTRY_ON_COMMAND_LINE)) continue;
-        snprintf(cli->help[key], sizeof cli->help[key], "%s%s%s",
-                 option->target ? option->target : "", option->target ? ": " : "", option->help);
+        if (!(option->places & REGISTRY_ON_COMMAND_LINE) ||
+            (target && option->target && strcmp(option->target, target) != 0))
+            continue;
+        const char *whose = option->target && !target ? option->target : "";
+        snprintf(cli->help[key], sizeof cli->help[key], "%s%s%s", whose, *whose ? ": " : "",
+                 option->help);
         bool is_switch = option->kind == REGISTRY_SWITCH;
         cli->options[count++] = (struct cli_option){
             option->flag, is_switch ? OPTION_FLAG : OPTION_TEXT,

@@ -16,9 +16,9 @@ struct registry_cli {
     struct cli_option options[REGISTRY_CLI_OPTIONS];
     char help[REGISTRY_KEYS][160];
 };
-/* The command's own options (ended by {0}), followed by those of registry_option_table and --home:
- * for cli_parse(), which writes into *cli. */
-const struct cli_option *registry_cli_options(struct registry_cli *cli,
+/* The command's own options (ended by {0}), followed by those of registry_option_table that are for
+ * `target` (an id; NULL: for any) and --home: for cli_parse(), which writes into *cli. */
+const struct cli_option *registry_cli_options(struct registry_cli *cli, const char *target,
                                               const struct cli_option *own);
 
 /* The options as the registry takes them, checked for the target. Ctrl-C then cancels what runs.

@@ -9,12 +9,12 @@ struct token_words {
     char *kept; /* owned: what the file held */
 };
 
-#define TOKEN_OPTIONS(words)                                                                    \
-    {"token", OPTION_TEXT, &(words).token, "T",                                                 \
-     "ask for this token (one is made where it is needed); others see it in the list of "       \
-     "processes: better NNSTUDIO_TOKEN, or"},                                                   \
-    {                                                                                           \
-        "token-file", OPTION_TEXT, &(words).file, "FILE", "the first line of FILE is the token" \
+#define TOKEN_OPTIONS(words)                                                                     \
+    {"token", OPTION_TEXT, &(words).token, "T",                                                  \
+     "require this token (one is made where it is needed); other users can see it in the "       \
+     "list of processes: prefer NNSTUDIO_TOKEN or --token-file"},                                \
+    {                                                                                            \
+        "token-file", OPTION_TEXT, &(words).file, "FILE", "a file whose first line is the token" \
     }
 
 /* *out borrows from `words` or the environment; NULL: none is given. */

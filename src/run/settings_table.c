@@ -101,7 +101,7 @@ const struct setting settings_table[] = {
      .kind = SETTING_INTEGER, IN_JOB(batch_size), .low = 1, .high = 65536, .fallback = "32",
      .flags = SETTING_BASIC | SETTING_FIXED | SETTING_PROGRAM},
     {.key = "seed", .option = "seed", .argument = "N", .label = "Seed",
-     .help = "of the initial weights and the order of the samples",
+     .help = "seed of the initial weights and of the order of the samples",
      .kind = SETTING_INTEGER, IN_JOB(seed), .low = 0, .high = EXACT_MAX,
      .begun_low = 0, .begun_high = (double)INT64_MAX, .fallback = "0",
      .flags = SETTING_BASIC | SETTING_FIXED | SETTING_PROGRAM},
@@ -204,13 +204,13 @@ const struct setting settings_table[] = {
      .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "label_smoothing", .option = "label-smoothing", .argument = "SHARE",
      .label = "Label smoothing",
-     .help = "a share of each training target that goes to all classes alike; the test loss has "
+     .help = "the share of each training target that goes to all classes alike; the test loss has "
              "none",
      .kind = SETTING_NUMBER, IN_JOB(label_smoothing), .low = 0, .high = 1, .high_open = true,
      .fallback = "0", .zero = "none", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "class_weight", .option = "class-weight", .argument = "balanced|W,W,...",
      .label = "Class weights",
-     .help = "of the training loss: balanced, or a number for every class; pytorch divides by the "
+     .help = "weights in the training loss: balanced, or a number for every class; pytorch divides by the "
              "batch's weights, keras by its samples",
      .kind = SETTING_TEXT, IN_JOB(class_weight), .high = JOB_CLASS_WEIGHT_MAX - 1, .fallback = "",
      .zero = "all alike", .flags = SETTING_FIXED | SETTING_PROGRAM},
@@ -219,24 +219,24 @@ const struct setting settings_table[] = {
      .kind = SETTING_TEXT, IN_JOB(schedule), .low = 1, .high = SCHEDULE_MAX_LENGTH - 1,
      .fallback = "constant", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "warmup", .option = "warmup", .argument = "STEPS", .label = "Warm-up", .unit = "steps",
-     .help = "over so many steps the rate rises in equal parts to what the schedule says",
+     .help = "steps over which the rate rises linearly to what the schedule says",
      .kind = SETTING_INTEGER, IN_JOB(warmup), .low = 0, .high = 1e9, .fallback = "0",
      .zero = "none", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "validation", .option = "validation", .argument = "SHARE",
      .label = "Validation share",
-     .help = "of the training samples, set aside to watch the training: measured after each epoch",
+     .help = "share of the training samples that is set aside and measured after each epoch",
      .kind = SETTING_NUMBER, IN_JOB(validation), .low = 0, .high = 1, .high_open = true,
      .fallback = "0", .zero = "none", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "validation_part", .option = "validation-part", .argument = "WHICH",
      .label = "Validation samples",
-     .help = "which ones: of every class the same share, drawn by the seed, or, as Keras's "
-             "validation_split, the last",
+     .help = "which samples are set aside: the same share of every class, drawn by the seed, or, like "
+             "Keras's validation_split, the last",
      .kind = SETTING_CHOICE, IN_JOB(validation_part), .low = DATASET_PART_STRATIFIED,
      .high = DATASET_PART_COUNT - 1, .choice = dataset_part_name, .choice_label = part_label,
      .fallback = "stratified", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "early_stop", .option = "early-stop", .argument = "EPOCHS", .label = "Early stopping",
      .unit = "epochs",
-     .help = "ends the run after so many epochs without a smaller validation loss (without a "
+     .help = "ends the run after this many epochs without a smaller validation loss (without a "
              "validation share: test loss)",
      .kind = SETTING_INTEGER, IN_JOB(early_stop), .low = 0, .high = 1000000, .fallback = "0",
      .zero = "off", .before = "val_loss:patience=", .flags = SETTING_PROGRAM},
@@ -270,7 +270,7 @@ const struct setting settings_table[] = {
      .kind = SETTING_NUMBER, IN_JOB(std), .low = 0, .low_open = true, .high = 1e6,
      .fallback = "1", .flags = SETTING_FIXED | SETTING_PROGRAM},
     {.key = "invert", .option = "invert", .argument = "WHEN", .label = "Invert",
-     .help = "dark on light becomes light on dark; auto: if the data is so",
+     .help = "dark on light becomes light on dark; auto: if the data is dark on light",
      .kind = SETTING_CHOICE, IN_JOB(invert), .low = DATASET_INVERT_AUTO,
      .high = DATASET_INVERT_NO, .choice = dataset_invert_name, .fallback = "auto",
      .flags = SETTING_FIXED | SETTING_PROGRAM | SETTING_OWN_DATA},

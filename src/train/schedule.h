@@ -45,7 +45,7 @@ int schedule_parse(const char *text, enum meaning meaning, uint32_t warmup, stru
                    struct error *error);
 /* For users. */
 #define SCHEDULE_HELP                                                                          \
-    "of the learning rate: constant, step:every=3,gamma=0.5, exponential:gamma=0.9, "          \
+    "schedule of the learning rate: constant, step:every=3,gamma=0.5, exponential:gamma=0.9, " \
     "polynomial:power=1, cosine:min=0, onecycle:max=0.1 or plateau:patience=2,factor=0.1; in " \
     "epochs; per epoch (pytorch) or per step (keras), or as unit=step says"
 /* The value of a parameter by its name, such as "gamma"; the kind must have it. */

@@ -59,7 +59,15 @@ def test_every_command_has_its_options(studio, command):
     help_text = studio(command, "--help").stdout
     offered = set(re.findall(r"^  --([a-z-]+)", help_text, re.M))
     assert set(OPTIONS[command].split()) <= offered
-    assert all(len(line) <= 120 for line in help_text.splitlines())
+    usage, _, wrapped = help_text.partition("\n\n")
+    assert all(len(line) <= 120 for line in usage.splitlines())
+    assert all(len(line) <= 100 and line == line.rstrip() for line in wrapped.splitlines())
+
+
+def test_a_command_for_one_target_offers_no_other_ones_options(studio):
+    offered = {command: studio(command, "--help").stdout for command in ("register", "endpoint", "track")}
+    for option, commands in {"--workspace": {"register", "endpoint"}, "--tracking-uri": {"register", "track"}, "--ca-file": set(offered)}.items():
+        assert {command for command, text in offered.items() if f"\n  {option} " in text} == commands, option
 
 
 def test_events_have_their_fields_and_types(studio):
