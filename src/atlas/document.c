@@ -24,7 +24,7 @@ static double largest_of(const json_t *result)
     return json_number_value(json_object_get(first, "largest"));
 }
 
-/* "2.84e-06"; what is but rounding is called so, for its digits are another machine's others. */
+/* "2.84e-06"; mere rounding gets no digits, which differ between machines. */
 static void write_difference(struct buffer *out, double difference)
 {
     if (difference <= ATLAS_AGREE)
