@@ -235,13 +235,13 @@ function Differences({ value }: { value: VersionComparison }) {
             {value.differences.length > 0 && (
                 <Wide label="Differences">
                     <table class="version-differences">
-                        <thead>
-                            <tr>
-                                <th scope="col">What</th>
-                                <th scope="col">Version {value.a.version}</th>
-                                <th scope="col">Version {value.b.version}</th>
-                            </tr>
-                        </thead>
+                        <Head
+                            columns={[
+                                'What',
+                                `Version ${value.a.version}`,
+                                `Version ${value.b.version}`,
+                            ]}
+                        />
                         <tbody>
                             {value.differences.map((row) => (
                                 <tr key={`${row.group} ${row.key}`}>
