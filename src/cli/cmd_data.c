@@ -131,8 +131,8 @@ static int export(const struct data_words *words, const struct dataset_options *
     int status = folder ? dataset_export(dataset, folder, error)
                         : error_set_memory(error, "a path");
     if (!status)
-        printf("%s is in %s: %zu samples to train, %zu to test, %u x %u pixels, %u classes\n",
-               text_shown(dataset->title), text_shown(folder), dataset->train.count,
+        printf("%s: %s, %zu training and %zu test samples, %u x %u pixels, %u classes\n",
+               text_shown(folder), text_shown(dataset->title), dataset->train.count,
                dataset->test.count, dataset->rows, dataset->columns, dataset->classes);
     free(folder);
     dataset_close(dataset);
