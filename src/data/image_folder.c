@@ -227,8 +227,8 @@ static int look_for(void *context, const char *path, const char *name, bool is_f
     return search->found ? 0 : error_set_memory(error, "a path");
 }
 
-/* A folder with one of these names that itself has folders: a split, not a class of that name. *out is
- * malloc'd, or NULL when there is none. */
+/* A folder with one of these names that itself has folders: a split, not a class of that name. *out
+ * is malloc'd, or NULL when there is none. */
 static int find_split(const char *root, const char *const *names, char **out, struct error *error)
 {
     struct folder_search search = {.names = names}, inside = {0};

@@ -1,5 +1,5 @@
-/* The learning rate over the steps of a run, as its settings plan it. A schedule that is still being
- * typed is no failed request: the answer says what is wrong with it. */
+/* The learning rate over the steps of a run, as its settings plan it. A schedule that is still
+ * being typed is no failed request: the answer says what is wrong with it. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -205,13 +205,15 @@ static void reply_kept(struct call *call, int failed, const struct error *error)
 static void delete_model(struct studio *studio, struct call *call)
 {
     struct error error;
-    reply_kept(call, kept_delete(studio->home, KEPT_MODEL, call_path(call, "model"), &error), &error);
+    reply_kept(call, kept_delete(studio->home, KEPT_MODEL, call_path(call, "model"), &error),
+               &error);
 }
 
 static void post_restore_model(struct studio *studio, struct call *call)
 {
     struct error error;
-    reply_kept(call, kept_restore(studio->home, KEPT_MODEL, call_path(call, "model"), &error), &error);
+    reply_kept(call, kept_restore(studio->home, KEPT_MODEL, call_path(call, "model"), &error),
+               &error);
 }
 
 static const struct parameter piece_parameters[] = {

@@ -359,8 +359,8 @@ static int add_file(struct recorder *r, const json_t *event, const char *path, s
                         (double)bytes / 1000, sha256);
 }
 
-/* Samples per second over all epochs, for the time while nothing trains; as it was when no epoch was
- * completed. */
+/* Samples per second over all epochs, for the time while nothing trains; as it was when no epoch
+ * was completed. */
 static int write_mean_speed(struct recorder *r, struct error *error)
 {
     return query_run(
