@@ -82,14 +82,20 @@ static struct place *make_room(struct library *library, size_t coming)
 
 int library_resolve(const char *home, const char *name, char **out, struct error *error)
 {
+    *out = NULL;
     if (dataset_find(name)) {
         *out = strdup(name);
         return *out ? 0 : error_set_memory(error, "a name");
     }
     if (path_is_plain_name(name)) {
-        if (asprintf(out, "%s/data/%s", home, name) < 0) return error_set_memory(error, "a path");
-        if (file_exists(*out)) return 0;
-        free(*out);
+        char *path;
+        if (asprintf(&path, "%s/data/%s", home, name) < 0)
+            return error_set_memory(error, "a path");
+        if (file_exists(path)) {
+            *out = path;
+            return 0;
+        }
+        free(path);
     }
     return error_set(
         error, ERROR_NOT_FOUND,

@@ -21,7 +21,7 @@ void library_give_back(struct library *library, const struct dataset *dataset);
  * read anew. */
 void library_forget(struct library *library, const char *name);
 /* The name as dataset_open() takes it, malloc'd: known names as they are, others as a path in the
- * home's data folder. No other path is let through. */
+ * home's data folder. No other path is let through. NULL after a failure. */
 int library_resolve(const char *home, const char *name, char **out, struct error *error);
 /* The same of a job's data set, in its place. */
 int library_resolve_job(const char *home, struct job *job, struct error *error);

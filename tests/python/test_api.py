@@ -69,6 +69,22 @@ def test_a_schedule_is_planned_as_it_is_trained(serve):
     assert "there is no data set" in server.get("/api/schedule?dataset=nosuch", status=404)["error"]["message"]
 
 
+def test_models_are_compared_on_the_data_that_is_chosen(serve):
+    server = serve()
+    a, b = (trained(server, settings=QUICK | {"epochs": 1, "seed": seed})["id"] for seed in (1, 2))
+    address = f"/api/diff/models?a={a}&b={b}"
+    own = server.get(address)
+    assert own["same_network"] and not own["same"] and own["logits"]["samples"] > 0
+    assert server.get(f"{address}&dataset=synthetic")["logits"] == own["logits"]
+    other = server.get(f"{address}&dataset=nosuch")
+    assert other["logits"] is None and 'there is no data set "nosuch"' in other["logits_missing"]
+    assert other["tensors"] == own["tensors"]
+    for kind in ("models", "runs"):
+        assert '"b" is missing' in server.get(f"/api/diff/{kind}?a={a}", status=400)["error"]["message"]
+    missing = server.get(f"/api/diff/models?a={a}&b=nosuch", status=404)
+    assert 'no run and no kept model "nosuch"' in missing["error"]["message"]
+
+
 def test_designs_are_kept_with_earlier_versions(serve):
     server = serve()
     assert server.get("/api/designs") == {"designs": []}

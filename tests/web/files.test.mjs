@@ -86,7 +86,7 @@ function idxPair(count = 60, side = 8) {
 }
 
 /** Dense layers of these sizes, without a word of their activations. */
-function safetensors(sizes) {
+function safetensors(sizes, change = (values) => values) {
     const tensors = {};
     const parts = [];
     let at = 0;
@@ -95,8 +95,10 @@ function safetensors(sizes) {
             [`fc${i}.weight`, [sizes[i], sizes[i - 1]]],
             [`fc${i}.bias`, [sizes[i]]],
         ]) {
-            const values = new Float32Array(shape.reduce((a, b) => a * b, 1)).map((_, n) =>
-                Math.sin(n + i),
+            const drawn = new Float32Array(shape.reduce((a, b) => a * b, 1));
+            const values = change(
+                drawn.map((_, n) => Math.sin(n + i)),
+                name,
             );
             const end = at + values.byteLength;
             tensors[name] = { dtype: 'F32', shape, data_offsets: [at, end] };
@@ -277,6 +279,37 @@ test('kept data is deleted, and comes back by Undo and by Restore', { skip }, as
     await page.goto(`${studio.address}/data?dataset=synthetic`);
     await page.locator('.sample').first().waitFor();
     assert.equal(await page.getByRole('button', { name: /^Delete / }).count(), 0);
+});
+
+test('a dropped model is set beside a kept one, and beside a run', { skip }, async () => {
+    const main = page.locator('main');
+    await page.goto(`${studio.address}/diff`);
+    await page.getByLabel('A', { exact: true }).selectOption('old-net.safetensors');
+    const louder = (values, name) => (name === 'fc2.bias' ? values.fill(7, 1, 2) : values);
+    await drop(await file('louder.safetensors', safetensors([64, 16, 3], louder)));
+    await box().getByLabel('Activation', { exact: true }).selectOption('tanh');
+    await press('Keep');
+    await main.getByText('≠').first().waitFor();
+    assert.equal(await page.getByLabel('B', { exact: true }).inputValue(), 'louder.safetensors');
+    await main.getByText('3 of 4 tensors the same').waitFor();
+    const changed = main.locator('tr', { has: page.locator('.diff-bar[data-same="false"]') });
+    assert.match(await changed.innerText(), /fc2\.bias.*\[1\]/s);
+    await main.getByText('A does not say what it was trained on: choose a data set').waitFor();
+    await page.getByLabel('Logits on').selectOption('rows');
+    await main.getByText('both name the same class for').waitFor();
+    // The address holds it all, and Back comes to it.
+    const address = page.url();
+    await page.getByRole('link', { name: 'Runs', exact: true }).click();
+    await page.getByRole('heading', { level: 1, name: 'Runs' }).waitFor();
+    await page.goBack();
+    await main.getByText('both name the same class for').waitFor();
+    assert.equal(page.url(), address);
+    const [run] = (await studio.get('/api/runs?limit=1')).runs;
+    await page.getByLabel('B', { exact: true }).selectOption(run.id);
+    await main.getByText('0 of 4 tensors the same').waitFor();
+    await page.goto(`${studio.address}/diff?a=old-net.safetensors&b=there-is-none`);
+    await main.getByText('there is no run and no kept model "there-is-none"').waitFor();
+    page.troubles = page.troubles.filter((line) => !/status of 404/.test(line));
 });
 
 test('an .onnx that is dropped on Design opens there', { skip }, async () => {

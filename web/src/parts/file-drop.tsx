@@ -45,8 +45,15 @@ function useDrop(onFiles: (files: File[]) => void): boolean {
     return over;
 }
 
-/** The button, and all that follows. `onNetwork`: what a model's layers are opened with here. */
-export function FileDrop({ onNetwork }: { onNetwork?: (net: string) => void }) {
+/** The button, and all that follows. `onNetwork`: what a model's layers are opened with here; `onModel`: what happens to a
+ * model once it is kept. */
+export function FileDrop({
+    onNetwork,
+    onModel,
+}: {
+    onNetwork?: (net: string) => void;
+    onModel?: (name: string) => void;
+}) {
     const [files, setFiles] = useState<File[] | null>(null);
     const chooser = useRef<HTMLInputElement>(null);
     const take = (chosen: File[]) => chosen.length > 0 && files === null && setFiles(chosen);
@@ -82,7 +89,12 @@ export function FileDrop({ onNetwork }: { onNetwork?: (net: string) => void }) {
                 </div>
             )}
             {files && (
-                <UploadDialog files={files} onNetwork={onNetwork} onClose={() => setFiles(null)} />
+                <UploadDialog
+                    files={files}
+                    onNetwork={onNetwork}
+                    onModel={onModel}
+                    onClose={() => setFiles(null)}
+                />
             )}
         </>
     );

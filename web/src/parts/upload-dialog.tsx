@@ -85,10 +85,12 @@ function Sending({ files, bytes }: { files: File[]; bytes: number }) {
 export function UploadDialog({
     files,
     onNetwork,
+    onModel,
     onClose,
 }: {
     files: File[];
     onNetwork?: (net: string) => void;
+    onModel?: (name: string) => void;
     onClose: () => void;
 }) {
     const { bytes, upload, error, end, kept } = useSent(files);
@@ -125,6 +127,7 @@ export function UploadDialog({
     };
     const show = (done: KeptUpload) => {
         toast(`Kept as ${done.name}.`);
+        if (done.kind === 'model') onModel?.(done.name);
         if (done.kind === 'data') go(`/data?dataset=${encodeURIComponent(done.name)}`);
     };
     const net = value?.model?.net;

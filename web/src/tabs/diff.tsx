@@ -1,14 +1,17 @@
-/* Two runs set side by side: what differs, where first, and why. */
+/* Two runs, or two models, set side by side: what differs, where first, and why. */
+import { Fragment } from 'preact';
+import { useState } from 'preact/hooks';
 import { query } from '../lib/api';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
 import { runTitle } from '../lib/run-title';
 import { settingWords, type SettingKey } from '../lib/settings';
-import { newestRuns } from '../lib/studio';
-import type { DiffTensor, ModelsDiff, Run, RunsDiff } from '../lib/shapes';
+import { datasets, newestRuns, system } from '../lib/studio';
+import type { DiffTensor, KeptModels, ModelsDiff, Run, RunsDiff } from '../lib/shapes';
 import { Card, Empty, EngineName, Page, Trouble } from '../parts/basics';
 import { SelectField } from '../parts/fields';
+import { FileDrop } from '../parts/file-drop';
 import { LinePlot } from '../parts/line-plot';
 import { Wide } from '../parts/wide';
 
@@ -28,25 +31,34 @@ const placeWords = (name: string, at?: number[]) => (at ? `${name} [${at.join(',
 const pairWords = (values?: (number | null)[]) =>
     values ? `${format.number(values[0])} in A, ${format.number(values[1])} in B` : '';
 
-function Choice({ list }: { list: Run[] }) {
+const SIDES = ['a', 'b'] as const;
+
+/** Runs, and models that were kept; what the address names and no list has stands there too. */
+function Choice({ list, kept }: { list: Run[]; kept: string[] }) {
+    const options = [
+        { value: '', label: 'choose a run or a model' },
+        ...kept.map((name) => ({ value: name, label: `model ${name}` })),
+        ...list.map((run) => ({
+            value: run.id,
+            label: `${runTitle(run)}, ${run.engine}, ${format.time(run.created_at)}`,
+        })),
+    ];
     return (
         <Card>
             <div class="fields inline">
-                {(['a', 'b'] as const).map((side) => (
-                    <SelectField
-                        key={side}
-                        label={side.toUpperCase()}
-                        value={param(side)}
-                        onChange={(value) => setParams({ [side]: value })}
-                        options={[
-                            { value: '', label: 'choose a run' },
-                            ...list.map((run) => ({
-                                value: run.id,
-                                label: `${runTitle(run)}, ${run.engine}, ${format.time(run.created_at)}`,
-                            })),
-                        ]}
-                    />
-                ))}
+                {SIDES.map((side) => {
+                    const value = param(side);
+                    const known = options.some((one) => one.value === value);
+                    return (
+                        <SelectField
+                            key={side}
+                            label={side.toUpperCase()}
+                            value={value}
+                            onChange={(next) => setParams({ [side]: next })}
+                            options={known ? options : [...options, { value, label: value }]}
+                        />
+                    );
+                })}
             </div>
         </Card>
     );
@@ -204,11 +216,14 @@ const barShare = (relative: number | null) =>
         ? 0
         : Math.min(1, Math.max(0.02, (Math.log10(relative) + 9) / 9));
 
+/** As both have it, or what A and B have. */
+const both = (a: string, b: string) => (a === b ? a : `${a} → ${b}`);
+
 function TensorRow({ tensor }: { tensor: DiffTensor }) {
     return (
         <tr>
-            <th scope="row">{tensor.name}</th>
-            <td class="num left">{tensor.shape.join(' × ')}</td>
+            <th scope="row">{both(tensor.name, tensor.name_b)}</th>
+            <td class="num left">{both(tensor.shape.join(' × '), tensor.shape_b.join(' × '))}</td>
             <td>{tensor.difference.replaceAll('_', ' ')}</td>
             <td class="num">{tensor.max_abs === null ? '' : format.number(tensor.max_abs)}</td>
             <td>
@@ -223,6 +238,57 @@ function TensorRow({ tensor }: { tensor: DiffTensor }) {
                     `${format.number(tensor.values[0])} → ${format.number(tensor.values[1])}`}
             </td>
         </tr>
+    );
+}
+
+/** Of two models alone: the one line, and what each file is. */
+function ModelsVerdict({ diff }: { diff: ModelsDiff }) {
+    return (
+        <Card title="Verdict" class="diff-verdict">
+            <p class="diff-line" data-same={diff.same}>
+                <span aria-hidden="true">{diff.same ? '✓' : '≠'}</span> {diff.verdict}
+            </p>
+            <dl class="facts">
+                <dt>Network</dt>
+                <dd>{diff.same_network ? 'the same' : 'another'}</dd>
+                {SIDES.map((side) => (
+                    <Fragment key={side}>
+                        <dt>{side.toUpperCase()}</dt>
+                        <dd>
+                            {diff[side].format}, {diff[side].dtype},{' '}
+                            {format.counted(diff[side].parameters, 'parameter')}
+                            {diff[side].assumed?.map((text) => (
+                                <div key={text} class="muted">
+                                    assumed: {text}
+                                </div>
+                            ))}
+                        </dd>
+                    </Fragment>
+                ))}
+            </dl>
+        </Card>
+    );
+}
+
+/** Whose samples both classify. */
+function LogitsData() {
+    const sets = (datasets.value ?? []).filter(({ available }) => available);
+    const chosen = param('dataset');
+    return (
+        <div class="fields inline diff-logits">
+            <SelectField
+                label="Logits on the test samples of"
+                value={chosen}
+                onChange={(dataset) => setParams({ dataset: dataset || null })}
+                options={[
+                    { value: '', label: 'what A was trained on' },
+                    ...sets.map(({ name, title }) => ({ value: name, label: title })),
+                    ...(chosen && !sets.some(({ name }) => name === chosen)
+                        ? [{ value: chosen, label: chosen }]
+                        : []),
+                ]}
+            />
+        </div>
     );
 }
 
@@ -270,6 +336,7 @@ function Tensors({ diff }: { diff: ModelsDiff }) {
             </Wide>
             {diff.only_in_a.length > 0 && <p>Only in A: {diff.only_in_a.join(', ')}</p>}
             {diff.only_in_b.length > 0 && <p>Only in B: {diff.only_in_b.join(', ')}</p>}
+            <LogitsData />
             <Logits diff={diff} />
         </Card>
     );
@@ -303,27 +370,42 @@ function Logits({ diff }: { diff: ModelsDiff }) {
 }
 
 export function DiffPage() {
-    const [a, b] = [param('a'), param('b')];
-    const both = a && b ? query({ a, b }) : null;
-    const runs = useFetched<RunsDiff>(both && `/api/diff/runs${both}`);
-    const models = useFetched<ModelsDiff>(both && `/api/diff/models${both}`);
+    const [a, b, dataset] = [param('a'), param('b'), param('dataset')];
+    const list = useFetched<KeptModels>('/api/models', system.value);
+    const [dropped, setDropped] = useState<string[]>([]); // the list may not have them yet
+    const kept = [...new Set([...(list.value?.models.map(({ name }) => name) ?? []), ...dropped])];
+    /** A dropped model takes the side that is free, B when none is. */
+    const take = (name: string) => {
+        setDropped([...dropped, name]);
+        setParams({ [param('a') ? 'b' : 'a']: name });
+    };
+    const asked = list.value || list.error ? a && b : ''; // which of them are runs is known then
+    const trained = asked && !kept.includes(a) && !kept.includes(b);
+    const runs = useFetched<RunsDiff>(trained ? `/api/diff/runs${query({ a, b })}` : null);
+    const models = useFetched<ModelsDiff>(
+        asked ? `/api/diff/models${query({ a, b, dataset })}` : null,
+    );
     const diff = runs.stale ? null : runs.value;
     const tensors = models.stale ? null : models.value;
+    const runsWrong = !runs.stale && runs.error;
+    const modelsWrong = !models.stale && models.error;
     return (
         <Page
             title="Diff"
-            about="Two runs side by side: what differs, where first, and why. Where their losses part, both are trained again to find the first tensor that parts."
+            about="Two runs or two models side by side: what differs, where first, and why. Where the losses of runs part, both are trained again to find the first tensor that parts."
+            actions={<FileDrop onModel={take} />}
         >
-            <Choice list={newestRuns.value} />
-            {!both && (
+            <Choice list={newestRuns.value} kept={kept} />
+            {!(a && b) && (
                 <Card>
-                    <Empty title="Choose two runs">
-                        Select two runs above, or in the list of runs, and see what sets them apart.
+                    <Empty title="Choose two runs or two models">
+                        Select them above, drop model files anywhere here, or select two runs in the
+                        list of runs, and see what sets them apart.
                     </Empty>
                 </Card>
             )}
-            {runs.error && !runs.stale && <Trouble>{runs.error}</Trouble>}
-            {both && !diff && !(runs.error && !runs.stale) && (
+            {runsWrong && <Trouble>{runsWrong}</Trouble>}
+            {trained && !diff && !runsWrong && (
                 <Card>
                     <p class="muted" role="status">
                         Comparing; trainings that part are trained again …
@@ -333,7 +415,15 @@ export function DiffPage() {
             {diff && <Verdict diff={diff} models={tensors} />}
             {diff && <Settings diff={diff} />}
             {diff && <Losses diff={diff} />}
-            {models.error && !models.stale && <Trouble>{models.error}</Trouble>}
+            {modelsWrong && modelsWrong !== runsWrong && <Trouble>{modelsWrong}</Trouble>}
+            {asked && !trained && !tensors && !modelsWrong && (
+                <Card>
+                    <p class="muted" role="status">
+                        Comparing …
+                    </p>
+                </Card>
+            )}
+            {tensors && !trained && <ModelsVerdict diff={tensors} />}
             {tensors && <Tensors diff={tensors} />}
         </Page>
     );
