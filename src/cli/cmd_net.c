@@ -119,11 +119,14 @@ const struct command command_net = {
     .run = run,
     .summary = "show a network's layers, shapes and cost; list the presets",
     .usage = "show SPEC|PRESET|FILE.json|MODEL [--input 28x28] [--json] | list",
-    .details = "SPEC is a network as text, one layer per comma:\n  conv 32 3x3 relu, maxpool 2, "
-               "flatten, dropout 0.5, dense 10\nLayers: dense N, conv N KxK, depthwise KxK, "
-               "maxpool N, avgpool N, globalavgpool, flatten, batchnorm, layernorm, dropout RATE, "
-               "rescale, normalize, and activations (relu, gelu, …).\nWords behind a layer: same, "
-               "stride N, dilation N, groups N, pad T B L R, nobias.",
+    .details =
+        "SPEC is a network as text, one layer per comma:\n  conv 32 3x3 relu, maxpool 2, "
+        "flatten, dropout 0.5, dense 10\nLayers: dense N, conv N KxK, depthwise KxK, "
+        "maxpool N, avgpool N, globalavgpool, flatten, batchnorm, layernorm, dropout RATE, "
+        "rescale, normalize, and activations (relu, gelu, …).\nWords behind a layer: same, "
+        "stride N, dilation N, groups N, pad T B L R, nobias, and of what has a kernel l1 X, "
+        "l2 X: X times the sum of its weights' sizes or squares is added to the loss, as "
+        "Keras's kernel_regularizer does; every loss that is shown has it in it.",
     .arguments_min = 1,
     .arguments_max = 2,
 };

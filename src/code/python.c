@@ -238,6 +238,9 @@ int python_check(const struct code_subject *subject, struct error *error)
         return error_set(error, ERROR_USAGE,
                          "the Python programs take gradients as they are: leave out clip value, "
                          "clip norm and global clip norm");
+    if (network_is_penalized(network))
+        return error_set(error, ERROR_INPUT,
+                         "the Python programs train without l1 and l2 of layers: leave them out");
     if (subject->coded)
         return error_set(error, ERROR_INPUT,
                          "the Python programs read bytes, and %.60s holds numbers that are not "

@@ -373,6 +373,11 @@ int engine_check_parts(const struct engine_ops *ops, const struct network *netwo
                              "layer %u: %s depends on the whole batch, which cannot be computed in "
                              "parts: train the whole batch",
                              i + 1, layer_kind(layer->type)->name);
+        if (layer_is_penalized(layer))
+            return error_set(error, ERROR_INPUT,
+                             "layer %u: l1 and l2 belong to the loss of the whole batch, not of "
+                             "its parts: leave them out, or train the whole batch",
+                             i + 1);
     }
     return 0;
 }

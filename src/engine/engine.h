@@ -231,7 +231,8 @@ int engine_get_optimizer_state(struct engine *engine, struct optimizer_state *st
                                struct error *error);
 
 /* Runs ceil(count / batch_size) consecutive training steps over the samples order[0 … count); the
- * last batch may be short. Writes each step's mean loss (before its update) to losses[step], and,
+ * last batch may be short. Writes each step's mean loss (before its update; with what the layers'
+ * l1 and l2 add) to losses[step], and,
  * when `correct` is not NULL, how many samples of the batch the logits classify correctly (before
  * the update; of equal logits the first counts) to correct[step]. Refused: no samples attached
  * (ERROR_USAGE), an index past the samples (ERROR_INPUT). */
@@ -260,7 +261,7 @@ int engine_infer(struct engine *engine, const double *inputs, size_t count, doub
  *   input [count, inputs], or [count, channels, rows, columns] when the first layer is not dense;
  *   of every layer but the last z (where trace_shows_before()) and a: [count] + its output's shape;
  *   logits and probabilities [count, classes]; loss [1];
- *   the gradient of every parameter (without weight decay);
+ *   the gradient of every parameter (of the loss with l1 and l2; without weight decay);
  *   after the update, the new value of every parameter and buffer.
  * All really computed by this engine, in the studio's order of values. Refused as in engine_train,
  * and a count that is not 1 to the batch size (ERROR_INPUT). */
@@ -280,7 +281,8 @@ int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
  * computes the gradients of its part of a batch, the parts' gradients are added up
  * (parameters_add), and every engine applies the total. That gives what engine_train does with the
  * whole batch, but for rounding: in float64 within 1e-12 per step. Batch normalization and dropout
- * depend on the whole batch: a network with either is refused (ERROR_INPUT).
+ * depend on the whole batch, l1 and l2 belong to its loss: a network with any is refused
+ * (ERROR_INPUT).
  *
  * engine_gradients writes to `sums` the gradient of the sum (not the mean) of the losses of order[0
  * … count), without weight decay, in the config's dtype; to *loss that sum; to *correct, when it is

@@ -446,6 +446,16 @@ static int say_note(struct model *out, const char *text, struct error *error)
                : 0;
 }
 
+static int say_unpenalized(const char *layer, struct model *out, struct error *error)
+{
+    char text[200];
+    snprintf(text, sizeof text,
+             "the layer %.80s has a regularizer that the studio does not train with (it knows L1 "
+             "and L2 of kernels): it is left out",
+             layer);
+    return say_note(out, text, error);
+}
+
 static int say_taken_off(const char *what, struct model *out, struct error *error)
 {
     if (strcmp(what, "softmax") != 0)
@@ -511,6 +521,8 @@ static int read_layers(struct h5_reading *reading, const json_t *config, bool by
                               "the Normalization or Permute in front is worked into the weights of "
                               "the first dense layer",
                               error))
+        return -1;
+    if (reading->chain.unpenalized && say_unpenalized(reading->chain.unpenalized, out, error))
         return -1;
     return reading->chain.taken_off ? say_taken_off(reading->chain.taken_off, out, error) : 0;
 }

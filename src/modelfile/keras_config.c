@@ -35,6 +35,7 @@ int keras_take_layer(const json_t *layer, const char *owner, struct keras_chain 
     if (padder && chain->padder && row->take != keras_take_model &&
         strcmp(class_name, "InputLayer") != 0)
         return refuse_padder(chain, error);
+    if (row->take != keras_take_model) keras_note_regularizers(row, config, chain);
     for (size_t i = before; i < chain->count; i++)
         if (owner) chain->layers[i].owner = owner;
     return 0;

@@ -45,6 +45,7 @@ struct keras_chain {
     const char
         *taken_off; /* "softmax" or "sigmoid" at the end: the studio's networks end in logits */
     struct keras_turn turn;
+    const char *unpenalized; /* a layer whose regularizer is left out; NULL: none */
     /* While reading: */
     uint32_t padding[PAD_SIDES]; /* of a ZeroPadding2D that waits for its convolution */
     const char *padder;          /* its name; NULL: none */

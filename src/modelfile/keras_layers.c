@@ -89,6 +89,11 @@ static int take_reshape(const struct keras_row *row, const json_t *config,
 static int take_kernel(const struct keras_row *row, const json_t *config, struct keras_chain *chain,
                        struct keras_layer *layer, struct error *error)
 {
+    double l1, l2;
+    if (keras_get_penalty(json_object_get(config, row->penalty), &l1, &l2)) {
+        layer->source.layer.l1 = l1;
+        layer->source.layer.l2 = l2;
+    }
     keras_add_weight(layer, "kernel", ROLE_WEIGHT);
     if (keras_is_on(config, "use_bias")) keras_add_weight(layer, "bias", ROLE_BIAS);
     return keras_take_activation(row, config, chain, error);
@@ -419,6 +424,16 @@ static void put_weights(const struct layer *layer, const char *kernel, struct ke
     out->weight_count = layer->without_bias ? 1 : 2;
 }
 
+/* In the words that Keras 2 and 3 share. */
+static void put_penalty(const struct layer *layer, const char *key, struct keras_written *out)
+{
+    if (!layer_is_penalized(layer)) return;
+    json_object_set_new(out->config, key,
+                        json_pack("{s:s, s:s, s:{s:f, s:f}, s:n}", "module", "keras.regularizers",
+                                  "class_name", "L1L2", "config", "l1", layer->l1, "l2", layer->l2,
+                                  "registered_name"));
+}
+
 static int write_dense(const struct layer *layer, struct keras_written *out, struct error *error)
 {
     const char *activation = keras_activation_word(layer);
@@ -426,6 +441,7 @@ static int write_dense(const struct layer *layer, struct keras_written *out, str
     json_object_set_new(out->config, "units", json_integer(layer->outputs));
     json_object_set_new(out->config, "activation", json_string(activation));
     json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
+    put_penalty(layer, "kernel_regularizer", out);
     put_weights(layer, "kernel", out);
     return 0;
 }
@@ -461,6 +477,7 @@ static int write_conv(const struct layer *layer, struct keras_written *out, stru
     json_object_set_new(out->config, "dilation_rate", pair(layer->dilation));
     json_object_set_new(out->config, "activation", json_string(activation));
     json_object_set_new(out->config, "use_bias", json_boolean(!layer->without_bias));
+    put_penalty(layer, depthwise ? "depthwise_regularizer" : "kernel_regularizer", out);
     put_weights(layer, depthwise ? "depthwise_kernel" : "kernel", out);
     return 0;
 }
@@ -553,9 +570,9 @@ static int write_normalize(const struct layer *layer, struct keras_written *out,
 /* clang-format off */
 static const struct keras_row rows[] = {
     {"InputLayer",              take_input,        "", 0, NULL},
-    {"Dense",                   take_dense,        " units use_bias activation ", LAYER_DENSE, write_dense},
-    {"Conv2D",                  take_conv,         " filters kernel_size strides padding dilation_rate groups activation use_bias ", LAYER_CONV2D, write_conv},
-    {"DepthwiseConv2D",         take_conv,         " kernel_size strides padding depth_multiplier dilation_rate activation use_bias filters groups ", LAYER_CONV2D, NULL},
+    {"Dense",                   take_dense,        " units use_bias activation ", LAYER_DENSE, write_dense, "kernel_regularizer"},
+    {"Conv2D",                  take_conv,         " filters kernel_size strides padding dilation_rate groups activation use_bias ", LAYER_CONV2D, write_conv, "kernel_regularizer"},
+    {"DepthwiseConv2D",         take_conv,         " kernel_size strides padding depth_multiplier dilation_rate activation use_bias filters groups ", LAYER_CONV2D, NULL, "depthwise_regularizer"},
     {"MaxPooling2D",            take_pool,         " pool_size strides padding ", LAYER_MAXPOOL2D, write_pool},
     {"AveragePooling2D",        take_pool,         " pool_size strides padding ", LAYER_AVGPOOL2D, write_pool},
     {"GlobalAveragePooling2D",  take_globalpool,   "", LAYER_GLOBALAVGPOOL, write_plain},

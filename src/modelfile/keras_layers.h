@@ -19,6 +19,7 @@ struct keras_row {
     /* Adds the layer's settings to out->config, and its weights; may choose another class. NULL in
      * a row that is only read. */
     int (*write)(const struct layer *layer, struct keras_written *out, struct error *error);
+    const char *penalty; /* the member that is the layer's l1 and l2; NULL: it has none */
 };
 
 /* By the class of a layer that is read; NULL when the studio does not know it. */
@@ -50,6 +51,11 @@ bool keras_is_last_axis(const json_t *config, uint32_t rank);
 bool keras_is_on(const json_t *config, const char *key);
 bool keras_is_whole_sample(const json_t *config, uint32_t rank);
 const char *keras_name_of(const json_t *config);
+/* What an L1, L2 or L1L2 says; false: it is another regularizer, or has numbers out of range. */
+bool keras_get_penalty(const json_t *regularizer, double *l1, double *l2);
+/* Puts down in the chain a layer with a regularizer that the studio does not train with. */
+void keras_note_regularizers(const struct keras_row *row, const json_t *config,
+                             struct keras_chain *chain);
 int keras_refuse_axis(const json_t *config, struct error *error);
 int keras_take_activation(const struct keras_row *row, const json_t *config,
                           struct keras_chain *chain, struct error *error);

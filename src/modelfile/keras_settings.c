@@ -98,6 +98,43 @@ int keras_get_count(const json_t *config, const char *key, uint32_t *out, struct
     return 0;
 }
 
+/* A number from 0, or nothing. */
+static bool read_penalty(const json_t *value, double *out)
+{
+    if (!value || json_is_null(value)) return true;
+    *out = json_number_value(value);
+    return json_is_number(value) && *out >= 0 && *out <= LAYER_MAX_PENALTY;
+}
+
+bool keras_get_penalty(const json_t *regularizer, double *l1, double *l2)
+{
+    static const char *const names[] = {"L1", "L2", "L1L2"};
+    const json_t *numbers = json_object_get(regularizer, "config");
+    const char *name = js_text(regularizer, "class_name");
+    *l1 = *l2 = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return read_penalty(json_object_get(numbers, "l1"), l1) &&
+                   read_penalty(json_object_get(numbers, "l2"), l2);
+    return false;
+}
+
+void keras_note_regularizers(const struct keras_row *row, const json_t *config,
+                             struct keras_chain *chain)
+{
+    const char *key;
+    json_t *value;
+    double l1, l2;
+    if (strcmp(row->class_name, "ActivityRegularization") == 0)
+        chain->unpenalized = keras_name_of(config);
+    json_object_foreach((json_t *)(uintptr_t)config, key, value) {
+        bool kernel = row->penalty && strcmp(key, row->penalty) == 0;
+        if (!ends_with(key, "_regularizer") || json_is_null(value)) continue;
+        if (!kernel || !keras_get_penalty(value, &l1, &l2))
+            chain->unpenalized = keras_name_of(config);
+    }
+}
+
 /* Absent means on. */
 bool keras_is_on(const json_t *config, const char *key)
 {

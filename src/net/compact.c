@@ -68,6 +68,8 @@ static const struct number modifiers[] = {
     {"groups", "the groups", false},
     {"epsilon", "epsilon", false},
     {"momentum", "momentum", false},
+    {"l1", "l1", false},
+    {"l2", "l2", false},
 };
 /* clang-format on */
 #define COUNT(list)  (sizeof(list) / sizeof *(list))
@@ -79,20 +81,26 @@ struct tokens {
     size_t count, next;
 };
 
+/* "l2=1e-4" is "l2 1e-4". */
+static bool parts_words(char c)
+{
+    return isspace((unsigned char)c) || c == '=';
+}
+
 /* A layer's words, in lower case. */
 static int split_words(const char *text, size_t length, struct tokens *out, struct error *error)
 {
     *out = (struct tokens){0};
     for (size_t i = 0; i < length;) {
         size_t size = 0;
-        if (isspace((unsigned char)text[i])) {
+        if (parts_words(text[i])) {
             i++;
             continue;
         }
         if (out->count == TOKENS_MAX)
             return error_set(error, ERROR_INPUT, "more than %d words: put a comma between layers",
                              TOKENS_MAX);
-        for (; i < length && !isspace((unsigned char)text[i]); i++)
+        for (; i < length && !parts_words(text[i]); i++)
             if (size < TOKEN_LENGTH - 1)
                 out->text[out->count][size++] = (char)tolower((unsigned char)text[i]);
         out->count++;

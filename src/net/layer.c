@@ -200,9 +200,14 @@ static uint32_t tensors_of_layernorm(const struct layer *layer,
 #define AT(member)       offsetof(struct layer, member)
 #define LAYER_MAX_WINDOW 1024
 /* clang-format off */
+/* Of whatever has a kernel: Keras's L1L2 of its weight, not of its bias. */
+#define PENALTY_FIELDS \
+    {"l1", "L1", FIELD_REAL, AT(l1), 0, LAYER_MAX_PENALTY, 0, true}, \
+    {"l2", "L2", FIELD_REAL, AT(l2), 0, LAYER_MAX_PENALTY, 0, true}
 static const struct layer_field dense_fields[] = {
     {"outputs", "Units", FIELD_COUNT,  AT(units),        1, LAYER_MAX_WIDTH, 0},
     {"bias", "Bias", FIELD_BIAS,   AT(without_bias), 0, 0, 0},
+    PENALTY_FIELDS,
     {0},
 };
 static const struct layer_field conv2d_fields[] = {
@@ -213,6 +218,7 @@ static const struct layer_field conv2d_fields[] = {
     {"dilation", "Dilation", FIELD_PAIR,    AT(dilation),     1, LAYER_MAX_WINDOW, 1},
     {"groups", "Groups", FIELD_COUNT,   AT(groups),       0, LAYER_MAX_WIDTH, 1},
     {"bias", "Bias", FIELD_BIAS,    AT(without_bias), 0, 0, 0},
+    PENALTY_FIELDS,
     {0},
 };
 static const struct layer_field pool_fields[] = {
@@ -357,6 +363,11 @@ size_t layer_parameters(const struct layer *layer)
     return total;
 }
 
+bool layer_is_penalized(const struct layer *layer)
+{
+    return layer->l1 > 0 || layer->l2 > 0;
+}
+
 uint64_t layer_multiply_adds(const struct layer *layer)
 {
     const struct layer_kind *kind = layer_kind(layer->type);
@@ -434,6 +445,7 @@ bool layer_alike(const struct layer *a, const struct layer *b)
         return false;
     for (const struct layer_field *field = kinds[a->type].fields; field->name; field++) {
         const double *x = value_of(a, field), *y = value_of(b, field);
+        if (field->trains_only) continue;
         size_t reals = field->kind == FIELD_REAL ? 1 : field->kind == FIELD_CHANNELS ? 3 : 0;
         for (size_t i = 0; i < reals; i++)
             if (!real_alike(x[i], y[i])) return false;

@@ -15,6 +15,7 @@
 #define LAYER_NAME_MAX    24
 #define LAYER_MAX_WIDTH   65536 /* the most units, filters, rows or columns */
 #define LAYER_MAX_TENSORS 4
+#define LAYER_MAX_PENALTY 1000 /* the largest l1 or l2 */
 
 enum layer_type {
     LAYER_DENSE,
@@ -75,6 +76,9 @@ struct layer {
     uint32_t padding[PAD_SIDES];
     bool same;         /* padding "same" was asked for: `padding` follows from the shapes */
     bool without_bias; /* dense, conv2d */
+    /* dense, conv2d: l1 · Σ|w| + l2 · Σw² of its weight is part of the loss, as with Keras's
+     * kernel_regularizer */
+    double l1, l2;
     double epsilon,
         momentum; /* normalizations; momentum: the weight of a batch's own value, PyTorch's way */
     double rate;  /* dropout: the share that is dropped */
@@ -115,6 +119,7 @@ int layer_type_parse(const char *name, enum layer_type *out, struct error *error
 /* The fields' defaults: kernel 1 × 1, stride 1 (pooling: its size), one group, a bias … */
 void layer_init(struct layer *layer, enum layer_type type);
 uint32_t layer_tensors(const struct layer *layer, struct tensor_spec out[LAYER_MAX_TENSORS]);
+bool layer_is_penalized(const struct layer *layer);      /* it has an l1 or l2 */
 size_t layer_parameters(const struct layer *layer);      /* trained values: without buffers */
 uint64_t layer_multiply_adds(const struct layer *layer); /* per sample, forward */
 /* True when an activation behind the layer may become its own: it has none yet, and computes values
@@ -131,7 +136,8 @@ bool layer_type_slides(enum layer_type type);
  * numbers. */
 bool layer_pads_same(const struct layer *layer);
 bool layer_equal(const struct layer *a, const struct layer *b);
-/* The same but for the last digits of real fields (6 of them count: files keep some as float32). */
+/* The same once trained: but for l1 and l2, and for the last digits of real fields (6 of them count:
+ * files keep some as float32). */
 bool layer_alike(const struct layer *a, const struct layer *b);
 
 /* A dense layer is {"type":"dense","inputs":784,"outputs":128,"activation":"relu"}, all others

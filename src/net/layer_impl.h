@@ -14,6 +14,7 @@ struct layer_field {
     enum field_kind kind;
     size_t offset; /* of its member in struct layer */
     double low, high, usual;
+    bool trains_only; /* says how the layer is trained, and nothing of what it computes */
 };
 
 /* The type's field of that name, NULL: it has none. */

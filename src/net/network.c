@@ -182,6 +182,13 @@ uint64_t network_multiply_adds(const struct network *network)
     return total;
 }
 
+bool network_is_penalized(const struct network *network)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (layer_is_penalized(&network->layers[i])) return true;
+    return false;
+}
+
 bool network_equal(const struct network *a, const struct network *b)
 {
     if (a->rows != b->rows || a->columns != b->columns || a->channels != b->channels ||

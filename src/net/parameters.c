@@ -198,6 +198,24 @@ void parameters_add(struct parameters *sum, const struct parameters *other)
                            tensor_get(other, &other->tensors[t], i));
 }
 
+double parameters_penalty(const struct parameters *parameters, const struct network *network)
+{
+    double penalty = 0;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        const struct tensor *weight = parameters_get(parameters, i, ROLE_WEIGHT);
+        double sizes = 0, squares = 0;
+        if (!layer_is_penalized(layer)) continue;
+        for (size_t k = 0; k < weight->count; k++) {
+            double value = tensor_get(parameters, weight, k);
+            sizes += fabs(value);
+            squares += value * value;
+        }
+        penalty += layer->l1 * sizes + layer->l2 * squares;
+    }
+    return penalty;
+}
+
 bool parameters_finite(const struct parameters *parameters)
 {
     for (size_t t = 0; t < parameters->tensor_count; t++)

@@ -65,6 +65,8 @@ void parameters_add(struct parameters *sum, const struct parameters *other);
 /* One value of a tensor as a double. */
 double tensor_get(const struct parameters *parameters, const struct tensor *tensor, size_t index);
 void tensor_set(struct parameters *parameters, struct tensor *tensor, size_t index, double value);
+/* What the layers' l1 and l2 add to the loss: l1 · Σ|w| + l2 · Σw² of each one's weight. */
+double parameters_penalty(const struct parameters *parameters, const struct network *network);
 /* True when every value is finite. */
 bool parameters_finite(const struct parameters *parameters);
 

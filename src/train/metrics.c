@@ -58,6 +58,19 @@ json_t *metrics_confusion_to_json(const uint32_t *confusion, uint32_t classes)
     return rows;
 }
 
+/* As Keras does, whose losses have the penalty in them. */
+static int add_penalty(struct engine *engine, struct metrics *metrics, struct error *error)
+{
+    const struct engine_config *config = &engine->config;
+    struct parameters *parameters = NULL;
+    if (!network_is_penalized(&config->network) || !metrics->samples) return 0;
+    int status = parameters_create(&config->network, config->dtype, &parameters, error);
+    if (!status) status = engine_get_parameters(engine, parameters, error);
+    if (!status) metrics->loss += parameters_penalty(parameters, &config->network);
+    parameters_destroy(parameters);
+    return status;
+}
+
 int evaluate_split(struct engine *engine, uint32_t classes, const struct split *split,
                    size_t pixels_per_sample, metrics_sample_fn *each, void *context,
                    struct metrics *metrics, struct error *error)
@@ -75,5 +88,5 @@ int evaluate_split(struct engine *engine, uint32_t classes, const struct split *
         for (size_t j = 0; j < count && each; j++) each(context, i + j, logits + j * classes);
     }
     free(logits);
-    return status;
+    return status ? status : add_penalty(engine, metrics, error);
 }

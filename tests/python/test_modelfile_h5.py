@@ -310,6 +310,22 @@ def test_normalization_and_permute_in_front(studio, tmp_path):
     assert "worked into the weights of the first dense layer" in worked_in
 
 
+def test_l1_and_l2_of_kernels_are_read_and_other_regularizers_told(studio, tmp_path):
+    layers, regularizers = keras.layers, keras.regularizers
+    model = keras.Sequential([
+        keras.Input((6, 5, 3)), layers.Conv2D(2, 2, kernel_regularizer=regularizers.L1(0.25)), layers.DepthwiseConv2D(2, depthwise_regularizer="l2"),
+        layers.Flatten(), layers.Dense(4, kernel_regularizer=regularizers.L1L2(l1=0.5, l2=0.125)), layers.Dense(3, name="last"),
+    ])  # fmt: skip
+    spec = "conv 2 2 l1 0.25, depthwise 2 l2 0.01, flatten, dense 4 l1 0.5 l2 0.125, dense 3"
+    for name in ("in.keras", "in.h5"):
+        model.save(tmp_path / name)
+        assert json.loads(studio("net", "show", tmp_path / name, "--json").stdout)["compact"] == spec
+        assert "regularizer" not in json.dumps(inspect(studio, tmp_path / name).get("metadata"))
+    for told in ({"bias_regularizer": "l2"}, {"kernel_regularizer": regularizers.OrthogonalRegularizer()}):
+        keras.Sequential([keras.Input((4,)), layers.Dense(3, name="last", **told)]).save(tmp_path / "in.keras")
+        assert "the layer last has a regularizer that the studio does not train with" in inspect(studio, tmp_path / "in.keras")["metadata"]["note"]
+
+
 def test_what_stands_beside_the_layers(studio, tmp_path):
     """Metrics, an optimizer's variables, nested models, tensors as bfloat16, layers as activations: none hides the weights."""
     layers = keras.layers

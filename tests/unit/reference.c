@@ -315,13 +315,41 @@ static void answer_sample(struct reference *r, size_t s, const uint8_t *label)
     r->correct += best == *label;
 }
 
+/* l1 · Σ|w| + l2 · Σw² of every layer's weight. */
+static double penalty(const struct reference *r)
+{
+    double total = 0;
+    for (uint32_t n = 0; n < r->network.layer_count; n++) {
+        const struct layer *layer = &r->network.layers[n];
+        const double *weight = values_of(r->parameters, n, ROLE_WEIGHT);
+        for (size_t i = 0; i < (size_t)layer->outputs * layer->inputs; i++)
+            total += layer->l1 * fabs(weight[i]) + layer->l2 * weight[i] * weight[i];
+    }
+    return total;
+}
+
+/* Its gradient: l1 · sign(w) + 2 · l2 · w. */
+static void add_penalty_gradient(struct reference *r)
+{
+    for (uint32_t n = 0; n < r->network.layer_count; n++) {
+        const struct layer *layer = &r->network.layers[n];
+        const double *weight = values_of(r->parameters, n, ROLE_WEIGHT);
+        double *gradient = values_of(r->gradients, n, ROLE_WEIGHT);
+        for (size_t i = 0; i < (size_t)layer->outputs * layer->inputs; i++)
+            gradient[i] += layer->l1 * (weight[i] > 0   ? 1
+                                        : weight[i] < 0 ? -1
+                                                        : 0) +
+                           2 * layer->l2 * weight[i];
+    }
+}
+
 void reference_forward(struct reference *reference, const uint8_t *pixels, const uint8_t *labels,
                        const uint32_t *order, size_t count)
 {
     struct reference *r = reference;
     size_t inputs = network_inputs(&r->network);
     begin_batch(r, count);
-    r->loss = 0;
+    r->loss = labels ? penalty(r) : 0;
     r->correct = 0;
     for (size_t s = 0; s < count; s++) {
         size_t sample = order ? order[s] : s;
@@ -359,6 +387,7 @@ void reference_gradient(struct reference *reference, const struct split *split,
     reference_forward(reference, split->pixels, split->labels, order, count);
     memset(gradients->values, 0, gradients->value_count * sizeof(double));
     for (size_t s = 0; s < count; s++) backward_sample(reference, s, split->labels[order[s]]);
+    add_penalty_gradient(reference);
 }
 
 /* ---- the optimizers ---- */

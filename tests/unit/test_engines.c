@@ -166,6 +166,36 @@ static void training_matches_the_reference(void **state)
     all_trials(check_training);
 }
 
+/* A trial whose layers have an l1, an l2, both, and none. */
+static void begin_penalized(struct trial *t, const struct trial_case *c, size_t optimizer,
+                            enum dtype dtype)
+{
+    static const double l1[] = {0.003, 0, 0.001, 0}, l2[] = {0, 0.02, 0.01, 0};
+    trial_begin(t, c, c->depth ? ACTIVATION_TANH : ACTIVATION_NONE,
+                &trial_optimizers[optimizer].optimizer);
+    for (uint32_t n = 0; n < t->config.network.layer_count; n++) {
+        t->config.network.layers[n].l1 = l1[n % 4];
+        t->config.network.layers[n].l2 = l2[n % 4];
+    }
+    t->config.dtype = dtype;
+    trial_restart_reference(t);
+}
+
+static void l1_and_l2_are_part_of_the_loss(void **state)
+{
+    (void)state;
+    static const char *const labels[] = {"one hidden layer", "no hidden layer",
+                                         "three hidden layers", "a batch of one"};
+    for (size_t i = 0; i < sizeof labels / sizeof *labels; i++)
+        for (size_t o = 0; o < trial_optimizer_count; o++)
+            for (enum dtype dtype = DTYPE_FLOAT32; dtype <= DTYPE_FLOAT64; dtype++) {
+                struct trial t;
+                begin_penalized(&t, trial_find(labels[i]), o, dtype);
+                check_training(&t);
+                trial_end(&t);
+            }
+}
+
 /* Everything out of one engine and into a new one. */
 static struct engine *hand_over(struct trial *t, struct engine *engine, uint64_t steps)
 {
@@ -601,6 +631,15 @@ static void check_trace(struct trial *t)
 {
     compare_trace(t, DTYPE_FLOAT64);
     compare_trace(t, DTYPE_FLOAT32);
+}
+
+static void a_trace_shows_l1_and_l2(void **state)
+{
+    (void)state;
+    struct trial t;
+    begin_penalized(&t, trial_find("three hidden layers"), 3, DTYPE_FLOAT64);
+    check_trace(&t);
+    trial_end(&t);
 }
 
 /* Names, order, shapes and values, and the step that was really taken. */
@@ -1039,6 +1078,20 @@ static void what_does_not_fit_is_refused_alike(void **state)
     trial_end(&t);
 }
 
+static void parts_of_a_batch_have_no_l1_or_l2(void **state)
+{
+    (void)state;
+    struct trial t;
+    begin_penalized(&t, trial_find("one hidden layer"), 0, DTYPE_FLOAT64);
+    struct engine *engine = trial_open(&t, ops, DTYPE_FLOAT64);
+    assert_int_equal(ask_gradients(&t, engine, &t.config.network, DTYPE_FLOAT64, 4), -1);
+    assert_string_equal(t.error.message,
+                        "layer 1: l1 and l2 belong to the loss of the whole batch, not of its "
+                        "parts: leave them out, or train the whole batch");
+    engine_close(engine);
+    trial_end(&t);
+}
+
 static void a_device_that_is_not_offered_is_refused(void **state)
 {
     (void)state;
@@ -1163,6 +1216,7 @@ int main(int argc, char **argv)
     if (argc == 3) return measure_speed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(training_matches_the_reference),
+        cmocka_unit_test(l1_and_l2_are_part_of_the_loss),
         cmocka_unit_test(a_continued_run_gives_the_same_bits),
         cmocka_unit_test(a_new_learning_rate_holds_from_the_next_step),
         cmocka_unit_test(a_fresh_engine_has_zero_parameters),
@@ -1172,10 +1226,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(parts_of_a_batch_add_up_to_it),
         cmocka_unit_test(an_order_may_repeat_samples),
         cmocka_unit_test(a_trace_shows_the_references_step),
+        cmocka_unit_test(a_trace_shows_l1_and_l2),
         cmocka_unit_test(gradients_are_the_slopes_of_the_engines_own_loss),
         cmocka_unit_test(a_traced_step_has_a_plain_ones_bits),
         cmocka_unit_test(a_trace_ends_when_its_receiver_says_so),
         cmocka_unit_test(what_does_not_fit_is_refused_alike),
+        cmocka_unit_test(parts_of_a_batch_have_no_l1_or_l2),
         cmocka_unit_test(a_device_that_is_not_offered_is_refused),
         cmocka_unit_test(nothing_asked_is_nothing_done),
         cmocka_unit_test(memory_does_not_grow_with_calls),

@@ -60,6 +60,11 @@ static const struct layers_case {
      "[" CONV("\"filters\":4,\"kernel\":[3,2],\"stride\":2,\"padding\":\"same\",\"activation\":\"relu\"") END "]"},
     {"conv explicit padding, unequal stride", 1,
      "[" CONV("\"filters\":4,\"kernel\":[2,3],\"stride\":[1,2],\"padding\":[1,0,2,1],\"bias\":false") END "]"},
+    {"conv with l1, dense with l2", 3,
+     "[" CONV("\"filters\":4,\"kernel\":[2,3],\"l1\":0.01,\"activation\":\"tanh\"") "," FLATTEN
+     ",{\"type\":\"dense\",\"units\":5,\"l2\":0.05},{\"type\":\"dense\",\"units\":4}]"},
+    {"conv depthwise with l1 and l2", 3,
+     "[" CONV("\"filters\":6,\"kernel\":3,\"groups\":3,\"l1\":0.01,\"l2\":0.03") END "]"},
     {"conv dilation", 3, "[" CONV("\"filters\":4,\"kernel\":3,\"dilation\":[2,1]") END "]"},
     {"conv dilation same", 1,
      "[" CONV("\"filters\":4,\"kernel\":[3,2],\"dilation\":2,\"padding\":\"same\"") END "]"},

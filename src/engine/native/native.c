@@ -27,7 +27,8 @@ static bool is_dense_on_pixels(const struct network *network)
 {
     for (uint32_t i = 0; i < network->layer_count; i++)
         if (network->layers[i].type != LAYER_DENSE || network->layers[i].without_bias ||
-            network->layers[i].activation > ACTIVATION_SIGMOID)
+            network->layers[i].activation > ACTIVATION_SIGMOID ||
+            layer_is_penalized(&network->layers[i]))
             return false;
     return true;
 }

@@ -140,6 +140,7 @@ int plan_create(const struct engine_config *config, struct team *team, struct pl
     optimizer_formula(&plan->optimizer, &plan->formula);
     plan->seed = config->seed;
     plan->batch_size = config->batch_size;
+    plan->penalized = network_is_penalized(&plan->network);
     plan->op_count = config->network.layer_count;
     pace_init(&plan->pace, team_threads(team));
     shape_grid(&plan->grids[0], &plan->network.layers[0].input, &plan->network.layers[0]);
@@ -420,6 +421,53 @@ static void backward(const struct plan_job *job, struct plan_batch *batch, uint3
     }
 }
 
+static double value_at(const struct plan *plan, const void *numbers, size_t index)
+{
+    return plan->kernels->size == sizeof(float) ? (double)((const float *)numbers)[index]
+                                                : ((const double *)numbers)[index];
+}
+
+/* What the layers' l1 and l2 add to the loss. */
+static double penalty(const struct plan *plan)
+{
+    double total = 0;
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const struct layer *layer = plan->ops[i].layer;
+        const struct plan_tensor *weight = &plan->ops[i].tensors[ROLE_WEIGHT];
+        double sizes = 0, squares = 0;
+        for (size_t k = 0; layer_is_penalized(layer) && k < weight->count; k++) {
+            double w = value_at(plan, weight->values, k);
+            sizes += fabs(w);
+            squares += w * w;
+        }
+        total += layer->l1 * sizes + layer->l2 * squares;
+    }
+    return total;
+}
+
+/* Its gradient, added to the weights'; a part for each worker. */
+static void add_penalty_gradient(const struct plan_job *job, uint32_t worker)
+{
+    const struct plan *plan = job->plan;
+    for (uint32_t i = 0; i < plan->op_count; i++) {
+        const struct layer *layer = plan->ops[i].layer;
+        const struct plan_tensor *weight = &plan->ops[i].tensors[ROLE_WEIGHT];
+        size_t from, to;
+        if (!layer_is_penalized(layer)) continue;
+        items_of(weight->count, worker, job->workers, &from, &to);
+        for (size_t k = from; k < to; k++) {
+            double w = value_at(plan, weight->values, k);
+            double g = value_at(plan, weight->gradient, k) + layer->l1 * ((w > 0) - (w < 0)) +
+                       2 * layer->l2 * w;
+            if (plan->kernels->size == sizeof(float))
+                ((float *)weight->gradient)[k] = (float)g;
+            else
+                ((double *)weight->gradient)[k] = g;
+        }
+    }
+    team_barrier(plan->team);
+}
+
 static void update_fused(const struct plan *plan, double rate, uint64_t step,
                          void *const tensors[2 + OPTIMIZER_MAX_SLOTS], size_t count)
 {
@@ -500,7 +548,7 @@ static void report(const struct plan *plan, size_t rows, double divisor, double 
         total += plan->losses[n];
         total_correct += plan->correct[n];
     }
-    *mean = total / divisor;
+    *mean = total / divisor + (plan->penalized ? penalty(plan) : 0);
     if (correct) *correct = total_correct;
 }
 
@@ -553,6 +601,7 @@ static void run_steps(void *context, uint32_t worker)
             report(plan, batch.rows, divisor, &job->losses[step],
                    job->correct ? &job->correct[step] : NULL);
         backward(job, &batch, worker);
+        if (plan->penalized) add_penalty_gradient(job, worker);
         if (job->gradients_only) return;
         update(job, rate_of(job, step), plan->steps + step + 1, numbers, worker);
     }

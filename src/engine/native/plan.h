@@ -74,6 +74,7 @@ struct plan {
     void *sets[1 + OPTIMIZER_MAX_SLOTS];       /* values, then the optimizer's slots */
     void *gradient;                            /* [trained_count] */
     void *clipped;           /* the same in bounds; NULL: the optimizer takes it as it is */
+    bool penalized;          /* some layer has an l1 or l2 */
     struct loss_table *loss; /* owned; NULL: plain cross-entropy */
     double *losses;
     uint8_t *correct;

@@ -99,8 +99,40 @@ static TF_Output plain_loss(const struct tf_training *t, struct graph *g, TF_Out
     return GRAPH_OP(g, "RealDiv", graph_output(entropy, 1), batch); /* [backward] */
 }
 
-/* The mean cross-entropy of the batch, how many of its samples are classified correctly, and,
- * through TensorFlow's automatic differentiation, the gradient of every parameter. */
+static TF_Output sum_of(struct graph *g, TF_Output values)
+{
+    TF_Output flat = GRAPH_OP(g, "Reshape", values, graph_int_vector(g, -1));
+    return GRAPH_OP(g, "Sum", flat, graph_int(g, 0));
+}
+
+/* What a layer's l1 and l2 add to the loss, and to its weight's gradient: Keras's
+ * kernel_regularizer. */
+static void penalize(const struct tf_training *t, struct graph *g, struct tf_step *step, size_t p)
+{
+    const struct layer *layer = &t->config->network.layers[t->tensors[p].layer];
+    TF_Output w = step->parameters[p];
+    if (t->tensors[p].role != ROLE_WEIGHT) return;
+    if (layer->l1 > 0) {
+        TF_Output l1 = graph_real(g, t->real, layer->l1);
+        step->loss = GRAPH_OP(
+            g, "AddV2", step->loss,
+            GRAPH_OP(g, "Mul", l1, sum_of(g, GRAPH_OP(g, "Abs", w)))); /* [loss] */
+        step->gradients[p] = GRAPH_OP(
+            g, "AddV2", step->gradients[p],
+            GRAPH_OP(g, "Mul", l1, GRAPH_OP(g, "Sign", w))); /* [backward] */
+    }
+    if (layer->l2 > 0) {
+        step->loss = GRAPH_OP(g, "AddV2", step->loss,
+                              GRAPH_OP(g, "Mul", graph_real(g, t->real, layer->l2),
+                                       sum_of(g, GRAPH_OP(g, "Square", w)))); /* [loss] */
+        step->gradients[p] = GRAPH_OP(
+            g, "AddV2", step->gradients[p],
+            GRAPH_OP(g, "Mul", graph_real(g, t->real, 2 * layer->l2), w)); /* [backward] */
+    }
+}
+
+/* The mean cross-entropy of the batch with the layers' l1 and l2, how many of its samples are
+ * classified correctly, and, through TensorFlow's automatic differentiation, the gradient of every parameter. */
 static void measure(const struct tf_training *t, struct graph *g, TF_Output logits,
                     struct tf_step *step)
 {
@@ -120,12 +152,7 @@ static void measure(const struct tf_training *t, struct graph *g, TF_Output logi
     graph_gradients(g, logits, gradient, trained, count, gradients); /* [backward] */
     for (size_t p = t->parameter_count; p-- > 0;)
         if (is_trained(t, p)) step->gradients[p] = gradients[--count];
-}
-
-static TF_Output squares(struct graph *g, TF_Output gradient)
-{
-    TF_Output flat = GRAPH_OP(g, "Reshape", gradient, graph_int_vector(g, -1));
-    return GRAPH_OP(g, "Sum", GRAPH_OP(g, "Square", flat), graph_int(g, 0));
+    for (size_t p = 0; p < t->parameter_count; p++) penalize(t, g, step, p);
 }
 
 /* bound / (norm + epsilon), at most 1, of a sum of squares. */
@@ -148,13 +175,14 @@ static void clip(const struct tf_training *t, struct graph *g, const TF_Output *
     TF_Output factor = {0}, all = {0};
     if (kind == OPTIMIZER_CLIP_ALL) all = graph_real(g, t->real, 0);
     for (size_t p = 0; p < t->parameter_count && kind == OPTIMIZER_CLIP_ALL; p++)
-        if (is_trained(t, p)) all = GRAPH_OP(g, "AddV2", all, squares(g, gradients[p]));
+        if (is_trained(t, p))
+            all = GRAPH_OP(g, "AddV2", all, sum_of(g, GRAPH_OP(g, "Square", gradients[p])));
     if (kind == OPTIMIZER_CLIP_ALL) factor = clip_factor(t, g, bound, all);
     for (size_t p = 0; p < t->parameter_count; p++) {
         clipped[p] = gradients[p];
         if (!is_trained(t, p) || kind == OPTIMIZER_CLIP_NONE) continue;
         if (kind == OPTIMIZER_CLIP_EACH)
-            factor = clip_factor(t, g, bound, squares(g, gradients[p]));
+            factor = clip_factor(t, g, bound, sum_of(g, GRAPH_OP(g, "Square", gradients[p])));
         clipped[p] = kind == OPTIMIZER_CLIP_VALUES
                          ? GRAPH_OP(g, "ClipByValue", gradients[p], graph_real(g, t->real, -bound),
                                     graph_real(g, t->real, bound))

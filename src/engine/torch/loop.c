@@ -103,14 +103,16 @@ struct torch_pass torch_training_pass(const struct torch_model *model, size_t co
 }
 
 /* [stage: one step] */
+/* *penalty: what the layers' l1 and l2 add to the loss. */
 static torch_tensor step(struct torch_model *model, torch_tensor x, torch_tensor y,
-                         torch_tensor *logits) /* [step] */
+                         torch_tensor *logits, double *penalty) /* [step] */
 {
     struct torch_pass pass = torch_training_pass(model, model->batch.count);
     torch_zero_grad(model);                                   /* [zero_grad] */
     *logits = torch_forward(model, x, &pass);                 /* [forward_pass] */
     torch_tensor loss = torch_loss(model, *logits, y, false); /* [loss_value] */
     torch_backward(model->torch, loss);                       /* [backward] */
+    *penalty = torch_penalize(model);                         /* [backward] */
     torch_optimizer_step(model);                              /* [update] */
     return loss;
 }
@@ -124,12 +126,13 @@ int torch_train(struct torch_model *model, const uint32_t *order, size_t count, 
         size_t size = count - begin < model->batch_size ? count - begin
                                                         : model->batch_size; /* [batches] */
         torch_tensor x, y, logits;
+        double penalty;
 
         if (rates) model->optimizer.learning_rate = *rates++;
-        torch_load_batch(model, order + begin, size, &x, &y); /* [batches] */
-        torch_tensor loss = step(model, x, y, &logits);       /* [step] */
+        torch_load_batch(model, order + begin, size, &x, &y);     /* [batches] */
+        torch_tensor loss = step(model, x, y, &logits, &penalty); /* [step] */
 
-        *losses++ = torch_item(model->torch, loss);                   /* [report] */
+        *losses++ = torch_item(model->torch, loss) + penalty;         /* [report] */
         if (correct) *correct++ = torch_count_correct(model, logits); /* [correct] */
         torch_release_temporaries(model->torch);
         if (torch_check(model->torch, error)) return -1;

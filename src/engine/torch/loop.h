@@ -70,6 +70,10 @@ void torch_optimizer_step(struct torch_model *model);
 int torch_train(struct torch_model *model, const uint32_t *order, size_t count, const double *rates,
                 double *losses, uint32_t *correct, struct error *error);
 
+/* penalty.c: what the layers' l1 and l2 add to the loss; their gradient is added to .grad, which
+ * backward() has filled. */
+double torch_penalize(struct torch_model *model);
+
 /* clip.c: every parameter's .grad kept in bounds, in place, as the optimizer says. */
 void torch_clip_gradients(struct torch_model *model);
 

@@ -102,7 +102,7 @@ int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
     torch_tensor loss = torch_loss(model, logits, y, false);
     torch_backward(model->torch, loss);
 
-    double mean = torch_item(model->torch, loss);
+    double penalty = torch_penalize(model), mean = torch_item(model->torch, loss) + penalty;
     show_activations(&viewer, x, logits, count);
     char name[TRACE_NAME_SIZE];
     if (!viewer.stopped && !model->torch->failed)
