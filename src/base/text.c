@@ -98,3 +98,11 @@ const char *text_shown(const char *text)
     free(*place);
     return *place = copy;
 }
+
+bool text_is_formula(const char *text)
+{
+    char *end;
+    if (!*text || !strchr("=+-@", *text)) return false;
+    strtod(text, &end);
+    return end == text || *end;
+}

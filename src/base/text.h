@@ -2,6 +2,7 @@
 #ifndef NNSTUDIO_BASE_TEXT_H
 #define NNSTUDIO_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The UTF-8 character at `text` and its bytes, 1 to 4; 0 bytes when those there are none. */
@@ -15,5 +16,8 @@ void text_clean(char *text);
 /* A cleaned copy, for a printf(): it stays until the eighth next call on this thread. NULL is
  * "". */
 const char *text_shown(const char *text);
+/* Whether a spreadsheet that opens a CSV file takes this cell for a formula and may run it: it begins
+ * with =, +, -, @ and is no number. */
+bool text_is_formula(const char *text);
 
 #endif

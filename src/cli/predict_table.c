@@ -52,6 +52,24 @@ static void put_cell(FILE *stream, const char *text)
     fputc('"', stream);
 }
 
+/* The cells are as they are, so that whoever reads the table finds the same names; who opens it in a
+ * spreadsheet is warned. */
+static void warn_of_formulas(const struct predict_table *table, const struct dataset *dataset)
+{
+    char number[16];
+    const char *odd = NULL;
+    for (uint32_t c = 0; c < table->predictor->classes && !odd; c++) {
+        const char *name = predictor_class_name(table->predictor, c, number);
+        if (text_is_formula(name)) odd = name;
+    }
+    for (size_t i = 0; i < dataset->train.count && !odd; i++)
+        if (text_is_formula(dataset->ids[i])) odd = dataset->ids[i];
+    if (odd)
+        log_line("caution: \"%.60s\" in the table looks like a formula: in a spreadsheet, import "
+                 "the columns as text",
+                 text_shown(odd));
+}
+
 static void put_header(const struct predict_table *table, FILE *stream)
 {
     char number[16];
@@ -155,6 +173,7 @@ int predict_write_table(const struct predict_table *table, struct error *error)
     if (table->out && file_create(table->out, &writer, error)) goto out;
     if (predict_all(table, dataset, table->out ? writer.stream : stdout, error)) goto out;
     if (table->out && file_commit(&writer, error)) goto out;
+    if (!table->json) warn_of_formulas(table, dataset);
     predict_print_assumed(table->predictor, stderr);
     status = 0;
 out:

@@ -203,10 +203,18 @@ static int make_room(const struct parquet_file *file, const struct dataset *data
                      struct split *split, struct error *error)
 {
     size_t image = (size_t)dataset->rows * dataset->columns, before = split->count;
-    if (file->rows > file->size || file->rows > file->size * GROWTH_MAX / image)
-        return parquet_damaged(file, "more rows than it can hold", error);
+    uint64_t most = file->size * GROWTH_MAX / image;
+    if (most > file->size) most = file->size;
+    if (dataset_check_size(file->path, dataset->rows, dataset->columns, before + file->rows, error))
+        return -1;
+    if (file->rows > most)
+        return error_set(
+            error, ERROR_INPUT,
+            "%s says that its %llu bytes are %llu pictures of %u x %u pixels, the most "
+            "is %llu: give each picture once",
+            file->path, (unsigned long long)file->size, (unsigned long long)file->rows,
+            dataset->rows, dataset->columns, (unsigned long long)most);
     size_t count = before + (size_t)file->rows;
-    if (dataset_check_size(file->path, dataset->rows, dataset->columns, count, error)) return -1;
     uint8_t *pixels = dataset_alloc_pixels(count * image), *labels = malloc(count);
     if (!pixels || !labels) {
         free(pixels);

@@ -11,13 +11,18 @@
 #include "data/parquet_file.h"
 
 #define CELL_MAX 200
+/* Of all texts together, with what memory takes to hold one: a dictionary of one text and a run of
+ * a million rows are few bytes of file. */
+#define TEXTS_MAX ((size_t)256 << 20)
+#define TEXT_COST 32
 
 /* One column's cells, each a number or a text. */
 struct cells {
     const struct parquet_file *file;
     const struct parquet_column *column;
-    double *numbers; /* NAN where a cell is empty; NULL in a column of texts */
-    char **texts;    /* owned, each too; NULL in a column of numbers */
+    size_t *text_bytes; /* of all columns so far */
+    double *numbers;    /* NAN where a cell is empty; NULL in a column of texts */
+    char **texts;       /* owned, each too; NULL in a column of numbers */
 };
 
 static int take_cell(void *context, uint64_t row, const struct parquet_value *value,
@@ -34,15 +39,21 @@ static int take_cell(void *context, uint64_t row, const struct parquet_value *va
                          "%s: row %" PRIu64 " (counted from 0) has a text of %zu bytes in the "
                          "column \"%s\": the most is %d",
                          cells->file->path, row, value->size, cells->column->name, CELL_MAX);
+    if ((*cells->text_bytes += value->size + TEXT_COST) > TEXTS_MAX)
+        return error_set(error, ERROR_INPUT,
+                         "%s has too many texts: %" PRIu64
+                         " rows of \"%.40s\" and other columns are more than %zu bytes in memory: "
+                         "leave out columns of text that are not the label",
+                         cells->file->path, cells->file->rows, cells->column->name, TEXTS_MAX);
     cells->texts[row] = strndup((const char *)value->bytes, value->size);
     return cells->texts[row] ? 0 : error_set_memory(error, "the table");
 }
 
-static int read_column(const struct parquet_file *file, size_t c, struct cells *out,
-                       struct error *error)
+static int read_column(const struct parquet_file *file, size_t c, size_t *text_bytes,
+                       struct cells *out, struct error *error)
 {
     const struct parquet_column *column = &file->columns[c];
-    *out = (struct cells){.file = file, .column = column};
+    *out = (struct cells){.file = file, .column = column, .text_bytes = text_bytes};
     if (column->repeated || column->not_plain)
         return error_set(error, ERROR_INPUT,
                          "%s: the column \"%s\" holds %s: save the table with columns of numbers "
@@ -119,6 +130,7 @@ int parquet_table_text(const char *path, char **text, size_t *size, struct error
     struct parquet_file *file = malloc(sizeof *file);
     struct cells *cells = NULL;
     struct buffer out;
+    size_t text_bytes = 0;
     int status = -1;
     if (!file) return error_set_memory(error, "the table");
     if (parquet_open(path, file, error)) {
@@ -128,7 +140,13 @@ int parquet_table_text(const char *path, char **text, size_t *size, struct error
     buffer_init(&out, DATASET_MAX_BYTES);
     if (file->rows > file->size * PARQUET_ROWS_PER_BYTE ||
         file->rows > DATASET_MAX_BYTES / sizeof(double) / file->column_count) {
-        parquet_damaged(file, "more rows than it can hold", error);
+        error_set(
+            error, ERROR_INPUT,
+            "%s says that its %llu bytes are %llu rows of %zu columns, the most is %d rows per "
+            "byte and %zu numbers: give fewer rows",
+            path, (unsigned long long)file->size, (unsigned long long)file->rows,
+            (size_t)file->column_count, PARQUET_ROWS_PER_BYTE,
+            (size_t)DATASET_MAX_BYTES / sizeof(double));
         goto out;
     }
     cells = calloc(file->column_count, sizeof *cells);
@@ -137,7 +155,7 @@ int parquet_table_text(const char *path, char **text, size_t *size, struct error
         goto out;
     }
     for (size_t c = 0; c < file->column_count; c++)
-        if (read_column(file, c, &cells[c], error)) goto out;
+        if (read_column(file, c, &text_bytes, &cells[c], error)) goto out;
     if (write_table(file, cells, &out, error)) goto out;
     *text = out.data;
     *size = out.length;

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import struct
+import subprocess
 import zlib
 
 import numpy as np
@@ -196,6 +197,20 @@ def test_a_table_of_measurements(studio, tmp_path):
     assert answer[0].startswith("id,class,setosa") and len(answer) == 151
     right = [line.split(",")[1] for line in answer[1:]] == iris.target_names[iris.target]
     assert np.mean(right) > 0.85
+
+
+
+def test_names_that_look_like_formulas_stay_and_are_said(studio, tmp_path):
+    """Whoever reads the table finds the same names; who opens it in a spreadsheet is warned. Numbers are no formulas."""
+    path = tmp_path / "set.csv"
+    for names, odd in ((('=HYPERLINK("http://a","b")', "@SUM(A1), x"), '=HYPERLINK("http://a","b")'), (("-1", "+2.5"), None)):
+        pandas.DataFrame({"a": [i % 5 / 2 for i in range(40)], "b": [i % 7 / 2 for i in range(40)], "label": [names[i % 2] for i in range(40)]}).to_csv(path, index=False)
+        studio("train", "--engine", "native", "--dataset", path, "--label-column", "label", "--epochs", 1)
+        studio_says = studio("predict", "models/simple_nn.safetensors", path, "--out", "answer.csv")
+        answer = pandas.read_csv(tmp_path / "answer.csv", dtype=str)
+        assert set(answer.columns[2:]) == set(names) and set(answer["class"]) <= set(names)
+        assert ("looks like a formula" in studio_says.stderr) == bool(odd), studio_says.stderr
+        assert odd is None or odd in studio_says.stderr and "import the columns as text" in studio_says.stderr
 
 
 @pytest.mark.parametrize("separator", [",", ";"])
@@ -556,3 +571,67 @@ def test_parquet_that_is_refused(studio, tmp_path):
     for damaged in (whole[:-1], whole[:5000], b"PAR1" + bytes(100) + b"PAR1", whole[:-8] + b"\xff\xff\xff\x7fPAR1", whole[:4] + bytes(500) + whole[504:]):
         path.write_bytes(damaged)
         refused(studio, "data", "show", path, words="Parquet")
+
+
+def repeated(values, count):
+    """A column of few different values, in a dictionary, however many rows there are."""
+    arrow = pytest.importorskip("pyarrow")
+    return arrow.DictionaryArray.from_arrays(arrow.array(np.arange(count, dtype=np.int32) % len(values)), arrow.array(values))
+
+
+def picture_bomb(side, count):
+    def bomb(path):
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        encoded = []
+        for value in (0, 255):
+            file = io.BytesIO()
+            Image.fromarray(np.full((side, side), value, np.uint8)).save(file, "png")
+            encoded.append(file.getvalue())
+        parquet.write_table(arrow.table({"image": repeated(encoded, count), "label": np.arange(count) % 2}), path, compression="zstd")
+
+    return bomb
+
+
+def text_bomb(length, columns, count):
+    def bomb(path):
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        texts = {f"text{i}": repeated(["a" * length], count) for i in range(columns)}
+        parquet.write_table(arrow.table({**texts, "x": np.arange(count) % 5 / 2, "label": np.arange(count) % 3}), path, compression="zstd")
+
+    return bomb
+
+
+def page_bomb(compression):
+    """A page, which others follow, says that 128 MB come out of it."""
+
+    def bomb(path):
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.table({"x": X[:, 20] / 16, "label": Y}), path, compression=compression, use_dictionary=False, data_page_size=64, write_batch_size=50)
+        column = parquet.read_metadata(path).row_group(0).column(1)
+        data, at = path.read_bytes(), column.data_page_offset
+        assert data[at : at + 3] == b"\x15\x00\x15", "its kind, then its size unpacked: numbers of Thrift, seven bits a byte"
+        end = next(i for i in range(at + 3, at + 8) if data[i] < 0x80) + 1
+        path.write_bytes(data[: at + 3] + b"\x80\x80\x80\x80\x01" + data[end:])
+
+    return bomb
+
+
+@pytest.mark.parametrize(
+    ("bomb", "words"),
+    [
+        (picture_bomb(2000, 2000), "each side must be 1 to 1024"),
+        (picture_bomb(1000, 20000), "20000 samples of 1000 x 1000 pixels, the most is 2147483648 bytes"),
+        (picture_bomb(512, 8000), "pictures of 512 x 512 pixels, the most is"),
+        (text_bomb(1_000_000, 1, 100_000), "a text of 1000000 bytes in the column"),
+        (text_bomb(200, 40, 100_000), "too many texts: 100000 rows"),
+        *((page_bomb(name), "damaged Parquet file (a page's size)") for name in ("none", "snappy", "gzip", "zstd")),
+    ],
+)
+def test_parquet_that_unpacks_to_gigabytes(bomb, words, binary, home, tmp_path):
+    """Small files, valid all but the last, are refused by one line, in a gigabyte of memory at most."""
+    path = tmp_path / "bomb.parquet"
+    bomb(path)
+    assert path.stat().st_size < 1 << 20
+    limited = subprocess.run(["prlimit", f"--as={1 << 30}", binary, "data", "show", path], capture_output=True, text=True, timeout=300)
+    assert (limited.returncode, limited.stdout) == (1, ""), limited.stderr
+    assert words in limited.stderr and limited.stderr.count("\n") == 1, limited.stderr
