@@ -53,7 +53,9 @@ static int show_samples(const struct dataset *dataset, const struct data_words *
     for (size_t i = 0; i < total; i++)
         if (words->any_label || dataset->train.labels[order[i]] == words->label)
             order[chosen++] = order[i];
-    draw_samples(dataset, &dataset->train, order, chosen < words->count ? chosen : words->count);
+    /* One line of them unless told otherwise: with what is said above, one screen. */
+    size_t count = words->count ? words->count : draw_across(dataset);
+    draw_samples(dataset, &dataset->train, order, chosen < count ? chosen : count);
     free(order);
     if (dataset->synthetic) puts("(synthetic: drawn by the studio, not handwritten)");
     return 0;
@@ -217,9 +219,9 @@ static const struct verb {
 
 static int run(int argc, char **argv)
 {
-    struct data_words words = {.count = 10, .any_label = true};
+    struct data_words words = {.any_label = true};
     const struct cli_option options[] = {
-        {"count", OPTION_U32, &words.count, "N", "show: number of samples (10)"},
+        {"count", OPTION_U32, &words.count, "N", "show: number of samples (as fit in one line)"},
         {"seed", OPTION_U64, &words.seed, "N", "show: which samples are drawn (0)"},
         {"label", OPTION_U32, &words.label, "L", "show: only samples of this class"},
         {"out", OPTION_TEXT, &words.out, "DIR",
@@ -263,7 +265,7 @@ const struct command command_data = {
     .name = "data",
     .run = run,
     .summary = "list, fetch, look at and export data sets",
-    .usage = "list | fetch NAME | show NAME|PATH [--count 10] [--seed S] [--label L] [--json]\n"
+    .usage = "list | fetch NAME | show NAME|PATH [--count N] [--seed S] [--label L] [--json]\n"
              "       nnstudio data export NAME --out DIR",
     .arguments_min = 1,
     .arguments_max = 2,

@@ -104,11 +104,16 @@ static void draw_row(const struct dataset *dataset, const struct split *split,
     }
 }
 
+size_t draw_across(const struct dataset *dataset)
+{
+    size_t across = (size_t)draw_width(STDOUT_FILENO) / (dataset->columns + 2);
+    return across ? across : 1;
+}
+
 void draw_samples(const struct dataset *dataset, const struct split *split, const uint32_t *samples,
                   size_t count)
 {
-    size_t across = (size_t)draw_width(STDOUT_FILENO) / (dataset->columns + 2);
-    if (!across) across = 1;
+    size_t across = draw_across(dataset);
     cell_fn *cell = choose_cell();
     for (size_t i = 0; i < count; i += across)
         draw_row(dataset, split, samples + i, count - i < across ? count - i : across, cell);

@@ -13,6 +13,8 @@ int draw_width(int fd);
 /* A progress bar on standard error, `width` characters, `share` (0 … 1) of it full; `color` is
  * "#0f9d8f" or so, or NULL for the terminal's own. */
 void draw_bar(const char *color, double share, int width);
+/* How many samples of a data set fit side by side on standard output, at least 1. */
+size_t draw_across(const struct dataset *dataset);
 /* Prints samples of `split` on standard output, several side by side, with their classes: two
  * pixels a character as half blocks in gray, or letters when the output takes no color. */
 void draw_samples(const struct dataset *dataset, const struct split *split, const uint32_t *samples,

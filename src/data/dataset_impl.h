@@ -74,4 +74,7 @@ uint8_t *dataset_alloc_pixels(size_t bytes);
 int dataset_check_size(const char *what, uint64_t rows, uint64_t columns, uint64_t count,
                        struct error *error);
 
+/* Refuses a file that begins so and should have been an IDX file, by what it is. */
+int dataset_refuse_foreign(const char *path, const uint8_t head[4], struct error *error);
+
 #endif

@@ -182,15 +182,13 @@ static int source_check_room(const struct source *source, uint64_t body, struct 
                      (unsigned long long)had);
 }
 
-static int check_magic(const char *path, uint32_t magic, uint32_t wanted, struct error *error)
+static int check_magic(const char *path, const uint8_t head[4], uint32_t wanted,
+                       struct error *error)
 {
+    const uint32_t magic = big_endian(head);
     if (magic == wanted) return 0;
     const char *kind = wanted == IMAGES_MAGIC ? "images" : "labels";
-    if (magic >> 24 == '<')
-        return error_set(error, ERROR_INPUT,
-                         "%s is a web page, not data: the server answered with a page, download "
-                         "the file again",
-                         path);
+    if (magic >> 16) return dataset_refuse_foreign(path, head, error); /* IDX begins with zeros */
     if (magic == IMAGES_MAGIC || magic == LABELS_MAGIC)
         return error_set(error, ERROR_INPUT,
                          "%s holds %s where %s belong (magic number %u, not %u): swap the files",
@@ -208,7 +206,7 @@ int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, st
     uint8_t *pixels = NULL;
     if (source_open(path, &source, error)) goto out;
     if (source_read(&source, head, 4, error)) goto out;
-    if (check_magic(path, big_endian(head), IMAGES_MAGIC, error)) goto out;
+    if (check_magic(path, head, IMAGES_MAGIC, error)) goto out;
     if (source_read(&source, head + 4, 12, error)) goto out;
     uint32_t count = big_endian(head + 4), rows = big_endian(head + 8),
              columns = big_endian(head + 12);
@@ -262,7 +260,7 @@ int idx_read_labels(const char *path, struct idx_labels *out, struct error *erro
     if (source_open(path, &source, error)) goto out;
     if (source_read(&source, head, 4, error)) goto out;
     bool wide = big_endian(head) == QMNIST_MAGIC;
-    if (!wide && check_magic(path, big_endian(head), LABELS_MAGIC, error)) goto out;
+    if (!wide && check_magic(path, head, LABELS_MAGIC, error)) goto out;
     if (source_read(&source, head + 4, 4, error)) goto out;
     uint8_t columns[4] = {0};
     if (wide && source_read(&source, columns, 4, error)) goto out;
