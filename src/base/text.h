@@ -16,8 +16,8 @@ void text_clean(char *text);
 /* A cleaned copy, for a printf(): it stays until the eighth next call on this thread. NULL is
  * "". */
 const char *text_shown(const char *text);
-/* Whether a spreadsheet that opens a CSV file takes this cell for a formula and may run it: it begins
- * with =, +, -, @ and is no number. */
+/* Whether a spreadsheet that opens a CSV file takes this cell for a formula and may run it: it
+ * begins with =, +, -, @ and is no number. */
 bool text_is_formula(const char *text);
 
 #endif

@@ -52,8 +52,8 @@ static void put_cell(FILE *stream, const char *text)
     fputc('"', stream);
 }
 
-/* The cells are as they are, so that whoever reads the table finds the same names; who opens it in a
- * spreadsheet is warned. */
+/* The cells are as they are, so that whoever reads the table finds the same names; who opens it in
+ * a spreadsheet is warned. */
 static void warn_of_formulas(const struct predict_table *table, const struct dataset *dataset)
 {
     char number[16];

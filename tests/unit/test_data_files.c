@@ -654,7 +654,8 @@ static void other_things_are_refused(void **state)
     expect_refusal(in_folder("empty"), "holds no data set", NULL);
     expect_refusal("no-such-set", "\"no-such-set\"", "synthetic", NULL);
     expect_refusal("mnist", "nnstudio data fetch mnist", "--data-dir", "synthetic", NULL);
-    expect_refusal(in_folder("empty/readme.txt"), "readme.txt is text: a table must be called .csv", NULL);
+    expect_refusal(in_folder("empty/readme.txt"), "readme.txt is text: a table must be called .csv",
+                   NULL);
 }
 
 int main(void)
