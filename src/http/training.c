@@ -198,9 +198,11 @@ int training_command(struct training *training, const char *run, enum worker_com
     if (store_run_get(training->studio->store, run, &record, error)) return -1;
     /* A worker's last word is written before the process has ended. */
     if (!session || session->ended || !run_state_is_live(record.state))
-        return error_set(error, ERROR_CONFLICT,
-                         "run %.60s is %s: only a run in training here can be told that", run,
-                         run_state_name(record.state));
+        return error_set(
+            error, ERROR_CONFLICT,
+            "run %.60s is %s: only a run that trains in this studio can be paused, resumed or "
+            "stopped",
+            run, run_state_name(record.state));
     if (!session->started && command == WORKER_STOP) return drop_queued(training, session, error);
     if (!session->started)
         return error_set(error, ERROR_CONFLICT,

@@ -356,8 +356,10 @@ static int next_with_weights(hid_t file, const struct h5_names *names, size_t *a
         if (status) return -1;
         if (count) return 0;
     }
-    return error_set(error, ERROR_INPUT,
-                     "the network that was told has more layers with weights than the file");
+    return error_set(
+        error, ERROR_INPUT,
+        "the given network has more layers with weights than the file: give the network that "
+        "the file holds");
 }
 
 /* Keras 2's weights: its layers' names in the order of the model. */

@@ -189,7 +189,7 @@ static int confirm(struct install *install, struct error *error)
                  "several gigabytes");
     else
         snprintf(what, sizeof what,
-                 "only a PyTorch that is not a CPU build can be had: %u packages, %s%.1f GB to "
+                 "only a PyTorch that is not a CPU build is available: %u packages, %s%.1f GB to "
                  "download",
                  install->plan_files, install->plan_unknown ? "more than " : "",
                  (double)install->plan_bytes / 1e9);

@@ -31,7 +31,7 @@ def pip(*arguments):
 
 
 def renew(*where):
-    """The newest pip from the index that pip uses; where none can be had, the old one stays."""
+    """The newest pip from the index that pip uses; if none is available, the old one stays."""
     pip("install", "--quiet", "--no-compile", "--retries", "0", "--timeout", str(SECONDS), "--upgrade", *where, "pip")
 
 

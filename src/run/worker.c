@@ -244,8 +244,8 @@ static int check_same_data(struct worker_run *session, const struct checkpoint *
     if (!then[0] || strcmp(then, now) == 0) return 0;
     if (strcmp(session->now.job.changed_data, "accept") == 0) {
         events_send_log(&session->events, session->ops->id,
-                        "goes on with other data than before, as it was told: SHA-256 %.12s until "
-                        "step %llu, %.12s from there on",
+                        "continues with changed data, as requested: SHA-256 %.12s until step %llu, "
+                        "%.12s from there on",
                         then, (unsigned long long)begun->position.global_step, now);
         return 0;
     }

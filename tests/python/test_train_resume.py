@@ -107,7 +107,7 @@ def test_changed_data_is_refused_unless_told(studio, home, tmp_path):
         assert len(refused.stderr.splitlines()) == 1
     data.write_text("\n".join(["2" + rows[0][1:], *rows[1:]]))
     told = studio("train", "--resume", run, "--epochs", 3, "--accept-changed-data", "--json")
-    assert "goes on with other data than before" in told.stderr
+    assert "continues with changed data, as requested" in told.stderr
     train(studio, "--resume", run, "--epochs", 4)  # the changed data is the run's now
     data.write_text("\n".join(rows))
     studio("train", "--resume", run, "--epochs", 5, status=1)
