@@ -24,7 +24,7 @@ static double number(const json_t *object, const char *key)
 
 static void print_line(const json_t *run)
 {
-    char when[32], accuracy[16] = "", speed[24] = "";
+    char when[32], accuracy[16] = "", speed[24] = "", epochs[32];
     const json_t *progress = json_object_get(run, "progress");
     double right = number(json_object_get(run, "last"), "val_accuracy"),
            rate = number(progress, "samples_per_second");
@@ -32,11 +32,12 @@ static void print_line(const json_t *run)
     if (isfinite(right)) snprintf(accuracy, sizeof accuracy, "%.2f%%", 100 * right);
     if (isfinite(rate)) snprintf(speed, sizeof speed, "%.0f", rate);
     const char *title = js_text(run, "title");
-    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %4.0f %8s %10s  %s\n", js_text(run, "id"), when,
+    snprintf(epochs, sizeof epochs, "%.0f/%.0f", number(progress, "epoch"),
+             number(progress, "epochs"));
+    printf("%-34s %.10s %.5s  %-10s %-11s %-14s %9s %8s %10s  %s\n", js_text(run, "id"), when,
            when + 11, js_text(run, "engine"), js_text(run, "state"),
-           text_shown(js_text(json_object_get(run, "settings"), "dataset")),
-           number(progress, "epochs"), accuracy, speed,
-           text_shown(*title ? title : js_text(run, "name")));
+           text_shown(js_text(json_object_get(run, "settings"), "dataset")), epochs, accuracy,
+           speed, text_shown(*title ? title : js_text(run, "name")));
 }
 
 static int list(struct store *store, bool as_json, struct error *error)
@@ -47,8 +48,8 @@ static int list(struct store *store, bool as_json, struct error *error)
     size_t index;
     if (store_run_list(store, &filter, &runs, &total, error)) return -1;
     if (!as_json && total)
-        printf("%-34s %-16s  %-10s %-11s %-14s %4s %8s %10s  %s\n", "run", "begun (UTC)", "engine",
-               "state", "data", "ep.", "test acc", "samples/s", "title");
+        printf("%-34s %-16s  %-10s %-11s %-14s %9s %8s %10s  %s\n", "run", "begun (UTC)", "engine",
+               "state", "data", "epochs", "test acc", "samples/s", "title");
     json_array_foreach(runs, index, run) {
         if (as_json)
             cli_print_json(json_incref(run));
@@ -234,6 +235,22 @@ out:
     return status;
 }
 
+static int change_rate(struct store *store, const char *id, const char *text, bool as_json,
+                       struct error *error)
+{
+    char *end;
+    double rate = strtod(text, &end);
+    if (end == text || *end)
+        return error_set(error, ERROR_USAGE, "\"%.40s\" is not a learning rate: use a number",
+                         text);
+    if (store_run_change_rate(store, id, rate, error)) return -1;
+    if (as_json)
+        cli_print_json(json_pack("{s:s, s:f}", "run", id, "rate", rate));
+    else
+        printf("%s goes on with the learning rate %g from its next step.\n", text_shown(id), rate);
+    return 0;
+}
+
 static int rm(struct store *store, const char *id, bool as_json, struct error *error)
 {
     if (store_run_delete(store, id, true, error)) return -1;
@@ -266,26 +283,33 @@ static int perform(struct store *store, const struct cli_arguments *arguments, c
     if (strcmp(verb, "list") == 0) return list(store, as_json, error);
     if (strcmp(verb, "show") == 0) return show(store, id, as_json, error);
     if (strcmp(verb, "export") == 0) return export(store, id, out, as_json, error);
+    if (strcmp(verb, "rate") == 0)
+        return change_rate(store, id, arguments->words[2], as_json, error);
     return rm(store, id, as_json, error);
 }
 
 /* 0, or the exit status of a wrong use. */
 static int check_words(const struct cli_arguments *arguments, const char *out)
 {
-    static const char *const verbs[] = {"list", "show", "export", "rm", "rebuild"};
+    static const char *const verbs[] = {"list", "show", "export", "rate", "rm", "rebuild"};
     const char *verb = arguments->count ? arguments->words[0] : "list";
     bool known = false;
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         known = known || strcmp(verb, verbs[i]) == 0;
     if (!known)
-        return cli_usage_error("unknown word \"%.40s\": use list, show, export, rm or rebuild",
-                               verb);
+        return cli_usage_error(
+            "unknown word \"%.40s\": use list, show, export, rate, rm or rebuild", verb);
     bool needs_run = strcmp(verb, "list") != 0 && strcmp(verb, "rebuild") != 0;
     if (needs_run && arguments->count < 2)
         return cli_usage_error("which run? nnstudio runs %s RUN", verb);
     if (!needs_run && arguments->count > 1)
         return cli_usage_error("runs %s takes no run%s", verb,
                                strcmp(verb, "list") == 0 ? ": use show" : "");
+    bool rates = strcmp(verb, "rate") == 0;
+    if (rates && arguments->count < 3)
+        return cli_usage_error("which learning rate? nnstudio runs rate RUN RATE");
+    if (!rates && arguments->count > 2)
+        return cli_usage_error("runs %s takes no \"%.40s\"", verb, arguments->words[2]);
     bool exports = strcmp(verb, "export") == 0;
     if (exports && !out)
         return cli_usage_error(
@@ -326,10 +350,12 @@ static int run(int argc, char **argv)
 const struct command command_runs = {
     .name = "runs",
     .run = run,
-    .summary = "list, show, export and remove runs",
-    .usage = "[list] | show RUN | export RUN --out FILE.zip | rm RUN | rebuild",
+    .summary = "list, show, export, steer and remove runs",
+    .usage = "[list] | show RUN | export RUN --out FILE.zip | rate RUN RATE | rm RUN | rebuild",
     .details = "An export holds the settings, the curve of every step as CSV, the whole run as "
-               "JSON, and the model files. rebuild makes a new list from the runs' folders when "
-               "the database is damaged, and keeps the damaged file beside it.",
-    .arguments_max = 2,
+               "JSON, and the model files. rate changes the learning rate of a run that trains, "
+               "from its next step on; its schedule goes on, multiplied by the same factor. "
+               "rebuild makes a new list from the runs' folders when the database is damaged, and "
+               "keeps the damaged file beside it.",
+    .arguments_max = 3,
 };

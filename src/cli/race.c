@@ -141,6 +141,13 @@ static void on_log(struct lane *lane, const json_t *event)
     if (text) log_line("nnstudio: %s: %s", lane->ops->id, text);
 }
 
+static void on_rate(struct lane *lane, const json_t *event)
+{
+    log_line("nnstudio: %s: learning rate %g from step %lld on", lane->ops->id,
+             json_number_value(json_object_get(event, "rate")),
+             (long long)json_integer_value(json_object_get(event, "global_step")) + 1);
+}
+
 static void on_error(struct lane *lane, const json_t *event)
 {
     lane->state = LANE_FAILED;
@@ -156,7 +163,7 @@ static const struct event_kind {
 } event_kinds[] = {
     {"step", on_step, true},  {"epoch", on_epoch, true}, {"checkpoint", on_checkpoint, false},
     {"start", on_start, true}, {"end", on_end, true},     {"error", on_error, true},
-    {"log", on_log, false},
+    {"log", on_log, false},    {"rate", on_rate, true},
 };
 /* clang-format on */
 

@@ -155,8 +155,33 @@ static const struct setting *setting_of(size_t suspect)
     return &settings_table[setting_index(suspects[suspect].key)];
 }
 
-/* Whether A with those settings of B's is B, as far as the two are the same and one stage on. */
-static int try_settings(const struct side sides[2], const size_t *tried, size_t count,
+/* Whether the learning rate was changed by hand otherwise. */
+static bool rates_differ(const struct side sides[2])
+{
+    size_t count = sides[0].rate_count;
+    return count != sides[1].rate_count ||
+           memcmp(sides[0].rates, sides[1].rates, count * sizeof *sides[0].rates) != 0;
+}
+
+static void append_rates(const struct side sides[2], char *text, size_t size)
+{
+    char line[120];
+    append(text, size, "Learning rate by hand");
+    for (int side = 0; side < 2; side++) {
+        append(text, size, side ? " and" : "");
+        if (!sides[side].rate_count) append(text, size, " none");
+        for (size_t i = 0; i < sides[side].rate_count && i < 3; i++) {
+            const struct fit_change *change = &sides[side].rates[i];
+            snprintf(line, sizeof line, "%s %g from step %llu", i ? "," : "", change->rate,
+                     (unsigned long long)change->step);
+            append(text, size, line);
+        }
+    }
+}
+
+/* Whether A with those settings of B's, and with `rates` its changes of the learning rate, is B, as
+ * far as the two are the same and one stage on. */
+static int try_settings(const struct side sides[2], const size_t *tried, size_t count, bool rates,
                         const struct parting *parting, const struct state_dict *marks_b,
                         const char *folder, bool *out, struct error *error)
 {
@@ -165,6 +190,8 @@ static int try_settings(const struct side sides[2], const size_t *tried, size_t 
     uint32_t steps = (uint32_t)parting->step + 1;
     struct state_dict made[2] = {{0}, {0}};
     for (size_t i = 0; i < count; i++) take_setting(&job, &sides[1].job, setting_of(tried[i]));
+    /* the changes are in the run's folder */
+    if (rates) memcpy(job.run_dir, sides[1].job.run_dir, sizeof job.run_dir);
     *out = false;
     if (again_marks(jobs, steps, folder, made, error)) return error->code == ERROR_INPUT ? 0 : -1;
     const struct state_dict marks[2] = {made[0], *marks_b};
@@ -174,21 +201,23 @@ static int try_settings(const struct side sides[2], const size_t *tried, size_t 
     return 0;
 }
 
-static void tell_tried(const struct side sides[2], const size_t *tried, size_t count,
+static void tell_tried(const struct side sides[2], const size_t *tried, size_t count, bool rates,
                        const struct parting *parting, struct cause *out)
 {
     char line[160];
-    out->id = suspects[tried[0]].cause;
+    out->id = count ? suspects[tried[0]].cause : "settings";
+    if (rates) append_rates(sides, out->what, sizeof out->what);
     for (size_t i = 0; i < count; i++) {
-        append(out->what, sizeof out->what, i ? ", " : "");
+        append(out->what, sizeof out->what, i || rates ? ", " : "");
         append_values(sides, setting_of(tried[i]), out->what, sizeof out->what);
         if (strcmp(suspects[tried[i]].key, "meaning") != 0) continue;
         out->id = "meaning";
         out->row = row_of_meaning(&sides[0].job, parting);
     }
-    snprintf(
-        line, sizeof line, ": with %s of B, A trained again gives the values of B at step %llu",
-        count > 1 ? "these settings" : "this setting alone", (unsigned long long)parting->step);
+    snprintf(line, sizeof line,
+             ": with %s of B, A trained again gives the values of B at step %llu",
+             count + rates > 1 ? "these settings" : "this setting alone",
+             (unsigned long long)parting->step);
     append(out->evidence, sizeof out->evidence, out->what);
     append(out->evidence, sizeof out->evidence, line);
 }
@@ -198,15 +227,21 @@ int cause_find(const struct side sides[2], const bool differ[SETTINGS_MAX],
                struct cause *out, struct error *error)
 {
     size_t found[SUSPECT_COUNT], count = find_suspects(differ, parting, found);
-    bool is_b = false;
+    bool is_b = false, rates = parting->stage == STAGE_UPDATE && rates_differ(sides);
     *out = (struct cause){.id = "unexplained"};
-    for (size_t i = 0; i < count && !is_b; i++) {
-        if (try_settings(sides, &found[i], 1, parting, marks_b, folder, &is_b, error)) return -1;
-        if (is_b) tell_tried(sides, &found[i], 1, parting, out);
+    if (rates) {
+        if (try_settings(sides, found, 0, true, parting, marks_b, folder, &is_b, error)) return -1;
+        if (is_b) tell_tried(sides, found, 0, true, parting, out);
     }
-    if (!is_b && count > 1) {
-        if (try_settings(sides, found, count, parting, marks_b, folder, &is_b, error)) return -1;
-        if (is_b) tell_tried(sides, found, count, parting, out);
+    for (size_t i = 0; i < count && !is_b; i++) {
+        if (try_settings(sides, &found[i], 1, false, parting, marks_b, folder, &is_b, error))
+            return -1;
+        if (is_b) tell_tried(sides, &found[i], 1, false, parting, out);
+    }
+    if (!is_b && count + rates > 1) {
+        if (try_settings(sides, found, count, rates, parting, marks_b, folder, &is_b, error))
+            return -1;
+        if (is_b) tell_tried(sides, found, count, rates, parting, out);
     }
     if (is_b) return 0;
     snprintf(out->evidence, sizeof out->evidence,

@@ -28,7 +28,8 @@ static int read_side(struct store *store, const char *id, struct side *side, str
     struct run_record record;
     side->id = id;
     if (store_run_get(store, id, &record, error) ||
-        store_points(store, id, 0, UINT64_MAX, 0, &side->points, error))
+        store_points(store, id, 0, UINT64_MAX, 0, &side->points, error) ||
+        rate_changes(record.job.run_dir, INT64_MAX, &side->rates, &side->rate_count, error))
         return -1;
     side->job = record.job;
     if (side->points.count) return 0;
@@ -133,8 +134,9 @@ static int find_cause(struct runs *runs, const char *folder, struct error *error
     if (first == NO_STEP) {
         status = tell_rounding(runs, steps, folder, error);
     } else if (!again_step(jobs, first, tolerance, folder, &runs->parting, error)) {
-        const struct side sides[2] = {{runs->sides[0].id, exact[0], runs->sides[0].points},
-                                      {runs->sides[1].id, exact[1], runs->sides[1].points}};
+        struct side sides[2] = {runs->sides[0], runs->sides[1]};
+        sides[0].job = exact[0];
+        sides[1].job = exact[1];
         status = cause_find(sides, runs->differ, &runs->parting, &marks[1], folder, &runs->cause,
                             error);
     }
@@ -281,7 +283,10 @@ int diff_runs(struct store *store, const char *a, const char *b, const char *scr
     *out = answer_json(runs);
     status = *out ? 0 : error_set_memory(error, "the comparison");
 out:
-    for (int side = 0; side < 2; side++) points_free(&runs->sides[side].points);
+    for (int side = 0; side < 2; side++) {
+        points_free(&runs->sides[side].points);
+        free(runs->sides[side].rates);
+    }
     json_decref(runs->parting.at);
     free(runs);
     return status;

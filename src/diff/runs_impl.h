@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "modelfile/state_dict.h"
+#include "run/rate.h"
 #include "run/settings.h"
 #include "store/store.h"
 
@@ -14,6 +15,8 @@ struct side {
     const char *id;
     struct job job; /* as it was trained */
     struct points points;
+    struct fit_change *rates; /* where the rate was changed by hand; owned */
+    size_t rate_count;
 };
 
 /* What a step does, in order: where two trainings part says what can be the cause. */

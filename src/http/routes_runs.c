@@ -354,6 +354,18 @@ static void post_stop(struct studio *studio, struct call *call)
     steer(studio, call, WORKER_STOP);
 }
 
+/* Through the run's folder, so of a run in a terminal, too. */
+static void post_rate(struct studio *studio, struct call *call)
+{
+    struct error error;
+    const char *id = call_path(call, "id");
+    double rate = json_number_value(json_object_get(call_body(call), "rate"));
+    if (store_run_change_rate(studio->store, id, rate, &error))
+        call_fail(call, &error);
+    else
+        reply_run(studio, call, id, false, 200);
+}
+
 static int continue_run(struct studio *studio, const char *run, const json_t *body,
                         struct run_record *record, struct error *error)
 {
@@ -503,6 +515,9 @@ static const struct route routes[] = {
      "Run", 200, ROUTE_CHANGES},
     {"POST", "/api/runs/{id}/stop", post_stop, "Stop the training, keeping all", NULL, "Nothing",
      "Run", 200, ROUTE_CHANGES},
+    {"POST", "/api/runs/{id}/rate", post_rate,
+     "Another learning rate from the next step on; a schedule goes on as many times as large", NULL,
+     "NewRate", "Run", 200, ROUTE_CHANGES},
     {"POST", "/api/runs/{id}/continue", post_continue,
      "Go on from the last checkpoint, with any engine", NULL, "Continue", "Run", 200,
      ROUTE_CHANGES},

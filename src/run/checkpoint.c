@@ -79,6 +79,28 @@ static int read_best(const json_t *position, struct fit_best *out, struct error 
                : 0;
 }
 
+static json_t *change_to_json(const struct fit_change *change)
+{
+    return json_pack("{s:I, s:f, s:f}", "step", (json_int_t)change->step, "rate", change->rate,
+                     "planned", change->planned);
+}
+
+/* Only where the learning rate was changed by hand. */
+static int read_change(const json_t *position, struct fit_change *out, struct error *error)
+{
+    const json_t *value = json_object_get(position, "change");
+    int64_t step = 0;
+    *out = (struct fit_change){0};
+    if (!value) return 0;
+    if (js_get_integer(value, "step", 0, INT64_MAX, &step, error) ||
+        js_get_real(value, "rate", 0, OPTIMIZER_MAX_LEARNING_RATE, &out->rate, error) ||
+        js_get_real(value, "planned", 0, OPTIMIZER_MAX_LEARNING_RATE, &out->planned, error))
+        return -1;
+    out->step = (uint64_t)step;
+    if (out->rate > 0 && out->planned > 0) return 0;
+    return error_set(error, ERROR_INPUT, "the change of the learning rate must be above 0");
+}
+
 static json_t *position_to_json(const struct checkpoint *checkpoint)
 {
     const struct fit_position *position = &checkpoint->position;
@@ -93,6 +115,8 @@ static json_t *position_to_json(const struct checkpoint *checkpoint)
                             json_real(checkpoint->optimizer_state->numbers[i]));
     if (position->schedule.begun)
         json_object_set_new(value, "schedule", schedule_to_json(&position->schedule));
+    if (position->change.rate > 0)
+        json_object_set_new(value, "change", change_to_json(&position->change));
     if (position->best.epoch) json_object_set_new(value, "best", best_to_json(&position->best));
     return value;
 }
@@ -122,7 +146,7 @@ static int position_from_json(const json_t *value, struct fit_position *position
         js_get_real(value, "train_seconds", 0, 1e300, &position->train_seconds, error) ||
         js_get_integer(value, "optimizer_steps", 0, INT64_MAX, &steps, error) ||
         read_schedule(value, &position->schedule, error) ||
-        read_best(value, &position->best, error))
+        read_change(value, &position->change, error) || read_best(value, &position->best, error))
         return -1;
     position->step = (uint64_t)step;
     position->global_step = (uint64_t)global_step;

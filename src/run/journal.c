@@ -175,7 +175,7 @@ json_t *journal_read_events(const char *run_dir, const char *kind, uint64_t step
             if (js_parse_object(text + used, (size_t)(end - text) - used, "an event", &event,
                                 &ignored))
                 continue;
-            if (strcmp(js_text(event, "event"), kind) == 0 &&
+            if ((!kind || strcmp(js_text(event, "event"), kind) == 0) &&
                 json_integer_value(json_object_get(event, "global_step")) <= (json_int_t)step)
                 json_array_append(list, event);
             json_decref(event);
@@ -197,8 +197,8 @@ static int open_events(const char *run_dir, const char *source, uint64_t first_s
         (void)ignored;
     }
     if (end == 0 && source) {
-        static const char *const kinds[] = {"start", "epoch"};
-        for (size_t i = 0; i < 2; i++) {
+        static const char *const kinds[] = {"start", "epoch", "rate"};
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
             json_t *before = journal_read_events(source, kinds[i], first_step), *event;
             size_t index;
             json_array_foreach(before, index, event) write_line(fd, event);

@@ -39,8 +39,8 @@ struct journal_losses {
 };
 int journal_read_losses(const char *run_dir, uint64_t from, uint64_t to, struct journal_losses *out,
                         struct error *error);
-/* The events of a kind ("epoch", "start", …) at or before `step`: a new array, empty when there is
- * no journal; NULL when memory is out. */
+/* The events of a kind ("epoch", "start", …; NULL: of all) at or before `step`: a new array, empty
+ * when there is no journal; NULL when memory is out. */
 json_t *journal_read_events(const char *run_dir, const char *kind, uint64_t step);
 
 #endif

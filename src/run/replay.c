@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "run/rate.h"
 #include "run/setup.h"
 #include "run/trace_impl.h"
 #include "train/fit.h"
@@ -20,6 +21,8 @@ struct replay {
     struct schedule schedule;
     struct schedule_span span;
     struct schedule_state state;
+    struct fit_change *changes; /* of the rate by hand, in the run that is trained again */
+    size_t change_count;
     uint64_t step; /* the next */
 };
 
@@ -32,6 +35,9 @@ static int open_replay(const struct job *job, struct replay *replay, struct erro
         setup_parameters(job, replay->dataset, &replay->network, &replay->parameters, error) ||
         setup_engine(job, replay->ops, 1, &replay->network, replay->dataset, replay->parameters,
                      &replay->engine, error))
+        return -1;
+    if (job->run_dir[0] &&
+        rate_changes(job->run_dir, INT64_MAX, &replay->changes, &replay->change_count, error))
         return -1;
     size_t samples = replay->dataset->train.count;
     replay->span = (struct schedule_span){
@@ -46,6 +52,7 @@ static void close_replay(struct replay *replay)
     parameters_destroy(replay->parameters);
     dataset_close(replay->dataset);
     free(replay->order);
+    free(replay->changes);
 }
 
 /* What the schedule learns between two epochs. */
@@ -75,7 +82,9 @@ static int begin_step(struct replay *replay, const uint32_t **indices, size_t *c
     }
     *indices = replay->order + first;
     *count = samples - first < replay->job->batch_size ? samples - first : replay->job->batch_size;
-    *rate = schedule_rate(&replay->schedule, &replay->span, &replay->state, replay->step);
+    *rate = fit_changed_rate(
+        rate_change_at(replay->changes, replay->change_count, replay->step),
+        schedule_rate(&replay->schedule, &replay->span, &replay->state, replay->step));
     return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "run/job.h"
 #include "run/journal.h"
 #include "run/rank.h"
+#include "run/rate.h"
 #include "run/settings.h"
 #include "run/setup.h"
 #include "train/predictor.h"
@@ -131,6 +132,32 @@ static enum fit_request on_steps(void *context, const struct fit_position *posit
     return heed(session);
 }
 
+static double wanted_rate(void *context)
+{
+    const struct worker_run *session = context;
+    return rate_take(session->now.job.run_dir);
+}
+
+/* The change is part of the run: in its journal, and in a checkpoint before the next step. */
+static void on_rate(void *context, const struct fit_position *position, bool taken)
+{
+    struct worker_run *session = context;
+    const struct fit_change *change = &position->change;
+    if (!taken) {
+        events_send_log(&session->events, session->ops->id,
+                        "the learning rate stays: the schedule has a rate of 0 at step %llu, which "
+                        "cannot be multiplied",
+                        (unsigned long long)position->global_step);
+        return;
+    }
+    tell(session,
+         json_pack("{s:s, s:s, s:s, s:I, s:f, s:f}", "event", "rate", "run", session->now.job.run,
+                   "engine", session->ops->id, "global_step", (json_int_t)change->step, "rate",
+                   change->rate, "planned", change->planned));
+    session->saved_step = UINT64_MAX;
+    keep_checkpoint(session);
+}
+
 static bool keeps_best(const struct worker_run *session)
 {
     return session->now.job.keep == JOB_KEEP_BEST;
@@ -216,6 +243,7 @@ static int claim_run_dir(struct worker_run *session, struct error *error)
         goto out;
     }
     file_remove_unfinished(checkpoint);
+    rate_take(job->run_dir); /* asked of a worker that is gone */
     status = file_write(kept, text, strlen(text), error);
 out:
     json_decref(value);
@@ -311,6 +339,9 @@ static int read_start(struct worker_run *session, struct error *error)
         return -1;
     }
     memcpy(begun.data_sha256, session->now.data_sha256, sizeof begun.data_sha256);
+    /* another rate in the settings is a new beginning */
+    if (job.optimizer.learning_rate != begun.job.optimizer.learning_rate)
+        begun.position.change = (struct fit_change){0};
     session->now = begun;
     session->now.job = job;
     session->now.job.changed_data[0] = '\0'; /* said of this change, not of the next */
@@ -552,7 +583,7 @@ static int train(struct worker_run *session, struct error *error)
         .needs_best = keeps_best(session),
     };
     if (job_schedule(job, &config.schedule, error)) return -1;
-    const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end};
+    const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end, wanted_rate, on_rate};
     if (session->ranks) session->seconds_to_join = ranks_seconds(session->ranks);
     if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))
         return -1;

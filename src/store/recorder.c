@@ -314,6 +314,14 @@ static int on_checkpoint(struct recorder *r, const json_t *event, struct error *
     return query_run(r->store, "UPDATE runs SET checkpoint=1 WHERE key=?", error, "i", r->key);
 }
 
+static int on_rate(struct recorder *r, const json_t *event, struct error *error)
+{
+    return say(r, error, "learning rate %g from step %lld on, changed by hand (planned: %g)",
+               real_member(event, "rate"),
+               (long long)json_integer_value(json_object_get(event, "global_step")) + 1,
+               real_member(event, "planned"));
+}
+
 static int on_log(struct recorder *r, const json_t *event, struct error *error)
 {
     const char *text = json_string_value(json_object_get(event, "text"));
@@ -435,7 +443,7 @@ static const struct {
     int (*apply)(struct recorder *, const json_t *, struct error *);
 } handlers[] = {
     {"start", on_start}, {"epoch", on_epoch}, {"checkpoint", on_checkpoint}, {"log", on_log},
-    {"state", on_state}, {"end", on_end},     {"error", on_error},
+    {"state", on_state}, {"end", on_end},     {"error", on_error},           {"rate", on_rate},
 };
 
 static int apply(struct recorder *r, const json_t *event, struct error *error)

@@ -1,9 +1,11 @@
 /* Runs as users see them: the JSON of docs/internals/api.md. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
 #include "base/js.h"
+#include "run/rate.h"
 #include "run/settings.h"
 #include "store/database.h"
 
@@ -216,6 +218,24 @@ static int add_log(struct store *store, int64_t key, json_t *run, struct error *
     return status;
 }
 
+/* Where the learning rate was changed by hand, from the run's journal. */
+static int add_rates(struct store *store, const char *run, json_t *value, struct error *error)
+{
+    char run_dir[JOB_PATH_MAX];
+    struct fit_change *changes;
+    size_t count;
+    json_t *list = json_array();
+    json_object_set_new(value, "rates", list);
+    snprintf(run_dir, sizeof run_dir, "%s/runs/%s", store->home, run);
+    if (rate_changes(run_dir, INT64_MAX, &changes, &count, error)) return -1;
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list,
+                              json_pack("{s:I, s:f, s:f}", "step", (json_int_t)changes[i].step,
+                                        "rate", changes[i].rate, "planned", changes[i].planned));
+    free(changes);
+    return 0;
+}
+
 int store_run_json(struct store *store, const char *run, bool full, json_t **out,
                    struct error *error)
 {
@@ -238,7 +258,8 @@ int store_run_json(struct store *store, const char *run, bool full, json_t **out
     if (!status)
         status = add_segments(store, key, value, error) || add_files(store, key, value, error);
     if (!status && full) {
-        status = epochs_json(store, key, &epochs, error) || add_log(store, key, value, error);
+        status = epochs_json(store, key, &epochs, error) || add_log(store, key, value, error) ||
+                 add_rates(store, run, value, error);
         json_object_set_new(value, "epochs", epochs);
     }
     if (status)

@@ -12,6 +12,7 @@
 #include "base/js.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "run/rate.h"
 #include "run/settings.h"
 #include "store/database.h"
 #include "store/owner.h"
@@ -164,6 +165,22 @@ int store_run_set_state(struct store *store, const char *run, enum run_state sta
     if (!status) return store_commit(store, error);
     store_rollback(store);
     return -1;
+}
+
+int store_run_change_rate(struct store *store, const char *run, double rate, struct error *error)
+{
+    struct run_record *record = malloc(sizeof *record);
+    if (!record) return error_set_memory(error, "a run");
+    int status = store_run_get(store, run, record, error);
+    if (!status && record->state != RUN_RUNNING && record->state != RUN_PAUSED)
+        status = error_set(
+            error, ERROR_CONFLICT,
+            "run %.60s is %s: the learning rate can be changed while a run trains or "
+            "is paused",
+            run, run_state_name(record->state));
+    if (!status) status = rate_ask(record->job.run_dir, rate, error);
+    free(record);
+    return status;
 }
 
 int store_run_edit(struct store *store, const char *run, const char *name, const json_t *tags,

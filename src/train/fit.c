@@ -28,7 +28,8 @@ struct fit_run {
     uint32_t *order;   /* [train.count] */
     double *losses;    /* [CHUNK_MAX_STEPS or steps_per_epoch, the smaller] */
     uint32_t *correct; /* likewise */
-    double *rates;     /* likewise; NULL: the learning rate is constant */
+    double *rates;     /* likewise */
+    bool constant;     /* the schedule has one rate for all steps */
     struct schedule_span span;
     uint64_t chunk; /* steps in the next chunk */
     uint64_t chunk_max;
@@ -56,9 +57,31 @@ static int diverged(const struct fit_run *run, double loss, struct error *error)
                      (unsigned long long)position->global_step + 1, position->epoch + 1);
 }
 
-static double rate_of(const struct fit_run *run, uint64_t step)
+double fit_changed_rate(const struct fit_change *change, double planned)
+{
+    if (!change || !(change->rate > 0)) return planned;
+    return planned == change->planned ? change->rate : planned * (change->rate / change->planned);
+}
+
+static double planned_rate(const struct fit_run *run, uint64_t step)
 {
     return schedule_rate(&run->config->schedule, &run->span, &run->position->schedule, step);
+}
+
+static double rate_of(const struct fit_run *run, uint64_t step)
+{
+    return fit_changed_rate(&run->position->change, planned_rate(run, step));
+}
+
+static void take_wanted_rate(struct fit_run *run)
+{
+    struct fit_position *position = run->position;
+    const struct fit_callbacks *callbacks = run->callbacks;
+    double rate = callbacks->wanted_rate ? callbacks->wanted_rate(callbacks->context) : 0;
+    if (!(rate > 0)) return;
+    double planned = planned_rate(run, position->global_step);
+    if (planned > 0) position->change = (struct fit_change){position->global_step, rate, planned};
+    if (callbacks->on_rate) callbacks->on_rate(callbacks->context, position, planned > 0);
 }
 
 /* Some consecutive steps in one call of the engine, then the news. */
@@ -66,16 +89,18 @@ static int train_chunk(struct fit_run *run, struct error *error)
 {
     struct fit_position *position = run->position;
     uint64_t steps = run->steps_per_epoch - position->step;
+    take_wanted_rate(run);
     if (steps > run->chunk) steps = run->chunk;
     size_t first = (size_t)position->step * run->config->batch_size;
     size_t count = (size_t)steps * run->config->batch_size;
     if (count > run->dataset->train.count - first) count = run->dataset->train.count - first;
 
-    for (uint64_t i = 0; run->rates && i < steps; i++)
+    bool given = !run->constant || position->change.rate > 0;
+    for (uint64_t i = 0; given && i < steps; i++)
         run->rates[i] = rate_of(run, position->global_step + i);
     double start = clock_monotonic();
-    if (engine_train_at_rates(run->engine, run->order + first, count, run->rates, run->losses,
-                              run->correct, error))
+    if (engine_train_at_rates(run->engine, run->order + first, count, given ? run->rates : NULL,
+                              run->losses, run->correct, error))
         return -1;
     double seconds = clock_monotonic() - start;
     adapt_chunk(run, steps, seconds);
@@ -140,6 +165,7 @@ static int finish_epoch(struct fit_run *run, struct error *error)
     *position = (struct fit_position){.epoch = epoch.epoch,
                                       .global_step = position->global_step,
                                       .schedule = position->schedule,
+                                      .change = position->change,
                                       .best = position->best};
     if (run->callbacks->on_epoch_end &&
         run->callbacks->on_epoch_end(run->callbacks->context, position, &epoch) == FIT_STOP)
@@ -206,9 +232,9 @@ int fit(struct engine *engine, const struct dataset *dataset, const struct fit_c
     run.order = malloc(sizeof *run.order * dataset->train.count);
     run.losses = malloc(sizeof *run.losses * run.chunk_max);
     run.correct = malloc(sizeof *run.correct * run.chunk_max);
-    bool constant = schedule_is_constant(&config->schedule);
-    if (!constant) run.rates = malloc(sizeof *run.rates * run.chunk_max);
-    if (!run.order || !run.losses || !run.correct || (!constant && !run.rates)) {
+    run.constant = schedule_is_constant(&config->schedule);
+    run.rates = malloc(sizeof *run.rates * run.chunk_max);
+    if (!run.order || !run.losses || !run.correct || !run.rates) {
         error_set_memory(error, "the order of the samples");
         goto out;
     }

@@ -19,6 +19,16 @@ struct fit_best {
     double loss;
 };
 
+/* The learning rate was changed by hand: from `step` on it is `rate`, where the schedule had
+ * `planned`. The schedule goes on, multiplied by rate / planned. */
+struct fit_change {
+    uint64_t step;
+    double rate, planned;
+};
+/* The rate of a step where the schedule has `planned`, after the last change before it; NULL or a
+ * zeroed one: none. */
+double fit_changed_rate(const struct fit_change *change, double planned);
+
 /* Where a run stands between two steps. */
 struct fit_position {
     uint32_t epoch;       /* epochs finished */
@@ -28,6 +38,7 @@ struct fit_position {
     uint64_t correct;     /* of the current epoch's samples so far */
     double train_seconds; /* of the current epoch so far, training alone */
     struct schedule_state schedule;
+    struct fit_change change; /* the last one; zeroed: none */
     struct fit_best best;
 };
 
@@ -56,6 +67,12 @@ struct fit_callbacks {
                                  const double *losses, size_t count);
     enum fit_request (*on_epoch_end)(void *context, const struct fit_position *position,
                                      const struct fit_epoch *epoch);
+    /* Asked between two calls of the engine: the learning rate from the next step on; 0: as it is.
+     */
+    double (*wanted_rate)(void *context);
+    /* It is taken, position->change; or not, where the schedule has a rate of 0, of which nothing
+     * is a multiple. */
+    void (*on_rate)(void *context, const struct fit_position *position, bool taken);
 };
 
 struct fit_config {

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+import safetensors.numpy
 from server_help import Listener, losses_of
 
 QUICK = {"dataset": "synthetic", "limit": 2000, "epochs": 2}
@@ -197,6 +198,52 @@ def test_pause_resume_stop_continue(serve):
     assert done["progress"]["epoch"] == done["progress"]["epochs"] == goal
     assert [epoch["epoch"] for epoch in done["epochs"]] == list(range(1, goal + 1))
     server.post(f"/api/runs/{run}/continue", {"epochs": goal}, status=409)
+
+
+def rates_of(server, run):
+    end = time.monotonic() + 60
+    while not (rates := server.get(f"/api/runs/{run}")["rates"]):
+        assert time.monotonic() < end, "the rate was not taken"
+        time.sleep(0.03)
+    return rates
+
+
+def test_the_learning_rate_is_changed_by_hand(serve, studio, tmp_path, home):
+    """The change is part of the run: the next engine goes on with it, and a run trained again from its settings has the same losses."""
+    server = serve()
+    settings = {"dataset": "synthetic", "limit": 512, "batch_size": 128, "net": "conv 4 5x5 relu, flatten, dense 10", "dtype": "float64", "epochs": 2000,
+                "lr": 0.05, "schedule": "exponential:gamma=0.999,unit=step"}  # fmt: skip
+    run = start(server, settings=settings)["id"]
+    server.wait(run, "running")
+    server.post(f"/api/runs/{run}/pause")
+    at = server.wait(run, "paused")["progress"]["global_step"]
+    for wrong in (0, -1, 1001, "0.1", None):
+        server.post(f"/api/runs/{run}/rate", {"rate": wrong}, status=400)
+    server.post(f"/api/runs/{run}/rate", {"rate": 0.1})
+    studio("runs", "rate", run, "0.2")  # the last one holds
+    server.post(f"/api/runs/{run}/resume")
+    (change,) = rates_of(server, run)
+    server.post(f"/api/runs/{run}/stop")
+    stopped = server.wait(run, "stopped")
+    server.post(f"/api/runs/{run}/rate", {"rate": 0.1}, status=409)
+    assert change["step"] == at and change["rate"] == 0.2
+    assert abs(change["planned"] - 0.05 * 0.999 ** (at / 4)) <= 1e-12
+    server.post(f"/api/runs/{run}/continue", {"engine": "torch", "epochs": stopped["progress"]["epoch"] + 2})
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished" and done["rates"] == [change], done["error"]
+    last = done["progress"]["global_step"] - 1
+    assert abs(done["epochs"][-1]["learning_rate"] - 0.2 * 0.999 ** ((last - at) / 4)) <= 1e-12
+    assert any("changed by hand" in line["text"] for line in done["log"])
+    curve = server.curve(run)
+    studio("trace", home / "runs" / run / "job.json", tmp_path / "again", "--marks", len(curve))
+    again = safetensors.numpy.load_file(tmp_path / "again")["loss"]
+    assert max(abs(a - b) for a, b in zip(curve, again, strict=True)) <= 1e-10
+    other = start(server, settings=settings | {"epochs": done["progress"]["epoch"]})["id"]
+    assert server.wait(other, "finished", "failed")["state"] == "finished"
+    said = json.loads(studio("diff", run, other, "--json", status=1).stdout)
+    assert said["cause"] == "settings" and f"Learning rate by hand 0.2 from step {at} and none" in said["evidence"], said
+    (line,) = [line for line in studio("runs").stdout.splitlines() if run in line]
+    assert f" {done['progress']['epoch']}/{done['progress']['epochs']} " in line
 
 
 @pytest.mark.parametrize("engines", [["torch", "native"], ["tensorflow", "torch"]])

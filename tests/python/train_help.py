@@ -14,6 +14,7 @@ FIELDS = {
     "end": {"engine", "state", "model", "seconds", "cpu_seconds", "peak_rss_bytes"},
     "summary": {"max_loss_difference", "fastest"},
     "error": {"engine", "message"},
+    "rate": {"run", "engine", "global_step", "rate", "planned"},
 }
 
 
