@@ -348,6 +348,7 @@ test('versions are opened, changed, compared and deleted with real keys', async 
     await page.locator('.versions small', { hasText: 'archived' }).waitFor();
     await page.getByRole('button', { name: 'Compare', exact: true }).click();
     await page.locator('.version-differences tr', { hasText: 'tag format' }).waitFor();
+    await page.locator('.version-differences tr', { hasText: /file bytes.*\d [kM]B/ }).waitFor();
     await lookAtAll(page, 'versions', true);
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.getByRole('button', { name: 'Open version 2' }).click();

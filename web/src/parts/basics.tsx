@@ -159,6 +159,22 @@ export function Progress({
     );
 }
 
+/** An entry of a plot's key: a sample of the color and what has it, never on two lines. */
+export function Key({
+    kind = '',
+    engines = [undefined],
+    children,
+}: { kind?: 'gray' | 'low' | 'high' | ''; engines?: (EngineId | undefined)[] } & Children) {
+    return (
+        <span class="key">
+            {engines.map((id) => (
+                <span key={id ?? ''} class={`swatch ${kind}`} data-engine={id} />
+            ))}{' '}
+            {children}
+        </span>
+    );
+}
+
 /** A named number. Its place is kept while it changes. */
 export function Figure({
     name,

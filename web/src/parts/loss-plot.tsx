@@ -364,15 +364,15 @@ function Legend({
 function PlotKey({ view }: { view: PlotView }) {
     return (
         <p class="muted plot-key">
-            <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">
-                <circle cx="6" cy="6" r="4" class="mark-filled" />
-            </svg>
-            mean training loss of an epoch
-            <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">
-                <circle cx="6" cy="6" r="4" class="mark-hollow" />
-            </svg>
-            test loss after it
-            {view.smoothing > 0 && ' · faint: each step · strong: smoothed'}
+            {(['filled', 'hollow'] as const).map((mark) => (
+                <span key={mark} class="key">
+                    <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">
+                        <circle cx="6" cy="6" r="4" class={`mark-${mark}`} />
+                    </svg>
+                    {mark === 'filled' ? 'mean training loss of an epoch' : 'test loss after it'}
+                </span>
+            ))}
+            {view.smoothing > 0 && <span>faint: each step · strong: smoothed</span>}
         </p>
     );
 }

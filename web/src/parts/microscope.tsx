@@ -20,7 +20,7 @@ import type {
     TensorPicture,
     TracedTensor,
 } from '../lib/shapes';
-import { Button, Card, Empty, EngineName, Trouble } from './basics';
+import { Button, Card, Empty, EngineName, Key, Trouble } from './basics';
 import { CodeLines } from './code-lines';
 import { NumberField, SelectField } from './fields';
 import { diverging, paint, Tiles } from './picture';
@@ -116,7 +116,15 @@ function Histogram({
     );
 }
 
-function TensorView({ tensor, side }: { tensor: TracedTensor; side: number }) {
+function TensorView({
+    tensor,
+    side,
+    first,
+}: {
+    tensor: TracedTensor;
+    side: number;
+    first: boolean;
+}) {
     const single = tensor.shape.reduce((all, n) => all * n, 1) === 1;
     const top = Math.max(1, ...tensor.histogram.flatMap(({ counts }) => counts));
     const range = `${format.number(Number(tensor.low.toPrecision(3)))} … ${format.number(Number(tensor.high.toPrecision(3)))}`;
@@ -129,7 +137,7 @@ function TensorView({ tensor, side }: { tensor: TracedTensor; side: number }) {
             {!single && tensor.picture && (
                 <TensorImage tensor={tensor} picture={tensor.picture} side={side} />
             )}
-            <Wide label={`${tensor.name} in each engine`}>
+            <Wide label={`${tensor.name} in each engine`} quiet={!first}>
                 <table>
                     <thead>
                         <tr>
@@ -343,14 +351,19 @@ function Seen({
                         </p>
                     )}
                     <div class="tensors">
-                        {stage.tensors.map((tensor) => (
-                            <TensorView key={tensor.name} tensor={tensor} side={side} />
+                        {stage.tensors.map((tensor, i) => (
+                            <TensorView
+                                key={tensor.name}
+                                tensor={tensor}
+                                side={side}
+                                first={i === 0}
+                            />
                         ))}
                     </div>
                     <p class="muted keyline">
-                        <span class="swatch low" /> below zero <span class="swatch high" /> above
-                        zero. Bars count the values, on a square-root scale; a picture of more than
-                        64 × 128 numbers is thinned out evenly.
+                        <Key kind="low">below zero</Key> <Key kind="high">above zero.</Key> Bars
+                        count the values, on a square-root scale; a picture of more than 64 × 128
+                        numbers is thinned out evenly.
                     </p>
                 </Card>
                 {diff && <StageCode stage={stage} diff={diff} numbers={numbers} />}

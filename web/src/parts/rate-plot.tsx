@@ -6,7 +6,7 @@ import * as format from '../lib/format';
 import { findSetting } from '../lib/settings';
 import { liveRun } from '../lib/studio';
 import type { Epoch, Run, SchedulePlan, Settings } from '../lib/shapes';
-import { Card } from './basics';
+import { Card, Key } from './basics';
 import { LinePlot } from './line-plot';
 import { tickLabel } from './plot-frame';
 
@@ -108,13 +108,8 @@ export function RateCard({ run }: { run: Run }) {
                 label={`Learning rate by step${plan ? `, planned: ${planWords(plan)}` : ''}`}
             />
             <p class="muted keyline">
-                <span class="swatch" data-engine={run.engine} /> recorded, of each epoch’s last step
-                {plan && (
-                    <>
-                        {' '}
-                        <span class="swatch gray" /> planned by the settings
-                    </>
-                )}
+                <Key engines={[run.engine]}>recorded, of each epoch’s last step</Key>{' '}
+                {plan && <Key kind="gray">planned by the settings</Key>}
             </p>
             {plan && <PlanWords plan={plan} />}
             {error && <p class="muted">The plan cannot be shown: {error}.</p>}

@@ -23,6 +23,7 @@ import {
     EngineName,
     Figure,
     Hash,
+    Key,
     Progress,
     RunBadge,
     Trouble,
@@ -94,10 +95,10 @@ export function RunButtons({ run }: { run: Run }) {
 
 function epochWords({ state, progress: p }: Run) {
     if (state === 'finished' && p.epoch < p.epochs)
-        return `ended early, after epoch ${p.epoch} of ${p.epochs}`;
+        return `ended early, after epoch ${format.count(p.epoch)} of ${format.count(p.epochs)}`;
     if (p.total_steps > 0 && p.global_step >= p.total_steps)
-        return `${p.epochs} of ${p.epochs} epochs`;
-    return `epoch ${Math.min(p.epoch + 1, p.epochs)} of ${p.epochs}, step ${format.count(p.step)} of ${format.count(p.steps_per_epoch)}`;
+        return `${format.count(p.epochs)} of ${format.count(p.epochs)} epochs`;
+    return `epoch ${format.count(Math.min(p.epoch + 1, p.epochs))} of ${format.count(p.epochs)}, step ${format.count(p.step)} of ${format.count(p.steps_per_epoch)}`;
 }
 
 export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean }) {
@@ -224,11 +225,11 @@ export function EpochsCard({ run }: { run: Run }) {
                     ]}
                 />
                 <p class="muted keyline">
-                    {[...new Set(rows.map(({ engine }) => engine))].map((id) => (
-                        <span key={id} class="swatch" data-engine={id} />
-                    ))}{' '}
-                    test, after the epoch <span class="swatch gray" /> training, before each update
-                    {validated && ', dotted: validation, after the epoch'}
+                    <Key engines={[...new Set(rows.map(({ engine }) => engine))]}>
+                        test, after the epoch
+                    </Key>{' '}
+                    <Key kind="gray">training, before each update</Key>
+                    {validated && ' dotted: validation, after the epoch'}
                 </p>
             </div>
             <Wide label="Epochs, as a table" class="epochs">

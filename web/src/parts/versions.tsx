@@ -220,10 +220,17 @@ function VersionDialog({
 }
 
 function Side({ row, text }: { row: VersionDifference; text: string | null }) {
-    const hash = row.key === 'sha256' && text;
+    if (text === null) return <td>{format.NOTHING}</td>;
+    if (row.group !== 'file') return <td>{text}</td>;
     return (
         <td>
-            {hash ? <code title={hash}>{format.shortHash(hash)}</code> : (text ?? format.NOTHING)}
+            {row.key === 'sha256' ? (
+                <code title={text}>{format.shortHash(text)}</code>
+            ) : (
+                <span title={`${format.count(Number(text))} bytes`}>
+                    {format.bytes(Number(text))}
+                </span>
+            )}
         </td>
     );
 }

@@ -35,10 +35,13 @@ export function Head({ columns }: { columns: Column[] }) {
 export function Wide({
     label,
     class: name = '',
+    quiet = false,
     children,
 }: {
     label: string;
     class?: string;
+    /** Of several alike the first alone says so in words. */
+    quiet?: boolean;
     children: ComponentChildren;
 }) {
     const box = useRef<HTMLDivElement>(null);
@@ -68,7 +71,7 @@ export function Wide({
             >
                 {children}
             </div>
-            {more && (
+            {more && !quiet && (
                 <p class="muted wide-hint" aria-hidden="true">
                     More columns to the {more}: scroll the table
                 </p>

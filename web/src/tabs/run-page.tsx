@@ -7,10 +7,10 @@ import { useFetched } from '../lib/fetched';
 import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { isActive, liveRun, runs } from '../lib/studio';
-import { settingLabel, settingWords, type SettingKey } from '../lib/settings';
+import { belongs, findSetting, settingLabel, settingWords, type SettingKey } from '../lib/settings';
 import type { Evaluation, Run, Weights } from '../lib/shapes';
 import { Parts } from '../parts/guard';
-import { Button, Card, Empty, Page, Trouble } from '../parts/basics';
+import { Button, Card, Empty, Key, Page, Trouble } from '../parts/basics';
 import { Confusion } from '../parts/confusion';
 import { DrawDigit } from '../parts/draw-digit';
 import { FeatureMaps } from '../parts/feature-maps';
@@ -75,9 +75,9 @@ function FirstLayer({ value }: { value: Weights }) {
                 label={`Weights of ${value.count} units, each as a picture of ${value.rows} by ${value.columns}`}
             />
             <p class="muted keyline">
-                <span class="swatch low" /> negative <span class="swatch high" /> positive, full
-                color from ±{format.number(Number(limit.toPrecision(2)))}. Each tile is what one of
-                the {value.count} hidden units looks for.
+                <Key kind="low">negative</Key> <Key kind="high">positive,</Key> full color from ±
+                {format.number(Number(limit.toPrecision(2)))}. Each tile is what one of the{' '}
+                {value.count} hidden units looks for.
             </p>
         </Card>
     );
@@ -113,7 +113,10 @@ function SettingsOf({ run }: { run: Run }) {
         <Card title="Settings">
             <dl class="settings-list">
                 {(Object.keys(run.settings) as SettingKey[])
-                    .filter((name) => name in run.settings)
+                    .filter((name) => {
+                        const setting = findSetting(name);
+                        return !setting || belongs(setting, run.settings);
+                    })
                     .map((name) => (
                         <div key={name}>
                             <dt>{settingLabel(name)}</dt>
@@ -121,15 +124,15 @@ function SettingsOf({ run }: { run: Run }) {
                         </div>
                     ))}
                 <div>
-                    <dt>parameters</dt>
+                    <dt>Parameters</dt>
                     <dd class="num">{format.count(run.parameters)}</dd>
                 </div>
                 <div>
-                    <dt>created</dt>
+                    <dt>Created</dt>
                     <dd class="num">{format.time(run.created_at)}</dd>
                 </div>
                 <div>
-                    <dt>id</dt>
+                    <dt>Id</dt>
                     <dd>
                         <code>{run.id}</code>
                     </dd>
