@@ -89,8 +89,7 @@ int library_resolve(const char *home, const char *name, char **out, struct error
     }
     if (path_is_plain_name(name)) {
         char *path;
-        if (asprintf(&path, "%s/data/%s", home, name) < 0)
-            return error_set_memory(error, "a path");
+        if (asprintf(&path, "%s/data/%s", home, name) < 0) return error_set_memory(error, "a path");
         if (file_exists(path)) {
             *out = path;
             return 0;

@@ -1,4 +1,4 @@
-/* Two runs set side by side: their trainings, and the models that came of them, or that were kept. */
+/* Two runs set side by side: their trainings, and their models; those may also be kept ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
