@@ -366,48 +366,49 @@ int engine_check_parts(const struct engine_ops *ops, const struct network *netwo
         return error_set(error, ERROR_UNAVAILABLE,
                          "%s cannot compute a part of a batch: train the whole batch with it",
                          ops->title);
-    for (uint32_t i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        if (layer->type == LAYER_BATCHNORM || (layer->type == LAYER_DROPOUT && layer->rate > 0))
-            return error_set(error, ERROR_INPUT,
-                             "layer %u: %s depends on the whole batch, which cannot be computed in "
-                             "parts: train the whole batch",
-                             i + 1, layer_kind(layer->type)->name);
-        if (layer_is_penalized(layer))
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (layer_is_penalized(&network->layers[i]))
             return error_set(error, ERROR_INPUT,
                              "layer %u: l1 and l2 belong to the loss of the whole batch, not of "
                              "its parts: leave them out, or train the whole batch",
                              i + 1);
-    }
     return 0;
 }
 
 static int check_parts(const struct engine *engine, const struct parameters *sums,
                        struct error *error)
 {
-    if (engine_check_parts(engine->ops, &engine->config.network, error) ||
-        loss_check_parts(&engine->config.loss, engine->config.optimizer.meaning, error))
-        return -1;
+    if (engine_check_parts(engine->ops, &engine->config.network, error)) return -1;
     return check_parameters(engine, sums, error);
 }
 
-int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+int engine_gradients(struct engine *engine, const struct engine_part *part, const uint32_t *order,
+                     size_t count, struct parameters *sums, double *loss, uint32_t *correct,
+                     struct error *error)
 {
+    const struct engine_part all = {.whole = count};
+    if (!part) part = &all;
     if (check_parts(engine, sums, error) || check_batch(engine, order, count, error)) return -1;
-    return engine->ops->gradients(engine, order, count, sums, loss, correct, error);
+    if (part->whole > engine->config.batch_size || part->first > part->whole ||
+        count > part->whole - part->first)
+        return error_set(error, ERROR_INPUT,
+                         "%zu samples from number %zu on do not lie in a batch of %zu: give the "
+                         "place of the part in its batch",
+                         count, part->first, part->whole);
+    if (engine_check_batches(&engine->config.network, part->whole, part->whole, error)) return -1;
+    return engine->ops->gradients(engine, part, order, count, sums, loss, correct, error);
 }
 
-int engine_apply(struct engine *engine, const struct parameters *sums, size_t count,
+int engine_apply(struct engine *engine, const struct parameters *sums, double divisor,
                  const double *rate, struct error *error)
 {
     if (check_parts(engine, sums, error) || check_rates(rate, 1, error)) return -1;
-    if (count < 1)
+    if (!(divisor > 0))
         return error_set(error, ERROR_INPUT,
                          "gradients of 0 samples cannot be applied: give the number of samples in "
                          "all parts");
     engine->rates = rate;
-    int status = engine->ops->apply(engine, sums, count, error);
+    int status = engine->ops->apply(engine, sums, divisor, error);
     engine->rates = NULL;
     return status;
 }

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "data/dataset.h"
 #include "data/preprocess.h"
+#include "engine/part.h"
 #include "net/loss.h"
 #include "net/network.h"
 #include "net/optimizer.h"
@@ -162,9 +163,10 @@ struct engine_ops {
 
     /* (optional) As engine_gradients and engine_apply: both, or NULL in both for an engine that
      * cannot train one batch together with others. gradients() changes nothing. */
-    int (*gradients)(struct engine *engine, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
-    int (*apply)(struct engine *engine, const struct parameters *sums, size_t count,
+    int (*gradients)(struct engine *engine, const struct engine_part *part, const uint32_t *order,
+                     size_t count, struct parameters *sums, double *loss, uint32_t *correct,
+                     struct error *error);
+    int (*apply)(struct engine *engine, const struct parameters *sums, double divisor,
                  struct error *error);
 
     /* (optional) A new learning rate from the next step on; NULL when it is fixed at open. The
@@ -280,23 +282,28 @@ int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
 /* Data-parallel training: several engines hold the same parameters and optimizer state, each
  * computes the gradients of its part of a batch, the parts' gradients are added up
  * (parameters_add), and every engine applies the total. That gives what engine_train does with the
- * whole batch, but for rounding: in float64 within 1e-12 per step. Batch normalization and dropout
- * depend on the whole batch, l1 and l2 belong to its loss: a network with any is refused
- * (ERROR_INPUT).
+ * whole batch, but for rounding: in float64 within 1e-12 per step. What depends on the whole batch
+ * comes by `part` (engine/part.h). l1 and l2 belong to the loss of the whole: a network with one is
+ * refused (ERROR_INPUT).
  *
  * engine_gradients writes to `sums` the gradient of the sum (not the mean) of the losses of order[0
  * … count), without weight decay, in the config's dtype; to *loss that sum; to *correct, when it is
- * not NULL, how many of the samples the logits classify correctly. Refused as in engine_trace, and
- * sums of another network or dtype (ERROR_INPUT), an engine without this (ERROR_UNAVAILABLE). */
+ * not NULL, how many of the samples the logits classify correctly. In the places of the running
+ * statistics are the whole batch's mean and unbiased variance, the same in every part: these are
+ * not added up. `part` NULL: the samples are a whole batch. Refused as in engine_trace, samples
+ * that do not lie in the batch, sums of another network or dtype (ERROR_INPUT), an engine without
+ * this (ERROR_UNAVAILABLE). */
 int engine_check_parts(const struct engine_ops *ops, const struct network *network,
                        struct error *error); /* whether they can be computed at all */
-int engine_gradients(struct engine *engine, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
-/* One step of the optimizer with the gradient sums / count, where `count` is the number of samples
- * in all parts together, and the learning rate *rate, or the engine's own for NULL. Refused: 0
- * samples, sums of another network or dtype, a rate out of range (ERROR_INPUT), an engine without
- * this (ERROR_UNAVAILABLE). */
-int engine_apply(struct engine *engine, const struct parameters *sums, size_t count,
+int engine_gradients(struct engine *engine, const struct engine_part *part, const uint32_t *order,
+                     size_t count, struct parameters *sums, double *loss, uint32_t *correct,
+                     struct error *error);
+/* One step of the optimizer with the gradient sums / divisor and the learning rate *rate, or the
+ * engine's own for NULL; running statistics move towards those in `sums`. The divisor is what the
+ * mean of the whole batch's losses is divided by: its number of samples, or loss_divisor().
+ * Refused: a divisor that is not above 0, sums of another network or dtype, a rate out of range
+ * (ERROR_INPUT), an engine without this (ERROR_UNAVAILABLE). */
+int engine_apply(struct engine *engine, const struct parameters *sums, double divisor,
                  const double *rate, struct error *error);
 
 /* A new learning rate, or 0, from the next step on. Refused: one out of range (ERROR_INPUT), an

@@ -47,15 +47,6 @@ void loss_balance(const uint8_t *labels, size_t count, uint32_t classes,
         weights[c] = samples[c] ? (double)count / ((double)classes * (double)samples[c]) : 0;
 }
 
-int loss_check_parts(const struct loss_rules *rules, enum meaning meaning, struct error *error)
-{
-    if (!rules->weighted || meaning != MEANING_PYTORCH) return 0;
-    return error_set(error, ERROR_INPUT,
-                     "class weights, as PyTorch means them, divide by the weights of the whole "
-                     "batch, which cannot be computed in parts: leave out class weights, or train "
-                     "the whole batch");
-}
-
 static void fill(struct loss_table *table, const struct loss_rules *rules, enum meaning meaning)
 {
     uint32_t classes = table->classes;
@@ -106,6 +97,7 @@ double loss_divisor(const struct loss_table *table, const uint8_t *labels, const
                     size_t count)
 {
     double sum = 0;
+    if (!table) return (double)count;
     for (size_t i = 0; i < count; i++) sum += table->divisor[labels[order[i]]];
     return sum;
 }

@@ -34,9 +34,6 @@ bool loss_is_balanced(const char *text);
 void loss_balance(const uint8_t *labels, size_t count, uint32_t classes,
                   double weights[LOSS_MAX_CLASSES]);
 
-/* 0 when the parts of a batch can be computed apart. */
-int loss_check_parts(const struct loss_rules *rules, enum meaning meaning, struct error *error);
-
 struct loss_table {
     uint32_t classes;
     double *target;  /* [classes, classes]: a row per label */
@@ -47,7 +44,7 @@ struct loss_table {
 int loss_table_create(const struct loss_rules *rules, enum meaning meaning, uint32_t classes,
                       struct loss_table **out, struct error *error);
 void loss_table_destroy(struct loss_table *table); /* NULL is fine */
-/* Of the batch order[0 … count). */
+/* Of the batch order[0 … count); `table` NULL: the number of its samples. */
 double loss_divisor(const struct loss_table *table, const uint8_t *labels, const uint32_t *order,
                     size_t count);
 

@@ -3,7 +3,11 @@
  * The gradients of all tensors lie in one block ("bucket"), which is cut into as many pieces as
  * there are ranks. Rank r gets everyone's piece r and adds them up in rank order, then all gather
  * the sums: every value travels twice, whatever the number of ranks, and every sum is made once. A
- * part's loss and its number of correct samples travel with its gradients. */
+ * part's loss and its number of correct samples travel with its gradients.
+ *
+ * Batch normalization needs sums over the whole batch in between: these few are gathered by all,
+ * who add them up in rank order. A rank that fails says so in the next of them, so that none waits
+ * for it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +33,23 @@ struct bucket {
     char *total;                                  /* [piece_bytes]: this rank's sums */
     char *totals;                                 /* [ranks][piece_bytes] */
     bool broken;                                  /* this rank has not taken every step */
+    struct loss_table *loss;                      /* NULL: plain */
+    /* What batch normalization asks for in a step: how many sums each time. */
+    size_t calls[3 * NETWORK_MAX_LAYERS];
+    uint32_t call_count, call; /* the next of them */
+    double *mine, *all;        /* [most sums + 1], and the same of all ranks */
+    bool told;                 /* some rank has failed in this step, and all know */
+    struct parameters *own;    /* the statistics of a batch, which are not added up */
 };
 
 void bucket_destroy(struct bucket *bucket)
 {
     if (!bucket) return;
     parameters_destroy(bucket->sums);
+    parameters_destroy(bucket->own);
+    loss_table_destroy(bucket->loss);
+    free(bucket->mine);
+    free(bucket->all);
     free(bucket->send);
     free(bucket->receive);
     free(bucket->total);
@@ -45,6 +60,28 @@ void bucket_destroy(struct bucket *bucket)
 void bucket_fail(struct bucket *bucket)
 {
     bucket->broken = true;
+}
+
+/* engine/part.h says in which order. */
+static int list_calls(struct bucket *bucket, struct error *error)
+{
+    const struct network *network = &bucket->inner->config.network;
+    size_t most = 0;
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        if (network->layers[i].type != LAYER_BATCHNORM) continue;
+        size_t channels = network->layers[i].input.sizes[0];
+        bucket->calls[bucket->call_count++] = channels;
+        bucket->calls[bucket->call_count++] = channels;
+        if (2 * channels > most) most = 2 * channels;
+    }
+    for (uint32_t i = network->layer_count; i-- > 0;)
+        if (network->layers[i].type == LAYER_BATCHNORM)
+            bucket->calls[bucket->call_count++] = 2 * (size_t)network->layers[i].input.sizes[0];
+    if (!bucket->call_count) return 0;
+    bucket->mine = calloc(most + 1, sizeof *bucket->mine);
+    bucket->all = calloc((most + 1) * bucket->size, sizeof *bucket->all);
+    if (!bucket->mine || !bucket->all) return error_set_memory(error, "the sums of all ranks");
+    return parameters_create(network, bucket->dtype, &bucket->own, error);
 }
 
 int bucket_create(struct ranks *ranks, struct engine *inner, struct bucket **out,
@@ -58,7 +95,11 @@ int bucket_create(struct ranks *ranks, struct engine *inner, struct bucket **out
     bucket->dtype = inner->config.dtype;
     bucket->size = ranks_size(ranks);
     bucket->value_size = dtype_size(bucket->dtype);
-    if (parameters_create(&inner->config.network, bucket->dtype, &bucket->sums, error)) goto failed;
+    if (parameters_create(&inner->config.network, bucket->dtype, &bucket->sums, error) ||
+        list_calls(bucket, error) ||
+        loss_table_create(&inner->config.loss, inner->config.optimizer.meaning,
+                          network_classes(&inner->config.network), &bucket->loss, error))
+        goto failed;
     bucket->piece_values = (bucket->sums->value_count + bucket->size - 1) / bucket->size;
     /* doubles follow a piece */
     bucket->piece_values += bucket->piece_values % 2;
@@ -142,6 +183,50 @@ static void add_parts(const struct bucket *bucket, struct part *out)
     }
 }
 
+/* The statistics of a batch, which every rank has whole: from `from` to `to`. */
+static void keep_statistics(const struct parameters *from, struct parameters *to)
+{
+    for (size_t t = 0; t < from->tensor_count; t++)
+        if (!tensor_role_is_trained(from->tensors[t].role))
+            memcpy(to->tensors[t].values, from->tensors[t].values,
+                   from->tensors[t].count * dtype_size(from->dtype));
+}
+
+/* values[count] of all ranks, added up in rank order; NULL: this rank has failed. */
+static int share_sums(struct bucket *bucket, double *values, size_t count, struct error *error)
+{
+    size_t each = count + 1;
+    if (values) memcpy(bucket->mine, values, count * sizeof *values);
+    bucket->mine[count] = values ? 0 : 1;
+    if (ranks_gather(bucket->ranks, bucket->mine, bucket->all, each * sizeof *bucket->all, error))
+        return -1;
+    for (uint32_t r = 0; r < bucket->size; r++)
+        if (bucket->all[r * each + count] != 0) bucket->told = true;
+    if (bucket->told)
+        return error_set(error, ERROR_FAILED, "another rank could not compute its part");
+    for (size_t i = 0; values && i < count; i++) {
+        values[i] = bucket->all[i];
+        for (uint32_t r = 1; r < bucket->size; r++) values[i] += bucket->all[r * each + i];
+    }
+    return 0;
+}
+
+static int add_sums(void *context, double *values, size_t count, struct error *error)
+{
+    struct bucket *bucket = context;
+    CHECK(bucket->call < bucket->call_count && bucket->calls[bucket->call] == count);
+    bucket->call++;
+    return share_sums(bucket, values, count, error);
+}
+
+/* The others wait for sums of this rank, which cannot give any. */
+static void tell_failure(struct bucket *bucket)
+{
+    struct error ignored;
+    if (bucket->told || bucket->call == bucket->call_count) return;
+    share_sums(bucket, NULL, bucket->calls[bucket->call], &ignored);
+}
+
 /* This rank's part of a batch; a batch may have fewer samples than there are ranks. */
 static void compute_part(struct bucket *bucket, const uint32_t *batch, size_t count,
                          struct part *part, struct error *error)
@@ -149,22 +234,29 @@ static void compute_part(struct bucket *bucket, const uint32_t *batch, size_t co
     size_t rank = ranks_rank(bucket->ranks);
     size_t first = count * rank / bucket->size, end = count * (rank + 1) / bucket->size;
     uint32_t correct = 0;
-    *part = (struct part){.failed = bucket->broken};
-    if (first == end || bucket->broken) {
-        memset(bucket->sums->values, 0, bucket->sums->value_count * bucket->value_size);
-        return;
-    }
-    if (engine_gradients(bucket->inner, batch + first, end - first, bucket->sums, &part->loss,
-                         &correct, error))
-        part->failed = 1;
+    const struct engine_part place = {
+        .first = first, .whole = count, .add = add_sums, .context = bucket};
+    int status = bucket->broken ? -1 : 0;
+    *part = (struct part){0};
+    bucket->call = 0;
+    bucket->told = false;
+    if (!status && first == end)
+        status = engine_part_skip(&place, &bucket->inner->config.network, bucket->sums, error);
+    else if (!status)
+        status = engine_gradients(bucket->inner, &place, batch + first, end - first, bucket->sums,
+                                  &part->loss, &correct, error);
     part->correct = correct;
+    /* when another has failed, it says so itself */
+    part->failed = status && !bucket->told;
+    if (status) tell_failure(bucket);
 }
 
-static int train_step(struct bucket *bucket, const uint32_t *batch, size_t count,
+static int train_step(struct bucket *bucket, const uint32_t *batch, size_t count, double divisor,
                       const double *rate, struct part *total, struct error *error)
 {
     struct part part;
     compute_part(bucket, batch, count, &part, error);
+    if (bucket->own) keep_statistics(bucket->sums, bucket->own);
     pack(bucket, &part);
     /* a failure of one's own is what is told */
     struct error ignored, *told = part.failed != 0 ? &ignored : error;
@@ -179,7 +271,8 @@ static int train_step(struct bucket *bucket, const uint32_t *batch, size_t count
     if (ranks_gather(bucket->ranks, bucket->total, bucket->totals, bucket->piece_bytes, error))
         return -1;
     unpack(bucket);
-    return engine_apply(bucket->inner, bucket->sums, count, rate, error);
+    if (bucket->own) keep_statistics(bucket->own, bucket->sums);
+    return engine_apply(bucket->inner, bucket->sums, divisor, rate, error);
 }
 
 int bucket_train(struct bucket *bucket, const uint32_t *order, size_t count, const double *rates,
@@ -190,8 +283,10 @@ int bucket_train(struct bucket *bucket, const uint32_t *order, size_t count, con
         struct part total;
         size_t samples = count - first < batch ? count - first : batch;
         const double *rate = rates ? &rates[step] : NULL;
-        if (train_step(bucket, order + first, samples, rate, &total, error)) return -1;
-        if (losses) losses[step] = total.loss / (double)samples;
+        double divisor = loss_divisor(bucket->loss, bucket->inner->split->labels, order + first,
+                                      samples);
+        if (train_step(bucket, order + first, samples, divisor, rate, &total, error)) return -1;
+        if (losses) losses[step] = total.loss / divisor;
         if (correct) correct[step] = (uint32_t)total.correct;
     }
     return 0;

@@ -49,8 +49,7 @@ int ranks_agree(struct ranks *ranks, int status, const char *what, const char *f
 
 /* Rank 0: an engine that trains with all ranks, over `inner`, which is open, attached and has its
  * parameters and state: these are handed to all. The caller closes it; that closes `inner`, which
- * after a failure is the caller's still. ERROR_INPUT for a network that cannot be computed in
- * parts. */
+ * after a failure is the caller's still. */
 int ranks_lead(struct ranks *ranks, struct engine *inner, struct engine **out, struct error *error);
 /* The others: does what the leader's engine asks for, until it is closed. */
 int ranks_follow(struct ranks *ranks, struct engine *inner, struct error *error);

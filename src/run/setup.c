@@ -162,7 +162,6 @@ int setup_engine(const struct job *job, const struct engine_ops *ops, uint32_t t
     struct loss_rules loss;
     *out = NULL;
     if (loss_of(job, dataset, &loss, error)) return -1;
-    if (job->ranks > 1 && loss_check_parts(&loss, job->optimizer.meaning, error)) return -1;
     const struct engine_config config = {
         .network = *network,
         .loss = loss,

@@ -428,16 +428,17 @@ static void step_in_parts(struct trial *t, struct engine *engine, const uint32_t
     *correct = 0;
     for (size_t p = 0; p < parts; p++) {
         size_t from = count * p / parts, to = count * (p + 1) / parts;
+        const struct engine_part place = {.first = from, .whole = count};
         double part_loss;
         uint32_t part_correct;
         if (from == to) continue;
-        trial_succeed(t, engine_gradients(engine, order + from, to - from, part, &part_loss,
+        trial_succeed(t, engine_gradients(engine, &place, order + from, to - from, part, &part_loss,
                                           &part_correct, &t->error));
         parameters_add(sum, part);
         *loss += part_loss / (double)count;
         *correct += part_correct;
     }
-    trial_succeed(t, engine_apply(engine, sum, count, rate, &t->error));
+    trial_succeed(t, engine_apply(engine, sum, (double)count, rate, &t->error));
     parameters_destroy(sum);
     parameters_destroy(part);
 }
@@ -530,7 +531,7 @@ static void check_sums(struct trial *t)
     struct parameters *before = trial_parameters(t, engine);
     trial_succeed(t, parameters_create(&t->config.network, DTYPE_FLOAT64, &sums, &t->error));
     for (int i = 0; i < 2; i++) /* the second time, what is in `sums` is replaced */
-        trial_succeed(t, engine_gradients(engine, t->order + first, count, sums, &loss,
+        trial_succeed(t, engine_gradients(engine, NULL, t->order + first, count, sums, &loss,
                                           i ? &correct : NULL, &t->error));
     reference_gradient(r, &t->split, t->order + first, count);
     trial_near(t, loss, r->loss * (double)count, EXACT, "the sum of the losses");
@@ -904,7 +905,7 @@ static int ask_gradients(struct trial *t, struct engine *engine, const struct ne
     struct parameters *sums;
     double loss;
     trial_succeed(t, parameters_create(network, dtype, &sums, &t->error));
-    int result = engine_gradients(engine, t->order, count, sums, &loss, NULL, &t->error);
+    int result = engine_gradients(engine, NULL, t->order, count, sums, &loss, NULL, &t->error);
     parameters_destroy(sums);
     return result;
 }
@@ -912,6 +913,16 @@ static int ask_gradients(struct trial *t, struct engine *engine, const struct ne
 static int a_part_too_large(struct trial *t, struct engine *engine)
 {
     return ask_gradients(t, engine, &t->config.network, DTYPE_FLOAT64, 17);
+}
+
+static int a_part_outside_its_batch(struct trial *t, struct engine *engine)
+{
+    const struct engine_part part = {.first = 14, .whole = 16};
+    struct parameters *sums = parameters_for(t, "one hidden layer");
+    double loss;
+    int result = engine_gradients(engine, &part, t->order, 4, sums, &loss, NULL, &t->error);
+    parameters_destroy(sums);
+    return result;
 }
 
 static int sums_of_another_dtype(struct trial *t, struct engine *engine)
@@ -1038,6 +1049,9 @@ static const struct {
     {a_traced_batch_too_large, ERROR_INPUT, "a batch of 17 is out of range: use 1 to 16 samples"},
     {a_traced_batch_of_none, ERROR_INPUT, "a batch of 0 is out of range: use 1 to 16 samples"},
     {a_part_too_large, ERROR_INPUT, "a batch of 17 is out of range: use 1 to 16 samples"},
+    {a_part_outside_its_batch, ERROR_INPUT,
+     "4 samples from number 14 on do not lie in a batch of 16: give the place of the part in its "
+     "batch"},
     {sums_of_another_dtype, ERROR_INPUT,
      "the parameters are float32, not float64: convert them first"},
     {gradients_of_another_network, ERROR_INPUT,

@@ -269,26 +269,26 @@ void native_model_import(struct native_model *model, const struct parameters *so
                      model->layers[n].bias[set]);
 }
 
-static void divide(const struct native_model *model, void *values, size_t value_count, size_t by)
+static void divide(const struct native_model *model, void *values, size_t value_count, double by)
 {
     for (size_t i = 0; i < value_count; i++) {
         if (model->kernels->size == sizeof(float))
             ((float *)values)[i] /= (float)by;
         else
-            ((double *)values)[i] /= (double)by;
+            ((double *)values)[i] /= by;
     }
 }
 
 void native_model_import_sums(struct native_model *model, const struct parameters *sums,
-                              size_t count)
+                              double divisor)
 {
     for (uint32_t n = 0; n < model->layer_count; n++) {
         struct native_layer *layer = &model->layers[n];
         import_layer(model, n, parameters_get(sums, n, ROLE_WEIGHT)->values,
                      parameters_get(sums, n, ROLE_BIAS)->values, layer->weight_sum[0],
                      layer->bias_sum[0]);
-        divide(model, layer->weight_sum[0], native_model_weights(model, n), count);
-        divide(model, layer->bias_sum[0], layer->output_width, count);
+        divide(model, layer->weight_sum[0], native_model_weights(model, n), divisor);
+        divide(model, layer->bias_sum[0], layer->output_width, divisor);
     }
 }
 

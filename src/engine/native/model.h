@@ -92,9 +92,9 @@ size_t native_model_weights(const struct native_model *model, uint32_t n);
 void native_model_import(struct native_model *model, const struct parameters *source, uint32_t set);
 void native_model_export(const struct native_model *model, struct parameters *destination,
                          uint32_t set);
-/* The sums of gradients from the studio's layout, each divided by `count`. */
+/* The sums of gradients from the studio's layout, each divided by `divisor`. */
 void native_model_import_sums(struct native_model *model, const struct parameters *sums,
-                              size_t count);
+                              double divisor);
 void native_model_export_sums(const struct native_model *model, struct parameters *sums);
 /* The same for two matrices given apart: gradients. */
 void native_model_export_layer(const struct native_model *model, uint32_t layer, const void *weight,

@@ -145,19 +145,20 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
     return 0;
 }
 
-static int gradients(struct engine *engine, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+static int gradients(struct engine *engine, const struct engine_part *part, const uint32_t *order,
+                     size_t count, struct parameters *sums, double *loss, uint32_t *correct,
+                     struct error *error)
 {
     struct native_engine *self = self_of(engine);
     if (self->way->reserve(self, count, error)) return -1;
-    return self->way->gradients(self, order, count, sums, loss, correct, error);
+    return self->way->gradients(self, part, order, count, sums, loss, correct, error);
 }
 
-static int apply(struct engine *engine, const struct parameters *sums, size_t count,
+static int apply(struct engine *engine, const struct parameters *sums, double divisor,
                  struct error *error)
 {
     struct native_engine *self = self_of(engine);
-    return self->way->apply(self, sums, count, error);
+    return self->way->apply(self, sums, divisor, error);
 }
 
 static int forward(struct engine *engine, const uint8_t *pixels, size_t count, double *logits,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "engine/dropout.h"
+#include "engine/native/plan_job.h"
 
 /* --- making one ------------------------------------------------------------------------------- */
 
@@ -172,8 +173,11 @@ static void free_grids(struct plan *plan)
     for (uint32_t i = 0; i < plan->op_count; i++) {
         free(plan->ops[i].mean);
         free(plan->ops[i].scale);
+        free(plan->ops[i].sums);
+        free(plan->ops[i].squares);
         free(plan->ops[i].kept);
         plan->ops[i].mean = plan->ops[i].scale = NULL;
+        plan->ops[i].sums = plan->ops[i].squares = NULL;
         plan->ops[i].kept = NULL;
     }
     free(plan->losses);
@@ -230,7 +234,9 @@ static bool make_state(struct plan *plan, struct plan_op *op, size_t blocks)
     if (statistics) {
         op->mean = calloc(statistics, sizeof *op->mean);
         op->scale = calloc(statistics, sizeof *op->scale);
-        return op->mean && op->scale;
+        op->sums = calloc(2 * statistics, sizeof *op->sums);
+        op->squares = calloc(statistics, sizeof *op->squares);
+        return op->mean && op->scale && op->sums && op->squares;
     }
     if (op->layer->type != LAYER_DROPOUT) return true;
     op->kept = calloc(blocks * op->out->lines * places, 1);
@@ -270,7 +276,7 @@ int plan_keep_before(struct plan *plan, bool kept, struct error *error)
 
 /* --- values in and out ------------------------------------------------------------------------ */
 
-static void *tensor_place(const struct plan *plan, const struct tensor *tensor, void *set)
+void *plan_tensor_place(const struct plan *plan, const struct tensor *tensor, void *set)
 {
     const struct plan_tensor *stored = &plan->ops[tensor->layer].tensors[tensor->role];
     CHECK(stored->count == tensor->count);
@@ -280,15 +286,15 @@ static void *tensor_place(const struct plan *plan, const struct tensor *tensor, 
 void plan_import(struct plan *plan, const struct parameters *source, uint32_t set)
 {
     for (size_t t = 0; t < source->tensor_count; t++)
-        memcpy(tensor_place(plan, &source->tensors[t], plan->sets[set]), source->tensors[t].values,
-               source->tensors[t].count * plan->kernels->size);
+        memcpy(plan_tensor_place(plan, &source->tensors[t], plan->sets[set]),
+               source->tensors[t].values, source->tensors[t].count * plan->kernels->size);
 }
 
 void plan_export(const struct plan *plan, struct parameters *destination, uint32_t set)
 {
     for (size_t t = 0; t < destination->tensor_count; t++)
         memcpy(destination->tensors[t].values,
-               tensor_place(plan, &destination->tensors[t], plan->sets[set]),
+               plan_tensor_place(plan, &destination->tensors[t], plan->sets[set]),
                destination->tensors[t].count * plan->kernels->size);
 }
 
@@ -297,7 +303,7 @@ void plan_export_gradient(const struct plan *plan, struct parameters *destinatio
     for (size_t t = 0; t < destination->tensor_count; t++)
         if (tensor_role_is_trained(destination->tensors[t].role))
             memcpy(destination->tensors[t].values,
-                   tensor_place(plan, &destination->tensors[t], plan->gradient),
+                   plan_tensor_place(plan, &destination->tensors[t], plan->gradient),
                    destination->tensors[t].count * plan->kernels->size);
 }
 
@@ -319,28 +325,8 @@ void plan_read(const struct plan *plan, const struct grid *grid, const void *val
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-struct plan_job {
-    struct plan *plan;
-    const uint8_t *pixels, *labels; /* labels NULL: a forward pass of all at once */
-    const void *value;
-    const double *inputs; /* instead of pixels: values as they are; for a forward pass */
-    const uint32_t *order;
-    size_t count;
-    const double *rates; /* of every step; NULL: the optimizer's */
-    double *losses;
-    uint32_t *correct;
-    uint32_t workers;
-    bool gradients_only; /* one batch, and no step of the optimizer */
-};
-
-/* This worker's items of `count`. */
-static void items_of(size_t count, uint32_t worker, uint32_t workers, size_t *from, size_t *to)
-{
-    *from = count * worker / workers;
-    *to = count * (worker + 1) / workers;
-}
-
-static void fill_masks(const struct plan *plan, const struct plan_op *op, size_t rows,
+/* `first` is the number of the first row in its batch. */
+static void fill_masks(const struct plan *plan, const struct plan_op *op, size_t first, size_t rows,
                        uint64_t step, size_t block)
 {
     size_t places = plan->kernels->places, values = op->layer->outputs;
@@ -355,7 +341,7 @@ static void fill_masks(const struct plan *plan, const struct plan_op *op, size_t
                     if (used == have) {
                         have = values - next < sizeof kept ? values - next : sizeof kept;
                         dropout_mask(plan->seed, stream, op->layer->rate,
-                                     (block * places + p) * values + next, have, kept);
+                                     (first + block * places + p) * values + next, have, kept);
                         next += have;
                         used = 0;
                     }
@@ -370,7 +356,7 @@ static void load_batch(const struct plan_job *job, const struct plan_batch *batc
 {
     struct plan *plan = job->plan;
     size_t from, to;
-    items_of(batch->blocks, worker, job->workers, &from, &to);
+    plan_items_of(batch->blocks, worker, job->workers, &from, &to);
     size_t each = network_inputs(&plan->network);
     for (size_t block = from; block < to; block++) {
         if (job->inputs)
@@ -380,27 +366,37 @@ static void load_batch(const struct plan_job *job, const struct plan_batch *batc
                                 job->value);
         for (uint32_t i = 0; batch->training && i < plan->op_count; i++)
             if (plan->ops[i].layer->type == LAYER_DROPOUT)
-                fill_masks(plan, &plan->ops[i], batch->rows, step, block);
+                fill_masks(plan, &plan->ops[i], job->part ? job->part->first : 0, batch->rows, step,
+                           block);
     }
     team_barrier(plan->team);
 }
 
-static void forward(const struct plan_job *job, const struct plan_batch *batch, uint32_t worker)
+static bool is_apart(const struct plan_batch *batch, const struct plan_op *op)
+{
+    return batch->apart && op->layer->type == LAYER_BATCHNORM;
+}
+
+static bool forward(struct plan_job *job, const struct plan_batch *batch, uint32_t worker)
 {
     const struct plan *plan = job->plan;
     for (uint32_t i = 0; i < plan->op_count; i++) {
         const struct plan_op *op = &plan->ops[i];
         const struct plan_kind *kind = plan->kernels->kinds[op->layer->type];
         size_t from, to;
-        items_of(kind->items(op, batch, job->workers), worker, job->workers, &from, &to);
+        if (is_apart(batch, op) && (!plan_measure_parts(job, batch, op, MEASURE_SUMS, worker) ||
+                                    !plan_measure_parts(job, batch, op, MEASURE_SQUARES, worker)))
+            return false;
+        plan_items_of(kind->items(op, batch, job->workers), worker, job->workers, &from, &to);
         kind->forward(op, batch, job->workers, from, to);
         team_barrier(plan->team);
     }
+    return true;
 }
 
 /* From the loss back: each operation's gradients and the derivative by its input need only what
  * lies above. */
-static void backward(const struct plan_job *job, struct plan_batch *batch, uint32_t worker)
+static bool backward(struct plan_job *job, struct plan_batch *batch, uint32_t worker)
 {
     const struct plan *plan = job->plan;
     for (uint32_t i = plan->op_count; i-- > 0;) {
@@ -408,17 +404,20 @@ static void backward(const struct plan_job *job, struct plan_batch *batch, uint3
         const struct plan_kind *kind = plan->kernels->kinds[op->layer->type];
         size_t from, to;
         batch->input_wanted = i > 0 || plan->back_to_picture;
+        if (is_apart(batch, op) && !plan_measure_parts(job, batch, op, MEASURE_DERIVATIVES, worker))
+            return false;
         if (batch->training && kind->gradient && op->tensors[ROLE_WEIGHT].gradient) {
-            items_of(kind->gradient_items(op), worker, job->workers, &from, &to);
+            plan_items_of(kind->gradient_items(op), worker, job->workers, &from, &to);
             kind->gradient(op, batch, from, to);
         }
         if (batch->input_wanted || (!kind->gradient && op->tensors[ROLE_WEIGHT].gradient)) {
-            items_of(kind->backward_items(op, batch, job->workers), worker, job->workers, &from,
-                     &to);
+            plan_items_of(kind->backward_items(op, batch, job->workers), worker, job->workers,
+                          &from, &to);
             kind->backward(op, batch, job->workers, from, to);
         }
         team_barrier(plan->team);
     }
+    return true;
 }
 
 static double value_at(const struct plan *plan, const void *numbers, size_t index)
@@ -454,7 +453,7 @@ static void add_penalty_gradient(const struct plan_job *job, uint32_t worker)
         const struct plan_tensor *weight = &plan->ops[i].tensors[ROLE_WEIGHT];
         size_t from, to;
         if (!layer_is_penalized(layer)) continue;
-        items_of(weight->count, worker, job->workers, &from, &to);
+        plan_items_of(weight->count, worker, job->workers, &from, &to);
         for (size_t k = from; k < to; k++) {
             double w = value_at(plan, weight->values, k);
             double g = value_at(plan, weight->gradient, k) + layer->l1 * ((w > 0) - (w < 0)) +
@@ -509,15 +508,13 @@ static void clip_gradient(const struct plan *plan, size_t from, size_t to)
         }
 }
 
-/* Step `step`, counted from 1, of the optimizer: one stretch of all values, a part for each worker;
- * `numbers` are the optimizer's, this worker's copy. */
-static void update(const struct plan_job *job, double rate, uint64_t step, double *numbers,
-                   uint32_t worker)
+void plan_update(const struct plan_job *job, double rate, uint64_t step, double *numbers,
+                 uint32_t worker)
 {
     const struct plan *plan = job->plan;
     size_t places = plan->kernels->places, from, to;
     double used[FORMULA_MAX_NUMBERS];
-    items_of(plan->trained_count / places, worker, job->workers, &from, &to);
+    plan_items_of(plan->trained_count / places, worker, job->workers, &from, &to);
     void *tensors[2 + OPTIMIZER_MAX_SLOTS] = {
         number_at(plan, plan->sets[0], from * places),
         number_at(plan, plan->clipped ? plan->clipped : plan->gradient, from * places)};
@@ -533,7 +530,7 @@ static void update(const struct plan_job *job, double rate, uint64_t step, doubl
     team_barrier(plan->team);
 }
 
-static double rate_of(const struct plan_job *job, size_t step)
+double plan_rate_of(const struct plan_job *job, size_t step)
 {
     return job->rates ? job->rates[step] : job->plan->optimizer.learning_rate;
 }
@@ -575,12 +572,12 @@ static struct plan_batch batch_of(const struct plan *plan, size_t rows, bool tra
 {
     size_t places = plan->kernels->places;
     return (struct plan_batch){
-        .rows = rows, .blocks = (rows + places - 1) / places, .training = training};
+        .rows = rows, .whole = rows, .blocks = (rows + places - 1) / places, .training = training};
 }
 
-static void run_steps(void *context, uint32_t worker)
+void plan_run_steps(void *context, uint32_t worker)
 {
-    const struct plan_job *job = context;
+    struct plan_job *job = context;
     struct plan *plan = job->plan;
     double numbers[OPTIMIZER_MAX_NUMBERS];
     memcpy(numbers, plan->numbers, sizeof numbers);
@@ -589,9 +586,13 @@ static void run_steps(void *context, uint32_t worker)
         struct plan_batch batch = batch_of(plan, left < plan->batch_size ? left : plan->batch_size,
                                            true);
         const uint32_t *order = job->order + done;
+        if (job->part) {
+            batch.whole = job->part->whole;
+            batch.apart = true;
+        }
         load_batch(job, &batch, order, plan->steps + step, worker);
-        forward(job, &batch, worker);
-        items_of(batch.blocks, worker, job->workers, &from, &to);
+        if (!forward(job, &batch, worker)) return;
+        plan_items_of(batch.blocks, worker, job->workers, &from, &to);
         double divisor = plan->loss ? loss_divisor(plan->loss, job->labels, order, batch.rows)
                                     : (double)batch.rows;
         for (size_t block = from; block < to; block++)
@@ -600,10 +601,9 @@ static void run_steps(void *context, uint32_t worker)
         if (worker == 0)
             report(plan, batch.rows, divisor, &job->losses[step],
                    job->correct ? &job->correct[step] : NULL);
-        backward(job, &batch, worker);
+        if (!backward(job, &batch, worker) || job->part) return;
         if (plan->penalized) add_penalty_gradient(job, worker);
-        if (job->gradients_only) return;
-        update(job, rate_of(job, step), plan->steps + step + 1, numbers, worker);
+        plan_update(job, plan_rate_of(job, step), plan->steps + step + 1, numbers, worker);
     }
     /* all workers have passed a barrier since they read them */
     if (worker == 0) memcpy(plan->numbers, numbers, sizeof numbers);
@@ -628,7 +628,7 @@ void plan_train(struct plan *plan, const struct split *split, const void *value,
                                .correct = correct,
                                .workers = pace_workers(&plan->pace)};
         double start = clock_monotonic();
-        team_run(plan->team, job.workers, run_steps, &job);
+        team_run(plan->team, job.workers, plan_run_steps, &job);
         pace_report(&plan->pace, clock_monotonic() - start, part);
         steps = (part + batch - 1) / batch;
         plan->steps += steps;
@@ -640,64 +640,9 @@ void plan_train(struct plan *plan, const struct split *split, const void *value,
     }
 }
 
-void plan_gradients(struct plan *plan, const struct split *split, const void *value,
-                    const uint32_t *order, size_t count, struct parameters *sums, double *loss,
-                    uint32_t *correct)
-{
-    size_t batch = plan->batch_size;
-    struct plan_job job = {.plan = plan,
-                           .pixels = split->pixels,
-                           .labels = split->labels,
-                           .value = value,
-                           .order = order,
-                           .count = count,
-                           .losses = loss,
-                           .correct = correct,
-                           .workers = team_threads(plan->team),
-                           .gradients_only = true};
-    plan->batch_size = count;
-    team_run(plan->team, job.workers, run_steps, &job);
-    plan->batch_size = batch;
-    *loss *= (double)count;
-    plan_export_gradient(plan, sums);
-    for (size_t t = 0; t < sums->tensor_count; t++)
-        for (size_t i = 0; i < sums->tensors[t].count; i++)
-            tensor_set(sums, &sums->tensors[t], i,
-                       tensor_get(sums, &sums->tensors[t], i) * (double)count);
-}
-
-static void run_update(void *context, uint32_t worker)
-{
-    const struct plan_job *job = context;
-    struct plan *plan = job->plan;
-    double numbers[OPTIMIZER_MAX_NUMBERS];
-    memcpy(numbers, plan->numbers, sizeof numbers);
-    update(job, rate_of(job, 0), plan->steps + 1, numbers, worker);
-    if (worker == 0) memcpy(plan->numbers, numbers, sizeof numbers);
-}
-
-void plan_apply(struct plan *plan, const struct parameters *sums, size_t count, const double *rate)
-{
-    struct plan_job job = {.plan = plan, .rates = rate, .workers = team_threads(plan->team)};
-    for (size_t t = 0; t < sums->tensor_count; t++) {
-        const struct tensor *tensor = &sums->tensors[t];
-        if (!tensor_role_is_trained(tensor->role)) continue;
-        void *place = tensor_place(plan, tensor, plan->gradient);
-        for (size_t i = 0; i < tensor->count; i++) {
-            double mean = tensor_get(sums, tensor, i) / (double)count;
-            if (plan->kernels->size == sizeof(float))
-                ((float *)place)[i] = (float)mean;
-            else
-                ((double *)place)[i] = mean;
-        }
-    }
-    team_run(plan->team, job.workers, run_update, &job);
-    plan->steps++;
-}
-
 static void run_forward(void *context, uint32_t worker)
 {
-    const struct plan_job *job = context;
+    struct plan_job *job = context;
     struct plan_batch batch = batch_of(job->plan, job->count, false);
     load_batch(job, &batch, NULL, 0, worker);
     forward(job, &batch, worker);
@@ -725,7 +670,7 @@ void plan_infer(struct plan *plan, const double *inputs, size_t rows)
 
 static void run_backward(void *context, uint32_t worker)
 {
-    const struct plan_job *job = context;
+    struct plan_job *job = context;
     struct plan_batch batch = batch_of(job->plan, job->count, false);
     backward(job, &batch, worker);
 }

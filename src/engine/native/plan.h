@@ -50,7 +50,10 @@ struct plan_op {
     uint32_t tap_count; /* per group */
     struct plan_tensor tensors[ROLE_COUNT];
     double *mean, *scale; /* normalizations: per channel, or per place of a batch */
-    uint8_t *kept;        /* dropout: [blocks * lines * places], 1 where a value stays */
+    /* batch normalization: what it adds up over the batch, [2, channels], and of it the squared
+     * distances from the mean, [channels] */
+    double *sums, *squares;
+    uint8_t *kept; /* dropout: [blocks * lines * places], 1 where a value stays */
 };
 
 struct plan {
@@ -85,7 +88,9 @@ struct plan {
 /* What an operation sees of a batch. */
 struct plan_batch {
     size_t rows, blocks;
+    size_t whole; /* samples of the batch that these are a part of; else `rows` */
     bool training;
+    bool apart;        /* a part: batch normalization's sums are measured and added up beforehand */
     bool input_wanted; /* backward: the derivative by the input is needed */
 };
 
@@ -107,11 +112,17 @@ struct plan_kind {
                      size_t to);
 };
 
+/* What batch normalization adds up over a batch. */
+enum plan_measure { MEASURE_SUMS, MEASURE_SQUARES, MEASURE_DERIVATIVES };
+
 /* One table per dtype and kind of processor (plan_kernels.c, choose.c). */
 struct plan_kernels {
     size_t size;   /* bytes per value */
     size_t places; /* samples per block */
     const struct plan_kind *kinds[LAYER_TYPE_COUNT];
+    /* op->sums of the channels [from, to); each kind needs the one before it, of all parts. */
+    void (*measure)(const struct plan_op *op, const struct plan_batch *batch,
+                    enum plan_measure what, size_t from, size_t to);
     /* Block `block` of the picture from samples order[0 … rows); `value` is the table of a pixel's
      * values. */
     void (*load)(const struct grid *grid, const uint8_t *pixels, size_t inputs,
@@ -146,10 +157,11 @@ void plan_train(struct plan *plan, const struct split *split, const void *value,
                 const uint32_t *order, size_t count, const double *rates, double *losses,
                 uint32_t *correct);
 /* As engine.h's gradients and apply; `rate` may be NULL, count is at most what is reserved. */
-void plan_gradients(struct plan *plan, const struct split *split, const void *value,
-                    const uint32_t *order, size_t count, struct parameters *sums, double *loss,
-                    uint32_t *correct);
-void plan_apply(struct plan *plan, const struct parameters *sums, size_t count, const double *rate);
+int plan_gradients(struct plan *plan, const struct engine_part *part, const struct split *split,
+                   const void *value, const uint32_t *order, size_t count, struct parameters *sums,
+                   double *loss, uint32_t *correct, struct error *error);
+void plan_apply(struct plan *plan, const struct parameters *sums, double divisor,
+                const double *rate);
 /* As engine.h's trace. */
 int plan_trace(struct plan *plan, const struct split *split, const void *value,
                const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,

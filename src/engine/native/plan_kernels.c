@@ -207,6 +207,7 @@ const struct plan_kernels NATIVE_NAME(table) = {
     .load = load_pictures,
     .load_values = load_values,
     .loss = block_loss,
+    .measure = NATIVE_NAME(measure),
     .kinds = {
         [LAYER_DENSE]         = &NATIVE_NAME(dense),
         [LAYER_CONV2D]        = &NATIVE_NAME(dense),

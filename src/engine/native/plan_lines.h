@@ -27,6 +27,8 @@ void NATIVE_NAME(activate_backward)(const struct plan_op *op, size_t block, uint
 /* A layer type's arithmetic; where it stands says the file. */
 extern const struct plan_kind NATIVE_NAME(dense), NATIVE_NAME(maxpool), NATIVE_NAME(avgpool),
     NATIVE_NAME(globalavgpool), NATIVE_NAME(batchnorm), NATIVE_NAME(layernorm);
+void NATIVE_NAME(measure)(const struct plan_op *op, const struct plan_batch *batch,
+                          enum plan_measure what, size_t from, size_t to);
 
 INLINE real *line_at(const struct grid *grid, void *numbers, size_t block, size_t line)
 {

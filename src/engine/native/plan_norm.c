@@ -24,26 +24,84 @@
         }                                                                                       \
     } while (0)
 
-static void batchnorm_statistics(const struct plan_op *op, const struct plan_batch *batch,
-                                 uint32_t map)
+static double batch_values(const struct plan_op *op, const struct plan_batch *batch)
+{
+    return (double)batch->whole * op->in->rows * op->in->columns;
+}
+
+/* 1 / deviation, and of a whole batch the running statistics, from the sum of squared distances. */
+static void settle_statistics(const struct plan_op *op, const struct plan_batch *batch,
+                              uint32_t map)
 {
     real *mean = op->tensors[ROLE_RUNNING_MEAN].values,
          *variance = op->tensors[ROLE_RUNNING_VARIANCE].values;
-    double epsilon = op->layer->epsilon, weight = op->layer->momentum;
-    if (!batch->training) {
-        op->mean[map] = (double)mean[map];
-        op->scale[map] = 1 / sqrt((double)variance[map] + epsilon);
-        return;
-    }
-    double n = (double)batch->rows * op->in->rows * op->in->columns, sum = 0, squares = 0;
-    SUM_MAP(sum, op, batch, map, value);
-    op->mean[map] = sum / n;
-    vec middle = splat((real)op->mean[map]);
-    SUM_MAP(squares, op, batch, map, (value - middle) * (value - middle));
-    op->scale[map] = 1 / sqrt(squares / n + epsilon);
+    double weight = op->layer->momentum, n = batch_values(op, batch), squares = op->sums[map];
+    op->scale[map] = 1 / sqrt(squares / n + op->layer->epsilon);
+    op->squares[map] = squares;
+    if (batch->apart) return;
     /* PyTorch's meaning: the running variance is the unbiased one */
     mean[map] = (real)((1 - weight) * (double)mean[map] + weight * op->mean[map]);
     variance[map] = (real)((1 - weight) * (double)variance[map] + weight * squares / (n - 1));
+}
+
+static void measure_sums(const struct plan_op *op, const struct plan_batch *batch, uint32_t map)
+{
+    double sum = 0;
+    SUM_MAP(sum, op, batch, map, value);
+    op->sums[map] = sum;
+}
+
+static void measure_squares(const struct plan_op *op, const struct plan_batch *batch, uint32_t map)
+{
+    double squares = 0;
+    op->mean[map] = op->sums[map] / batch_values(op, batch);
+    vec middle = splat((real)op->mean[map]);
+    SUM_MAP(squares, op, batch, map, (value - middle) * (value - middle));
+    op->sums[map] = squares;
+}
+
+static void measure_derivatives(const struct plan_op *op, const struct plan_batch *batch,
+                                uint32_t map)
+{
+    real *weight_gradient = op->tensors[ROLE_WEIGHT].gradient,
+         *bias_gradient = op->tensors[ROLE_BIAS].gradient;
+    vec mean = splat((real)op->mean[map]), scale = splat((real)op->scale[map]);
+    double sum = 0, product = 0;
+    SUM_MAP(sum, op, batch, map, delta);
+    SUM_MAP(product, op, batch, map, delta * ((value - mean) * scale));
+    weight_gradient[map] = (real)product;
+    bias_gradient[map] = (real)sum;
+    op->sums[map] = sum;
+    op->sums[op->in->channels + map] = product;
+}
+
+static void batchnorm_statistics(const struct plan_op *op, const struct plan_batch *batch,
+                                 uint32_t map)
+{
+    const real *mean = op->tensors[ROLE_RUNNING_MEAN].values,
+               *variance = op->tensors[ROLE_RUNNING_VARIANCE].values;
+    if (!batch->training) {
+        op->mean[map] = (double)mean[map];
+        op->scale[map] = 1 / sqrt((double)variance[map] + op->layer->epsilon);
+        return;
+    }
+    if (!batch->apart) {
+        measure_sums(op, batch, map);
+        measure_squares(op, batch, map);
+    }
+    settle_statistics(op, batch, map);
+}
+
+void NATIVE_NAME(measure)(const struct plan_op *op, const struct plan_batch *batch,
+                          enum plan_measure what, size_t from, size_t to)
+{
+    static void (*const kinds[])(const struct plan_op *op, const struct plan_batch *batch,
+                                 uint32_t map) = {
+        [MEASURE_SUMS] = measure_sums,
+        [MEASURE_SQUARES] = measure_squares,
+        [MEASURE_DERIVATIVES] = measure_derivatives,
+    };
+    for (size_t map = from; map < to; map++) kinds[what](op, batch, (uint32_t)map);
 }
 
 static void batchnorm_forward(const struct plan_op *op, const struct plan_batch *batch,
@@ -72,22 +130,16 @@ static void batchnorm_forward(const struct plan_op *op, const struct plan_batch 
 static void batchnorm_backward(const struct plan_op *op, const struct plan_batch *batch,
                                size_t share, size_t first, size_t last)
 {
-    real *weight = op->tensors[ROLE_WEIGHT].values;
-    real *weight_gradient = op->tensors[ROLE_WEIGHT].gradient,
-         *bias_gradient = op->tensors[ROLE_BIAS].gradient;
+    const real *weight = op->tensors[ROLE_WEIGHT].values;
     size_t count = (size_t)op->in->columns * PLACES;
-    double n = (double)batch->rows * op->in->rows * op->in->columns;
+    double n = batch_values(op, batch);
     (void)share;
     for (size_t item = first; item < last; item++) {
         uint32_t c = (uint32_t)item;
         vec mean = splat((real)op->mean[c]), scale = splat((real)op->scale[c]);
-        double sum = 0, product = 0;
-        if (batch->training) {
-            SUM_MAP(sum, op, batch, c, delta);
-            SUM_MAP(product, op, batch, c, delta * ((value - mean) * scale));
-            weight_gradient[c] = (real)product;
-            bias_gradient[c] = (real)sum;
-        }
+        if (batch->training && !batch->apart) measure_derivatives(op, batch, c);
+        double sum = batch->training ? op->sums[c] : 0,
+               product = batch->training ? op->sums[op->in->channels + c] : 0;
         if (!batch->input_wanted) continue;
         vec a = splat((real)(sum / n)), b = splat((real)(product / n)),
             w = splat(weight[c]) * scale;

@@ -34,9 +34,10 @@ struct native_way {
     /* Of as many samples at a time as are reserved. */
     void (*train)(struct native_engine *self, const uint32_t *order, size_t count, double *losses,
                   uint32_t *correct);
-    int (*gradients)(struct native_engine *self, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
-    int (*apply)(struct native_engine *self, const struct parameters *sums, size_t count,
+    int (*gradients)(struct native_engine *self, const struct engine_part *part,
+                     const uint32_t *order, size_t count, struct parameters *sums, double *loss,
+                     uint32_t *correct, struct error *error);
+    int (*apply)(struct native_engine *self, const struct parameters *sums, double divisor,
                  struct error *error);
     size_t forward_rows; /* samples at a time in forward() */
     int (*forward)(struct native_engine *self, const uint8_t *pixels, size_t rows, double *logits,

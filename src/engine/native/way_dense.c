@@ -78,9 +78,12 @@ static void train(struct native_engine *self, const uint32_t *order, size_t coun
     native_model_train(self->model, &data, order, count, self->base.rates, losses, correct);
 }
 
-static int gradients(struct native_engine *self, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+/* Dense layers compute every sample by itself. */
+static int gradients(struct native_engine *self, const struct engine_part *part,
+                     const uint32_t *order, size_t count, struct parameters *sums, double *loss,
+                     uint32_t *correct, struct error *error)
 {
+    (void)part;
     struct native_data data = training_data(self);
     if (native_model_sums_begin(self->model, error)) return -1;
     native_model_gradients(self->model, &data, order, count, loss, correct);
@@ -88,11 +91,11 @@ static int gradients(struct native_engine *self, const uint32_t *order, size_t c
     return 0;
 }
 
-static int apply(struct native_engine *self, const struct parameters *sums, size_t count,
+static int apply(struct native_engine *self, const struct parameters *sums, double divisor,
                  struct error *error)
 {
     if (native_model_sums_begin(self->model, error)) return -1;
-    native_model_import_sums(self->model, sums, count);
+    native_model_import_sums(self->model, sums, divisor);
     native_model_apply(self->model, self->base.rates);
     return 0;
 }

@@ -57,19 +57,19 @@ static void train(struct native_engine *self, const uint32_t *order, size_t coun
                correct);
 }
 
-static int gradients(struct native_engine *self, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+static int gradients(struct native_engine *self, const struct engine_part *part,
+                     const uint32_t *order, size_t count, struct parameters *sums, double *loss,
+                     uint32_t *correct, struct error *error)
 {
-    (void)error;
-    plan_gradients(self->plan, self->base.split, &self->values, order, count, sums, loss, correct);
-    return 0;
+    return plan_gradients(self->plan, part, self->base.split, &self->values, order, count, sums,
+                          loss, correct, error);
 }
 
-static int apply(struct native_engine *self, const struct parameters *sums, size_t count,
+static int apply(struct native_engine *self, const struct parameters *sums, double divisor,
                  struct error *error)
 {
     (void)error;
-    plan_apply(self->plan, sums, count, self->base.rates);
+    plan_apply(self->plan, sums, divisor, self->base.rates);
     return 0;
 }
 

@@ -273,6 +273,7 @@ static TF_Output normalize(struct tf_pass *p, uint32_t index, TF_Output x, TF_Ou
                            TF_Output variance)
 {
     struct graph *g = p->g;
+    p->step->below[index] = x;
     TF_Output scale = GRAPH_OP(
         g, "Rsqrt", GRAPH_OP(g, "AddV2", variance, real(p, layer_of(p, index)->epsilon)));
     x = GRAPH_OP(g, "Mul", GRAPH_OP(g, "Sub", x, mean), scale);
@@ -287,6 +288,7 @@ static void update_running(struct tf_pass *p, uint32_t index, enum tensor_role r
     struct graph *g = p->g;
     const int place = p->t->places[index][role];
     const double momentum = layer_of(p, index)->momentum;
+    p->step->statistics[place] = value;
     TF_Output kept = GRAPH_OP(g, "Mul", read_tensor(p, index, role), real(p, 1 - momentum));
     TF_Output moved = GRAPH_OP(g, "AddV2", kept, GRAPH_OP(g, "Mul", value, real(p, momentum)));
     p->step->updates[0][place] =
@@ -345,11 +347,20 @@ static TF_Output draw_mask(const struct tf_pass *p, uint32_t index, TF_Output x)
         graph_real(g, TF_DOUBLE, (double)dropout_stream(0, index)));
     TF_Output counter[] = {graph_uint64(g, 0),
                            GRAPH_OP_TYPED(g, "Cast", "DstT", TF_UINT64, stream)};
-    TF_Output count = GRAPH_OP(g, "Reshape", GRAPH_OP(g, "Size", x), graph_int_vector(g, 1));
+    TF_Output count = GRAPH_OP(g, "Size", x), before_part = {0};
+    if (p->step->first.oper) { /* the batch's masks begin with those of the parts before this one */
+        before_part = GRAPH_OP(g, "Mul", p->step->first, graph_int(g, (int32_t)layer->outputs));
+        count = GRAPH_OP(g, "AddV2", count, before_part);
+    }
+    count = GRAPH_OP(g, "Reshape", count, graph_int_vector(g, 1));
     TF_Output words = GRAPH_OP_TYPED(g, "StatelessRandomUniformFullIntV2", "dtype", TF_UINT32,
                                      count, graph_uint64_vector(g, p->t->config->seed),
                                      graph_join(g, "Pack", counter, 2, (TF_Output){0}),
                                      graph_int(g, PHILOX));
+    if (before_part.oper)
+        words = GRAPH_OP(g, "Slice", words,
+                         GRAPH_OP(g, "Reshape", before_part, graph_int_vector(g, 1)),
+                         graph_int_vector(g, -1));
     /* Doubles hold every word, and comparing them needs no kernel for unsigned numbers. */
     TF_Output kept = GRAPH_OP(g, "GreaterEqual",
                               GRAPH_OP_TYPED(g, "Cast", "DstT", TF_DOUBLE, words),

@@ -4,11 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine.h"
 #include "engine/exports.h"
 #include "engine/locate.h"
-#include "engine/tensorflow/session.h"
-#include "engine/tensorflow/training.h"
+#include "engine/tensorflow/tensorflow.h"
 #include "engine/trace_name.h"
 
 /* "tensorflow" is the CPU build where there is no "tensorflow-cpu". */
@@ -17,16 +15,6 @@
 #else
 #define TENSORFLOW_PACKAGE "tensorflow"
 #endif
-
-struct tensorflow_engine {
-    struct engine base;
-    const struct tf_api *tf;
-    struct tf_training training;
-    struct tf_session session;
-    struct tf_run run;                     /* reused by every call */
-    uint64_t steps;                        /* taken so far */
-    double numbers[OPTIMIZER_MAX_NUMBERS]; /* the optimizer's, beside its slots */
-};
 
 static struct tensorflow_engine *self_of(struct engine *engine)
 {
@@ -66,9 +54,8 @@ static void probe(struct engine_probe *out)
     snprintf(out->devices[out->device_count++], sizeof out->devices[0], "cpu");
 }
 
-/* The studio's values in Keras's shape and order. */
-static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *self, size_t p,
-                                        const struct tensor *tensor)
+TF_Tensor *tensorflow_tensor(const struct tensorflow_engine *self, size_t p,
+                             const struct tensor *tensor)
 {
     const struct layout *layout = &self->training.layouts[p];
     int64_t dims[SHAPE_MAX_RANK];
@@ -81,18 +68,13 @@ static TF_Tensor *tensor_from_parameter(const struct tensorflow_engine *self, si
     return value;
 }
 
-static void parameter_from_tensor(const struct tensorflow_engine *self, size_t p,
-                                  const TF_Tensor *value, struct tensor *tensor)
+void tensorflow_parameter(const struct tensorflow_engine *self, size_t p, const TF_Tensor *value,
+                          struct tensor *tensor)
 {
     const size_t value_size = dtype_size(self->base.config.dtype);
     CHECK(self->tf->TensorByteSize(value) == tensor->count * value_size);
     layout_from_keras(&self->training.layouts[p], self->tf->TensorData(value), tensor->values,
                       value_size);
-}
-
-static bool is_trained(const struct tf_training *t, size_t p)
-{
-    return tensor_role_is_trained(t->tensors[p].role);
 }
 
 /* `set` 0: the network's parameters; the others: the optimizer's slots. */
@@ -104,7 +86,7 @@ static int write_set(struct tensorflow_engine *self, size_t set,
     for (size_t p = 0; p < t->parameter_count; p++) {
         if (!tf_training_has_variable(t, set, p)) continue;
         tf_run_feed(&self->run, t->values[set][p].fed,
-                    tensor_from_parameter(self, p, &parameters->tensors[p]));
+                    tensorflow_tensor(self, p, &parameters->tensors[p]));
         tf_run_target(&self->run, t->values[set][p].assign);
     }
     int result = tf_run_go(&self->run, "giving TensorFlow the parameters", error);
@@ -123,7 +105,7 @@ static int read_set(struct tensorflow_engine *self, size_t set, struct parameter
     for (size_t p = 0, n = 0; result == 0 && p < t->parameter_count; p++) {
         struct tensor *tensor = &parameters->tensors[p];
         if (tf_training_has_variable(t, set, p))
-            parameter_from_tensor(self, p, self->run.fetched[n++], tensor);
+            tensorflow_parameter(self, p, self->run.fetched[n++], tensor);
         else
             memset(tensor->values, 0, tensor->count * dtype_size(self->base.config.dtype));
     }
@@ -182,6 +164,7 @@ static void close_engine(struct engine *engine)
     struct tensorflow_engine *self = self_of(engine);
     tf_session_close(&self->session);
     tf_training_free(&self->training);
+    tensorflow_cuts_free(self->cuts);
     free(self);
 }
 
@@ -229,23 +212,20 @@ static int attach(struct engine *engine, const struct split *split, struct error
     return result;
 }
 
-/* An order as TensorFlow takes it, without a copy if it lies well. */
-static TF_Tensor *tensor_from_order(const struct tensorflow_engine *self, const uint32_t *order,
-                                    size_t count)
+TF_Tensor *tensorflow_order(const struct tensorflow_engine *self, const uint32_t *order,
+                            size_t count)
 {
     return tf_tensor_borrow(self->tf, TF_INT32, &(int64_t){(int64_t)count}, 1, order);
 }
 
-static double read_real(const struct tensorflow_engine *self, const void *values, size_t index)
+double tensorflow_real(const struct tensorflow_engine *self, const void *values, size_t index)
 {
     return self->training.real == TF_DOUBLE ? ((const double *)values)[index]
                                             : (double)((const float *)values)[index];
 }
 
-/* Feeds what the optimizer takes at the next `steps` steps, and the steps before them; `state` is
- * where its own numbers then are, to be kept if the run succeeds. */
-static void feed_numbers(struct tensorflow_engine *self, size_t steps,
-                         double state[OPTIMIZER_MAX_NUMBERS])
+void tensorflow_feed_numbers(struct tensorflow_engine *self, size_t steps,
+                             double state[OPTIMIZER_MAX_NUMBERS])
 {
     const struct tf_training *t = &self->training;
     const double usual = self->base.config.optimizer.learning_rate, *rates = self->base.rates;
@@ -262,8 +242,8 @@ static void feed_numbers(struct tensorflow_engine *self, size_t steps,
     tf_run_feed_double(&self->run, t->steps_before, (double)self->steps);
 }
 
-static void took_steps(struct tensorflow_engine *self, size_t steps,
-                       const double state[OPTIMIZER_MAX_NUMBERS])
+void tensorflow_took_steps(struct tensorflow_engine *self, size_t steps,
+                           const double state[OPTIMIZER_MAX_NUMBERS])
 {
     self->steps += steps;
     memcpy(self->numbers, state, sizeof self->numbers);
@@ -277,18 +257,18 @@ static int train(struct engine *engine, const uint32_t *order, size_t count, dou
     const size_t steps = (count + self->base.config.batch_size - 1) / self->base.config.batch_size;
     double state[OPTIMIZER_MAX_NUMBERS];
     tf_run_init(&self->run, &self->session);
-    tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
+    tf_run_feed(&self->run, t->order, tensorflow_order(self, order, count));
     tf_run_feed_int(&self->run, t->steps, (int32_t)steps);
-    feed_numbers(self, steps, state);
+    tensorflow_feed_numbers(self, steps, state);
     tf_run_fetch(&self->run, t->losses);
     tf_run_fetch(&self->run, t->correct);
     int result = tf_run_go(&self->run, "training with TensorFlow", error);
     if (result == 0) {
         const void *loss_values = self->tf->TensorData(self->run.fetched[0]);
-        for (size_t i = 0; i < steps; i++) losses[i] = read_real(self, loss_values, i);
+        for (size_t i = 0; i < steps; i++) losses[i] = tensorflow_real(self, loss_values, i);
         if (correct)
             memcpy(correct, self->tf->TensorData(self->run.fetched[1]), steps * sizeof *correct);
-        took_steps(self, steps, state);
+        tensorflow_took_steps(self, steps, state);
     }
     tf_run_free(&self->run);
     return result;
@@ -307,81 +287,17 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     if (result == 0) {
         const void *values = self->tf->TensorData(self->run.fetched[0]);
         const size_t value_count = count * network_classes(&self->base.config.network);
-        for (size_t i = 0; i < value_count; i++) logits[i] = read_real(self, values, i);
+        for (size_t i = 0; i < value_count; i++) logits[i] = tensorflow_real(self, values, i);
     }
     tf_run_free(&self->run);
     return result;
 }
 
-/* In place. */
-static void multiply(const struct tensorflow_engine *self, void *values, size_t count,
-                     double factor)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (self->training.real == TF_DOUBLE)
-            ((double *)values)[i] *= factor;
-        else
-            ((float *)values)[i] = (float)(((float *)values)[i] * factor);
-    }
-}
-
-/* The traced step's gradients without its update: of the mean, so they are multiplied. */
-static int gradients(struct engine *engine, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
-{
-    struct tensorflow_engine *self = self_of(engine);
-    const struct tf_training *t = &self->training;
-    tf_run_init(&self->run, &self->session);
-    tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
-    for (size_t p = 0; p < t->parameter_count; p++)
-        if (is_trained(t, p)) tf_run_fetch(&self->run, t->step.gradients[p]);
-    int loss_at = tf_run_fetch(&self->run, t->step.loss),
-        correct_at = tf_run_fetch(&self->run, t->step.correct);
-    int result = tf_run_go(&self->run, "computing gradients with TensorFlow", error);
-    if (result == 0) {
-        for (size_t p = 0, n = 0; p < t->parameter_count; p++)
-            if (is_trained(t, p))
-                parameter_from_tensor(self, p, self->run.fetched[n++], &sums->tensors[p]);
-        multiply(self, sums->values, sums->value_count, (double)count);
-        *loss = (double)count *
-                read_real(self, self->tf->TensorData(self->run.fetched[loss_at]), 0);
-        if (correct)
-            memcpy(correct, self->tf->TensorData(self->run.fetched[correct_at]), sizeof *correct);
-    }
-    tf_run_free(&self->run);
-    return result;
-}
-
-/* Everything that a step does to one of the network's tensors and its slots. */
-static void target_updates(struct tensorflow_engine *self, size_t p)
+void tensorflow_target_updates(struct tensorflow_engine *self, size_t p)
 {
     for (size_t set = 0; set < self->training.set_count; set++)
         if (self->training.step.updates[set][p])
             tf_run_target(&self->run, self->training.step.updates[set][p]);
-}
-
-/* The traced step's update, fed with gradients in place of those it would compute. */
-static int apply(struct engine *engine, const struct parameters *sums, size_t count,
-                 struct error *error)
-{
-    struct tensorflow_engine *self = self_of(engine);
-    const struct tf_training *t = &self->training;
-    double state[OPTIMIZER_MAX_NUMBERS];
-    tf_run_init(&self->run, &self->session);
-    for (size_t p = 0; p < t->parameter_count; p++) {
-        if (!is_trained(t, p)) continue;
-        TF_Tensor *gradient = tensor_from_parameter(self, p, &sums->tensors[p]);
-        if (gradient)
-            multiply(self, self->tf->TensorData(gradient), sums->tensors[p].count,
-                     1 / (double)count);
-        tf_run_feed(&self->run, t->step.gradients[p], gradient);
-        target_updates(self, p);
-    }
-    feed_numbers(self, 1, state);
-    int result = tf_run_go(&self->run, "applying gradients with TensorFlow", error);
-    if (result == 0) took_steps(self, 1, state);
-    tf_run_free(&self->run);
-    return result;
 }
 
 /* A tensor of a traced step: its name, where the run puts it, its shape in the studio's order, and
@@ -501,7 +417,7 @@ static int emit_one(const struct tensorflow_engine *self, const struct shown *sh
     }
     for (size_t r = 0; r < shown->repeat; r++)
         layout_from_keras(&shown->layout, values + r * part, ordered + r * part, value_size);
-    for (size_t i = 0; i < count; i++) wide[i] = read_real(self, ordered, i);
+    for (size_t i = 0; i < count; i++) wide[i] = tensorflow_real(self, ordered, i);
     result = emit(context, shown->name, shown->shape, shown->rank, wide);
     if (result) error_set(error, ERROR_FAILED, "the trace was ended at %s", shown->name);
 out:
@@ -515,7 +431,7 @@ static int emit_run(struct tensorflow_engine *self, const struct shown *shown, s
                     const double *state, engine_trace_fn *emit, void *context, struct error *error)
 {
     int result = tf_run_go(&self->run, "tracing a step of TensorFlow", error);
-    if (result == 0 && state) took_steps(self, 1, state);
+    if (result == 0 && state) tensorflow_took_steps(self, 1, state);
     for (size_t i = 0; result == 0 && i < count; i++)
         result = emit_one(self, &shown[i], emit, context, error);
     tf_run_free(&self->run);
@@ -531,11 +447,11 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
     struct shown *shown = calloc(TF_RUN_MAX, sizeof *shown);
     if (!shown) return error_set_memory(error, "the trace");
     tf_run_init(&self->run, &self->session);
-    tf_run_feed(&self->run, t->order, tensor_from_order(self, order, count));
-    feed_numbers(self, 1, state);
+    tf_run_feed(&self->run, t->order, tensorflow_order(self, order, count));
+    tensorflow_feed_numbers(self, 1, state);
     size_t n = list_traced(self, count, shown);
     n += list_parameters(self, TRACE_GRADIENT, shown + n);
-    for (size_t p = 0; p < t->parameter_count; p++) target_updates(self, p);
+    for (size_t p = 0; p < t->parameter_count; p++) tensorflow_target_updates(self, p);
     int result = emit_run(self, shown, n, state, emit, context, error);
     if (result == 0) {
         n = list_parameters(self, TRACE_NEW, shown);
@@ -612,8 +528,8 @@ const struct engine_ops engine_tensorflow = {
     .forward = forward,
     .trace = trace_step,
     .follow = follow,
-    .gradients = gradients,
-    .apply = apply,
+    .gradients = tensorflow_gradients,
+    .apply = tensorflow_apply,
     .set_learning_rate = set_learning_rate,
     .close = close_engine,
 };

@@ -138,6 +138,7 @@ static void measure(const struct tf_training *t, struct graph *g, TF_Output logi
 {
     TF_Output gradient = t->loss ? shaped_loss(t, g, logits, step)
                                  : plain_loss(t, g, logits, step); /* [loss] */
+    step->slope = gradient;
 
     TF_Output answer = GRAPH_OP_TYPED(g, "ArgMax", "output_type", TF_INT32, logits,
                                       graph_int(g, 1)); /* [correct] */
@@ -370,6 +371,7 @@ static void build_trace_and_forward(struct tf_training *t)
 {
     struct graph *g = &t->graph;
     TF_Output n = GRAPH_OP(g, "AddV2", t->steps_before, graph_real(g, TF_DOUBLE, 1));
+    t->step.first = graph_int(g, 0); /* of a part of a batch another is fed */
     TF_Output numbers = GRAPH_OP(g, "GatherV2", t->numbers, graph_int(g, 0), graph_int(g, 0));
     training_step(t, g, &t->variables, t->order, numbers, n, &t->step);
     t->probabilities = GRAPH_OP(g, "Softmax", t->step.a[t->config->network.layer_count - 1]);

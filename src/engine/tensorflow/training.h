@@ -32,9 +32,14 @@ struct tf_access {
  * activation. */
 struct tf_step {
     TF_Output input, labels, z[NETWORK_MAX_LAYERS], a[NETWORK_MAX_LAYERS];
+    TF_Output first;                     /* int32 [], the number of the first sample in its batch;
+                                            no operation: 0 */
+    TF_Output below[NETWORK_MAX_LAYERS]; /* what goes into a batch normalization */
     TF_Output parameters[TF_MAX_PARAMETERS]; /* every tensor as read, before the step's update */
     TF_Output loss, correct;
-    TF_Output gradients[TF_MAX_PARAMETERS]; /* of the trained ones */
+    TF_Output slope;                         /* the loss's derivative by the logits */
+    TF_Output statistics[TF_MAX_PARAMETERS]; /* what a running statistic moves towards */
+    TF_Output gradients[TF_MAX_PARAMETERS];  /* of the trained ones */
     /* by set; NULL for a variable that the step does not change, or not by itself */
     TF_Operation *updates[TF_MAX_SETS][TF_MAX_PARAMETERS];
 };

@@ -343,14 +343,21 @@ static const struct torch_activation {
 
 /* [stage: network] */
 /* A layer and the activation behind it. */
-torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *module,
-                                 torch_tensor x, const struct torch_pass *pass)
+torch_tensor torch_layer_activate(struct torch_session *torch, struct torch_layer *module,
+                                  torch_tensor x)
 {
     const struct torch_activation *activation = &activations[module->layer->activation];
-    x = module->before = kinds[module->layer->type].forward(torch, module, x, pass); /* [layer] */
+    module->before = x;
     if (activation->op) x = torch_apply(torch, activation->op, x);      /* [activation] */
     if (activation->compose) x = activation->compose(torch, module, x); /* [activation] */
     return module->after = x;
+}
+
+torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *module,
+                                 torch_tensor x, const struct torch_pass *pass)
+{
+    x = kinds[module->layer->type].forward(torch, module, x, pass); /* [layer] */
+    return torch_layer_activate(torch, module, x);
 }
 /* [end] */
 

@@ -37,6 +37,9 @@ void torch_layer_destroy(struct torch_session *torch, struct torch_layer *module
 /* The layer's output for x, after its activation. */
 torch_tensor torch_layer_forward(struct torch_session *torch, struct torch_layer *module,
                                  torch_tensor x, const struct torch_pass *pass);
+/* The same from what the layer computes before its activation. */
+torch_tensor torch_layer_activate(struct torch_session *torch, struct torch_layer *module,
+                                  torch_tensor x);
 
 bool torch_has_layer(enum layer_type type);
 bool torch_has_activation(enum activation activation);

@@ -81,9 +81,10 @@ void torch_clip_gradients(struct torch_model *model);
 void torch_update_by_formula(struct torch_model *model, const double *numbers);
 
 /* parts.c: as engine.h's gradients and apply. */
-int torch_gradients(struct torch_model *model, const uint32_t *order, size_t count,
-                    struct parameters *sums, double *loss, uint32_t *correct, struct error *error);
-int torch_apply_gradients(struct torch_model *model, const struct parameters *sums, size_t count,
+int torch_gradients(struct torch_model *model, const struct engine_part *part,
+                    const uint32_t *order, size_t count, struct parameters *sums, double *loss,
+                    uint32_t *correct, struct error *error);
+int torch_apply_gradients(struct torch_model *model, const struct parameters *sums, double divisor,
                           struct error *error);
 
 /* trace.c: as engine.h's follow and trace. */

@@ -215,23 +215,24 @@ static int forward(struct engine *engine, const uint8_t *pixels, size_t count, d
     return torch_check(&self->session, error);
 }
 
-static int gradients(struct engine *engine, const uint32_t *order, size_t count,
-                     struct parameters *sums, double *loss, uint32_t *correct, struct error *error)
+static int gradients(struct engine *engine, const struct engine_part *part, const uint32_t *order,
+                     size_t count, struct parameters *sums, double *loss, uint32_t *correct,
+                     struct error *error)
 {
     struct torch_model *model = &self_of(engine)->model;
     torch_enable_grad(model->torch, true);
-    int result = torch_gradients(model, order, count, sums, loss, correct, error);
+    int result = torch_gradients(model, part, order, count, sums, loss, correct, error);
     torch_enable_grad(model->torch, false);
     return result;
 }
 
-static int apply(struct engine *engine, const struct parameters *sums, size_t count,
+static int apply(struct engine *engine, const struct parameters *sums, double divisor,
                  struct error *error)
 {
     struct torch_model *model = &self_of(engine)->model;
     torch_enable_grad(model->torch, false);
     if (engine->rates) model->optimizer.learning_rate = *engine->rates;
-    int result = torch_apply_gradients(model, sums, count, error);
+    int result = torch_apply_gradients(model, sums, divisor, error);
     model->optimizer.learning_rate = engine->config.optimizer.learning_rate;
     return result;
 }
