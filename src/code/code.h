@@ -87,6 +87,9 @@ const char *code_stage_title(enum code_stage stage); /* "One training step" */
  * network has a layer that the voice cannot say. */
 int code_stage_text(const struct code_voice *voice, enum code_stage stage,
                     const struct code_subject *subject, struct code_text *out, struct error *error);
+/* The network as a PyTorch module, "class Network(nn.Module)", whose layers are named layer0,
+ * layer1, … by their places. Below imports of torch and nn. */
+int code_torch_module(const struct network *network, struct buffer *out, struct error *error);
 /* The whole program as a file's text. Python runs as it is: `python FILE --data-dir DIR`. */
 int code_program(const struct code_voice *voice, const struct code_subject *subject,
                  struct buffer *out, struct error *error);

@@ -139,3 +139,23 @@ const struct code_voice code_torch_python = {
     .write_stage = python_write_stage,
     .stages = {write_data, write_network, write_optimizer, write_step, write_loop, write_save},
 };
+
+int code_torch_module(const struct network *network, struct buffer *out, struct error *error)
+{
+    struct code_text text = {0};
+    struct network named = *network;
+    for (uint32_t i = 0; i < named.layer_count; i++)
+        snprintf(named.layers[i].name, sizeof named.layers[i].name, "layer%u", i);
+    code_line(&text, "network", "class Network(nn.Module):");
+    code_line(&text, "network", "    def __init__(self):");
+    code_line(&text, "network", "        super().__init__()");
+    torch_write_layers(&named, false, &text);
+    code_line(&text, NULL, "%s", "");
+    code_line(&text, "forward", "    def forward(self, x):");
+    torch_write_forward(&named, &text);
+    for (size_t i = 0; i < text.count; i++) buffer_printf(out, "%s\n", text.lines[i].text);
+    int status = text.failed ? error_set_memory(error, "the network's module")
+                             : buffer_check(out, "the network's module", error);
+    code_text_free(&text);
+    return status;
+}

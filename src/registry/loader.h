@@ -12,12 +12,13 @@ struct loader {
     struct input_form form;    /* what training did to a byte */
     size_t kind;               /* row of the table of formats */
 };
-/* Refuses a format that has no loader, and a layer that the loader of its format cannot build. */
+/* Refuses a format that has no loader. */
 int loader_of(const struct model *model, struct loader *out, struct error *error);
 /* A module with `class Model`: Model(path).predict(x) gives logits [N, classes] for pixels [N,
- * inputs] or [N, rows, columns], uint8, brought to the model's form, or floats as the network
+ * inputs], [N, rows, columns] or, in color, [N, rows, columns, channels] or [N, channels, rows,
+ * columns], uint8, brought to the model's form, or floats as the network
  * receives them. */
-void loader_write(const struct loader *loader, struct buffer *out);
+int loader_write(const struct loader *loader, struct buffer *out, struct error *error);
 /* A line per package, pinned: `run` ({"engine","engine_version"}, may be NULL) says which version
  * trained the model. */
 void loader_write_requirements(const struct loader *loader, const json_t *run, struct buffer *out);

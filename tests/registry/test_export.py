@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from rig import Program, free_port
 from test_mlflow import logits_of
+from test_serve_model import ModelServer
 
 PLACE = "azureml://datastores/workspaceblobstore/paths/data"
 
@@ -88,6 +89,52 @@ def test_the_same_words_give_the_same_bytes_and_all_or_nothing(studio, models, t
         assert result.returncode and words in result.stderr
     assert files_of(tmp_path / "a") == made
     assert not [path for path in tmp_path.iterdir() if path.name.startswith((".", "new"))]
+
+
+# name -> layers: a convolutional network, one with what has a state or a slope of its own, one of color pictures
+NETWORKS = {
+    "lenet5": "lenet5",
+    "states": "conv 4 3x3 same nobias, batchnorm relu, avgpool 2, conv 6 3x3 elu, maxpool 2, flatten, dropout 0.5, dense 12 gelu, dense 10",
+    "color": "conv 4 3x3 same relu, maxpool 2, flatten, dense 8 relu, dense 3",
+    "color-dense": "dense 8 relu, dense 3",
+}
+
+
+def color_pictures(folder):
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for label in range(3):
+        (folder / f"class{label}").mkdir(parents=True)
+        for at in range(8):
+            picture = random.integers(0, 256, (12, 14, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(folder / f"class{label}" / f"{at}.png")
+    return folder
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_scripts_model_gives_our_logits_for_any_network(studio, binary, tmp_path, name):
+    """From each format: dense or not, gray or color."""
+    color = name.startswith("color")
+    data = color_pictures(tmp_path / "pictures") if color else "synthetic"
+    studio("train", "--engine", "native", "--dataset", data, "--limit", "64" if not color else "0", "--epochs", "1", "--net", NETWORKS[name], "--out", tmp_path)
+    model, shape = tmp_path / "simple_nn.safetensors", (3, 12, 14) if color else (1, 28, 28)
+    pixels = np.random.default_rng(1).random((5, *shape), dtype=np.float32)
+    server = ModelServer(binary, tmp_path, model)
+    try:
+        expected = server.score({"inputs": pixels.reshape(5, -1).tolist()})
+    finally:
+        server.stop()
+    for ending in ("pth", "h5", "onnx"):
+        studio("convert", model, tmp_path / f"simple_nn.{ending}")
+    for file in ("simple_nn.safetensors", "simple_nn.pth", "simple_nn.h5", "simple_nn.onnx"):
+        out = tmp_path / file.replace(".", "-")
+        studio("export", "azureml", tmp_path / file, "--no-job", "--out", out)
+        script = {"__name__": "score"}
+        exec(compile((out / "score" / "score.py").read_text(), "score.py", "exec"), script)
+        loaded = script["Model"](str(tmp_path / file))
+        for form in (pixels, pixels.reshape(5, -1), pixels.transpose(0, 2, 3, 1) if color else pixels[:, 0]):
+            assert np.abs(loaded.predict(form) - expected).max() < 1e-5, file
 
 
 def test_their_server_runs_the_scoring_script(studio, models, data_dir, tmp_path):

@@ -55,6 +55,23 @@ def test_pyfunc_gives_our_logits(studio, models, client, mlflow_server, tmp_path
     assert (tmp_path / "back" / f"simple_nn.{ending}").read_bytes() == (models / f"simple_nn.{ending}").read_bytes()
 
 
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_pyfunc_of_a_convolutional_network_gives_our_logits(studio, client, mlflow_server, tmp_path, ending):
+    """Of files that hold tensors alone; the network is written beside them. onnxruntime reads the same model."""
+    import mlflow
+    import onnxruntime
+
+    studio("train", "--engine", "native", "--dataset", "synthetic", "--limit", "320", "--epochs", "1", "--net", "lenet5", "--out", tmp_path)
+    for other in ("pth", "onnx"):
+        studio("convert", tmp_path / "simple_nn.safetensors", tmp_path / f"simple_nn.{other}")
+    studio("register", tmp_path / f"simple_nn.{ending}", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", f"lenet5_{ending}")
+    model = mlflow.pyfunc.load_model(f"models:/lenet5_{ending}/1")
+    pixels = np.random.default_rng(1).random((20, 784), dtype=np.float32)
+    (expected,) = onnxruntime.InferenceSession(tmp_path / "simple_nn.onnx").run(None, {"input": pixels.reshape(20, 1, 28, 28)})
+    for form in (pixels, pixels.reshape(20, 28, 28), pixels.astype(np.float64)):
+        assert np.abs(model.predict(form) - expected).max() < 1e-5
+
+
 @pytest.fixture(scope="module")
 def loaded(binary, models, mlflow_server, tmp_path_factory):
     """By ending: the model as MLflow loads it."""

@@ -261,7 +261,10 @@ static int put_code(struct making *own, struct error *error)
     struct buffer script;
     buffer_init(&script, TEXT_LIMIT);
     progress_step(&own->progress, STEP_SCRIPT);
-    az_scoring_script(&own->scoring, &script);
+    if (az_scoring_script(&own->scoring, &script, error)) {
+        buffer_free(&script);
+        return -1;
+    }
     const struct az_part part = {AZ_SCRIPT, script.data, script.length};
     snprintf(path, sizeof path, "/codes/%.40s/versions/1", noted(own, "code"));
     const struct az_pending pending = {.path = path,
@@ -272,10 +275,7 @@ static int put_code(struct making *own, struct error *error)
                                        .count = 1,
                                        .progress = progress_bytes,
                                        .context = &own->progress};
-    int status = buffer_check(&script, "the scoring script", error) ||
-                         az_code_hash(&part, 1, hash, error) || look_for_code(own, hash, error)
-                     ? -1
-                     : 0;
+    int status = az_code_hash(&part, 1, hash, error) || look_for_code(own, hash, error) ? -1 : 0;
     if (!status && !*noted(own, "code_id"))
         status = az_pending_upload(own->connection, &pending, &uri, error) ||
                          register_code(own, hash, uri, error)

@@ -138,9 +138,7 @@ static int write_job(const struct writing *own, struct buffer *out, struct error
 
 static int write_score(const struct writing *own, struct buffer *out, struct error *error)
 {
-    (void)error;
-    az_scoring_script(&own->scoring, out);
-    return 0;
+    return az_scoring_script(&own->scoring, out, error);
 }
 
 static int write_train(const struct writing *own, struct buffer *out, struct error *error)

@@ -53,9 +53,9 @@ static const char score_tail[] =
     "        return refuse(\"a number of the samples is not finite\")\n"
     "    return {\"predictions\": model.predict(pixels).tolist()}\n";
 
-void az_scoring_script(const struct az_scoring *scoring, struct buffer *out)
+int az_scoring_script(const struct az_scoring *scoring, struct buffer *out, struct error *error)
 {
-    loader_write(&scoring->loader, out);
+    if (loader_write(&scoring->loader, out, error)) return -1;
     buffer_append_text(out, "\n\n"
                             "import json\n"
                             "import os\n"
@@ -67,6 +67,7 @@ void az_scoring_script(const struct az_scoring *scoring, struct buffer *out)
     js_append_string(out, scoring->file);
     buffer_append_text(out, "\nmodel = None\n");
     buffer_append_text(out, score_tail);
+    return buffer_check(out, "the scoring script", error);
 }
 
 void az_scoring_conda(const struct az_scoring *scoring, struct buffer *out)

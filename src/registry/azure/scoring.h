@@ -26,7 +26,7 @@ struct az_scoring {
 int az_scoring_open(const struct az_scoring_parts *parts, struct az_scoring *out,
                     struct error *error);
 void az_scoring_close(struct az_scoring *scoring);
-void az_scoring_script(const struct az_scoring *scoring, struct buffer *out);
+int az_scoring_script(const struct az_scoring *scoring, struct buffer *out, struct error *error);
 void az_scoring_conda(const struct az_scoring *scoring, struct buffer *out);
 
 /* An endpoint's name, unique in the region over all customers: `given`, checked, or else made of

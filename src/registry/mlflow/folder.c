@@ -72,7 +72,10 @@ int mlflow_folder_make(const struct mlflow_folder_parts *parts, struct mlflow_fo
     snprintf(loader_path, sizeof loader_path, "code/%s.py", loader);
     write_mlmodel(parts, &of.form, loader, add_file(out, "MLmodel"));
     struct buffer *module = add_file(out, loader_path);
-    loader_write(&of, module);
+    if (loader_write(&of, module, error)) {
+        mlflow_folder_clear(out);
+        return -1;
+    }
     buffer_printf(module,
                   "\n\ndef _load_pyfunc(path):\n    return Model(str(Path(path) / \"%s\"))\n",
                   parts->file);
