@@ -521,10 +521,10 @@ static void by_formula(const struct formula *formula, const double *numbers, voi
 {
     _Alignas(NATIVE_LINE) real results[FORMULA_MAX_TENSORS][FORMULA_VALUES];
     real *places[FORMULA_MAX_TENSORS];
+    for (uint32_t i = 0; i < FORMULA_MAX_TENSORS; i++) places[i] = results[i];
     for (size_t at = 0, now; at < count; at += now) {
         now = count - at < FORMULA_VALUES ? count - at : FORMULA_VALUES;
-        for (uint32_t i = 0; i < formula->tensor_count; i++)
-            places[i] = i < formula->tensor_inputs ? (real *)tensors[i] + at : results[i];
+        for (uint32_t i = 0; i < formula->tensor_inputs; i++) places[i] = (real *)tensors[i] + at;
         for (uint32_t i = 0; i < formula->tensor_step_count; i++) {
             const struct formula_step *step = &formula->tensor_steps[i];
             const struct formula_place a = step->a, b = step->b;
