@@ -14,7 +14,10 @@
 #include "modelfile/zip_record.h"
 
 #define CONFIG_MAX ((size_t)4 << 20)
-#define METADATA   "{\"keras_version\": \"3.0.0\", \"date_saved\": \"1980-01-01@00:00:00\"}"
+/* What the weights may be, unpacked: within the memory that the confined child has. */
+#define WEIGHTS_FREE  ((size_t)256 << 20)
+#define WEIGHTS_RATIO 8
+#define METADATA      "{\"keras_version\": \"3.0.0\", \"date_saved\": \"1980-01-01@00:00:00\"}"
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -42,7 +45,7 @@ static int read_records(zip_t *zip, size_t size, const struct modelfile_options 
                         struct model *out, struct error *error)
 {
     char *text = NULL, *weights = NULL;
-    size_t text_size, weights_size;
+    size_t text_size, weights_size, most = WEIGHTS_FREE + WEIGHTS_RATIO * size;
     json_t *config = NULL;
     int status = -1;
     if (zip_record_read(zip, zip_name_locate(zip, "config.json", 0), "config.json", size,
@@ -50,7 +53,7 @@ static int read_records(zip_t *zip, size_t size, const struct modelfile_options 
         js_parse_object(text, text_size, "config.json", &config, error) ||
         check_modules(config, 0, error) ||
         zip_record_read(zip, zip_name_locate(zip, "model.weights.h5", 0), "model.weights.h5", size,
-                        H5_FILE_MAX, &weights, &weights_size, error))
+                        most < H5_FILE_MAX ? most : H5_FILE_MAX, &weights, &weights_size, error))
         goto out;
     status = h5_read_image(weights, weights_size, config, options, out, error);
 out:

@@ -498,6 +498,12 @@ def test_a_keras_archive_names_nothing_that_is_run(studio, tmp_path):
     config["config"]["layers"][1].update({"class_name": "Lambda", "config": {"name": "evil", "function": {"class_name": "__lambda__", "config": {"code": "x"}}}})
     refused(studio, "inspect", written(config), words="\"evil\" is a Lambda")
     refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": None}), words="model.weights.h5 is missing")
+    # A bomb of zeros, in the weights or in the configuration, is refused by what it claims.
+    for name, megabytes in (("model.weights.h5", 300), ("config.json", 8)):
+        with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for record, data in {**records, name: bytes(megabytes << 20)}.items():
+                archive.writestr(record, data)
+        refused(studio, "inspect", tmp_path / "bomb.keras", words=f"{name} claims {megabytes << 20} bytes, the most is")
     refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": b"nothing"}), words="HDF5 cannot open")
     refused(studio, "inspect", written(json.loads(records["config.json"]), **{"model.weights.h5": linked(records["model.weights.h5"])}), words="link to elsewhere")
     with zipfile.ZipFile(written(json.loads(records["config.json"])), "a", zipfile.ZIP_DEFLATED) as archive, pytest.warns(UserWarning, match="Duplicate"):
