@@ -8,6 +8,27 @@
 #include "base/file.h"
 #include "base/text.h"
 
+static _Thread_local bool memory_failed;
+
+static void *noting_malloc(size_t size)
+{
+    void *memory = malloc(size);
+    if (!memory) memory_failed = true;
+    return memory;
+}
+
+void js_begin(void)
+{
+    json_set_alloc_funcs(noting_malloc, free);
+}
+
+bool js_memory_failed(void)
+{
+    bool failed = memory_failed;
+    memory_failed = false;
+    return failed;
+}
+
 int js_parse_object(const char *text, size_t size, const char *what, json_t **out,
                     struct error *error)
 {
@@ -16,6 +37,7 @@ int js_parse_object(const char *text, size_t size, const char *what, json_t **ou
     if (memchr(text, '\0', size))
         return error_set(error, ERROR_INPUT, "%s is not valid JSON: it holds a NUL byte", what);
     json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &problem);
+    if (!value && js_memory_failed()) return error_set_memory(error, what);
     if (!value)
         return error_set(error, ERROR_INPUT, "%s is not valid JSON: line %d, column %d: %s", what,
                          problem.line, problem.column, problem.text);
@@ -38,15 +60,23 @@ int js_read_object(const char *path, size_t limit, json_t **out, struct error *e
     return status;
 }
 
+char *js_dump_as(const json_t *value, size_t flags)
+{
+    char *text = value ? json_dumps(value, flags) : NULL;
+    if (!js_memory_failed()) return text;
+    free(text);
+    return NULL;
+}
+
 char *js_dump(const json_t *value)
 {
-    return json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
+    return js_dump_as(value, JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
 }
 
 void js_append_string(struct buffer *out, const char *text)
 {
     json_t *string = json_string(text);
-    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    char *quoted = js_dump_as(string, JSON_ENCODE_ANY);
     buffer_append_text(out, quoted ? quoted : "\"\"");
     free(quoted);
     json_decref(string);

@@ -15,9 +15,17 @@
 int js_parse_object(const char *text, size_t size, const char *what, json_t **out,
                     struct error *error);
 int js_read_object(const char *path, size_t limit, json_t **out, struct error *error);
+/* Notes from now on where memory runs out within jansson, most of whose calls report it to callers
+ * who build a tree by many of them: called once, before the first tree. */
+void js_begin(void);
+/* Whether memory has run out on this thread since it was last asked, here or by js_dump(). A tree
+ * built meanwhile may lack members. */
+bool js_memory_failed(void);
 /* Compact, members in the order they were set, 17 significant digits; malloc'd. NULL when memory is
- * out. */
+ * out, or was while trees were built on this thread: nothing incomplete is written. */
 char *js_dump(const json_t *value);
+/* The same, laid out by jansson's flags. */
+char *js_dump_as(const json_t *value, size_t flags);
 /* Appends the text as a JSON string, which YAML 1.2 takes as it is; "" when it is not UTF-8. */
 void js_append_string(struct buffer *out, const char *text);
 /* js_dump and a newline to standard output, flushed. */

@@ -130,6 +130,7 @@ int cli_main(int argc, char **argv)
      * process: workers must still be told to stop, half-written files taken away. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    js_begin();
     return check_output(dispatch(argc, argv));
 }
 

@@ -240,9 +240,9 @@ static void print_runs(const json_t *answer)
                js_text(run, "engine"), js_text(run, "dtype"), number(run, "steps"));
     }
     json_array_foreach(json_object_get(answer, "setting_values"), index, setting) {
-        char *a = json_dumps(json_object_get(setting, "a"),
+        char *a = js_dump_as(json_object_get(setting, "a"),
                              JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)),
-             *b = json_dumps(json_object_get(setting, "b"),
+             *b = js_dump_as(json_object_get(setting, "b"),
                              JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
         printf("%-9s %s: %s in A, %s in B\n", index ? "" : "settings", js_text(setting, "label"),
                text_shown(a), text_shown(b));

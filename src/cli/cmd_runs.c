@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zip.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "base/zip_new.h"
 #include "cli/cli.h"
 #include "http/export.h"
 #include "store/store.h"
@@ -126,32 +126,12 @@ static int show(struct store *store, const char *id, bool as_json, struct error 
 
 /* --- export --- */
 
-/* Adds bytes that stay until the archive is closed. */
-static int add_bytes(zip_t *archive, const char *name, const void *bytes, size_t size,
-                     struct error *error)
-{
-    zip_source_t *source = zip_source_buffer(archive, bytes, size, 0);
-    if (source && zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) >= 0) return 0;
-    zip_source_free(source);
-    return error_set(error, ERROR_IO, "cannot add %s to the archive: %s", name,
-                     zip_strerror(archive));
-}
-
-static int add_file(zip_t *archive, const char *name, const char *path, struct error *error)
-{
-    zip_source_t *source = zip_source_file(archive, path, 0, -1);
-    if (source && zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) >= 0) return 0;
-    zip_source_free(source);
-    return error_set(error, ERROR_IO, "cannot add %s to the archive: %s", path,
-                     zip_strerror(archive));
-}
-
 static int add_model(zip_t *archive, struct store *store, const char *id, const char *name,
                      struct error *error)
 {
     char *path;
     if (store_file_path(store, id, name, &path, error)) return -1;
-    int status = add_file(archive, name, path, error);
+    int status = zip_new_add_file(archive, name, path, error);
     free(path);
     return status;
 }
@@ -161,9 +141,9 @@ static int add_all(zip_t *archive, struct store *store, const char *id, const js
 {
     const json_t *file;
     size_t index;
-    if (add_bytes(archive, "settings.json", settings, strlen(settings), error) ||
-        add_bytes(archive, "run.json", whole, strlen(whole), error) ||
-        add_file(archive, "curve.csv", curve, error))
+    if (zip_new_add_bytes(archive, "settings.json", settings, strlen(settings), error) ||
+        zip_new_add_bytes(archive, "run.json", whole, strlen(whole), error) ||
+        zip_new_add_file(archive, "curve.csv", curve, error))
         return -1;
     json_array_foreach(json_object_get(run, "files"), index, file)
         if (add_model(archive, store, id, js_text(file, "name"), error)) return -1;
@@ -173,25 +153,18 @@ static int add_all(zip_t *archive, struct store *store, const char *id, const js
 static int write_archive(struct store *store, const char *id, const char *path, const json_t *run,
                          const char *curve, struct error *error)
 {
-    int code, status = -1;
-    char *settings = json_dumps(json_object_get(run, "settings"),
+    int status = -1;
+    zip_t *archive;
+    char *settings = js_dump_as(json_object_get(run, "settings"),
                                 JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    char *whole = json_dumps(run, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    zip_t *archive = settings && whole ? zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code) : NULL;
+    char *whole = js_dump_as(run, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (!settings || !whole) {
         error_set_memory(error, "an archive");
-    } else if (!archive) {
-        zip_error_t problem;
-        zip_error_init_with_code(&problem, code);
-        error_set(error, ERROR_IO, "cannot write %s: %s", path, zip_error_strerror(&problem));
-        zip_error_fini(&problem);
-    } else if (add_all(archive, store, id, run, settings, curve, whole, error)) {
-        zip_discard(archive);
-    } else if (zip_close(archive)) {
-        error_set(error, ERROR_IO, "cannot write %s: %s", path, zip_strerror(archive));
-        zip_discard(archive);
-    } else {
-        status = 0;
+    } else if (!zip_new(path, &archive, error)) {
+        if (add_all(archive, store, id, run, settings, curve, whole, error))
+            zip_discard(archive);
+        else
+            status = zip_new_finish(archive, path, error);
     }
     free(settings);
     free(whole);

@@ -1,12 +1,12 @@
 #include "code/bundle.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zip.h>
 
 #include "base/file.h"
+#include "base/js.h"
 #include "base/path.h"
+#include "base/zip_new.h"
 #include "code/masks_file.h"
 #include "code/python.h"
 #include "code/text.h"
@@ -290,7 +290,7 @@ static int add_settings(struct packing *packing, struct error *error)
     json_object_set_new(settings, "dataset", json_string(set));
     json_object_set_new(settings, "run", json_string(job->run));
     json_object_set_new(settings, "engine", json_string(job->engine));
-    char *text = settings ? json_dumps(settings, JSON_INDENT(2)) : NULL;
+    char *text = settings ? js_dump_as(settings, JSON_INDENT(2)) : NULL;
     json_decref(settings);
     if (!text) return error_set_memory(error, "the settings");
     int status = add_text(packing, "settings.json", text, strlen(text), error);
@@ -306,28 +306,19 @@ static int add_curve(struct packing *packing, struct error *error)
 
 static int zip_files(const struct packing *packing, const char *path, struct error *error)
 {
-    int code = 0, status = -1;
-    zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
-    if (!archive) return error_set_errno(error, errno, "cannot write %s", path);
+    zip_t *archive;
+    if (zip_new(path, &archive, error)) return -1;
     for (size_t i = 0; i < packing->count; i++) {
         char *file = path_join(packing->scratch.folder, packing->names[i]);
-        zip_source_t *source = file ? zip_source_file(archive, file, 0, -1) : NULL;
+        int status = file ? zip_new_add_file(archive, packing->names[i], file, error)
+                          : error_set_memory(error, "a path");
         free(file);
-        if (!source || zip_file_add(archive, packing->names[i], source, ZIP_FL_ENC_UTF_8) < 0) {
-            zip_source_free(source);
-            error_set(error, ERROR_IO, "cannot put %s into %s: %s", packing->names[i], path,
-                      zip_strerror(archive));
+        if (status) {
             zip_discard(archive);
             return -1;
         }
     }
-    if (zip_close(archive)) {
-        error_set(error, ERROR_IO, "cannot write %s: %s", path, zip_strerror(archive));
-        zip_discard(archive);
-    } else {
-        status = 0;
-    }
-    return status;
+    return zip_new_finish(archive, path, error);
 }
 
 /* The settings' network where it is the model's; a run may have begun with a file's own. */

@@ -1,12 +1,11 @@
 #include "code/masks_file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zip.h>
 
 #include "base/file.h"
 #include "base/path.h"
+#include "base/zip_new.h"
 #include "engine/dropout.h"
 
 #define HEADER_SIZE 128
@@ -49,16 +48,6 @@ out:
     return status;
 }
 
-/* The layer's file into the archive, which reads it when it is closed. */
-static int add_layer(zip_t *archive, const char *file, const char *name, struct error *error)
-{
-    zip_source_t *source = zip_source_file(archive, file, 0, -1);
-    if (source && zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) >= 0) return 0;
-    zip_source_free(source);
-    return error_set(error, ERROR_IO, "cannot put %s into the masks' archive: %s", name,
-                     zip_strerror(archive));
-}
-
 static int write_layers(const struct job *job, const struct network *network, size_t samples,
                         const char *folder, zip_t *archive, struct error *error)
 {
@@ -70,7 +59,7 @@ static int write_layers(const struct job *job, const struct network *network, si
         char *file = path_join(folder, name);
         int status = !file ? error_set_memory(error, "a path")
                            : write_layer(job, network, i, samples, file, error);
-        if (!status) status = add_layer(archive, file, name, error);
+        if (!status) status = zip_new_add_file(archive, name, file, error);
         free(file);
         if (status) return -1;
     }
@@ -89,20 +78,16 @@ int masks_write(const struct job *job, const struct network *network, size_t sam
                 const char *folder, const char *path, struct error *error)
 {
     size_t values = values_of(network), rows = (size_t)job->epochs * samples;
-    int code = 0;
+    zip_t *archive;
     if (values && rows > MASKS_MAX_BYTES / values)
         return error_set(error, ERROR_INPUT,
                          "the masks of %zu samples would have %zu MB, the most is %zu: train on "
                          "fewer samples or epochs",
                          rows, rows / 1000 * values / 1000, MASKS_MAX_BYTES >> 20);
-    zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
-    if (!archive) return error_set_errno(error, errno, "cannot write %s", path);
+    if (zip_new(path, &archive, error)) return -1;
     if (write_layers(job, network, samples, folder, archive, error)) {
         zip_discard(archive);
         return -1;
     }
-    if (!zip_close(archive)) return 0;
-    error_set(error, ERROR_IO, "cannot write %s: %s", path, zip_strerror(archive));
-    zip_discard(archive);
-    return -1;
+    return zip_new_finish(archive, path, error);
 }

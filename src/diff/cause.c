@@ -118,7 +118,7 @@ static void append_values(const struct side sides[2], const struct setting *sett
     char words[2][96], line[280], number[JS_SHORTEST_SIZE];
     for (int side = 0; side < 2; side++) {
         json_t *value = setting_value(setting, &sides[side].job);
-        char *dumped = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *dumped = js_dump_as(value, JSON_COMPACT | JSON_ENCODE_ANY);
         snprintf(words[side], sizeof words[side], "%s",
                  json_is_real(value)     ? js_shortest(json_real_value(value), number)
                  : json_is_string(value) ? json_string_value(value)

@@ -57,7 +57,7 @@ static const char *field_words(const json_t *value, char out[64])
     if (!value) return "the default";
     if (json_is_string(value)) return json_string_value(value);
     if (json_is_real(value)) return js_shortest(json_real_value(value), out);
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = js_dump_as(value, JSON_COMPACT | JSON_ENCODE_ANY);
     snprintf(out, 64, "%s", text ? text : "");
     free(text);
     return out;

@@ -331,7 +331,7 @@ static void get_stats(struct studio *studio, struct call *call)
 /* A digest of which samples a batch holds, in their order. */
 static json_t *indices_digest(const json_t *indices)
 {
-    char digest[HASH_HEX_SIZE], *text = json_dumps(indices, JSON_COMPACT);
+    char digest[HASH_HEX_SIZE], *text = js_dump_as(indices, JSON_COMPACT);
     hash_bytes(text ? text : "", text ? strlen(text) : 0, digest);
     free(text);
     return json_string(digest);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/js.h"
 #include "code/code.h"
 #include "data/dataset.h"
 #include "engine/engine.h"
@@ -104,15 +105,6 @@ static json_t *largest(const char *name)
 /* --- reading the files: they are part of the program, so what fails but for memory is a mistake of
  * ours --- */
 
-static bool memory_failed;
-
-static void *noting_malloc(size_t size)
-{
-    void *memory = malloc(size);
-    memory_failed = memory_failed || !memory;
-    return memory;
-}
-
 static void fill_values(json_t *schema)
 {
     const char *key, *table = json_string_value(json_object_get(schema, "x-values")),
@@ -135,13 +127,15 @@ static void fill_partial(const json_t *all, json_t *schema)
 {
     const char *whole = json_string_value(json_object_get(schema, "x-partial"));
     if (!whole) return;
-    json_t *members = json_deep_copy(json_object_get(all, whole));
-    CHECK(members || memory_failed);
+    const json_t *found = json_object_get(all, whole);
+    CHECK(found);
+    json_t *members = json_deep_copy(found);
     json_object_del(members, "required");
     json_object_update_missing_new(schema, members);
     json_object_del(schema, "x-partial");
 }
 
+/* NULL: out of memory; what is returned may be incomplete for the same reason. */
 static json_t *read_files(void)
 {
     json_t *all = json_object(), *schema;
@@ -149,7 +143,11 @@ static json_t *read_files(void)
     for (size_t i = 0; i < schema_file_count; i++) {
         json_t *shapes = json_loadb((const char *)schema_files[i].plain, schema_files[i].plain_size,
                                     JSON_REJECT_DUPLICATES, NULL);
-        CHECK(shapes || memory_failed);
+        if (!shapes) {
+            CHECK(js_memory_failed());
+            json_decref(all);
+            return NULL;
+        }
         json_object_foreach(shapes, name, schema) {
             CHECK(!json_object_get(all, name));
             json_object_set(all, name, schema);
@@ -167,14 +165,9 @@ static json_t *all_shapes;
 
 int schema_load(struct error *error)
 {
-    json_malloc_t usual_malloc;
-    json_free_t usual_free;
-    json_get_alloc_funcs(&usual_malloc, &usual_free);
-    json_set_alloc_funcs(noting_malloc, usual_free);
-    memory_failed = false;
+    js_memory_failed(); /* forgets what was before */
     json_t *all = read_files();
-    json_set_alloc_funcs(usual_malloc, usual_free);
-    if (memory_failed) {
+    if (!all || js_memory_failed()) {
         json_decref(all);
         return error_set_memory(error, "the shapes of requests");
     }

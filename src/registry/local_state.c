@@ -25,7 +25,7 @@ int local_state_read(const char *folder, json_t **out, struct error *error)
 int local_state_write(const char *folder, const json_t *state, struct error *error)
 {
     char path[4200];
-    char *text = json_dumps(state, JSON_INDENT(2) | JSON_SORT_KEYS);
+    char *text = js_dump_as(state, JSON_INDENT(2) | JSON_SORT_KEYS);
     state_path(folder, path);
     int status = !text ? error_set_memory(error, "a model's state")
                  : strlen(text) > STATE_LIMIT

@@ -44,5 +44,5 @@ char *registry_value_text(const json_t *value)
     char text[JS_SHORTEST_SIZE];
     if (json_is_string(value)) return strdup(json_string_value(value));
     if (json_is_real(value)) return strdup(js_shortest(json_real_value(value), text));
-    return !value || json_is_null(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    return !value || json_is_null(value) ? NULL : js_dump_as(value, JSON_ENCODE_ANY | JSON_COMPACT);
 }

@@ -203,7 +203,7 @@ int setting_set_text(const struct setting *setting, const char *text, struct job
 /* A value of JSON of a wrong type, or a number out of the member's reach. */
 static int refuse_json(const struct setting *setting, const json_t *value, struct error *error)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY), shown[64];
+    char *text = js_dump_as(value, JSON_COMPACT | JSON_ENCODE_ANY), shown[64];
     if (!text) return error_set_memory(error, "a setting");
     snprintf(shown, sizeof shown, strlen(text) > 50 ? "%.50s…" : "%s", text);
     free(text);

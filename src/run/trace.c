@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/js.h"
 #include "run/setup.h"
 #include "run/trace_impl.h"
 #include "train/fit.h"
@@ -31,8 +32,8 @@ int trace_write(const struct trace *trace, const struct engine_ops *ops,
         json_array_append_new(samples, json_integer(indices[i]));
         json_array_append_new(labels, json_integer(dataset->train.labels[indices[i]]));
     }
-    char *samples_text = json_dumps(samples, JSON_COMPACT),
-         *labels_text = json_dumps(labels, JSON_COMPACT);
+    char *samples_text = js_dump_as(samples, JSON_COMPACT),
+         *labels_text = js_dump_as(labels, JSON_COMPACT);
     if (!samples_text || !labels_text) {
         error_set_memory(error, "the trace");
         goto out;

@@ -221,7 +221,7 @@ static int claim_run_dir(struct worker_run *session, struct error *error)
     char *checkpoint = checkpoint_path(job), *text = NULL;
     json_t *value = job_to_json(job);
     int status = -1;
-    if (value) text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (value) text = js_dump_as(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (!lock || !kept || !checkpoint || !text) {
         error_set_memory(error, "the job");
         goto out;

@@ -125,7 +125,7 @@ int predictor_describe_data(const struct dataset *dataset, json_t *metadata, str
     json_t *names = json_array();
     for (uint32_t c = 0; c < dataset->classes; c++)
         json_array_append_new(names, js_shown(dataset->class_names[c]));
-    char *text = json_dumps(names, JSON_COMPACT);
+    char *text = js_dump_as(names, JSON_COMPACT);
     if (!path || !text) {
         error_set_memory(error, "the description of the data");
         goto out;

@@ -78,7 +78,7 @@ int track_state_open(struct track_state *state, const struct registry_options *o
 
 int track_state_write(const struct track_state *state, struct error *error)
 {
-    char *text = json_dumps(state->kept, JSON_INDENT(2));
+    char *text = js_dump_as(state->kept, JSON_INDENT(2));
     int status = text ? file_write(state->path, text, strlen(text), error)
                       : error_set_memory(error, "the tracking");
     free(text);
