@@ -38,6 +38,37 @@ const open = async (options) => {
     return { page, card };
 };
 
+test('the learning rate is changed while a run trains', { skip }, async () => {
+    const settings = { dataset: 'synthetic', limit: 3200, epochs: 100000 };
+    const { id } = await studio.post('/api/runs', { engine: 'native', settings });
+    await studio.until(id, 'running');
+    const page = await openPage(browser, studio);
+    await page.goto(`${studio.address}/native?run=${id}`);
+    const field = page.getByLabel('Rate from the next step');
+    await field.click();
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type('-1');
+    await page.keyboard.press('Enter');
+    await page.getByText('more than 0, at most 1000').waitFor();
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type('0.005');
+    await page.keyboard.press('Enter');
+    await page.getByText('The learning rate is 0.005 from the next step on.').waitFor();
+    let rates = [];
+    for (let i = 0; i < 600 && rates.length === 0; i++) {
+        ({ rates } = await studio.get(`/api/runs/${id}`));
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    await studio.post(`/api/runs/${id}/stop`);
+    await studio.until(id, 'stopped');
+    assert.deepEqual(
+        rates.map(({ rate, planned }) => [rate, planned]),
+        [[0.005, 0.01]],
+    );
+    assert.deepEqual(page.troubles, []);
+    await page.context().close();
+});
+
 test('a sample flows, a unit shows its weights, a drawing flows', { skip }, async () => {
     const { page, card } = await open();
     assert.equal(await card.locator('.flow-layers h3').count(), 7);

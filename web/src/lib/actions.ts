@@ -4,7 +4,16 @@ import { engines, labPath } from './engines';
 import { path, setParams } from './router';
 import { chosenTrack } from './tracking';
 import { liveRun, rememberRun, streamMoment, system } from './studio';
-import type { Continue, EngineId, NewRun, Run, RunEdit, Settings, Started } from './shapes';
+import type {
+    Continue,
+    EngineId,
+    NewRate,
+    NewRun,
+    Run,
+    RunEdit,
+    Settings,
+    Started,
+} from './shapes';
 import { toast, toastError } from '../parts/toast';
 
 async function change(job: Promise<Run>): Promise<Run | null> {
@@ -44,6 +53,11 @@ function steer(run: Run, command: 'pause' | 'resume' | 'stop') {
 export const pauseRun = (run: Run) => steer(run, 'pause');
 export const resumeRun = (run: Run) => steer(run, 'resume');
 export const stopRun = (run: Run) => steer(run, 'stop');
+/** From the next step on. */
+export const changeRate = (run: Run, rate: number) => {
+    pin(run);
+    return change(post<Run>(`/api/runs/${run.id}/rate`, { rate } satisfies NewRate));
+};
 export const editRun = (run: Run, values: RunEdit) =>
     change(patch<Run>(`/api/runs/${run.id}`, values));
 

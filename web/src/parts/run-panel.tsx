@@ -1,6 +1,7 @@
 /* One run: what it does now, what can be done to it, its curve, its figures, its files. */
 import { useState } from 'preact/hooks';
 import {
+    changeRate,
     continueRun,
     dataHasChanged,
     deleteRuns,
@@ -35,6 +36,7 @@ import { LossPanel } from './loss-panel';
 import { RateCard } from './rate-plot';
 import { Diverged, engineIds, engineLine, lossName, Tags } from './run-words';
 import { TrackingLine } from './tracking';
+import { toast } from './toast';
 import { Head, Wide } from './wide';
 
 /** What can be done to a run in its state, the likeliest first. */
@@ -101,6 +103,32 @@ function epochWords({ state, progress: p }: Run) {
     return `epoch ${format.count(Math.min(p.epoch + 1, p.epochs))} of ${format.count(p.epochs)}, step ${format.count(p.step)} of ${format.count(p.steps_per_epoch)}`;
 }
 
+/** Another learning rate while the run trains. */
+function RateField({ run }: { run: Run }) {
+    const [typed, setTyped] = useState<number | null>(null);
+    const [asked, setAsked] = useState(false);
+    // the last epoch's, until something is typed
+    const rate =
+        typed ?? liveRun(run.id).epochs.value.at(-1)?.learning_rate ?? run.settings.lr ?? NaN;
+    const fits = rate > 0 && rate <= 1000;
+    const apply = async () => {
+        setAsked(true);
+        if (!fits || !(await changeRate(run, rate))) return;
+        toast(`The learning rate is ${format.number(rate)} from the next step on.`);
+    };
+    return (
+        <form class="row rate-form" onSubmit={(event) => (event.preventDefault(), void apply())}>
+            <NumberField
+                label="Rate from the next step"
+                value={rate}
+                onChange={setTyped}
+                problem={asked && !fits ? 'more than 0, at most 1000' : undefined}
+            />
+            <Button type="submit">Apply</Button>
+        </form>
+    );
+}
+
 export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean }) {
     const p = run.progress;
     const active = isActive(run);
@@ -157,6 +185,9 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                           : ' '}
                 </span>
             </div>
+            {buttons && (run.state === 'running' || run.state === 'paused') && (
+                <RateField key={run.id} run={run} />
+            )}
             <TrackingLine run={run} />
             <dl class="figures">
                 <Figure name={lossName(run)} value={format.loss(run.last.loss)} />
