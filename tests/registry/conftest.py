@@ -1,5 +1,6 @@
 """Fixtures of the registry's tests: the parts of rig.py, an MLflow server, trained models."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -120,6 +121,24 @@ def cloud(upstream, doors, certificate, tmp_path, monkeypatch):
     return made
 
 
+MLFLOW2 = "mlflow==2.22.*"
+
+
+@functools.cache
+def mlflow_python():
+    """The Python whose MLflow serves. With NNSTUDIO_MLFLOW2=FOLDER it is one of the series 2 in a virtual environment of its own,
+    made there once: some minutes, from the package registry."""
+    folder = os.environ.get("NNSTUDIO_MLFLOW2")
+    if not folder:
+        return sys.executable
+    python = pathlib.Path(folder).resolve() / "bin" / "python"
+    if not (python.parent / "mlflow").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        # what its basic authentication needs, and the last series of the database library that it runs with
+        subprocess.run([python, "-m", "pip", "install", "-q", MLFLOW2, "flask-wtf", "sqlalchemy<2.1"], check=True)
+    return python
+
+
 class MlflowServer:
     """A real MLflow server from the beginning of the tests: it takes a while to start, during which others run."""
 
@@ -131,7 +150,7 @@ class MlflowServer:
     def start(self):
         self.port = free_port()
         self.program = Program(
-            [pathlib.Path(sys.executable), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", self.port, "--workers", "1",
+            [mlflow_python(), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", self.port, "--workers", "1",
              "--backend-store-uri", f"sqlite:///{self.folder}/m.db", "--artifacts-destination", self.folder / "artifacts", *self.more],
             self.folder / "mlflow.log", cwd=self.folder, env={**os.environ, **self.environment},
         )
