@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "cli/settings.h"
+#include "code/code.h"
 #include "engine/engine.h"
 #include "ranks/script.h"
 
@@ -64,6 +65,44 @@ static int check_training(struct job_words *words, struct job *job, struct error
     return 0;
 }
 
+/* A program reads its data from files, so it is MNIST unless another set is named. */
+static int write_program(const struct script_kind *kind, struct job_words *words, struct job *job,
+                         struct buffer *out, struct error *error)
+{
+    const struct code_voice *voice;
+    struct code_subject subject;
+    char *home;
+    if (words->engine && strcmp(words->engine, kind->framework) != 0)
+        return error_set(error, ERROR_USAGE, "%s trains with %s: leave out --engine %.40s",
+                         kind->id, kind->framework, words->engine);
+    if (words->resume || words->model_out)
+        return error_set(error, ERROR_USAGE,
+                         "%s gets a Python program, which starts anew and saves the model beside "
+                         "itself: leave out --resume and --model-out",
+                         kind->id);
+    if (!settings_given(&words->settings, "dataset"))
+        snprintf(job->dataset, sizeof job->dataset, "mnist");
+    if (path_home(NULL, &home, error)) return -1;
+    int status = settings_copy_text(job->home, sizeof job->home, home, "home folder's path", error);
+    free(home);
+    if (status || code_voice_need(kind->framework, "python", &voice, error)) return -1;
+    snprintf(job->engine, sizeof job->engine, "%s", voice->engine->id);
+    return code_subject_of(job, &subject, error) ? -1 : code_parallel(voice, &subject, out, error);
+}
+
+/* How it is started, in one line. */
+static void tell(const struct script_kind *kind, const struct job_words *words)
+{
+    const struct script *script = &words->script;
+    if (kind->write)
+        log_line("%s: %s; hand it in with: %s %s", words->out, kind->summary, kind->submit,
+                 words->out);
+    else
+        log_line("%s: %s; on every machine: torchrun --nnodes=%u --nproc-per-node=%u "
+                 "--rdzv-backend=c10d --rdzv-endpoint=HOST:29500 %s --data-dir DIR",
+                 words->out, kind->summary, script->nodes, script->ranks, words->out);
+}
+
 static int write_script(const char *launcher, struct job_words *words, struct error *error)
 {
     const struct script_kind *kind;
@@ -80,17 +119,18 @@ static int write_script(const char *launcher, struct job_words *words, struct er
     if (script_kind_need(launcher, &kind, error) || check_training(words, job, error) ||
         script_check(kind, &words->script, error))
         goto out;
-    if (!words->model_out) words->model_out = kind->out;
+    if (!words->model_out && kind->write) words->model_out = kind->out;
     add_arguments(words, arguments, names);
     words->script.arguments = arguments;
-    kind->write(&words->script, &text);
+    if (kind->write)
+        kind->write(&words->script, &text);
+    else if (write_program(kind, words, job, &text, error))
+        goto out;
     if (buffer_check(&text, "the script", error)) goto out;
     status = words->out ? file_write(words->out, text.data, text.length, error)
              : fwrite(text.data, 1, text.length, stdout) == text.length ? 0
                                                                         : -1;
-    if (!status && words->out)
-        log_line("%s: %s; hand it in with: %s %s", words->out, kind->summary, kind->submit,
-                 words->out);
+    if (!status && words->out) tell(kind, words);
 out:
     free(job);
     buffer_free(&text);
@@ -131,9 +171,10 @@ const struct command command_job = {
     .name = "job",
     .run = run,
     .summary = "write the file with which a cluster trains on several machines",
-    .usage = "slurm|kubeflow|azureml --nodes N [train's settings] --out FILE",
+    .usage = "slurm|kubeflow|azureml|torchrun --nodes N [train's settings] --out FILE",
     .arguments_min = 1,
     .arguments_max = 1,
     .details = "The script starts `nnstudio train` with MPI: all processes train one run together. "
+               "torchrun gets a Python program that needs no studio, for several processes. "
                "Nothing is sent anywhere.",
 };

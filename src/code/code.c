@@ -281,6 +281,31 @@ int code_program(const struct code_voice *voice, const struct code_subject *subj
     return buffer_check(out, "the program", error);
 }
 
+/* A framework's own synchronized batch normalization wants a GPU, or differs in float64; its masks
+ * are drawn by every process for itself. */
+static int check_parallel(const struct network *network, struct error *error)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->type == LAYER_BATCHNORM || (layer->type == LAYER_DROPOUT && layer->rate > 0))
+            return error_set(error, ERROR_INPUT,
+                             "layer %u: %s depends on the whole batch, of which a Python program "
+                             "for several processes sees a part: leave it out, or train on ranks "
+                             "with mpirun, `nnstudio job slurm` or kubeflow",
+                             i + 1, layer_kind(layer->type)->name);
+    }
+    return 0;
+}
+
+int code_parallel(const struct code_voice *voice, const struct code_subject *subject,
+                  struct buffer *out, struct error *error)
+{
+    struct code_subject own = *subject;
+    own.several = true;
+    if (check_parallel(&subject->network, error)) return -1;
+    return code_program(voice, &own, out, error);
+}
+
 /* A notebook cell's source is a list of lines that keep their newlines. */
 static json_t *cell_source(const struct code_text *text)
 {

@@ -47,6 +47,7 @@ struct code_subject {
     struct input_form form; /* what the network is given */
     bool coded;             /* the data is no bytes, but a table of other numbers */
     bool notebook;          /* set by code_notebook(): without a command line */
+    bool several;           /* set by code_parallel(): for several processes */
 };
 /* Of a job whose data set is known by name, or lies where the job says: that one is opened to learn
  * its shape, which may take a while. */
@@ -93,6 +94,11 @@ int code_torch_module(const struct network *network, struct buffer *out, struct 
 /* The whole program as a file's text. Python runs as it is: `python FILE --data-dir DIR`. */
 int code_program(const struct code_voice *voice, const struct code_subject *subject,
                  struct buffer *out, struct error *error);
+/* The same for several processes, each of which computes its part of every batch: DDP under
+ * torchrun; PyTorch's Python only. Refused also: a layer
+ * that depends on the whole batch. */
+int code_parallel(const struct code_voice *voice, const struct code_subject *subject,
+                  struct buffer *out, struct error *error);
 /* The same as a Jupyter notebook (nbformat 4.5), a cell per stage; Python voices only. */
 int code_notebook(const struct code_voice *voice, const struct code_subject *subject,
                   struct buffer *out, struct error *error);

@@ -7,11 +7,26 @@
 #include "code/optimizers.h"
 #include "code/python.h"
 
+static void write_group(struct code_text *out)
+{
+    code_line(out, NULL, "dist.init_process_group(\"gloo\")  # torchrun has said who is who");
+    code_line(out, NULL, "rank, size = dist.get_rank(), dist.get_world_size()");
+    code_line(out, NULL, "%s", "");
+}
+
 static void write_data(const struct code_subject *subject, struct code_text *out)
 {
     const char *dtype = dtype_name(subject->job->dtype);
-    python_write_header(subject, "PyTorch: a module and a loop by hand.",
-                        "import torch\nfrom torch import nn", "pth", out);
+    if (subject->several)
+        python_write_header(subject, "PyTorch: a module and a loop by hand, on several processes.",
+                            "import torch\nimport torch.distributed as dist\n"
+                            "from torch import nn\n"
+                            "from torch.nn.parallel import DistributedDataParallel",
+                            "pth", out);
+    else
+        python_write_header(subject, "PyTorch: a module and a loop by hand.",
+                            "import torch\nfrom torch import nn", "pth", out);
+    if (subject->several) write_group(out);
     const struct network *network = &subject->network;
     char shape[48];
     if (python_takes_maps(network))
@@ -54,19 +69,47 @@ static void write_network(const struct code_subject *subject, struct code_text *
     code_line(out, "initial",
               "    model.load_state_dict(torch.load(args.initial, weights_only=True))");
     torch_write_masks(&subject->network, out);
+    if (subject->several)
+        code_line(out, "network",
+                  "parallel = DistributedDataParallel(model)  # averages the processes' gradients");
 }
 
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
     torch_write_optimizer_class(subject->job, out);
-    code_line(out, "loss",
-              "loss_function = nn.CrossEntropyLoss()  # takes logits, gives the batch's mean");
+    if (subject->several)
+        code_line(
+            out, "loss",
+            "loss_function = nn.CrossEntropyLoss(reduction=\"sum\")  # of a part of the batch");
+    else
+        code_line(out, "loss",
+                  "loss_function = nn.CrossEntropyLoss()  # takes logits, gives the batch's mean");
     code_line(out, "optimizer", "optimizer = %s", torch_optimizer_call(subject->job).text);
+}
+
+/* Parts of a batch may differ in size, so DDP's mean over the processes is of sums. */
+static void write_part_step(struct code_text *out)
+{
+    code_line(out, "step", "def train_step(x, y, count):");
+    code_line(out, "step", "    \"\"\"One process's part of a batch of `count` samples.\"\"\"");
+    code_line(out, "zero_grad", "    optimizer.zero_grad()  # forget the last step's gradients");
+    code_line(out, "forward_pass", "    logits = parallel(x)");
+    code_line(out, "loss_value", "    loss = loss_function(logits, y) / count");
+    code_line(out, "backward",
+              "    (loss * size).backward()  # sums of all processes, divided by their number");
+    code_line(out, "update", "    optimizer.step()  # the same step everywhere");
+    code_line(out, "correct", "    correct = (logits.argmax(1) == y).sum()");
+    code_line(out, "step", "    told = torch.stack([loss.detach(), correct.to(loss.dtype)])");
+    code_line(out, "step", "    dist.all_reduce(told)  # the batch's");
+    code_line(out, "step", "    return told.tolist()");
 }
 
 static void write_step(const struct code_subject *subject, struct code_text *out)
 {
-    (void)subject;
+    if (subject->several) {
+        write_part_step(out);
+        return;
+    }
     code_line(out, "step", "def train_step(x, y):");
     code_line(out, "zero_grad", "    optimizer.zero_grad()  # forget the last step's gradients");
     code_line(out, "forward_pass",
@@ -99,12 +142,22 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     code_line(out, "order", "        order = torch.from_numpy(orders[epoch])");
     code_line(out, "report", "    losses, correct = [], 0");
     code_line(out, "batches", "    for batch in order.split(%u):", job->batch_size);
-    code_line(out, "step", "        loss, right = train_step(x_train[batch], y_train[batch])");
+    if (subject->several) {
+        code_line(out, "batches", "        part = batch.tensor_split(size)[rank]");
+        code_line(out, "step",
+                  "        loss, right = train_step(x_train[part], y_train[part], len(batch))");
+    } else {
+        code_line(out, "step", "        loss, right = train_step(x_train[batch], y_train[batch])");
+    }
     code_line(out, "report", "        losses.append(loss)");
     code_line(out, "report", "        correct += right");
     if (modes)
         code_line(out, "mode",
                   "    model.eval()  # dropout keeps all, batch normalization has its averages");
+    if (subject->several) {
+        code_line(out, "evaluate", "    if rank > 0:");
+        code_line(out, "evaluate", "        continue  # the first one evaluates, tells and saves");
+    }
     code_line(out, "evaluate",
               "    with torch.no_grad():  # nothing is learned here, so nothing is noted");
     if (python_takes_maps(&subject->network))
@@ -113,7 +166,8 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
                   "large");
     else
         code_line(out, "evaluate", "        logits = model(x_test)");
-    code_line(out, "evaluate", "        val_loss = loss_function(logits, y_test).item()");
+    code_line(out, "evaluate", "        val_loss = loss_function(logits, y_test).item()%s",
+              subject->several ? " / len(y_test)" : "");
     code_line(out, "evaluate",
               "        val_accuracy = (logits.argmax(1) == y_test).float().mean().item()");
     python_write_report("epoch + 1", "np.mean(losses)", "correct / len(x_train)", "val_loss",
@@ -122,9 +176,11 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
 
 static void write_save(const struct code_subject *subject, struct code_text *out)
 {
+    if (subject->several) code_line(out, "save", "if rank == 0:");
     code_line(out, "save",
-              "torch.save(model.state_dict(), \"%s.pth\")  # names and numbers, no layers",
-              subject->job->name);
+              "%storch.save(model.state_dict(), \"%s.pth\")  # names and numbers, no layers",
+              subject->several ? "    " : "", subject->job->name);
+    if (subject->several) code_line(out, NULL, "dist.destroy_process_group()");
 }
 
 const struct code_voice code_torch_python = {

@@ -160,11 +160,13 @@ static void write_azureml(const struct script *script, struct buffer *out)
 }
 
 const struct script_kind script_kinds[] = {
-    {"slurm", "sbatch", NULL, "an sbatch script for SLURM", false, false, write_slurm},
+    {"slurm", "sbatch", NULL, "an sbatch script for SLURM", false, false, write_slurm, NULL},
     {"kubeflow", "kubectl apply -f", NULL, "an MPIJob for Kubeflow's MPI operator on Kubernetes",
-     true, false, write_kubeflow},
+     true, false, write_kubeflow, NULL},
     {"azureml", "az ml job create --stream --file", "outputs", "a command job for Azure ML", true,
-     true, write_azureml},
+     true, write_azureml, NULL},
+    {"torchrun", "torchrun", NULL, "a PyTorch program for several processes (DDP)", false, false,
+     NULL, "torch"},
 };
 const size_t script_kind_count = sizeof script_kinds / sizeof script_kinds[0];
 
@@ -175,7 +177,9 @@ int script_kind_need(const char *id, const struct script_kind **out, struct erro
         if (strcmp(script_kinds[i].id, id) == 0) return 0;
     }
     return error_set(error, ERROR_USAGE,
-                     "there is no launcher \"%.40s\": choose slurm, kubeflow or azureml", id);
+                     "there is no launcher \"%.40s\": choose slurm, kubeflow, azureml or "
+                     "torchrun",
+                     id);
 }
 
 static int check_time(const char *time, struct error *error)
@@ -208,6 +212,11 @@ int script_check(const struct script_kind *kind, const struct script *script, st
     if (script->ranks < 1 || script->ranks > SCRIPT_MAX_RANKS)
         return error_set(error, ERROR_USAGE, "--ranks-per-node must be a whole number from 1 to %d",
                          SCRIPT_MAX_RANKS);
+    if (!kind->write && (script->time || script->partition || script->image || script->compute))
+        return error_set(error, ERROR_USAGE,
+                         "%s gets a Python program, which takes no time, partition, image or "
+                         "compute cluster: leave these out",
+                         kind->id);
     if (kind->needs_image && !script->image)
         return error_set(error, ERROR_USAGE,
                          "%s starts containers: give --image, one that has nnstudio and Open MPI",

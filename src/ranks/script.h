@@ -3,6 +3,7 @@
 #ifndef NNSTUDIO_RANKS_SCRIPT_H
 #define NNSTUDIO_RANKS_SCRIPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
@@ -29,7 +30,10 @@ struct script_kind {
     const char *out;     /* where models go so that they outlive the job; NULL: train's default */
     const char *summary; /* "an sbatch script for SLURM" */
     bool needs_image, needs_compute;
+    /* NULL: the job is not `nnstudio train` but a Python program of the framework's own, which
+     * nnstudio writes; every process gets the same. */
     void (*write)(const struct script *script, struct buffer *out);
+    const char *framework; /* of that program: "torch"; else NULL */
 };
 
 extern const struct script_kind script_kinds[];

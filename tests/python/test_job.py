@@ -2,12 +2,14 @@
 
 import csv
 import io
+import json
 import os
 import pathlib
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import zipfile
 
@@ -34,7 +36,7 @@ def test_words_reach_train_as_they_were_given(studio, tmp_path):
     "words, complaint",
     [
         (["slurm"], "Give --nodes"),
-        (["pbs", "--nodes", "2"], 'no launcher "pbs": choose slurm, kubeflow or azureml'),
+        (["pbs", "--nodes", "2"], 'no launcher "pbs": choose slurm, kubeflow, azureml or torchrun'),
         (["slurm", "--nodes", "1025"], "--nodes must be a whole number from 1 to 1024"),
         (["slurm", "--nodes", "2", "--ranks-per-node", "0"], "--ranks-per-node must be"),
         (["slurm", "--nodes", "2", "--lr", "fast"], 'learning rate "fast" is not valid'),
@@ -43,6 +45,9 @@ def test_words_reach_train_as_they_were_given(studio, tmp_path):
         (["slurm", "--nodes", "2", "--engine", "native,torch"], "several ranks train one engine"),
         (["kubeflow", "--nodes", "2"], "give --image"),
         (["azureml", "--nodes", "2", "--image", "i"], "needs --compute"),
+        (["torchrun", "--nodes", "2", "--image", "i"], "torchrun gets a Python program, which takes no"),
+        (["torchrun", "--nodes", "2", "--engine", "native"], "torchrun trains with torch: leave out --engine native"),
+        (["torchrun", "--nodes", "2", "--resume", "r"], "which starts anew"),
     ],
 )
 def test_what_no_cluster_could_run_is_refused(studio, tmp_path, words, complaint):
@@ -77,6 +82,41 @@ def test_azure_ml_takes_the_job(studio, tmp_path):
     assert words[:4] == ["nnstudio", "train", "--out", "outputs"] and sorted(words[4:]) == sorted(SETTINGS)
     assert job.resources.instance_count == 2 and job.distribution.process_count_per_instance == 4
     assert job.compute.endswith("cpu-cluster") and job.environment.image == "example.com/nnstudio:1"
+
+
+def test_a_torchrun_program_computes_what_one_process_computes(studio, home, data_dir, tmp_path):
+    torch = pytest.importorskip("torch")
+    # 29 is odd and the last batch has 10 samples: the processes' parts differ in size.
+    settings = ["--dataset", "mnist", "--data-dir", data_dir, "--limit", 300, "--epochs", 2, "--dtype", "float64", "--batch-size", 29]
+    settings += ["--net", "conv 4 3x3, relu, maxpool 2, flatten, dense 10", "--momentum", 0.9, "--name", "my_run"]
+    studio("train", "--engine", "torch", *settings)
+    (run,) = home.joinpath("runs").iterdir()
+    studio("code", "--bundle", run.name, "--out", "bundle.zip")
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        for name in ("initial.pth", "order.npy", "my_run.pth"):
+            (tmp_path / name).write_bytes(archive.read(name))
+    alone = torch.load(tmp_path / "my_run.pth", weights_only=True)
+    (tmp_path / "my_run.pth").unlink()
+    out = studio("job", "torchrun", "--nodes", 1, "--ranks-per-node", 2, *settings, "--out", "program.py")
+    assert "torchrun --nnodes=1 --nproc-per-node=2" in out.stderr
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "program.py"]
+    command += ["--data-dir", data_dir, "--initial", "initial.pth", "--order", "order.npy"]
+    done = subprocess.run([str(word) for word in command], cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    together = torch.load(tmp_path / "my_run.pth", weights_only=True)
+    assert together.keys() == alone.keys()
+    for name, tensor in together.items():
+        assert (tensor - alone[name]).abs().max() < 1e-9, name
+    epochs = json.loads(studio("runs", "show", run.name, "--json").stdout)["epochs"]
+    told = [line.split() for line in done.stdout.splitlines() if line.startswith("epoch")]
+    assert [float(words[3]) for words in told] == pytest.approx([epoch["loss"] for epoch in epochs], abs=1e-6)
+
+
+def test_a_python_program_for_parts_of_a_batch_refuses_what_needs_all_of_it(studio, tmp_path):
+    for layer in ("batchnorm", "dropout 0.5"):
+        said = studio("job", "torchrun", "--nodes", 2, "--net", f"dense 9, {layer}, dense 10", "--out", "job.py", status=1).stderr
+        assert f"layer 2: {layer.split()[0]} depends on the whole batch" in said and said.count("\n") == 1
+    assert not (tmp_path / "job.py").exists()
 
 
 PARTS = ["munged", "slurmctld", "slurmd", "sbatch", "mpirun"]
