@@ -75,6 +75,10 @@ static int write_program(const struct script_kind *kind, struct job_words *words
     if (words->engine && strcmp(words->engine, kind->framework) != 0)
         return error_set(error, ERROR_USAGE, "%s trains with %s: leave out --engine %.40s",
                          kind->id, kind->framework, words->engine);
+    if (strcmp(kind->framework, "tensorflow") == 0 && words->script.ranks > 1)
+        return error_set(error, ERROR_USAGE,
+                         "%s starts one worker on each machine: leave out --ranks-per-node",
+                         kind->id);
     if (words->resume || words->model_out)
         return error_set(error, ERROR_USAGE,
                          "%s gets a Python program, which starts anew and saves the model beside "
@@ -97,10 +101,13 @@ static void tell(const struct script_kind *kind, const struct job_words *words)
     if (kind->write)
         log_line("%s: %s; hand it in with: %s %s", words->out, kind->summary, kind->submit,
                  words->out);
-    else
+    else if (strcmp(kind->submit, "torchrun") == 0)
         log_line("%s: %s; on every machine: torchrun --nnodes=%u --nproc-per-node=%u "
                  "--rdzv-backend=c10d --rdzv-endpoint=HOST:29500 %s --data-dir DIR",
                  words->out, kind->summary, script->nodes, script->ranks, words->out);
+    else
+        log_line("%s: %s; on %u machines, each with its TF_CONFIG: python %s --data-dir DIR",
+                 words->out, kind->summary, script->nodes, words->out);
 }
 
 static int write_script(const char *launcher, struct job_words *words, struct error *error)
@@ -171,10 +178,11 @@ const struct command command_job = {
     .name = "job",
     .run = run,
     .summary = "write the file with which a cluster trains on several machines",
-    .usage = "slurm|kubeflow|azureml|torchrun --nodes N [train's settings] --out FILE",
+    .usage = "slurm|kubeflow|azureml|torchrun|tensorflow --nodes N --out FILE [settings]",
     .arguments_min = 1,
     .arguments_max = 1,
     .details = "The script starts `nnstudio train` with MPI: all processes train one run together. "
-               "torchrun gets a Python program that needs no studio, for several processes. "
+               "torchrun and tensorflow get a Python program that needs no studio, for several "
+               "processes. "
                "Nothing is sent anywhere.",
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "code/optimizers.h"
 #include "code/text.h"
 #include "data/dataset.h"
 
@@ -303,6 +304,10 @@ int code_parallel(const struct code_voice *voice, const struct code_subject *sub
     struct code_subject own = *subject;
     own.several = true;
     if (check_parallel(&subject->network, error)) return -1;
+    if (voice->kind == CODE_KIND_KERAS && keras_has_class(subject->job))
+        return error_set(error, ERROR_INPUT,
+                         "TensorFlow's workers have no %s as PyTorch means it: use --meaning keras",
+                         optimizer_type_title(subject->job->optimizer.type));
     return code_program(voice, &own, out, error);
 }
 

@@ -95,7 +95,7 @@ int code_torch_module(const struct network *network, struct buffer *out, struct 
 int code_program(const struct code_voice *voice, const struct code_subject *subject,
                  struct buffer *out, struct error *error);
 /* The same for several processes, each of which computes its part of every batch: DDP under
- * torchrun; PyTorch's Python only. Refused also: a layer
+ * torchrun, MultiWorkerMirroredStrategy with TF_CONFIG; Python voices only. Refused also: a layer
  * that depends on the whole batch. */
 int code_parallel(const struct code_voice *voice, const struct code_subject *subject,
                   struct buffer *out, struct error *error);

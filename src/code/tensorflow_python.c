@@ -7,11 +7,25 @@
 #include "code/optimizers.h"
 #include "code/python.h"
 
+static void write_strategy(struct code_text *out)
+{
+    code_line(out, NULL, "# TF_CONFIG in each worker's environment says who is who");
+    code_line(out, NULL, "strategy = tf.distribute.MultiWorkerMirroredStrategy()");
+    code_line(out, NULL, "rank = strategy.cluster_resolver.task_id or 0");
+    code_line(out, NULL, "size = strategy.num_replicas_in_sync");
+    code_line(out, NULL, "%s", "");
+}
+
 static void write_data(const struct code_subject *subject, struct code_text *out)
 {
     const char *dtype = dtype_name(subject->job->dtype);
-    python_write_header(subject, "TensorFlow: declared, compiled, fitted.",
-                        "from tensorflow import keras", "h5", out);
+    if (subject->several)
+        python_write_header(subject, "TensorFlow: a loop by hand, on several workers.",
+                            "import tensorflow as tf\nfrom tensorflow import keras", "h5", out);
+    else
+        python_write_header(subject, "TensorFlow: declared, compiled, fitted.",
+                            "from tensorflow import keras", "h5", out);
+    if (subject->several) write_strategy(out);
     const struct network *network = &subject->network;
     char shape[48];
     if (python_takes_maps(network))
@@ -36,7 +50,7 @@ static int check(const struct code_subject *subject, struct error *error)
     return python_check(subject, error) || keras_check_layers(&subject->network, error) ? -1 : 0;
 }
 
-static void write_network(const struct code_subject *subject, struct code_text *out)
+static void write_model(const struct code_subject *subject, struct code_text *out)
 {
     const struct job *job = subject->job;
     const struct network *network = &subject->network;
@@ -57,8 +71,39 @@ static void write_network(const struct code_subject *subject, struct code_text *
     keras_write_masks(network, out);
 }
 
+/* Variables that are made within the strategy's scope are the same in every worker. */
+static void write_network(const struct code_subject *subject, struct code_text *out)
+{
+    if (!subject->several) {
+        write_model(subject, out);
+        return;
+    }
+    code_line(out, "network", "with strategy.scope():  # variables are the same in every worker");
+    size_t first = out->count;
+    write_model(subject, out);
+    code_indent(out, first);
+}
+
+/* No compile(): fit() divides a batch in its own way. */
+static void write_part_optimizer(const struct code_subject *subject, struct code_text *out)
+{
+    keras_write_optimizer_class(subject->job, out);
+    code_line(out, "loss",
+              "# the sum: parts of a batch are divided by the size of the whole of it");
+    code_line(out, "loss", "loss_function = keras.losses.SparseCategoricalCrossentropy(");
+    code_line(out, "loss", "    from_logits=True, reduction=\"sum\"");
+    code_line(out, "loss", ")");
+    code_line(out, "optimizer", "with strategy.scope():");
+    code_line(out, "optimizer", "    optimizer = %s", keras_optimizer_call(subject->job).text);
+    code_line(out, "optimizer", "    optimizer.build(model.trainable_variables)");
+}
+
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
+    if (subject->several) {
+        write_part_optimizer(subject, out);
+        return;
+    }
     keras_write_optimizer_class(subject->job, out);
     code_line(out, "compile", "model.compile(  # computes nothing: says what fit() will do");
     code_line(out, "optimizer", "    optimizer=%s,", keras_optimizer_call(subject->job).text);
@@ -79,8 +124,71 @@ static void write_optimizer(const struct code_subject *subject, struct code_text
     code_line(out, "compile", ")");
 }
 
+static void write_part_step(const struct code_subject *subject, struct code_text *out)
+{
+    bool decays = keras_decays_by_layers(subject->job);
+    code_line(out, "step", "def part_step(x, y, count):");
+    code_line(out, "step", "    \"\"\"One worker's part of a batch of `count` samples.\"\"\"");
+    code_line(out, "forward_pass", "    with tf.GradientTape() as tape:");
+    code_line(out, "forward_pass", "        logits = model(x, training=True)");
+    code_line(out, "loss_value", "        loss = loss_function(y, logits) / count");
+    if (decays)
+        code_line(out, "decay",
+                  "        aim = loss + tf.add_n(model.losses) / size  # once in all");
+    code_line(out, "backward", "    gradients = tape.gradient(%s, model.trainable_variables)",
+              decays ? "aim" : "loss");
+    code_line(out, "update", "    # the gradients of all workers are added up here");
+    code_line(out, "update",
+              "    optimizer.apply_gradients(zip(gradients, model.trainable_variables))");
+    code_line(out, "correct", "    right = tf.argmax(logits, 1, tf.int32) == tf.cast(y, tf.int32)");
+    code_line(out, "step", "    return loss, tf.reduce_sum(tf.cast(right, loss.dtype))");
+    code_line(out, NULL, "%s", "");
+    code_line(out, NULL, "%s", "");
+    code_line(out, "step", "@tf.function(reduce_retracing=True)");
+    code_line(out, "step", "def train_step(x, y, count):");
+    code_line(out, "step", "    told = strategy.run(part_step, (x, y, count))");
+    code_line(out, "step",
+              "    return [strategy.reduce(\"SUM\", value, axis=None) for value in told]");
+}
+
+/* Every worker evaluates: what it reads lies in all of them, and none waits for another. */
+static void write_part_loop(const struct code_subject *subject, struct code_text *out)
+{
+    const struct job *job = subject->job;
+    code_line(out, "order", "orders = np.load(args.order) if args.order else None");
+    code_line(out, "order", "random = np.random.default_rng(%llu)  # the same in every worker",
+              (unsigned long long)job->seed);
+    code_line(out, "epochs", "for epoch in range(%u):", job->epochs);
+    code_line(out, "order",
+              "    order = random.permutation(len(x_train)) if orders is None else orders[epoch]");
+    code_line(out, "report", "    losses, correct = [], 0");
+    code_line(out, "batches", "    for begin in range(0, len(order), %u):", job->batch_size);
+    code_line(out, "batches", "        batch = order[begin : begin + %u]", job->batch_size);
+    code_line(out, "batches", "        part = np.array_split(batch, size)[rank]");
+    code_line(out, "step", "        count = tf.constant(len(batch), \"%s\")",
+              dtype_name(job->dtype));
+    code_line(out, "step",
+              "        loss, right = train_step(tf.constant(x_train[part]), "
+              "tf.constant(y_train[part]), count)");
+    code_line(out, "report", "        losses.append(float(loss))");
+    code_line(out, "report", "        correct += float(right)");
+    code_line(out, "evaluate", "    logits = np.concatenate([");
+    code_line(out, "evaluate",
+              "        model(x_test[i : i + 500]) for i in range(0, len(x_test), 500)");
+    code_line(out, "evaluate", "    ])");
+    code_line(out, "evaluate", "    val_loss = float(loss_function(y_test, logits)) / len(y_test)");
+    code_line(out, "evaluate", "    val_accuracy = np.mean(logits.argmax(1) == y_test)");
+    code_line(out, "report", "    if rank == 0:");
+    python_write_report("epoch + 1", "np.mean(losses)", "correct / len(x_train)", "val_loss",
+                        "val_accuracy", "        ", out);
+}
+
 static void write_step(const struct code_subject *subject, struct code_text *out)
 {
+    if (subject->several) {
+        write_part_step(subject, out);
+        return;
+    }
     const char *loss = keras_decays_by_layers(subject->job) ? "entropy" : "loss";
     char now[32], later[32];
     snprintf(now, sizeof now, "logs['%s']", loss);
@@ -96,6 +204,10 @@ static void write_step(const struct code_subject *subject, struct code_text *out
 
 static void write_loop(const struct code_subject *subject, struct code_text *out)
 {
+    if (subject->several) {
+        write_part_loop(subject, out);
+        return;
+    }
     const struct job *job = subject->job;
     code_line(out, NULL, "options = {");
     code_line(out, "batches", "    \"batch_size\": %u,", job->batch_size);
@@ -119,6 +231,12 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
 static void write_save(const struct code_subject *subject, struct code_text *out)
 {
     const char *name = subject->job->name;
+    if (subject->several) {
+        code_line(out, "save", "if rank == 0:");
+        code_line(out, "save",
+                  "    model.save(\"%s.h5\", include_optimizer=False)  # as one process's", name);
+        return;
+    }
     if (keras_has_class(subject->job))
         code_line(out, "save",
                   "model.save(\"%s.h5\", include_optimizer=False)  # other programs lack its class",

@@ -44,6 +44,20 @@ void code_line(struct code_text *text, const char *idea, const char *format, ...
         .text = line, .idea = idea, .layers = text->layers};
 }
 
+void code_indent(struct code_text *text, size_t first)
+{
+    for (size_t i = first; i < text->count && !text->failed; i++) {
+        char *old = text->lines[i].text, *moved;
+        if (!*old) continue;
+        if (asprintf(&moved, "    %s", old) < 0) {
+            text->failed = true;
+            return;
+        }
+        free(old);
+        text->lines[i].text = moved;
+    }
+}
+
 const char *code_real(double value)
 {
     static _Thread_local char slots[4][40];

@@ -7,6 +7,8 @@
 /* Appends one line of the given idea (NULL: none). A failure is kept in text->failed. */
 void code_line(struct code_text *text, const char *idea, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Lines from number `first` on move to the right, as a block of Python. */
+void code_indent(struct code_text *text, size_t first);
 /* A number as Python writes it: 0.01, 1e-05, 1.0; into a static thread-local buffer of a few slots,
  * for use in code_line. */
 const char *code_real(double value);

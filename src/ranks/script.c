@@ -167,19 +167,23 @@ const struct script_kind script_kinds[] = {
      true, write_azureml, NULL},
     {"torchrun", "torchrun", NULL, "a PyTorch program for several processes (DDP)", false, false,
      NULL, "torch"},
+    {"tensorflow", "python", NULL,
+     "a TensorFlow program for several workers (MultiWorkerMirroredStrategy)", false, false, NULL,
+     "tensorflow"},
 };
 const size_t script_kind_count = sizeof script_kinds / sizeof script_kinds[0];
 
 int script_kind_need(const char *id, const struct script_kind **out, struct error *error)
 {
-    for (size_t i = 0; i < script_kind_count; i++) {
+    char ids[160] = "";
+    for (size_t i = 0, used = 0; i < script_kind_count; i++) {
         *out = &script_kinds[i];
         if (strcmp(script_kinds[i].id, id) == 0) return 0;
+        const char *before = i == 0 ? "" : i + 1 == script_kind_count ? " or " : ", ";
+        used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%s", before, script_kinds[i].id);
+        CHECK(used < sizeof ids);
     }
-    return error_set(error, ERROR_USAGE,
-                     "there is no launcher \"%.40s\": choose slurm, kubeflow, azureml or "
-                     "torchrun",
-                     id);
+    return error_set(error, ERROR_USAGE, "there is no launcher \"%.40s\": choose %s", id, ids);
 }
 
 static int check_time(const char *time, struct error *error)

@@ -36,7 +36,7 @@ def test_words_reach_train_as_they_were_given(studio, tmp_path):
     "words, complaint",
     [
         (["slurm"], "Give --nodes"),
-        (["pbs", "--nodes", "2"], 'no launcher "pbs": choose slurm, kubeflow, azureml or torchrun'),
+        (["pbs", "--nodes", "2"], 'no launcher "pbs": choose slurm, kubeflow, azureml, torchrun or tensorflow'),
         (["slurm", "--nodes", "1025"], "--nodes must be a whole number from 1 to 1024"),
         (["slurm", "--nodes", "2", "--ranks-per-node", "0"], "--ranks-per-node must be"),
         (["slurm", "--nodes", "2", "--lr", "fast"], 'learning rate "fast" is not valid'),
@@ -47,6 +47,7 @@ def test_words_reach_train_as_they_were_given(studio, tmp_path):
         (["azureml", "--nodes", "2", "--image", "i"], "needs --compute"),
         (["torchrun", "--nodes", "2", "--image", "i"], "torchrun gets a Python program, which takes no"),
         (["torchrun", "--nodes", "2", "--engine", "native"], "torchrun trains with torch: leave out --engine native"),
+        (["tensorflow", "--nodes", "2", "--ranks-per-node", "2"], "one worker on each machine"),
         (["torchrun", "--nodes", "2", "--resume", "r"], "which starts anew"),
     ],
 )
@@ -110,6 +111,46 @@ def test_a_torchrun_program_computes_what_one_process_computes(studio, home, dat
     epochs = json.loads(studio("runs", "show", run.name, "--json").stdout)["epochs"]
     told = [line.split() for line in done.stdout.splitlines() if line.startswith("epoch")]
     assert [float(words[3]) for words in told] == pytest.approx([epoch["loss"] for epoch in epochs], abs=1e-6)
+
+
+@pytest.mark.skipif(not os.environ.get("NNSTUDIO_TEST_WORKERS"), reason="two TensorFlow workers take a minute: set NNSTUDIO_TEST_WORKERS=1")
+def test_a_tensorflow_program_computes_what_one_process_computes(studio, home, data_dir, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    settings = ["--dataset", "mnist", "--data-dir", data_dir, "--limit", 300, "--epochs", 2, "--dtype", "float64", "--batch-size", 29]
+    settings += ["--net", "conv 4 3x3, relu, maxpool 2, flatten, dense 10", "--momentum", 0.9, "--weight-decay", 0.01, "--name", "my_run"]
+    studio("train", "--engine", "tensorflow", *settings)
+    (run,) = home.joinpath("runs").iterdir()
+    studio("code", "--bundle", run.name, "--out", "bundle.zip")
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        for name in ("initial.h5", "order.npy", "my_run.h5"):
+            (tmp_path / name).write_bytes(archive.read(name))
+
+    def weights():
+        found = {}
+        with h5py.File(tmp_path / "my_run.h5") as file:
+            file["model_weights"].visititems(lambda name, item: found.update({name.split("/")[0] + name.split("/")[-1].split(":")[0]: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        return found
+
+    alone = weights()
+    (tmp_path / "my_run.h5").unlink()
+    studio("job", "tensorflow", "--nodes", 2, *settings, "--out", "program.py")
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    workers = []
+    for index in range(2):
+        cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}, "task": {"type": "worker", "index": index}}
+        command = [sys.executable, "program.py", "--data-dir", data_dir, "--initial", "initial.h5", "--order", "order.npy"]
+        environment = {**os.environ, "TF_CONFIG": json.dumps(cluster), "CUDA_VISIBLE_DEVICES": ""}
+        workers.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    said = [worker.communicate(timeout=600) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said[0][1][-3000:] + said[1][1][-3000:]
+    together = weights()
+    assert together.keys() == alone.keys() and len(alone) == 4
+    for name, values in together.items():
+        assert abs(values - alone[name]).max() < 1e-9, name
 
 
 def test_a_python_program_for_parts_of_a_batch_refuses_what_needs_all_of_it(studio, tmp_path):
