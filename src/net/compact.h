@@ -9,8 +9,8 @@
  *   flatten                      batchnorm                 layernorm
  *   dropout RATE                 rescale SCALE [OFFSET]    normalize MEAN STD
  *   same, valid, pad TOP BOTTOM LEFT RIGHT, stride N, dilation N, groups N (N or NxN)
- *   nobias, epsilon E, momentum M, l1 X, l2 X (also l2=X), and an activation: relu, tanh, sigmoid, leaky_relu [SLOPE],
- *   elu [ALPHA], selu, gelu, gelu_tanh, silu, softplus
+ *   nobias, epsilon E, momentum M, l1 X, l2 X (also l2=X), and an activation: relu, tanh, sigmoid,
+ *   leaky_relu [SLOPE], elu [ALPHA], selu, gelu, gelu_tanh, silu, softplus
  *
  * KERNEL and SIZE are N or ROWSxCOLUMNS. An activation alone between commas belongs to the layer
  * before it. */

@@ -136,8 +136,8 @@ bool layer_type_slides(enum layer_type type);
  * numbers. */
 bool layer_pads_same(const struct layer *layer);
 bool layer_equal(const struct layer *a, const struct layer *b);
-/* The same once trained: but for l1 and l2, and for the last digits of real fields (6 of them count:
- * files keep some as float32). */
+/* The same once trained: but for l1 and l2, and for the last digits of real fields (6 of them
+ * count: files keep some as float32). */
 bool layer_alike(const struct layer *a, const struct layer *b);
 
 /* A dense layer is {"type":"dense","inputs":784,"outputs":128,"activation":"relu"}, all others

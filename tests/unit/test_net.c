@@ -261,7 +261,8 @@ static void the_compact_form_says_what_was_read(void **state)
         "normalize 0.1307 0.3081, conv 8 3 groups 1, depthwise 3 same elu 0.5, batchnorm epsilon "
         "0.001 momentum 0.01 gelu, avgpool 3 stride 2 pad 1 1 1 1, dropout 0.25, flatten, dense 10",
         "normalize 0.49/0.48/0.45 0.2/0.25/0.5, conv 4 3x3, globalavgpool, dense 10",
-        "conv 4 3 l1 1e-05 l2 0.001 relu, depthwise 2 l2 0.5, flatten, dense 8 l1 0.25 tanh, dense 3",
+        "conv 4 3 l1 1e-05 l2 0.001 relu, depthwise 2 l2 0.5, flatten, dense 8 l1 0.25 tanh, dense "
+        "3",
         "rescale 2 -1, conv 4 2x3 leaky_relu, relu, layernorm silu, globalavgpool softplus, dense "
         "3",
     };

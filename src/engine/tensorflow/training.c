@@ -132,7 +132,8 @@ static void penalize(const struct tf_training *t, struct graph *g, struct tf_ste
 }
 
 /* The mean cross-entropy of the batch with the layers' l1 and l2, how many of its samples are
- * classified correctly, and, through TensorFlow's automatic differentiation, the gradient of every parameter. */
+ * classified correctly, and, through TensorFlow's automatic differentiation, the gradient of every
+ * parameter. */
 static void measure(const struct tf_training *t, struct graph *g, TF_Output logits,
                     struct tf_step *step)
 {
