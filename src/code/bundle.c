@@ -167,6 +167,27 @@ out:
     return status;
 }
 
+/* Which samples were drawn for validation. */
+static int add_validation(struct packing *packing, struct error *error)
+{
+    const struct code_bundle *bundle = packing->bundle;
+    struct file_writer writer = {0};
+    int status = -1;
+    if (!bundle->validation) return 0;
+    char *path = path_join(packing->scratch.folder, "validation.npy");
+    if (!path) return error_set_memory(error, "a path");
+    if (file_create(path, &writer, error)) goto out;
+    npy_write_header(writer.stream, "<i4", 1, bundle->validation_samples);
+    fwrite(bundle->validation, sizeof *bundle->validation, bundle->validation_samples,
+           writer.stream);
+    status = file_commit(&writer, error);
+    packing->names[packing->count++] = "validation.npy";
+out:
+    file_abort(&writer);
+    free(path);
+    return status;
+}
+
 /* What dropout drops, for the programs; too much of it is left out. */
 static int add_masks(struct packing *packing, struct error *error)
 {
@@ -199,6 +220,7 @@ static void write_files(const struct packing *packing, struct buffer *text)
         {"requirements.txt", "what the programs need"},
         {"initial.pth", "the weights that training began with"},
         {"initial.h5", "the weights that training began with"},
+        {"validation.npy", "the numbers of the training samples that it was validated with"},
         {"masks.npz", "what dropout drops, a row per sample in the order of training"},
     };
     buffer_append_text(text, "| file | what it is |\n|---|---|\n");
@@ -226,24 +248,25 @@ static void write_export_options(const struct job *job, struct buffer *text)
         buffer_printf(text, " --invert %s", dataset_invert_name(job->invert));
 }
 
-/* The five words of a program's line; empty when the bundle does not hold the program. */
+/* The six words of a program's line; empty when the bundle does not hold the program. */
 #define COMMAND(program, initial)                                                        \
     holds(packing, program) ? "python " program " --data-dir DIR" : "",                  \
         holds(packing, program) && holds(packing, initial) ? " --initial " initial : "", \
-        holds(packing, program) ? order : "", holds(packing, program) ? masks : "",      \
-        holds(packing, program) ? "\n" : ""
+        holds(packing, program) ? order : "", holds(packing, program) ? validation : "", \
+        holds(packing, program) ? masks : "", holds(packing, program) ? "\n" : ""
 
 static void write_commands(const struct packing *packing, struct buffer *text)
 {
     const struct job *job = packing->bundle->job;
     const char *set = path_base(job->dataset),
                *order = packing->bundle->train_samples ? " --order order.npy" : "",
+               *validation = holds(packing, "validation.npy") ? " --validation validation.npy" : "",
                *masks = holds(packing, "masks.npz") ? " --masks masks.npz" : "";
     buffer_printf(text,
                   "\n## Train it again\n\nFrom the same numbers in the same order; the losses "
                   "agree with `curve.csv` to rounding.\n\n"
                   "```\npip install -r requirements.txt\n"
-                  "%s%s%s%s%s%s%s%s%s%s```\n\n"
+                  "%s%s%s%s%s%s%s%s%s%s%s%s```\n\n"
                   "`DIR/%s/` holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, "
                   "`t10k-images-idx3-ubyte` and\n"
                   "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio "
@@ -344,8 +367,8 @@ int code_bundle_write(const struct code_bundle *bundle, const char *path, struct
         status = add_settings(&packing, error) || add_curve(&packing, error) ||
                          add_programs(&packing, error) || add_trained(&packing, error) ||
                          add_initial(&packing, error) || add_order(&packing, error) ||
-                         add_masks(&packing, error) || add_readme(&packing, error) ||
-                         zip_files(&packing, made, error)
+                         add_validation(&packing, error) || add_masks(&packing, error) ||
+                         add_readme(&packing, error) || zip_files(&packing, made, error)
                      ? -1
                      : file_scratch_deliver(&packing.scratch, path, error);
     free(made);

@@ -79,6 +79,9 @@ static const struct {
     {"split",
      "training and test set",
      {[CODE_KIND_C] = "The studio's data room splits the data once, for all engines."}},
+    {"validation",
+     "validation samples",
+     {[CODE_KIND_C] = "The studio's data room takes them once, for all engines."}},
     {"scale", "pixels to 0 … 1", {NULL}},
     {"labels",
      "labels as integers",
@@ -110,6 +113,17 @@ static const struct {
      "dropout by given masks",
      {[CODE_KIND_C] = "The studio's engines draw its masks themselves, the same in each."}},
     {"loss", "the loss function", {NULL}},
+    {"weights",
+     "class weights",
+     {[CODE_KIND_C] = "The studio counts the classes once and gives each engine the weights."}},
+    {"schedule",
+     "the learning rate's schedule",
+     {[CODE_KIND_C] = "The studio's fit loop says each step's learning rate, the same for all "
+                      "engines."}},
+    {"clip",
+     "bounding the gradients",
+     {[CODE_KIND_KERAS] = "Keras's optimizer has the bound as a number.",
+      [CODE_KIND_C] = "It is part of the optimizer's update."}},
     {"optimizer", "the optimizer", {NULL}},
     {"decay",
      "weight decay",
@@ -155,6 +169,14 @@ static const struct {
     {"evaluate",
      "the test set after each epoch",
      {[CODE_KIND_C] = "The studio's fit loop evaluates, the same for all engines."}},
+    {"stop",
+     "early stopping",
+     {[CODE_KIND_C] = "The studio's fit loop counts the epochs without a better one, the same for "
+                      "all engines."}},
+    {"best",
+     "keeping the best epoch",
+     {[CODE_KIND_KERAS] = "The callback that stops gives the best epoch's weights back.",
+      [CODE_KIND_C] = "The studio writes the best epoch's weights itself."}},
     {"report", "one line per epoch", {NULL}},
     {"save", "saving", {NULL}},
 };
@@ -298,12 +320,33 @@ static int check_parallel(const struct network *network, struct error *error)
     return 0;
 }
 
+/* What the program of one process has and that of several has not. */
+static int check_alone(const struct job *job, struct error *error)
+{
+    struct schedule schedule;
+    double bound;
+    if (job_schedule(job, &schedule, error)) return -1;
+    const char *what = !schedule_is_constant(&schedule) ? "schedule and warm-up"
+                       : job->validation > 0            ? "the validation share"
+                       : job->early_stop || job->keep != JOB_KEEP_LAST
+                           ? "early stopping and the best epoch"
+                       : job->label_smoothing > 0 || job->class_weight[0]
+                           ? "label smoothing and class weights"
+                       : optimizer_clip(&job->optimizer, &bound) != OPTIMIZER_CLIP_NONE ? "clipping"
+                                                                                        : NULL;
+    if (!what) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "a Python program for several processes trains without %s: leave out %s, or "
+                     "train on ranks with mpirun, `nnstudio job slurm` or kubeflow",
+                     what, what);
+}
+
 int code_parallel(const struct code_voice *voice, const struct code_subject *subject,
                   struct buffer *out, struct error *error)
 {
     struct code_subject own = *subject;
     own.several = true;
-    if (check_parallel(&subject->network, error)) return -1;
+    if (check_parallel(&subject->network, error) || check_alone(subject->job, error)) return -1;
     if (voice->kind == CODE_KIND_KERAS && keras_has_class(subject->job))
         return error_set(error, ERROR_INPUT,
                          "TensorFlow's workers have no %s as PyTorch means it: use --meaning keras",

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "code/schedules.h"
 #include "code/text.h"
 
 /* --- what the frameworks have of their own ---------------------------------------------------- */
@@ -19,28 +20,59 @@ static const struct option {
     {"eps", OPTIMIZER_EPSILON, "eps", "epsilon"},
 };
 
-/* Whether both meanings are one formula with these options. */
-static bool is_alike(const struct optimizer *o)
+static bool rate_varies(const struct job *job)
 {
+    struct schedule schedule;
+    struct error error;
+    CHECK(!job_schedule(job, &schedule, &error)); /* the voice's check has read it */
+    return schedule.kind != SCHEDULE_CONSTANT || schedule.warmup > 1;
+}
+
+/* Whether both meanings are one formula with these options. PyTorch's momentum does not hold the
+ * learning rate, Keras's does, so that they part when it changes. */
+static bool is_alike(const struct job *job)
+{
+    const struct optimizer *o = &job->optimizer;
     if (o->type != OPTIMIZER_SGD && o->type != OPTIMIZER_ADADELTA) return false;
-    return o->weight_decay == 0;
+    return o->weight_decay == 0 && !(o->momentum > 0 && rate_varies(job));
+}
+
+static enum optimizer_clip clip_of(const struct job *job, double *bound)
+{
+    return optimizer_clip(&job->optimizer, bound);
+}
+
+static bool clips(const struct job *job)
+{
+    double bound;
+    return clip_of(job, &bound) != OPTIMIZER_CLIP_NONE;
+}
+
+/* Whether Keras's own arguments do not clip as the run does: PyTorch's norm has a number added. */
+static bool keras_clips_itself(const struct job *job)
+{
+    double bound;
+    return clip_of(job, &bound) > OPTIMIZER_CLIP_VALUES &&
+           job->optimizer.meaning == MEANING_PYTORCH;
 }
 
 static bool torch_has_it(const struct job *job)
 {
-    return job->optimizer.meaning == MEANING_PYTORCH || is_alike(&job->optimizer);
+    return job->optimizer.meaning == MEANING_PYTORCH || is_alike(job);
 }
 
 bool keras_decays_by_layers(const struct job *job)
 {
     const struct optimizer *o = &job->optimizer;
-    return o->type == OPTIMIZER_SGD && o->meaning == MEANING_PYTORCH && o->weight_decay > 0;
+    bool plain = job->label_smoothing == 0 && !job->class_weight[0] && !clips(job);
+    return o->type == OPTIMIZER_SGD && o->meaning == MEANING_PYTORCH && o->weight_decay > 0 &&
+           plain && !(o->momentum > 0 && rate_varies(job));
 }
 
 bool keras_has_class(const struct job *job)
 {
-    return job->optimizer.meaning != MEANING_KERAS && !is_alike(&job->optimizer) &&
-           !keras_decays_by_layers(job);
+    return job->optimizer.meaning != MEANING_KERAS && !keras_decays_by_layers(job) &&
+           (!is_alike(job) || keras_clips_itself(job));
 }
 
 /* "Nadam": Keras writes some names its own way. */
@@ -100,12 +132,27 @@ static const char *keras_number(const struct job *job, double value)
     return code_keras_real(value, job->dtype == DTYPE_FLOAT64);
 }
 
+/* Keras's optimizers clip by themselves, classes of ours included. */
+static void add_clip(const struct job *job, struct code_arguments *a)
+{
+    static const char *const names[] = {[OPTIMIZER_CLIP_VALUES] = "clipvalue",
+                                        [OPTIMIZER_CLIP_EACH] = "clipnorm",
+                                        [OPTIMIZER_CLIP_ALL] = "global_clipnorm"};
+    double bound;
+    enum optimizer_clip clip = clip_of(job, &bound);
+    if (clip != OPTIMIZER_CLIP_NONE && !keras_clips_itself(job))
+        code_argument(a, "%s=%s", names[clip], keras_number(job, bound));
+}
+
 struct code_arguments keras_optimizer_call(const struct job *job)
 {
     const struct optimizer *o = &job->optimizer;
+    const char *schedule = keras_schedule_name(job);
     struct code_arguments a = {""}, call = {""};
-    code_argument(&a, "learning_rate=%s", keras_number(job, o->learning_rate));
-    if (keras_has_class(job)) {
+    code_argument(&a, "learning_rate=%s",
+                  schedule[0] ? schedule : keras_number(job, o->learning_rate));
+    if (keras_has_class(job) && !is_alike(job)) {
+        add_clip(job, &a);
         snprintf(call.text, sizeof call.text, "%s%s(%.400s)", class_prefix(o->meaning),
                  optimizer_type_title(o->type), a.text);
         return call;
@@ -130,8 +177,10 @@ struct code_arguments keras_optimizer_call(const struct job *job)
     if (!keras_decays_by_layers(job) && (o->weight_decay > 0 || o->type == OPTIMIZER_ADAMW))
         code_argument(&a, "weight_decay=%s", keras_number(job, o->weight_decay));
     add_flags(&a, o);
-    snprintf(call.text, sizeof call.text, "keras.optimizers.%s(%.400s)", keras_class(o->type),
-             a.text);
+    add_clip(job, &a);
+    snprintf(call.text, sizeof call.text, "%s%s(%.400s)",
+             keras_has_class(job) ? class_prefix(MEANING_PYTORCH) : "keras.optimizers.",
+             keras_class(o->type), a.text);
     return call;
 }
 
@@ -205,8 +254,7 @@ static void write_formula(const struct optimizer *o, const char *maximum, const 
 static void write_square_root(const struct optimizer *o, struct code_text *out)
 {
     if (!formula_names(o, "sqrt")) return;
-    code_line(out, NULL, "%s", "");
-    code_line(out, NULL, "%s", "");
+    code_blank(out, 2);
     code_line(out, "optimizer", "def sqrt(x):");
     code_line(out, "optimizer", "    return x**0.5  # of a tensor or a number");
 }
@@ -214,8 +262,7 @@ static void write_square_root(const struct optimizer *o, struct code_text *out)
 static void write_head(const char *class, const char *base, const char *whose, const char *other,
                        struct code_text *out)
 {
-    code_line(out, NULL, "%s", "");
-    code_line(out, NULL, "%s", "");
+    code_blank(out, 2);
     code_line(out, "optimizer", "class %s(%s):", class, base);
     code_line(out, "optimizer", "    # what %s computes;", whose);
     code_line(out, "optimizer", "    # %s means another formula by that name", other);
@@ -258,8 +305,59 @@ void torch_write_optimizer_class(const struct job *job, struct code_text *out)
     write_formula(o, "torch.maximum", "            ", out);
     code_line(out, "optimizer", "            parameter.copy_(w)");
     if (kept.text[0]) code_line(out, "optimizer", "            state.update(%s)", kept.text);
-    code_line(out, NULL, "%s", "");
-    code_line(out, NULL, "%s", "");
+    code_blank(out, 2);
+}
+
+/* The norm of all gradients, bounded as torch.nn.utils.clip_grad_norm_ does, before the step. */
+static void write_apply(const struct job *job, struct code_text *out)
+{
+    double bound;
+    clip_of(job, &bound);
+    code_line(out, "clip", "    def apply(self, grads, trainable_variables=None):");
+    code_line(out, "clip", "        # as clip_grad_norm_ of PyTorch: of all gradients together,");
+    code_line(out, "clip", "        # with 1e-6 that global_clipnorm does not add");
+    code_line(out, "clip",
+              "        norm = keras.ops.sqrt(sum(keras.ops.sum(g * g) for g in grads))");
+    code_line(out, "clip", "        share = keras.ops.minimum(1.0, %s / (norm + 1e-6))",
+              code_real(bound));
+    code_line(out, "clip",
+              "        super().apply([g * share for g in grads], trainable_variables)");
+}
+
+/* Keras's own optimizer, whose gradients are bounded as PyTorch does it. */
+static void write_clipped(const struct job *job, const char *class, const char *base,
+                          struct code_text *out)
+{
+    code_blank(out, 2);
+    code_line(out, "clip", "class %s(%s):", class, base);
+    write_apply(job, out);
+    code_blank(out, 2);
+}
+
+void torch_write_clip(const struct job *job, struct code_text *out)
+{
+    double bound;
+    enum optimizer_clip clip = clip_of(job, &bound);
+    const char *text = code_real(bound);
+    bool keras = job->optimizer.meaning == MEANING_KERAS;
+    if (clip == OPTIMIZER_CLIP_VALUES) {
+        code_line(out, "clip", "    nn.utils.clip_grad_value_(model.parameters(), %s)", text);
+    } else if (clip != OPTIMIZER_CLIP_NONE && !keras) {
+        code_line(out, "clip",
+                  "    nn.utils.clip_grad_norm_(model.parameters(), %s)  # of all together", text);
+    } else if (clip == OPTIMIZER_CLIP_EACH) {
+        code_line(out, "clip", "    for parameter in model.parameters():  # as clipnorm of Keras");
+        code_line(out, "clip", "        parameter.grad *= %s / parameter.grad.norm().clamp(min=%s)",
+                  text, text);
+    } else if (clip == OPTIMIZER_CLIP_ALL) {
+        code_line(out, "clip",
+                  "    # as global_clipnorm of Keras; clip_grad_norm_ adds 1e-6 to the norm");
+        code_line(out, "clip",
+                  "    gradients = [parameter.grad for parameter in model.parameters()]");
+        code_line(out, "clip", "    norm = nn.utils.get_total_norm(gradients)");
+        code_line(out, "clip", "    for gradient in gradients:");
+        code_line(out, "clip", "        gradient *= %s / norm.clamp(min=%s)", text, text);
+    }
 }
 
 void keras_write_optimizer_class(const struct job *job, struct code_text *out)
@@ -270,6 +368,10 @@ void keras_write_optimizer_class(const struct job *job, struct code_text *out)
     snprintf(class, sizeof class, "%s%s", class_prefix(o->meaning), optimizer_type_title(o->type));
     snprintf(whose, sizeof whose, "torch.optim.%s", optimizer_type_title(o->type));
     snprintf(other, sizeof other, "keras.optimizers.%s", keras_class(o->type));
+    if (is_alike(job)) {
+        write_clipped(job, class, other, out);
+        return;
+    }
     struct code_arguments names = {""}, quoted = {""};
     for (uint32_t i = 0; i < optimizer_slot_count(o); i++) {
         code_argument(&names, "%s", optimizer_slot_name(o, i));
@@ -295,6 +397,10 @@ void keras_write_optimizer_class(const struct job *job, struct code_text *out)
         code_line(out, "optimizer", "        ]");
         code_line(out, NULL, "%s", "");
     }
+    if (keras_clips_itself(job)) {
+        write_apply(job, out);
+        code_line(out, NULL, "%s", "");
+    }
     code_line(out, "optimizer", "    def update_step(self, g, variable, learning_rate):");
     code_line(out, "optimizer", "        w = keras.ops.convert_to_tensor(variable)");
     code_line(out, "optimizer", "        lr = keras.ops.cast(learning_rate, w.dtype)");
@@ -314,6 +420,5 @@ void keras_write_optimizer_class(const struct job *job, struct code_text *out)
         code_line(out, "optimizer", "            self.assign(slot, value)");
     }
     code_line(out, "optimizer", "        self.assign(variable, w)");
-    code_line(out, NULL, "%s", "");
-    code_line(out, NULL, "%s", "");
+    code_blank(out, 2);
 }

@@ -13,6 +13,8 @@ void keras_write_optimizer_class(const struct job *job, struct code_text *out);
  */
 struct code_arguments torch_optimizer_call(const struct job *job);
 struct code_arguments keras_optimizer_call(const struct job *job);
+/* What bounds the gradients, between the backward pass and the update. */
+void torch_write_clip(const struct job *job, struct code_text *out);
 /* Whether the Keras program has a class of its own for the optimizer, which no other program knows.
  */
 bool keras_has_class(const struct job *job);

@@ -5,6 +5,7 @@
 
 #include "base/path.h"
 #include "base/buffer.h"
+#include "code/losses.h"
 #include "code/text.h"
 #include "net/compact.h"
 
@@ -45,21 +46,31 @@ static void write_docstring(const struct code_subject *subject, const char *mann
     code_line(out, NULL, "\"\"\"");
 }
 
-/* In a notebook there is no command line: the same three values, to be changed in their place. */
-static void write_notebook_arguments(const char *set, const char *ending, bool masks,
-                                     struct code_text *out)
+/* The samples that the studio's generator drew for validation, which NumPy's cannot. */
+static bool takes_validation(const struct job *job)
+{
+    return job->validation > 0 && job->validation_part == DATASET_PART_STRATIFIED;
+}
+
+/* In a notebook there is no command line: the same values, to be changed in their place. */
+static void write_notebook_arguments(const struct code_subject *subject, const char *set,
+                                     const char *ending, struct code_text *out)
 {
     code_line(out, NULL, "args = SimpleNamespace(");
     code_line(out, NULL, "    data_dir=Path(\"data\"),  # holds a folder %s", set);
     code_line(out, "initial", "    initial=None,  # or \"initial.%s\": start from these weights",
               ending);
     code_line(out, "order", "    order=None,  # or \"order.npy\": take the samples in this order");
-    if (masks)
+    if (takes_validation(subject->job))
+        code_line(out, "validation",
+                  "    validation=None,  # or \"validation.npy\": validate with these samples");
+    if (python_has_type(&subject->network, LAYER_DROPOUT))
         code_line(out, "masks", "    masks=None,  # or \"masks.npz\": drop what these masks drop");
     code_line(out, NULL, ")");
 }
 
-static void write_arguments(const char *set, const char *ending, bool masks, struct code_text *out)
+static void write_arguments(const struct code_subject *subject, const char *set, const char *ending,
+                            struct code_text *out)
 {
     code_line(out, NULL, "parser = argparse.ArgumentParser(description=__doc__)");
     code_line(
@@ -71,7 +82,11 @@ static void write_arguments(const char *set, const char *ending, bool masks, str
               ending);
     code_line(out, "order",
               "parser.add_argument(\"--order\", help=\"take the samples in this order (.npy)\")");
-    if (masks)
+    if (takes_validation(subject->job))
+        code_line(out, "validation",
+                  "parser.add_argument(\"--validation\", help=\"validate with these samples "
+                  "(.npy)\")");
+    if (python_has_type(&subject->network, LAYER_DROPOUT))
         code_line(out, "masks",
                   "parser.add_argument(\"--masks\", help=\"drop what these masks drop (.npz)\")");
     code_line(out, NULL, "args = parser.parse_args()");
@@ -92,9 +107,44 @@ void python_write_header(const struct code_subject *subject, const char *manner,
     write_lines(out, NULL, "import numpy as np");
     write_lines(out, NULL, imports);
     code_line(out, NULL, "%s", "");
-    (subject->notebook ? write_notebook_arguments : write_arguments)(
-        set, ending, python_has_type(&subject->network, LAYER_DROPOUT), out);
+    (subject->notebook ? write_notebook_arguments : write_arguments)(subject, set, ending, out);
     code_line(out, NULL, "%s", "");
+}
+
+/* The last samples, as validation_split of Keras's fit() takes them. */
+static void write_last_part(const struct job *job, struct code_text *out)
+{
+    code_line(out, "validation", "# the last ones are for validation, as in Keras");
+    code_line(out, "validation", "first = int(len(x_train) * (1 - %s))",
+              code_real(job->validation));
+    code_line(out, "validation", "x_train, x_val = x_train[:first], x_train[first:]");
+    code_line(out, "validation", "y_train, y_val = y_train[:first], y_train[first:]");
+}
+
+/* The same share of every class. */
+static void write_stratified_part(const struct job *job, struct code_text *out)
+{
+    code_line(out, "validation", "held = np.zeros(len(y_train), bool)  # for validation");
+    code_line(out, "validation", "if args.validation:");
+    code_line(out, "validation", "    held[np.load(args.validation)] = True");
+    code_line(out, "validation", "else:  # the same share of every class");
+    code_line(out, "validation", "    rng = np.random.default_rng(%llu)",
+              (unsigned long long)job->seed);
+    code_line(out, "validation", "    for label in np.unique(y_train):");
+    code_line(out, "validation",
+              "        places = rng.permutation(np.flatnonzero(y_train == label))");
+    code_line(out, "validation",
+              "        count = min(int(len(places) * %s + 0.5), len(places) - 1)",
+              code_real(job->validation));
+    code_line(out, "validation", "        held[places[:count]] = True");
+    code_line(out, "validation", "x_train, x_val = x_train[~held], x_train[held]");
+    code_line(out, "validation", "y_train, y_val = y_train[~held], y_train[held]");
+}
+
+static void write_validation(const struct job *job, struct code_text *out)
+{
+    if (job->validation == 0) return;
+    (takes_validation(job) ? write_stratified_part : write_last_part)(job, out);
 }
 
 void python_write_arrays(const struct code_subject *subject, const char *shape,
@@ -122,6 +172,7 @@ void python_write_arrays(const struct code_subject *subject, const char *shape,
         code_line(out, "split", "y_%s = read(\"%s-labels-idx1-ubyte\", 8)%s", splits[i][0],
                   splits[i][1], first);
     }
+    write_validation(subject->job, out);
     code_line(out, NULL, "%s", "");
     char words[128];
     if (python_is_usual_form(subject))
@@ -166,6 +217,12 @@ void python_write_report(const char *epoch, const char *loss, const char *accura
               val_loss, val_accuracy);
     code_line(out, "report", "%s    flush=True,", indent);
     code_line(out, "report", "%s)", indent);
+}
+
+void python_write_test(const char *loss, const char *accuracy, struct code_text *out)
+{
+    code_line(out, "report", "print(f\"test_loss {%s:.6f}  test_accuracy {%s:.4f}\")", loss,
+              accuracy);
 }
 
 bool python_takes_maps(const struct network *network)
@@ -220,24 +277,7 @@ int python_check(const struct code_subject *subject, struct error *error)
     const struct network *network = &subject->network;
     struct schedule schedule;
     if (job_schedule(subject->job, &schedule, error)) return -1;
-    if (!schedule_is_constant(&schedule))
-        return error_set(error, ERROR_USAGE,
-                         "the Python programs keep the learning rate as it is: leave out schedule "
-                         "and warm-up");
-    if (subject->job->validation > 0 || subject->job->early_stop ||
-        subject->job->keep != JOB_KEEP_LAST)
-        return error_set(error, ERROR_USAGE,
-                         "the Python programs train with all samples to the last epoch: leave out "
-                         "validation share, early stopping and the best epoch");
-    if (subject->job->label_smoothing > 0 || subject->job->class_weight[0])
-        return error_set(error, ERROR_USAGE,
-                         "the Python programs train with plain cross-entropy: leave out label "
-                         "smoothing and class weights");
-    double bound;
-    if (optimizer_clip(&subject->job->optimizer, &bound) != OPTIMIZER_CLIP_NONE)
-        return error_set(error, ERROR_USAGE,
-                         "the Python programs take gradients as they are: leave out clip value, "
-                         "clip norm and global clip norm");
+    if (losses_check(subject, error)) return -1;
     if (network_is_penalized(network))
         return error_set(error, ERROR_INPUT,
                          "the Python programs train without l1 and l2 of layers: leave them out");

@@ -12,13 +12,17 @@ void python_write_header(const struct code_subject *subject, const char *manner,
 void python_write_stage(const struct code_voice *voice, enum code_stage stage,
                         const struct code_subject *subject, struct code_text *out);
 /* The function that reads a file, and the four arrays of bytes: x_train [count, `shape`], y_train
- * [count] and so on. `shape` is one sample's, as Python writes it: "784" or "28, 28, 1". */
+ * [count] and so on, x_val and y_val where samples are taken for validation. `shape` is one
+ * sample's, as Python writes it: "784" or "28, 28, 1". */
 void python_write_arrays(const struct code_subject *subject, const char *shape,
                          struct code_text *out);
 /* The line per epoch; the arguments are Python expressions. */
 void python_write_report(const char *epoch, const char *loss, const char *accuracy,
                          const char *val_loss, const char *val_accuracy, const char *indent,
                          struct code_text *out);
+
+/* The line at the end of a program that watches validation samples while it trains. */
+void python_write_test(const char *loss, const char *accuracy, struct code_text *out);
 
 /* What neither program can say: color pictures, names that Python does not take. -1 with a message.
  */

@@ -2,10 +2,15 @@
 #include "code/text.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "code/layers.h"
+#include "code/losses.h"
 #include "code/optimizers.h"
 #include "code/python.h"
+#include "code/schedules.h"
+
+#define CALLBACK_WIDTH 80
 
 static void write_strategy(struct code_text *out)
 {
@@ -33,16 +38,19 @@ static void write_data(const struct code_subject *subject, struct code_text *out
     else
         snprintf(shape, sizeof shape, "%u", network_inputs(network));
     python_write_arrays(subject, shape, out);
-    static const char *const names[] = {"x_train", "x_test"};
+    static const char *const names[] = {"x_train", "x_val", "x_test"};
     char scaled[160];
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < 3; i++) {
+        if (i == 1 && subject->job->validation == 0) continue;
         if (python_is_usual_form(subject))
             code_line(out, "scale", "%s = %s.astype(\"%s\") / 255", names[i], names[i], dtype);
         else
             code_line(out, "scale", "%s = %s.astype(\"%s\")", names[i],
                       python_scaled(subject, names[i], scaled), dtype);
+    }
     if (subject->job->dtype == DTYPE_FLOAT64)
         code_line(out, "scale", "keras.config.set_floatx(\"float64\")  # the layers likewise");
+    keras_write_labels(subject, out);
 }
 
 static int check(const struct code_subject *subject, struct error *error)
@@ -104,23 +112,14 @@ static void write_optimizer(const struct code_subject *subject, struct code_text
         write_part_optimizer(subject, out);
         return;
     }
-    keras_write_optimizer_class(subject->job, out);
+    const struct job *job = subject->job;
+    keras_write_optimizer_class(job, out);
+    keras_write_loss_parts(subject, out);
+    keras_write_schedule(job, out);
     code_line(out, "compile", "model.compile(  # computes nothing: says what fit() will do");
-    code_line(out, "optimizer", "    optimizer=%s,", keras_optimizer_call(subject->job).text);
-    code_line(out, "loss",
-              "    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),");
-    if (keras_decays_by_layers(subject->job)) {
-        code_line(out, "correct", "    metrics=[");
-        code_line(out, "correct", "        \"accuracy\",");
-        code_line(out, "decay",
-                  "        # the loss has the penalty in it; this is the cross-entropy alone");
-        code_line(
-            out, "decay",
-            "        keras.metrics.SparseCategoricalCrossentropy(\"entropy\", from_logits=True),");
-        code_line(out, "correct", "    ],");
-    } else {
-        code_line(out, "correct", "    metrics=[\"accuracy\"],");
-    }
+    code_line(out, "optimizer", "    optimizer=%s,", keras_optimizer_call(job).text);
+    keras_write_loss(job, out);
+    keras_write_metrics(job, out);
     code_line(out, "compile", ")");
 }
 
@@ -189,10 +188,10 @@ static void write_step(const struct code_subject *subject, struct code_text *out
         write_part_step(subject, out);
         return;
     }
-    const char *loss = keras_decays_by_layers(subject->job) ? "entropy" : "loss";
+    const char *watched = keras_watched(subject->job);
     char now[32], later[32];
-    snprintf(now, sizeof now, "logs['%s']", loss);
-    snprintf(later, sizeof later, "logs['val_%s']", loss);
+    snprintf(now, sizeof now, "logs['%s']", keras_told(subject->job));
+    snprintf(later, sizeof later, "logs['%s']", watched);
     code_line(out, "callback",
               "# The step itself is inside fit(): forward, loss, gradients, update,");
     code_line(out, "callback", "# compiled into one graph. A callback is asked in from there.");
@@ -202,20 +201,87 @@ static void write_step(const struct code_subject *subject, struct code_text *out
                         "        ", out);
 }
 
-static void write_loop(const struct code_subject *subject, struct code_text *out)
+static bool watches(const struct job *job)
 {
-    if (subject->several) {
-        write_part_loop(subject, out);
+    return job->early_stop || job->keep == JOB_KEEP_BEST;
+}
+
+/* One callback of the list; `call` may be as long as its arguments are many. */
+static void write_callback(const char *idea, const char *call, struct code_text *out)
+{
+    size_t name = strcspn(call, "(") + 1;
+    if (strlen(call) <= CALLBACK_WIDTH) {
+        code_line(out, idea, "        %s,", call);
         return;
     }
-    const struct job *job = subject->job;
-    code_line(out, NULL, "options = {");
-    code_line(out, "batches", "    \"batch_size\": %u,", job->batch_size);
-    code_line(out, "evaluate", "    \"validation_data\": (x_test, y_test),");
-    code_line(out, "report", "    \"callbacks\": [Report()],");
-    code_line(out, NULL, "    \"verbose\": 0,");
-    code_line(out, NULL, "}");
+    code_line(out, idea, "        %.*s", (int)name, call);
+    code_line(out, idea, "            %.*s", (int)(strlen(call) - name - 1), call + name);
+    code_line(out, idea, "        ),");
+}
+
+/* fit()'s list of them: Keras's own for early stopping and the best epoch. */
+static void write_callbacks(const struct job *job, struct code_text *out)
+{
+    bool forgets;
+    struct code_arguments schedule = keras_schedule_callback(job, &forgets), stop = {""};
+    char call[512];
+    bool keeps = job->keep == JOB_KEEP_BEST;
+    if (!schedule.text[0] && !watches(job)) {
+        code_line(out, "report", "    \"callbacks\": [Report()],");
+        return;
+    }
+    code_line(out, "report", "    \"callbacks\": [");
+    code_line(out, "report", "        Report(),");
+    if (schedule.text[0]) write_callback("schedule", schedule.text, out);
+    if (watches(job)) {
+        keras_add_monitor(job, &stop);
+        code_argument(&stop, "patience=%u", job->early_stop ? job->early_stop : job->epochs);
+        if (keeps) code_argument(&stop, "restore_best_weights=True");
+        if (!job->early_stop)
+            code_line(out, "best", "        # stops nothing, but gives the best epoch back");
+        snprintf(call, sizeof call, "keras.callbacks.EarlyStopping(%.400s)", stop.text);
+        write_callback(job->early_stop ? "stop" : "best", call, out);
+    }
+    code_line(out, "report", "    ],");
+}
+
+/* One fit() for all epochs: another would begin its callbacks anew. It takes no class weights
+ * beside a generator. */
+static void write_batches(const struct job *job, struct code_text *out)
+{
+    const char *weight = keras_weighs(job) ? ", sample_weights[batch]" : "";
+    if (keras_weighs(job)) {
+        code_line(out, "weights",
+                  "# what class_weight means, which fit() does not take with batches");
+        code_line(out, "weights", "sample_weights = np.take(weights, y_train%s)",
+                  job->label_smoothing > 0 ? ".argmax(axis=1)" : "");
+    }
+    code_blank(out, 2);
+    code_line(out, "order", "def batches(orders):");
+    code_line(out, "order",
+              "    \"\"\"The training samples in the given order, a row per epoch.\"\"\"");
+    code_line(out, "order", "    for order in orders:");
+    code_line(out, "order", "        for first in range(0, len(order), %u):", job->batch_size);
+    code_line(out, "order", "            batch = order[first : first + %u]", job->batch_size);
+    code_line(out, "order", "            yield x_train[batch], y_train[batch]%s", weight);
+    code_blank(out, 2);
+}
+
+static void write_fit(const struct job *job, bool ordered, struct code_text *out)
+{
+    struct code_arguments a = {"x_train, y_train"};
     code_line(out, "order", "if not args.order:");
+    if (ordered) {
+        if (keras_weighs(job)) code_argument(&a, "sample_weight=sample_weights");
+        code_argument(&a, "batch_size=%u", job->batch_size);
+        code_line(out, "batches", "    model.fit(%s, **options)  # the whole loop", a.text);
+        code_line(out, "order", "else:");
+        code_line(out, "order", "    steps = int(np.ceil(len(x_train) / %u))", job->batch_size);
+        code_line(out, "order",
+                  "    model.fit(batches(np.load(args.order)), steps_per_epoch=steps, "
+                  "**options)");
+        return;
+    }
     code_line(out, "epochs",
               "    model.fit(x_train, y_train, epochs=%u, **options)  # the whole loop",
               job->epochs);
@@ -226,6 +292,42 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     code_line(out, "order", "            x_train[order], y_train[order], shuffle=False,");
     code_line(out, "order", "            initial_epoch=epoch, epochs=epoch + 1, **options,");
     code_line(out, "order", "        )");
+}
+
+static void write_test(const struct job *job, struct code_text *out)
+{
+    char loss[32];
+    snprintf(loss, sizeof loss, "test['%s']", keras_watched(job) + strlen("val_"));
+    code_line(out, "evaluate",
+              "test = model.evaluate(x_test, y_test, verbose=0, return_dict=True)");
+    python_write_test(loss, "test['accuracy']", out);
+}
+
+static void write_loop(const struct code_subject *subject, struct code_text *out)
+{
+    const struct job *job = subject->job;
+    bool validates = job->validation > 0, forgets;
+    if (subject->several) {
+        write_part_loop(subject, out);
+        return;
+    }
+    keras_schedule_callback(job, &forgets);
+    bool ordered = watches(job) || forgets;
+    if (ordered) write_batches(job, out);
+    code_line(out, NULL, "options = {");
+    if (ordered)
+        code_line(out, "epochs", "    \"epochs\": %u,", job->epochs);
+    else
+        code_line(out, "batches", "    \"batch_size\": %u,", job->batch_size);
+    code_line(out, "evaluate", "    \"validation_data\": (%s),",
+              validates ? "x_val, y_val" : "x_test, y_test");
+    if (keras_weighs(job) && !ordered)
+        code_line(out, "weights", "    \"class_weight\": dict(enumerate(weights)),");
+    write_callbacks(job, out);
+    code_line(out, NULL, "    \"verbose\": 0,");
+    code_line(out, NULL, "}");
+    write_fit(job, ordered, out);
+    if (validates) write_test(job, out);
 }
 
 static void write_save(const struct code_subject *subject, struct code_text *out)
@@ -240,6 +342,10 @@ static void write_save(const struct code_subject *subject, struct code_text *out
     if (keras_has_class(subject->job))
         code_line(out, "save",
                   "model.save(\"%s.h5\", include_optimizer=False)  # other programs lack its class",
+                  name);
+    else if (keras_has_loss(subject->job))
+        code_line(out, "save",
+                  "model.save(\"%s.h5\", include_optimizer=False)  # other programs lack its loss",
                   name);
     else
         code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers",

@@ -8,7 +8,8 @@
 
 #include "base/js.h"
 
-#define MAX_LINES 10000
+#define MAX_LINES   10000
+#define USUAL_WIDTH 88
 
 void code_text_free(struct code_text *text)
 {
@@ -58,6 +59,14 @@ void code_indent(struct code_text *text, size_t first)
     }
 }
 
+void code_blank(struct code_text *text, size_t lines)
+{
+    size_t blank = 0;
+    while (blank < text->count && !text->lines[text->count - 1 - blank].text[0]) blank++;
+    if (blank == text->count) return;
+    for (; blank < lines && !text->failed; blank++) code_line(text, NULL, "%s", "");
+}
+
 const char *code_real(double value)
 {
     static _Thread_local char slots[4][40];
@@ -103,6 +112,18 @@ const char *code_pair(const uint32_t pair[2])
     char *slot = slots[next++ % 4];
     snprintf(slot, sizeof slots[0], pair[0] == pair[1] ? "%u" : "(%u, %u)", pair[0], pair[1]);
     return slot;
+}
+
+void code_call(struct code_text *text, const char *idea, const char *before, const char *name,
+               const struct code_arguments *arguments)
+{
+    if (strlen(before) + strlen(name) + strlen(arguments->text) + 2 <= USUAL_WIDTH) {
+        code_line(text, idea, "%s%s(%s)", before, name, arguments->text);
+        return;
+    }
+    code_line(text, idea, "%s%s(", before, name);
+    code_line(text, idea, "    %s", arguments->text);
+    code_line(text, idea, ")");
 }
 
 void code_argument(struct code_arguments *arguments, const char *format, ...)

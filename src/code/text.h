@@ -9,6 +9,8 @@ void code_line(struct code_text *text, const char *idea, const char *format, ...
     __attribute__((format(printf, 3, 4)));
 /* Lines from number `first` on move to the right, as a block of Python. */
 void code_indent(struct code_text *text, size_t first);
+/* So many empty lines at the end, and none at the beginning. */
+void code_blank(struct code_text *text, size_t lines);
 /* A number as Python writes it: 0.01, 1e-05, 1.0; into a static thread-local buffer of a few slots,
  * for use in code_line. */
 const char *code_real(double value);
@@ -28,6 +30,10 @@ struct code_arguments {
 };
 void code_argument(struct code_arguments *arguments, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* A call that begins with `before` and `name`: on one line, or, where that is long, the arguments
+ * on a line of their own. */
+void code_call(struct code_text *text, const char *idea, const char *before, const char *name,
+               const struct code_arguments *arguments);
 
 /* The stages in C, cut from the engines' sources when the studio was built (generated; see
  * extract_stages.c). */

@@ -4,8 +4,10 @@
 #include <stdio.h>
 
 #include "code/layers.h"
+#include "code/losses.h"
 #include "code/optimizers.h"
 #include "code/python.h"
+#include "code/schedules.h"
 
 static void write_group(struct code_text *out)
 {
@@ -34,17 +36,23 @@ static void write_data(const struct code_subject *subject, struct code_text *out
     else
         snprintf(shape, sizeof shape, "%u", network_inputs(network));
     python_write_arrays(subject, shape, out);
-    static const char *const names[] = {"x_train", "x_test"};
-    char scaled[160];
-    for (size_t i = 0; i < 2; i++)
+    static const char *const names[] = {"train", "val", "test"};
+    bool validates = subject->job->validation > 0;
+    char scaled[160], name[16];
+    for (size_t i = 0; i < 3; i++) {
+        if (i == 1 && !validates) continue;
+        snprintf(name, sizeof name, "x_%s", names[i]);
         if (python_is_usual_form(subject))
-            code_line(out, "scale", "%s = torch.tensor(%s, dtype=torch.%s) / 255", names[i],
-                      names[i], dtype);
+            code_line(out, "scale", "%s = torch.tensor(%s, dtype=torch.%s) / 255", name, name,
+                      dtype);
         else
-            code_line(out, "scale", "%s = torch.tensor(%s, dtype=torch.%s)", names[i],
-                      python_scaled(subject, names[i], scaled), dtype);
-    code_line(out, "labels", "y_train = torch.tensor(y_train, dtype=torch.int64)");
-    code_line(out, "labels", "y_test = torch.tensor(y_test, dtype=torch.int64)");
+            code_line(out, "scale", "%s = torch.tensor(%s, dtype=torch.%s)", name,
+                      python_scaled(subject, name, scaled), dtype);
+    }
+    for (size_t i = 0; i < 3; i++)
+        if (i != 1 || validates)
+            code_line(out, "labels", "y_%s = torch.tensor(y_%s, dtype=torch.int64)", names[i],
+                      names[i]);
 }
 
 static void write_network(const struct code_subject *subject, struct code_text *out)
@@ -76,15 +84,18 @@ static void write_network(const struct code_subject *subject, struct code_text *
 
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
-    torch_write_optimizer_class(subject->job, out);
+    const struct job *job = subject->job;
+    torch_write_optimizer_class(job, out);
+    torch_write_loss_parts(subject, out);
+    torch_write_schedule_parts(job, out);
     if (subject->several)
         code_line(
             out, "loss",
             "loss_function = nn.CrossEntropyLoss(reduction=\"sum\")  # of a part of the batch");
     else
-        code_line(out, "loss",
-                  "loss_function = nn.CrossEntropyLoss()  # takes logits, gives the batch's mean");
-    code_line(out, "optimizer", "optimizer = %s", torch_optimizer_call(subject->job).text);
+        torch_write_loss(job, out);
+    code_line(out, "optimizer", "optimizer = %s", torch_optimizer_call(job).text);
+    torch_write_scheduler(job, out);
 }
 
 /* Parts of a batch may differ in size, so DDP's mean over the processes is of sums. */
@@ -106,6 +117,7 @@ static void write_part_step(struct code_text *out)
 
 static void write_step(const struct code_subject *subject, struct code_text *out)
 {
+    const struct job *job = subject->job;
     if (subject->several) {
         write_part_step(out);
         return;
@@ -116,7 +128,10 @@ static void write_step(const struct code_subject *subject, struct code_text *out
               "    logits = model(x)  # forward: autograd notes every operation");
     code_line(out, "loss_value", "    loss = loss_function(logits, y)");
     code_line(out, "backward", "    loss.backward()  # backward: from the notes, every gradient");
+    torch_write_clip(job, out);
+    torch_write_rate_of_step(job, out);
     code_line(out, "update", "    optimizer.step()  # move each weight against its gradient");
+    torch_write_after_step(job, out);
     code_line(out, "correct", "    correct = (logits.argmax(1) == y).sum()");
     code_line(out, "step", "    return loss.item(), correct.item()");
 }
@@ -127,13 +142,82 @@ static bool has_modes(const struct network *network)
     return python_has_type(network, LAYER_DROPOUT) || python_has_type(network, LAYER_BATCHNORM);
 }
 
+/* The lines that measure samples that are not trained with, of the names x and y. */
+static void write_measure(const struct code_subject *subject, const char *indent, const char *x,
+                          const char *y, const char *loss, const char *accuracy,
+                          struct code_text *out)
+{
+    code_line(out, "evaluate",
+              "%swith torch.no_grad():  # nothing is learned here, so nothing is "
+              "noted",
+              indent);
+    if (python_takes_maps(&subject->network))
+        code_line(out, "evaluate",
+                  "%s    logits = torch.cat([model(part) for part in %s.split(500)])  # maps are "
+                  "large",
+                  indent, x);
+    else
+        code_line(out, "evaluate", "%s    logits = model(%s)", indent, x);
+    code_line(out, "evaluate", "%s    %s = %s(logits, %s).item()%s", indent, loss,
+              torch_evaluation_loss(subject->job), y, subject->several ? " / len(y_test)" : "");
+    code_line(out, "evaluate", "%s    %s = (logits.argmax(1) == %s).float().mean().item()", indent,
+              accuracy, y);
+}
+
+static void write_eval_mode(const struct code_subject *subject, const char *indent,
+                            struct code_text *out)
+{
+    if (has_modes(&subject->network))
+        code_line(out, "mode",
+                  "%smodel.eval()  # dropout keeps all, batch normalization has its averages",
+                  indent);
+}
+
+/* After an epoch: the best one so far, and whether to go on. */
+static void write_best(const struct job *job, struct code_text *out)
+{
+    bool keeps = job->keep == JOB_KEEP_BEST;
+    if (!keeps && !job->early_stop) return;
+    const char *idea = job->early_stop ? "stop" : "best";
+    code_line(out, idea, "    if val_loss < best:");
+    code_line(out, idea,
+              job->early_stop ? "        best, waited = val_loss, 0" : "        best = val_loss");
+    if (keeps) {
+        code_line(out, "best", "        kept = {");
+        code_line(out, "best",
+                  "            name: tensor.clone() for name, tensor in "
+                  "model.state_dict().items()");
+        code_line(out, "best", "        }");
+    }
+    if (!job->early_stop) return;
+    code_line(out, "stop", "    else:");
+    code_line(out, "stop", "        waited += 1");
+    code_line(out, "stop", "    if waited == %u:  # epochs without a better one", job->early_stop);
+    code_line(out, "stop", "        break");
+}
+
+static void write_end(const struct code_subject *subject, struct code_text *out)
+{
+    const struct job *job = subject->job;
+    if (job->keep == JOB_KEEP_BEST)
+        code_line(out, "best", "model.load_state_dict(kept)  # of the best epoch");
+    if (job->validation == 0) return;
+    if (job->keep == JOB_KEEP_BEST) write_eval_mode(subject, "", out);
+    write_measure(subject, "", "x_test", "y_test", "test_loss", "test_accuracy", out);
+    python_write_test("test_loss", "test_accuracy", out);
+}
+
 static void write_loop(const struct code_subject *subject, struct code_text *out)
 {
     const struct job *job = subject->job;
-    bool modes = has_modes(&subject->network);
+    bool validates = job->validation > 0;
     code_line(out, "order", "orders = np.load(args.order) if args.order else None");
+    if (job->early_stop)
+        code_line(out, "stop", "best, waited = float(\"inf\"), 0");
+    else if (job->keep == JOB_KEEP_BEST)
+        code_line(out, "best", "best = float(\"inf\")");
     code_line(out, "epochs", "for epoch in range(%u):", job->epochs);
-    if (modes)
+    if (has_modes(&subject->network))
         code_line(out, "mode",
                   "    model.train()  # dropout drops, batch normalization looks at the batch");
     code_line(out, "order", "    if orders is None:");
@@ -151,27 +235,18 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     }
     code_line(out, "report", "        losses.append(loss)");
     code_line(out, "report", "        correct += right");
-    if (modes)
-        code_line(out, "mode",
-                  "    model.eval()  # dropout keeps all, batch normalization has its averages");
+    write_eval_mode(subject, "    ", out);
     if (subject->several) {
         code_line(out, "evaluate", "    if rank > 0:");
         code_line(out, "evaluate", "        continue  # the first one evaluates, tells and saves");
     }
-    code_line(out, "evaluate",
-              "    with torch.no_grad():  # nothing is learned here, so nothing is noted");
-    if (python_takes_maps(&subject->network))
-        code_line(out, "evaluate",
-                  "        logits = torch.cat([model(x) for x in x_test.split(500)])  # maps are "
-                  "large");
-    else
-        code_line(out, "evaluate", "        logits = model(x_test)");
-    code_line(out, "evaluate", "        val_loss = loss_function(logits, y_test).item()%s",
-              subject->several ? " / len(y_test)" : "");
-    code_line(out, "evaluate",
-              "        val_accuracy = (logits.argmax(1) == y_test).float().mean().item()");
+    write_measure(subject, "    ", validates ? "x_val" : "x_test", validates ? "y_val" : "y_test",
+                  "val_loss", "val_accuracy", out);
     python_write_report("epoch + 1", "np.mean(losses)", "correct / len(x_train)", "val_loss",
                         "val_accuracy", "    ", out);
+    torch_write_after_epoch(job, out);
+    write_best(job, out);
+    write_end(subject, out);
 }
 
 static void write_save(const struct code_subject *subject, struct code_text *out)

@@ -108,6 +108,9 @@ const char *dataset_part_name(uint32_t part); /* "stratified", "last" */
  * keeps its order. Refused: a share that leaves no sample on either side. */
 int dataset_take_validation(struct dataset *dataset, double share, enum dataset_part part,
                             uint64_t seed, struct error *error);
+/* Which of the training samples that takes: true in taken[0 … train->count), *count of them. */
+int dataset_mark_validation(const struct split *train, double share, enum dataset_part part,
+                            uint64_t seed, bool *taken, size_t *count, struct error *error);
 /* How many of `count` training samples that takes when it takes the last ones. */
 size_t dataset_last_part(size_t count, double share);
 /* SHA-256 over shape, class names, labels and pixels of both splits, as they were opened. */

@@ -68,30 +68,37 @@ static void move_behind(struct split *train, size_t each, const bool *taken, uin
     memcpy(train->labels + kept, labels, moved);
 }
 
+int dataset_mark_validation(const struct split *train, double share, enum dataset_part part,
+                            uint64_t seed, bool *taken, size_t *count, struct error *error)
+{
+    uint32_t *places = malloc(2 * train->count * sizeof *places);
+    if (!places) return error_set_memory(error, "the validation samples");
+    memset(taken, 0, train->count * sizeof *taken);
+    *count = part == DATASET_PART_LAST ? mark_last(train, share, taken)
+                                       : mark_stratified(train, share, seed, places, taken);
+    free(places);
+    if (*count && *count < train->count) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "a validation share of %g of %zu training samples leaves none %s: give "
+                     "another share, or more samples",
+                     share, train->count, *count ? "to train with" : "to validate with");
+}
+
 int dataset_take_validation(struct dataset *dataset, double share, enum dataset_part part,
                             uint64_t seed, struct error *error)
 {
     struct split *train = &dataset->train;
     size_t each = dataset_inputs(dataset), count = train->count, wanted;
-    uint32_t *places = malloc(2 * count * sizeof *places);
     bool *taken = calloc(count, sizeof *taken);
     uint8_t *pixels = NULL, *labels = NULL;
     int status = -1;
     CHECK(!dataset->validation.count && !dataset->ids);
-    if (!places || !taken) {
+    if (!taken) {
         error_set_memory(error, "the validation samples");
         goto out;
     }
     if (dataset_hash(dataset, dataset->hash, error)) goto out;
-    wanted = part == DATASET_PART_LAST ? mark_last(train, share, taken)
-                                       : mark_stratified(train, share, seed, places, taken);
-    if (!wanted || wanted == count) {
-        error_set(error, ERROR_INPUT,
-                  "a validation share of %g of %zu training samples leaves none %s: give another "
-                  "share, or more samples",
-                  share, count, wanted ? "to train with" : "to validate with");
-        goto out;
-    }
+    if (dataset_mark_validation(train, share, part, seed, taken, &wanted, error)) goto out;
     pixels = malloc(wanted * each);
     labels = malloc(wanted);
     if (!pixels || !labels) {
@@ -106,7 +113,6 @@ int dataset_take_validation(struct dataset *dataset, double share, enum dataset_
     status = 0;
 out:
     if (status) dataset->hash[0] = '\0';
-    free(places);
     free(taken);
     free(pixels);
     free(labels);

@@ -109,10 +109,3 @@ def test_weights_that_do_not_fit_are_refused(studio, tmp_path):
     assert "there are 3 class weights, and mine.csv has 2 classes: give one for each" in told
     for words in ("1,,2", "1,0", "equal", "1,2,"):
         assert f'class weight "{words}" is not valid' in studio("train", *SMALL, "--class-weight", words, status=2).stderr
-
-
-def test_programs_refuse_it_by_name(studio):
-    for words in (["--label-smoothing", 0.1], ["--class-weight", "balanced"]):
-        assert "leave out label smoothing and class weights" in studio("code", "torch", *words, status=2).stderr
-    for words in (["--validation", 0.1], ["--early-stop", 3], ["--keep", "best"]):
-        assert "leave out validation share" in studio("code", "torch", *words, status=2).stderr

@@ -78,6 +78,41 @@ static void python_follows_the_settings(void **state)
     free(keras);
 }
 
+/* What the job says and where; the engine's program has each of the words. */
+static void has_words(const char *engine, const struct job *job, const char *const *words)
+{
+    char *text = program(engine, job);
+    for (; *words; words++)
+        if (!strstr(text, *words)) fail_msg("\"%s\" is not in the program of %s", *words, engine);
+    free(text);
+}
+
+static void python_uses_the_frameworks_own_words(void **state)
+{
+    (void)state;
+    struct job job = seed_job();
+    snprintf(job.schedule, sizeof job.schedule, "step:every=2,gamma=0.5");
+    job.optimizer.clip_norm = 1;
+    job.label_smoothing = 0.1;
+    job.early_stop = 3;
+    has_words("torch", &job,
+              (const char *const[]){"lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)",
+                                    "clip_grad_norm_(model.parameters(), 1.0)",
+                                    "nn.CrossEntropyLoss(label_smoothing=0.1)", NULL});
+    job.optimizer.meaning = MEANING_KERAS;
+    has_words("tensorflow", &job,
+              (const char *const[]){"schedules.ExponentialDecay(", "decay_steps=2 * steps",
+                                    "clipnorm=1.0", "CategoricalCrossentropy(", "EarlyStopping(",
+                                    NULL});
+    snprintf(job.class_weight, sizeof job.class_weight, "1,2,3");
+    struct code_subject subject = subject_of(&job);
+    struct code_text text;
+    struct error error;
+    assert_int_equal(code_stage_text(&code_torch_python, CODE_DATA, &subject, &text, &error), -1);
+    assert_string_equal(error.message, "there are 3 class weights, and the network has 10 "
+                                       "classes: give one for each");
+}
+
 static void numbers_read_as_python(void **state)
 {
     (void)state;
@@ -188,15 +223,34 @@ static void every_mark_names_an_idea(void **state)
     json_decref(value);
 }
 
+static void shape(struct job *job)
+{
+    snprintf(job->schedule, sizeof job->schedule, "step:every=2");
+    job->warmup = 20;
+    job->optimizer.clip_norm = 1;
+    job->label_smoothing = 0.1;
+    snprintf(job->class_weight, sizeof job->class_weight, "balanced");
+}
+
+static void watch(struct job *job)
+{
+    job->validation = 0.1;
+    job->early_stop = 3;
+    job->keep = JOB_KEEP_BEST;
+}
+
 /* Whatever stands in one voice alone, the reader is told why. */
 static void each_lonely_idea_has_a_reason(void **state)
 {
     (void)state;
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < 32; variant++) {
         struct job job = seed_job();
         struct code_subject subject = subject_of(&job);
         job.init = variant & 1 ? INIT_KERAS : INIT_TORCH;
         job.optimizer.weight_decay = variant & 2 ? 0.1 : 0;
+        if (variant & 4) job.optimizer.meaning = MEANING_KERAS;
+        if (variant & 8) shape(&job);
+        if (variant & 16) watch(&job);
         for (size_t i = 0; i < code_voice_count * code_voice_count; i++) {
             const struct code_voice *left = code_voices[i / code_voice_count],
                                     *right = code_voices[i % code_voice_count];
@@ -219,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(python_follows_the_settings),
+        cmocka_unit_test(python_uses_the_frameworks_own_words),
         cmocka_unit_test(numbers_read_as_python),
         cmocka_unit_test(the_shown_c_is_the_built_c),
         cmocka_unit_test(every_mark_names_an_idea),
