@@ -85,6 +85,10 @@ static void write_network(const struct code_subject *subject, struct code_text *
 static void write_optimizer(const struct code_subject *subject, struct code_text *out)
 {
     const struct job *job = subject->job;
+    if (job->dtype == DTYPE_FLOAT64 && job->optimizer.type == OPTIMIZER_NADAM)
+        code_line(
+            out, "optimizer",
+            "torch.set_default_dtype(torch.float64)  # NAdam keeps a number of its own in it");
     torch_write_optimizer_class(job, out);
     torch_write_loss_parts(subject, out);
     torch_write_schedule_parts(job, out);
