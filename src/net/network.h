@@ -46,8 +46,9 @@ size_t network_value_count(const struct network *network);     /* with buffers *
 uint64_t network_multiply_adds(const struct network *network); /* per sample, forward */
 bool network_is_penalized(const struct network *network);      /* some layer has an l1 or l2 */
 bool network_equal(const struct network *a, const struct network *b);
-/* The same function of a picture when it is used: dropout, flatten, l1 and l2 do not count, an activation
- * is the same in a layer of its own, and reals may differ in the digits that float32 loses. */
+/* The same function of a picture when it is used: dropout, flatten, l1 and l2 do not count, an
+ * activation is the same in a layer of its own, and reals may differ in the digits that float32
+ * loses. */
 bool network_alike(const struct network *a, const struct network *b);
 /* The layers that count there, one by one, each with the activation behind it: the next from *at
  * on (0 to begin with), which stands at *place. False after the last. */

@@ -101,8 +101,8 @@ int store_run_set_title(struct store *store, const char *run, const char *title,
  * ERROR_CONFLICT when it is being trained. */
 int store_run_claim(struct store *store, const char *run, const char *engine, uint32_t epochs,
                     bool by_terminal, struct error *error);
-/* Another learning rate from the run's next step on (run/rate.h). Refused: a run that does not train
- * (ERROR_CONFLICT), a rate out of range (ERROR_INPUT). */
+/* Another learning rate from the run's next step on (run/rate.h). Refused: a run that does not
+ * train (ERROR_CONFLICT), a rate out of range (ERROR_INPUT). */
 int store_run_change_rate(struct store *store, const char *run, double rate, struct error *error);
 /* Deleting hides a run; store_purge() or `forever` removes it with its folder in the home. */
 int store_run_delete(struct store *store, const char *run, bool forever, struct error *error);

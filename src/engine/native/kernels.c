@@ -237,24 +237,6 @@ INLINE void backward_tile(size_t width, enum rule_type type, const struct sweep 
     }
 }
 
-/* A panel of `width` vectors. Where it is a single tile, decoding ahead would be for nothing. */
-INLINE void backward_panel(enum rule_type type, size_t width, const struct sweep *sweep)
-{
-    struct decoded decoded;
-    for (size_t tuple = 0; tuple < sweep->block.tuples; tuple++) {
-        size_t v = 0;
-        if (sweep->block.counts[tuple] == 0 && sweep->skips) continue;
-        if (width <= TILE) {
-            backward_tile(width, type, sweep, tuple, NULL, 0);
-            continue;
-        }
-        decode(&sweep->block, tuple, sweep->delta.values, sweep->delta.stride, &decoded);
-        for (; width - v >= TILE; v += TILE)
-            backward_tile(TILE, type, sweep, tuple, &decoded, v * LANES);
-        if (v < width) backward_tile(width % TILE, type, sweep, tuple, &decoded, v * LANES);
-    }
-}
-
 /* Calls FUNCTION with the panel's width in vectors as a constant: one line at least, a panel at
  * most. */
 #define LINE_VECTORS (NATIVE_LINE / NATIVE_VECTOR_BYTES)
@@ -276,17 +258,60 @@ static void sparse_forward(const struct native_sparse *block, const struct nativ
     BY_WIDTH(weight->columns / LANES, forward_panel, block, weight, bias, z, z_stride);
 }
 
+#if NATIVE_REGISTERS < 32
+
+/* A panel is some tiles, and at most half a tile more. */
+INLINE void backward_panel(enum rule_type type, size_t columns, const struct sweep *sweep)
+{
+    struct decoded decoded;
+    for (size_t tuple = 0; tuple < sweep->block.tuples; tuple++) {
+        size_t column = 0;
+        if (sweep->block.counts[tuple] == 0 && sweep->skips) continue;
+        decode(&sweep->block, tuple, sweep->delta.values, sweep->delta.stride, &decoded);
+        for (; columns - column >= TILE * LANES; column += TILE * LANES)
+            backward_tile(TILE, type, sweep, tuple, &decoded, column);
+        if (column < columns) backward_tile(TILE / 2, type, sweep, tuple, &decoded, column);
+    }
+}
+
+/* Nearly all panels are whole ones: theirs is the loop of a constant length. */
+INLINE void backward(enum rule_type type, const struct sweep *sweep)
+{
+    size_t columns = sweep->weight.columns;
+    if (columns == PANEL * LANES)
+        BY_RULE(type, backward_panel, PANEL * LANES, sweep);
+    else
+        BY_RULE(type, backward_panel, columns, sweep);
+}
+
+#else
+
+/* A panel is a single tile: decoding ahead would be for nothing. */
+INLINE void backward_panel(enum rule_type type, size_t width, const struct sweep *sweep)
+{
+    for (size_t tuple = 0; tuple < sweep->block.tuples; tuple++)
+        if (sweep->block.counts[tuple] > 0 || !sweep->skips)
+            backward_tile(width, type, sweep, tuple, NULL, 0);
+}
+
 INLINE void backward_width(size_t width, enum rule_type type, const struct sweep *sweep)
 {
     BY_RULE(type, backward_panel, width, sweep);
 }
+
+INLINE void backward(enum rule_type type, const struct sweep *sweep)
+{
+    BY_WIDTH(sweep->weight.columns / LANES, backward_width, type, sweep);
+}
+
+#endif
 
 static void sparse_backward(const struct native_sparse *block, const struct native_matrix *delta,
                             void *kept, bool first, bool last, const struct native_target *weight,
                             const struct native_update *update)
 {
     const struct sweep sweep = sweep_of(block, delta, kept, first, last, weight, update);
-    BY_WIDTH(weight->columns / LANES, backward_width, rule_type_of(weight, update), &sweep);
+    backward(rule_type_of(weight, update), &sweep);
 }
 
 /* ---- dense products ---- */
