@@ -306,7 +306,7 @@ static void write_onecycle(const struct plan *plan, const char *share, struct co
               top, div, code_real(value_of(plan, "final")));
     code_line(out, "schedule", "    peak, end = %s * %u * steps - 1, %u * steps - 1",
               code_real(value_of(plan, "share")), epochs, epochs);
-    code_line(out, "schedule", "    if step <= peak:");
+    code_line(out, "schedule", "    if 0 < peak and step <= peak:");
     code_line(out, "schedule", "        part = (1 + np.cos(np.pi * step / peak)) / 2");
     code_line(out, "schedule", "        return %s(top + (first - top) * part)", share);
     code_line(out, "schedule", "    part = (1 + np.cos(np.pi * (step - peak) / (end - peak))) / 2");

@@ -79,7 +79,7 @@ static double onecycle_rate(const struct schedule *s, const struct place *place)
            last = first / s->values[ONECYCLE_FINAL], at = (double)place->step;
     double peak = s->values[ONECYCLE_SHARE] * (double)place->steps - 1,
            end = (double)place->steps - 1;
-    if (at <= peak) return top + (first - top) * (1 + cos(PI * at / peak)) / 2;
+    if (at <= peak && peak > 0) return top + (first - top) * (1 + cos(PI * at / peak)) / 2;
     double share = end > peak ? (at - peak) / (end - peak) : 1;
     return last + (top - last) * (1 + cos(PI * (share < 1 ? share : 1))) / 2;
 }

@@ -11,6 +11,7 @@
 
 #include "train/fit.h"
 #include "train/metrics.h"
+#include "train/schedule.h"
 
 #define SAMPLES 1000
 #define BATCH   32
@@ -239,6 +240,21 @@ static void metrics_hold_at_any_scale(void **state)
     assert_int_equal(confusion[0], 1); /* the first of equal logits */
 }
 
+/* torch.optim.lr_scheduler.OneCycleLR divides by zero there. */
+static void one_cycle_may_begin_at_its_peak(void **state)
+{
+    (void)state;
+    struct schedule schedule;
+    struct schedule_state fresh = {0};
+    struct error error;
+    const struct schedule_span span = {.learning_rate = 0.1, .steps_per_epoch = 4, .epochs = 1};
+    assert_int_equal(
+        schedule_parse("onecycle:max=2,share=0.25", MEANING_PYTORCH, 0, &schedule, &error), 0);
+    assert_true(schedule_rate(&schedule, &span, &fresh, 0) == 2);
+    double last = schedule_rate(&schedule, &span, &fresh, 3);
+    assert_true(last > 0 && last < 1e-4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_diverging_run_names_the_step),
         cmocka_unit_test(a_position_of_other_data_is_refused),
         cmocka_unit_test(metrics_hold_at_any_scale),
+        cmocka_unit_test(one_cycle_may_begin_at_its_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
