@@ -4,7 +4,9 @@ import { RunTitle } from '../../../src/http/schemas/common.json';
 import { findDataset } from './dataset';
 import type { Settings } from './shapes';
 
-export const RUN_TITLE_MAX = RunTitle.maxLength;
+const RUN_TITLE_MAX = RunTitle.maxLength;
+export const titleProblem = (title: string) =>
+    title.length <= RUN_TITLE_MAX ? undefined : `at most ${RUN_TITLE_MAX} characters`;
 
 /** The number of the last batch of an epoch; of a set that was not opened yet, the last that may be asked for. */
 export function lastBatch({ dataset, limit, batch_size }: Settings): number {

@@ -110,7 +110,8 @@ function RateField({ run }: { run: Run }) {
     // the last epoch's, until something is typed
     const rate =
         typed ?? liveRun(run.id).epochs.value.at(-1)?.learning_rate ?? run.settings.lr ?? NaN;
-    const fits = rate > 0 && rate <= 1000;
+    const most = findSetting('lr')?.high ?? Infinity;
+    const fits = rate > 0 && rate <= most;
     const apply = async () => {
         setAsked(true);
         if (!fits || !(await changeRate(run, rate))) return;
@@ -122,7 +123,7 @@ function RateField({ run }: { run: Run }) {
                 label="Rate from the next step"
                 value={rate}
                 onChange={setTyped}
-                problem={asked && !fits ? 'more than 0, at most 1000' : undefined}
+                problem={asked && !fits ? `more than 0, at most ${most}` : undefined}
             />
             <Button type="submit">Apply</Button>
         </form>

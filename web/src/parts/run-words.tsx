@@ -3,7 +3,7 @@ import { editRun, startRun } from '../lib/actions';
 import { findDataset } from '../lib/dataset';
 import { engineLook, labPath } from '../lib/engines';
 import * as format from '../lib/format';
-import { RUN_TITLE_MAX } from '../lib/limits';
+import { titleProblem } from '../lib/limits';
 import { go } from '../lib/router';
 import { proposedTitle, runTitle } from '../lib/run-title';
 import { changeSettings, findSetting, usualValue } from '../lib/settings';
@@ -86,8 +86,7 @@ export function EditRun({ run, onClose }: { run: Run; onClose: () => void }) {
     const [title, setTitle] = useState(runTitle(run));
     const [tags, setTags] = useState(run.tags.join(', '));
     const [notes, setNotes] = useState(run.notes);
-    const problem =
-        title.length <= RUN_TITLE_MAX ? undefined : `at most ${RUN_TITLE_MAX} characters`;
+    const problem = titleProblem(title);
     const save = async (event: Event) => {
         event.preventDefault();
         const list = tags

@@ -2,6 +2,7 @@
 import { useEffect } from 'preact/hooks';
 import { fetchRun, startRun, startTask } from '../lib/actions';
 import { defaultEngine, engineLook, engines, labPath } from '../lib/engines';
+import { titleProblem } from '../lib/limits';
 import { go, param, setParams } from '../lib/router';
 import { proposedTitle, runTitle, titleDraft } from '../lib/run-title';
 import { settings } from '../lib/settings';
@@ -84,11 +85,7 @@ function Start({ engine }: { engine: EngineId }) {
                         hint="made of what differs from the defaults; yours if you type one"
                         value={titleDraft.value ?? proposedTitle(settings.value)}
                         placeholder="simple_nn"
-                        problem={
-                            (titleDraft.value ?? '').length > 120
-                                ? 'at most 120 characters'
-                                : undefined
-                        }
+                        problem={titleProblem(titleDraft.value ?? '')}
                         onChange={(text) => (titleDraft.value = text)}
                         onLeave={() => titleDraft.value === '' && (titleDraft.value = null)}
                     />
@@ -103,7 +100,7 @@ function Start({ engine }: { engine: EngineId }) {
                     !found ||
                     !settingsAreGood() ||
                     !trackIsGood() ||
-                    (titleDraft.value ?? '').length > 120
+                    titleProblem(titleDraft.value ?? '') !== undefined
                 }
             >
                 {busy ? 'Start another' : 'Start training'}
