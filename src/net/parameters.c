@@ -198,6 +198,14 @@ void parameters_add(struct parameters *sum, const struct parameters *other)
                            tensor_get(other, &other->tensors[t], i));
 }
 
+void parameters_multiply(struct parameters *parameters, double factor)
+{
+    for (size_t t = 0; t < parameters->tensor_count; t++)
+        for (size_t i = 0; i < parameters->tensors[t].count; i++)
+            tensor_set(parameters, &parameters->tensors[t], i,
+                       tensor_get(parameters, &parameters->tensors[t], i) * factor);
+}
+
 double parameters_penalty(const struct parameters *parameters, const struct network *network)
 {
     double penalty = 0;

@@ -62,6 +62,7 @@ int parameters_check(const struct parameters *parameters, const struct network *
 void parameters_copy(struct parameters *destination, const struct parameters *source);
 /* Same dtype and shapes: adds the values of `other`. */
 void parameters_add(struct parameters *sum, const struct parameters *other);
+void parameters_multiply(struct parameters *parameters, double factor);
 /* One value of a tensor as a double. */
 double tensor_get(const struct parameters *parameters, const struct tensor *tensor, size_t index);
 void tensor_set(struct parameters *parameters, struct tensor *tensor, size_t index, double value);

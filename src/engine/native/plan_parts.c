@@ -61,10 +61,7 @@ int plan_gradients(struct plan *plan, const struct engine_part *part, const stru
     if (job.failed) return -1;
     *loss *= job.divisor;
     plan_export_gradient(plan, sums);
-    for (size_t t = 0; t < sums->tensor_count; t++)
-        for (size_t i = 0; i < sums->tensors[t].count; i++)
-            tensor_set(sums, &sums->tensors[t], i,
-                       tensor_get(sums, &sums->tensors[t], i) * job.divisor);
+    parameters_multiply(sums, job.divisor);
     export_statistics(plan, part, sums);
     return 0;
 }

@@ -145,17 +145,6 @@ static void read_values(const struct passage *pass, const TF_Tensor *tensor, siz
     for (size_t i = 0; i < count; i++) out[i] = tensorflow_real(pass->self, values, i);
 }
 
-/* In place. */
-static void multiply(struct parameters *sums, double factor)
-{
-    for (size_t i = 0; i < sums->value_count; i++) {
-        if (sums->dtype == DTYPE_FLOAT64)
-            ((double *)sums->values)[i] *= factor;
-        else
-            ((float *)sums->values)[i] = (float)(((float *)sums->values)[i] * factor);
-    }
-}
-
 /* ---- forward ---- */
 
 /* A run of stretch `k`: what it begins with is fed. */
@@ -298,7 +287,7 @@ static int measure(struct passage *pass, double *loss, uint32_t *correct, struct
         if (correct) memcpy(correct, self->tf->TensorData(self->run.fetched[1]), sizeof *correct);
         if (k) take_start(pass, k, 2, divisor);
         take_gradients(pass, last, k ? 3 : 2);
-        multiply(pass->sums, divisor);
+        parameters_multiply(pass->sums, divisor);
     }
     tf_run_free(&self->run);
     return result;
