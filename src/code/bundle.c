@@ -313,7 +313,7 @@ static int add_settings(struct packing *packing, struct error *error)
     json_object_set_new(settings, "dataset", json_string(set));
     json_object_set_new(settings, "run", json_string(job->run));
     json_object_set_new(settings, "engine", json_string(job->engine));
-    char *text = settings ? js_dump_as(settings, JSON_INDENT(2)) : NULL;
+    char *text = js_dump_as(settings, JSON_INDENT(2));
     json_decref(settings);
     if (!text) return error_set_memory(error, "the settings");
     int status = add_text(packing, "settings.json", text, strlen(text), error);

@@ -390,7 +390,7 @@ int code_notebook(const struct code_voice *voice, const struct code_subject *sub
                                  "metadata", "kernelspec", "display_name", "Python 3", "language",
                                  "python", "name", "python3", "language_info", "name", "python",
                                  "nbformat", 4, "nbformat_minor", 5);
-    char *text = notebook ? js_dump_as(notebook, JSON_INDENT(1)) : NULL;
+    char *text = js_dump_as(notebook, JSON_INDENT(1));
     json_decref(notebook);
     if (!text) {
         too_large(error);

@@ -181,7 +181,7 @@ static int write_version(const char *folder, const struct registry_request *requ
                                   "file", file, "sha256", sha256, "attempt", attempt, "bytes",
                                   (json_int_t)size, "created_at", (json_int_t)clock_wall_ms(),
                                   "description", request->description, "tags", request->tags);
-        char *text = model ? js_dump_as(model, JSON_INDENT(2)) : NULL;
+        char *text = js_dump_as(model, JSON_INDENT(2));
         json_decref(model);
         snprintf(path, sizeof path, "%s/model.json", part);
         int written = text ? file_write(path, text, strlen(text), error)

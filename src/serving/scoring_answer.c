@@ -45,7 +45,7 @@ static void put_rows(const struct scoring_model *model, const double *values, si
 
 static void put_json(json_t *value, struct buffer *out)
 {
-    char *text = value ? js_dump_as(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = js_dump_as(value, JSON_COMPACT | JSON_ENCODE_ANY);
     if (text)
         buffer_append_text(out, text);
     else
