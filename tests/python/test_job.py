@@ -85,17 +85,26 @@ def test_azure_ml_takes_the_job(studio, tmp_path):
     assert job.compute.endswith("cpu-cluster") and job.environment.image == "example.com/nnstudio:1"
 
 
-def test_a_torchrun_program_computes_what_one_process_computes(studio, home, data_dir, tmp_path):
-    torch = pytest.importorskip("torch")
-    # 29 is odd and the last batch has 10 samples: the processes' parts differ in size.
-    settings = ["--dataset", "mnist", "--data-dir", data_dir, "--limit", 300, "--epochs", 2, "--dtype", "float64", "--batch-size", 29]
-    settings += ["--net", "conv 4 3x3, relu, maxpool 2, flatten, dense 10", "--momentum", 0.9, "--name", "my_run"]
-    studio("train", "--engine", "torch", *settings)
+# 29 is odd and the last batch has 10 samples: the processes' parts differ in size.
+SMALL_PARTS = ["--dataset", "mnist", "--limit", 300, "--epochs", 2, "--dtype", "float64", "--batch-size", 29]
+SMALL_PARTS += ["--net", "conv 4 3x3, relu, maxpool 2, flatten, dense 10", "--momentum", 0.9, "--name", "my_run"]
+
+
+def train_in_one_process(engine, suffix, studio, home, folder, settings):
+    """The run's folder; its model, initial weights and order are in `folder` afterwards."""
+    studio("train", "--engine", engine, *settings)
     (run,) = home.joinpath("runs").iterdir()
     studio("code", "--bundle", run.name, "--out", "bundle.zip")
-    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
-        for name in ("initial.pth", "order.npy", "my_run.pth"):
-            (tmp_path / name).write_bytes(archive.read(name))
+    with zipfile.ZipFile(folder / "bundle.zip") as archive:
+        for name in (f"initial.{suffix}", "order.npy", f"my_run.{suffix}"):
+            (folder / name).write_bytes(archive.read(name))
+    return run
+
+
+def test_a_torchrun_program_computes_what_one_process_computes(studio, home, data_dir, tmp_path):
+    torch = pytest.importorskip("torch")
+    settings = [*SMALL_PARTS, "--data-dir", data_dir]
+    run = train_in_one_process("torch", "pth", studio, home, tmp_path, settings)
     alone = torch.load(tmp_path / "my_run.pth", weights_only=True)
     (tmp_path / "my_run.pth").unlink()
     out = studio("job", "torchrun", "--nodes", 1, "--ranks-per-node", 2, *settings, "--out", "program.py")
@@ -116,14 +125,8 @@ def test_a_torchrun_program_computes_what_one_process_computes(studio, home, dat
 @pytest.mark.skipif(not os.environ.get("NNSTUDIO_TEST_WORKERS"), reason="two TensorFlow workers take a minute: set NNSTUDIO_TEST_WORKERS=1")
 def test_a_tensorflow_program_computes_what_one_process_computes(studio, home, data_dir, tmp_path):
     h5py = pytest.importorskip("h5py")
-    settings = ["--dataset", "mnist", "--data-dir", data_dir, "--limit", 300, "--epochs", 2, "--dtype", "float64", "--batch-size", 29]
-    settings += ["--net", "conv 4 3x3, relu, maxpool 2, flatten, dense 10", "--momentum", 0.9, "--weight-decay", 0.01, "--name", "my_run"]
-    studio("train", "--engine", "tensorflow", *settings)
-    (run,) = home.joinpath("runs").iterdir()
-    studio("code", "--bundle", run.name, "--out", "bundle.zip")
-    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
-        for name in ("initial.h5", "order.npy", "my_run.h5"):
-            (tmp_path / name).write_bytes(archive.read(name))
+    settings = [*SMALL_PARTS, "--weight-decay", 0.01, "--data-dir", data_dir]
+    train_in_one_process("tensorflow", "h5", studio, home, tmp_path, settings)
 
     def weights():
         found = {}
