@@ -77,16 +77,24 @@ class Running:
             [*map(str, launcher), binary, "train", *map(str, arguments), "--json"],
             cwd=cwd, stdout=subprocess.PIPE, stderr=self.errors, text=True, env={**os.environ, **(env or {})},
         )
-        self.lines = []
+        self.lines, self.cut = [], ""
 
     def said(self):
         self.errors.seek(0)
         return self.errors.read()
 
+    def read(self):
+        """Whole lines; what came of another is kept in `cut`."""
+        for line in self.process.stdout:
+            if not line.endswith("\n"):
+                self.cut = line
+                return
+            self.lines.append(line)
+            yield line
+
     def until(self, wanted):
         """Reads events up to the first that `wanted` holds for."""
-        for line in self.process.stdout:
-            self.lines.append(line)
+        for line in self.read():
             if wanted(json.loads(line)):
                 return json.loads(line)
         raise AssertionError("it ended before that:\n" + "".join(self.lines[-3:]) + self.said())
@@ -97,9 +105,12 @@ class Running:
     def finish(self, status, timeout=60):
         late = threading.Timer(timeout, self.process.kill)
         late.start()
-        self.lines += self.process.stdout
+        for _ in self.read():
+            pass
         self.process.wait()
         late.cancel()
         self.process.stdout.close()
         assert status in (None, self.process.returncode), (self.process.returncode, self.said())
+        # Who is killed, or whose launcher is, may end in the middle of a line.
+        assert not self.cut or self.process.returncode < 0 or status is None, self.cut
         return Story("".join(self.lines)), self.said()
