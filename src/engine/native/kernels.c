@@ -109,7 +109,7 @@ INLINE void forward_panel(size_t width, const struct native_sparse *block,
     for (size_t v = 0; v < width; v++)
         store(z + row * z_stride + v * LANES, load(bias + v * LANES));
     for (size_t tuple = 0; tuple < block->tuples; tuple++) {
-        const uint64_t *entry = block->entries + tuple * BLOCK_ROWS,
+        const uint64_t *entry = block->entries + tuple * BLOCK_STRIDE,
                        *end = entry + block->counts[tuple];
         const real *values = (const real *)weight->values + tuple * TUPLE * weight->stride;
         if (entry == end) continue;
@@ -141,7 +141,7 @@ struct decoded {
 INLINE void decode(const struct native_sparse *block, size_t tuple, const real *lines,
                    size_t stride, struct decoded *out)
 {
-    const uint64_t *entries = block->entries + tuple * BLOCK_ROWS;
+    const uint64_t *entries = block->entries + tuple * BLOCK_STRIDE;
     const real *table = block->table;
     out->count = block->counts[tuple];
     for (size_t e = 0; e < out->count; e++) {
@@ -205,7 +205,7 @@ INLINE void tuple_gradient(size_t width, const struct sweep *sweep, size_t tuple
         }
         return;
     }
-    const uint64_t *entry = block->entries + tuple * BLOCK_ROWS,
+    const uint64_t *entry = block->entries + tuple * BLOCK_STRIDE,
                    *end = entry + block->counts[tuple];
     const real *lines = (const real *)sweep->delta.values + column;
     for (; entry < end; entry++) {

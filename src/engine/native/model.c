@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/large.h"
 #include "data/preprocess.h"
 
 /* Zeroed, on a cache line. */
@@ -41,9 +42,10 @@ static bool create_scratch(struct native_model *model)
         model->kept = numbers(model, model->first_rows * width, &failed);
     for (uint32_t i = 0; i < team_threads(model->team); i++) {
         struct block *block = &model->blocks[i];
-        block->entries = malloc(tuples * BLOCK_ROWS * sizeof *block->entries);
+        block->entries = large_alloc(tuples * BLOCK_STRIDE * sizeof *block->entries);
         block->counts = calloc(tuples, sizeof *block->counts);
         if (!block->entries || !block->counts) failed = true;
+        model->panel_sums[i] = numbers(model, BLOCK_ROWS * model->kernels->panel, &failed);
     }
     return failed;
 }
@@ -76,6 +78,7 @@ int native_model_create(const struct engine_config *config, struct team *team,
         .fused = optimizer_fused(&config->optimizer) != OPTIMIZER_NOT_FUSED,
         .batch_size = config->batch_size,
         .blocks = calloc(team_threads(team), sizeof *model->blocks),
+        .panel_sums = calloc(team_threads(team), sizeof *model->panel_sums),
     };
     size_t tuple = model->kernels->tuple;
     model->first_rows = (network_inputs(&config->network) + tuple - 1) / tuple * tuple;
@@ -103,7 +106,7 @@ int native_model_create(const struct engine_config *config, struct team *team,
     if (loss_table_create(&config->loss, config->optimizer.meaning,
                           network_classes(&config->network), &model->loss, &none))
         failed = true;
-    if (!model->blocks || create_scratch(model)) failed = true;
+    if (!model->blocks || !model->panel_sums || create_scratch(model)) failed = true;
     if (!model->fused && native_model_sums_begin(model, &none)) failed = true;
     if (failed) {
         native_model_destroy(model);
@@ -144,8 +147,11 @@ void native_model_destroy(struct native_model *model)
         free(model->blocks[i].entries);
         free(model->blocks[i].counts);
     }
+    for (uint32_t i = 0; model->panel_sums && i < team_threads(model->team); i++)
+        free(model->panel_sums[i]);
     loss_table_destroy(model->loss);
     free(model->blocks);
+    free(model->panel_sums);
     free(model->kept);
     free(model);
 }

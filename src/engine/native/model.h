@@ -28,7 +28,8 @@ struct native_layer {
     /* [0]: sums of gradients, for a part of a batch; the rest, and it before it is needed, NULL */
     void *weight_sum[NATIVE_SETS], *bias_sum[NATIVE_SETS];
     void *output; /* [rows, output_width]: after the activation; the last layer's are the logits */
-    /* [rows, output_width]: the loss's derivative by what goes into the activation */
+    /* [rows, output_width]: the loss's derivative by what goes into the activation; a first layer
+     * that is not the last has one such matrix a panel, laid out like its weights */
     void *delta;
     void *before; /* [rows, output_width]: before the activation; NULL except in a traced step */
 };
@@ -60,6 +61,7 @@ struct native_model {
     double *losses;           /* [rows] */
     uint8_t *correct;         /* [rows] */
     struct block *blocks;     /* one a thread */
+    void **panel_sums;        /* one a thread: [BLOCK_ROWS, kernels->panel] */
     /* the first layer's gradient so far, for batches of several blocks; laid out as its weights; or
      * NULL */
     void *kept;

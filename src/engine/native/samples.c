@@ -159,7 +159,7 @@ INLINE void sort(const struct samples *samples, const uint32_t *order, size_t fi
         if (order && row + FETCH_LIST < known) fetch(samples, order[row + FETCH_LIST], width);
         for (size_t k = samples->start[sample]; k < samples->start[sample + 1]; k++) {
             size_t tuple = samples->index[k];
-            block->entries[tuple * BLOCK_ROWS + block->counts[tuple]++] =
+            block->entries[tuple * BLOCK_STRIDE + block->counts[tuple]++] =
                 (uint64_t)row << 32 | samples_tuple(samples->codes + k * width, width);
         }
     }

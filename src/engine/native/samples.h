@@ -17,6 +17,9 @@
 
 #define MOST_TUPLES 65536 /* in a picture: what an index of 16 bits reaches */
 #define BLOCK_ROWS  64    /* most samples in a block */
+/* Room for a tuple's entries and a line more: with a power of two all tuples would compete for a
+ * few sets of the first cache. */
+#define BLOCK_STRIDE (BLOCK_ROWS + 8)
 
 struct samples {
     size_t count;
@@ -52,7 +55,7 @@ void samples_free(struct samples *samples);
 /* Up to BLOCK_ROWS samples, sorted by tuple: who has it, and with which codes. */
 struct block {
     uint32_t *counts;  /* [tuples] */
-    uint64_t *entries; /* [tuples, BLOCK_ROWS]: (row within the block) << 32 | samples_tuple() */
+    uint64_t *entries; /* [tuples, BLOCK_STRIDE]: (row within the block) << 32 | samples_tuple() */
 };
 
 /* Fills `block` with samples order[0 … rows) (NULL: first, first + 1 …). Samples order[0 … known)

@@ -49,8 +49,7 @@ struct batch {
     } clip[NETWORK_MAX_LAYERS];
 };
 
-typedef void panel_fn(const struct batch *batch, const struct native_target *weight, size_t from,
-                      size_t row, size_t next);
+typedef void panel_fn(const struct batch *batch, size_t from, size_t to, size_t row, size_t next);
 
 static void meet(const struct batch *batch)
 {
@@ -95,19 +94,24 @@ static struct native_target panel_of(const struct batch *batch, void *const sets
                      to - from, to - from);
 }
 
-/* Keeps what goes into the activation when it is asked for, then applies it. */
-static void activate(const struct batch *batch, const struct native_layer *layer, size_t row,
-                     size_t rows, size_t from, size_t to)
+/* The first layer's delta in columns [from, to). Below other layers each panel's lies apart, for
+ * its worker alone: with rows side by side the cores' prefetchers fetch each other's lines. */
+static struct native_matrix first_delta(const struct batch *batch, size_t from, size_t to)
 {
     const struct native_model *model = batch->model;
-    size_t stride = layer->output_width;
-    if (layer->before)
-        for (size_t m = row; m < row + rows; m++)
-            memcpy(at(model, layer->before, m * stride + from),
-                   at(model, layer->output, m * stride + from), (to - from) * model->kernels->size);
-    size_t valid = (to < layer->outputs ? to : layer->outputs) - from;
-    model->kernels->activate(layer->activation, at(model, layer->output, row * stride + from),
-                             stride, rows, valid);
+    const struct native_layer *layer = &model->layers[0];
+    if (model->layer_count == 1)
+        return (struct native_matrix){at(model, layer->delta, from), layer->output_width};
+    return (struct native_matrix){at(model, layer->delta, model->rows * from), to - from};
+}
+
+static void copy_rows(const struct native_model *model, void *out, size_t out_stride,
+                      const void *from, size_t stride, size_t rows, size_t columns)
+{
+    size_t size = model->kernels->size;
+    for (size_t m = 0; m < rows; m++)
+        memcpy((char *)out + m * out_stride * size, (const char *)from + m * stride * size,
+               columns * size);
 }
 
 static void rows_of(const struct batch *batch, size_t *from, size_t *to)
@@ -124,10 +128,8 @@ static void columns_of(const struct batch *batch, size_t width, size_t *from, si
     native_model_columns(batch->model, width, batch->parts_end - 1, &unused, to);
 }
 
-/* Calls visit for every panel of the first layer, as it lies in `sets`, in this worker's parts;
- * blocks outside, panels inside. */
-static void each_panel(struct batch *batch, void *const sets[NATIVE_SETS], size_t row, size_t next,
-                       panel_fn *visit)
+/* Calls visit for the columns of every panel of the first layer in this worker's parts. */
+static void each_panel(const struct batch *batch, size_t row, size_t next, panel_fn *visit)
 {
     const struct native_model *model = batch->model;
     for (uint32_t part = batch->parts; part < batch->parts_end; part++) {
@@ -135,8 +137,7 @@ static void each_panel(struct batch *batch, void *const sets[NATIVE_SETS], size_
         native_model_columns(model, model->layers[0].output_width, part, &from, &end);
         for (; from < end; from = to) {
             native_model_panel(model, end, from, &to);
-            struct native_target weight = panel_of(batch, sets, from, to);
-            visit(batch, &weight, from, row, next);
+            visit(batch, from, to, row, next);
         }
     }
 }
@@ -166,29 +167,50 @@ static size_t block_end(const struct batch *batch, size_t from)
     return batch->rows - from < BLOCK_ROWS ? batch->rows : from + BLOCK_ROWS;
 }
 
-static void forward_panel(const struct batch *batch, const struct native_target *weight,
-                          size_t from, size_t row, size_t next)
+/* The sums are the worker's own until they are done, so that no line of the outputs, which others
+ * have read, is written more than once. */
+static void forward_panel(const struct batch *batch, size_t from, size_t to, size_t row,
+                          size_t next)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    (void)next;
-    model->kernels->sparse_forward(&batch->block, weight, at(model, layer->bias[0], from),
-                                   at(model, layer->output, row * layer->output_width + from),
-                                   layer->output_width);
+    struct native_target weight = panel_of(batch, layer->weight, from, to);
+    size_t width = to - from, stride = layer->output_width, rows = next - row,
+           valid = (to < layer->outputs ? to : layer->outputs) - from;
+    void *sums = model->panel_sums[batch->worker];
+    model->kernels->sparse_forward(&batch->block, &weight, at(model, layer->bias[0], from), sums,
+                                   width);
+    if (layer->before)
+        copy_rows(model, at(model, layer->before, row * stride + from), stride, sums, width, rows,
+                  width);
+    model->kernels->activate(layer->activation, sums, width, rows, valid);
+    copy_rows(model, at(model, layer->output, row * stride + from), stride, sums, width, rows,
+              width);
 }
 
 static void forward_first(struct batch *batch)
 {
-    const struct native_layer *layer = &batch->model->layers[0];
     size_t from, to;
-    columns_of(batch, layer->output_width, &from, &to);
+    columns_of(batch, batch->model->layers[0].output_width, &from, &to);
     if (from == to) return;
     for (size_t row = 0, next; row < batch->rows; row = next) {
         next = block_end(batch, row);
         sort_block(batch, row, next);
-        each_panel(batch, layer->weight, row, next, forward_panel);
+        each_panel(batch, row, next, forward_panel);
     }
-    activate(batch, layer, 0, batch->rows, from, to);
+}
+
+/* Keeps what goes into the activation when it is asked for, then applies it. */
+static void activate(const struct batch *batch, const struct native_layer *layer, size_t row,
+                     size_t rows)
+{
+    const struct native_model *model = batch->model;
+    size_t stride = layer->output_width;
+    void *output = at(model, layer->output, row * stride);
+    if (layer->before)
+        copy_rows(model, at(model, layer->before, row * stride), stride, output, stride, rows,
+                  stride);
+    model->kernels->activate(layer->activation, output, stride, rows, layer->outputs);
 }
 
 /* All layers after the first, for this worker's samples. */
@@ -205,7 +227,7 @@ static void forward_rest(const struct batch *batch)
         model->kernels->multiply_transposed(
             &input, &weight, layer->bias[0], to - from, layer->input_width, layer->unit_rows,
             at(model, layer->output, from * layer->output_width), layer->output_width);
-        activate(batch, layer, from, to - from, 0, layer->output_width);
+        activate(batch, layer, from, to - from);
     }
 }
 
@@ -255,6 +277,29 @@ static void loss(const struct batch *batch)
     if (model->loss) shape_loss(batch, from, to);
 }
 
+/* Layer n's delta by its weights and the activation below: the delta of columns [from, to) there,
+ * n ≥ 1. */
+static void delta_below(const struct batch *batch, uint32_t n, size_t from, size_t to, void *out,
+                        size_t out_stride)
+{
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[n], *below = &model->layers[n - 1];
+    struct native_matrix delta = {layer->delta, layer->output_width};
+    struct native_matrix values = {at(model, layer->weight[0], from), layer->input_width};
+    struct native_matrix output = {at(model, below->output, from), below->output_width};
+    model->kernels->multiply(&delta, &values, batch->rows, layer->outputs, to - from, out,
+                             out_stride);
+    model->kernels->activate_backward(below->activation, &output, batch->rows, to - from, out,
+                                      out_stride);
+}
+
+static void delta_panel(const struct batch *batch, size_t from, size_t to, size_t row, size_t next)
+{
+    struct native_matrix delta = first_delta(batch, from, to);
+    (void)row, (void)next;
+    delta_below(batch, 1, from, to, (void *)delta.values, delta.stride);
+}
+
 /* Layer n's update, n ≥ 1, and the delta of the layer below, for the columns this worker owns
  * there. */
 static void backward_layer(const struct batch *batch, uint32_t n)
@@ -274,48 +319,54 @@ static void backward_layer(const struct batch *batch, uint32_t n)
     struct native_target weight = target_of(model, changed_weight(batch, layer),
                                             layer->weight_gradient, from, layer->input_width,
                                             to - from);
-    struct native_matrix values = {at(model, layer->weight[0], from), layer->input_width};
     struct native_matrix output = {at(model, below->output, from), below->output_width};
-    void *out = at(model, below->delta, from);
-    kernels->multiply(&delta, &values, batch->rows, layer->outputs, to - from, out,
-                      below->output_width);
-    kernels->activate_backward(below->activation, &output, batch->rows, to - from, out,
-                               below->output_width);
+    if (n == 1)
+        each_panel(batch, 0, batch->rows, delta_panel);
+    else
+        delta_below(batch, n, from, to, at(model, below->delta, from), below->output_width);
     kernels->multiply_update(&delta, &output, layer->outputs, batch->rows, &weight, &batch->update);
 }
 
-static void backward_panel(const struct batch *batch, const struct native_target *weight,
-                           size_t from, size_t row, size_t next)
+static void first_bias_panel(const struct batch *batch, size_t from, size_t to, size_t row,
+                             size_t next)
 {
     const struct native_model *model = batch->model;
     const struct native_layer *layer = &model->layers[0];
-    struct native_matrix delta = {at(model, layer->delta, row * layer->output_width + from),
-                                  layer->output_width};
+    struct native_target bias = target_of(model, changed_bias(batch, layer), layer->bias_gradient,
+                                          from, 0, to - from);
+    struct native_matrix delta = first_delta(batch, from, to);
+    (void)row, (void)next;
+    model->kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
+}
+
+static void backward_panel(const struct batch *batch, size_t from, size_t to, size_t row,
+                           size_t next)
+{
+    const struct native_model *model = batch->model;
+    const struct native_layer *layer = &model->layers[0];
+    struct native_target weight = panel_of(batch, changed_weight(batch, layer), from, to);
+    struct native_matrix delta = first_delta(batch, from, to);
+    delta.values = at(model, (void *)delta.values, row * delta.stride);
     model->kernels->sparse_backward(&batch->block, &delta,
                                     at(model, model->kept, model->first_rows * from), row == 0,
-                                    next == batch->rows, weight, &batch->update);
+                                    next == batch->rows, &weight, &batch->update);
     /* What fills up the last tuple is no input: its weights stay zero. */
     if (model->dense && next == batch->rows && model->first_rows > layer->inputs)
-        memset(at(model, weight->values, layer->inputs * weight->stride), 0,
-               (model->first_rows - layer->inputs) * weight->stride * model->kernels->size);
+        memset(at(model, weight.values, layer->inputs * weight.stride), 0,
+               (model->first_rows - layer->inputs) * weight.stride * model->kernels->size);
 }
 
 static void backward_first(struct batch *batch)
 {
-    const struct native_model *model = batch->model;
-    const struct native_layer *layer = &model->layers[0];
     size_t from, to;
-    columns_of(batch, layer->output_width, &from, &to);
+    columns_of(batch, batch->model->layers[0].output_width, &from, &to);
     if (from == to) return;
-    struct native_target bias = target_of(model, changed_bias(batch, layer), layer->bias_gradient,
-                                          from, 0, to - from);
-    struct native_matrix delta = {at(model, layer->delta, from), layer->output_width};
-    model->kernels->bias_update(&delta, batch->rows, &bias, &batch->update);
+    each_panel(batch, 0, batch->rows, first_bias_panel);
     for (size_t row = 0, next; row < batch->rows; row = next) {
         next = block_end(batch, row);
         /* a single block is left from the forward pass */
         if (batch->rows > BLOCK_ROWS) sort_block(batch, row, next);
-        each_panel(batch, changed_weight(batch, layer), row, next, backward_panel);
+        each_panel(batch, row, next, backward_panel);
     }
 }
 
