@@ -111,6 +111,10 @@ int dataset_take_validation(struct dataset *dataset, double share, enum dataset_
 /* Which of the training samples that takes: true in taken[0 … train->count), *count of them. */
 int dataset_mark_validation(const struct split *train, double share, enum dataset_part part,
                             uint64_t seed, bool *taken, size_t *count, struct error *error);
+/* How many training samples are left to train with when the first `limit` are opened (0: all) and
+ * the share is taken of those; 0: the share is refused. `dataset` holds all samples. */
+size_t dataset_count_trained(const struct dataset *dataset, uint32_t limit, double share,
+                             enum dataset_part part);
 /* How many of `count` training samples that takes when it takes the last ones. */
 size_t dataset_last_part(size_t count, double share);
 /* SHA-256 over shape, class names, labels and pixels of both splits, as they were opened. */

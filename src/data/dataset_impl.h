@@ -45,6 +45,9 @@ int dataset_find_form(struct dataset *dataset, const struct dataset_options *opt
                       struct error *error);
 /* part.c: cuts both splits to `limit` samples (0: none). */
 int dataset_keep_part(struct dataset *dataset, uint32_t limit, struct error *error);
+/* The training samples per class that are left of a data set when it is opened with that limit. */
+void dataset_count_part(const struct dataset *dataset, uint32_t limit,
+                        size_t counts[DATASET_MAX_CLASSES]);
 /* True when the first `limit` labels hold the classes about as the whole does. */
 bool dataset_is_mixed(const uint8_t *labels, size_t count, size_t limit);
 

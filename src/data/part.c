@@ -58,6 +58,20 @@ static void share_out(const size_t whole[DATASET_MAX_CLASSES], size_t count, siz
     }
 }
 
+void dataset_count_part(const struct dataset *dataset, uint32_t limit,
+                        size_t counts[DATASET_MAX_CLASSES])
+{
+    const struct split *train = &dataset->train;
+    size_t count = limit && limit < train->count ? limit : train->count;
+    count_labels(train->labels, count, counts);
+    if (count == train->count || dataset->synthetic || dataset->ids ||
+        dataset_is_mixed(train->labels, train->count, count))
+        return;
+    size_t whole[DATASET_MAX_CLASSES];
+    count_labels(train->labels, train->count, whole);
+    share_out(whole, train->count, count, counts);
+}
+
 /* A random choice of every class's quota; the samples keep their order. */
 static int keep_share(struct split *split, size_t image, size_t limit, uint64_t stream,
                       struct error *error)

@@ -18,6 +18,27 @@ size_t dataset_last_part(size_t count, double share)
     return count - (size_t)floor((double)count * (1 - share));
 }
 
+/* Of a class of `count` samples. */
+static size_t stratified_part(size_t count, double share)
+{
+    size_t wanted = (size_t)floor((double)count * share + 0.5);
+    return count && wanted == count ? count - 1 : wanted; /* learned before it is watched */
+}
+
+size_t dataset_count_trained(const struct dataset *dataset, uint32_t limit, double share,
+                             enum dataset_part part)
+{
+    size_t counts[DATASET_MAX_CLASSES], sum = 0, taken = 0;
+    dataset_count_part(dataset, limit, counts);
+    for (size_t c = 0; c < DATASET_MAX_CLASSES; c++) {
+        sum += counts[c];
+        taken += stratified_part(counts[c], share);
+    }
+    if (!(share > 0)) return sum;
+    if (part == DATASET_PART_LAST) taken = dataset_last_part(sum, share);
+    return taken ? sum - taken : 0;
+}
+
 /* Marks the same share of every class, drawn by the seed; returns how many. `places` has room for
  * all samples' numbers, twice. */
 static size_t mark_stratified(const struct split *train, double share, uint64_t seed,
@@ -30,8 +51,7 @@ static size_t mark_stratified(const struct split *train, double share, uint64_t 
         size_t count = 0;
         for (size_t i = 0; i < train->count; i++)
             if (train->labels[i] == c) places[count++] = (uint32_t)i;
-        size_t wanted = (size_t)floor((double)count * share + 0.5);
-        if (count && wanted == count) wanted--; /* a class is learned before it is watched */
+        size_t wanted = stratified_part(count, share);
         if (!wanted) continue;
         rng_seed(&rng, seed, RNG_VALIDATION, c);
         rng_permutation(&rng, order, count);

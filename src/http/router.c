@@ -106,14 +106,13 @@ void call_reply_bytes(struct call *call, int status, const char *type, const voi
 
 static void reply_json(struct request *request, int status, json_t *value)
 {
+    static const char no_memory[] =
+        "{\"error\":{\"code\":\"memory\",\"message\":\"memory is out\"}}";
     char *text = value ? js_dump(value) : NULL;
+    const char *said = text ? text : no_memory;
     json_decref(value);
     request_add_header(request, "Cache-Control", "no-store");
-    if (text)
-        request_reply(request, status, "application/json", text, strlen(text));
-    else
-        request_reply(request, 500, "application/json",
-                      "{\"error\":{\"code\":\"memory\",\"message\":\"memory is out\"}}", 54);
+    request_reply(request, text ? status : 500, "application/json", said, strlen(said));
     free(text);
 }
 

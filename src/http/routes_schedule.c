@@ -20,8 +20,8 @@
 struct planning {
     struct job job;
     struct schedule schedule;
-    struct error problem; /* why there is none */
-    bool unread;
+    struct error problem;     /* why there is none */
+    bool unread, estimated;   /* the data is not here, and the steps depend on its labels */
     uint64_t steps_per_epoch; /* 0: by the data */
 };
 
@@ -38,23 +38,34 @@ static int read_planning(const struct studio *studio, const struct call *call,
     return begun ? 0 : library_resolve_job(studio->home, job, error);
 }
 
-/* The training samples that a run of the job has. */
-static int count_samples(const struct studio *studio, const struct job *job, size_t *out,
+/* Of `count` training samples, whatever their classes. */
+static size_t samples_left(const struct job *job, size_t count)
+{
+    size_t given = job->limit && job->limit < count ? job->limit : count;
+    return job->validation > 0 ? given - dataset_last_part(given, job->validation) : given;
+}
+
+/* The training samples that a run of the job has. How many of each class there are is known of data
+ * that is here; of what is yet to be fetched, the share of all samples is about the same. */
+static int count_samples(const struct studio *studio, struct planning *planning, size_t *out,
                          struct error *error)
 {
+    const struct job *job = &planning->job;
     const struct dataset_entry *known = dataset_find(job->dataset);
     struct dataset_options options;
     const struct dataset *dataset;
-    if (known) {
-        *out = known->train;
-    } else {
-        job_dataset_options(job, &options);
-        if (library_borrow(studio->library, job->dataset, &options, &dataset, error)) return -1;
-        *out = dataset->train.count;
+    job_dataset_options(job, &options);
+    if (known && (!(job->validation > 0) || job->validation_part == DATASET_PART_LAST)) {
+        *out = samples_left(job, known->train);
+    } else if (!library_borrow(studio->library, job->dataset, &options, &dataset, error)) {
+        *out = dataset_count_trained(dataset, job->limit, job->validation, job->validation_part);
         library_give_back(studio->library, dataset);
+    } else if (known) {
+        *out = samples_left(job, known->train);
+        planning->estimated = true;
+    } else {
+        return -1;
     }
-    if (job->limit && job->limit < *out) *out = job->limit;
-    if (job->validation > 0) *out -= dataset_last_part(*out, job->validation);
     return *out ? 0
                 : error_set(error, ERROR_INPUT,
                             "no training samples are left: lower the validation share");
@@ -137,12 +148,13 @@ static json_t *plan_to_json(const struct planning *planning, const struct curve 
     const struct schedule *schedule = &planning->schedule;
     bool any = curve->steps > 0;
     return json_pack(
-        "{s:o, s:b, s:b, s:s, s:I, s:I, s:O, s:O, s:o, s:o, s:I, s:o}", "problem",
+        "{s:o, s:b, s:b, s:b, s:s, s:I, s:I, s:O, s:O, s:o, s:o, s:I, s:o}", "problem",
         planning->unread ? js_shown(planning->problem.message) : json_null(), "constant",
         any && schedule_is_constant(schedule), "watches", schedule->kind == SCHEDULE_PLATEAU,
-        "unit", schedule->per_step ? "step" : "epoch", "steps", (json_int_t)curve->steps,
-        "steps_per_epoch", (json_int_t)curve->span.steps_per_epoch, "step", curve->step, "rate",
-        curve->rate, "first", any ? js_real(rate_at(curve, 0)) : json_null(), "largest",
+        "estimated", planning->estimated, "unit", schedule->per_step ? "step" : "epoch", "steps",
+        (json_int_t)curve->steps, "steps_per_epoch", (json_int_t)curve->span.steps_per_epoch,
+        "step", curve->step, "rate", curve->rate, "first",
+        any ? js_real(rate_at(curve, 0)) : json_null(), "largest",
         any ? js_real(curve->top) : json_null(), "largest_step", (json_int_t)curve->top_step,
         "last", any ? js_real(rate_at(curve, curve->steps - 1)) : json_null());
 }
@@ -151,12 +163,12 @@ static int plan(const struct studio *studio, struct store *store, void *context,
                 struct error *error)
 {
     (void)store;
-    const struct planning *planning = context;
+    struct planning *planning = context;
     const struct job *job = &planning->job;
     uint64_t each = planning->steps_per_epoch;
     size_t samples;
     if (!each && !planning->unread) {
-        if (count_samples(studio, job, &samples, error)) return -1;
+        if (count_samples(studio, planning, &samples, error)) return -1;
         each = fit_steps_per_epoch(samples, job->batch_size);
     }
     struct curve curve = {.schedule = &planning->schedule,

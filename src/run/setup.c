@@ -40,17 +40,28 @@ static int check_memory(const struct job *job, const struct network *network, si
                      (double)most / 1e9);
 }
 
+/* The training samples that a run has at least; *exact when that is all. */
+static size_t foresee_samples(const struct job *job, const struct dataset_entry *data, bool *exact)
+{
+    size_t given = job->limit && job->limit < data->train ? job->limit : data->train,
+           samples = given - dataset_last_part(given, job->validation);
+    *exact = !(job->validation > 0) || job->validation_part == DATASET_PART_LAST;
+    /* of every class its share is rounded */
+    if (!*exact) samples -= samples < DATASET_KNOWN_CLASSES ? samples : DATASET_KNOWN_CLASSES;
+    return samples;
+}
+
 static int foresee_network(const struct job *job, const struct engine_ops *ops,
                            const struct dataset_entry *data, struct error *error)
 {
     struct network network;
-    size_t given = job->limit && job->limit < data->train ? job->limit : data->train,
-           samples = given - dataset_last_part(given, job->validation),
+    bool exact;
+    size_t samples = foresee_samples(job, data, &exact),
            batch = job->batch_size < samples ? job->batch_size : samples;
     return job_network(job, data->rows, data->columns, data->channels, DATASET_KNOWN_CLASSES,
                        &network, error) ||
                    engine_check_network(ops, &network, error) ||
-                   engine_check_batches(&network, job->batch_size, samples, error) ||
+                   (exact && engine_check_batches(&network, job->batch_size, samples, error)) ||
                    check_memory(job, &network, batch, error)
                ? -1
                : 0;

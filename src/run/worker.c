@@ -243,7 +243,8 @@ static int claim_run_dir(struct worker_run *session, struct error *error)
         goto out;
     }
     file_remove_unfinished(checkpoint);
-    rate_take(job->run_dir); /* asked of a worker that is gone */
+    /* What was asked of a worker that is gone holds for this one, unless the run begins anew. */
+    if (!job->resume[0]) rate_take(job->run_dir);
     status = file_write(kept, text, strlen(text), error);
 out:
     json_decref(value);
@@ -340,8 +341,10 @@ static int read_start(struct worker_run *session, struct error *error)
     }
     memcpy(begun.data_sha256, session->now.data_sha256, sizeof begun.data_sha256);
     /* another rate in the settings is a new beginning */
-    if (job.optimizer.learning_rate != begun.job.optimizer.learning_rate)
+    if (job.optimizer.learning_rate != begun.job.optimizer.learning_rate) {
         begun.position.change = (struct fit_change){0};
+        rate_take(job.run_dir);
+    }
     session->now = begun;
     session->now.job = job;
     session->now.job.changed_data[0] = '\0'; /* said of this change, not of the next */

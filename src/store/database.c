@@ -92,6 +92,9 @@ static int open_store(const char *home, bool fresh_list, struct store **out, str
     bool fresh = !file_exists(home);
     if (file_check_writable(home, error) || (!fresh_list && check_not_lost(home, path, error)))
         goto out;
+    /* SQLite gives the files beside it the mode of this one. Not by open(): to close it would drop
+     * the locks of this process's other handles. */
+    mknod(path, S_IFREG | 0600, 0);
     status = set_up(store, path, error);
     if (!status) keep_private(home, path, fresh);
 out:

@@ -247,6 +247,8 @@ int fit(struct engine *engine, const struct dataset *dataset, const struct fit_c
     }
     while (!fit_is_over(config, position) && !run.stopped)
         if (fit_one_epoch(&run, error)) goto out;
+    /* asked for since the last step: of the next one, whoever trains it */
+    if (run.stopped && !fit_is_over(config, position)) take_wanted_rate(&run);
     status = 0;
 out:
     free(run.order);

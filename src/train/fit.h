@@ -67,8 +67,8 @@ struct fit_callbacks {
                                  const double *losses, size_t count);
     enum fit_request (*on_epoch_end)(void *context, const struct fit_position *position,
                                      const struct fit_epoch *epoch);
-    /* Asked between two calls of the engine: the learning rate from the next step on; 0: as it is.
-     */
+    /* Asked between two calls of the engine, and after the last one of a run that stops: the
+     * learning rate from the next step on; 0: as it is. */
     double (*wanted_rate)(void *context);
     /* It is taken, position->change; or not, where the schedule has a rate of 0, of which nothing
      * is a multiple. */

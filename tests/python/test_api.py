@@ -4,13 +4,15 @@ import base64
 import csv
 import io
 import json
+import os
 import resource
+import signal
 import subprocess
 import time
 
 import pytest
 import safetensors.numpy
-from server_help import Listener, losses_of
+from server_help import Listener, losses_of, workers_of
 
 QUICK = {"dataset": "synthetic", "limit": 2000, "epochs": 2}
 LONG = {"dataset": "synthetic", "limit": 2000, "epochs": 100000}
@@ -63,6 +65,14 @@ def test_a_schedule_is_planned_as_it_is_trained(serve):
         last = max(step for step in at if step < epoch["global_step"])
         assert epoch["learning_rate"] == pytest.approx(at[last], rel=0.02)  # the curve has every other step
     assert server.get(f"/api/schedule?{asked}&steps_per_epoch=10")["steps"] == 40
+    shares = [{"validation": 0.1}, {"validation": 0.37, "limit": 90}, {"validation": 0.37, "limit": 90, "validation_part": "last"}]
+    for share in shares:  # of every class its own share is rounded
+        wanted = {**settings, "epochs": 1, "batch_size": 1, **share}
+        asked = "&".join(f"{key}={value}" for key, value in wanted.items())
+        planned = server.get(f"/api/schedule?{asked}")
+        assert planned["steps"] == trained(server, settings=wanted)["progress"]["global_step"] and not planned["estimated"]
+    far = server.get("/api/schedule?dataset=mnist&schedule=cosine&validation=0.1")
+    assert far["estimated"] and far["steps_per_epoch"] == 1688
     assert server.get("/api/schedule?dataset=synthetic")["constant"] is True
     assert server.get("/api/schedule?dataset=synthetic&schedule=plateau")["watches"] is True
     unread = server.get("/api/schedule?dataset=synthetic&schedule=cosine:mi%3D1")
@@ -244,6 +254,51 @@ def test_the_learning_rate_is_changed_by_hand(serve, studio, tmp_path, home):
     assert said["cause"] == "settings" and f"Learning rate by hand 0.2 from step {at} and none" in said["evidence"], said
     (line,) = [line for line in studio("runs").stdout.splitlines() if run in line]
     assert f" {done['progress']['epoch']}/{done['progress']['epochs']} " in line
+
+
+@pytest.mark.parametrize("way", ["stop", "kill"])
+def test_a_rate_that_no_step_has_had_is_kept(serve, way):
+    """Asked of a run that is paused and never trains another step: whoever goes on with it takes it."""
+    server = serve()
+    run = start(server, settings=LONG | {"lr": 0.05})["id"]
+    server.wait(run, "running")
+    server.post(f"/api/runs/{run}/pause")
+    server.wait(run, "paused")
+    server.post(f"/api/runs/{run}/rate", {"rate": 0.2})
+    if way == "kill":
+        for pid in workers_of(server):
+            os.kill(pid, signal.SIGKILL)
+    else:
+        server.post(f"/api/runs/{run}/stop")
+    ended = server.wait(run, "stopped", "failed")
+    progress = ended["progress"]
+    server.post(f"/api/runs/{run}/continue", {"engine": "native", "epochs": progress["epoch"] + 1})
+    done = server.wait(run, "finished", "failed")
+    assert done["state"] == "finished", done["error"]
+    (change,) = done["rates"]
+    assert change["rate"] == done["epochs"][-1]["learning_rate"] == 0.2
+    assert change["step"] == progress["global_step"]
+
+
+def test_a_run_goes_on_with_changed_data_only_when_told(serve, home):
+    rows = [f"{i % 3}," + ",".join(str(i * j % 256) for j in range(16)) for i in range(60)]
+    (home / "data").mkdir(parents=True)
+    data = home / "data" / "mine.csv"
+    data.write_text("\n".join(rows))
+    server = serve()
+    run = trained(server, settings={"dataset": "mine.csv", "epochs": 1, "batch_size": 4})["id"]
+    data.write_text("\n".join(["2" + rows[0][1:], *rows[1:]]))
+
+    def go_on(**more):
+        server.post(f"/api/runs/{run}/continue", {"engine": "native", "epochs": 2, **more})
+        return server.wait(run, "finished", "failed")
+
+    refused = go_on()
+    assert refused["state"] == "failed" and "mine.csv has changed since the run was begun" in refused["error"]
+    assert refused["resumable"] and refused["progress"]["epoch"] == 1
+    told = go_on(accept_changed_data=True)
+    assert told["state"] == "finished" and told["progress"]["epoch"] == 2, told["error"]
+    assert any("continues with changed data, as requested" in line["text"] for line in told["log"])
 
 
 @pytest.mark.parametrize("engines", [["torch", "native"], ["tensorflow", "torch"]])

@@ -1,7 +1,7 @@
 // Every number on the page is what was measured: divergence, showdowns after a change of hands, what acts on which run.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { symlink } from 'node:fs/promises';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import {
@@ -153,6 +153,48 @@ test('what acts on a run pins it in the address', { skip }, async (t) => {
     assert.equal(done.settings.epochs, 4);
     assert.ok(done.cpu_seconds > run.cpu_seconds);
 });
+
+test(
+    'a trained run without its model, and one whose data changed, end by their button',
+    { skip },
+    async () => {
+        const end = async (run, button) => {
+            await studio.until(run, 'failed');
+            await open(`/native?run=${run}`);
+            await page.getByRole('button', { name: button }).click();
+            await studio.until(run, 'finished');
+            await shows(run, 'finished');
+            return studio.get(`/api/runs/${run}`);
+        };
+        const goOn = (run) =>
+            studio.post(`/api/runs/${run}/continue`, { engine: 'native', epochs: 3 });
+        // A folder lies where the model should be.
+        const { id, files } = await trained();
+        const place = join(studio.home, 'runs', id, files[0].path.split('/').at(-1));
+        await rm(place);
+        await mkdir(join(place, 'full'), { recursive: true });
+        await goOn(id);
+        const failed = await studio.until(id, 'failed');
+        assert.equal(failed.progress.epoch, 3);
+        await rm(place, { recursive: true });
+        const whole = await end(id, 'Resume from its checkpoint');
+        assert.ok(existsSync(place));
+        assert.equal(whole.last.val_loss, failed.last.val_loss);
+        // A label becomes another.
+        const table = join(studio.home, 'data', 'mine.csv');
+        const rows = Array.from(
+            { length: 60 },
+            (_, i) => `${i % 3},${i},${(i * 7) % 256},${i % 5},9`,
+        );
+        await mkdir(join(studio.home, 'data'), { recursive: true });
+        await writeFile(table, rows.join('\n'));
+        const other = await trained({ dataset: 'mine.csv', batch_size: 4, limit: 0 });
+        await writeFile(table, ['2' + rows[0].slice(1), ...rows.slice(1)].join('\n'));
+        await goOn(other.id);
+        const told = await end(other.id, 'Resume with the changed data');
+        assert.ok(told.log.some(({ text }) => /continues with changed data/.test(text)));
+    },
+);
 
 test('an answer that comes late does not undo what the stream has told', { skip }, async () => {
     const run = await trained({}, 'native', 'overtaken');

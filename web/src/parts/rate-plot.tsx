@@ -29,8 +29,9 @@ const planWords = ({ first, largest, largest_step, last }: SchedulePlan) =>
 function PlanWords({ plan }: { plan: SchedulePlan }) {
     return (
         <p class="small muted num">
-            {planWords(plan)}; {format.counted(plan.steps, 'step')}, it changes with every{' '}
-            {plan.unit}.
+            {planWords(plan)}; {plan.estimated && 'about '}
+            {format.counted(plan.steps, 'step')}
+            {plan.estimated && ' (exact once the data is here)'}, it changes with every {plan.unit}.
             {plan.watches &&
                 ' How it goes on depends on the run: the rate is reduced when the loss no longer falls.'}
         </p>
