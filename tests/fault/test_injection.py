@@ -155,9 +155,10 @@ def test_a_call_that_fails_in_the_server(request, binary, fault, tmp_path, call)
             continue
         assert server.process.poll() is None, told
         workers = workers_of(server)
-        assert ask(server, "GET", "/api/runs")[0] == 200, told
+        # The call may be one of those that follow: a walk does not make the same number each time.
+        assert 200 in (ask(server, "GET", "/api/runs")[0], ask(server, "GET", "/api/runs")[0]), told
         state = None
-        for _ in range(2):  # the call may be the first of these runs' own
+        for _ in range(2):
             status, run = ask(server, "POST", "/api/runs", RUN)
             if status == 201 and (state := server.wait(run["id"], "finished", "failed")["state"]) == "finished":
                 break
