@@ -93,6 +93,18 @@ static void print_epochs(const json_t *run)
     }
 }
 
+/* "4, 1200 samples/s each, 18 % of the time in communication" */
+static void print_ranks(const json_t *progress)
+{
+    double ranks = number(progress, "ranks"), rate = number(progress, "samples_per_second"),
+           share = number(progress, "communication_share");
+    if (ranks < 2) return;
+    printf("%-15s %.0f", "ranks", ranks);
+    if (isfinite(rate)) printf(", %.0f samples/s each", rate / ranks);
+    if (isfinite(share)) printf(", %.0f%% of the training time in communication", 100 * share);
+    putchar('\n');
+}
+
 static void print_run(const json_t *run)
 {
     static const char *const shown[] = {"id",    "title", "name",       "engine", "engine_version",
@@ -102,6 +114,7 @@ static void print_run(const json_t *run)
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
         if (*js_text(run, shown[i]))
             printf("%-15s %s\n", shown[i], text_shown(js_text(run, shown[i])));
+    print_ranks(json_object_get(run, "progress"));
     char *settings = js_dump(json_object_get(run, "settings"));
     if (settings) printf("%-15s %s\n", "settings", text_shown(settings));
     free(settings);

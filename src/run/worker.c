@@ -37,9 +37,10 @@ struct worker_run {
     const struct engine_ops *ops;
     struct engine_probe probe;
     struct dataset *dataset;
-    struct ranks *ranks;    /* NULL: trains alone */
-    double train_seconds;   /* of the epochs that ended in this process */
-    double seconds_to_join; /* before the first step, in communication */
+    struct ranks *ranks;   /* NULL: trains alone */
+    double train_seconds;  /* of the epochs that ended in this process */
+    double seconds_before; /* in communication, before the epoch under way */
+    double communication;  /* seconds, of the epochs that ended in this process */
     struct engine *engine;
     /* the job, and the state as of the last snapshot; position is always up to date */
     struct checkpoint now;
@@ -175,6 +176,16 @@ static int keep_best(struct worker_run *session, struct error *error)
     return 0;
 }
 
+/* What the others cost in the epoch that ended: the evaluation is rank 0's alone. */
+static void add_communication(struct worker_run *session, json_t *event)
+{
+    double seconds = ranks_seconds(session->ranks), epoch = seconds - session->seconds_before;
+    session->seconds_before = seconds;
+    session->communication += epoch;
+    json_object_set_new(event, "ranks", json_integer(ranks_size(session->ranks)));
+    json_object_set_new(event, "communication_seconds", js_real(epoch));
+}
+
 static enum fit_request on_epoch_end(void *context, const struct fit_position *position,
                                      const struct fit_epoch *epoch)
 {
@@ -202,9 +213,7 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "global_step", json_integer((json_int_t)position->global_step));
     json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
     json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
-    if (session->ranks)
-        json_object_set_new(event, "communication_seconds",
-                            js_real(ranks_seconds(session->ranks) - session->seconds_to_join));
+    if (session->ranks) add_communication(session, event);
     tell(session, event);
     keep_checkpoint(session);
     return heed(session);
@@ -511,7 +520,7 @@ static json_t *end_event(const struct worker_run *session, const char *state)
 /* What several ranks cost, in the run's log. */
 static void tell_communication(struct worker_run *session)
 {
-    double seconds = session->ranks ? ranks_seconds(session->ranks) - session->seconds_to_join : 0;
+    double seconds = session->communication;
     if (session->ranks && session->train_seconds > 0)
         events_send_log(&session->events, session->ops->id,
                         "%u ranks: %.3g of %.3g s of training went into communication and waiting "
@@ -587,7 +596,7 @@ static int train(struct worker_run *session, struct error *error)
     };
     if (job_schedule(job, &config.schedule, error)) return -1;
     const struct fit_callbacks callbacks = {session, on_steps, on_epoch_end, wanted_rate, on_rate};
-    if (session->ranks) session->seconds_to_join = ranks_seconds(session->ranks);
+    if (session->ranks) session->seconds_before = ranks_seconds(session->ranks);
     if (fit(session->engine, session->dataset, &config, &session->now.position, &callbacks, error))
         return -1;
     if (session->failed.message[0]) {

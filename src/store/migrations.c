@@ -111,6 +111,10 @@ static const char *const migrations[] = {
     "ALTER TABLE epochs ADD COLUMN learning_rate REAL;"
     "ALTER TABLE epochs ADD COLUMN validation_loss REAL;"
     "ALTER TABLE epochs ADD COLUMN validation_accuracy REAL;",
+    /* 8: how many processes trained together, and what their communication took of the training */
+    "ALTER TABLE runs ADD COLUMN ranks INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE epochs ADD COLUMN ranks INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE epochs ADD COLUMN communication_seconds REAL;",
 };
 #define NEWEST ((int64_t)(sizeof migrations / sizeof migrations[0]))
 

@@ -191,10 +191,10 @@ static int put_figures(struct store *store, int64_t key, const struct remains *r
         store,
         "UPDATE runs SET created_at=?1, started_at=?1, engine_version=?2, "
         "network=coalesce(?3,network), parameters=?4, steps_per_epoch=?5, data_sha256=?6, "
-        "global_step=?7, seconds=?8, loss=?9, cpu_seconds=?10, checkpoint=?11,"
+        "global_step=?7, seconds=?8, loss=?9, cpu_seconds=?10, checkpoint=?11, ranks=?13,"
         " samples_per_second=(SELECT sum(samples_per_second*seconds)/sum(seconds) FROM epochs"
         " WHERE run=?12 AND seconds>0 AND samples_per_second>0) WHERE key=?12",
-        error, "issiisidddii", begun, js_text(last, "engine_version"), network,
+        error, "issiisidddiii", begun, js_text(last, "engine_version"), network,
         (int64_t)json_integer_value(json_object_get(last, "parameters")),
         (int64_t)json_integer_value(json_object_get(last, "steps_per_epoch")),
         json_string_value(json_object_get(last, "data_sha256")), (int64_t)count, seconds,

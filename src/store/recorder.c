@@ -210,13 +210,14 @@ static int write_start(struct recorder *r, const json_t *event, int64_t first, s
         r->store,
         "UPDATE runs SET state=CASE state WHEN 'stopping' THEN state ELSE 'running' END, "
         "engine=?, engine_version=?, "
-        "network=coalesce(?,network), parameters=?, steps_per_epoch=?, global_step=?, "
+        "network=coalesce(?,network), parameters=?, steps_per_epoch=?, global_step=?, ranks=?, "
         "started_at=coalesce(started_at,?), data_sha256=coalesce(?,data_sha256), ended_at=NULL, "
         "error=NULL WHERE key=?",
-        error, "sssiiiisi", r->engine, r->version, network,
+        error, "sssiiiiisi", r->engine, r->version, network,
         (int64_t)json_integer_value(json_object_get(event, "parameters")),
         (int64_t)json_integer_value(json_object_get(event, "steps_per_epoch")), first,
-        r->part.started_at, json_string_value(json_object_get(event, "data_sha256")), r->key);
+        store_ranks_of(event), r->part.started_at,
+        json_string_value(json_object_get(event, "data_sha256")), r->key);
     free(network);
     return status;
 }
@@ -264,6 +265,12 @@ static double real_member(const json_t *event, const char *key)
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
+int64_t store_ranks_of(const json_t *event)
+{
+    json_int_t ranks = json_integer_value(json_object_get(event, "ranks"));
+    return ranks > 1 ? ranks : 1;
+}
+
 int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,
                     double cpu_before, struct error *error)
 {
@@ -271,19 +278,21 @@ int store_put_epoch(struct store *store, int64_t key, const char *engine, const 
         store,
         "INSERT OR REPLACE INTO epochs (run, epoch, engine, loss, accuracy, val_loss, "
         "val_accuracy, seconds, samples_per_second, global_step, cpu_seconds, peak_rss_bytes, "
-        "learning_rate, validation_loss, validation_accuracy)"
+        "learning_rate, validation_loss, validation_accuracy, ranks, communication_seconds)"
         " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
         /* a journal knows its own worker's time only: what is known already stays */
         " coalesce(?11, (SELECT cpu_seconds FROM epochs WHERE run=?1 AND epoch=?2)), ?12,"
-        " ?13, ?14, ?15)",
-        error, "iisddddddiddddd", key, (int64_t)json_integer_value(json_object_get(event, "epoch")),
-        engine ? engine : "", real_member(event, "loss"), real_member(event, "accuracy"),
-        real_member(event, "val_loss"), real_member(event, "val_accuracy"),
-        real_member(event, "seconds"), real_member(event, "samples_per_second"),
+        " ?13, ?14, ?15, ?16, ?17)",
+        error, "iisddddddidddddid", key,
+        (int64_t)json_integer_value(json_object_get(event, "epoch")), engine ? engine : "",
+        real_member(event, "loss"), real_member(event, "accuracy"), real_member(event, "val_loss"),
+        real_member(event, "val_accuracy"), real_member(event, "seconds"),
+        real_member(event, "samples_per_second"),
         (int64_t)json_integer_value(json_object_get(event, "global_step")),
         cpu_before + real_member(event, "cpu_seconds"), real_member(event, "peak_rss_bytes"),
         real_member(event, "learning_rate"), real_member(event, "validation_loss"),
-        real_member(event, "validation_accuracy"));
+        real_member(event, "validation_accuracy"), store_ranks_of(event),
+        real_member(event, "communication_seconds"));
 }
 
 static int on_epoch(struct recorder *r, const json_t *event, struct error *error)

@@ -16,7 +16,9 @@
     " started_at, ended_at, epoch, epochs, steps_per_epoch, global_step, seconds, "               \
     "samples_per_second, loss, accuracy, val_loss,"                                               \
     " val_accuracy, cpu_seconds, rss_bytes, peak_rss_bytes, checkpoint, deleted_at, owner_kind, " \
-    "diverged_at, title, data_sha256"
+    "diverged_at, title, data_sha256, ranks, "                                                    \
+    "(SELECT sum(communication_seconds)/sum(seconds) FROM epochs "                                \
+    "WHERE run=runs.key AND ranks>1 AND seconds>0)"
 enum {
     KEY,
     ID,
@@ -53,6 +55,8 @@ enum {
     DIVERGED_AT,
     TITLE,
     DATA_SHA256,
+    RANKS,
+    COMMUNICATION,
 };
 
 static json_t *progress_json(sqlite3_stmt *row)
@@ -64,12 +68,14 @@ static json_t *progress_json(sqlite3_stmt *row)
     /* Epochs finished, and steps of the one under way. */
     int64_t epoch = per_epoch ? done / per_epoch : 0, step = per_epoch ? done % per_epoch : 0;
     double rest = done > 0 && total > done ? seconds / (double)done * (double)(total - done) : 0;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "epoch", (json_int_t)epoch,
-                     "epochs", (json_int_t)epochs, "step", (json_int_t)step, "steps_per_epoch",
-                     (json_int_t)per_epoch, "global_step", (json_int_t)done, "total_steps",
-                     (json_int_t)total, "seconds", js_real(seconds), "eta_seconds",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:I, s:o}", "epoch",
+                     (json_int_t)epoch, "epochs", (json_int_t)epochs, "step", (json_int_t)step,
+                     "steps_per_epoch", (json_int_t)per_epoch, "global_step", (json_int_t)done,
+                     "total_steps", (json_int_t)total, "seconds", js_real(seconds), "eta_seconds",
                      done > 0 ? js_real(rest) : json_null(), "samples_per_second",
-                     column_real_json(row, SPEED));
+                     column_real_json(row, SPEED), "ranks",
+                     (json_int_t)sqlite3_column_int64(row, RANKS), "communication_share",
+                     column_real_json(row, COMMUNICATION));
 }
 
 static int add_segments(struct store *store, int64_t key, json_t *run, struct error *error)
@@ -166,7 +172,7 @@ static int epochs_json(struct store *store, int64_t key, json_t **out, struct er
             store,
             "SELECT epoch, loss, accuracy, val_loss, val_accuracy, seconds, "
             "samples_per_second, engine, global_step, cpu_seconds, peak_rss_bytes, learning_rate, "
-            "validation_loss, validation_accuracy"
+            "validation_loss, validation_accuracy, ranks, communication_seconds"
             " FROM epochs WHERE run=? ORDER BY epoch",
             &row, error, "i", key))
         return -1;
@@ -174,16 +180,18 @@ static int epochs_json(struct store *store, int64_t key, json_t **out, struct er
     while ((status = query_step(store, row, error)) == 1)
         json_array_append_new(
             *out,
-            json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o}",
-                      "epoch", (json_int_t)sqlite3_column_int64(row, 0), "loss",
-                      column_real_json(row, 1), "accuracy", column_real_json(row, 2), "val_loss",
-                      column_real_json(row, 3), "val_accuracy", column_real_json(row, 4), "seconds",
-                      column_real_json(row, 5), "samples_per_second", column_real_json(row, 6),
-                      "engine", column_text(row, 7), "global_step",
-                      (json_int_t)sqlite3_column_int64(row, 8), "cpu_seconds",
-                      column_real_json(row, 9), "peak_rss_bytes", column_integer_json(row, 10),
-                      "learning_rate", column_real_json(row, 11), "validation_loss",
-                      column_real_json(row, 12), "validation_accuracy", column_real_json(row, 13)));
+            json_pack(
+                "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:o}",
+                "epoch", (json_int_t)sqlite3_column_int64(row, 0), "loss", column_real_json(row, 1),
+                "accuracy", column_real_json(row, 2), "val_loss", column_real_json(row, 3),
+                "val_accuracy", column_real_json(row, 4), "seconds", column_real_json(row, 5),
+                "samples_per_second", column_real_json(row, 6), "engine", column_text(row, 7),
+                "global_step", (json_int_t)sqlite3_column_int64(row, 8), "cpu_seconds",
+                column_real_json(row, 9), "peak_rss_bytes", column_integer_json(row, 10),
+                "learning_rate", column_real_json(row, 11), "validation_loss",
+                column_real_json(row, 12), "validation_accuracy", column_real_json(row, 13),
+                "ranks", (json_int_t)sqlite3_column_int64(row, 14), "communication_seconds",
+                column_real_json(row, 15)));
     query_end(row);
     return status;
 }

@@ -10,6 +10,8 @@ int store_add_event(struct store *store, const char *kind, const char *run, int6
 /* Adds a line to a run's log, and its event. */
 int store_add_log(struct store *store, int64_t key, const char *run, const char *text,
                   struct error *error);
+/* How many ranks an event of a run's worker says, 1 when it says nothing. */
+int64_t store_ranks_of(const json_t *event);
 /* Keeps an epoch by what its event says; one that is there is replaced. `cpu_before`: processor
  * seconds of the run's earlier workers, NAN when not known. */
 int store_put_epoch(struct store *store, int64_t key, const char *engine, const json_t *event,

@@ -66,7 +66,11 @@ def test_ranks_compute_what_one_computes(launch, binary, home, tmp_path, engine)
             for several, alone in zip(story.of("epoch"), one.of("epoch")):
                 assert several["accuracy"] == alone["accuracy"]
                 assert abs(several["val_loss"] - alone["val_loss"]) < 1e-12
-                assert several["communication_seconds"] > 0
+                assert several["ranks"] == ranks and 0 < several["communication_seconds"] <= several["seconds"]
+        shown = json.loads(subprocess.run([binary, "runs", "show", story.of("start")[0]["run"], "--json"], cwd=tmp_path, capture_output=True, check=True).stdout)
+        told, (seconds, communication) = story.of("epoch"), (sum(e[key] for e in story.of("epoch")) for key in ("seconds", "communication_seconds"))
+        assert [(e["ranks"], e["communication_seconds"]) for e in shown["epochs"]] == [(ranks, e["communication_seconds"]) for e in told]
+        assert shown["progress"]["ranks"] == ranks and shown["progress"]["communication_share"] == pytest.approx(communication / seconds)
     if engine == "native":  # the same bits each time, also in batches with fewer samples than ranks
         settings = ["--engine", engine, *SMALL, "--limit", 40, "--batch-size", 3, "--dtype", "float32"]
         models = []
@@ -74,6 +78,25 @@ def test_ranks_compute_what_one_computes(launch, binary, home, tmp_path, engine)
             launch(4, *settings, "--out", out, cwd=tmp_path)
             models.append(weights(tmp_path / out / "simple_nn.safetensors"))
         assert models[0] == models[1]
+
+
+OPTIMIZERS = ["sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam"]
+# A bias in front of a batch normalization has a gradient that is zero but for rounding, which an optimizer that divides by the
+# gradient's size makes a whole step of: such a layer has none.
+NORMALIZED = ["--net", "conv 4 3x3 nobias, batchnorm, relu, maxpool 2, flatten, dropout 0.2, dense 9 nobias, batchnorm, tanh, dense 10", "--limit", 60, "--batch-size", 29, "--lr", 0.01]
+
+
+@pytest.mark.parametrize("engine", ["native", "torch", "tensorflow"] if os.environ.get("NNSTUDIO_TEST_RANK_OPTIMIZERS") else ["native"])
+def test_every_optimizer_takes_the_same_steps_after_batch_normalization(launch, binary, home, tmp_path, engine):
+    """On three ranks of the native engine; with NNSTUDIO_TEST_RANK_OPTIMIZERS=1 on one to four of every engine."""
+    counts, apart_by = [1, 2, 3, 4] if os.environ.get("NNSTUDIO_TEST_RANK_OPTIMIZERS") else [3], {}
+    for optimizer in OPTIMIZERS:
+        settings = ["--engine", engine, *SMALL, *NORMALIZED, "--optimizer", optimizer]
+        one = Story(subprocess.run([binary, "train", *map(str, settings), "--json"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+        for ranks in counts:
+            apart_by[optimizer, ranks] = apart(Story(launch(ranks, *settings, cwd=tmp_path).stdout).curve(engine), one.curve(engine))
+    print(apart_by)
+    assert max(apart_by.values()) < 1e-12, apart_by
 
 
 def test_what_cannot_be_done_is_said_once(launch, home, tmp_path):

@@ -34,7 +34,7 @@ import { NumberField, SelectField } from './fields';
 import { LinePlot, type Line } from './line-plot';
 import { LossPanel } from './loss-panel';
 import { RateCard } from './rate-plot';
-import { Diverged, engineIds, engineLine, lossName, Tags } from './run-words';
+import { Diverged, engineIds, engineLine, lossName, ratePerRank, Tags } from './run-words';
 import { TrackingLine } from './tracking';
 import { toast } from './toast';
 import { Head, Wide } from './wide';
@@ -196,6 +196,7 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                 <Figure name="test loss" value={format.loss(run.last.val_loss)} />
                 <Figure name="test accuracy" value={format.percent(run.last.val_accuracy)} />
                 <Figure name="samples/s" value={format.rate(p.samples_per_second)} />
+                {p.ranks > 1 && <RankFigures progress={p} />}
                 <Figure name="training" value={format.duration(p.seconds)} />
                 <Figure name="CPU" value={format.duration(run.cpu_seconds)} />
                 <Figure
@@ -204,6 +205,17 @@ export function RunStatus({ run, buttons = true }: { run: Run; buttons?: boolean
                 />
             </dl>
         </Card>
+    );
+}
+
+/** What several ranks bring and cost. */
+function RankFigures({ progress }: { progress: Run['progress'] }) {
+    return (
+        <>
+            <Figure name="ranks" value={format.count(progress.ranks)} />
+            <Figure name="samples/s per rank" value={format.rate(ratePerRank(progress))} />
+            <Figure name="communication" value={format.percent(progress.communication_share, 0)} />
+        </>
     );
 }
 

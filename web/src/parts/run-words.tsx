@@ -131,3 +131,6 @@ export function EditRun({ run, onClose }: { run: Run; onClose: () => void }) {
         </Dialog>
     );
 }
+
+export const ratePerRank = ({ ranks, samples_per_second: rate }: Run['progress']) =>
+    rate === null ? null : rate / ranks;

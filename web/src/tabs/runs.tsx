@@ -15,7 +15,7 @@ import { SelectField, TextField } from '../parts/fields';
 import { FileDrop } from '../parts/file-drop';
 import { KeptModels } from '../parts/kept-models';
 import { LossPanel } from '../parts/loss-panel';
-import { EditRun, engineIds, Tags } from '../parts/run-words';
+import { EditRun, engineIds, ratePerRank, Tags } from '../parts/run-words';
 import { Wide } from '../parts/wide';
 
 const PAGE = 100;
@@ -223,6 +223,8 @@ const RESULTS: {
     of: (run: Run) => number | null;
     text: (value: number | null) => string;
     best?: 'least' | 'most';
+    /** shown only where a run has it */
+    rare?: boolean;
 }[] = [
     { name: 'Epochs done', of: (run) => run.progress.epoch, text: format.count },
     {
@@ -235,6 +237,24 @@ const RESULTS: {
     { name: 'Training accuracy', of: (run) => run.last.accuracy, text: format.percent },
     { name: 'Training', of: (run) => run.progress.seconds, text: format.duration },
     { name: 'Samples/s', of: (run) => run.progress.samples_per_second, text: format.rate },
+    {
+        name: 'Ranks',
+        of: ({ progress }) => (progress.ranks > 1 ? progress.ranks : null),
+        text: format.count,
+        rare: true,
+    },
+    {
+        name: 'Samples/s per rank',
+        of: ({ progress }) => (progress.ranks > 1 ? ratePerRank(progress) : null),
+        text: format.rate,
+        rare: true,
+    },
+    {
+        name: 'Communication',
+        of: (run) => run.progress.communication_share,
+        text: format.percent,
+        rare: true,
+    },
     { name: 'CPU', of: (run) => run.cpu_seconds, text: format.duration },
     { name: 'Peak memory', of: (run) => run.peak_rss_bytes, text: format.bytes },
     { name: 'Parameters', of: (run) => run.parameters, text: format.count },
@@ -243,9 +263,10 @@ const RESULTS: {
 
 /** What came out, a row each; best is said only of what does not grow with the work, and only of other values. */
 function Results({ list }: { list: Run[] }) {
+    const shown = RESULTS.filter(({ rare, of }) => !rare || list.some((run) => of(run) !== null));
     return (
         <>
-            {RESULTS.map(({ name, of, text, best }) => {
+            {shown.map(({ name, of, text, best }) => {
                 const values = list.map(of).filter((value) => value !== null);
                 const top = best === 'most' ? Math.max(...values) : Math.min(...values);
                 const crown = best && new Set(values).size > 1;
