@@ -91,14 +91,15 @@ struct cli_list {
 };
 
 #define CLI_ARGUMENTS_MAX 16
+#define CLI_OPTIONS_MAX   96 /* with the one that ends them */
 struct cli_arguments {
     int count; /* words that are not options */
     const char *words[CLI_ARGUMENTS_MAX];
-    uint64_t given; /* bit i: options[i] was given */
+    bool given[CLI_OPTIONS_MAX]; /* by the option's place */
 };
 
 /* Takes `--name value` and `--name=value`; `--` ends the options; `--help` prints the help. Returns
- * CLI_GO_ON, else the exit status to end with, everything having been said. At most 64 options. */
+ * CLI_GO_ON, else the exit status to end with, everything having been said. */
 #define CLI_GO_ON (-1)
 int cli_parse(const struct command *command, const struct cli_option *options, int argc,
               char **argv, struct cli_arguments *arguments);

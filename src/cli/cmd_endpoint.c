@@ -18,16 +18,9 @@ struct endpoint_words {
     bool yes, json;
 };
 
-/* Asked at a terminal only; anywhere else --yes must have been given. */
 static int confirm(const struct endpoint_words *words, const char *question, struct error *error)
 {
-    char line[16] = "";
-    if (words->yes) return 0;
-    if (words->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
-        return error_set(error, ERROR_USAGE, "%s Confirm with --yes", question);
-    fprintf(stderr, "%s [y/N] ", question);
-    if (fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y')) return 0;
-    return error_set(error, ERROR_INTERRUPTED, "stopped: nothing was changed");
+    return registry_cli_confirm(words->yes, words->json, question, error);
 }
 
 static int agree(void *context, const json_t *plan, struct error *error)

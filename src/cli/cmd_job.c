@@ -6,45 +6,37 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "cli/settings.h"
+#include "cli/job_words.h"
 #include "code/code.h"
 #include "engine/engine.h"
-#include "ranks/script.h"
 
-#define SCRIPT_LIMIT  ((size_t)1 << 20)
-#define ARGUMENTS_MAX (2 * SETTINGS_MAX + 9)
-
-struct job_words {
-    struct settings_words settings;
-    const char *engine, *out, *model_out, *resume;
-    struct script script;
-};
-
+#define SCRIPT_LIMIT ((size_t)1 << 20)
 /* As the user gave them: paths are the cluster's, where another folder may be the current one. */
-static void add_arguments(const struct job_words *words, const char *arguments[ARGUMENTS_MAX],
-                          char names[SETTINGS_MAX][64])
+void job_words_arguments(const struct job_words *words, struct job_arguments *out)
 {
     size_t count = 0;
     const struct {
         const char *option, *value;
-    } own[] = {
-        {"--engine", words->engine}, {"--resume", words->resume}, {"--out", words->model_out}};
+    } own[] = {{"--engine", words->engine},
+               {"--resume", words->resume},
+               {"--home", words->home},
+               {"--out", words->model_out}};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
         if (!own[i].value) continue;
-        arguments[count++] = own[i].option;
-        arguments[count++] = own[i].value;
+        out->words[count++] = own[i].option;
+        out->words[count++] = own[i].value;
     }
     for (size_t i = 0; i < settings_count; i++) {
         if (!words->settings.texts[i]) continue;
-        snprintf(names[i], sizeof names[i], "--%s", settings_table[i].option);
-        arguments[count++] = names[i];
-        arguments[count++] = words->settings.texts[i];
+        snprintf(out->names[i], sizeof out->names[i], "--%s", settings_table[i].option);
+        out->words[count++] = out->names[i];
+        out->words[count++] = words->settings.texts[i];
     }
-    arguments[count] = NULL;
+    out->words[count] = NULL;
 }
 
 /* What `train` would refuse is refused here, as far as it can be known on another machine. */
-static int check_training(struct job_words *words, struct job *job, struct error *error)
+int job_words_check(struct job_words *words, struct job *job, struct error *error)
 {
     const struct engine_ops *ops;
     job_init(job);
@@ -113,8 +105,7 @@ static void tell(const struct script_kind *kind, const struct job_words *words)
 static int write_script(const char *launcher, struct job_words *words, struct error *error)
 {
     const struct script_kind *kind;
-    const char *arguments[ARGUMENTS_MAX];
-    char names[SETTINGS_MAX][64];
+    struct job_arguments arguments;
     struct buffer text;
     struct job *job = malloc(sizeof *job);
     int status = -1;
@@ -123,12 +114,12 @@ static int write_script(const char *launcher, struct job_words *words, struct er
         error_set_memory(error, "the job");
         goto out;
     }
-    if (script_kind_need(launcher, &kind, error) || check_training(words, job, error) ||
+    if (script_kind_need(launcher, &kind, error) || job_words_check(words, job, error) ||
         script_check(kind, &words->script, error))
         goto out;
     if (!words->model_out && kind->write) words->model_out = kind->out;
-    add_arguments(words, arguments, names);
-    words->script.arguments = arguments;
+    job_words_arguments(words, &arguments);
+    words->script.arguments = arguments.words;
     if (kind->write)
         kind->write(&words->script, &text);
     else if (write_program(kind, words, job, &text, error))
@@ -146,6 +137,7 @@ out:
 
 static int run(int argc, char **argv)
 {
+    if (job_verb(argc, argv)) return job_azure(argc, argv);
     struct job_words words = {.script = {.program = "nnstudio", .nodes = 0, .ranks = 1}};
     struct script *script = &words.script;
     struct cli_option options[OPTIONS_MAX] = {
@@ -178,11 +170,15 @@ const struct command command_job = {
     .name = "job",
     .run = run,
     .summary = "write the file with which a cluster trains on several machines",
-    .usage = "slurm|kubeflow|azureml|torchrun|tensorflow --nodes N --out FILE [settings]",
+    .usage = "slurm|kubeflow|azureml|torchrun|tensorflow --nodes N --out FILE [settings]\n"
+             "       nnstudio job submit azureml --nodes N --image I --compute C [settings]\n"
+             "       nnstudio job list | follow JOB | cancel JOB",
     .arguments_min = 1,
     .arguments_max = 1,
     .details = "The script starts `nnstudio train` with MPI: all processes train one run together. "
                "torchrun and tensorflow get a Python program that needs no studio, for several "
                "processes. "
-               "Nothing is sent anywhere.",
+               "These are only written. submit sends the command job to Azure ML, follows it and "
+               "brings the run and its model here; Ctrl-C leaves the job running: follow waits for "
+               "it again, cancel ends it. What they take: nnstudio job submit --help.",
 };

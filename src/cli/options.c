@@ -56,7 +56,7 @@ static int option_count(const struct cli_option *options)
 {
     int count = 0;
     while (options[count].name) count++;
-    CHECK(count <= 64);
+    CHECK(count <= CLI_OPTIONS_MAX);
     return count;
 }
 
@@ -115,7 +115,7 @@ static int print_help(const struct command *command, const struct cli_option *op
 static int unknown_option(const struct command *command, const struct cli_option *options,
                           const char *word)
 {
-    const char *names[64];
+    const char *names[CLI_OPTIONS_MAX];
     int count = option_count(options);
     for (int i = 0; i < count; i++) names[i] = options[i].name;
     const char *near = cli_nearest(word, names, (size_t)count);
@@ -201,7 +201,7 @@ static int take_option(const struct command *command, const struct cli_option *o
                                    option->argument);
         value = argv[++*index];
     }
-    arguments->given |= (uint64_t)1 << found;
+    arguments->given[found] = true;
     return store(option, value);
 }
 
@@ -240,5 +240,5 @@ bool cli_given(const struct cli_arguments *arguments, const struct cli_option *o
     int i = 0;
     while (options[i].name && strcmp(options[i].name, name) != 0) i++;
     CHECK(options[i].name);
-    return arguments->given >> i & 1;
+    return arguments->given[i];
 }

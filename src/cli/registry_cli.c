@@ -90,6 +90,17 @@ int registry_cli_use(const struct registry_cli *cli, const struct registry_targe
     return 0;
 }
 
+int registry_cli_confirm(bool yes, bool as_json, const char *question, struct error *error)
+{
+    char line[16] = "";
+    if (yes) return 0;
+    if (as_json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return error_set(error, ERROR_USAGE, "%s Confirm with --yes", question);
+    fprintf(stderr, "%s [y/N] ", question);
+    if (fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y')) return 0;
+    return error_set(error, ERROR_INTERRUPTED, "stopped: nothing was changed");
+}
+
 void registry_cli_print(const json_t *version)
 {
     static const struct {

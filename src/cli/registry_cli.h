@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "registry/registry.h"
 
-#define REGISTRY_CLI_OPTIONS 48
+#define REGISTRY_CLI_OPTIONS CLI_OPTIONS_MAX
 
 struct registry_cli {
     const char *home, *values[REGISTRY_KEYS];
@@ -26,6 +26,9 @@ const struct cli_option *registry_cli_options(struct registry_cli *cli, const ch
  * event on standard output, else text on standard error. */
 int registry_cli_use(const struct registry_cli *cli, const struct registry_target *target,
                      bool as_json, struct registry_options *out, char **home, struct error *error);
+
+/* Asked at a terminal only; anywhere else --yes must have been given. */
+int registry_cli_confirm(bool yes, bool as_json, const char *question, struct error *error);
 
 /* A version as register and registry show it, on standard output. */
 void registry_cli_print(const json_t *version);

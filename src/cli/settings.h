@@ -16,7 +16,7 @@ struct settings_words {
 
 /* Puts the settings' rows before row `at` of a table of options that has room for OPTIONS_MAX;
  * `words` lives as long as the table. */
-#define OPTIONS_MAX 64
+#define OPTIONS_MAX CLI_OPTIONS_MAX
 void settings_insert(struct cli_option options[OPTIONS_MAX], size_t at,
                      struct settings_words *words);
 /* What was given for the setting of that key; NULL: nothing. */

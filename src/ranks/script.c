@@ -26,7 +26,7 @@ static void add_word(struct buffer *out, const char *word)
     buffer_append_char(out, '\'');
 }
 
-static void add_train(const struct script *script, struct buffer *out)
+void script_train(const struct script *script, struct buffer *out)
 {
     add_word(out, script->program);
     buffer_append_text(out, " train");
@@ -53,7 +53,7 @@ static void write_slurm(const struct script *script, struct buffer *out)
                             "with --resume RUN.\n"
                             "set -euo pipefail\n"
                             "mpirun -n \"$SLURM_NTASKS\" ");
-    add_train(script, out);
+    script_train(script, out);
     buffer_append_char(out, '\n');
 }
 
@@ -87,8 +87,7 @@ static void add_pod(const struct script *script, uint32_t replicas, const char *
     }
 }
 
-/* "02:30:00" in seconds; false for anything else. */
-static bool read_time(const char *time, unsigned *out)
+bool script_time(const char *time, unsigned *out)
 {
     unsigned hours, minutes, seconds;
     char rest;
@@ -103,7 +102,7 @@ static bool read_time(const char *time, unsigned *out)
 static void add_limit(const struct script *script, const char *line, struct buffer *out)
 {
     unsigned seconds;
-    if (script->time && read_time(script->time, &seconds))
+    if (script->time && script_time(script->time, &seconds))
         buffer_printf(out, "%s: %u\n", line, seconds);
 }
 
@@ -136,7 +135,7 @@ static void write_azureml(const struct script *script, struct buffer *out)
     struct buffer command;
     char target[300];
     buffer_init(&command, (size_t)1 << 20);
-    add_train(script, &command);
+    script_train(script, &command);
     buffer_append_char(&command, '\0');
     buffer_append_text(out, "# az ml job create --file job.yml --stream\n"
                             "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema"
@@ -189,7 +188,7 @@ int script_kind_need(const char *id, const struct script_kind **out, struct erro
 static int check_time(const char *time, struct error *error)
 {
     unsigned seconds;
-    if (read_time(time, &seconds)) return 0;
+    if (script_time(time, &seconds)) return 0;
     return error_set(error, ERROR_USAGE,
                      "the time \"%.40s\" is not understood: give hours, minutes and seconds, "
                      "02:30:00",

@@ -40,6 +40,10 @@ extern const struct script_kind script_kinds[];
 extern const size_t script_kind_count;
 /* ERROR_USAGE, with the kinds there are. */
 int script_kind_need(const char *id, const struct script_kind **out, struct error *error);
+/* The command line of `nnstudio train`, as a shell takes it. */
+void script_train(const struct script *script, struct buffer *out);
+/* "02:30:00" in seconds; false for anything else. */
+bool script_time(const char *time, unsigned *out);
 /* Refuses what the kind needs and is not there, numbers out of range, and a time that is none. */
 int script_check(const struct script_kind *kind, const struct script *script, struct error *error);
 

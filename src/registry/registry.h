@@ -369,4 +369,44 @@ int registry_endpoint_logs(const struct registry_options *options, const char *e
 int registry_endpoint_delete(const struct registry_options *options, const char *endpoint,
                              struct error *error);
 
+/* --- training on a cluster of Azure ML: a command job is sent once, followed to its end, and the
+ * run and its model are brought here --- */
+
+/* What stands in the command for the folder whose content comes back: home/ with the run, and the
+ * model in model/. */
+#define REGISTRY_JOB_FOLDER "${{outputs.run}}"
+
+struct registry_cluster_job {
+    const char *name;      /* its job's name begins so */
+    const char *command;   /* what every rank runs */
+    const char *image;     /* a container image */
+    const char *compute;   /* a compute cluster of the workspace */
+    uint32_t nodes, ranks; /* ranks per node */
+    unsigned seconds;      /* that it may take; 0: the cluster's own limit */
+    bool another;          /* send it even if the same is under way */
+    void *context;
+    /* Asked before it is sent: {"job","workspace","compute","nodes","ranks","resumes":bool}. NULL:
+     * yes. */
+    int (*agree)(void *context, const json_t *plan, struct error *error);
+    /* Each state that Azure tells ("Queued", "Running", …), once; and where the job is shown. */
+    void (*on_state)(void *context, const char *state, const char *link);
+};
+
+/* Sends the job, or takes up the same one that this home sent and did not see the end of: it is
+ * never sent twice, wherever this is cut. Then as registry_job_follow(). */
+int registry_job_submit(const struct registry_options *options,
+                        const struct registry_cluster_job *job, const struct registry_watch *watch,
+                        json_t **out, struct error *error);
+/* Waits for the end of a job that this home sent, and puts its run into the list of runs. *out:
+ * {"job","state","run"|null,"model"|null,"link"}, a new reference. A job that failed or was
+ * canceled is ERROR_FAILED; what it left of its run is here then. `job`: on_state and context. */
+int registry_job_follow(const struct registry_options *options, const char *name,
+                        const struct registry_cluster_job *job, const struct registry_watch *watch,
+                        json_t **out, struct error *error);
+int registry_job_cancel(const struct registry_options *options, const char *name,
+                        struct error *error);
+/* Those that this home sent, as its journals tell: [{"job","workspace_name","compute","nodes",
+ * "ranks","state","run"|null}]; new reference. Asks no server. */
+int registry_job_list(const struct registry_options *options, json_t **out, struct error *error);
+
 #endif

@@ -202,7 +202,7 @@ static int put_figures(struct store *store, int64_t key, const struct remains *r
         : count ? remains->losses.losses[count - 1]
                 : (double)NAN,
         cpu ? json_number_value(cpu) : (double)NAN,
-        (int64_t)(checkpoint && file_exists(checkpoint)), key);
+        (int64_t)(checkpoint && file_exists(checkpoint)), key, store_ranks_of(last));
     free(network);
     free(checkpoint);
     return status;
@@ -258,6 +258,30 @@ static int rebuild_run(struct store *store, const char *run, struct error *error
     }
     remains_free(remains);
     return status ? -1 : 1;
+}
+
+int store_take_run(struct store *store, const char *run, const char *model, struct error *error)
+{
+    int64_t there = 0, key;
+    struct remains *remains;
+    if (query_integer(store, "SELECT count(*) FROM runs WHERE id=?", &there, error, "s", run))
+        return -1;
+    if (there) return 0;
+    remains = calloc(1, sizeof *remains);
+    if (!remains) return error_set_memory(error, "a run");
+    int status = read_remains(store->home, run, remains, error);
+    if (!status && !(status = store_begin(store, error))) {
+        status = put_run(store, run, remains, error) || store_run_key(store, run, &key, error) ||
+                         (model && put_file(store, key, model, remains->written_at, error))
+                     ? -1
+                     : 0;
+        if (status)
+            store_rollback(store);
+        else
+            status = store_commit(store, error);
+    }
+    remains_free(remains);
+    return status;
 }
 
 static int is_run(const struct dirent *entry)

@@ -23,6 +23,9 @@ int store_open(const char *home, struct store **out, struct error *error);
  * The damaged one is kept as *aside (malloc'd; NULL when there was none). What only the database
  * knew is not there anymore: titles, tags, notes, registrations, preferences. */
 int store_rebuild(const char *home, char **aside, uint32_t *count, struct error *error);
+/* Puts a run into the list by its folder in the home, which came from another machine; `model` is
+ * its model file here, NULL for none. One that is in the list stays as it is. */
+int store_take_run(struct store *store, const char *run, const char *model, struct error *error);
 void store_close(struct store *store); /* NULL is fine */
 const char *store_home(const struct store *store);
 /* Removes what killed processes left in the home: unfinished files and work folders. What living

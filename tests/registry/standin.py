@@ -17,6 +17,7 @@ import time
 import urllib.parse
 
 import endpoints
+import jobs
 
 ACCOUNT = "devstoreaccount1"
 # The key of every Azurite, published in its documentation.
@@ -58,6 +59,7 @@ class Azure:
     def reset(self, secrets="sas", credentials="AccountKey"):
         self.models = {}  # name -> {version: envelope}
         self.endpoints = endpoints.Endpoints(self, SCOPE, self.pending_container)
+        self.jobs = jobs.Jobs(self, SCOPE)
         self.secrets = secrets  # "sas", "key", "refused"
         self.credentials = credentials
         self.sas_seconds = [3600]  # how long the next SAS's live; the last one is kept
@@ -181,6 +183,8 @@ class Azure:
         if match:
             return self.model(method, match[1], match[2], tail.endswith("/versions"), query, body)
         if (answer := self.endpoints.arm(method, tail, query, body)) is not None:
+            return answer
+        if (answer := self.jobs.arm(method, tail, body)) is not None:
             return answer
         return 404, error("ResourceNotFound", f"no {tail}")
 

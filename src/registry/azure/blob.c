@@ -183,11 +183,11 @@ static int blob_headers(void *context, struct web_headers *headers, struct error
     return 0;
 }
 
-/* "…/CONTAINER/PATH?QUERY", the path's parts escaped. */
+/* "…/CONTAINER/PATH?QUERY", the path's parts escaped; the container itself has no path. */
 static int blob_url(const struct blob_account *account, const char *path, const char *query,
                     struct buffer *url, struct error *error)
 {
-    buffer_printf(url, "%s/", account->url);
+    buffer_printf(url, "%s%s", account->url, *path ? "/" : "");
     web_escape(url, path, "/");
     if (query) buffer_printf(url, "?%s", query);
     return buffer_check(url, "the blob's address", error);
@@ -533,5 +533,83 @@ int blob_get(struct blob_account *account, const char *path, FILE *file, struct 
     struct web_answer answer;
     int status = blob_send(account, &call, (int[]){200, 0}, &answer, error);
     web_answer_clear(&answer);
+    return status;
+}
+
+/* The text of the element <name> in what begins at `from` and ends at `end`, its entities read; -1
+ * when there is none or it does not fit. */
+static int element(const char *from, const char *end, const char *name, char *out, size_t size)
+{
+    static const struct {
+        const char *entity;
+        char sign;
+    } entities[] = {
+        {"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&apos;", '\''}};
+    char opening[40];
+    snprintf(opening, sizeof opening, "<%s>", name);
+    const char *place = strstr(from, opening);
+    size_t used = 0;
+    if (!place || place >= end) return -1;
+    for (place += strlen(opening); *place && *place != '<'; used++) {
+        size_t length = 1;
+        if (used + 1 >= size) return -1;
+        out[used] = *place;
+        for (size_t i = 0; *place == '&' && i < sizeof entities / sizeof entities[0]; i++) {
+            if (strncmp(place, entities[i].entity, strlen(entities[i].entity)) != 0) continue;
+            length = strlen(entities[i].entity);
+            out[used] = entities[i].sign;
+        }
+        place += length;
+    }
+    out[used] = '\0';
+    return 0;
+}
+
+static int list_page(const char *text,
+                     int (*row)(void *context, const char *path, int64_t size, struct error *error),
+                     void *context, struct error *error)
+{
+    for (const char *blob = text; (blob = strstr(blob, "<Blob>"));) {
+        char path[1100], size[32];
+        const char *end = strstr(blob, "</Blob>");
+        if (!end || element(blob, end, "Name", path, sizeof path) ||
+            element(blob, end, "Content-Length", size, sizeof size))
+            return error_set(error, ERROR_UNAVAILABLE,
+                             "listing the files: the storage's answer is not understood");
+        if (row(context, path, strtoll(size, NULL, 10), error)) return -1;
+        blob = end;
+    }
+    return 0;
+}
+
+int blob_list(struct blob_account *account, const char *prefix,
+              int (*row)(void *context, const char *path, int64_t size, struct error *error),
+              void *context, struct error *error)
+{
+    char marker[600] = "";
+    int status = 0, pages = 0;
+    do {
+        struct buffer query;
+        struct web_answer answer = {0};
+        buffer_init(&query, 4096);
+        buffer_append_text(&query, "restype=container&comp=list&prefix=");
+        web_escape(&query, prefix, "");
+        if (*marker) {
+            buffer_append_text(&query, "&marker=");
+            web_escape(&query, marker, "");
+        }
+        status = buffer_check(&query, "the list's address", error);
+        const struct blob_call call = {
+            .method = "GET",
+            .path = "",
+            .query = query.data,
+            .base = {.what = "listing the files", .answer_limit = (size_t)16 << 20}};
+        if (!status) status = blob_send(account, &call, (int[]){200, 0}, &answer, error);
+        const char *text = answer.body.data ? answer.body.data : "";
+        if (!status) status = list_page(text, row, context, error);
+        if (element(text, text + strlen(text), "NextMarker", marker, sizeof marker)) *marker = '\0';
+        web_answer_clear(&answer);
+        buffer_free(&query);
+    } while (!status && *marker && ++pages < 20);
     return status;
 }

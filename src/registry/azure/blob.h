@@ -47,6 +47,11 @@ int blob_put(struct blob_account *account, const struct blob_upload *upload, str
 /* Sets metadata upload_status=completed, name, version: the mark that the upload is whole. */
 int blob_mark(struct blob_account *account, const char *path, const char *name, const char *version,
               struct error *error);
+/* Calls `row(context, path, size)` for each blob whose path begins with `prefix`, in their order,
+ * of at most 20 pages of 5000. */
+int blob_list(struct blob_account *account, const char *prefix,
+              int (*row)(void *context, const char *path, int64_t size, struct error *error),
+              void *context, struct error *error);
 /* Downloads into `file`. */
 int blob_get(struct blob_account *account, const char *path, FILE *file, struct error *error);
 

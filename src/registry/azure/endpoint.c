@@ -66,7 +66,7 @@ static int find_begun(struct making *own, struct error *error)
     size_t i;
     const struct az_workspace *workspace = &own->connection->arm.workspace;
     int status = 0;
-    if (az_journal_list(own->options->home, &list, error)) return -1;
+    if (az_journal_list(own->options->home, &az_endpoints, &list, error)) return -1;
     json_array_foreach(list, i, entry) {
         const char *name = js_text(entry, "endpoint");
         bool same = strcmp(js_text(entry, "model"), own->of->model) == 0 &&
@@ -205,8 +205,8 @@ static int find(struct making *own, struct error *error)
 {
     progress_step(&own->progress, STEP_FIND);
     if (find_model(own, error) || choose_name(own, error) ||
-        az_journal_open(own->options->home, &own->connection->arm.workspace, own->endpoint,
-                        &own->journal, error) ||
+        az_journal_open(own->options->home, &az_endpoints, &own->connection->arm.workspace,
+                        own->endpoint, &own->journal, error) ||
         check_journal(own, error))
         return -1;
     if (!json_object_size(own->journal.data) && begin_journal(own, error)) return -1;

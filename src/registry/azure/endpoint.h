@@ -9,10 +9,15 @@
 #define AZ_MARK_TAG   "nnstudio.mark" /* of an endpoint and its deployment: whose they are */
 
 /* --- the journal: HOME/endpoints/ENDPOINT-WORKSPACE.json, there from before the endpoint is made
- * until it is known to be gone --- */
+ * until it is known to be gone; and HOME/jobs/JOB-WORKSPACE.json of a command job --- */
+
+struct az_journal_kind {
+    const char *folder, *what; /* "endpoints", "endpoint" */
+};
+extern const struct az_journal_kind az_endpoints, az_jobs;
 
 struct az_journal {
-    char path[4300];
+    char path[4500];
     int lock;     /* -1: none */
     json_t *data; /* owned: {"endpoint","subscription_id","resource_group","workspace_name","model",
                      "version","instance_type","instances","mark","state","deployed":bool,…} */
@@ -22,13 +27,15 @@ struct az_journal {
 #define AZ_DELETING "deleting"
 
 /* All journals of this home, as an array of their data; new reference. */
-int az_journal_list(const char *home, json_t **out, struct error *error);
+int az_journal_list(const char *home, const struct az_journal_kind *kind, json_t **out,
+                    struct error *error);
 /* True when the journal is of this workspace. */
 bool az_journal_in(const json_t *data, const struct az_workspace *workspace);
-/* The endpoint's journal, an empty object when there is none; locked until az_journal_close():
- * ERROR_CONFLICT while another process works on the endpoint. */
-int az_journal_open(const char *home, const struct az_workspace *workspace, const char *endpoint,
-                    struct az_journal *out, struct error *error);
+/* The thing's journal, an empty object when there is none; locked until az_journal_close():
+ * ERROR_CONFLICT while another process works on it. */
+int az_journal_open(const char *home, const struct az_journal_kind *kind,
+                    const struct az_workspace *workspace, const char *name, struct az_journal *out,
+                    struct error *error);
 /* Sets a text and writes the file. */
 int az_journal_note(struct az_journal *journal, const char *key, const char *value,
                     struct error *error);

@@ -93,8 +93,8 @@ static int add_rest(struct listing *own, const struct registry_options *options,
         if (here && strcmp(state, AZ_CREATING) != 0) {
             struct az_journal journal;
             struct error busy;
-            if (!az_journal_open(options->home, &own->connection->arm.workspace, name, &journal,
-                                 &busy) &&
+            if (!az_journal_open(options->home, &az_endpoints, &own->connection->arm.workspace,
+                                 name, &journal, &busy) &&
                 strcmp(js_text(journal.data, "state"), AZ_CREATING) != 0)
                 az_journal_remove(&journal);
             az_journal_close(&journal);
@@ -116,7 +116,7 @@ int registry_endpoint_list(const struct registry_options *options, json_t **out,
 {
     struct listing own = {.rows = json_array()};
     json_t *journals = NULL;
-    int status = az_journal_list(options->home, &journals, error) ||
+    int status = az_journal_list(options->home, &az_endpoints, &journals, error) ||
                          az_connection_open(options, true, &own.connection, error)
                      ? -1
                      : 0;
@@ -224,8 +224,8 @@ int registry_endpoint_delete(const struct registry_options *options, const char 
     char path[AZ_ENDPOINT_PATH];
     if (open_endpoint(options, endpoint, &connection, &resource, error)) return -1;
     az_endpoint_path(endpoint, false, path);
-    int status = az_journal_open(options->home, &connection->arm.workspace, endpoint, &journal,
-                                 error);
+    int status = az_journal_open(options->home, &az_endpoints, &connection->arm.workspace, endpoint,
+                                 &journal, error);
     bool known = !status && json_object_size(journal.data) > 0;
     if (!status && !resource && !known) status = tell_absent(connection, endpoint, error);
     if (!status && known) status = az_journal_note(&journal, "state", AZ_DELETING, error);

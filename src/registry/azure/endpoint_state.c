@@ -13,9 +13,11 @@
 
 #define JOURNAL_LIMIT ((size_t)64 << 10)
 
-static void journal_folder(const char *home, char out[4200])
+const struct az_journal_kind az_endpoints = {"endpoints", "endpoint"}, az_jobs = {"jobs", "job"};
+
+static void journal_folder(const char *home, const struct az_journal_kind *kind, char out[4200])
 {
-    snprintf(out, 4200, "%.4000s/endpoints", home);
+    snprintf(out, 4200, "%.4000s/%s", home, kind->folder);
 }
 
 bool az_journal_in(const json_t *data, const struct az_workspace *workspace)
@@ -31,10 +33,11 @@ static bool is_journal(const char *name)
     return *name != '.' && length > 5 && strcmp(name + length - 5, ".json") == 0;
 }
 
-int az_journal_list(const char *home, json_t **out, struct error *error)
+int az_journal_list(const char *home, const struct az_journal_kind *kind, json_t **out,
+                    struct error *error)
 {
     char folder[4200], path[4500];
-    journal_folder(home, folder);
+    journal_folder(home, kind, folder);
     json_t *list = json_array();
     if (!list) return error_set_memory(error, "a list");
     DIR *directory = opendir(folder);
@@ -60,8 +63,8 @@ int az_journal_list(const char *home, json_t **out, struct error *error)
 }
 
 /* Two workspaces may have endpoints of one name, in two regions. */
-static void journal_path(const char *folder, const struct az_workspace *workspace,
-                         const char *endpoint, char *out, size_t size)
+static void journal_path(const char *folder, const struct az_workspace *workspace, const char *name,
+                         char *out, size_t size)
 {
     char key[600], hex[HASH_HEX_SIZE];
     snprintf(key, sizeof key, "%s/%s/%s", workspace->subscription, workspace->resource_group,
@@ -69,24 +72,26 @@ static void journal_path(const char *folder, const struct az_workspace *workspac
     for (char *c = key; *c; c++)
         if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
     hash_bytes(key, strlen(key), hex);
-    snprintf(out, size, "%s/%.40s-%.8s.json", folder, endpoint, hex);
+    snprintf(out, size, "%s/%.120s-%.8s.json", folder, name, hex);
 }
 
-int az_journal_open(const char *home, const struct az_workspace *workspace, const char *endpoint,
-                    struct az_journal *out, struct error *error)
+int az_journal_open(const char *home, const struct az_journal_kind *kind,
+                    const struct az_workspace *workspace, const char *name, struct az_journal *out,
+                    struct error *error)
 {
-    char folder[4200], lock[4400];
+    char folder[4200], lock[4600];
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     *out = (struct az_journal){.lock = -1};
-    journal_folder(home, folder);
+    journal_folder(home, kind, folder);
     if (file_make_directories(folder, error)) return -1;
-    journal_path(folder, workspace, endpoint, out->path, sizeof out->path);
+    journal_path(folder, workspace, name, out->path, sizeof out->path);
     snprintf(lock, sizeof lock, "%s.lock", out->path);
     out->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (out->lock < 0) return error_set_errno(error, errno, "cannot write %s", lock);
     if (fcntl(out->lock, F_OFD_SETLK, &whole))
         return error_set(error, ERROR_CONFLICT,
-                         "the endpoint %s is being worked on: wait until that has ended", endpoint);
+                         "the %s %s is being worked on: wait until that has ended", kind->what,
+                         name);
     if (file_exists(out->path)) return js_read_object(out->path, JOURNAL_LIMIT, &out->data, error);
     out->data = json_object();
     return out->data ? 0 : error_set_memory(error, "the journal");
