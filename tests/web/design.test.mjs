@@ -305,6 +305,10 @@ test('it trains on each engine: the lab has the network', { skip }, async () => 
             title,
         );
     }
+    // Widths say nothing of a network of its own.
+    await page.goto(`${studio.address}/runs/${run}`);
+    await page.getByText('Optimizer', { exact: true }).waitFor();
+    assert.equal(await page.getByText('Hidden layers', { exact: true }).count(), 0);
     // And back: the run's network is opened.
     await open('dense 10');
     await page.getByLabel('Open', { exact: true }).selectOption(`r${run}`);

@@ -1,6 +1,41 @@
 // A studio with something to show in every tab, for the tests that look at all of them.
 import { foundEngines, hasMnist, Studio } from './support.mjs';
 
+/** What the tabs look like before anything was trained, and after what seldom happens. */
+export async function rareStates(studio) {
+    const dataset = hasMnist ? 'mnist' : 'synthetic';
+    const rare = {};
+    for (const [name, settings] of Object.entries({
+        diverged: { lr: 50 },
+        convolutional: { net: 'lenet5', epochs: 1, limit: 6000 },
+    })) {
+        const { id } = await studio.post('/api/runs', {
+            engine: 'native',
+            settings: { dataset, epochs: 2, ...settings },
+        });
+        await studio.until(id, 'finished');
+        rare[name] = `/runs/${id}`;
+        rare[`${name}-lab`] = `/native?run=${id}`;
+    }
+    const { id } = await studio.post('/api/runs', {
+        engine: 'native',
+        settings: { dataset: 'synthetic', epochs: 100000 },
+    });
+    await studio.until(id, 'running');
+    return { ...rare, running: `/runs/${id}`, 'running-lab': `/native?run=${id}` };
+}
+
+export const EMPTY_TABS = {
+    'empty-design': '/design',
+    'empty-lab': '/native',
+    'empty-showdown': '/showdown',
+    'empty-runs': '/runs',
+    'empty-diff': '/diff',
+    'empty-azure': '/azure',
+    'empty-system': '/system',
+    'empty-nowhere': '/nosuch',
+};
+
 export async function studioWithRuns() {
     const studio = await Studio.create();
     const engines = await foundEngines(studio);

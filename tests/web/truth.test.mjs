@@ -69,6 +69,10 @@ test('a diverging run says so, keeps its place and offers a better rate', { skip
     assert.ok(wild.diverged_at > 0);
     const words = await page.locator('.status .trouble').textContent();
     assert.match(words, new RegExp(`Diverged at step ${wild.diverged_at}:.*guessing gives 10 %`));
+    assert.ok(await page.getByLabel('Log scale').isChecked(), 'nothing to see on a linear scale');
+    await page.getByLabel('Run shown').locator('option', { hasText: 'diverged' }).waitFor({
+        state: 'attached',
+    });
     for (const [width, height] of [
         [390, 844],
         [1280, 800],
@@ -242,6 +246,13 @@ test('a run is named by what differs, or as the user types', { skip }, async () 
     const second = await start();
     await page.locator(`.status[data-run="${second}"] h2`, { hasText: 'Übung 3, été' }).waitFor();
     await shows(second, 'finished');
+    await page.locator('.epochs tbody tr').nth(1).waitFor();
+    assert.ok(
+        await page
+            .locator('.epochs table')
+            .evaluate((table) => table.scrollWidth <= table.parentElement.clientWidth),
+        'the table of epochs is cut beside the settings',
+    );
     assert.match(await name.inputValue(), /lr 0.1/, 'the next one is proposed anew');
     const typed = await studio.get(`/api/runs/${second}`);
     await open(`/runs?q=${encodeURIComponent('Übung 3')}`);

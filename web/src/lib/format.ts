@@ -64,6 +64,10 @@ export function scientific(value: Maybe) {
     return `${mantissa} × 10${raised}`;
 }
 
+/** Three digits and a true minus, where no more is of use. */
+export const short = (value: Maybe) =>
+    known(value) ? number(Number(value.toPrecision(3))).replace('-', '−') : NOTHING;
+
 export function number(value: Maybe) {
     if (!known(value)) return NOTHING;
     if (value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e7)) return scientific(value);

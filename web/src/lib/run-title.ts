@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import { findDataset, usualDataset } from './dataset';
 import * as format from './format';
-import { settingWords, usualValue, type SettingKey } from './settings';
+import { belongs, settingWords, usualValue, type SettingKey } from './settings';
 import { settingsTable } from './studio';
 import type { Run, Setting, Settings } from './shapes';
 
@@ -28,9 +28,7 @@ const expected = (setting: Setting, s: Settings) =>
 /** "lr 0.1, 256-64, adam"; empty where all is as usual. */
 export function proposedTitle(s: Settings): string {
     const words = (settingsTable.value ?? [])
-        .filter(
-            (one) => one.key !== 'from' && !(s.net && ['hidden', 'activation'].includes(one.key)),
-        )
+        .filter((one) => one.key !== 'from' && belongs(one, s))
         .filter((one) => {
             const value = s[one.key as SettingKey] ?? null;
             return JSON.stringify(value) !== JSON.stringify(expected(one, s) ?? null);

@@ -3,6 +3,7 @@
 import { computed, effect, signal } from '@preact/signals';
 import { get, put } from './api';
 import { usualDataset } from './dataset';
+import { NOTHING } from './format';
 import { datasets, defaults, settingsTable } from './studio';
 import type { Setting, Settings } from './shapes';
 
@@ -74,13 +75,19 @@ export function parseSetting(setting: Setting, text: string): Value | undefined 
 export const settingInput = (value: Value) =>
     Array.isArray(value) ? value.join(', ') : String(value ?? '');
 
+/** The value a run has; a dash where the setting says nothing of it. */
+export function runSettingWords(key: SettingKey, s: Settings): string {
+    const setting = findSetting(key);
+    return setting && !belongs(setting, s) ? NOTHING : settingWords(key, s[key]);
+}
+
 /** As a text of the page: what 0 or an empty list stands for is said. */
 export function settingWords(key: string, value: Value): string {
     const { zero } = findSetting(key) ?? {};
     if (typeof value === 'boolean') return value ? 'yes' : 'no';
     const empty = value === 0 || value === null || value === '' || settingInput(value) === '';
     if (empty && zero) return zero;
-    return settingInput(value) || '–';
+    return settingInput(value) || NOTHING;
 }
 
 const isValid = (key: string, value: unknown) => {
@@ -157,8 +164,10 @@ export const usualValue = (
     { meaning, optimizer }: Pick<Settings, 'meaning' | 'optimizer'>,
 ): Value => own?.[meaning]?.[optimizer] ?? usual;
 
-export const belongs = ({ optimizers }: Setting, { optimizer }: Settings) =>
-    optimizers?.includes(optimizer) !== false;
+/** Settings of dense layers by their widths: a network of its own has these in its layers. */
+const OF_WIDTHS = new Set(['hidden', 'activation']);
+export const belongs = ({ key, optimizers }: Setting, { optimizer, net }: Settings) =>
+    optimizers?.includes(optimizer) !== false && !(net && OF_WIDTHS.has(key));
 
 /** Another optimizer, or another meaning, comes with its own defaults; what belongs to the old one goes back to its default. */
 export function chooseOptimizer(chosen: Partial<Pick<Settings, 'optimizer' | 'meaning'>>) {

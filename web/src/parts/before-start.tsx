@@ -1,13 +1,13 @@
-/* What an empty lab shows: the network, some of the samples, and what Start will do, in numbers. */
+/* What an empty lab or showdown shows: the network, some of the samples, and what Start will do, in numbers. */
 import { query } from '../lib/api';
 import { findDataset, layerSizes } from '../lib/dataset';
-import { engineLook } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { parameterCount, settings } from '../lib/settings';
-import type { EngineId, Samples, Settings } from '../lib/shapes';
-import { Card, Empty } from './basics';
+import type { Samples, Settings } from '../lib/shapes';
+import { Card } from './basics';
 import { SampleRow } from './sample-row';
+import type { ComponentChildren } from 'preact';
 
 const SHOWN = 10;
 
@@ -59,10 +59,10 @@ function NetworkPicture({ sizes }: { sizes: number[] }) {
     );
 }
 
-export function BeforeStart({ engine }: { engine: EngineId }) {
+/** The samples and the network of the form; `children` say what will happen. */
+export function BeforeStart({ children }: { children: ComponentChildren }) {
     const s = settings.value;
     if (!s) return null;
-    const look = engineLook(engine);
     const set = findDataset(s.dataset);
     const sizes = layerSizes(s.dataset, s.hidden);
     const train = s.limit && set?.train ? Math.min(s.limit, set.train) : (set?.train ?? null);
@@ -91,12 +91,7 @@ export function BeforeStart({ engine }: { engine: EngineId }) {
                     <dd>{format.count(steps && steps * s.epochs)}</dd>
                 </div>
             </dl>
-            <Empty title="No run yet">
-                Press Start training: {look.title} trains in a process of its own. The loss of every
-                step appears here as it is computed, with the mean of each epoch on it; pause, look,
-                go on. At the end the model is saved as .{look.model_format}. Nothing is lost by a
-                refresh, a closed tab or a killed server.
-            </Empty>
+            {children}
         </Card>
     );
 }

@@ -16,12 +16,15 @@ const X_OPTIONS = [
 ] as const;
 const DEFAULT_SMOOTHING = '0.98';
 
-function viewOfAddress(): PlotView {
+/** What a run that diverged has reached leaves nothing to see on a linear scale. */
+const usualLog = (runs: Run[]) => (runs.some((run) => run.diverged_at !== null) ? '1' : '0');
+
+function viewOfAddress(runs: Run[]): PlotView {
     const x = param('x', 'step');
     const smoothing = Number(param('smooth', DEFAULT_SMOOTHING));
     return {
         x: x === 'epoch' || x === 'time' ? x : 'step',
-        log: param('log') === '1',
+        log: param('log', usualLog(runs)) === '1',
         smoothing: smoothing >= 0 && smoothing < 1 ? smoothing : Number(DEFAULT_SMOOTHING),
     };
 }
@@ -30,7 +33,7 @@ function viewOfAddress(): PlotView {
 const toSlider = (factor: number) => (factor === 0 ? 0 : Math.log10(1 / (1 - factor)));
 const fromSlider = (value: number) => (value === 0 ? 0 : Number((1 - 10 ** -value).toFixed(5)));
 
-function Controls({ view }: { view: PlotView }) {
+function Controls({ view, usual }: { view: PlotView; usual: string }) {
     return (
         <div class="row plot-controls">
             <Segmented<XAxis>
@@ -43,7 +46,10 @@ function Controls({ view }: { view: PlotView }) {
                 <input
                     type="checkbox"
                     checked={view.log}
-                    onChange={(event) => setParams({ log: event.currentTarget.checked ? 1 : null })}
+                    onChange={(event) => {
+                        const log = event.currentTarget.checked ? '1' : '0';
+                        setParams({ log: log === usual ? null : log });
+                    }}
                 />
                 Log scale
             </label>
@@ -154,11 +160,11 @@ function LossTable({ runs, view }: { runs: Run[]; view: PlotView }) {
 }
 
 export function LossPanel({ runs, title = 'Loss' }: { runs: Run[]; title?: string }) {
-    const view = viewOfAddress();
+    const view = viewOfAddress(runs);
     const names = runs.map((run) => `${engineLook(run.engine).title} ${runTitle(run)}`).join(', ');
     return (
         <Card title={title} aside={<PlotOrTable />} class="loss-card">
-            <Controls view={view} />
+            <Controls view={view} usual={usualLog(runs)} />
             {param('view') === 'table' ? (
                 <LossTable runs={runs} view={view} />
             ) : (

@@ -504,7 +504,7 @@ export function MicroscopeView({
                         value={from ? from.id : ''}
                         onChange={(weights) => setParams({ weights })}
                         options={[
-                            { value: '', label: 'the first ones, of the seed' },
+                            { value: '', label: 'initial weights of the seed' },
                             ...starts.map((one) => ({
                                 value: one.id,
                                 label: `trained: ${runTitle(one)}, ${one.engine}, ${format.time(one.created_at)}`,

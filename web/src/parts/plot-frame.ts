@@ -37,11 +37,11 @@ export function logLabels(splits: number[]): (number | null)[] {
     const decades = Math.log10(splits.at(-1)! / splits[0]);
     const every = Math.ceil(decades / 8);
     return splits.map((value) => {
-        const [mantissa, exponent] = value.toExponential().split('e');
+        const [mantissa, exponent] = Number(value.toPrecision(6)).toExponential().split('e');
         const fits =
             decades > 4
                 ? mantissa === '1' && Number(exponent) % every === 0
-                : /^[125]/.test(mantissa);
+                : /^[125]$/.test(mantissa);
         return fits ? value : null;
     });
 }

@@ -207,7 +207,6 @@ function AnyField({ setting, s, engine }: { setting: Setting; s: Settings; engin
     if (setting.key === 'dataset') return <DatasetField setting={setting} s={s} />;
     if (setting.key === 'device') return <DeviceField setting={setting} s={s} engine={engine} />;
     if (setting.key === 'net') return <NetworkField setting={setting} s={s} />;
-    if (s.net && (setting.key === 'hidden' || setting.key === 'activation')) return null;
     if (setting.kind === 'flag') return <FlagField setting={setting} s={s} />;
     if (setting.kind === 'choice') return <ChoiceField setting={setting} s={s} />;
     if (setting.key !== 'schedule') return <TypedField setting={setting} s={s} />;

@@ -77,8 +77,11 @@ function List({ rows, open }: { rows: AtlasRow[]; open: AtlasRow | undefined }) 
                     }
                 />
             </label>
-            <p class="muted" role="status">
-                {found.length} of {rows.length} differences
+            <p class="row spread muted">
+                <span role="status">
+                    {found.length} of {rows.length} differences
+                </span>
+                <small>how far apart</small>
             </p>
             {found.length > 0 ? (
                 <ol>

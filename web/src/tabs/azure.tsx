@@ -385,7 +385,7 @@ export function Azure() {
                     <Empty
                         title="No trained model yet"
                         action={
-                            <a class="button" href={labPath(engines.value[0]?.id ?? '')}>
+                            <a class="button main" href={labPath(engines.value[0]?.id ?? '')}>
                                 Train one
                             </a>
                         }

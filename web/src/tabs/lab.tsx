@@ -82,7 +82,7 @@ function Start({ engine }: { engine: EngineId }) {
                 <div class="run-title">
                     <TextField
                         label="Name of the run"
-                        hint="made of what differs from the defaults; yours if you type one"
+                        hint="proposed from what differs from the defaults; type over it for your own"
                         value={titleDraft.value ?? proposedTitle(settings.value)}
                         placeholder="simple_nn"
                         problem={titleProblem(titleDraft.value ?? '')}
@@ -126,7 +126,8 @@ function Earlier({ engine, shown }: { engine: EngineId; shown: Run | undefined }
                 )}
                 {list.map((run) => (
                     <option key={run.id} value={run.id}>
-                        {runTitle(run)}, {format.time(run.created_at)}, {run.state}
+                        {runTitle(run)}, {format.time(run.created_at)},{' '}
+                        {run.diverged_at === null ? run.state : 'diverged'}
                     </option>
                 ))}
             </select>
@@ -177,7 +178,17 @@ export function Lab({ engine }: { engine: EngineId }) {
                             {run.files.length > 0 && <DrawDigit key={run.id} runs={[run]} />}
                         </>
                     ) : (
-                        runs.value && <BeforeStart engine={engine} />
+                        runs.value && (
+                            <BeforeStart>
+                                <Empty title="No run yet">
+                                    Press Start training: {look.title} trains in a process of its
+                                    own. The loss of every step appears here as it is computed, with
+                                    the mean of each epoch on it; pause, look, go on. At the end the
+                                    model is saved as .{look.model_format}. Nothing is lost by a
+                                    refresh, a closed tab or a killed server.
+                                </Empty>
+                            </BeforeStart>
+                        )
                     )}
                 </Parts>
             </div>

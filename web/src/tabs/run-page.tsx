@@ -22,6 +22,7 @@ function Mistakes({ value, classes }: { value: Evaluation; classes: string[] }) 
     return (
         <Card
             title="Worst mistakes"
+            class="mistakes-card"
             aside={<span class="muted">most confident in the wrong answer first</span>}
         >
             <ul class="mistakes">
@@ -61,7 +62,7 @@ function FirstLayer({ value }: { value: Weights }) {
             title="First-layer weights"
             aside={
                 <span class="muted num">
-                    {format.number(value.low)} … {format.number(value.high)}
+                    from {format.short(value.low)} to {format.short(value.high)}
                 </span>
             }
         >
@@ -96,11 +97,9 @@ function Learned({ run }: { run: Run }) {
     return (
         <Parts class="learned">
             {evaluation.error && <Trouble>{evaluation.error}</Trouble>}
-            <Parts class="stack">
-                {evaluation.value && <Confusion value={evaluation.value} classes={classes} />}
-                {weights.value && <FirstLayer value={weights.value} />}
-                {weights.error && <Trouble>{weights.error}</Trouble>}
-            </Parts>
+            {evaluation.value && <Confusion value={evaluation.value} classes={classes} />}
+            {weights.value && <FirstLayer value={weights.value} />}
+            {weights.error && <Trouble>{weights.error}</Trouble>}
             {evaluation.value && <Mistakes value={evaluation.value} classes={classes} />}
             <DrawDigit runs={[run]} />
             <FeatureMaps run={run} key={stamp} />

@@ -6,7 +6,7 @@ import { engines } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import * as format from '../lib/format';
 import { param, setParams } from '../lib/router';
-import { differing, settingLabel, settingWords, type SettingKey } from '../lib/settings';
+import { differing, runSettingWords, settingLabel, type SettingKey } from '../lib/settings';
 import { runTitle } from '../lib/run-title';
 import { isActive, runs as knownRuns, runsChanged, settingsTable } from '../lib/studio';
 import type { Run, RunList } from '../lib/shapes';
@@ -39,7 +39,7 @@ function settingColumns(list: Run[]): Column[] {
             name: settingLabel(key),
             sort: `settings.${key}`,
             number: typeof list[0]?.settings[key] === 'number',
-            cell: (run: Run) => settingWords(key, run.settings[key]),
+            cell: (run: Run) => runSettingWords(key, run.settings),
         }));
 }
 const OWN_COLUMN = new Set<string>(['dataset', 'epochs', 'from']);
@@ -293,8 +293,9 @@ function Results({ list }: { list: Run[] }) {
 
 function Compare({ list }: { list: Run[] }) {
     const differ = differing(list.map((run) => run.settings));
-    const names = (Object.keys(list[0].settings) as SettingKey[]).filter(
-        (name) => name in list[0].settings,
+    // What belongs to none of them is left out.
+    const names = (Object.keys(list[0].settings) as SettingKey[]).filter((name) =>
+        list.some((run) => runSettingWords(name, run.settings) !== format.NOTHING),
     );
     names.sort((a, b) => Number(differ.has(b)) - Number(differ.has(a)));
     return (
@@ -333,7 +334,7 @@ function Compare({ list }: { list: Run[] }) {
                                 </th>
                                 {list.map((run) => (
                                     <td key={run.id} class="num left">
-                                        {settingWords(name, run.settings[name])}
+                                        {runSettingWords(name, run.settings)}
                                     </td>
                                 ))}
                             </tr>
@@ -489,7 +490,9 @@ export function Runs() {
                         <PinnedColumns />
                     </>
                 )}
-                <Selection list={selected} onNone={() => setParams({ sel: null })} />
+                {(list.length > 0 || selected.length > 0) && (
+                    <Selection list={selected} onNone={() => setParams({ sel: null })} />
+                )}
             </Card>
             {selected.length > 0 && <LossPanel runs={selected} title="Overlay" />}
             {selected.length > 1 && <Compare list={selected} />}

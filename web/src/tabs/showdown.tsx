@@ -28,6 +28,7 @@ import {
     RunBadge,
     Trouble,
 } from '../parts/basics';
+import { BeforeStart } from '../parts/before-start';
 import { Parts } from '../parts/guard';
 import { DrawDigit } from '../parts/draw-digit';
 import { LinePlot } from '../parts/line-plot';
@@ -130,7 +131,7 @@ function StartCard() {
 function ShowdownProgress({ list }: { list: Run[] }) {
     return (
         <Card
-            title="Now"
+            title="Progress"
             aside={
                 list.some(isActive) && (
                     <Button
@@ -410,14 +411,14 @@ export function ShowdownTab() {
                         <Result key={group} group={group} />
                     ) : (
                         runs.value && (
-                            <Card class="first-run">
+                            <BeforeStart>
                                 <Empty title="No showdown yet">
                                     One button trains every engine with the same settings. All
                                     curves grow in one plot; at the end a table says how long, how
                                     much and how well, a second plot how far the curves are apart,
                                     and a verdict sums it up.
                                 </Empty>
-                            </Card>
+                            </BeforeStart>
                         )
                     )}
                 </Parts>
