@@ -59,6 +59,9 @@ test('the learning rate is changed while a run trains', { skip }, async () => {
         ({ rates } = await studio.get(`/api/runs/${id}`));
         await new Promise((done) => setTimeout(done, 100));
     }
+    // The curve is marked there, and says it in words.
+    const step = rates[0].step.toLocaleString('en');
+    await page.locator('.rate-key').getByText(`0.005 from step ${step}`).waitFor();
     await studio.post(`/api/runs/${id}/stop`);
     await studio.until(id, 'stopped');
     assert.deepEqual(

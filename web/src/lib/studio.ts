@@ -11,6 +11,7 @@ import type {
     FullRun,
     LogLine,
     Points,
+    RateChange,
     Run,
     RunList,
     Setting,
@@ -49,6 +50,8 @@ export class LiveRun {
     readonly curve = new Curve();
     readonly epochs = signal<Epoch[]>([]);
     readonly log = signal<LogLine[]>([]);
+    /** Where the learning rate was changed by hand. */
+    readonly rates = signal<RateChange[]>([]);
     readonly state = signal<'loading' | 'ready' | 'failed'>('loading');
     readonly error = signal('');
     private waiting: (() => void)[] | null = null;
@@ -75,6 +78,7 @@ export class LiveRun {
                 rememberRun(run, asked);
                 this.epochs.value = run.epochs;
                 this.log.value = run.log;
+                this.rates.value = run.rates;
                 this.curve.replace(points, run.progress.steps_per_epoch);
                 this.state.value = 'ready';
             });
@@ -112,8 +116,17 @@ export class LiveRun {
     addLine({ at, text }: LogLine) {
         this.whenRead(() => {
             const read = this.log.value.some((line) => line.at === at && line.text === text);
-            if (!read) this.log.value = [...this.log.value.slice(-199), { at, text }];
+            if (read) return;
+            this.log.value = [...this.log.value.slice(-199), { at, text }];
+            void this.readRates();
         });
+    }
+
+    /** The stream tells of a changed rate as a line of the log, which is rare enough to ask each time. */
+    private async readRates() {
+        const known = JSON.stringify(this.rates.value);
+        const run = await get<FullRun>(`/api/runs/${this.id}`).catch(() => null);
+        if (run && JSON.stringify(run.rates) !== known) this.rates.value = run.rates;
     }
 }
 
@@ -140,7 +153,7 @@ const isOlder = (id: string, asked: number) => (lastTelling.get(id) ?? 0) > aske
 const wasTold = (id: string) => lastTelling.set(id, ++tellings);
 
 function setRun(run: Run) {
-    const { epochs: _, log: __, ...row } = run as FullRun;
+    const { epochs: _, log: __, rates: ___, ...row } = run as FullRun;
     const next = new Map(runs.value ?? []);
     const known = next.get(run.id);
     next.set(run.id, row);

@@ -1,4 +1,4 @@
-/* Epoch means on a loss plot: a filled mark for training, a hollow one for the test loss. Each engine has its shape. */
+/* Marks on a loss plot. A dashed upright: the learning rate was changed by hand. Epoch means: a filled mark for training, a hollow one for the test loss. Each engine has its shape. */
 import type uPlot from 'uplot';
 import { engineColor, engineLook } from '../lib/engines';
 import type { Engine, EngineId } from '../lib/shapes';
@@ -33,29 +33,53 @@ function mark(
     context.stroke(path);
 }
 
-export function drawEpochMarks(u: uPlot, pieces: Piece[], x: XAxis) {
+/** Draws within the plot alone. */
+function inside(u: uPlot, draw: (context: CanvasRenderingContext2D) => void) {
     const { left, top, width, height } = u.bbox;
-    const { ctx } = u;
-    const lows = u.scales.y.min ?? 0;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(left, top, width, height);
-    ctx.clip();
-    for (const piece of pieces) {
-        if (piece.live.epochs.value.length > 200) continue; // marks would be a carpet
-        const { curve } = piece.live;
-        for (const epoch of piece.live.epochs.value) {
-            if (epoch.global_step <= piece.first || epoch.global_step > piece.end) continue;
-            const i = curve.indexOf(curve.step, epoch.global_step);
-            if (i < 0) continue;
-            const px = u.valToPos(curve.axis(x)[i], 'x', true);
-            const draw = (value: number | null, filled: boolean) =>
-                value !== null &&
-                value >= lows &&
-                mark(ctx, piece.engine, px, u.valToPos(value, 'y', true), filled);
-            draw(epoch.val_loss, false);
-            draw(epoch.loss, true);
+    u.ctx.save();
+    u.ctx.beginPath();
+    u.ctx.rect(left, top, width, height);
+    u.ctx.clip();
+    draw(u.ctx);
+    u.ctx.restore();
+}
+
+/** Where the learning rate was changed by hand. */
+export function drawRateMarks(u: uPlot, pieces: Piece[], x: XAxis) {
+    const { top, height } = u.bbox;
+    inside(u, (context) => {
+        context.lineWidth = 1.5 * devicePixelRatio;
+        context.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+        context.strokeStyle = token('--text');
+        for (const { live, first, end } of pieces) {
+            for (const { step } of live.rates.value) {
+                if (step < first || step >= end || live.curve.length === 0) continue;
+                const i = live.curve.indexOf(live.curve.step, step);
+                const px = u.valToPos(live.curve.axis(x)[Math.max(i, 0)], 'x', true);
+                context.stroke(new Path2D(`M${px} ${top}V${top + height}`));
+            }
         }
-    }
-    ctx.restore();
+    });
+}
+
+export function drawEpochMarks(u: uPlot, pieces: Piece[], x: XAxis) {
+    const lows = u.scales.y.min ?? 0;
+    inside(u, (context) => {
+        for (const piece of pieces) {
+            if (piece.live.epochs.value.length > 200) continue; // marks would be a carpet
+            const { curve } = piece.live;
+            for (const epoch of piece.live.epochs.value) {
+                if (epoch.global_step <= piece.first || epoch.global_step > piece.end) continue;
+                const i = curve.indexOf(curve.step, epoch.global_step);
+                if (i < 0) continue;
+                const px = u.valToPos(curve.axis(x)[i], 'x', true);
+                const draw = (value: number | null, filled: boolean) =>
+                    value !== null &&
+                    value >= lows &&
+                    mark(context, piece.engine, px, u.valToPos(value, 'y', true), filled);
+                draw(epoch.val_loss, false);
+                draw(epoch.loss, true);
+            }
+        }
+    });
 }

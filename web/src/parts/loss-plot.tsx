@@ -13,9 +13,9 @@ import { runTitle } from '../lib/run-title';
 import * as format from '../lib/format';
 import { liveRun, type LiveRun } from '../lib/studio';
 import { isDark } from '../lib/theme';
-import type { EngineId, Points, Run } from '../lib/shapes';
+import type { EngineId, Points, RateChange, Run } from '../lib/shapes';
 import { EngineName } from './basics';
-import { drawEpochMarks } from './epoch-marks';
+import { drawEpochMarks, drawRateMarks } from './epoch-marks';
 import { axis, followSize, logLabels, padded, tickLabel } from './plot-frame';
 
 export type XAxis = 'step' | 'epoch' | 'time';
@@ -98,6 +98,7 @@ class Drawing {
                 effect(() => {
                     void live.curve.version.value;
                     void live.epochs.value;
+                    void live.rates.value;
                     this.request();
                 }),
             );
@@ -306,7 +307,10 @@ class Drawing {
                         u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
                     },
                 ],
-                draw: [(u) => drawEpochMarks(u, this.pieces, x)],
+                draw: [
+                    (u) => drawRateMarks(u, this.pieces, x),
+                    (u) => drawEpochMarks(u, this.pieces, x),
+                ],
             },
         };
     }
@@ -360,8 +364,27 @@ function Legend({
     );
 }
 
+const changeWords = ({ step, rate }: RateChange) =>
+    `${format.number(rate)} from step ${format.count(step)}`;
+
+/** Where the learning rate was changed by hand, as on the plot, in words. */
+function RateKey({ run, several }: { run: Run; several: boolean }) {
+    const changes = liveRun(run.id).rates.value;
+    if (changes.length === 0) return null;
+    return (
+        <span class="key rate-key">
+            <svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true">
+                <path d="M6 0v12" class="mark-rate" />
+            </svg>
+            {several && `${runTitle(run)}, `}learning rate by hand:{' '}
+            {changes.slice(-3).map(changeWords).join(', ')}
+            {changes.length > 3 && ` (the last 3 of ${changes.length})`}
+        </span>
+    );
+}
+
 /** What the marks and the two weights of line stand for. */
-function PlotKey({ view }: { view: PlotView }) {
+function PlotKey({ view, runs }: { view: PlotView; runs: Run[] }) {
     return (
         <p class="muted plot-key">
             {(['filled', 'hollow'] as const).map((mark) => (
@@ -373,6 +396,9 @@ function PlotKey({ view }: { view: PlotView }) {
                 </span>
             ))}
             {view.smoothing > 0 && <span>faint: each step · strong: smoothed</span>}
+            {runs.map((run) => (
+                <RateKey key={run.id} run={run} several={runs.length > 1} />
+            ))}
         </p>
     );
 }
@@ -419,7 +445,7 @@ export function LossPlot({ runs, view, label }: { runs: Run[]; view: PlotView; l
                 aria-label={`${label}. Drag or press + and − to zoom, arrows to move, 0 for all.`}
                 onKeyDown={onKeyDown}
             />
-            <PlotKey view={view} />
+            <PlotKey view={view} runs={runs} />
             <div class="plot-foot">
                 <Legend pieces={pieces} drawing={drawing.value} view={view} />
                 <button
