@@ -8,6 +8,7 @@
 #include "atlas/atlas.h"
 #include "base/buffer.h"
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/js.h"
 
@@ -78,11 +79,14 @@ static int run_child(const struct atlas_row *const *rows, size_t count,
     const char *const words[] = {"atlas", "--run", "--engine",   ops->id,
                                  "--out", path,    numbers.data, NULL};
     if (child_start_self(words, errors, &pid, error)) goto out;
+    double until = clock_monotonic() + RUN_SECONDS;
     int end = child_reap(pid, RUN_SECONDS);
     if (WIFEXITED(end) && WEXITSTATUS(end) == 0) {
         status = read_results(path, count, results, error);
     } else {
-        char said[sizeof error->message] = "the experiment ended early: start it again";
+        char said[sizeof error->message], how[128];
+        child_describe_end(end, RUN_SECONDS, until, how, sizeof how);
+        snprintf(said, sizeof said, "the process of the experiment %s", how);
         child_complaint(errors, said, sizeof said);
         error_set(error, ERROR_UNAVAILABLE, "%s", said);
     }

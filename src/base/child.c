@@ -109,3 +109,16 @@ int child_reap(pid_t pid, double seconds)
         return done == child ? status : 0;
     }
 }
+
+void child_describe_end(int status, double seconds, double end, char *out, size_t size)
+{
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && clock_monotonic() >= end)
+        snprintf(out, size,
+                 "did not finish within %.0f seconds: try again when the machine is "
+                 "less busy",
+                 seconds);
+    else if (WIFSIGNALED(status))
+        snprintf(out, size, "was killed by signal %d: try again", WTERMSIG(status));
+    else
+        snprintf(out, size, "ended with status %d and said nothing", WEXITSTATUS(status));
+}

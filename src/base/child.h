@@ -29,4 +29,9 @@ void child_close_others(int keep);
  * thread has reaped it. */
 int child_reap(pid_t pid, double seconds);
 
+/* How one ended that said nothing, for a message: "did not finish within 60 seconds: …",
+ * "was killed by signal 11: …". `seconds` are those of its
+ * child_reap(), `end` their end (clock_monotonic()). */
+void child_describe_end(int status, double seconds, double end, char *out, size_t size);
+
 #endif

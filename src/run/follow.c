@@ -7,6 +7,7 @@
 
 #include "base/base64.h"
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
@@ -157,13 +158,14 @@ int follow_request(const char *request, const char *path, struct error *error)
 static int run_child(const char *request, const char *path, const char *said, struct error *error)
 {
     const char *const words[] = {"trace", request, path, "--follow", NULL};
-    char complaint[512];
-    snprintf(complaint, sizeof complaint, "the picture could not be followed within %d seconds",
-             FOLLOW_SECONDS);
+    char complaint[512], how[128];
     pid_t pid;
     if (child_start_self(words, said, &pid, error)) return -1;
+    double end = clock_monotonic() + FOLLOW_SECONDS;
     int status = child_reap(pid, FOLLOW_SECONDS);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+    child_describe_end(status, FOLLOW_SECONDS, end, how, sizeof how);
+    snprintf(complaint, sizeof complaint, "the process that follows the picture %s", how);
     child_complaint(said, complaint, sizeof complaint);
     return error_set(error, ERROR_FAILED, "%s", complaint);
 }

@@ -59,6 +59,7 @@ int tracing_start(struct tracing *tracing, const struct job *job, const char *op
     snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
     const char *const words[] = {"trace", tracing->job_path, tracing->trace_path, option, digits,
                                  NULL};
+    tracing->started = clock_monotonic();
     if (child_start_self(words, tracing->error_path, &tracing->pid, error) == 0) return 0;
     return error_prefix(error, "the trace of %s", tracing->ops->title);
 }
@@ -66,9 +67,14 @@ int tracing_start(struct tracing *tracing, const struct job *job, const char *op
 /* Waits for the process until `deadline` (clock_monotonic(), shared by all). */
 static int wait_for_trace(struct tracing *tracing, double deadline)
 {
+    char end[128];
     int status = child_reap(tracing->pid, deadline - clock_monotonic());
     tracing->pid = 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+    child_describe_end(status, deadline - tracing->started, deadline, end, sizeof end);
+    snprintf(tracing->error, sizeof tracing->error, "the process of %s %s", tracing->ops->title,
+             end);
+    child_complaint(tracing->error_path, tracing->error, sizeof tracing->error);
     bool asked_wrong = WIFEXITED(status) && WEXITSTATUS(status) == TRACE_EXIT_INPUT;
     tracing->code = asked_wrong ? ERROR_INPUT : ERROR_UNAVAILABLE;
     return -1;
@@ -78,12 +84,8 @@ void tracing_finish(struct tracing *tracing, double deadline)
 {
     struct error error;
     if (!tracing->pid) return;
-    if (wait_for_trace(tracing, deadline)) {
-        snprintf(tracing->error, sizeof tracing->error,
-                 "the step could not be traced: see the run's log");
-        child_complaint(tracing->error_path, tracing->error, sizeof tracing->error);
-    } else if (safetensors_read(tracing->trace_path, &tracing->tensors, &tracing->metadata,
-                                &error)) {
+    if (wait_for_trace(tracing, deadline)) return;
+    if (safetensors_read(tracing->trace_path, &tracing->tensors, &tracing->metadata, &error)) {
         tracing->code = ERROR_UNAVAILABLE;
         snprintf(tracing->error, sizeof tracing->error, "%s", error.message);
     }

@@ -17,6 +17,7 @@ struct tracing {
     char error[1024];     /* "" when the tensors are there */
     enum error_code code; /* of the error: ERROR_INPUT when what was asked is at fault */
     char *job_path, *trace_path, *error_path; /* for tracing.c */
+    double started;                           /* likewise */
     pid_t pid;                                /* likewise; 0: not running */
 };
 

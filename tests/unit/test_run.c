@@ -8,15 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "run/checkpoint.h"
 #include "run/settings.h"
 #include "run/supervisor.h"
+#include "run/tracing.h"
 #include "run/worker.h"
 
 static char home[] = "/tmp/nnstudio-run-XXXXXX";
@@ -403,8 +406,42 @@ static int remove_home(void **state)
     return file_remove_tree(home, &error);
 }
 
+/* What stands in for `nnstudio trace`: says nothing, and dies as its option asks, or waits. */
+static int stand_in_for_trace(const char *option)
+{
+    if (strcmp(option, "--status") == 0) return 9;
+    if (strcmp(option, "--signal") == 0) raise(SIGTERM);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) pause();
+}
+
+static void a_trace_that_says_nothing_is_told_by_its_end(void **state)
+{
+    static const struct {
+        const char *option, *words;
+        double seconds;
+    } cases[] = {{"--status", "the process of Native ended with status 9 and said nothing", 600},
+                 {"--signal", "the process of Native was killed by signal 15: try again", 600},
+                 {"--wait", "the process of Native did not finish within ", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tracing tracing = {0};
+        struct error error;
+        struct job *job = calloc(1, sizeof *job);
+        job_init(job);
+        snprintf(job->engine, sizeof job->engine, "native");
+        assert_int_equal(tracing_start(&tracing, job, cases[i].option, 1, home, "t", &error), 0);
+        tracing_finish(&tracing, clock_monotonic() + cases[i].seconds);
+        assert_non_null(strstr(tracing.error, cases[i].words));
+        assert_int_equal(tracing.code, ERROR_UNAVAILABLE);
+        tracing_clear(&tracing);
+        free(job);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 4 && strcmp(argv[1], "trace") == 0) return stand_in_for_trace(argv[4]);
     if (argc > 1 && strcmp(argv[1], "worker") == 0) worker_main();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_survives_json),
@@ -419,6 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(two_workers_never_share_a_run),
         cmocka_unit_test(a_bad_data_set_ends_in_an_error),
         cmocka_unit_test(a_run_is_not_resumed_as_another),
+        cmocka_unit_test(a_trace_that_says_nothing_is_told_by_its_end),
     };
     return cmocka_run_group_tests(tests, make_home, remove_home);
 }
