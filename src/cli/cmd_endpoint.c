@@ -260,7 +260,7 @@ static int run(int argc, char **argv)
     char *home = NULL;
     words.subject = words.given.count > 1 ? words.given.words[1] : NULL;
     int failed = registry_target_need("azure", &azure, &error) ||
-                 registry_cli_use(&place, azure, words.json, &words.where, &home, &error) ||
+                 registry_cli_use(&place, azure, NULL, words.json, &words.where, &home, &error) ||
                  run_verb(&words, &error);
     status = failed ? cli_fail(&error) : EXIT_OK;
     free(home);

@@ -33,7 +33,8 @@ static int run(int argc, char **argv)
     struct cli_list tags_given = {0};
     struct registry_cli place = {0};
     const struct cli_option own[] = {
-        {"to", OPTION_TEXT, &to, "TARGET", "local, azure or mlflow (local)"},
+        {"to", OPTION_TEXT, &to, "TARGET",
+         "local, azure, azureml://registries/NAME or mlflow (local)"},
         {"name", OPTION_TEXT, &name, "N",
          "the model's name (pytorch_mnist, tensorflow_mnist, …, from the file)"},
         {"version", OPTION_TEXT, &version, "V", "azure: this version instead of the next"},
@@ -50,13 +51,14 @@ static int run(int argc, char **argv)
 
     struct error error;
     const struct registry_target *target;
+    const char *registry;
     struct registry_options where;
     char *home = NULL;
     json_t *tags = NULL, *result = NULL;
     struct registry_showing showing;
     struct registry_watch watch = registry_cli_watch(&showing, as_json);
-    int failed = registry_target_need(to, &target, &error) ||
-                 registry_cli_use(&place, target, as_json, &where, &home, &error) ||
+    int failed = registry_place_need(to, &target, &registry, &error) ||
+                 registry_cli_use(&place, target, registry, as_json, &where, &home, &error) ||
                  registry_describe_model(arguments.words[0], &tags, &error) ||
                  add_tags(tags, &tags_given, &error);
     if (!failed) {
@@ -89,7 +91,7 @@ const struct command command_register = {
     .run = run,
     .summary =
         "register a model file as a versioned model: on this machine, in Azure ML, in MLflow",
-    .usage = "MODEL --to local|azure|mlflow [options]",
+    .usage = "MODEL --to local|azure|azureml://registries/NAME|mlflow [options]",
     .details =
         "Azure: the workspace comes from config.json (searched as Microsoft's clients do), from "
         "the options or the environment; --sign-in chooses how to sign in (auto: service "

@@ -13,7 +13,8 @@ struct registry_words {
     struct registry_options where;
     struct registry_cli *place;
     struct cli_arguments given;
-    const char *name, *version, *out, *to, *confirm;
+    /* `from` and `to` as they were given, and the registries that they name, or NULL */
+    const char *name, *version, *out, *from, *from_registry, *to, *to_registry, *confirm;
     bool remove, json;
 };
 
@@ -193,19 +194,20 @@ static int promote(const struct registry_words *words, struct error *error)
     json_t *found = NULL, *tags = NULL, *made = NULL;
     int status = -1;
     if (!words->to)
-        return error_set(error, ERROR_USAGE, "where to? Give --to local, azure or mlflow");
-    if (registry_target_need(words->to, &to, error)) return -1;
-    if (to == words->target)
+        return error_set(error, ERROR_USAGE,
+                         "where to? Give --to local, azure, azureml://registries/NAME or mlflow");
+    to = words->place->other;
+    if (strcmp(words->to, words->from) == 0)
         return error_set(error, ERROR_USAGE,
                          "%s is where it is already: give another --to, or an alias", to->title);
     words->place->other = words->target;
-    if (registry_cli_use(words->place, to, words->json, &where, &home, error) ||
+    if (registry_cli_use(words->place, to, words->to_registry, words->json, &where, &home, error) ||
         registry_cached(words->target, &words->where, words->name, words->version, &path, &found,
                         error) ||
         registry_describe_model(path, &tags, error))
         goto out;
     json_object_update(tags, json_object_get(found, "tags"));
-    snprintf(from, sizeof from, "%s %s:%s", words->target->id, words->name,
+    snprintf(from, sizeof from, "%s %s:%s", words->from, words->name,
              json_string_value(json_object_get(found, "version")));
     json_object_set_new(tags, "promoted_from", json_string(from));
     struct registry_request request = {
@@ -274,17 +276,17 @@ static int find_verb(const struct registry_words *words, const struct verb **out
 
 static int run(int argc, char **argv)
 {
-    const char *from = "local";
-    struct registry_words words = {.out = "."};
+    struct registry_words words = {.out = ".", .from = "local"};
     struct registry_cli place = {0};
     const struct cli_option own[] = {
-        {"from", OPTION_TEXT, &from, "TARGET", "local, azure or mlflow (local)"},
+        {"from", OPTION_TEXT, &words.from, "TARGET",
+         "local, azure, azureml://registries/NAME or mlflow (local)"},
         {"version", OPTION_TEXT, &words.version, "V", "the version, or @ALIAS (the latest)"},
         {"out", OPTION_TEXT, &words.out, "DIR", "where pull writes the file (.)"},
         {"remove", OPTION_FLAG, &words.remove, NULL, "alias and tag: remove it"},
         {"confirm", OPTION_TEXT, &words.confirm, "NAME:V",
          "delete: the model and version, named again"},
-        {"to", OPTION_TEXT, &words.to, "TARGET", "promote: the target, local, azure or mlflow"},
+        {"to", OPTION_TEXT, &words.to, "TARGET", "promote: where to, as --from"},
         {"json", OPTION_FLAG, &words.json, NULL, "one JSON object per line"},
         {0},
     };
@@ -298,9 +300,11 @@ static int run(int argc, char **argv)
     words.place = &place;
     words.name = words.given.count > 1 ? words.given.words[1] : NULL;
     int failed = find_verb(&words, &verb, &error) ||
-                 registry_target_need(from, &words.target, &error) ||
-                 (words.to && registry_target_need(words.to, &place.other, &error)) ||
-                 registry_cli_use(&place, words.target, words.json, &words.where, &home, &error) ||
+                 registry_place_need(words.from, &words.target, &words.from_registry, &error) ||
+                 (words.to &&
+                  registry_place_need(words.to, &place.other, &words.to_registry, &error)) ||
+                 registry_cli_use(&place, words.target, words.from_registry, words.json,
+                                  &words.where, &home, &error) ||
                  verb->run(&words, &error);
     status = failed ? cli_fail(&error) : EXIT_OK;
     free(home);
@@ -314,7 +318,7 @@ const struct command command_registry = {
     .usage = "list [NAME] | show NAME | pull NAME | compare NAME A B\n"
              "       nnstudio registry alias NAME ALIAS | tag NAME KEY=VALUE | describe NAME TEXT\n"
              "       nnstudio registry archive NAME | restore NAME | delete NAME | promote NAME\n"
-             "       [--from local|azure|mlflow] [--version V] [options]",
+             "       [--from local|azure|azureml://registries/NAME|mlflow] [--version V] [options]",
     .details = "list shows the latest version of each model; with NAME, all versions of that one. "
                "show reads one version from where it is registered. pull downloads its file and "
                "refuses one whose SHA-256 is not the registered one. compare shows what differs: "

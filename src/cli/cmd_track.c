@@ -79,7 +79,7 @@ static int run(int argc, char **argv)
     char *home = NULL;
     uint32_t cut;
     int failed = registry_target_need("mlflow", &mlflow, &error) ||
-                 registry_cli_use(&place, mlflow, words.json, &words.where, &home, &error) ||
+                 registry_cli_use(&place, mlflow, NULL, words.json, &words.where, &home, &error) ||
                  store_open(home, &words.store, &error) ||
                  store_mark_interrupted(words.store, &cut, &error);
     if (!failed)

@@ -71,7 +71,8 @@ const struct cli_option *registry_cli_options(struct registry_cli *cli, const ch
 }
 
 int registry_cli_use(const struct registry_cli *cli, const struct registry_target *target,
-                     bool as_json, struct registry_options *out, char **home, struct error *error)
+                     const char *registry, bool as_json, struct registry_options *out, char **home,
+                     struct error *error)
 {
     *out = (struct registry_options){.cancelled = is_cancelled,
                                      .prompt = as_json ? prompt_json : prompt_text};
@@ -81,6 +82,7 @@ int registry_cli_use(const struct registry_cli *cli, const struct registry_targe
                       strcmp(of, cli->other->id) == 0;
         if (!others) out->values[key] = cli->switches[key] ? "1" : cli->values[key];
     }
+    out->values[REGISTRY_REGISTRY] = registry;
     if (registry_options_check(out, target->id, false, error) || path_home(cli->home, home, error))
         return -1;
     struct sigaction action = {.sa_handler = on_interrupt};
@@ -190,10 +192,11 @@ int registry_cli_find(const struct registry_cli *cli, const char *from, const ch
                       const char *version, bool as_json, char **path, struct error *error)
 {
     const struct registry_target *target;
+    const char *registry;
     struct registry_options where;
     char *home = NULL;
-    int status = registry_target_need(from, &target, error) ||
-                         registry_cli_use(cli, target, as_json, &where, &home, error) ||
+    int status = registry_place_need(from, &target, &registry, error) ||
+                         registry_cli_use(cli, target, registry, as_json, &where, &home, error) ||
                          registry_cached(target, &where, name, version, path, NULL, error)
                      ? -1
                      : 0;

@@ -21,11 +21,13 @@ struct registry_cli {
 const struct cli_option *registry_cli_options(struct registry_cli *cli, const char *target,
                                               const struct cli_option *own);
 
-/* The options as the registry takes them, checked for the target. Ctrl-C then cancels what runs.
+/* The options as the registry takes them, checked for the target. `registry` is what
+ * registry_place_need() found, or NULL. Ctrl-C then cancels what runs.
  * *home (malloc'd) is what `out` points into. With `as_json` what a user must do to sign in is an
  * event on standard output, else text on standard error. */
 int registry_cli_use(const struct registry_cli *cli, const struct registry_target *target,
-                     bool as_json, struct registry_options *out, char **home, struct error *error);
+                     const char *registry, bool as_json, struct registry_options *out, char **home,
+                     struct error *error);
 
 /* Asked at a terminal only; anywhere else --yes must have been given. */
 int registry_cli_confirm(bool yes, bool as_json, const char *question, struct error *error);
@@ -34,7 +36,7 @@ int registry_cli_confirm(bool yes, bool as_json, const char *question, struct er
 void registry_cli_print(const json_t *version);
 
 /* The file of a registered version: downloaded once, its hash checked. *path is malloc'd. */
-int registry_cli_find(const struct registry_cli *cli, const char *target, const char *name,
+int registry_cli_find(const struct registry_cli *cli, const char *from, const char *name,
                       const char *version, bool as_json, char **path, struct error *error);
 
 /* Shows the steps of something long: lines and a bar on standard error, or events on standard

@@ -51,6 +51,7 @@ static const struct parameter place_parameters[] = {
     {"sign_in", PARAMETER_TEXT, 0, 0, 0, NULL,
      "how to sign in to Azure: service-principal, azure-cli, device-code …"},
     {"tracking_uri", PARAMETER_TEXT, 0, 0, 0, NULL, "the MLflow server"},
+    {"registry_name", PARAMETER_TEXT, 0, 0, 0, NULL, "an Azure ML registry, not the workspace"},
     {0},
 };
 
@@ -213,6 +214,7 @@ static const struct parameter compare_parameters[] = {
     {"b", PARAMETER_TEXT, 0, 0, 0, NULL, "the other one"},
     {"sign_in", PARAMETER_TEXT, 0, 0, 0, NULL, "how to sign in to Azure"},
     {"tracking_uri", PARAMETER_TEXT, 0, 0, 0, NULL, "the MLflow server"},
+    {"registry_name", PARAMETER_TEXT, 0, 0, 0, NULL, "an Azure ML registry, not the workspace"},
     {0},
 };
 

@@ -21,6 +21,9 @@ const struct registry_option registry_option_table[REGISTRY_KEYS] = {
     [REGISTRY_WORKSPACE] = {"workspace_name", "azure", REGISTRY_TEXT, NOT_ON_PAGE, 255,
         "workspace", "NAME", "instead of config.json", "Workspace", NULL,
         "AZUREML_WORKSPACE_NAME"},
+    [REGISTRY_REGISTRY] = {"registry_name", "azure", REGISTRY_TEXT, REGISTRY_IN_REQUEST | REGISTRY_ON_PAGE, 33,
+        "to azureml://registries/", "NAME", "an Azure ML registry instead of the workspace",
+        "Registry", NULL, NULL},
     [REGISTRY_SIGN_IN] = {"sign_in", "azure", REGISTRY_CHOICE, EVERYWHERE, 31,
         "sign-in", "WAY", "auto, service-principal, workload-identity, azure-cli, "
         "managed-identity, device-code, browser", "Way", NULL, NULL},

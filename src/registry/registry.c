@@ -27,6 +27,25 @@ int registry_target_need(const char *id, const struct registry_target **out, str
                      id);
 }
 
+int registry_place_need(const char *word, const struct registry_target **out, const char **registry,
+                        struct error *error)
+{
+    static const char start[] = "azureml://registries/";
+    bool shared = strncmp(word, start, sizeof start - 1) == 0;
+    *registry = shared ? word + sizeof start - 1 : NULL;
+    if (shared && (!**registry || strchr(*registry, '/')))
+        return error_set(error, ERROR_USAGE,
+                         "\"%.80s\" is not a registry's address: write azureml://registries/NAME",
+                         word);
+    if (!shared && strncmp(word, "azureml:", 8) == 0)
+        return error_set(
+            error, ERROR_USAGE,
+            "\"%.80s\" is not a target: write azureml://registries/NAME for a registry, "
+            "azure for a workspace",
+            word);
+    return registry_target_need(shared ? "azure" : word, out, error);
+}
+
 void registry_default_name(const struct registry_request *request, char out[128])
 {
     const struct modelfile_format *format;

@@ -24,6 +24,7 @@ enum registry_key {
     REGISTRY_SUBSCRIPTION,
     REGISTRY_RESOURCE_GROUP,
     REGISTRY_WORKSPACE,
+    REGISTRY_REGISTRY,
     REGISTRY_SIGN_IN,
     REGISTRY_TENANT,
     REGISTRY_CLIENT_ID,
@@ -195,6 +196,11 @@ struct registry_target {
 extern const struct registry_target *const registry_targets[];
 extern const size_t registry_target_count;
 int registry_target_need(const char *id, const struct registry_target **out, struct error *error);
+/* Where a user's word leads: a target's id, or "azureml://registries/NAME", which is the target
+ * "azure" with NAME as its option REGISTRY_REGISTRY. *registry is borrowed from `word`, NULL for an
+ * id. */
+int registry_place_need(const char *word, const struct registry_target **out, const char **registry,
+                        struct error *error);
 
 /* Changes a version; refuses by name what the target cannot do, and a deletion that was not
  * confirmed. *out is the version as it is then, a new reference; NULL after a deletion. */

@@ -80,7 +80,7 @@ def npm_program(name):
 def make_certificate(folder):
     """(certificate, key) for localhost and the names under it."""
     cert, key = folder / "cert.pem", folder / "key.pem"
-    names = "DNS:localhost,DNS:management.localhost,DNS:login.localhost,DNS:*.westeurope.inference.localhost,DNS:devstoreaccount1.blob.core.localhost,IP:127.0.0.1"
+    names = "DNS:localhost,DNS:management.localhost,DNS:login.localhost,DNS:eastus.api.localhost,DNS:*.westeurope.inference.localhost,DNS:devstoreaccount1.blob.core.localhost,IP:127.0.0.1"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"],
         check=True, capture_output=True,
@@ -130,8 +130,8 @@ def prism(folder, upstream_port):
 
 def doors(ports, certificate):
     """The proxies with TLS in front of ARM, the storage and the sign-in, where faults are made. Subscriptions,
-    permissions and the states of operations are not in the description."""
-    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") or "/Microsoft.Authorization/" in path or "/mfeOperation" in path else ports["prism"], False), certificate)
+    permissions, the states of operations and the access to a registry's files are not in the description."""
+    arm = faults.Proxy(lambda path: (ports["plain"] if path.startswith("/subscriptions?") or "/Microsoft.Authorization/" in path or "/mfeOperation" in path or "/datareferences/" in path else ports["prism"], False), certificate)
     blob = faults.Proxy(lambda path: (ports["azurite"], True), certificate)
     entra = faults.Proxy(lambda path: (ports["plain"], False), certificate)
     return arm, blob, entra
@@ -140,6 +140,7 @@ def doors(ports, certificate):
 def connect(azure, arm, blob, entra, certificate):
     """Joins the parts to one cloud; returns what the studio's environment must say."""
     azure.login = f"https://login.localhost:{entra.port}"
+    azure.data_plane = f"https://eastus.api.localhost:{entra.port}"
     azure.blob_endpoint = ("https", f"core.localhost:{blob.port}")
     azure.storage = storage_client(blob.route("")[0], certificate)
     azure.metadata = {
@@ -150,6 +151,7 @@ def connect(azure, arm, blob, entra, certificate):
     return {
         "AZUREML_CURRENT_CLOUD": "LocalCloud",
         "ARM_CLOUD_METADATA_URL": f"https://localhost:{entra.port}/metadata/endpoints?api-version=2019-05-01",
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": azure.data_plane + "/",
         "NNSTUDIO_CA_FILE": str(certificate[0]),
     }
 

@@ -18,6 +18,7 @@ import urllib.parse
 
 import endpoints
 import jobs
+import registries
 
 ACCOUNT = "devstoreaccount1"
 # The key of every Azurite, published in its documentation.
@@ -60,6 +61,7 @@ class Azure:
         self.models = {}  # name -> {version: envelope}
         self.endpoints = endpoints.Endpoints(self, SCOPE, self.pending_container)
         self.jobs = jobs.Jobs(self, SCOPE)
+        self.registry = registries.Registry(self, SUBSCRIPTION, self.pending_container)
         self.secrets = secrets  # "sas", "key", "refused"
         self.credentials = credentials
         self.sas_seconds = [3600]  # how long the next SAS's live; the last one is kept
@@ -138,7 +140,8 @@ class Azure:
     def pending_container(self, name):
         """A container of its own for an asset's files: its address and a SAS."""
         protocol, suffix = self.blob_endpoint
-        self.storage.create_container(name)
+        if not self.storage.get_container_client(name).exists():
+            self.storage.create_container(name)
         sas = make_sas(name, "racwl")
         self.issued.append(dict(urllib.parse.parse_qsl(sas))["sig"])
         return f"{protocol}://{ACCOUNT}.blob.{suffix}/{name}", sas
@@ -152,6 +155,8 @@ class Azure:
             return 200, {"value": [self.workspace()]}
         if match := re.fullmatch(r"/subscriptions/[^/]+/providers/Microsoft.MachineLearningServices/locations/[^/]+/(mfeOperation\w+)/([^/]+)", path):
             return self.endpoints.operation(*match.groups())
+        if (answer := self.registry.answer(method, path, query, body)) is not None:
+            return answer
         if not path.lower().startswith(SCOPE.lower()):
             match = re.match("/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/([^/]+/workspaces)/([^/]+)", path)
             if not match or match[1] != SUBSCRIPTION:

@@ -218,7 +218,13 @@ test('a workspace is picked from a list, and the tab fits every screen', async (
     const page = await openPage(browser, studio);
     await fetch(`${studio.address}/api/registry/workspace`, { method: 'DELETE' });
     await page.goto(`${studio.address}/azure?run=${run.id}&sign_in=device-code`);
-    await page.getByText('Choose a workspace in step 3 first.').waitFor();
+    await page.getByText('Choose a workspace in step 3, or enter a registry in step 2.').waitFor();
+    // a registry needs no workspace
+    await page.getByLabel('Registry', { exact: true }).pressSequentially('reg1');
+    await page.getByRole('button', { name: 'Register in reg1' }).click();
+    await page.locator('.read-back', { hasText: '/registries/reg1/models/' }).waitFor();
+    await lookAtAll(page, 'azure-shared', true);
+    await page.getByLabel('Registry', { exact: true }).fill('');
     await page.getByRole('button', { name: 'Choose from a list' }).click();
     await page
         .getByLabel('Workspace', { exact: true })

@@ -12,8 +12,14 @@ void arm_workspace_id(const struct arm *arm, char out[ARM_ID_SIZE])
 {
     snprintf(out, ARM_ID_SIZE,
              "/subscriptions/%s/resourceGroups/%s/providers/Microsoft.MachineLearningServices/"
-             "workspaces/%s",
-             arm->workspace.subscription, arm->workspace.resource_group, arm->workspace.name);
+             "%s/%s",
+             arm->workspace.subscription, arm->workspace.resource_group,
+             arm->workspace.registry ? "registries" : "workspaces", arm->workspace.name);
+}
+
+const char *arm_place_question(const struct arm *arm)
+{
+    return arm->workspace.registry ? "asking for the registry" : "asking for the workspace";
 }
 
 struct arm_headers {
@@ -46,6 +52,7 @@ struct arm_refusal {
     char code[96], message[400];
     bool claims;   /* conditional access: the token lacks claims */
     bool of_place; /* a 404 of the subscription, the group or the workspace */
+    bool registry; /* the place is one */
 };
 
 /* The codes with a fix of their own, and whether they are about the place. */
@@ -106,17 +113,18 @@ void arm_error_words(const json_t *error, char code[96], char message[400])
     json_decref(packed);
 }
 
-static bool names_workspace(const char *message, const char *name)
+static bool names_place(const char *message, const struct az_workspace *place)
 {
     char text[160];
-    snprintf(text, sizeof text, "Microsoft.MachineLearningServices/workspaces/%s'", name);
+    snprintf(text, sizeof text, "Microsoft.MachineLearningServices/%s/%s'",
+             place->registry ? "registries" : "workspaces", place->name);
     return strcasestr(message, text) != NULL;
 }
 
 static void read_refusal(const struct arm *arm, const struct web_answer *answer,
                          struct arm_refusal *out)
 {
-    *out = (struct arm_refusal){0};
+    *out = (struct arm_refusal){.registry = arm->workspace.registry};
     json_t *object = json_loadb(answer->body.data ? answer->body.data : "", answer->body.length, 0,
                                 NULL);
     arm_error_words(json_object_get(object, "error"), out->code, out->message);
@@ -124,8 +132,7 @@ static void read_refusal(const struct arm *arm, const struct web_answer *answer,
     out->claims = strstr(answer->www_authenticate, "insufficient_claims") != NULL;
     for (size_t i = 0; i < sizeof known_codes / sizeof known_codes[0]; i++)
         if (strcmp(out->code, known_codes[i].code) == 0) out->of_place = known_codes[i].of_place;
-    if (strcmp(out->code, "ResourceNotFound") == 0 &&
-        names_workspace(out->message, arm->workspace.name))
+    if (strcmp(out->code, "ResourceNotFound") == 0 && names_place(out->message, &arm->workspace))
         out->of_place = true;
 }
 
@@ -133,6 +140,9 @@ static void read_refusal(const struct arm *arm, const struct web_answer *answer,
 static const char *fix_for(const struct arm_refusal *refusal, int status)
 {
     if (refusal->claims) return AZ_OTHER_SIGN_INS;
+    if (refusal->registry && status == 403)
+        return "ask for the role \"AzureML Registry User\" on the registry";
+    if (refusal->registry && refusal->of_place) return "check the registry's name";
     for (size_t i = 0; i < sizeof known_codes / sizeof known_codes[0]; i++)
         if (strcmp(refusal->code, known_codes[i].code) == 0) return known_codes[i].fix;
     for (size_t i = 0; i < sizeof known_words / sizeof known_words[0]; i++)
@@ -208,7 +218,7 @@ static bool is_absent(struct arm *arm, const struct arm_request *request,
     if (!request->may_be_absent || refusal->of_place || !refusal->code[0]) return false;
     if (arm->workspace_seen) return true;
     struct arm_answer workspace = {0};
-    *status = arm_call(arm, &(struct arm_request){.path = "", .what = "asking for the workspace"},
+    *status = arm_call(arm, &(struct arm_request){.path = "", .what = arm_place_question(arm)},
                        &workspace, error);
     json_decref(workspace.body);
     return *status == 0;

@@ -22,8 +22,11 @@ struct arm {
     bool workspace_seen; /* it answered: a 404 below it is not about it */
 };
 
-/* "/subscriptions/…/workspaces/W" into `out`, as ids have it. */
+/* "/subscriptions/…/workspaces/W" (or "…/registries/R") into `out`, as ids have it. */
 void arm_workspace_id(const struct arm *arm, char out[ARM_ID_SIZE]);
+
+/* What a request for the workspace, or the registry, itself is for. */
+const char *arm_place_question(const struct arm *arm);
 
 struct arm_request {
     const char *method;  /* NULL: GET */

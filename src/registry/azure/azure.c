@@ -12,6 +12,8 @@
 #include "base/hash.h"
 #include "base/path.h"
 #include "registry/azure/azure.h"
+#include "registry/azure/pending.h"
+#include "registry/azure/shared.h"
 #include "registry/mlflow/folder.h"
 #include "registry/targets.h"
 
@@ -35,12 +37,12 @@ static const char *const step_titles[] = {
     "Ask for access to it", "Upload the file",         "Mark the upload as whole",
     "Register the version", "Read back what is there", NULL};
 
-/* A file of what is uploaded; all of them lie in one folder. */
-struct az_file {
-    const char *path; /* in that folder */
-    const void *data;
-    size_t size;
-};
+/* In a registry, which gives the place for the files itself. */
+enum { SHARED_FIND, SHARED_VERSION, SHARED_UPLOAD, SHARED_REGISTER, SHARED_READ_BACK };
+static const char *const shared_titles[] = {"Find the registry",       "Choose the version",
+                                            "Upload the file",         "Register the version",
+                                            "Read back what is there", NULL};
+
 #define AZ_FILES (MLFLOW_FILES + 1)
 
 /* One registration on its way. */
@@ -54,7 +56,8 @@ struct az_registration {
     char sha256[HASH_HEX_SIZE];
     bool folder; /* MLflow's folder goes there, not the file alone */
     struct mlflow_folder made;
-    struct az_file files[AZ_FILES]; /* the first one carries the mark that all are there */
+    struct az_part
+        files[AZ_FILES]; /* all in one folder; the first one carries the mark that all are there */
     size_t file_count;
     char data_path[160]; /* of the file in the folder: "data/simple_nn.pth" */
     char root[400];      /* "LocalUpload/{hash}" or "LocalUpload/{hash}/model" */
@@ -81,14 +84,14 @@ static int check(const struct registry_options *options, const struct registry_r
 /* Sorted without regard to case, as Microsoft's client walks a folder. */
 static int compare_paths(const void *a, const void *b)
 {
-    return strcasecmp(((const struct az_file *)a)->path, ((const struct az_file *)b)->path);
+    return strcasecmp(((const struct az_part *)a)->path, ((const struct az_part *)b)->path);
 }
 
 /* The hash of a folder, as that client names it: of each entry the name, then its content. */
 static int hash_folder(const struct az_registration *own, char out[HASH_HEX_SIZE],
                        struct error *error)
 {
-    struct az_file sorted[AZ_FILES];
+    struct az_part sorted[AZ_FILES];
     struct hash *hash;
     char before[160] = "";
     memcpy(sorted, own->files, own->file_count * sizeof *sorted);
@@ -134,9 +137,9 @@ static int make_folder(struct az_registration *own, struct error *error)
     /* MLmodel, which is made first, is also the first in the order of bytes, where Microsoft's
      * client looks for the mark. */
     for (size_t i = 0; i < own->made.count; i++)
-        own->files[own->file_count++] = (struct az_file){
+        own->files[own->file_count++] = (struct az_part){
             own->made.files[i].path, own->made.files[i].text.data, own->made.files[i].text.length};
-    own->files[own->file_count++] = (struct az_file){own->data_path, own->data, own->size};
+    own->files[own->file_count++] = (struct az_part){own->data_path, own->data, own->size};
     return 0;
 }
 
@@ -149,7 +152,7 @@ static int load(struct az_registration *own, struct error *error)
         if (make_folder(own, error) || hash_folder(own, hash, error)) return -1;
         snprintf(own->root, sizeof own->root, "LocalUpload/%s/model", hash);
     } else {
-        own->files[own->file_count++] = (struct az_file){path_base(own->request->model_path),
+        own->files[own->file_count++] = (struct az_part){path_base(own->request->model_path),
                                                          own->data, own->size};
         if (az_upload_hash(own->data, own->size, hash, error)) return -1;
         snprintf(own->root, sizeof own->root, "LocalUpload/%s", hash);
@@ -184,7 +187,7 @@ static int choose_version(struct az_registration *own, bool anew, struct error *
     return progress_note(&own->progress, "version", own->version, error);
 }
 
-static int put_file(struct az_registration *own, const struct az_file *file,
+static int put_file(struct az_registration *own, const struct az_part *file,
                     const struct blob_info *there, struct error *error)
 {
     char path[600];
@@ -198,7 +201,7 @@ static int put_file(struct az_registration *own, const struct az_file *file,
     return blob_put(&own->connection->account, &upload, error);
 }
 
-static bool is_whole(const struct blob_info *there, const struct az_file *file)
+static bool is_whole(const struct blob_info *there, const struct az_part *file)
 {
     return there->exists && (there->size < 0 || there->size == (int64_t)file->size);
 }
@@ -253,7 +256,35 @@ static json_t *version_body(const struct az_registration *own)
                      "isAnonymous", 0, "isArchived", 0);
 }
 
-/* One PUT. 1: the version belongs to another file, so another one must be chosen. */
+/* The end of what `begun` (its body is taken) has begun: in a registry a long operation. */
+static int wait_for_version(struct az_connection *connection, const char *path, const char *what,
+                            struct arm_answer *begun, struct error *error)
+{
+    json_t *resource = NULL;
+    const char *state = arm_state(begun->body);
+    const json_t *own = json_object_get(json_object_get(begun->body, "properties"), "properties");
+    bool goes_on = *begun->operation || (*state && strcmp(state, "Succeeded") != 0);
+    if (goes_on && !*begun->operation) { /* another process began it */
+        begun->pause = 0;
+        snprintf(begun->operation, sizeof begun->operation, "%s",
+                 js_text(own, "AzureAsyncOperationUri"));
+    }
+    int status = !connection->arm.workspace.registry || !goes_on
+                     ? 0
+                     : arm_finish(&connection->arm, begun,
+                                  &(struct arm_wait){.path = path, .what = what}, &resource, error);
+    json_decref(resource);
+    json_decref(begun->body);
+    return status;
+}
+
+static bool is_typed(const struct az_registration *own)
+{
+    return own->request->version && *own->request->version;
+}
+
+/* One PUT, until it has its effect. 1: the version belongs to another file, so another one must be
+ * chosen. */
 static int put_version(struct az_registration *own, struct error *error)
 {
     char path[448];
@@ -264,10 +295,10 @@ static int put_version(struct az_registration *own, struct error *error)
     snprintf(path, sizeof path, "/models/%s/versions/%s", own->name, own->version);
     int status = arm_call(&own->connection->arm, &request, &answer, error);
     json_decref(body);
+    if (!status) return wait_for_version(own->connection, path, request.what, &answer, error);
     json_decref(answer.body);
-    if (!status) return 0;
     bool taken = answer.http == 409 || strstr(error->message, "Asset paths cannot be updated");
-    return taken && !(own->request->version && *own->request->version) ? 1 : -1;
+    return taken && !is_typed(own) ? 1 : -1;
 }
 
 static int register_version(struct az_registration *own, struct error *error)
@@ -301,20 +332,22 @@ static json_t *version_to_json(const struct az_connection *connection, const cha
                *sha256 = json_string_value(json_object_get(tags, "sha256"));
     char workspace[ARM_ID_SIZE];
     arm_workspace_id(&connection->arm, workspace);
-    bool portal = connection->arm.cloud.portal[0] != '\0';
+    const char *portal = connection->arm.cloud.portal;
+    json_t *link = !*portal ? json_null()
+                   : connection->arm.workspace.registry
+                       ? json_sprintf("%s/registries/%s/models/%s/version/%s", portal,
+                                      connection->arm.workspace.name, name, version)
+                       : json_sprintf("%s/model/%s:%s/details?wsid=%s", portal, name, version,
+                                      workspace);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:o, s:O?, s:[], s:s?, s:b}",
                      "target", "azure", "name", name, "version", version, "id",
                      js_text(answer, "id"), "uri", js_text(properties, "modelUri"), "sha256",
                      sha256, "created_at",
                      milliseconds(json_string_value(
                          json_object_get(json_object_get(answer, "systemData"), "createdAt"))),
-                     "place", connection->arm.workspace.name, "link",
-                     portal ? json_sprintf("%s/model/%s:%s/details?wsid=%s",
-                                           connection->arm.cloud.portal, name, version, workspace)
-                            : json_null(),
-                     "tags", tags, "aliases", "description",
-                     json_string_value(json_object_get(properties, "description")), "archived",
-                     json_is_true(json_object_get(properties, "isArchived")));
+                     "place", connection->arm.workspace.name, "link", link, "tags", tags, "aliases",
+                     "description", json_string_value(json_object_get(properties, "description")),
+                     "archived", json_is_true(json_object_get(properties, "isArchived")));
 }
 
 static int get_version(struct az_connection *connection, const char *name, const char *version,
@@ -331,20 +364,39 @@ static int get_version(struct az_connection *connection, const char *name, const
     return 0;
 }
 
+/* The blob, and the address that the version names. */
+static int check_stored(struct az_registration *own, const json_t *version, struct error *error)
+{
+    struct blob_info there;
+    if (blob_head(&own->connection->account, own->blob, &there, error)) return -1;
+    if (!is_whole(&there, &own->files[0]))
+        return error_set(
+            error, ERROR_FAILED,
+            "the file that was read back is not the one that was sent: register it again");
+    if (strcmp(js_text(json_object_get(version, "properties"), "modelUri"), own->uri) == 0)
+        return 0;
+    return error_set(error, ERROR_CONFLICT,
+                     "version %s of %s names another file: register again for a new version",
+                     own->version, own->name);
+}
+
+static bool is_ours(const struct az_registration *own, const json_t *version)
+{
+    const json_t *tags = json_object_get(json_object_get(version, "properties"), "tags");
+    return strcmp(js_text(tags, "sha256"), own->sha256) == 0;
+}
+
 static int read_back(struct az_registration *own, json_t **out, struct error *error)
 {
     json_t *answer = NULL;
-    struct blob_info there;
     if (get_version(own->connection, own->name, own->version, &answer, error)) return -1;
-    int status = blob_head(&own->connection->account, own->blob, &there, error);
-    if (!status && !is_whole(&there, &own->files[0]))
-        status = error_set(
-            error, ERROR_FAILED,
-            "the file that was read back is not the one that was sent: register it again");
-    if (!status &&
-        strcmp(js_text(json_object_get(answer, "properties"), "modelUri"), own->uri) != 0)
+    int status = 0;
+    /* A registry copies the files to a place of its own, which its tags do not follow. */
+    if (!own->connection->arm.workspace.registry)
+        status = check_stored(own, answer, error);
+    else if (!is_ours(own, answer))
         status = error_set(error, ERROR_CONFLICT,
-                           "version %s of %s names another file: register again for a new version",
+                           "version %s of %s is another file: register again for a new version",
                            own->version, own->name);
     if (!status) {
         *out = version_to_json(own->connection, own->name, answer);
@@ -384,6 +436,82 @@ static int run_steps(struct az_registration *own, json_t **out, struct error *er
     return read_back(own, out, error);
 }
 
+/* The version in the registry: 1 when it is there with this file, 0 when it is not there, 2 when it
+ * is another file's. One that is being made is waited for. */
+static int look_for_version(struct az_registration *own, struct error *error)
+{
+    char path[448];
+    struct arm_answer answer;
+    const struct arm_request request = {
+        .path = path, .may_be_absent = true, .what = "asking for the version"};
+    snprintf(path, sizeof path, "/models/%s/versions/%s", own->name, own->version);
+    if (arm_call(&own->connection->arm, &request, &answer, error)) return -1;
+    if (!answer.body) return 0;
+    if (!is_ours(own, answer.body)) {
+        json_decref(answer.body);
+        return 2;
+    }
+    return wait_for_version(own->connection, path, "registering the version", &answer, error) ? -1
+                                                                                              : 1;
+}
+
+/* The files into a container that the registry gives for this version. 1: the version is taken. */
+static int upload_to_registry(struct az_registration *own, struct error *error)
+{
+    char path[448], *uri = NULL;
+    const struct az_pending pending = {.path = path,
+                                       .name = own->name,
+                                       .version = own->version,
+                                       .folder = own->folder ? "model" : NULL,
+                                       .parts = own->files,
+                                       .count = own->file_count,
+                                       .progress = progress_bytes,
+                                       .context = &own->progress};
+    snprintf(path, sizeof path, "/models/%s/versions/%s", own->name, own->version);
+    if (az_pending_upload(own->connection, &pending, &uri, error))
+        return error->code == ERROR_CONFLICT && !is_typed(own) ? 1 : -1;
+    snprintf(own->uri, sizeof own->uri, "%s", uri);
+    free(uri);
+    return 0;
+}
+
+/* A registry's version never changes: it is looked for before each try, so that what an interrupted
+ * one made is found. */
+static int register_in_registry(struct az_registration *own, struct error *error)
+{
+    for (int attempt = 0; attempt < VERSION_TRIES; attempt++) {
+        progress_step(&own->progress, SHARED_VERSION);
+        if (choose_version(own, attempt > 0, error)) return -1;
+        int there = look_for_version(own, error);
+        if (there < 0) return -1;
+        if (there == 1) return 0;
+        if (there == 2 && is_typed(own))
+            return error_set(error, ERROR_CONFLICT,
+                             "version %s of %s is another file, and a registry's versions never "
+                             "change: give another --version",
+                             own->version, own->name);
+        if (there == 2) continue;
+        progress_step(&own->progress, SHARED_UPLOAD);
+        int status = upload_to_registry(own, error);
+        if (!status) progress_step(&own->progress, SHARED_REGISTER);
+        if (!status) status = put_version(own, error);
+        if (status <= 0) return status;
+    }
+    return error_set(error, ERROR_CONFLICT,
+                     "others register versions of %s at the same time: try again", own->name);
+}
+
+static int run_shared_steps(struct az_registration *own, json_t **out, struct error *error)
+{
+    progress_step(&own->progress, SHARED_FIND);
+    if (az_connection_check(own->connection, error) ||
+        az_connection_may(own->connection, "models/versions/write", error) ||
+        register_in_registry(own, error))
+        return -1;
+    progress_step(&own->progress, SHARED_READ_BACK);
+    return read_back(own, out, error);
+}
+
 static int publish(const struct registry_options *options, const struct registry_request *request,
                    const struct registry_watch *watch, json_t **out, struct error *error)
 {
@@ -397,11 +525,14 @@ static int publish(const struct registry_options *options, const struct registry
     own.folder = strcmp(registry_value(options, REGISTRY_FORM), "mlflow") == 0;
     if (load(&own, error) || az_connection_open(options, true, &own.connection, error)) goto out;
     const struct az_workspace *workspace = &own.connection->arm.workspace;
-    snprintf(key, sizeof key, "azure%s %s/%s/%s %s %s %s", own.folder ? " mlflow" : "",
-             workspace->subscription, workspace->resource_group, workspace->name, own.name,
-             own.sha256, request->version ? request->version : "next");
-    if (progress_begin(&own.progress, watch, step_titles, request->journal, key, error)) goto out;
-    status = run_steps(&own, out, error);
+    snprintf(key, sizeof key, "azure%s%s %s/%s/%s %s %s %s", own.folder ? " mlflow" : "",
+             workspace->registry ? " registry" : "", workspace->subscription,
+             workspace->resource_group, workspace->name, own.name, own.sha256,
+             request->version ? request->version : "next");
+    if (progress_begin(&own.progress, watch, workspace->registry ? shared_titles : step_titles,
+                       request->journal, key, error))
+        goto out;
+    status = (workspace->registry ? run_shared_steps : run_steps)(&own, out, error);
     if (status && error->code != ERROR_INTERRUPTED && own.progress.titles)
         error_prefix(error, "step %u of %u", own.progress.step + 1, own.progress.steps);
 out:
@@ -616,17 +747,21 @@ static int pull(const struct registry_options *options, const char *name, const 
     int status = -1;
     if (az_find_version(options, name, version, &connection, &answer, error)) return -1;
     const json_t *properties = json_object_get(answer, "properties");
-    if (split_uri(js_text(properties, "modelUri"), datastore, sizeof datastore, &place, error) ||
-        file_in_version(properties, place, blob, sizeof blob, error))
+    bool registry = connection->arm.workspace.registry;
+    const char *uri = js_text(properties, "modelUri");
+    if (registry ? az_registry_access(connection, name, js_text(answer, "name"), uri, &place, error)
+                 : split_uri(uri, datastore, sizeof datastore, &place, error))
         goto out;
+    if (file_in_version(properties, place, blob, sizeof blob, error)) goto out;
     if (!path_is_plain_name(path_base(blob))) {
         error_set(error, ERROR_INPUT,
                   "the registered file's name \"%.80s\" is not usable: download it in Azure ML",
                   path_base(blob));
         goto out;
     }
-    if (az_connection_datastore(connection, datastore, error) ||
-        az_connection_access(connection, error) || file_make_directories(directory, error))
+    if ((!registry && (az_connection_datastore(connection, datastore, error) ||
+                       az_connection_access(connection, error))) ||
+        file_make_directories(directory, error))
         goto out;
     path = path_join(directory, path_base(blob));
     if (!path) {

@@ -1,5 +1,6 @@
 /* Changing versions in an Azure ML workspace: the version is read, changed and put back whole, as
- * Microsoft's own client does it; a deletion is ARM's DELETE. The file in the storage stays. */
+ * Microsoft's own client does it; a deletion is ARM's DELETE. In a registry both are long
+ * operations. The file in the storage stays. */
 #include "base/js.h"
 #include "registry/azure/azure.h"
 
@@ -59,6 +60,14 @@ int az_change(const struct registry_options *options, const struct registry_chan
                                                 .what = removal ? "deleting the version"
                                                                 : "changing the version"},
                           &answer, error);
+    if (!status && (*answer.operation || *answer.location)) {
+        json_t *resource = NULL;
+        status = arm_finish(
+            &connection->arm, &answer,
+            &(struct arm_wait){.path = path, .what = "changing the version", .removal = removal},
+            &resource, error);
+        json_decref(resource);
+    }
     json_decref(answer.body);
     json_decref(body);
     json_decref(found);

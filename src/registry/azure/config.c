@@ -251,6 +251,15 @@ int az_workspace_check(const struct az_workspace *workspace, struct error *error
     return 0;
 }
 
+int az_registry_name_check(const char *name, struct error *error)
+{
+    if (is_name(name, 3, 33, "-_")) return 0;
+    return error_set(error, ERROR_USAGE,
+                     "the registry \"%.60s\" is not a name Azure takes: 3 to 33 letters, digits, - "
+                     "and _",
+                     name);
+}
+
 int az_model_name_check(const char *name, struct error *error)
 {
     if (is_name(name, 1, 255, "-_")) return 0;
@@ -262,11 +271,12 @@ int az_model_name_check(const char *name, struct error *error)
 
 static const struct az_cloud clouds[] = {
     {"AzureCloud", "https://login.microsoftonline.com", "https://management.azure.com",
-     "core.windows.net", "https://ml.azure.com"},
+     "core.windows.net", "https://ml.azure.com", "https://eastus.api.azureml.ms"},
     {"AzureUSGovernment", "https://login.microsoftonline.us",
-     "https://management.usgovcloudapi.net", "core.usgovcloudapi.net", "https://ml.azure.us"},
+     "https://management.usgovcloudapi.net", "core.usgovcloudapi.net", "https://ml.azure.us",
+     "https://usgovarizona.api.ml.azure.us"},
     {"AzureChinaCloud", "https://login.chinacloudapi.cn", "https://management.chinacloudapi.cn",
-     "core.chinacloudapi.cn", "https://ml.azure.cn"},
+     "core.chinacloudapi.cn", "https://ml.azure.cn", "https://chinaeast2.api.ml.azure.cn"},
 };
 
 static void copy_address(char *out, size_t size, const char *value)
@@ -300,6 +310,9 @@ static int read_metadata(const struct web_answer *answer, const char *name, stru
         copy_address(
             out->storage_suffix, sizeof out->storage_suffix,
             json_string_value(json_object_get(json_object_get(entry, "suffixes"), "storage")));
+        /* as Microsoft's client: the metadata has no row for it */
+        copy_address(out->discovery, sizeof out->discovery,
+                     getenv("REGISTRY_DISCOVERY_ENDPOINT_URL"));
         status = *out->arm && *out->authority && *out->storage_suffix ? 0 : -1;
     }
     json_decref(list);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/js.h"
+#include "registry/azure/shared.h"
 
 int az_connection_workspace(const struct registry_options *options, struct az_workspace *out,
                             struct error *error)
@@ -12,7 +13,13 @@ int az_connection_workspace(const struct registry_options *options, struct az_wo
     const char *subscription = registry_value(options, REGISTRY_SUBSCRIPTION),
                *group = registry_value(options, REGISTRY_RESOURCE_GROUP),
                *name = registry_value(options, REGISTRY_WORKSPACE),
-               *file = registry_given(options, REGISTRY_CONFIG);
+               *file = registry_given(options, REGISTRY_CONFIG),
+               *registry = registry_value(options, REGISTRY_REGISTRY);
+    if (registry) {
+        *out = (struct az_workspace){.registry = true, .found_in = "what was given"};
+        snprintf(out->name, sizeof out->name, "%s", registry);
+        return az_registry_name_check(registry, error);
+    }
     /* A file that was named wins over the environment; what was typed wins over both. */
     bool typed = registry_given(options, REGISTRY_SUBSCRIPTION) &&
                  registry_given(options, REGISTRY_RESOURCE_GROUP) &&
@@ -46,6 +53,10 @@ int az_connection_open(const struct registry_options *options, bool need_workspa
     }
     connection->arm.web = connection->web;
     connection->arm.credential = connection->credential;
+    if (connection->arm.workspace.registry && az_registry_find(&connection->arm, error)) {
+        az_connection_close(connection);
+        return -1;
+    }
     *out = connection;
     return 0;
 }
@@ -61,7 +72,7 @@ void az_connection_close(struct az_connection *connection)
 
 int az_connection_check(struct az_connection *connection, struct error *error)
 {
-    const struct arm_request request = {.path = "", .what = "asking for the workspace"};
+    const struct arm_request request = {.path = "", .what = arm_place_question(&connection->arm)};
     struct arm_answer answer;
     if (arm_call(&connection->arm, &request, &answer, error)) return -1;
     bool legacy = json_is_true(
@@ -105,12 +116,15 @@ int az_connection_may(struct az_connection *connection, const char *action, stru
     char whole[256];
     const struct arm_request request = {.path = "/providers/Microsoft.Authorization/permissions",
                                         .version = ARM_VERSION_PERMISSIONS,
-                                        .what = "asking for your rights on the workspace"};
+                                        .what = "asking for your rights"};
     struct arm_answer answer;
     const json_t *role;
-    bool allowed = false;
+    bool allowed = false, registry = connection->arm.workspace.registry;
     size_t i;
-    snprintf(whole, sizeof whole, "Microsoft.MachineLearningServices/workspaces/%s", action);
+    /* A registry has one set of rights for all kinds of assets. */
+    snprintf(whole, sizeof whole, "Microsoft.MachineLearningServices/%s%s",
+             registry ? "registries/assets" : "workspaces/",
+             registry ? strrchr(action, '/') : action);
     if (arm_call(&connection->arm, &request, &answer, error))
         return error->code == ERROR_INTERRUPTED ? -1 : 0;
     const json_t *roles = json_object_get(answer.body, "value");
@@ -122,9 +136,9 @@ int az_connection_may(struct az_connection *connection, const char *action, stru
     json_decref(answer.body);
     if (allowed) return 0;
     return error_set(error, ERROR_DENIED,
-                     "your roles on the workspace %s do not include %s: ask for the role \"AzureML "
-                     "Data Scientist\" on it",
-                     connection->arm.workspace.name, whole);
+                     "your roles on the %s %s do not include %s: ask for the role \"%s\" on it",
+                     registry ? "registry" : "workspace", connection->arm.workspace.name, whole,
+                     registry ? "AzureML Registry User" : "AzureML Data Scientist");
 }
 
 /* The service sends empty texts for what is not set. */

@@ -1,4 +1,4 @@
-/* A connection to one Azure ML workspace, and its storage: for this room only. */
+/* A connection to one Azure ML workspace, and its storage, or to a registry: for this room only. */
 #ifndef NNSTUDIO_REGISTRY_AZURE_CONNECTION_H
 #define NNSTUDIO_REGISTRY_AZURE_CONNECTION_H
 
@@ -16,11 +16,12 @@ struct az_connection {
     char location[64];           /* the workspace's region, after az_connection_check() */
 };
 
-/* The workspace from the options, the environment or config.json. Asks no server. */
+/* The workspace from the options, the environment or config.json, or the registry that the options
+ * name. Asks no server. */
 int az_connection_workspace(const struct registry_options *options, struct az_workspace *out,
                             struct error *error);
-/* Connects to nothing yet but the cloud's metadata, if that is needed. `need_workspace` false
- * leaves the workspace empty. */
+/* Connects to nothing yet but the cloud's metadata, if that is needed; a registry is asked for,
+ * since its name does not say where it is. `need_workspace` false leaves the workspace empty. */
 int az_connection_open(const struct registry_options *options, bool need_workspace,
                        struct az_connection **out, struct error *error);
 void az_connection_close(struct az_connection *connection);

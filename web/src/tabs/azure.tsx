@@ -250,7 +250,10 @@ function Deploy({ list, finished }: { list: Run[]; finished: number }) {
         fields.filter((one) => given[one.key]).map((one) => [one.key, given[one.key]]),
     );
     const task = newestTask(run.id);
-    const ready = target && (target.ready || (id === 'mlflow' && 'tracking_uri' in values));
+    const shared = values.registry_name;
+    const ready =
+        target &&
+        (target.ready || (id === 'mlflow' ? 'tracking_uri' in values : shared !== undefined));
     const register = () =>
         void post('/api/registry/registrations', {
             run: run.id,
@@ -295,6 +298,7 @@ function Deploy({ list, finished }: { list: Run[]; finished: number }) {
                                 ? (target?.place ?? 'http://127.0.0.1:5000')
                                 : '')
                         }
+                        hint={one.key === 'registry_name' ? format.sentence(one.help) : undefined}
                         onChange={(value) => setGiven({ ...given, [one.key]: value })}
                     />
                 ))}
@@ -337,12 +341,16 @@ function Deploy({ list, finished }: { list: Run[]; finished: number }) {
                     disabled={!ready || task?.state === 'running'}
                     onClick={register}
                 >
-                    {task?.state === 'running' ? 'Registering…' : `Register ${target?.where ?? ''}`}
+                    {task?.state === 'running'
+                        ? 'Registering…'
+                        : shared
+                          ? `Register in ${shared}`
+                          : `Register ${target?.where ?? ''}`}
                 </Button>
                 {target && !ready && (
                     <p class="muted">
                         {id === 'azure'
-                            ? 'Choose a workspace in step 3 first.'
+                            ? 'Choose a workspace in step 3, or enter a registry in step 2.'
                             : 'Enter the server’s address in step 2 first.'}
                     </p>
                 )}
@@ -357,6 +365,7 @@ function Deploy({ list, finished }: { list: Run[]; finished: number }) {
                     place={{
                         ...(id === 'azure' && { sign_in: signIn }),
                         ...(values.tracking_uri && { tracking_uri: values.tracking_uri }),
+                        ...(shared && { registry_name: shared }),
                     }}
                 />
             )}
