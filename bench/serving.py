@@ -1,9 +1,10 @@
-"""serve-model beside `mlflow models serve` with the same model, and both beside onnxruntime's logits.
+"""serve-model beside `mlflow models serve` and onnxruntime with the same model.
 
     python bench/serving.py --data-dir DIR [--build build] [--seconds 10] [--rounds 3]
 
 Each round asks both servers in turn, with one sample per request over 1 and 16 connections, and with 64 samples over 4.
-The asker is bench/ask.c, on the same processors. Prints a table in Markdown of the medians; exit status 1 when answers
+The asker is bench/ask.c, on the same processors. Prints a table in Markdown of the medians, what onnxruntime does when
+it is called directly, and how far both servers' logits are from its; exit status 1 when answers
 differ by more than 1e-5 or fewer than 20 times MLflow's requests are answered at 16 connections.
 """
 
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 import numpy as np
@@ -108,6 +110,16 @@ def main():
                 server.stop()
 
 
+def alone(session, sample, seconds):
+    """onnxruntime called directly, one sample after the other: (runs per second, p99 in ms)."""
+    name, times, begun = session.get_inputs()[0].name, [], time.perf_counter()
+    while time.perf_counter() - begun < seconds or not times:
+        before = time.perf_counter()
+        session.run(None, {name: sample})
+        times.append(time.perf_counter() - before)
+    return len(times) / sum(times), 1000 * sorted(times)[min(len(times) - 1, int(0.99 * len(times)))]
+
+
 def measure(given, folder, servers):
     samples = digits(given.data_dir, 64)
     session = onnxruntime.InferenceSession(str(folder / "simple_nn.onnx"), providers=["CPUExecutionProvider"])
@@ -131,6 +143,7 @@ def measure(given, folder, servers):
         ratios[load] = rates["nnstudio"] / rates["mlflow"]
         print(f"| {load} | {' | '.join(cells)} | **{ratios[load]:.1f}** |")
     print(f"\nLargest difference from onnxruntime's logits: nnstudio {apart['nnstudio']:.1e}, MLflow {apart['mlflow']:.1e}. ", end="")
+    print("onnxruntime called directly, without a server: {:,.0f} single samples per second, p99 {:.3f} ms. ".format(*alone(session, samples[:1], given.seconds)), end="")
     print(f"Memory: {memory(servers['nnstudio']) / 1e6:.0f} MB and {memory(servers['mlflow']) / 1e6:.0f} MB. ", end="")
     print(f"{os.cpu_count()} processors, medians of {given.rounds} rounds of {given.seconds:g} s; the asker runs on the same processors.")
     return 0 if max(apart.values()) <= 1e-5 and ratios[LOADS[1][0]] >= 20 else 1

@@ -134,9 +134,16 @@ static int use_tracking(const struct train_words *words, struct registry_options
     *out = (struct registry_options){.home = words->home};
     memcpy(out->values, words->tracking, sizeof out->values);
     if (words->insecure_http) out->values[REGISTRY_INSECURE_HTTP] = "1";
-    if (words->track && strcmp(words->track, "mlflow") != 0)
-        return error_set(error, ERROR_USAGE, "unknown tracking \"%.40s\": use mlflow",
+    bool azure = words->track && strcmp(words->track, "azureml") == 0;
+    if (words->track && !azure && strcmp(words->track, "mlflow") != 0)
+        return error_set(error, ERROR_USAGE, "unknown tracking \"%.40s\": use mlflow or azureml",
                          words->track);
+    if (azure && out->values[REGISTRY_TRACKING_URI])
+        return error_set(
+            error, ERROR_USAGE,
+            "--track azureml is the workspace of config.json: give --tracking-uri with "
+            "--track mlflow");
+    if (azure) out->values[REGISTRY_TRACKING_URI] = "azureml";
     for (unsigned key = 0; key < REGISTRY_KEYS && !words->track; key++)
         if (out->values[key])
             return error_set(error, ERROR_USAGE, "--%s is for tracking: give --track mlflow, too",
@@ -212,7 +219,8 @@ static int run(int argc, char **argv)
         {"json", OPTION_FLAG, &words.json, NULL,
          "events on standard output, one JSON object per line"},
         {"track", OPTION_TEXT, &words.track, "SERVER",
-         "mlflow: send settings, each step's loss, each epoch and the model there, live"},
+         "mlflow or azureml (config.json's workspace): send settings, each step's loss, each epoch "
+         "and the model there, live"},
         {"tracking-uri", OPTION_TEXT, &words.tracking[REGISTRY_TRACKING_URI], "URI",
          "the tracking server's address ($MLFLOW_TRACKING_URI)"},
         {"experiment", OPTION_TEXT, &words.tracking[REGISTRY_EXPERIMENT], "NAME",

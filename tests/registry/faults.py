@@ -18,10 +18,10 @@ class Proxy(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, route, certificate=None):
-        """`route(path)` gives (port, whether TLS) of what stands behind."""
+    def __init__(self, route, certificate=None, prefix=""):
+        """`route(path)` gives (port, whether TLS) of what stands behind, which knows nothing of `prefix`."""
         super().__init__(("127.0.0.1", 0), Handler)
-        self.route, self.lock, self.busy = route, threading.Lock(), 0  # busy: requests under way
+        self.prefix, self.route, self.lock, self.busy = prefix, route, threading.Lock(), 0  # busy: requests under way
         self.reset()
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -123,7 +123,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "transfer-encoding")}
-        connection.request(self.command, self.path, body if body or self.command in ("PUT", "POST") else None, headers)
+        connection.request(self.command, self.path.removeprefix(self.server.prefix), body if body or self.command in ("PUT", "POST") else None, headers)
         answer = connection.getresponse()
         data = answer.read()
         kept = {name: value for name, value in answer.getheaders() if name.lower() not in ("connection", "transfer-encoding", "keep-alive")}

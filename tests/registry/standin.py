@@ -19,6 +19,7 @@ import urllib.parse
 import endpoints
 import jobs
 import registries
+import tracking
 
 ACCOUNT = "devstoreaccount1"
 # The key of every Azurite, published in its documentation.
@@ -62,6 +63,7 @@ class Azure:
         self.endpoints = endpoints.Endpoints(self, SCOPE, self.pending_container)
         self.jobs = jobs.Jobs(self, SCOPE)
         self.registry = registries.Registry(self, SUBSCRIPTION, self.pending_container)
+        self.tracking = tracking.Tracking(self, SCOPE)
         self.secrets = secrets  # "sas", "key", "refused"
         self.credentials = credentials
         self.sas_seconds = [3600]  # how long the next SAS's live; the last one is kept
@@ -196,7 +198,7 @@ class Azure:
     def workspace(self):
         return {
             "id": SCOPE, "name": "ws1", "type": "Microsoft.MachineLearningServices/workspaces", "location": "westeurope",
-            "properties": {"workspaceId": "22222222-2222-2222-2222-222222222222", "v1LegacyMode": False, "friendlyName": "ws1"},
+            "properties": {"workspaceId": "22222222-2222-2222-2222-222222222222", "v1LegacyMode": False, "friendlyName": "ws1", "mlFlowTrackingUri": self.tracking.uri()},
         }
 
     def datastore(self):
@@ -283,10 +285,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.reply(*azure.endpoints.score(self.headers.get("Host"), self.headers.get("Authorization"), body))
             if path in ("/metadata/identity/oauth2/token", "/msi/token"):
                 return self.identity(query)
+            if self.tracking_path(path):
+                return self.reply(*azure.tracking.answer(self.command, self.path, self.headers.get("Authorization", ""), body))
             if path != "/metadata/endpoints" and not self.headers.get("Authorization", "").startswith("Bearer ey"):
                 return self.reply(401, error("AuthenticationFailed", "no token"))
             status, value, *headers = azure.arm(self.command, path, query, json.loads(body) if body else None, self.headers.get("Host"))
             self.reply(status, value, *headers)
+
+    @staticmethod
+    def tracking_path(path):
+        return path.startswith(("/mlflow/", "/history/"))
 
     def entra(self, path, form):
         azure = self.azure

@@ -1,12 +1,14 @@
 """Live tracking at a real MLflow server: what it holds is what was trained, once, whatever the server did meanwhile."""
 
 import json
+import os
 import re
 import socket
 import subprocess
 
 import faults
 import pytest
+import standin
 from server_help import Server, gone, wait_until
 from train_help import children
 
@@ -132,6 +134,40 @@ def test_an_older_run_is_sent_and_a_run_that_goes_on_stays_one(studio, theirs, m
     assert the_run(theirs, "older").info.status == "FINISHED"
 
 
+def test_an_azure_workspace_is_a_tracking_server(studio, theirs, cloud, mlflow_server, home, tmp_path):
+    """Its tokens, its address, its storage; each token ends after some requests, and a new one is asked for meanwhile."""
+    import mlflow
+    import numpy as np
+
+    cloud.azure.tracking.server, cloud.azure.tracking.uses = mlflow_server, 3
+    told = events(studio(*SMALL, "--track", "azureml", "--experiment", "in the workspace"))  # config.json is in this folder
+    run = the_run(theirs, "in the workspace")
+    compare(theirs, run, told)
+    assert run.info.status == "FINISHED" and run.data.params["dataset"] == "synthetic" and run.data.tags["engine"] == "native"
+    assert cloud.azure.tracking.refused >= 1, "no token has ended"
+    kept = json.loads((home / "runs" / told[0]["run"] / "tracking.json").read_text())
+    assert kept["uri"] == f"azureml:{standin.SCOPE}" and kept["link"] == f"https://portal.localhost/runs/{run.info.run_id}?wsid={standin.SCOPE}"
+    assert "eyJ" not in json.dumps(kept) and kept["complete"] and "model" not in kept
+    # the model's folder is in the workspace's storage
+    prefix = f"ExperimentRun/dcid.{run.info.run_id}/"
+    for blob in cloud.blob_client().list_blobs(name_starts_with=prefix):
+        file = tmp_path / "theirs" / blob.name.removeprefix(prefix)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(cloud.blob_client().download_blob(blob.name).readall())
+    assert mlflow.pyfunc.load_model(str(tmp_path / "theirs" / "model")).predict(np.zeros((3, 784), np.float32)).shape == (3, 10)
+    # a workspace that is lost costs the training nothing, and gets the rest later; its own address names it as well
+    cloud.entra.fail("/mlflow/", "status", times=10**6, code=503, body=b"{}")
+    os.environ["NNSTUDIO_TRACK_SECONDS"] = "1"  # monkeypatched by `theirs`
+    lost = events(studio(*SMALL, "--seed", "3", "--track", "mlflow", "--tracking-uri", cloud.azure.tracking.uri(), "--experiment", "lost there"))
+    assert [event["state"] for event in lost if event["event"] == "end"] == ["finished"]
+    cloud.entra.reset()
+    assert json.loads(studio("track", lost[0]["run"], "--json", cwd=home).stdout)["complete"]
+    compare(theirs, the_run(theirs, "lost there"), lost)
+    # registering there is the target azure's
+    refused = studio("register", home / "x.pth", "--to", "mlflow", "--tracking-uri", "azureml", status=None)
+    assert refused.returncode != 0
+
+
 def test_a_killed_training_is_sent_as_far_as_it_came(studio, theirs, binary, home, mlflow_server):
     words = [*SMALL[:-3], "--epochs", "100000", "--json", "--track", "mlflow", "--tracking-uri", mlflow_server, "--experiment", "killed"]
     training = subprocess.Popen([binary, *words], stdout=subprocess.PIPE, cwd=home.parent, text=True)
@@ -235,7 +271,7 @@ def test_a_studio_that_ends_leaves_the_rest_for_the_next(page, theirs, binary, h
 @pytest.mark.parametrize("uri, says", [
     ("http://user:word@127.0.0.1:1", "password"),
     ("sqlite:///x.db", "a database"),
-    ("azureml://westeurope.api.azureml.ms/mlflow/v1.0", "an Azure ML workspace"),
+    ("azureml://westeurope.api.azureml.ms/mlflow/v1.0", "is not that of an Azure ML workspace"),
     (None, "MLFLOW_TRACKING_URI"),
 ])  # fmt: skip
 def test_an_address_that_will_not_do_starts_nothing(page, home, uri, says):
@@ -264,7 +300,9 @@ def test_no_secret_is_kept(page, theirs, home, mlflow_server, monkeypatch, binar
 
 
 @pytest.mark.parametrize("words, says", [
-    (["--track", "wandb"], "use mlflow"),
+    (["--track", "wandb"], "use mlflow or azureml"),
+    (["--track", "azureml"], "no config.json"),
+    (["--track", "azureml", "--tracking-uri", "http://127.0.0.1:1"], "give --tracking-uri with --track mlflow"),
     (["--track", "mlflow"], "--tracking-uri"),
     (["--tracking-uri", "http://127.0.0.1:1"], "give --track mlflow, too"),
     (["--track", "mlflow", "--tracking-uri", "http://elsewhere.example"], "--insecure-http"),

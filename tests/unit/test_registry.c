@@ -291,12 +291,12 @@ static void test_tracking_addresses(void **state)
                                       "https://a.example/?token=secret", NULL};
     for (const char *const *address = bad; *address; address++) {
         const struct registry_options options = {.values = {[REGISTRY_TRACKING_URI] = *address}};
-        assert_int_equal(mlflow_tracking_uri(&options, uri, &error), -1);
+        assert_int_equal(mlflow_server_uri(&options, false, uri, &error), -1);
         assert_null(strstr(error.message, "secret"));
     }
     const struct registry_options options = {
         .values = {[REGISTRY_TRACKING_URI] = "http://127.0.0.1:5000//"}};
-    assert_int_equal(mlflow_tracking_uri(&options, uri, &error), 0);
+    assert_int_equal(mlflow_server_uri(&options, false, uri, &error), 0);
     assert_string_equal(uri, "http://127.0.0.1:5000");
 }
 

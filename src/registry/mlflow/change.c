@@ -56,7 +56,7 @@ int mlflow_change(const struct registry_options *options, const struct registry_
         json_decref(tags);
         if (status) return -1;
     }
-    if (mlflow_open(options, &server, error)) return -1;
+    if (mlflow_open(options, false, &server, error)) return -1;
     json_t *there = NULL;
     int status = change->kind == REGISTRY_DELETE
                      ? mlflow_get_version(&server, change->name, change->version, &there, error)

@@ -143,7 +143,7 @@ static json_t *describe(const struct registry_options *options)
 {
     char uri[512];
     struct error error;
-    bool ready = mlflow_tracking_uri(options, uri, &error) == 0;
+    bool ready = mlflow_server_uri(options, false, uri, &error) == 0;
     bool wrong = !ready && registry_value(options, REGISTRY_TRACKING_URI);
     return json_pack("{s:b, s:s?, s:[], s:s?}", "ready", (int)ready, "place", ready ? uri : NULL,
                      "sign_in", "problem", wrong ? error.message : NULL);
@@ -199,7 +199,8 @@ static int list(const struct registry_options *options, const char *name, json_t
     struct mlflow_server server;
     json_t *answer = NULL, *model = NULL, *entry;
     size_t i;
-    if ((name && mlflow_check_name(name, error)) || mlflow_open(options, &server, error)) return -1;
+    if ((name && mlflow_check_name(name, error)) || mlflow_open(options, false, &server, error))
+        return -1;
     int status = ask_list(&server, name, &answer, &model, error);
     if (!status) *out = json_array();
     json_array_foreach(json_object_get(answer, name ? "model_versions" : "registered_models"), i,
@@ -220,7 +221,7 @@ static int show(const struct registry_options *options, const char *name, const 
                 json_t **out, struct error *error)
 {
     struct mlflow_server server;
-    if (mlflow_check_name(name, error) || mlflow_open(options, &server, error)) return -1;
+    if (mlflow_check_name(name, error) || mlflow_open(options, false, &server, error)) return -1;
     int status = mlflow_get_version(&server, name, version, out, error);
     mlflow_close(&server);
     return status;
@@ -296,7 +297,7 @@ static int pull(const struct registry_options *options, const char *name, const 
     json_t *found = NULL;
     char file[160], hex[HASH_HEX_SIZE], *path = NULL;
     int status = -1;
-    if (mlflow_check_name(name, error) || mlflow_open(options, &server, error)) return -1;
+    if (mlflow_check_name(name, error) || mlflow_open(options, false, &server, error)) return -1;
     if (mlflow_get_version(&server, name, version, &found, error)) goto out;
     const char *run_id = json_string_value(json_object_get(found, "run_id")),
                *source = json_string_value(json_object_get(found, "uri"));

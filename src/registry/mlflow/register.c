@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "registry/azure/tracking.h"
 #include "registry/mlflow/folder.h"
 #include "registry/mlflow/registration.h"
 
@@ -99,7 +100,7 @@ int mlflow_find_experiment(struct mlflow_server *server, const char *name, char 
                              "another one",
                              name);
     }
-    if (!*location || strncmp(location, PROXIED, strlen(PROXIED)) == 0) return 0;
+    if (server->azure || !*location || strncmp(location, PROXIED, strlen(PROXIED)) == 0) return 0;
     struct error ignored;
     if (made) delete_experiment(server, id, &ignored);
     return error_set(
@@ -335,6 +336,17 @@ static int upload_one(struct mlflow_registration *own, const char *file, const v
                       size_t size, bool tell, struct error *error)
 {
     struct buffer url;
+    if (own->server.azure) {
+        char path[400];
+        snprintf(path, sizeof path, "model/%.380s", file);
+        const struct az_artifact artifact = {.root = own->artifact_uri,
+                                             .path = path,
+                                             .data = data,
+                                             .size = size,
+                                             .progress = tell ? progress_bytes : NULL,
+                                             .context = &own->progress};
+        return az_tracking_put(own->server.azure, &artifact, error);
+    }
     if (strncmp(own->artifact_uri, PROXIED, strlen(PROXIED)) != 0)
         return error_set(error, ERROR_UNAVAILABLE,
                          "the server keeps artifacts at %.120s and leaves their upload to clients: "
@@ -566,7 +578,7 @@ static void close_failed(struct mlflow_registration *own, struct error *error)
     const char *status = error->code == ERROR_INTERRUPTED ? "KILLED" : "FAILED";
     struct registry_options plain = *own->options;
     plain.cancelled = NULL; /* a cancelled registration closes its run all the same */
-    if (!own->run_id[0] || mlflow_open(&plain, &own->server, &ignored)) {
+    if (!own->run_id[0] || mlflow_open(&plain, false, &own->server, &ignored)) {
         own->server = server;
         return;
     }
@@ -612,7 +624,7 @@ int mlflow_publish(const struct registry_options *options, const struct registry
     if (modelfile_read(request->model_path, NULL, &own.model, error) ||
         network_check(&own.model->network, error) ||
         file_read(request->model_path, MODEL_LIMIT, &own.data, &own.size, error) ||
-        mlflow_open(options, &own.server, error))
+        mlflow_open(options, false, &own.server, error))
         goto out;
     hash_bytes(own.data, own.size, own.sha256);
     snprintf(key, sizeof key, "mlflow %s %s %s", own.server.uri, own.name, own.sha256);

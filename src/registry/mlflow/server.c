@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/js.h"
+#include "registry/azure/tracking.h"
 
 #define CREDENTIALS_LIMIT ((size_t)64 << 10)
 
@@ -25,7 +26,7 @@ static const struct {
     {"databricks", "a Databricks workspace, which is not supported: give the address of an MLflow "
                    "server"},
     {"uc:", "a Databricks catalog, which is not supported: give the address of an MLflow server"},
-    {"azureml:", "an Azure ML workspace: register in Azure ML instead (target azure)"},
+    {"azureml", "an Azure ML workspace: register in Azure ML instead (target azure)"},
     {"file:", "a folder: start `mlflow server --backend-store-uri` with it and give the server's "
               "address"},
     {"/", "a folder: start `mlflow server --backend-store-uri` with it and give the server's "
@@ -46,12 +47,14 @@ static int refuse_address(const char *uri, struct error *error)
                      uri);
 }
 
-int mlflow_tracking_uri(const struct registry_options *options, char out[512], struct error *error)
+int mlflow_server_uri(const struct registry_options *options, bool for_tracking, char out[512],
+                      struct error *error)
 {
     const char *uri = registry_value(options, REGISTRY_TRACKING_URI);
     if (!uri)
         return error_set(error, ERROR_USAGE,
                          "no MLflow server is known: give --tracking-uri http://127.0.0.1:5000");
+    if (for_tracking && az_tracking_is(uri)) return az_tracking_address(options, uri, out, error);
     if (strncmp(uri, "http://", 7) != 0 && strncmp(uri, "https://", 8) != 0)
         return refuse_address(uri, error);
     if (strcspn(uri, "@?#") < strlen(uri)) /* it is kept and shown, so it may hold no password */
@@ -133,8 +136,8 @@ static void find_authorization(struct mlflow_server *server)
     explicit_bzero(password, sizeof password);
 }
 
-int mlflow_open(const struct registry_options *options, struct mlflow_server *server,
-                struct error *error)
+int mlflow_open(const struct registry_options *options, bool for_tracking,
+                struct mlflow_server *server, struct error *error)
 {
     struct web_options web = {.insecure_http = registry_value(options, REGISTRY_INSECURE_HTTP) !=
                                                NULL,
@@ -142,23 +145,38 @@ int mlflow_open(const struct registry_options *options, struct mlflow_server *se
                               .cancelled = options->cancelled,
                               .context = options->context};
     *server = (struct mlflow_server){0};
-    if (mlflow_tracking_uri(options, server->uri, error)) return -1;
-    find_authorization(server);
-    return web_create(&web, &server->web, error);
+    if (mlflow_server_uri(options, for_tracking, server->uri, error) ||
+        web_create(&web, &server->web, error))
+        return -1;
+    if (!az_tracking_is(server->uri)) {
+        snprintf(server->base, sizeof server->base, "%s", server->uri);
+        find_authorization(server);
+        return 0;
+    }
+    if (az_tracking_create(options, server->uri, &server->azure, error) == 0) return 0;
+    mlflow_close(server);
+    return -1;
 }
 
 void mlflow_close(struct mlflow_server *server)
 {
     explicit_bzero(server->authorization, sizeof server->authorization);
+    az_tracking_destroy(server->azure);
     web_destroy(server->web);
+    server->azure = NULL;
     server->web = NULL;
 }
 
 int mlflow_json_headers(void *context, struct web_headers *headers, struct error *error)
 {
-    (void)error;
-    const struct mlflow_server *server = context;
+    struct mlflow_server *server = context;
+    const char *token;
     if (server->authorization[0]) web_header(headers, "Authorization: %s", server->authorization);
+    if (server->azure) {
+        if (az_tracking_token(server->azure, server->fresh_token, &token, error)) return -1;
+        server->fresh_token = false;
+        web_header(headers, "Authorization: Bearer %s", token);
+    }
     web_header(headers, "Content-Type: application/json");
     return 0;
 }
@@ -209,6 +227,9 @@ static const char *fix_for(const struct mlflow_server *server, const struct web_
 {
     const char *body = answer->body.data ? answer->body.data : "", *sent = server->authorization;
     if (answer->status >= 500) return "look at the server's log, then try again";
+    if (server->azure && answer->status == 401) return "sign in to Azure again";
+    if (server->azure && answer->status == 403)
+        return "ask for the role \"AzureML Data Scientist\" on the workspace";
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         const char *challenge = refusals[i].challenge, *wanted = refusals[i].sent;
         if (refusals[i].status != answer->status ||
@@ -237,6 +258,9 @@ int mlflow_refusal(const struct mlflow_server *server, const struct web_answer *
                                 NULL);
     const char *code = json_string_value(json_object_get(object, "error_code"));
     const char *message = json_string_value(json_object_get(object, "message"));
+    const json_t *inner = json_object_get(object, "error"); /* Azure's own form */
+    if (!code) code = json_string_value(json_object_get(inner, "code"));
+    if (!message) message = json_string_value(json_object_get(inner, "message"));
     enum error_code kind = answer->status == 404                            ? ERROR_NOT_FOUND
                            : answer->status == 401 || answer->status == 403 ? ERROR_DENIED
                            : answer->status >= 500 || answer->status == 429 ? ERROR_UNAVAILABLE
@@ -263,6 +287,15 @@ static bool is_fine(const struct web_answer *answer, const char *fine)
     return same;
 }
 
+/* Where requests go: what the workspace says, at the first one. */
+static int find_base(struct mlflow_server *server, struct error *error)
+{
+    if (*server->base) return 0;
+    if (az_tracking_connect(server->azure, error)) return -1;
+    snprintf(server->base, sizeof server->base, "%s", az_tracking_base(server->azure));
+    return 0;
+}
+
 int mlflow_call(struct mlflow_server *server, struct mlflow_request request, json_t **out,
                 struct error *error)
 {
@@ -271,11 +304,12 @@ int mlflow_call(struct mlflow_server *server, struct mlflow_request request, jso
     struct web_answer answer = {0};
     int status = -1;
     if (out) *out = NULL;
-    snprintf(url, sizeof url, "%s/api/2.0/mlflow/%s", server->uri, request.path);
     if (request.body && !text) {
         error_set_memory(error, "a request");
         goto out;
     }
+    if (find_base(server, error)) goto out;
+    snprintf(url, sizeof url, "%s/api/2.0/mlflow/%s", server->base, request.path);
     const struct web_request sent = {.method = request.method,
                                      .url = url,
                                      .what = request.what,
@@ -287,6 +321,11 @@ int mlflow_call(struct mlflow_server *server, struct mlflow_request request, jso
                                      .timeout_ms = server->timeout_ms,
                                      .tries = server->once ? 1 : 0};
     if (web_send(server->web, &sent, &answer, error)) goto out;
+    if (answer.status == 401 && server->azure) { /* a token may end while a run is followed */
+        web_answer_clear(&answer);
+        server->fresh_token = true;
+        if (web_send(server->web, &sent, &answer, error)) goto out;
+    }
     if (answer.status == 200) {
         json_t *object;
         status = web_answer_json(&answer, request.what, &object, error);

@@ -7,19 +7,27 @@
 
 #define MLFLOW_NAME_SIZE 256
 
+struct az_tracking;
+
 struct mlflow_server {
     struct web *web;
-    char uri[512];            /* without a slash at the end */
+    struct az_tracking *azure; /* owned: of an Azure ML workspace; NULL: any other server */
+    bool fresh_token;          /* the next call signs in anew */
+    char uri[512];             /* as it is kept and shown, without a slash at the end */
+    char base
+        [640]; /* where requests go: the same, or the workspace's server, "" until it is asked */
     char authorization[4096]; /* "Bearer …", "Basic …" or "" */
     char user[256];           /* of basic authentication, for messages; "" for none */
     long timeout_ms;          /* of each of the next calls; 0: none */
     bool once; /* the next calls are not tried again: what they make could be made twice */
 };
 
-/* The address from the options or $MLFLOW_TRACKING_URI, without a slash at the end. Asks nobody. */
-int mlflow_tracking_uri(const struct registry_options *options, char out[512], struct error *error);
-int mlflow_open(const struct registry_options *options, struct mlflow_server *server,
-                struct error *error);
+/* The address from the options or $MLFLOW_TRACKING_URI, without a slash at the end. An Azure ML
+ * workspace's is one for tracking only. Asks nobody. */
+int mlflow_server_uri(const struct registry_options *options, bool for_tracking, char out[512],
+                      struct error *error);
+int mlflow_open(const struct registry_options *options, bool for_tracking,
+                struct mlflow_server *server, struct error *error);
 void mlflow_close(struct mlflow_server *server);
 struct mlflow_request {
     const char *method;

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "registry/azure/tracking.h"
 #include "registry/mlflow/registration.h"
 #include "registry/mlflow/track_state.h"
 
@@ -39,14 +40,14 @@ struct tracker {
 int registry_track_check(const struct registry_options *options, struct error *error)
 {
     char uri[512];
-    return mlflow_tracking_uri(options, uri, error);
+    return mlflow_server_uri(options, true, uri, error);
 }
 
 int registry_track_reach(const struct registry_options *options, struct error *error)
 {
     struct mlflow_server server;
     json_t *answer = NULL;
-    if (mlflow_open(options, &server, error)) return -1;
+    if (mlflow_open(options, true, &server, error)) return -1;
     server.once = true;
     server.timeout_ms = REACH_MS;
     int status = mlflow_call(&server,
@@ -238,9 +239,11 @@ static int begin_run(struct tracker *tracker, const json_t *run, struct error *e
         own->run_id[0] = '\0';
         return -1;
     }
-    json_object_set_new(
-        tracker->state.kept, "link",
-        json_sprintf("%s/#/experiments/%s/runs/%s", own->server.uri, own->experiment, own->run_id));
+    json_object_set_new(tracker->state.kept, "link",
+                        own->server.azure
+                            ? az_tracking_link(own->server.azure, own->run_id)
+                            : json_sprintf("%s/#/experiments/%s/runs/%s", own->server.uri,
+                                           own->experiment, own->run_id));
     if (!is_noted(tracker, "ended")) return 0;
     return mlflow_set_status(own, "RUNNING", "going on with the run", error) ||
                    progress_note(&own->progress, "uploaded", "no", error) ||
@@ -349,7 +352,7 @@ static int begin(struct tracker *tracker, struct error *error)
     char key[1024];
     own->options = tracking->options;
     own->request = &tracker->request;
-    if (mlflow_open(tracking->options, &own->server, error)) return -1;
+    if (mlflow_open(tracking->options, true, &own->server, error)) return -1;
     /* One try a call: the loop tries again, and looks at the run meanwhile. */
     own->server.once = true;
     own->server.timeout_ms = CALL_MS;

@@ -97,7 +97,7 @@ int registry_track_plan(const struct registry_options *options, const char *run,
 {
     struct track_state state;
     char uri[512];
-    if (mlflow_tracking_uri(options, uri, error)) return -1;
+    if (mlflow_server_uri(options, true, uri, error)) return -1;
     int status = track_state_open(&state, options, uri, run, error);
     if (!status) {
         json_object_set_new(state.kept, "complete", json_false()); /* one that goes on has more */
