@@ -231,7 +231,7 @@ int job_azure(int argc, char **argv)
     const struct registry_target *azure;
     char *home = NULL;
     int failed = registry_target_need("azure", &azure, &error) ||
-                 registry_cli_use(&place, azure, words.json, &words.where, &home, &error) ||
+                 registry_cli_use(&place, azure, NULL, words.json, &words.where, &home, &error) ||
                  run_verb(&words, &error);
     status = failed ? cli_fail(&error) : EXIT_OK;
     free(home);
