@@ -12,7 +12,9 @@ void *large_alloc(size_t bytes)
     if (whole < bytes) return NULL; /* more than there are addresses */
     void *memory = aligned_alloc(unit, whole);
 #ifdef MADV_HUGEPAGE
-    if (memory && unit == page) madvise(memory, whole, MADV_HUGEPAGE); /* only a wish */
+    /* Only a wish. What is left after whole pages stays in small ones: a large page takes all of
+     * its memory from the first byte on. */
+    if (memory && unit == page) madvise(memory, bytes / page * page, MADV_HUGEPAGE);
 #endif
     return memory;
 }

@@ -42,7 +42,7 @@ struct dataset {
     struct split train, test; /* memory owned by the data set */
     /* dataset_take_validation(): behind the training samples, in their memory; count 0: none */
     struct split validation;
-    char hash[65]; /* dataset_hash() before samples were taken for validation; "": none were */
+    char hash[65]; /* dataset_hash(), before samples were taken for validation; "": not kept */
 
     char label_column[64]; /* of a CSV file: its name, or its number counted from 0; "" otherwise */
     bool coded;            /* code c stands for values[c]; otherwise for c */

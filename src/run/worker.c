@@ -270,6 +270,8 @@ static int open_dataset(struct worker_run *session, struct error *error)
     int status = claim_run_dir(session, error) ||
                  setup_dataset(&now->job, &session->dataset, error) ||
                  dataset_hash(session->dataset, now->data_sha256, error);
+    /* the model file names it, too */
+    if (!status) memcpy(session->dataset->hash, now->data_sha256, sizeof session->dataset->hash);
     return session->ranks ? rank_agree_on_data(session->ranks, status, now->data_sha256, error)
                           : status;
 }
