@@ -173,7 +173,7 @@ test('text and picture are in step, and what is typed stays', { skip }, async ()
     await text().blur();
     await says(LENET.replace(', dense 10', ', dropout 0.25, dense 10'));
     assert.ok((await names()).includes('dropout1'));
-    assert.match(decodeURIComponent(page.url()), /dropout\+0\.25/);
+    await page.waitForURL((url) => url.searchParams.get('net').includes('dropout 0.25'));
 });
 
 test('the code follows, and the lines of the selected layer are lit', { skip }, async () => {

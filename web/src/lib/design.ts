@@ -29,6 +29,8 @@ export interface Layer {
 export type Info = Omit<DraftLayer, 'layer'>;
 
 const UNDO_LIMIT = 200;
+/** Milliseconds: what reads the address, and the browser itself, need not follow every key. */
+const ADDRESS_WAITS = 250;
 /** What is designed for when the data set was not opened yet. */
 const USUAL = { rows: 28, columns: 28, classes: 10 };
 
@@ -108,6 +110,18 @@ export async function readFragment(
         : { layers: [], problem: said.reason ?? '' };
 }
 
+let addressTimer = 0;
+/** The network that the address had last from here. */
+let written = '';
+
+/** Puts the network that fits into the address, if that is not there yet. */
+export function writeAddress() {
+    clearTimeout(addressTimer);
+    if (location.pathname !== '/design' || !fitting.value || fitting.value === written) return;
+    written = fitting.value;
+    setParams({ net: written });
+}
+
 function take(said: NetworkDraft, asked: readonly Layer[]) {
     const draft = said.draft;
     batch(() => {
@@ -118,7 +132,8 @@ function take(said: NetworkDraft, asked: readonly Layer[]) {
         if (!typing.value) text.value = draft.compact;
         if (said.problem !== null) return;
         fitting.value = draft.compact;
-        if (location.pathname === '/design') setParams({ net: draft.compact });
+        clearTimeout(addressTimer);
+        addressTimer = window.setTimeout(writeAddress, ADDRESS_WAITS);
     });
 }
 
@@ -320,7 +335,10 @@ export async function readDesigns() {
 /** Reads the tables once, and the network of the address, or what was drawn before, or the labs'. */
 export async function startDesign(s: Settings) {
     const asked = search.peek().get('net');
-    if (asked !== null && asked !== fitting.value) await readText(asked, false);
+    // The address may still have the network as it was before the last edits.
+    const isOld = asked === written && layers.value.length > 0;
+    written = asked ?? '';
+    if (asked !== null && asked !== fitting.value && !isOld) await readText(asked, false);
     else if (layers.value.length > 0) await check();
     else await readText(netOfSettings(s), false);
     if (layers.value.length > 0 && selectedPlace.value < 0) selectedId.value = layers.value[0].id;

@@ -19,6 +19,33 @@ export function useSettled<T>(value: T, milliseconds = 200): T {
     return settled;
 }
 
+interface Question<T> {
+    address: string;
+    stop: AbortController;
+    answer: Promise<T>;
+}
+function question<T>(address: string): Question<T> {
+    const stop = new AbortController();
+    return { address, stop, answer: get<T>(address, stop.signal) };
+}
+
+let early: Question<unknown> | null = null;
+
+/** Asks before the component that will is drawn; it takes this answer, a newer question gives it up. */
+export function askEarly(address: string) {
+    if (early?.address === address) return;
+    early?.stop.abort();
+    early = question(address);
+    early.answer.catch(() => {}); // said by the component that takes it
+}
+
+function ask<T>(address: string): Question<T> {
+    if (early?.address !== address) return question<T>(address);
+    const taken = early as Question<T>;
+    early = null;
+    return taken;
+}
+
 /** null: nothing to fetch (yet). `again` changes when the same address is to be read anew. */
 export function useFetched<T>(address: string | null, again: unknown = 0): Fetched<T> {
     const [state, setState] = useState<{ address: string | null; value: T | null; error: string }>({
@@ -28,8 +55,8 @@ export function useFetched<T>(address: string | null, again: unknown = 0): Fetch
     });
     useEffect(() => {
         if (address === null) return;
-        const stop = new AbortController();
-        get<T>(address, stop.signal).then(
+        const { stop, answer } = ask<T>(address);
+        answer.then(
             (value) => setState({ address, value, error: '' }),
             (error: Error) =>
                 stop.signal.aborted ||

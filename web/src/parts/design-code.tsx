@@ -1,9 +1,10 @@
 /* The network as a program, beside its picture: the selected layer's lines are lit, what an edit changed flashes once. */
-import { useEffect, useRef } from 'preact/hooks';
+import { effect } from '@preact/signals';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { codeAddress } from '../lib/code';
 import { fitting, layers, selectedId, selectedPlace } from '../lib/design';
 import { engineLook } from '../lib/engines';
-import { useFetched } from '../lib/fetched';
+import { askEarly, useFetched } from '../lib/fetched';
 import { param, setParams } from '../lib/router';
 import { system } from '../lib/studio';
 import type { CodeDiff, CodeLine, Settings, Voice } from '../lib/shapes';
@@ -32,7 +33,8 @@ function Lines({ lines, voice }: { lines: CodeLine[]; voice: Voice }) {
         if (top < box.scrollTop || top > box.scrollTop + box.clientHeight - 40)
             box.scrollTop = top - 40;
     }, [place, voice.id, all.length]);
-    const pieces = highlightLines(all.join('\n'), voice.language);
+    const source = all.join('\n');
+    const pieces = useMemo(() => highlightLines(source, voice.language), [source, voice.id]);
     return (
         <pre
             ref={block}
@@ -67,6 +69,15 @@ export function DesignCode({ s }: { s: Settings }) {
         ({ id, language }) => id !== voice?.id && language === voice?.language,
     );
     const net = fitting.value;
+    // As soon as the network is known to fit: the drawing takes its time.
+    useEffect(
+        () =>
+            effect(() => {
+                if (!voice || !fitting.value) return;
+                askEarly(codeAddress(voice.id, (other ?? voice).id, { ...s, net: fitting.value }));
+            }),
+        [voice?.id, other?.id, s],
+    );
     const { value, error } = useFetched<CodeDiff>(
         voice && net ? codeAddress(voice.id, (other ?? voice).id, { ...s, net }) : null,
     );

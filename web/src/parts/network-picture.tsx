@@ -1,7 +1,7 @@
 /* The picture of the network: a card per layer, shapes on the edges between them. Everything that the mouse does the keys
  * do as well: arrows select, with Alt they move, Enter edits, A adds, D duplicates, Delete removes. */
 import { signal } from '@preact/signals';
-import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import * as format from '../lib/format';
 import {
     answer,
@@ -37,24 +37,34 @@ const wantsFocus = signal(0);
 export const focusCard = () => void wantsFocus.value++;
 
 function Volume({ shape, scale, learned }: { shape: number[]; scale: Scale; learned: boolean }) {
-    const marks = volume(shape, scale, learned ? 'learned' : 'plain');
-    return (
-        <svg
-            class="volume"
-            data-learned={learned || undefined}
-            viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-            width={WIDTH}
-            height={HEIGHT}
-            aria-hidden="true"
-        >
-            {marks.map((mark, i) =>
-                mark.kind === 'box' ? (
-                    <rect key={i} x={mark.x} y={mark.y} width={mark.w} height={mark.h} rx="1.5" />
-                ) : mark.kind === 'line' ? (
-                    <path key={i} d={`M${mark.x1} ${mark.y1}L${mark.x2} ${mark.y2}`} />
-                ) : null,
-            )}
-        </svg>
+    // Drawn again only where it looks otherwise: an edit changes one layer of many.
+    return useMemo(
+        () => (
+            <svg
+                class="volume"
+                data-learned={learned || undefined}
+                viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+                width={WIDTH}
+                height={HEIGHT}
+                aria-hidden="true"
+            >
+                {volume(shape, scale, learned ? 'learned' : 'plain').map((mark, i) =>
+                    mark.kind === 'box' ? (
+                        <rect
+                            key={i}
+                            x={mark.x}
+                            y={mark.y}
+                            width={mark.w}
+                            height={mark.h}
+                            rx="1.5"
+                        />
+                    ) : mark.kind === 'line' ? (
+                        <path key={i} d={`M${mark.x1} ${mark.y1}L${mark.x2} ${mark.y2}`} />
+                    ) : null,
+                )}
+            </svg>
+        ),
+        [shape.join(), scale.side, scale.units, learned],
     );
 }
 

@@ -30,6 +30,7 @@ import {
     subject,
     text,
     undo,
+    writeAddress,
 } from '../lib/design';
 import { findDataset } from '../lib/dataset';
 import { engines, labPath } from '../lib/engines';
@@ -326,7 +327,14 @@ function TakeAway() {
     const title = () => `${format.count(answer.value?.cost?.parameters)} parameters`;
     return (
         <>
-            <CopyButton text={() => location.href} label="Copy link" disabled={!good()} />
+            <CopyButton
+                text={() => {
+                    writeAddress();
+                    return location.href;
+                }}
+                label="Copy link"
+                disabled={!good()}
+            />
             <Button
                 disabled={!good()}
                 onClick={() =>
