@@ -226,7 +226,7 @@ function followRequests(page) {
     follow('requestfinished', (request) => open.delete(request));
     follow('requestfailed', (request) => open.delete(request));
     page.settled = async () => {
-        for (let i = 0; i < 400 && (open.size > 0 || Date.now() - changed < 200); i++)
+        for (let i = 0; i < 2400 && (open.size > 0 || Date.now() - changed < 200); i++)
             await page.waitForTimeout(50);
         if (open.size > 0)
             throw new Error(`never answered: ${[...open].map((request) => request.url())}`);
