@@ -138,19 +138,6 @@ struct decoded {
     const real *line[BLOCK_ROWS];
 };
 
-INLINE void decode(const struct native_sparse *block, size_t tuple, const real *lines,
-                   size_t stride, struct decoded *out)
-{
-    const uint64_t *entries = block->entries + tuple * BLOCK_STRIDE;
-    const real *table = block->table;
-    out->count = block->counts[tuple];
-    for (size_t e = 0; e < out->count; e++) {
-        UNROLL
-        for (size_t q = 0; q < TUPLE; q++) out->x[e][q] = table[(entries[e] >> (8 * q)) & 255];
-        out->line[e] = lines + (entries[e] >> 32) * stride;
-    }
-}
-
 INLINE void add_products(size_t width, const vec x[TUPLE], const real *line, vec sums[TUPLE][TILE])
 {
     UNROLL
@@ -259,6 +246,19 @@ static void sparse_forward(const struct native_sparse *block, const struct nativ
 }
 
 #if NATIVE_REGISTERS < 32
+
+INLINE void decode(const struct native_sparse *block, size_t tuple, const real *lines,
+                   size_t stride, struct decoded *out)
+{
+    const uint64_t *entries = block->entries + tuple * BLOCK_STRIDE;
+    const real *table = block->table;
+    out->count = block->counts[tuple];
+    for (size_t e = 0; e < out->count; e++) {
+        UNROLL
+        for (size_t q = 0; q < TUPLE; q++) out->x[e][q] = table[(entries[e] >> (8 * q)) & 255];
+        out->line[e] = lines + (entries[e] >> 32) * stride;
+    }
+}
 
 /* A panel is some tiles, and at most half a tile more. */
 INLINE void backward_panel(enum rule_type type, size_t columns, const struct sweep *sweep)
