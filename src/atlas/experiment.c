@@ -17,7 +17,7 @@
 #define SEED 1
 
 /* What both sides share. */
-struct bench {
+struct experiment_bench {
     const struct atlas_experiment *experiment;
     const struct engine_ops *ops;
     uint32_t rows, columns, classes, batch;
@@ -74,8 +74,8 @@ void atlas_side_optimizer(const struct atlas_experiment *experiment, enum meanin
     json_decref(words);
 }
 
-static int read_side(const struct bench *bench, enum meaning meaning, struct trail *trail,
-                     struct error *error)
+static int read_side(const struct experiment_bench *bench, enum meaning meaning,
+                     struct trail *trail, struct error *error)
 {
     const struct atlas_side *side = &bench->experiment->sides[meaning],
                             *other = &bench->experiment->sides[MEANING_PYTORCH];
@@ -108,7 +108,7 @@ static uint8_t brightest(const uint8_t *pixels, size_t inputs, uint32_t classes)
     return (uint8_t)label;
 }
 
-static int draw_samples(struct bench *bench, struct error *error)
+static int draw_samples(struct experiment_bench *bench, struct error *error)
 {
     size_t inputs = (size_t)bench->rows * bench->columns;
     struct rng rng;
@@ -130,9 +130,9 @@ static int draw_samples(struct bench *bench, struct error *error)
 }
 
 static int bench_open(const struct atlas_experiment *experiment, const struct engine_ops *ops,
-                      struct bench *bench, struct error *error)
+                      struct experiment_bench *bench, struct error *error)
 {
-    *bench = (struct bench){
+    *bench = (struct experiment_bench){
         .experiment = experiment,
         .ops = ops,
         .rows = experiment->rows ? experiment->rows : 2,
@@ -148,7 +148,7 @@ static int bench_open(const struct atlas_experiment *experiment, const struct en
 /* --- the changes --- */
 
 /* The engines compute PyTorch's unbiased variance: what one step moved is taken back to n. */
-static void bias_variance(const struct bench *bench, const struct trail *trail,
+static void bias_variance(const struct experiment_bench *bench, const struct trail *trail,
                           struct parameters *parameters)
 {
     CHECK(bench->steps == 1);
@@ -164,7 +164,7 @@ static void bias_variance(const struct bench *bench, const struct trail *trail,
 }
 
 /* The weight of the first dense layer behind a flatten, its inputs read in the order H, W, C. */
-static void turn_flatten(const struct bench *bench, const struct trail *trail,
+static void turn_flatten(const struct experiment_bench *bench, const struct trail *trail,
                          struct parameters *parameters)
 {
     (void)bench;
@@ -188,7 +188,7 @@ static void turn_flatten(const struct bench *bench, const struct trail *trail,
 }
 
 /* Every weight of a depthwise kernel is its share: zeros around the picture count. */
-static void count_padding(const struct bench *bench, const struct trail *trail,
+static void count_padding(const struct experiment_bench *bench, const struct trail *trail,
                           struct parameters *parameters)
 {
     (void)bench;
@@ -202,7 +202,7 @@ static void count_padding(const struct bench *bench, const struct trail *trail,
     }
 }
 
-typedef void change_fn(const struct bench *bench, const struct trail *trail,
+typedef void change_fn(const struct experiment_bench *bench, const struct trail *trail,
                        struct parameters *parameters);
 /* To the parameters, before the evaluation. */
 static change_fn *const changes[ATLAS_CHANGE_COUNT] = {
@@ -211,8 +211,8 @@ static change_fn *const changes[ATLAS_CHANGE_COUNT] = {
     [ATLAS_COUNTED_PADDING] = count_padding,
 };
 
-static int change_side(const struct bench *bench, enum meaning meaning, struct trail *trail,
-                       struct error *error)
+static int change_side(const struct experiment_bench *bench, enum meaning meaning,
+                       struct trail *trail, struct error *error)
 {
     change_fn *change = changes[bench->experiment->sides[meaning].change];
     if (!change) return 0;
@@ -232,7 +232,8 @@ static double penalty_of(const struct trail *trail, size_t step)
 
 /* --- class weights: the losses are the engine's logits', the mean is the meaning's --- */
 
-static void weigh_losses(const struct bench *bench, enum meaning meaning, struct trail *trail)
+static void weigh_losses(const struct experiment_bench *bench, enum meaning meaning,
+                         struct trail *trail)
 {
     const double *weights = bench->experiment->class_weights;
     double losses = 0, weight = 0;
@@ -248,8 +249,8 @@ static void weigh_losses(const struct bench *bench, enum meaning meaning, struct
 
 /* --- training --- */
 
-static int trail_open(const struct bench *bench, enum meaning meaning, struct trail *trail,
-                      struct error *error)
+static int trail_open(const struct experiment_bench *bench, enum meaning meaning,
+                      struct trail *trail, struct error *error)
 {
     if (read_side(bench, meaning, trail, error) ||
         parameters_create(&trail->network, DTYPE_FLOAT64, &trail->parameters, error))
@@ -280,7 +281,8 @@ static int trail_open(const struct bench *bench, enum meaning meaning, struct tr
     return engine_set_parameters(trail->engine, trail->parameters, error);
 }
 
-static int train_side(const struct bench *bench, struct trail *trail, struct error *error)
+static int train_side(const struct experiment_bench *bench, struct trail *trail,
+                      struct error *error)
 {
     size_t each = fit_steps_per_epoch(bench->samples, bench->batch),
            values = trail->parameters->value_count;
@@ -309,7 +311,7 @@ static int train_side(const struct bench *bench, struct trail *trail, struct err
     return status;
 }
 
-static int run_side(const struct bench *bench, enum meaning meaning, struct trail *trail,
+static int run_side(const struct experiment_bench *bench, enum meaning meaning, struct trail *trail,
                     struct error *error)
 {
     if (trail_open(bench, meaning, trail, error) || train_side(bench, trail, error) ||
@@ -405,8 +407,8 @@ static const struct {
     [ATLAS_WEIGHTED] = {"weighted loss", "sample"},
 };
 
-static json_t *curve_to_json(const struct bench *bench, const struct trail trails[MEANING_COUNT],
-                             enum atlas_quantity quantity)
+static json_t *curve_to_json(const struct experiment_bench *bench,
+                             const struct trail trails[MEANING_COUNT], enum atlas_quantity quantity)
 {
     const struct trail *p = &trails[MEANING_PYTORCH], *k = &trails[MEANING_KERAS];
     const struct strip strips[ATLAS_QUANTITY_COUNT] = {
@@ -429,7 +431,7 @@ static json_t *curve_to_json(const struct bench *bench, const struct trail trail
                      largest <= ATLAS_AGREE, "at", (json_int_t)at);
 }
 
-static bool is_there(const struct bench *bench, enum atlas_quantity quantity)
+static bool is_there(const struct experiment_bench *bench, enum atlas_quantity quantity)
 {
     const bool there[ATLAS_QUANTITY_COUNT] = {
         [ATLAS_WEIGHT] = bench->steps > 0,
@@ -442,7 +444,8 @@ static bool is_there(const struct bench *bench, enum atlas_quantity quantity)
 }
 
 /* The curve that shows the difference first, then the others that there are. */
-static json_t *curves_to_json(const struct bench *bench, const struct trail trails[MEANING_COUNT])
+static json_t *curves_to_json(const struct experiment_bench *bench,
+                              const struct trail trails[MEANING_COUNT])
 {
     enum atlas_quantity shows = bench->experiment->shows;
     json_t *curves = json_array();
@@ -458,7 +461,7 @@ static json_t *curves_to_json(const struct bench *bench, const struct trail trai
 int atlas_run(const struct atlas_row *row, const struct engine_ops *ops, json_t **out,
               struct error *error)
 {
-    struct bench bench = {0};
+    struct experiment_bench bench = {0};
     struct trail trails[MEANING_COUNT] = {0};
     struct engine_probe probe;
     int status = -1;

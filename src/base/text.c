@@ -55,7 +55,7 @@ void text_clean(char *text)
 }
 
 /* A thread's copies; they go with it. */
-struct shown {
+struct text_copies {
     char *copies[COPIES];
     unsigned next;
 };
@@ -66,7 +66,7 @@ static bool shown_kept;
 
 static void forget_shown(void *context)
 {
-    struct shown *shown = context;
+    struct text_copies *shown = context;
     for (int i = 0; i < COPIES; i++) free(shown->copies[i]);
     free(shown);
 }
@@ -76,11 +76,11 @@ static void make_key(void)
     shown_kept = pthread_key_create(&shown_key, forget_shown) == 0;
 }
 
-static struct shown *shown_here(void)
+static struct text_copies *shown_here(void)
 {
     pthread_once(&shown_once, make_key);
     if (!shown_kept) return NULL;
-    struct shown *shown = pthread_getspecific(shown_key);
+    struct text_copies *shown = pthread_getspecific(shown_key);
     if (shown) return shown;
     shown = calloc(1, sizeof *shown);
     if (!shown || !pthread_setspecific(shown_key, shown)) return shown;
@@ -90,7 +90,7 @@ static struct shown *shown_here(void)
 
 const char *text_shown(const char *text)
 {
-    struct shown *shown = shown_here();
+    struct text_copies *shown = shown_here();
     char *copy = shown ? strdup(text ? text : "") : NULL;
     if (!copy) return "?";
     text_clean(copy);

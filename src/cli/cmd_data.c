@@ -151,7 +151,7 @@ static void on_interrupt(int number)
 }
 
 /* What was shown last, so that it is not shown again. */
-struct shown {
+struct shown_progress {
     double time;
     int tenths;
     bool whole; /* all of it: what is told after that (the next file is checked) is no news */
@@ -159,7 +159,7 @@ struct shown {
 
 static bool show_progress(void *context, const char *file, uint64_t done, uint64_t total)
 {
-    struct shown *shown = context;
+    struct shown_progress *shown = context;
     if (shown->whole) return !interrupted;
     shown->whole = total && done == total;
     double share = total ? (double)done / (double)total : 0, now = clock_monotonic();
@@ -181,7 +181,7 @@ static bool show_progress(void *context, const char *file, uint64_t done, uint64
 /* Into the folder of --data-dir when one is given, else into the studio's home. */
 static int fetch_to(const char *name, const struct dataset_options *places, struct error *error)
 {
-    struct shown shown = {0};
+    struct shown_progress shown = {0};
     const struct fetch_set *set = fetch_find(name);
     if (!places->data_dir || !set)
         return data_fetch(name, places->home, show_progress, &shown, error);

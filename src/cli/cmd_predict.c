@@ -25,7 +25,7 @@ struct predict_words {
 };
 
 /* A picture as the network sees it, and what it says. */
-struct answer {
+struct predict_answer {
     struct predictor predictor;
     uint8_t *pixels;       /* owned */
     double *probabilities; /* owned */
@@ -50,7 +50,7 @@ static int open_model(const char *path, const struct predict_words *words,
 /* One picture. */
 static int predict(const char *image, const struct predict_words *words,
                    const struct engine_ops *ops, const struct dataset_options *data,
-                   struct answer *answer, struct error *error)
+                   struct predict_answer *answer, struct error *error)
 {
     struct predictor *predictor = &answer->predictor;
     uint32_t threads = words->threads ? words->threads : ops->default_threads();
@@ -75,7 +75,7 @@ static int predict(const char *image, const struct predict_words *words,
                              error);
 }
 
-static void print_json(const struct answer *answer)
+static void print_json(const struct predict_answer *answer)
 {
     json_t *probabilities = json_array();
     for (uint32_t c = 0; c < answer->predictor.classes; c++)
@@ -91,7 +91,7 @@ static void print_json(const struct answer *answer)
         "assumed", assumed, "preprocessing", predict_preprocessing(&answer->predictor)));
 }
 
-static void print_text(const struct answer *answer)
+static void print_text(const struct predict_answer *answer)
 {
     bool utf8 = draw_takes_utf8();
     const struct predictor *predictor = &answer->predictor;
@@ -152,7 +152,7 @@ static int run(int argc, char **argv)
                            &arguments);
     if (status != CLI_GO_ON) return status;
 
-    struct answer answer = {0};
+    struct predict_answer answer = {0};
     struct dataset_options data = {0};
     struct error error;
     const struct engine_ops *ops;

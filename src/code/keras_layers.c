@@ -170,7 +170,7 @@ static int check_pool(const struct layer *layer, struct error *error)
                      layer->padding[0], layer->padding[1], layer->padding[2], layer->padding[3]);
 }
 
-struct keras_row {
+struct keras_code_row {
     const char *layer;
     /* (optional) what makes the layer, without its activation, bias and name */
     void (*arguments)(const struct layer *layer, struct code_arguments *arguments);
@@ -181,7 +181,7 @@ struct keras_row {
 };
 
 /* clang-format off */
-static const struct keras_row keras_rows[LAYER_TYPE_COUNT] = {
+static const struct keras_code_row keras_rows[LAYER_TYPE_COUNT] = {
     [LAYER_DENSE] = {"Dense", keras_dense_arguments, true, "kernel", "bias", NULL, NULL},
     [LAYER_CONV2D] = {"Conv2D", keras_conv2d_arguments, true, "kernel", "bias", check_conv2d, NULL},
     [LAYER_MAXPOOL2D] = {"MaxPooling2D", keras_pool_arguments, false, NULL, NULL, check_pool, NULL},
@@ -296,7 +296,7 @@ static void add_init(const struct layer *layer, struct code_arguments *a)
 
 static void add_decay(const struct layer *layer, struct code_arguments *a)
 {
-    const struct keras_row *row = &keras_rows[layer->type];
+    const struct keras_code_row *row = &keras_rows[layer->type];
     const char *weight = is_depthwise(layer) ? "depthwise" : row->weight;
     if (strcmp(weight, "kernel") == 0)
         code_argument(a, "**decay");
@@ -323,7 +323,7 @@ static void write_before(const struct layer *layer, bool maps, struct code_text 
 /* Returns whether the activation is said. */
 static bool write_layer(const struct layer *layer, const struct job *job, struct code_text *out)
 {
-    const struct keras_row *row = &keras_rows[layer->type];
+    const struct keras_code_row *row = &keras_rows[layer->type];
     const char *activation = activation_value(layer->activation, job);
     bool activated = row->activates && activation;
     struct code_arguments arguments = {.exact = is_exact(job)};

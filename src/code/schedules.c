@@ -10,23 +10,23 @@
 #define MAX_WHOLE 1e6 /* an epoch's number */
 
 /* A schedule on its way into a program. */
-struct plan {
+struct rate_plan {
     const struct job *job;
     struct schedule schedule;
     double rate;
     bool warm; /* has a warm-up that changes anything */
 };
 
-static struct plan plan_of(const struct job *job)
+static struct rate_plan plan_of(const struct job *job)
 {
-    struct plan plan = {.job = job, .rate = job->optimizer.learning_rate};
+    struct rate_plan plan = {.job = job, .rate = job->optimizer.learning_rate};
     struct error error;
     CHECK(!job_schedule(job, &plan.schedule, &error)); /* the voice's check has read it */
     plan.warm = plan.schedule.warmup > 1;
     return plan;
 }
 
-static double value_of(const struct plan *plan, const char *name)
+static double value_of(const struct rate_plan *plan, const char *name)
 {
     return schedule_value(&plan->schedule, name);
 }
@@ -37,7 +37,7 @@ static bool is_whole(double value)
 }
 
 /* The epochs that a schedule spans; all, where it names none. */
-static double span_of(const struct plan *plan)
+static double span_of(const struct rate_plan *plan)
 {
     double epochs = value_of(plan, "epochs");
     return epochs > 0 ? epochs : plan->job->epochs;
@@ -57,7 +57,7 @@ static const char *epochs_text(double epochs)
 }
 
 /* The same in what the schedule counts: "3", or "3 * steps". */
-static const char *length_text(const struct plan *plan, double epochs)
+static const char *length_text(const struct rate_plan *plan, double epochs)
 {
     static _Thread_local char slots[4][60];
     static _Thread_local unsigned next;
@@ -71,7 +71,7 @@ static const char *length_text(const struct plan *plan, double epochs)
     return slot;
 }
 
-static const char *keras_number(const struct plan *plan, double value)
+static const char *keras_number(const struct rate_plan *plan, double value)
 {
     return code_keras_real(value, plan->job->dtype == DTYPE_FLOAT64);
 }
@@ -79,12 +79,12 @@ static const char *keras_number(const struct plan *plan, double value)
 /* --- the frameworks' own classes -------------------------------------------------------------- */
 
 /* Whether the cosine never comes to the point where PyTorch's rises again and Keras's stays. */
-static bool cosine_fits(const struct plan *plan)
+static bool cosine_fits(const struct rate_plan *plan)
 {
     return span_of(plan) >= plan->job->epochs;
 }
 
-static const char *torch_step(const struct plan *plan, struct code_arguments *a)
+static const char *torch_step(const struct rate_plan *plan, struct code_arguments *a)
 {
     double every = value_of(plan, "every");
     if (!is_whole(every)) return NULL;
@@ -93,14 +93,14 @@ static const char *torch_step(const struct plan *plan, struct code_arguments *a)
     return "StepLR";
 }
 
-static const char *torch_exponential(const struct plan *plan, struct code_arguments *a)
+static const char *torch_exponential(const struct rate_plan *plan, struct code_arguments *a)
 {
     code_argument(a, plan->schedule.per_step ? "gamma=%s ** (1 / steps)" : "gamma=%s",
                   code_real(value_of(plan, "gamma")));
     return "ExponentialLR";
 }
 
-static const char *torch_polynomial(const struct plan *plan, struct code_arguments *a)
+static const char *torch_polynomial(const struct rate_plan *plan, struct code_arguments *a)
 {
     double power = value_of(plan, "power");
     if (value_of(plan, "min") != 0 || !is_whole(span_of(plan))) return NULL;
@@ -110,7 +110,7 @@ static const char *torch_polynomial(const struct plan *plan, struct code_argumen
 }
 
 /* With a warm-up only where it is a product of factors, as that is. */
-static const char *torch_cosine(const struct plan *plan, struct code_arguments *a)
+static const char *torch_cosine(const struct rate_plan *plan, struct code_arguments *a)
 {
     double low = value_of(plan, "min"), restart = value_of(plan, "restart"),
            multiply = value_of(plan, "multiply");
@@ -129,7 +129,7 @@ static const char *torch_cosine(const struct plan *plan, struct code_arguments *
     return restart > 0 ? "CosineAnnealingWarmRestarts" : "CosineAnnealingLR";
 }
 
-static const char *torch_onecycle(const struct plan *plan, struct code_arguments *a)
+static const char *torch_onecycle(const struct rate_plan *plan, struct code_arguments *a)
 {
     if (plan->warm) return NULL;
     code_argument(a, "max_lr=%s", code_real(value_of(plan, "max")));
@@ -141,7 +141,8 @@ static const char *torch_onecycle(const struct plan *plan, struct code_arguments
     return "OneCycleLR";
 }
 
-static void add_plateau(const struct plan *plan, const char *threshold, struct code_arguments *a)
+static void add_plateau(const struct rate_plan *plan, const char *threshold,
+                        struct code_arguments *a)
 {
     static const struct {
         const char *name, *said;
@@ -156,14 +157,14 @@ static void add_plateau(const struct plan *plan, const char *threshold, struct c
     }
 }
 
-static const char *torch_plateau(const struct plan *plan, struct code_arguments *a)
+static const char *torch_plateau(const struct rate_plan *plan, struct code_arguments *a)
 {
     if (plan->warm || plan->schedule.meaning != MEANING_PYTORCH) return NULL;
     add_plateau(plan, "threshold", a);
     return "ReduceLROnPlateau";
 }
 
-static const char *keras_step(const struct plan *plan, struct code_arguments *a)
+static const char *keras_step(const struct rate_plan *plan, struct code_arguments *a)
 {
     double every = value_of(plan, "every");
     if (!is_whole(every)) return NULL;
@@ -173,14 +174,14 @@ static const char *keras_step(const struct plan *plan, struct code_arguments *a)
     return "ExponentialDecay";
 }
 
-static const char *keras_exponential(const struct plan *plan, struct code_arguments *a)
+static const char *keras_exponential(const struct rate_plan *plan, struct code_arguments *a)
 {
     code_argument(a, "decay_steps=steps");
     code_argument(a, "decay_rate=%s", keras_number(plan, value_of(plan, "gamma")));
     return "ExponentialDecay";
 }
 
-static const char *keras_polynomial(const struct plan *plan, struct code_arguments *a)
+static const char *keras_polynomial(const struct rate_plan *plan, struct code_arguments *a)
 {
     double power = value_of(plan, "power");
     if (!is_whole(span_of(plan))) return NULL;
@@ -191,7 +192,7 @@ static const char *keras_polynomial(const struct plan *plan, struct code_argumen
 }
 
 /* The share of the learning rate that a smallest one is. */
-static void add_alpha(const struct plan *plan, struct code_arguments *a)
+static void add_alpha(const struct rate_plan *plan, struct code_arguments *a)
 {
     double low = value_of(plan, "min");
     bool exact = plan->job->dtype == DTYPE_FLOAT64;
@@ -201,7 +202,7 @@ static void add_alpha(const struct plan *plan, struct code_arguments *a)
 }
 
 /* CosineDecayRestarts finds the cycle by logarithms, which is sure for the factors 1 and 2. */
-static const char *keras_cosine(const struct plan *plan, struct code_arguments *a)
+static const char *keras_cosine(const struct rate_plan *plan, struct code_arguments *a)
 {
     double restart = value_of(plan, "restart"), multiply = value_of(plan, "multiply");
     bool keras = plan->schedule.meaning == MEANING_KERAS;
@@ -217,7 +218,7 @@ static const char *keras_cosine(const struct plan *plan, struct code_arguments *
     return restart > 0 ? "CosineDecayRestarts" : "CosineDecay";
 }
 
-static const char *keras_plateau(const struct plan *plan, struct code_arguments *a)
+static const char *keras_plateau(const struct rate_plan *plan, struct code_arguments *a)
 {
     if (plan->warm || plan->schedule.meaning != MEANING_KERAS) return NULL;
     keras_add_monitor(plan->job, a);
@@ -228,14 +229,14 @@ static const char *keras_plateau(const struct plan *plan, struct code_arguments 
 /* --- the formulas ----------------------------------------------------------------------------- */
 
 /* The body of rate(), which ends with what is returned; `share` is written before that. */
-typedef void rate_fn(const struct plan *plan, const char *share, struct code_text *out);
+typedef void rate_fn(const struct rate_plan *plan, const char *share, struct code_text *out);
 
-static void write_constant(const struct plan *plan, const char *share, struct code_text *out)
+static void write_constant(const struct rate_plan *plan, const char *share, struct code_text *out)
 {
     code_line(out, "schedule", "    return %s%s", share, code_real(plan->rate));
 }
 
-static void write_step(const struct plan *plan, const char *share, struct code_text *out)
+static void write_step(const struct rate_plan *plan, const char *share, struct code_text *out)
 {
     double every = value_of(plan, "every");
     code_line(out, "schedule",
@@ -244,15 +245,16 @@ static void write_step(const struct plan *plan, const char *share, struct code_t
               share, code_real(plan->rate), code_real(value_of(plan, "gamma")), epochs_text(every));
 }
 
-static void write_exponential(const struct plan *plan, const char *share, struct code_text *out)
+static void write_exponential(const struct rate_plan *plan, const char *share,
+                              struct code_text *out)
 {
     code_line(out, "schedule", "    return %s%s * %s ** epoch", share, code_real(plan->rate),
               code_real(value_of(plan, "gamma")));
 }
 
 /* "return share * (low + (top - low) * PART)", without what is 0. */
-static void write_between(const struct plan *plan, const char *share, double low, const char *part,
-                          struct code_text *out)
+static void write_between(const struct rate_plan *plan, const char *share, double low,
+                          const char *part, struct code_text *out)
 {
     if (low == 0)
         code_line(out, "schedule", "    return %s%s * %s", share, code_real(plan->rate), part);
@@ -268,7 +270,7 @@ static void write_low(double low, struct code_text *out)
     if (low > 0) code_line(out, "schedule", "    low = %s", code_real(low));
 }
 
-static void write_polynomial(const struct plan *plan, const char *share, struct code_text *out)
+static void write_polynomial(const struct rate_plan *plan, const char *share, struct code_text *out)
 {
     double low = value_of(plan, "min"), power = value_of(plan, "power");
     char part[60] = "left";
@@ -278,7 +280,7 @@ static void write_polynomial(const struct plan *plan, const char *share, struct 
     write_between(plan, share, low, part, out);
 }
 
-static void write_cosine(const struct plan *plan, const char *share, struct code_text *out)
+static void write_cosine(const struct rate_plan *plan, const char *share, struct code_text *out)
 {
     double low = value_of(plan, "min"), restart = value_of(plan, "restart"),
            multiply = value_of(plan, "multiply");
@@ -298,7 +300,7 @@ static void write_cosine(const struct plan *plan, const char *share, struct code
     write_between(plan, share, low, part, out);
 }
 
-static void write_onecycle(const struct plan *plan, const char *share, struct code_text *out)
+static void write_onecycle(const struct rate_plan *plan, const char *share, struct code_text *out)
 {
     const char *top = code_real(value_of(plan, "max")), *div = code_real(value_of(plan, "div"));
     uint32_t epochs = plan->job->epochs;
@@ -314,7 +316,7 @@ static void write_onecycle(const struct plan *plan, const char *share, struct co
 }
 
 /* What PyTorch's and Keras's ReduceLROnPlateau do with an epoch's loss. */
-static void write_note(const struct plan *plan, struct code_text *out)
+static void write_note(const struct rate_plan *plan, struct code_text *out)
 {
     const char *factor = code_real(value_of(plan, "factor")),
                *low = code_real(value_of(plan, "min")),
@@ -352,7 +354,7 @@ static void write_note(const struct plan *plan, struct code_text *out)
 
 /* A class's name and its arguments but for the first; NULL where it is another function of the
  * step. */
-typedef const char *class_fn(const struct plan *plan, struct code_arguments *a);
+typedef const char *class_fn(const struct rate_plan *plan, struct code_arguments *a);
 
 static const struct row {
     class_fn *torch, *keras; /* (optional) */
@@ -368,17 +370,17 @@ static const struct row {
     [SCHEDULE_PLATEAU] = {torch_plateau, keras_plateau, NULL, false},
 };
 
-static bool varies(const struct plan *plan)
+static bool varies(const struct rate_plan *plan)
 {
     return plan->schedule.kind != SCHEDULE_CONSTANT || plan->warm;
 }
 
-static bool is_plateau(const struct plan *plan)
+static bool is_plateau(const struct rate_plan *plan)
 {
     return plan->schedule.kind == SCHEDULE_PLATEAU;
 }
 
-static const char *torch_class(const struct plan *plan, struct code_arguments *a)
+static const char *torch_class(const struct rate_plan *plan, struct code_arguments *a)
 {
     class_fn *name = rows[plan->schedule.kind].torch;
     *a = (struct code_arguments){"optimizer"};
@@ -387,7 +389,7 @@ static const char *torch_class(const struct plan *plan, struct code_arguments *a
 
 /* Keras's schedules count steps and know no warm-up that multiplies them; its callback counts
  * epochs. */
-static const char *keras_class(const struct plan *plan, struct code_arguments *a)
+static const char *keras_class(const struct rate_plan *plan, struct code_arguments *a)
 {
     class_fn *name = rows[plan->schedule.kind].keras;
     *a = (struct code_arguments){""};
@@ -399,13 +401,13 @@ static const char *keras_class(const struct plan *plan, struct code_arguments *a
 /* --- plain lines ------------------------------------------------------------------------------ */
 
 /* Whether rate() is asked for each step, not for each epoch. */
-static bool rate_counts_steps(const struct plan *plan)
+static bool rate_counts_steps(const struct rate_plan *plan)
 {
     return plan->schedule.per_step || plan->warm;
 }
 
 /* Whether the schedule's lines have `steps` in them. */
-static bool names_steps(const struct plan *plan, bool plain)
+static bool names_steps(const struct rate_plan *plan, bool plain)
 {
     if (plan->schedule.kind == SCHEDULE_CONSTANT) return false;
     return plan->schedule.per_step ||
@@ -418,7 +420,7 @@ static void write_steps(const struct job *job, struct code_text *out)
               job->batch_size);
 }
 
-static void write_rate(const struct plan *plan, const char *why, struct code_text *out)
+static void write_rate(const struct rate_plan *plan, const char *why, struct code_text *out)
 {
     const struct row *row = &rows[plan->schedule.kind];
     bool by_step = rate_counts_steps(plan);
@@ -440,7 +442,7 @@ static void write_rate(const struct plan *plan, const char *why, struct code_tex
     code_blank(out, 2);
 }
 
-static void write_state(const struct plan *plan, const char *indent, struct code_text *out)
+static void write_state(const struct rate_plan *plan, const char *indent, struct code_text *out)
 {
     code_line(out, "schedule",
               "%sself.rate, self.best, self.bad, self.rest = %s, float(\"inf\"), 0, 0", indent,
@@ -448,7 +450,8 @@ static void write_state(const struct plan *plan, const char *indent, struct code
     if (plan->warm) code_line(out, "schedule", "%sself.steps = 0", indent);
 }
 
-static void write_plateau_head(const struct plan *plan, const char *base, struct code_text *out)
+static void write_plateau_head(const struct rate_plan *plan, const char *base,
+                               struct code_text *out)
 {
     const char *whose = plan->schedule.meaning == MEANING_KERAS ? "keras.callbacks"
                                                                 : "torch.optim.lr_scheduler";
@@ -462,7 +465,7 @@ static void write_plateau_head(const struct plan *plan, const char *base, struct
     code_line(out, NULL, "%s", "");
 }
 
-static void write_torch_plateau(const struct plan *plan, struct code_text *out)
+static void write_torch_plateau(const struct rate_plan *plan, struct code_text *out)
 {
     write_plateau_head(plan, "", out);
     code_line(out, "schedule", "    def note(self, loss):");
@@ -478,7 +481,7 @@ static void write_torch_plateau(const struct plan *plan, struct code_text *out)
     code_blank(out, 2);
 }
 
-static void write_keras_plateau(const struct plan *plan, struct code_text *out)
+static void write_keras_plateau(const struct rate_plan *plan, struct code_text *out)
 {
     write_plateau_head(plan, "(keras.callbacks.Callback)", out);
     code_line(out, "schedule", "    def on_epoch_end(self, epoch, logs=None):");
@@ -502,7 +505,7 @@ static void write_keras_plateau(const struct plan *plan, struct code_text *out)
 
 void torch_write_schedule_parts(const struct job *job, struct code_text *out)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     struct code_arguments a;
     if (!varies(&plan)) return;
     bool plain = !torch_class(&plan, &a);
@@ -515,7 +518,7 @@ void torch_write_schedule_parts(const struct job *job, struct code_text *out)
 
 void torch_write_scheduler(const struct job *job, struct code_text *out)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     struct code_arguments a;
     if (!varies(&plan)) return;
     const char *name = torch_class(&plan, &a);
@@ -538,14 +541,14 @@ void torch_write_scheduler(const struct job *job, struct code_text *out)
 
 void torch_write_rate_of_step(const struct job *job, struct code_text *out)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     if (is_plateau(&plan) && plan.warm)
         code_line(out, "schedule", "    optimizer.param_groups[0][\"lr\"] = plateau.next_rate()");
 }
 
 void torch_write_after_step(const struct job *job, struct code_text *out)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     struct code_arguments a;
     if (!varies(&plan) || is_plateau(&plan)) return;
     bool own = torch_class(&plan, &a) != NULL, constant = plan.schedule.kind == SCHEDULE_CONSTANT;
@@ -557,7 +560,7 @@ void torch_write_after_step(const struct job *job, struct code_text *out)
 
 void torch_write_after_epoch(const struct job *job, struct code_text *out)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     struct code_arguments a;
     bool own = torch_class(&plan, &a) != NULL;
     if (is_plateau(&plan)) {
@@ -590,7 +593,7 @@ static void write_rate_callback(struct code_text *out)
 
 void keras_write_schedule(const struct job *job, struct code_text *out)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     struct code_arguments a;
     if (!varies(&plan)) return;
     const char *name = keras_class(&plan, &a);
@@ -612,14 +615,14 @@ void keras_write_schedule(const struct job *job, struct code_text *out)
 
 const char *keras_schedule_name(const struct job *job)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     struct code_arguments a;
     return !is_plateau(&plan) && keras_class(&plan, &a) ? "schedule" : "";
 }
 
 struct code_arguments keras_schedule_callback(const struct job *job, bool *forgets)
 {
-    struct plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(job);
     struct code_arguments a, call = {""};
     const char *name = keras_class(&plan, &a);
     *forgets = name && is_plateau(&plan);

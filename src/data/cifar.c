@@ -19,7 +19,7 @@
 #define ARCHIVE     "cifar-10-binary.tar.gz"
 #define INNER       "cifar-10-batches-bin"
 
-struct batch {
+struct cifar_batch {
     char *bytes; /* owned; NULL: there is none */
     size_t size;
 };
@@ -45,11 +45,11 @@ static int check_batch(const char *where, const char *name, size_t size, struct 
 
 /* ---- plain files ---- */
 
-static int read_folder(const char *folder, struct batch *batches, struct error *error)
+static int read_folder(const char *folder, struct cifar_batch *batches, struct error *error)
 {
     for (int number = 0; number <= BATCHES_MAX; number++) {
         char name[32];
-        struct batch *batch = &batches[number];
+        struct cifar_batch *batch = &batches[number];
         snprintf(name, sizeof name, number ? "data_batch_%d.bin" : "test_batch.bin", number);
         char *path = path_join(folder, name);
         if (!path) return error_set_memory(error, "a path");
@@ -105,8 +105,8 @@ static int read_exactly(gzFile in, const char *path, char *bytes, size_t size, s
 }
 
 /* What stands behind a header: kept when it is a batch, else passed over. */
-static int read_entry(gzFile in, const char *path, const char header[BLOCK], struct batch *batches,
-                      struct error *error)
+static int read_entry(gzFile in, const char *path, const char header[BLOCK],
+                      struct cifar_batch *batches, struct error *error)
 {
     char name[101], padding[BLOCK];
     uint64_t size;
@@ -128,7 +128,7 @@ static int read_entry(gzFile in, const char *path, const char header[BLOCK], str
                : 0;
 }
 
-static int read_archive(const char *path, struct batch *batches, struct error *error)
+static int read_archive(const char *path, struct cifar_batch *batches, struct error *error)
 {
     char header[BLOCK];
     int status = 0;
@@ -165,7 +165,7 @@ bool dataset_folder_has_cifar(const char *folder)
     return find_files(folder) != NULL;
 }
 
-static int take_records(const struct batch *batches, int from, int to, const char *what,
+static int take_records(const struct cifar_batch *batches, int from, int to, const char *what,
                         struct split *split, struct error *error)
 {
     size_t count = 0;
@@ -184,7 +184,7 @@ static int take_records(const struct batch *batches, int from, int to, const cha
 
 int dataset_read_cifar(const char *folder, struct dataset *dataset, struct error *error)
 {
-    struct batch batches[BATCHES_MAX + 1] = {0};
+    struct cifar_batch batches[BATCHES_MAX + 1] = {0};
     const char *inside = find_files(folder);
     int status = -1;
     if (!inside) return error_set(error, ERROR_NOT_FOUND, "%s has no data_batch_1.bin", folder);

@@ -16,19 +16,19 @@
 /* Fewer counted columns or rows may be chance. */
 #define COUNTED_MIN 8
 
-struct cursor {
+struct csv_cursor {
     const char *at, *end;
     size_t line; /* counted from 1, as editors do */
     char separator;
 };
 
-static bool at_line_end(const struct cursor *cursor)
+static bool at_line_end(const struct csv_cursor *cursor)
 {
     return cursor->at == cursor->end || *cursor->at == '\n' ||
            (*cursor->at == '\r' && (cursor->at + 1 == cursor->end || cursor->at[1] == '\n'));
 }
 
-static void next_line(struct cursor *cursor)
+static void next_line(struct csv_cursor *cursor)
 {
     const char *newline = memchr(cursor->at, '\n', (size_t)(cursor->end - cursor->at));
     cursor->at = newline ? newline + 1 : cursor->end;
@@ -37,14 +37,14 @@ static void next_line(struct cursor *cursor)
 
 size_t csv_cell_length(const char *at, const char *end, char separator)
 {
-    struct cursor probe = {at, end, 0, separator};
+    struct csv_cursor probe = {at, end, 0, separator};
     bool quoted = false;
     for (; !at_line_end(&probe) && (quoted || *probe.at != separator); probe.at++)
         if (*probe.at == '"') quoted = !quoted;
     return (size_t)(probe.at - at);
 }
 
-static size_t cell_length(const struct cursor *cursor)
+static size_t cell_length(const struct csv_cursor *cursor)
 {
     return csv_cell_length(cursor->at, cursor->end, cursor->separator);
 }
@@ -115,9 +115,9 @@ static bool names_label_or_row(const char *text, size_t length)
 
 /* Does the first line name its columns? It does when most cells are text, when one is a usual name,
  * and when they only count: 0, 1, 2 … as pandas writes columns without names. */
-static bool is_header(const struct cursor *line, size_t columns)
+static bool is_header(const struct csv_cursor *line, size_t columns)
 {
-    struct cursor probe = *line;
+    struct csv_cursor probe = *line;
     size_t text = 0, counted = 0, numbers = 0;
     double number, before = -1;
     bool usual = false;
@@ -137,9 +137,9 @@ static bool is_header(const struct cursor *line, size_t columns)
     return text * 2 > columns || usual || (counted == numbers && counted >= COUNTED_MIN);
 }
 
-static size_t count_cells(const struct cursor *line)
+static size_t count_cells(const struct csv_cursor *line)
 {
-    struct cursor probe = *line;
+    struct csv_cursor probe = *line;
     for (size_t columns = 1;; columns++) {
         probe.at += cell_length(&probe);
         if (at_line_end(&probe)) return columns;
@@ -147,7 +147,7 @@ static size_t count_cells(const struct cursor *line)
     }
 }
 
-static void take_header(struct cursor *cursor, struct csv_file *file)
+static void take_header(struct csv_cursor *cursor, struct csv_file *file)
 {
     for (size_t column = 0; column < file->column_count; column++) {
         size_t length = cell_length(cursor);
@@ -158,7 +158,7 @@ static void take_header(struct cursor *cursor, struct csv_file *file)
     next_line(cursor);
 }
 
-static void note_odd(struct csv_column *column, const struct cursor *cursor, size_t length)
+static void note_odd(struct csv_column *column, const struct csv_cursor *cursor, size_t length)
 {
     double ignored;
     if (!column->odd++) column->odd_line = cursor->line;
@@ -166,7 +166,7 @@ static void note_odd(struct csv_column *column, const struct cursor *cursor, siz
     if (!column->text++) column->text_line = cursor->line;
 }
 
-static int read_row(struct cursor *cursor, struct csv_file *file, uint8_t *cells,
+static int read_row(struct csv_cursor *cursor, struct csv_file *file, uint8_t *cells,
                     struct error *error)
 {
     size_t column = 0;
@@ -221,7 +221,7 @@ char csv_separator(const char *text, size_t size)
     return ',';
 }
 
-static int read_rows(struct cursor *cursor, struct csv_file *file, struct error *error)
+static int read_rows(struct csv_cursor *cursor, struct csv_file *file, struct error *error)
 {
     size_t first = 0;
     file->row_numbers = true;
@@ -255,7 +255,7 @@ int csv_read(const char *path, struct csv_file *out, struct error *error)
     if (read_text(path, file, error)) return -1;
     size_t skip = csv_mark_length(file->text, file->size);
     file->separator = csv_separator(file->text, file->size);
-    struct cursor cursor = {file->text + skip, file->text + file->size, 1, file->separator};
+    struct csv_cursor cursor = {file->text + skip, file->text + file->size, 1, file->separator};
     file->column_count = count_cells(&cursor);
     size_t lines = count_lines(file->text, file->size);
     if (file->column_count < 2) {
@@ -306,15 +306,15 @@ void csv_free(struct csv_file *file)
     *file = (struct csv_file){0};
 }
 
-static struct cursor body_of(const struct csv_file *file)
+static struct csv_cursor body_of(const struct csv_file *file)
 {
-    return (struct cursor){file->text + file->body_at, file->text + file->size, file->body_line,
-                           file->separator};
+    return (struct csv_cursor){file->text + file->body_at, file->text + file->size, file->body_line,
+                               file->separator};
 }
 
 int csv_each(const struct csv_file *file, size_t column, csv_visit *visit, void *context)
 {
-    struct cursor cursor = body_of(file);
+    struct csv_cursor cursor = body_of(file);
     for (size_t row = 0; cursor.at < cursor.end; next_line(&cursor)) {
         if (at_line_end(&cursor)) continue;
         for (size_t c = 0; c < column; c++) cursor.at += cell_length(&cursor) + 1;
@@ -327,7 +327,7 @@ int csv_each(const struct csv_file *file, size_t column, csv_visit *visit, void 
 
 int csv_numbers(const struct csv_file *file, const bool *keep, float *out, struct error *error)
 {
-    struct cursor cursor = body_of(file);
+    struct csv_cursor cursor = body_of(file);
     for (; cursor.at < cursor.end; next_line(&cursor)) {
         if (at_line_end(&cursor)) continue;
         for (size_t c = 0; c < file->column_count; c++) {

@@ -247,7 +247,7 @@ static uint8_t draw_digit(uint64_t seed, uint64_t index, uint8_t *pixels)
     return digit;
 }
 
-struct work {
+struct digits_work {
     uint64_t seed, first;
     size_t count;
     uint8_t *pixels, *labels;
@@ -256,7 +256,7 @@ struct work {
 
 static void *draw_blocks(void *argument)
 {
-    struct work *work = argument;
+    struct digits_work *work = argument;
     for (;;) {
         size_t from = atomic_fetch_add(&work->next, BLOCK);
         if (from >= work->count) return NULL;
@@ -270,7 +270,7 @@ static void *draw_blocks(void *argument)
 void digits_draw(uint64_t seed, uint64_t first, size_t count, unsigned threads, uint8_t *pixels,
                  uint8_t *labels)
 {
-    struct work work = {
+    struct digits_work work = {
         .seed = seed, .first = first, .count = count, .pixels = pixels, .labels = labels};
     pthread_t ids[THREADS_MAX];
     unsigned started = 0;

@@ -23,7 +23,7 @@
 #define DEFLATE_BEST_RATIO 1032u
 
 /* A file's content as one stream of bytes, decompressed if need be. */
-struct source {
+struct idx_stream {
     const char *path;
     int fd;             /* plain files; -1 for gzip */
     uint64_t file_size; /* on disk */
@@ -33,16 +33,16 @@ struct source {
     bool inflating, ended;
 };
 
-static void source_close(struct source *source)
+static void source_close(struct idx_stream *source)
 {
     if (source->fd >= 0) close(source->fd);
     if (source->inflating) inflateEnd(&source->inflater);
     free(source->compressed);
 }
 
-static int source_open(const char *path, struct source *source, struct error *error)
+static int source_open(const char *path, struct idx_stream *source, struct error *error)
 {
-    *source = (struct source){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    *source = (struct idx_stream){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     struct stat info;
     uint8_t head[2];
     if (source->fd < 0 || fstat(source->fd, &info))
@@ -64,7 +64,7 @@ static int source_open(const char *path, struct source *source, struct error *er
     return 0;
 }
 
-static int source_cut_short(const struct source *source, struct error *error)
+static int source_cut_short(const struct idx_stream *source, struct error *error)
 {
     return error_set(error, ERROR_INPUT,
                      "%s is cut short (it ends after %llu bytes%s): copy or fetch it again",
@@ -72,13 +72,14 @@ static int source_cut_short(const struct source *source, struct error *error)
                      source->fd < 0 ? " of decompressed data" : "");
 }
 
-static int source_damaged(const struct source *source, struct error *error)
+static int source_damaged(const struct idx_stream *source, struct error *error)
 {
     return error_set(error, ERROR_INPUT, "%s is damaged (gzip: %s): copy or fetch it again",
                      source->path, source->inflater.msg ? source->inflater.msg : "bad data");
 }
 
-static int source_inflate(struct source *source, uint8_t *out, size_t count, struct error *error)
+static int source_inflate(struct idx_stream *source, uint8_t *out, size_t count,
+                          struct error *error)
 {
     while (count) {
         if (source->ended) return source_cut_short(source, error);
@@ -105,7 +106,7 @@ static int source_inflate(struct source *source, uint8_t *out, size_t count, str
 /* The whole content of a gzip file, from its first byte, by libdeflate, which takes a third of
  * zlib's time but needs all of it at once. False when the content is not exactly `count` sound
  * bytes: then reading on by zlib tells what is wrong. */
-static bool source_decompress(const struct source *source, uint8_t *out, size_t count)
+static bool source_decompress(const struct idx_stream *source, uint8_t *out, size_t count)
 {
     struct libdeflate_decompressor *all = source->fd < 0 ? libdeflate_alloc_decompressor() : NULL;
     size_t used = 0, made = 0;
@@ -118,7 +119,7 @@ static bool source_decompress(const struct source *source, uint8_t *out, size_t 
 }
 
 /* Exactly `count` bytes, or an error. */
-static int source_read(struct source *source, void *out, size_t count, struct error *error)
+static int source_read(struct idx_stream *source, void *out, size_t count, struct error *error)
 {
     if (source->fd < 0) return source_inflate(source, out, count, error);
     uint8_t *place = out;
@@ -135,7 +136,7 @@ static int source_read(struct source *source, void *out, size_t count, struct er
 }
 
 /* 0 when the content ends here; for gzip this also checks the stored CRC and length. */
-static int source_expect_end(struct source *source, struct error *error)
+static int source_expect_end(struct idx_stream *source, struct error *error)
 {
     uint8_t byte;
     uint64_t extra = 0;
@@ -170,7 +171,7 @@ static uint32_t big_endian(const uint8_t *bytes)
 }
 
 /* Before any memory is had: can this file hold that many bytes? */
-static int source_check_room(const struct source *source, uint64_t body, struct error *error)
+static int source_check_room(const struct idx_stream *source, uint64_t body, struct error *error)
 {
     uint64_t had = source->file_size - (source->fd >= 0 ? source->position : 0);
     if (source->fd < 0) had *= DEFLATE_BEST_RATIO;
@@ -201,7 +202,7 @@ static int check_magic(const char *path, const uint8_t head[4], uint32_t wanted,
 int idx_read_images(const char *path, uint32_t limit, struct idx_images *out, struct error *error)
 {
     int status = -1;
-    struct source source;
+    struct idx_stream source;
     uint8_t head[16] = {0};
     uint8_t *pixels = NULL;
     if (source_open(path, &source, error)) goto out;
@@ -235,7 +236,7 @@ out:
 }
 
 /* The rest of a QMNIST file, after its count. */
-static int read_wide_labels(struct source *source, uint32_t count, uint8_t *labels,
+static int read_wide_labels(struct idx_stream *source, uint32_t count, uint8_t *labels,
                             struct error *error)
 {
     uint8_t row[4 * QMNIST_COLUMNS];
@@ -254,7 +255,7 @@ static int read_wide_labels(struct source *source, uint32_t count, uint8_t *labe
 int idx_read_labels(const char *path, struct idx_labels *out, struct error *error)
 {
     int status = -1;
-    struct source source;
+    struct idx_stream source;
     uint8_t head[8] = {0};
     uint8_t *labels = NULL;
     if (source_open(path, &source, error)) goto out;

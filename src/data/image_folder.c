@@ -101,7 +101,7 @@ static int each_in(const char *folder, visit_fn *visit, void *context, struct er
 
 /* ---- gathering ---- */
 
-struct gathering {
+struct folder_gathering {
     struct dataset *dataset; /* for its notes */
     struct paths *pictures;
     size_t others; /* files that are no pictures */
@@ -112,7 +112,7 @@ struct gathering {
 static int gather(void *context, const char *path, const char *name, bool is_folder,
                   struct error *error)
 {
-    struct gathering *gathering = context;
+    struct folder_gathering *gathering = context;
     if (is_leftover(name)) {
         dataset_skip(gathering->dataset, 1, "%.60s", name);
         return 0;
@@ -131,7 +131,7 @@ static int gather(void *context, const char *path, const char *name, bool is_fol
     return 0;
 }
 
-static void note_others(struct dataset *dataset, const struct gathering *gathering)
+static void note_others(struct dataset *dataset, const struct folder_gathering *gathering)
 {
     if (gathering->others == 1)
         dataset_skip(dataset, 1, "%s (not a picture)", gathering->other);
@@ -143,7 +143,7 @@ static void note_others(struct dataset *dataset, const struct gathering *gatheri
 struct class_search {
     struct tree *tree;
     struct dataset *dataset;
-    struct gathering loose; /* what lies beside the classes */
+    struct folder_gathering loose; /* what lies beside the classes */
 };
 
 static int add_class(void *context, const char *path, const char *name, bool is_folder,
@@ -154,7 +154,7 @@ static int add_class(void *context, const char *path, const char *name, bool is_
     if (!is_folder || is_leftover(name))
         return gather(&search->loose, path, name, is_folder, error);
     struct paths pictures = {0};
-    struct gathering inside = {.dataset = search->dataset, .pictures = &pictures};
+    struct folder_gathering inside = {.dataset = search->dataset, .pictures = &pictures};
     if (each_in(path, gather, &inside, error)) goto fail;
     note_others(search->dataset, &inside);
     if (!pictures.count) {
@@ -494,7 +494,7 @@ static int read_unlabeled(const char *folder, struct folder_reading *reading, st
 {
     struct dataset *dataset = reading->dataset;
     struct paths pictures = {0};
-    struct gathering gathering = {.dataset = dataset, .pictures = &pictures};
+    struct folder_gathering gathering = {.dataset = dataset, .pictures = &pictures};
     int status = -1;
     size_t prefix = strlen(folder);
     while (prefix > 1 && folder[prefix - 1] == '/') prefix--;

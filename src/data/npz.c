@@ -23,7 +23,7 @@ static const char *const test_labels[] = {"y_test", "Y_test", "test_labels", "te
 
 /* Where arrays are found by name: an archive's members, or files in a folder, all of whose names
  * may begin alike ("mnist-x_train.npy"). */
-struct source {
+struct npz_source {
     const char *path; /* for messages */
     zip_t *archive;   /* NULL: a folder */
     char *folder;
@@ -35,7 +35,7 @@ static long long read_member(void *context, void *out, size_t size)
     return zip_fread(context, out, size);
 }
 
-static int read_from_archive(const struct source *source, zip_uint64_t index,
+static int read_from_archive(const struct npz_source *source, zip_uint64_t index,
                              struct npy_array *array, struct error *error)
 {
     zip_stat_t info;
@@ -71,7 +71,7 @@ static int read_from_file(const char *path, struct npy_array *array, struct erro
 }
 
 /* 1 when there is one of these names and it was read, 0 when not, -1 on an error. */
-static int find_array(const struct source *source, const char *const *names,
+static int find_array(const struct npz_source *source, const char *const *names,
                       struct npy_array *array, struct error *error)
 {
     *array = (struct npy_array){0};
@@ -214,7 +214,7 @@ static int take_arrays(const char *path, const struct npy_array *x, const struct
     return take_values(path, &x[0], has_test ? &x[1] : NULL, dataset, error);
 }
 
-static int no_arrays(const struct source *source, struct error *error)
+static int no_arrays(const struct npz_source *source, struct error *error)
 {
     char names[200] = "";
     size_t length = 0;
@@ -235,7 +235,8 @@ static int no_arrays(const struct source *source, struct error *error)
                      source->path, length ? names : "nothing");
 }
 
-static int read_source(const struct source *source, struct dataset *dataset, struct error *error)
+static int read_source(const struct npz_source *source, struct dataset *dataset,
+                       struct error *error)
 {
     int status = -1;
     struct npy_array x[2] = {0}, y[2] = {0};
@@ -265,7 +266,7 @@ int dataset_read_npz(const char *path, const struct dataset_options *options,
 {
     int code;
     (void)options;
-    struct source source = {.path = path, .archive = zip_open(path, ZIP_RDONLY, &code)};
+    struct npz_source source = {.path = path, .archive = zip_open(path, ZIP_RDONLY, &code)};
     if (!source.archive)
         return error_set(error, ERROR_INPUT,
                          "%s is not a readable .npz file (a zip archive of NumPy arrays): copy or "
@@ -325,7 +326,7 @@ out:
 int dataset_read_npy(const char *path, const struct dataset_options *options,
                      struct dataset *dataset, struct error *error)
 {
-    struct source source = {.path = path};
+    struct npz_source source = {.path = path};
     if (options->unlabeled) return read_unlabeled(path, dataset, error);
     if (find_prefix(path, source.prefix))
         return error_set(error, ERROR_INPUT,

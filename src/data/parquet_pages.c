@@ -127,7 +127,7 @@ static int unpack(const struct parquet_file *file, int codec, const uint8_t *in,
 
 /* --- levels and dictionary indices: runs, and packed bits --- */
 
-struct runs {
+struct packed_runs {
     struct thrift bytes; /* for its numbers and its bounds */
     unsigned width;
     uint64_t left;
@@ -136,7 +136,7 @@ struct runs {
     unsigned bit; /* within a packed run */
 };
 
-static uint32_t take_packed(struct runs *runs)
+static uint32_t take_packed(struct packed_runs *runs)
 {
     uint32_t value = 0;
     for (unsigned i = 0; i < runs->width; i++) {
@@ -153,7 +153,7 @@ static uint32_t take_packed(struct runs *runs)
     return value;
 }
 
-static void next_run(struct runs *runs)
+static void next_run(struct packed_runs *runs)
 {
     uint64_t header = thrift_varint(&runs->bytes);
     runs->packed = header & 1;
@@ -170,7 +170,7 @@ static void next_run(struct runs *runs)
     }
 }
 
-static uint32_t take_run(struct runs *runs)
+static uint32_t take_run(struct packed_runs *runs)
 {
     if (!runs->left) next_run(runs);
     if (runs->bytes.failed) return 0;
@@ -220,7 +220,7 @@ static int take_plain(int type, const uint8_t **at, const uint8_t *end, struct p
     return 0;
 }
 
-struct reading {
+struct page_reading {
     const struct parquet_file *file;
     const struct parquet_column *column;
     int codec;
@@ -232,8 +232,8 @@ struct reading {
     size_t dictionary_count;
 };
 
-static int read_dictionary(struct reading *reading, const struct page *page, const uint8_t *bytes,
-                           struct error *error)
+static int read_dictionary(struct page_reading *reading, const struct page *page,
+                           const uint8_t *bytes, struct error *error)
 {
     if (reading->dictionary_bytes ||
         (page->encoding != PLAIN && page->encoding != PLAIN_DICTIONARY))
@@ -254,14 +254,15 @@ static int read_dictionary(struct reading *reading, const struct page *page, con
 }
 
 /* The values of one page, `at` … `end`, whose levels are taken from `levels`. */
-static int each_value(struct reading *reading, const struct page *page, struct runs *levels,
-                      const uint8_t *at, const uint8_t *end, struct error *error)
+static int each_value(struct page_reading *reading, const struct page *page,
+                      struct packed_runs *levels, const uint8_t *at, const uint8_t *end,
+                      struct error *error)
 {
     bool by_index = page->encoding != PLAIN;
-    struct runs indices = {0};
+    struct packed_runs indices = {0};
     size_t bit = 0; /* truth values are packed, the low bits first */
     if (by_index && at < end) {
-        indices = (struct runs){.bytes = {at + 1, end, false}, .width = *at};
+        indices = (struct packed_runs){.bytes = {at + 1, end, false}, .width = *at};
         if (indices.width > 32) return parquet_damaged(reading->file, "a page's indices", error);
     }
     for (int64_t i = 0; i < page->values; i++) {
@@ -289,7 +290,7 @@ static int each_value(struct reading *reading, const struct page *page, struct r
     return 0;
 }
 
-static int check_data_page(const struct reading *reading, const struct page *page,
+static int check_data_page(const struct page_reading *reading, const struct page *page,
                            struct error *error)
 {
     if (page->values < 0 || (uint64_t)page->values > reading->left || page->repeated_bytes != 0 ||
@@ -307,7 +308,7 @@ static int check_data_page(const struct reading *reading, const struct page *pag
 }
 
 /* Version 1 has the levels within what is compressed, with their length; version 2 before it. */
-static int read_data(struct reading *reading, const struct page *page, const uint8_t *bytes,
+static int read_data(struct page_reading *reading, const struct page *page, const uint8_t *bytes,
                      struct error *error)
 {
     bool second = page->type == PAGE_DATA_2;
@@ -318,7 +319,7 @@ static int read_data(struct reading *reading, const struct page *page, const uin
                (size_t)page->packed - before, (uint64_t)page->unpacked - before, &unpacked, error))
         return -1;
     const uint8_t *at = unpacked, *end = at + ((size_t)page->unpacked - before);
-    struct runs levels = {.width = width_of(reading->column->most_defined)};
+    struct packed_runs levels = {.width = width_of(reading->column->most_defined)};
     int status = -1;
     if (second) {
         levels.bytes = (struct thrift){bytes, bytes + before, false};
@@ -341,13 +342,13 @@ int parquet_read_chunk(const struct parquet_file *file, const struct parquet_col
                        const struct parquet_chunk *chunk, parquet_value_fn *each, void *context,
                        struct error *error)
 {
-    struct reading reading = {.file = file,
-                              .column = column,
-                              .codec = chunk->codec,
-                              .each = each,
-                              .context = context,
-                              .row = chunk->first_row,
-                              .left = chunk->values};
+    struct page_reading reading = {.file = file,
+                                   .column = column,
+                                   .codec = chunk->codec,
+                                   .each = each,
+                                   .context = context,
+                                   .row = chunk->first_row,
+                                   .left = chunk->values};
     struct thrift thrift = {chunk->at, chunk->end, false};
     int status = 0;
     while (reading.left && !status) {

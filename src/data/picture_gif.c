@@ -6,13 +6,13 @@
 
 #include "data/picture_read.h"
 
-struct source {
+struct gif_source {
     const uint8_t *at, *end;
 };
 
 static int read_bytes(GifFileType *gif, GifByteType *out, int count)
 {
-    struct source *source = gif->UserData;
+    struct gif_source *source = gif->UserData;
     size_t left = (size_t)(source->end - source->at), wanted = (size_t)count;
     if (wanted > left) wanted = left;
     memcpy(out, source->at, wanted);
@@ -83,7 +83,7 @@ static int read_frame(GifFileType *gif, int transparent, struct pixels *out, cha
 int picture_decode_gif(const uint8_t *file, size_t size, bool only_size, struct pixels *out,
                        char why[128])
 {
-    struct source source = {file, file + size};
+    struct gif_source source = {file, file + size};
     int code = 0, transparent = -1, status = -1;
     GifRecordType type = UNDEFINED_RECORD_TYPE;
     GifFileType *gif = DGifOpen(&source, read_bytes, &code);

@@ -8,14 +8,14 @@
 
 #include "data/picture_read.h"
 
-struct source {
+struct png_source {
     const uint8_t *at, *end;
     char *why;
 };
 
 static void read_bytes(png_structp png, png_bytep out, size_t count)
 {
-    struct source *source = png_get_io_ptr(png);
+    struct png_source *source = png_get_io_ptr(png);
     if (count > (size_t)(source->end - source->at)) png_error(png, "the file is cut short");
     memcpy(out, source->at, count);
     source->at += count;
@@ -23,7 +23,7 @@ static void read_bytes(png_structp png, png_bytep out, size_t count)
 
 static void fail(png_structp png, png_const_charp message)
 {
-    struct source *source = png_get_error_ptr(png);
+    struct png_source *source = png_get_error_ptr(png);
     snprintf(source->why, 128, "%s", message);
     png_longjmp(png, 1);
 }
@@ -47,7 +47,7 @@ static void ask_for_rgba(png_structp png, png_infop info)
 int picture_decode_png(const uint8_t *file, size_t size, bool only_size, struct pixels *out,
                        char why[128])
 {
-    struct source source = {file, file + size, why};
+    struct png_source source = {file, file + size, why};
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, fail, ignore_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     uint8_t **volatile rows = NULL;

@@ -53,19 +53,19 @@ bool diff_kind_is_same(enum diff_kind kind)
 }
 
 /* Two tensors while they are compared: their values by a common index. */
-struct values {
+struct compared_values {
     const struct diff_pair *pair;
     bool narrow;      /* the coarser dtype is float32 */
     double tolerance; /* up to which two values are equal but for rounding */
     double factor;
 };
 
-static double value_at(const struct values *values, int side, size_t index)
+static double value_at(const struct compared_values *values, int side, size_t index)
 {
     return tensor_get(values->pair->parameters[side], values->pair->tensors[side], index);
 }
 
-static double narrowed(const struct values *values, int side, size_t index)
+static double narrowed(const struct compared_values *values, int side, size_t index)
 {
     double value = value_at(values, side, index);
     return values->narrow ? (double)(float)value : value;
@@ -92,46 +92,46 @@ static double to_bfloat16(double value)
 }
 
 /* Whether `side` holds the other's values, rounded by `round`. */
-static bool is_rounded(const struct values *values, int side, double (*round)(double))
+static bool is_rounded(const struct compared_values *values, int side, double (*round)(double))
 {
     for (size_t i = 0; i < values->pair->tensors[0]->count; i++)
         if (value_at(values, side, i) != round(narrowed(values, !side, i))) return false;
     return true;
 }
 
-static bool float16_b(struct values *values)
+static bool float16_b(struct compared_values *values)
 {
     return is_rounded(values, 1, to_float16);
 }
 
-static bool float16_a(struct values *values)
+static bool float16_a(struct compared_values *values)
 {
     return is_rounded(values, 0, to_float16);
 }
 
-static bool bfloat16_b(struct values *values)
+static bool bfloat16_b(struct compared_values *values)
 {
     return is_rounded(values, 1, to_bfloat16);
 }
 
-static bool bfloat16_a(struct values *values)
+static bool bfloat16_a(struct compared_values *values)
 {
     return is_rounded(values, 0, to_bfloat16);
 }
 
-static bool near(const struct values *values, size_t a, size_t b)
+static bool near(const struct compared_values *values, size_t a, size_t b)
 {
     return fabs(value_at(values, 0, a) - value_at(values, 1, b)) <= values->tolerance;
 }
 
-static bool all_zero(const struct values *values, int side)
+static bool all_zero(const struct compared_values *values, int side)
 {
     for (size_t i = 0; i < values->pair->tensors[side]->count; i++)
         if (value_at(values, side, i) != 0) return false;
     return true;
 }
 
-static bool zero(struct values *values)
+static bool zero(struct compared_values *values)
 {
     return all_zero(values, 0) || all_zero(values, 1);
 }
@@ -139,7 +139,7 @@ static bool zero(struct values *values)
 /* --- the same values in other places ---------------------------------------------------------- */
 
 /* Goes through A in order; B's axis order[k] is A's axis k, turned around where `flip` says so. */
-static bool moved(const struct values *values, const size_t sizes[4], const int order[4],
+static bool moved(const struct compared_values *values, const size_t sizes[4], const int order[4],
                   const bool flip[4])
 {
     size_t there_sizes[4], strides[4], stride = 1, place = 0, at[4] = {0};
@@ -164,7 +164,7 @@ static bool moved(const struct values *values, const size_t sizes[4], const int 
 
 static const bool not_flipped[4];
 
-static bool transposed(struct values *values)
+static bool transposed(struct compared_values *values)
 {
     const struct tensor *a = values->pair->tensors[0], *b = values->pair->tensors[1];
     if (a->rank != 2 || a->shape[0] != b->shape[1] || a->shape[1] != b->shape[0]) return false;
@@ -172,14 +172,14 @@ static bool transposed(struct values *values)
                  (const int[4]){0, 1, 3, 2}, not_flipped);
 }
 
-static bool kernel_transposed(struct values *values)
+static bool kernel_transposed(struct compared_values *values)
 {
     const struct tensor *a = values->pair->tensors[0];
     if (a->rank != 4 || a->shape[2] != a->shape[3]) return false;
     return moved(values, a->shape, (const int[4]){0, 1, 3, 2}, not_flipped);
 }
 
-static bool kernel_flipped(struct values *values)
+static bool kernel_flipped(struct compared_values *values)
 {
     const struct tensor *a = values->pair->tensors[0];
     if (a->rank != 4) return false;
@@ -198,7 +198,7 @@ static const struct shape *maps_below(const struct network *network, uint32_t la
     return shape->rank == 3 ? shape : NULL;
 }
 
-static bool flatten_order(struct values *values)
+static bool flatten_order(struct compared_values *values)
 {
     const struct tensor *a = values->pair->tensors[0];
     const struct network *network = values->pair->networks[0];
@@ -218,7 +218,8 @@ struct lines {
     size_t count, length, line, step;
 };
 
-static bool same_line(const struct values *values, const struct lines *lines, size_t a, size_t b)
+static bool same_line(const struct compared_values *values, const struct lines *lines, size_t a,
+                      size_t b)
 {
     for (size_t k = 0; k < lines->length; k++)
         if (!near(values, a * lines->line + k * lines->step, b * lines->line + k * lines->step))
@@ -227,7 +228,7 @@ static bool same_line(const struct values *values, const struct lines *lines, si
 }
 
 /* Each line of A has one of B for its own. */
-static bool reordered(const struct values *values, const struct lines *lines)
+static bool reordered(const struct compared_values *values, const struct lines *lines)
 {
     bool taken[ROWS_MAX] = {false};
     if (lines->count < 2 || lines->count > ROWS_MAX) return false;
@@ -240,14 +241,14 @@ static bool reordered(const struct values *values, const struct lines *lines)
     return true;
 }
 
-static bool rows_reordered(struct values *values)
+static bool rows_reordered(struct compared_values *values)
 {
     const struct tensor *a = values->pair->tensors[0];
     size_t rows = a->shape[0], length = a->count / rows;
     return reordered(values, &(struct lines){rows, length, length, 1});
 }
 
-static bool columns_reordered(struct values *values)
+static bool columns_reordered(struct compared_values *values)
 {
     const struct tensor *a = values->pair->tensors[0];
     if (a->rank != 2) return false;
@@ -257,7 +258,7 @@ static bool columns_reordered(struct values *values)
 /* --- other values ----------------------------------------------------------------------------- */
 
 /* The place of A's largest magnitude. */
-static size_t largest(const struct values *values)
+static size_t largest(const struct compared_values *values)
 {
     size_t at = 0;
     for (size_t i = 1; i < values->pair->tensors[0]->count; i++)
@@ -268,7 +269,7 @@ static size_t largest(const struct values *values)
 /* Of a few values, a factor explains anything. */
 #define FEW_VALUES 3
 
-static bool scaled(struct values *values)
+static bool scaled(struct compared_values *values)
 {
     size_t count = values->pair->tensors[0]->count, at = largest(values);
     if (count < FEW_VALUES || value_at(values, 0, at) == 0) return false;
@@ -280,7 +281,7 @@ static bool scaled(struct values *values)
     return true;
 }
 
-static bool shifted(struct values *values)
+static bool shifted(struct compared_values *values)
 {
     size_t count = values->pair->tensors[0]->count;
     if (count < FEW_VALUES) return false;
@@ -301,7 +302,7 @@ static const struct {
     double apart, single;
 } precision[] = {[DTYPE_FLOAT32] = {1e-5, 1e-6}, [DTYPE_FLOAT64] = {1e-9, 1e-12}};
 
-static void measure(const struct values *values, struct diff_tensor *out)
+static void measure(const struct compared_values *values, struct diff_tensor *out)
 {
     size_t count = values->pair->tensors[0]->count;
     double sum = 0;
@@ -333,7 +334,7 @@ static bool few(const struct diff_tensor *measured, size_t count)
 /* The kinds that are about where values stand, or what was done to all of them. */
 static const struct {
     enum diff_kind kind;
-    bool (*explains)(struct values *values);
+    bool (*explains)(struct compared_values *values);
 } explanations[] =
     {
         {DIFF_ZERO, zero},
@@ -353,7 +354,7 @@ static const struct {
       {DIFF_BFLOAT16_A, bfloat16_a},
 };
 
-static enum diff_kind explain(struct values *values, const struct diff_tensor *measured)
+static enum diff_kind explain(struct compared_values *values, const struct diff_tensor *measured)
 {
     enum dtype dtype = values->narrow ? DTYPE_FLOAT32 : DTYPE_FLOAT64;
     size_t count = values->pair->tensors[0]->count;
@@ -368,16 +369,16 @@ static enum diff_kind explain(struct values *values, const struct diff_tensor *m
     return some ? DIFF_FEW : DIFF_CHANGED;
 }
 
-static struct values begin(const struct diff_pair *pair)
+static struct compared_values begin(const struct diff_pair *pair)
 {
-    return (struct values){.pair = pair,
-                           .narrow = pair->parameters[0]->dtype == DTYPE_FLOAT32 ||
-                                     pair->parameters[1]->dtype == DTYPE_FLOAT32};
+    return (struct compared_values){.pair = pair,
+                                    .narrow = pair->parameters[0]->dtype == DTYPE_FLOAT32 ||
+                                              pair->parameters[1]->dtype == DTYPE_FLOAT32};
 }
 
 void diff_compare_tensors(const struct diff_pair *pair, struct diff_tensor *out)
 {
-    struct values values = begin(pair);
+    struct compared_values values = begin(pair);
     *out = (struct diff_tensor){0};
     if (!tensors_shaped_alike(pair->tensors[0], pair->tensors[1])) {
         out->kind = transposed(&values) ? DIFF_TRANSPOSED : DIFF_RESHAPED;
@@ -394,7 +395,7 @@ bool diff_tensors_match(const struct parameters *of_a, const struct tensor *a,
                         const struct parameters *of_b, const struct tensor *b)
 {
     const struct diff_pair pair = {.parameters = {of_a, of_b}, .tensors = {a, b}};
-    struct values values = begin(&pair);
+    struct compared_values values = begin(&pair);
     struct diff_tensor measured = {0};
     if (!tensors_shaped_alike(a, b)) return false;
     measure(&values, &measured);

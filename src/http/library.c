@@ -12,7 +12,7 @@
 /* What may stay open though nobody uses it. */
 #define IDLE_BYTES_MAX ((size_t)256 << 20)
 
-struct place {
+struct library_place {
     struct dataset *dataset;
     char *name;                 /* owned: what it was asked for as */
     struct dataset_options how; /* likewise; its texts are owned, and may be NULL */
@@ -23,7 +23,7 @@ struct place {
 struct library {
     const char *home;
     pthread_mutex_t mutex; /* also held while a set is read: two requests must not read it twice */
-    struct place places[PLACES];
+    struct library_place places[PLACES];
     uint64_t clock;
 };
 
@@ -42,13 +42,13 @@ static size_t bytes_of(const struct dataset *dataset)
     return (dataset->train.count + dataset->test.count) * (dataset_inputs(dataset) + 1);
 }
 
-static void give_up(struct place *place)
+static void give_up(struct library_place *place)
 {
     dataset_close(place->dataset);
     free(place->name);
     free((char *)(uintptr_t)place->how.data_dir);
     free((char *)(uintptr_t)place->how.label_column);
-    *place = (struct place){0};
+    *place = (struct library_place){0};
 }
 
 void library_destroy(struct library *library)
@@ -62,13 +62,13 @@ void library_destroy(struct library *library)
 
 /* Closes the longest unused until what is idle fits, and one place is free. NULL when all are
  * borrowed. */
-static struct place *make_room(struct library *library, size_t coming)
+static struct library_place *make_room(struct library *library, size_t coming)
 {
     for (;;) {
-        struct place *oldest = NULL, *empty = NULL;
+        struct library_place *oldest = NULL, *empty = NULL;
         size_t idle = coming;
         for (int i = 0; i < PLACES; i++) {
-            struct place *place = &library->places[i];
+            struct library_place *place = &library->places[i];
             if (!place->dataset) empty = place;
             if (!place->dataset || place->borrowed) continue;
             idle += bytes_of(place->dataset);
@@ -121,17 +121,17 @@ static bool copy_text(const char *text, const char **out)
 }
 
 static int open_into(struct library *library, const char *name, const struct dataset_options *how,
-                     struct place **out, struct error *error)
+                     struct library_place **out, struct error *error)
 {
     struct dataset *dataset;
     if (dataset_open(name, how, &dataset, error)) return -1;
-    struct place *place = make_room(library, bytes_of(dataset));
+    struct library_place *place = make_room(library, bytes_of(dataset));
     if (!place) {
         dataset_close(dataset);
         return error_set(error, ERROR_UNAVAILABLE,
                          "too many data sets are in use: try again in a moment");
     }
-    *place = (struct place){.dataset = dataset, .name = strdup(name), .how = *how};
+    *place = (struct library_place){.dataset = dataset, .name = strdup(name), .how = *how};
     bool copied = copy_text(how->data_dir, &place->how.data_dir);
     copied = copy_text(how->label_column, &place->how.label_column) && copied;
     if (!place->name || !copied) {
@@ -147,7 +147,8 @@ static bool same_text(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static bool is_for(const struct place *place, const char *name, const struct dataset_options *how)
+static bool is_for(const struct library_place *place, const char *name,
+                   const struct dataset_options *how)
 {
     const struct dataset_options *own = &place->how;
     return place->dataset && strcmp(place->name, name) == 0 &&
@@ -167,7 +168,7 @@ int library_borrow(struct library *library, const char *name, const struct datas
                                   .mean = options->mean,
                                   .std = options->std,
                                   .invert = options->invert};
-    struct place *found = NULL;
+    struct library_place *found = NULL;
     pthread_mutex_lock(&library->mutex);
     for (int i = 0; i < PLACES && !found; i++)
         if (is_for(&library->places[i], name, &how)) found = &library->places[i];
@@ -194,7 +195,7 @@ void library_forget(struct library *library, const char *name)
 {
     pthread_mutex_lock(&library->mutex);
     for (int i = 0; i < PLACES; i++) {
-        struct place *place = &library->places[i];
+        struct library_place *place = &library->places[i];
         if (!place->dataset || strcmp(place->name, name) != 0) continue;
         if (place->borrowed)
             place->name[0] = '\0'; /* nobody asks for that; closed when room is needed */

@@ -12,7 +12,7 @@
 /* How often it is looked whether a call's client still waits. */
 #define LOOK_MS 250
 
-struct task {
+struct offload_task {
     struct offload *offload;
     struct call *call;   /* whose answer it makes; NULL: nobody's */
     atomic_bool gave_up; /* its client has gone, or the studio ends */
@@ -20,17 +20,17 @@ struct task {
     work_fn *work;
     server_fn *done;
     void *context;
-    struct task *next;
-    struct task *later, **earlier; /* of those that are not delivered; the loop's */
+    struct offload_task *next;
+    struct offload_task *later, **earlier; /* of those that are not delivered; the loop's */
 };
 
 struct offload {
     struct studio *studio;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct task *first, **end;
+    struct offload_task *first, **end;
     int waiting;
-    struct task *undelivered; /* the loop's */
+    struct offload_task *undelivered; /* the loop's */
     struct watch *watch;
     bool closing;
     int thread_count;
@@ -41,19 +41,19 @@ struct offload {
 
 static void deliver(void *context)
 {
-    struct task *task = context;
+    struct offload_task *task = context;
     if (task->earlier) *task->earlier = task->later;
     if (task->later) task->later->earlier = task->earlier;
     task->done(task->context);
     free(task);
 }
 
-static struct task *take(struct offload *offload)
+static struct offload_task *take(struct offload *offload)
 {
     pthread_mutex_lock(&offload->mutex);
     while (!offload->first && !offload->closing)
         pthread_cond_wait(&offload->changed, &offload->mutex);
-    struct task *task = offload->closing ? NULL : offload->first;
+    struct offload_task *task = offload->closing ? NULL : offload->first;
     if (task) {
         offload->first = task->next;
         if (!offload->first) offload->end = &offload->first;
@@ -69,7 +69,7 @@ static void *thread_main(void *context)
     pthread_mutex_lock(&offload->mutex);
     struct store *store = offload->stores[offload->stores_taken++];
     pthread_mutex_unlock(&offload->mutex);
-    for (struct task *task; (task = take(offload));) {
+    for (struct offload_task *task; (task = take(offload));) {
         wanted_until(&task->gave_up);
         if (wanted()) task->work(store, task->context);
         wanted_until(NULL);
@@ -83,7 +83,7 @@ static void *thread_main(void *context)
 static void look_for_gone(void *context)
 {
     struct offload *offload = context;
-    for (struct task *task = offload->undelivered; task; task = task->later)
+    for (struct offload_task *task = offload->undelivered; task; task = task->later)
         if (task->call && request_abandoned(call_request(task->call))) task->gave_up = true;
 }
 
@@ -121,7 +121,7 @@ void offload_destroy(struct offload *offload)
 {
     if (!offload) return;
     server_cancel(offload->watch);
-    for (struct task *task = offload->undelivered; task; task = task->later)
+    for (struct offload_task *task = offload->undelivered; task; task = task->later)
         task->gave_up = task->call != NULL;
     pthread_mutex_lock(&offload->mutex);
     offload->closing = true;
@@ -132,14 +132,14 @@ void offload_destroy(struct offload *offload)
         store_close(offload->stores[i]);
     }
     /* What is done already is delivered after this. */
-    for (struct task *task = offload->undelivered, *next; task; task = next) {
+    for (struct offload_task *task = offload->undelivered, *next; task; task = next) {
         next = task->later;
         task->later = NULL;
         task->earlier = NULL;
     }
     /* What was never begun still owns its context and its request. */
     while (offload->first) {
-        struct task *task = offload->first;
+        struct offload_task *task = offload->first;
         offload->first = task->next;
         deliver(task);
     }
@@ -151,9 +151,9 @@ void offload_destroy(struct offload *offload)
 int offload_run(struct offload *offload, struct call *call, work_fn *work, server_fn *done,
                 void *context, struct error *error)
 {
-    struct task *task = calloc(1, sizeof *task);
+    struct offload_task *task = calloc(1, sizeof *task);
     if (!task) return error_set_memory(error, "a task");
-    *task = (struct task){
+    *task = (struct offload_task){
         .offload = offload, .call = call, .work = work, .done = done, .context = context};
     task->later = offload->undelivered;
     task->earlier = &offload->undelivered;

@@ -23,7 +23,7 @@
 
 /* --- what is asked --- */
 
-struct asking {
+struct activations_question {
     const struct engine_ops *ops;
     char run[64]; /* "": the design of `job` */
     bool checkpoint;
@@ -34,8 +34,8 @@ struct asking {
     struct drawing drawing;
 };
 
-static int read_source(const struct studio *studio, const json_t *body, struct asking *asking,
-                       struct error *error)
+static int read_source(const struct studio *studio, const json_t *body,
+                       struct activations_question *asking, struct error *error)
 {
     const char *run = NULL;
     const json_t *settings = json_object_get(body, "settings");
@@ -55,7 +55,7 @@ static int read_source(const struct studio *studio, const json_t *body, struct a
     return make_job(studio, studio->store, settings, engine_default->id, NULL, &asking->job, error);
 }
 
-static int read_sample(const json_t *body, struct asking *asking, struct error *error)
+static int read_sample(const json_t *body, struct activations_question *asking, struct error *error)
 {
     const char *engine = engine_default->id, *split = "test";
     uint32_t target = ENGINE_NO_CLASS;
@@ -75,7 +75,7 @@ static int read_sample(const json_t *body, struct asking *asking, struct error *
 
 /* --- the network that is looked at --- */
 
-struct subject {
+struct activations_subject {
     struct job job;
     struct network network;
     struct parameters *parameters; /* owned */
@@ -84,7 +84,8 @@ struct subject {
     const struct dataset *dataset; /* borrowed; NULL when the model alone says enough */
 };
 
-static int borrow_data(const struct studio *studio, struct subject *subject, struct error *error)
+static int borrow_data(const struct studio *studio, struct activations_subject *subject,
+                       struct error *error)
 {
     struct dataset_options options;
     job_dataset_options(&subject->job, &options);
@@ -92,7 +93,8 @@ static int borrow_data(const struct studio *studio, struct subject *subject, str
                           error);
 }
 
-static int open_design(const struct studio *studio, struct subject *subject, struct error *error)
+static int open_design(const struct studio *studio, struct activations_subject *subject,
+                       struct error *error)
 {
     if (borrow_data(studio, subject, error)) return -1;
     const struct dataset *data = subject->dataset;
@@ -103,7 +105,7 @@ static int open_design(const struct studio *studio, struct subject *subject, str
     return setup_weights(&subject->job, &subject->network, &subject->parameters, error);
 }
 
-static int open_checkpoint(const struct studio *studio, struct subject *subject,
+static int open_checkpoint(const struct studio *studio, struct activations_subject *subject,
                            struct error *error)
 {
     struct checkpoint checkpoint;
@@ -121,7 +123,7 @@ static int open_checkpoint(const struct studio *studio, struct subject *subject,
     return 0;
 }
 
-static int open_model(struct store *store, const char *run, struct subject *subject,
+static int open_model(struct store *store, const char *run, struct activations_subject *subject,
                       struct error *error)
 {
     char *path, sha256[65];
@@ -142,7 +144,8 @@ static int open_model(struct store *store, const char *run, struct subject *subj
 }
 
 static int open_subject(const struct studio *studio, struct store *store,
-                        const struct asking *asking, struct subject *subject, struct error *error)
+                        const struct activations_question *asking,
+                        struct activations_subject *subject, struct error *error)
 {
     struct run_record record;
     subject->job = asking->job;
@@ -156,7 +159,7 @@ static int open_subject(const struct studio *studio, struct store *store,
     return open_checkpoint(studio, subject, error);
 }
 
-static void close_subject(const struct studio *studio, struct subject *subject)
+static void close_subject(const struct studio *studio, struct activations_subject *subject)
 {
     library_give_back(studio->library, subject->dataset);
     parameters_destroy(subject->parameters);
@@ -173,8 +176,9 @@ struct input {
     int label;          /* -1: nobody says */
 };
 
-static int take_sample(const struct asking *asking, const struct subject *subject,
-                       struct input *input, struct error *error)
+static int take_sample(const struct activations_question *asking,
+                       const struct activations_subject *subject, struct input *input,
+                       struct error *error)
 {
     const struct dataset *data = subject->dataset;
     const struct split *split = asking->test ? &data->test : &data->train;
@@ -196,8 +200,9 @@ static int take_sample(const struct asking *asking, const struct subject *subjec
     return 0;
 }
 
-static int take_drawing(const struct asking *asking, const struct subject *subject,
-                        struct input *input, struct error *error)
+static int take_drawing(const struct activations_question *asking,
+                        const struct activations_subject *subject, struct input *input,
+                        struct error *error)
 {
     const struct network *network = &subject->network;
     if (subject->dataset && subject->dataset->table)
@@ -211,8 +216,8 @@ static int take_drawing(const struct asking *asking, const struct subject *subje
     return drawing_to_input(&asking->drawing, network, &subject->form, input->drawn, error);
 }
 
-static int take_input(const struct studio *studio, const struct asking *asking,
-                      struct subject *subject, struct input *input, struct error *error)
+static int take_input(const struct studio *studio, const struct activations_question *asking,
+                      struct activations_subject *subject, struct input *input, struct error *error)
 {
     *input = (struct input){.label = -1};
     if (asking->drawn) return take_drawing(asking, subject, input, error);
@@ -313,7 +318,7 @@ static json_t *input_json(const struct network *network, const struct input *inp
                      "pixels", lit_json(input->light, input->codes, network_inputs(network)));
 }
 
-static json_t *names_json(const struct subject *subject, uint32_t classes)
+static json_t *names_json(const struct activations_subject *subject, uint32_t classes)
 {
     json_t *names = json_array();
     if (subject->class_names) {
@@ -336,8 +341,9 @@ static json_t *reals_json(const double *values, size_t count)
     return list;
 }
 
-static json_t *answer_json(const struct asking *asking, const struct subject *subject,
-                           const struct input *input, const struct state_dict *tensors)
+static json_t *answer_json(const struct activations_question *asking,
+                           const struct activations_subject *subject, const struct input *input,
+                           const struct state_dict *tensors)
 {
     const struct network *network = &subject->network;
     const struct named_tensor *logits = state_dict_find(tensors, "logits"),
@@ -357,8 +363,8 @@ static json_t *answer_json(const struct asking *asking, const struct subject *su
     return value;
 }
 
-static int follow_sample(const struct studio *studio, const struct asking *asking,
-                         struct subject *subject, json_t **out, struct error *error)
+static int follow_sample(const struct studio *studio, const struct activations_question *asking,
+                         struct activations_subject *subject, json_t **out, struct error *error)
 {
     struct state_dict tensors = {0};
     struct input input = {0};
@@ -389,7 +395,7 @@ out:
 static int compute_activations(const struct studio *studio, struct store *store, void *context,
                                json_t **out, struct error *error)
 {
-    struct subject *subject = calloc(1, sizeof *subject);
+    struct activations_subject *subject = calloc(1, sizeof *subject);
     if (!subject) return error_set_memory(error, "a network");
     int status = open_subject(studio, store, context, subject, error) ||
                          follow_sample(studio, context, subject, out, error)
@@ -403,7 +409,7 @@ static int compute_activations(const struct studio *studio, struct store *store,
 static void post_activations(struct studio *studio, struct call *call)
 {
     struct error error;
-    struct asking *asking = calloc(1, sizeof *asking);
+    struct activations_question *asking = calloc(1, sizeof *asking);
     if (asking && (read_source(studio, call_body(call), asking, &error) ||
                    read_sample(call_body(call), asking, &error))) {
         free(asking);
@@ -432,8 +438,8 @@ static struct shape seen_by(const struct network *network, uint32_t index)
     return shape_maps(1, 1, layer->inputs);
 }
 
-static int unit_json(const struct subject *subject, uint32_t index, uint32_t unit, json_t **out,
-                     struct error *error)
+static int unit_json(const struct activations_subject *subject, uint32_t index, uint32_t unit,
+                     json_t **out, struct error *error)
 {
     const struct network *network = &subject->network;
     if (index >= network->layer_count)
@@ -472,8 +478,8 @@ static int unit_json(const struct subject *subject, uint32_t index, uint32_t uni
 static int compute_unit(const struct studio *studio, struct store *store, void *context,
                         json_t **out, struct error *error)
 {
-    const struct asking *asking = context;
-    struct subject *subject = calloc(1, sizeof *subject);
+    const struct activations_question *asking = context;
+    struct activations_subject *subject = calloc(1, sizeof *subject);
     if (!subject) return error_set_memory(error, "a network");
     int status = open_subject(studio, store, asking, subject, error) ||
                          unit_json(subject, asking->layer, asking->unit, out, error)
@@ -488,7 +494,7 @@ static void post_unit(struct studio *studio, struct call *call)
 {
     struct error error;
     const json_t *body = call_body(call);
-    struct asking *asking = calloc(1, sizeof *asking);
+    struct activations_question *asking = calloc(1, sizeof *asking);
     if (asking && (read_source(studio, body, asking, &error) ||
                    js_get_u32(body, "layer", 0, UINT32_MAX, &asking->layer, &error) ||
                    js_get_u32(body, "unit", 0, UINT32_MAX, &asking->unit, &error))) {

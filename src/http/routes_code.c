@@ -243,14 +243,14 @@ static void get_bundle(struct studio *studio, struct call *call)
 
 /* --- the step microscope --- */
 
-struct looking {
+struct microscope_question {
     struct job job;
     char names[MICROSCOPE_MAX_ENGINES][32];
     size_t count;
     uint32_t batch;
 };
 
-static void read_engines(const json_t *list, struct looking *looking)
+static void read_engines(const json_t *list, struct microscope_question *looking)
 {
     const json_t *name;
     size_t i;
@@ -263,8 +263,8 @@ static void read_engines(const json_t *list, struct looking *looking)
 
 /* The step starts from the weights of `run` when one is named, else from those that the seed
  * gives. */
-static int read_looking(const struct studio *studio, const json_t *body, struct looking *looking,
-                        struct error *error)
+static int read_looking(const struct studio *studio, const json_t *body,
+                        struct microscope_question *looking, struct error *error)
 {
     const char *run = NULL;
     if (js_get_string(body, "run", &run, error) ||
@@ -284,7 +284,7 @@ static int look(const struct studio *studio, struct store *store, void *context,
                 struct error *error)
 {
     (void)store;
-    const struct looking *looking = context;
+    const struct microscope_question *looking = context;
     const char *names[MICROSCOPE_MAX_ENGINES];
     for (size_t i = 0; i < looking->count; i++) names[i] = looking->names[i];
     char *scratch = path_join(studio->home, "scratch");
@@ -298,7 +298,7 @@ static int look(const struct studio *studio, struct store *store, void *context,
 static void post_microscope(struct studio *studio, struct call *call)
 {
     struct error error;
-    struct looking *looking = calloc(1, sizeof *looking);
+    struct microscope_question *looking = calloc(1, sizeof *looking);
     if (looking && read_looking(studio, call_body(call), looking, &error)) {
         free(looking);
         call_fail(call, &error);

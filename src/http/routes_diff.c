@@ -14,17 +14,17 @@
 
 #define NAME_SIZE 256 /* of a kept model or a data set, as file systems have it */
 
-struct pair {
+struct model_pair {
     char names[2][NAME_SIZE];
     char dataset[NAME_SIZE]; /* whose samples both classify; "": those that A was trained on */
 };
 
 /* Plain memory for a thread; NULL when the call has failed. */
-static struct pair *pair_of(struct call *call)
+static struct model_pair *pair_of(struct call *call)
 {
     struct error error;
     const char *a = call_text(call, "a"), *b = call_text(call, "b");
-    struct pair *pair = a && b ? calloc(1, sizeof *pair) : NULL;
+    struct model_pair *pair = a && b ? calloc(1, sizeof *pair) : NULL;
     if (pair) {
         snprintf(pair->names[0], NAME_SIZE, "%s", a);
         snprintf(pair->names[1], NAME_SIZE, "%s", b);
@@ -42,7 +42,7 @@ static struct pair *pair_of(struct call *call)
 static int compare_runs(const struct studio *studio, struct store *store, void *context,
                         json_t **out, struct error *error)
 {
-    const struct pair *pair = context;
+    const struct model_pair *pair = context;
     char *scratch = path_join(studio->home, "scratch");
     if (!scratch) return error_set_memory(error, "a path");
     int status = diff_runs(store, pair->names[0], pair->names[1], scratch, out, error);
@@ -52,7 +52,7 @@ static int compare_runs(const struct studio *studio, struct store *store, void *
 
 /* --- models ----------------------------------------------------------------------------------- */
 
-struct side {
+struct model_side {
     bool is_run;
     struct job job; /* of a run */
     struct predictor predictor;
@@ -60,7 +60,7 @@ struct side {
 
 /* The file of a run, or of a model that was kept. */
 static int find_file(const struct studio *studio, struct store *store, const char *name,
-                     struct side *side, char **path, struct error *error)
+                     struct model_side *side, char **path, struct error *error)
 {
     struct run_record record;
     char sha256[65];
@@ -74,7 +74,7 @@ static int find_file(const struct studio *studio, struct store *store, const cha
 }
 
 static int open_side(const struct studio *studio, struct store *store, const char *name,
-                     struct side *side, struct error *error)
+                     struct model_side *side, struct error *error)
 {
     char *path;
     if (find_file(studio, store, name, side, &path, error)) return -1;
@@ -86,7 +86,7 @@ static int open_side(const struct studio *studio, struct store *store, const cha
 }
 
 /* Samples of the data that A was trained on, opened as its run did. */
-static int logits_of_run(const struct studio *studio, struct side sides[2], json_t **out,
+static int logits_of_run(const struct studio *studio, struct model_side sides[2], json_t **out,
                          struct error *reason)
 {
     const struct job *job = &sides[0].job;
@@ -101,8 +101,8 @@ static int logits_of_run(const struct studio *studio, struct side sides[2], json
 
 /* Samples of the data that was chosen, or that A's file names. Its labels become the numbers of A's
  * classes, so it is opened for this alone. */
-static int logits_of_data(const struct studio *studio, const char *chosen, struct side sides[2],
-                          json_t **out, struct error *reason)
+static int logits_of_data(const struct studio *studio, const char *chosen,
+                          struct model_side sides[2], json_t **out, struct error *reason)
 {
     struct predictor *predictor = &sides[0].predictor;
     const struct network *network = &predictor->model->network;
@@ -130,7 +130,7 @@ static int logits_of_data(const struct studio *studio, const char *chosen, struc
 }
 
 /* What stands against it is told, and no failure. */
-static void add_logits(const struct studio *studio, const char *chosen, struct side sides[2],
+static void add_logits(const struct studio *studio, const char *chosen, struct model_side sides[2],
                        json_t *answer)
 {
     struct error reason;
@@ -144,8 +144,8 @@ static void add_logits(const struct studio *studio, const char *chosen, struct s
 static int compare_models(const struct studio *studio, struct store *store, void *context,
                           json_t **out, struct error *error)
 {
-    const struct pair *pair = context;
-    struct side *sides = calloc(2, sizeof *sides);
+    const struct model_pair *pair = context;
+    struct model_side *sides = calloc(2, sizeof *sides);
     int status = -1;
     if (!sides) return error_set_memory(error, "the comparison");
     for (int i = 0; i < 2; i++)
@@ -161,13 +161,13 @@ out:
 
 static void get_runs(struct studio *studio, struct call *call)
 {
-    struct pair *pair = pair_of(call);
+    struct model_pair *pair = pair_of(call);
     if (pair) call_compute(studio, call, compare_runs, pair);
 }
 
 static void get_models(struct studio *studio, struct call *call)
 {
-    struct pair *pair = pair_of(call);
+    struct model_pair *pair = pair_of(call);
     if (!pair) return;
     const char *dataset = call_text(call, "dataset");
     snprintf(pair->dataset, NAME_SIZE, "%s", dataset ? dataset : "");

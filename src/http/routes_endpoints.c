@@ -8,7 +8,7 @@
 #include "http/drawing.h"
 #include "http/registered.h"
 
-struct asking {
+struct endpoint_question {
     const json_t *body;
     const struct registry_options *options;
     struct registered_telling *telling;
@@ -21,7 +21,7 @@ static void on_logs(void *context, const char *text)
     json_object_set_new(telling->result, "logs", js_shown(text));
 }
 
-static int create(const struct asking *own, struct error *error)
+static int create(const struct endpoint_question *own, struct error *error)
 {
     struct registry_deployment deployment = {.on_logs = on_logs, .context = own->telling};
     const struct registry_watch watch = {.context = own->telling, .on_step = registered_on_step};
@@ -44,7 +44,7 @@ static int create(const struct asking *own, struct error *error)
     return 0;
 }
 
-static int list(const struct asking *own, struct error *error)
+static int list(const struct endpoint_question *own, struct error *error)
 {
     json_t *rows;
     if (registry_endpoint_list(own->options, &rows, error)) return -1;
@@ -52,7 +52,7 @@ static int list(const struct asking *own, struct error *error)
     return 0;
 }
 
-static int test(const struct asking *own, struct error *error)
+static int test(const struct endpoint_question *own, struct error *error)
 {
     struct drawing *drawing = calloc(1, sizeof *drawing);
     json_t *found = NULL;
@@ -68,7 +68,7 @@ static int test(const struct asking *own, struct error *error)
     return status;
 }
 
-static int logs(const struct asking *own, struct error *error)
+static int logs(const struct endpoint_question *own, struct error *error)
 {
     char *text;
     if (registry_endpoint_logs(own->options, own->endpoint, &text, error)) return -1;
@@ -77,7 +77,7 @@ static int logs(const struct asking *own, struct error *error)
     return 0;
 }
 
-static int delete_endpoint(const struct asking *own, struct error *error)
+static int delete_endpoint(const struct endpoint_question *own, struct error *error)
 {
     if (registry_endpoint_delete(own->options, own->endpoint, error)) return -1;
     json_object_set_new(own->telling->result, "deleted", json_string(own->endpoint));
@@ -86,7 +86,7 @@ static int delete_endpoint(const struct asking *own, struct error *error)
 
 static const struct action {
     const char *id, *title;
-    int (*run)(const struct asking *own, struct error *error);
+    int (*run)(const struct endpoint_question *own, struct error *error);
 } actions[] = {
     {"create", "Deploy %s", create},
     {"list", "List the endpoints", list},
@@ -116,7 +116,8 @@ static int work(struct task *task, void *context, struct error *error)
                      ? -1
                      : 0;
     if (!status) {
-        const struct asking asking = {body, &options, &telling, js_text(body, "endpoint")};
+        const struct endpoint_question asking = {body, &options, &telling,
+                                                 js_text(body, "endpoint")};
         status = action->run(&asking, error);
         json_object_set_new(telling.result, "prompt", json_null());
         registered_tell(&telling);

@@ -19,14 +19,14 @@
 
 /* --- the model of a run --- */
 
-struct subject {
+struct run_model {
     char run[64];
     struct run_record record;
     struct predictor predictor;
     char sha256[65];
 };
 
-static int open_model(struct store *store, struct subject *subject, struct error *error)
+static int open_model(struct store *store, struct run_model *subject, struct error *error)
 {
     char *path;
     if (store_run_get(store, subject->run, &subject->record, error) ||
@@ -129,7 +129,7 @@ static int start_for(struct predictor *predictor, const struct dataset *dataset,
     return predictor_start(predictor, engine_default, 1, &preprocess, error);
 }
 
-static int evaluate_run(const struct studio *studio, struct subject *subject, json_t **out,
+static int evaluate_run(const struct studio *studio, struct run_model *subject, json_t **out,
                         struct error *error)
 {
     const struct job *job = &subject->record.job;
@@ -161,7 +161,7 @@ static int evaluate_run(const struct studio *studio, struct subject *subject, js
 static int compute_evaluation(const struct studio *studio, struct store *store, void *context,
                               json_t **out, struct error *error)
 {
-    struct subject *subject = context;
+    struct run_model *subject = context;
     char *path;
     if (store_run_get(store, subject->run, &subject->record, error) ||
         store_model_file(store, subject->run, &path, subject->sha256, error))
@@ -181,9 +181,9 @@ static int compute_evaluation(const struct studio *studio, struct store *store, 
     return status;
 }
 
-static struct subject *subject_of(const struct call *call)
+static struct run_model *subject_of(const struct call *call)
 {
-    struct subject *subject = calloc(1, sizeof *subject);
+    struct run_model *subject = calloc(1, sizeof *subject);
     if (subject) snprintf(subject->run, sizeof subject->run, "%s", call_path(call, "id"));
     return subject;
 }
@@ -237,7 +237,7 @@ static int compute_weights(const struct studio *studio, struct store *store, voi
                            json_t **out, struct error *error)
 {
     (void)studio;
-    struct subject *subject = context;
+    struct run_model *subject = context;
     struct model *model;
     char *path;
     if (store_model_file(store, subject->run, &path, subject->sha256, error)) return -1;
@@ -256,14 +256,14 @@ static void get_weights(struct studio *studio, struct call *call)
 
 /* --- a drawing --- */
 
-struct asking {
+struct drawing_question {
     struct drawing drawing;
     size_t run_count;
     char runs[ANSWERS_MAX][64];
 };
 
 /* The newest run of each engine that has a model. */
-static int newest_runs(struct store *store, struct asking *asking, struct error *error)
+static int newest_runs(struct store *store, struct drawing_question *asking, struct error *error)
 {
     for (size_t i = 0; i < engine_table_count && asking->run_count < ANSWERS_MAX; i++) {
         if (store_newest_model(store, engine_table[i]->id, asking->runs[asking->run_count], error))
@@ -274,7 +274,7 @@ static int newest_runs(struct store *store, struct asking *asking, struct error 
     return error_set(error, ERROR_CONFLICT, "no run has a trained model yet: train one first");
 }
 
-static int answer(const struct asking *asking, struct subject *subject, json_t *answers,
+static int answer(const struct drawing_question *asking, struct run_model *subject, json_t *answers,
                   json_t **input, struct error *error)
 {
     const struct network *network = &subject->predictor.model->network;
@@ -300,14 +300,14 @@ static int compute_answers(const struct studio *studio, struct store *store, voi
                            json_t **out, struct error *error)
 {
     (void)studio;
-    struct asking *asking = context;
+    struct drawing_question *asking = context;
     json_t *answers = json_array(), *input = NULL;
-    struct subject *subject = malloc(sizeof *subject);
+    struct run_model *subject = malloc(sizeof *subject);
     int status = subject ? 0 : error_set_memory(error, "an answer");
     bool chosen = asking->run_count > 0;
     if (!status && !chosen) status = newest_runs(store, asking, error);
     for (size_t i = 0; i < asking->run_count && !status; i++) {
-        *subject = (struct subject){0};
+        *subject = (struct run_model){0};
         memcpy(subject->run, asking->runs[i], sizeof subject->run);
         /* one whose file is gone has no say */
         if (open_model(store, subject, error))
@@ -328,7 +328,7 @@ static int compute_answers(const struct studio *studio, struct store *store, voi
     return status;
 }
 
-static void read_runs(const json_t *body, struct asking *asking)
+static void read_runs(const json_t *body, struct drawing_question *asking)
 {
     const json_t *id;
     size_t i;
@@ -343,7 +343,7 @@ static void post_classify(struct studio *studio, struct call *call)
 {
     struct error error;
     const json_t *body = call_body(call);
-    struct asking *asking = calloc(1, sizeof *asking);
+    struct drawing_question *asking = calloc(1, sizeof *asking);
     if (!asking) error_set_memory(&error, "a drawing");
     if (asking && !drawing_read(body, &asking->drawing, &error)) {
         read_runs(body, asking);

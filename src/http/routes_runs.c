@@ -169,7 +169,7 @@ static void get_run(struct studio *studio, struct call *call)
     reply_run(studio, call, call_path(call, "id"), true, 200);
 }
 
-struct stretch {
+struct run_stretch {
     char run[64];
     uint64_t from, to;
     size_t max;
@@ -195,7 +195,7 @@ static int compute_points(const struct studio *studio, struct store *store, void
                           json_t **out, struct error *error)
 {
     (void)studio;
-    const struct stretch *stretch = context;
+    const struct run_stretch *stretch = context;
     struct points points;
     if (store_points(store, stretch->run, stretch->from, stretch->to, stretch->max, &points, error))
         return -1;
@@ -206,7 +206,7 @@ static int compute_points(const struct studio *studio, struct store *store, void
 
 static void get_points(struct studio *studio, struct call *call)
 {
-    struct stretch *stretch = calloc(1, sizeof *stretch);
+    struct run_stretch *stretch = calloc(1, sizeof *stretch);
     if (stretch) {
         int64_t to = call_integer(call, "to");
         snprintf(stretch->run, sizeof stretch->run, "%s", call_path(call, "id"));

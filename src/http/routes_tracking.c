@@ -9,7 +9,7 @@
 #include "http/registered.h"
 #include "http/tracking.h"
 
-struct subject {
+struct tracked_run {
     char run[64];
 };
 
@@ -35,7 +35,7 @@ static bool goes_on(struct store *store, const char *run)
  * the same server has missed of earlier runs. */
 static int work(struct task *task, void *context, struct error *error)
 {
-    const struct subject *subject = context;
+    const struct tracked_run *subject = context;
     const char *home = task_studio(task)->home;
     struct registry_options options = {.home = home, .cancelled = is_cancelled, .context = task};
     struct registry_tracking tracking = {.options = &options,
@@ -95,7 +95,7 @@ int tracking_start(struct studio *studio, const char *run, const json_t *track, 
     if (!status) status = check(&options, error) || registry_track_plan(&options, run, error);
     json_decref(before);
     if (status) return -1;
-    struct subject *subject = calloc(1, sizeof *subject);
+    struct tracked_run *subject = calloc(1, sizeof *subject);
     if (!subject) return error_set_memory(error, "a task");
     snprintf(subject->run, sizeof subject->run, "%s", run);
     snprintf(title, sizeof title, "Track %.100s", run);

@@ -13,13 +13,13 @@
 #define WORDS_MAX   700 /* of what a value must be, or of where it stands */
 
 /* Where a value stands: a chain from it up to the body, which is NULL. */
-struct place {
-    const struct place *above;
+struct value_place {
+    const struct value_place *above;
     const char *member; /* NULL: an item */
     size_t index;
 };
 
-static void write_place(const struct place *place, struct buffer *out)
+static void write_place(const struct value_place *place, struct buffer *out)
 {
     if (!place) return;
     write_place(place->above, out);
@@ -102,7 +102,7 @@ static void write_value(const json_t *schema, const json_t *value, struct buffer
 }
 
 /* `value` NULL: it is missing. */
-static int refuse(const struct place *place, const json_t *schema, const json_t *value,
+static int refuse(const struct value_place *place, const json_t *schema, const json_t *value,
                   struct error *error)
 {
     struct buffer what, wanted;
@@ -191,14 +191,14 @@ static int string_fits(const json_t *schema, const json_t *value)
     return fits;
 }
 
-static int check(const struct place *place, const json_t *schema, const json_t *value,
+static int check(const struct value_place *place, const json_t *schema, const json_t *value,
                  struct error *error);
 
-static int check_items(const struct place *place, const json_t *schema, const json_t *value,
+static int check_items(const struct value_place *place, const json_t *schema, const json_t *value,
                        struct error *error)
 {
     const json_t *items = json_object_get(schema, "items"), *item;
-    struct place inner = {place, NULL, 0};
+    struct value_place inner = {place, NULL, 0};
     json_array_foreach(value, inner.index, item) {
         if (items && check(&inner, items, item, error)) return -1;
         for (size_t j = 0; json_is_true(json_object_get(schema, "uniqueItems")) && j < inner.index;
@@ -211,12 +211,12 @@ static int check_items(const struct place *place, const json_t *schema, const js
     return 0;
 }
 
-static int check_members(const struct place *place, const json_t *schema, const json_t *value,
+static int check_members(const struct value_place *place, const json_t *schema, const json_t *value,
                          struct error *error)
 {
     const json_t *known = json_object_get(schema, "properties"), *name;
     const json_t *others = json_object_get(schema, "additionalProperties");
-    struct place inner = {place, NULL, 0};
+    struct value_place inner = {place, NULL, 0};
     json_t *member;
     size_t i;
     json_object_foreach((json_t *)(uintptr_t)value, inner.member, member) {
@@ -237,7 +237,7 @@ static int check_members(const struct place *place, const json_t *schema, const 
     return 0;
 }
 
-static int check(const struct place *place, const json_t *schema, const json_t *value,
+static int check(const struct value_place *place, const json_t *schema, const json_t *value,
                  struct error *error)
 {
     schema = schema_resolve(schema);

@@ -50,7 +50,7 @@ static const char *title_of(const char *engine)
 
 /* The engine that began, and where another one took over. A run that was stopped and resumed by the
  * same engine is one lane. Returns the step at which the lane ends. */
-static uint64_t find_engine(struct lane *lane)
+static uint64_t find_engine(struct showdown_entry *lane)
 {
     const json_t *segments = json_object_get(lane->run, "segments"), *segment;
     size_t index;
@@ -68,10 +68,11 @@ static uint64_t find_engine(struct lane *lane)
     return UINT64_MAX;
 }
 
-static int read_lane(struct store *store, json_t *run, struct lane *lane, struct error *error)
+static int read_lane(struct store *store, json_t *run, struct showdown_entry *lane,
+                     struct error *error)
 {
     enum run_state state;
-    *lane = (struct lane){.run = run, .id = js_text(run, "id")};
+    *lane = (struct showdown_entry){.run = run, .id = js_text(run, "id")};
     uint64_t end = find_engine(lane);
     if (run_state_parse(js_text(run, "state"), &state, error) ||
         store_run_epochs(store, lane->id, &lane->epochs, error) ||
@@ -86,7 +87,7 @@ static int read_lane(struct store *store, json_t *run, struct lane *lane, struct
 }
 
 /* Figures after `count` epochs. */
-static void measure(struct lane *lane, size_t count)
+static void measure(struct showdown_entry *lane, size_t count)
 {
     const json_t *layers = json_object_get(json_object_get(lane->run, "network"), "layers");
     size_t layer_count = json_array_size(layers);
@@ -111,7 +112,7 @@ static void measure_all(struct showdown *showdown)
 {
     size_t common = SIZE_MAX;
     for (size_t i = 0; i < showdown->count; i++) {
-        const struct lane *lane = &showdown->lanes[i];
+        const struct showdown_entry *lane = &showdown->lanes[i];
         size_t done = json_array_size(lane->epochs);
         if ((done || lane->live) && done < common) common = done;
     }
@@ -122,7 +123,7 @@ static void measure_all(struct showdown *showdown)
     }
     showdown->common = common == SIZE_MAX ? 0 : (unsigned)common;
     for (size_t i = 0; i < showdown->count; i++) {
-        struct lane *lane = &showdown->lanes[i];
+        struct showdown_entry *lane = &showdown->lanes[i];
         size_t done = json_array_size(lane->epochs);
         measure(lane, done && showdown->common ? showdown->common : done);
     }
@@ -158,7 +159,7 @@ static void showdown_free(struct showdown *showdown)
 
 /* A figure that grows with the work: as it was at the epoch of the comparison. Of runs whose epochs
  * do not say it, that of the whole run, where that is the same work. */
-static json_t *cost_json(const struct lane *lane, const char *key)
+static json_t *cost_json(const struct showdown_entry *lane, const char *key)
 {
     json_t *value = json_object_get(lane->at, key);
     bool whole_run = !lane->handed_to && lane->at &&
@@ -170,7 +171,7 @@ static json_t *cost_json(const struct lane *lane, const char *key)
 
 /* The newest file is the run's model; what the lane itself wrote is the oldest once another engine
  * went on. */
-static json_t *file_bytes_json(const struct lane *lane)
+static json_t *file_bytes_json(const struct showdown_entry *lane)
 {
     const json_t *files = json_object_get(lane->run, "files");
     size_t count = json_array_size(files);
@@ -179,7 +180,7 @@ static json_t *file_bytes_json(const struct lane *lane)
         json_object_get(json_array_get(files, lane->handed_to ? count - 1 : 0), "bytes"));
 }
 
-static json_t *row_json(const struct lane *lane, unsigned asked)
+static json_t *row_json(const struct showdown_entry *lane, unsigned asked)
 {
     json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:i, s:s?, s:o, s:o, s:o}", "run", lane->id,
                             "engine", lane->engine, "state", js_text(lane->run, "state"), "epochs",
@@ -195,7 +196,8 @@ static json_t *row_json(const struct lane *lane, unsigned asked)
 }
 
 /* The greatest |Δ| of each stretch, for the plot; NULL when the two share no step. */
-static json_t *difference_json(const struct lane *a, const struct lane *b, double *max)
+static json_t *difference_json(const struct showdown_entry *a, const struct showdown_entry *b,
+                               double *max)
 {
     size_t count = a->steps < b->steps ? a->steps : b->steps, at = 0;
     int64_t first_epoch = json_integer_value(
@@ -229,7 +231,7 @@ static const char *state_of(const struct showdown *showdown)
 {
     const char *state = "finished";
     for (size_t i = 0; i < showdown->count; i++) {
-        const struct lane *lane = &showdown->lanes[i];
+        const struct showdown_entry *lane = &showdown->lanes[i];
         if (lane->live) return "running";
         if (lane->handed_to || strcmp(js_text(lane->run, "state"), "finished") != 0)
             state = "ended";

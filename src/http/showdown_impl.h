@@ -10,7 +10,7 @@
 #define SHOWDOWN_RUNS_MAX 8
 
 /* What one engine did: its run from the beginning until another engine took it over, if one did. */
-struct lane {
+struct showdown_entry {
     json_t *run;          /* borrowed from the list */
     json_t *epochs;       /* owned; the lane's own only */
     struct points points; /* owned; `steps` of them are the lane's */
@@ -26,7 +26,7 @@ struct showdown {
     char mode[16];
     json_t *runs; /* owned */
     size_t count;
-    struct lane lanes[SHOWDOWN_RUNS_MAX];
+    struct showdown_entry lanes[SHOWDOWN_RUNS_MAX];
     unsigned asked;        /* epochs that all were to do; one that went on has more by now */
     unsigned common;       /* the last epoch that all lanes did; 0: none yet */
     double max_difference; /* over all pairs; NAN when there is none */

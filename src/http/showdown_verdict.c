@@ -26,12 +26,13 @@ static void machine_words(char *out, size_t size)
 
 static int faster_first(const void *a, const void *b)
 {
-    const struct lane *const *one = a, *const *two = b;
+    const struct showdown_entry *const *one = a, *const *two = b;
     return ((*one)->speed < (*two)->speed) - ((*one)->speed > (*two)->speed);
 }
 
 /* "PyTorch", "PyTorch and TensorFlow", … of the ones with figures, the fastest first. */
-static size_t rank(const struct showdown *showdown, const struct lane *ranked[SHOWDOWN_RUNS_MAX])
+static size_t rank(const struct showdown *showdown,
+                   const struct showdown_entry *ranked[SHOWDOWN_RUNS_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < showdown->count; i++)
@@ -68,7 +69,8 @@ static void write_scientific(double value, struct buffer *out)
         buffer_append_text(out, raised[*exponent - '0']);
 }
 
-static void write_speeds(const struct lane *const *ranked, size_t count, struct buffer *out)
+static void write_speeds(const struct showdown_entry *const *ranked, size_t count,
+                         struct buffer *out)
 {
     buffer_printf(out, "%s trained fastest, ", ranked[0]->title);
     write_count(ranked[0]->speed, out);
@@ -82,7 +84,8 @@ static void write_speeds(const struct lane *const *ranked, size_t count, struct 
     buffer_append_text(out, ". ");
 }
 
-static void write_accuracy(const struct lane *const *ranked, size_t count, struct buffer *out)
+static void write_accuracy(const struct showdown_entry *const *ranked, size_t count,
+                           struct buffer *out)
 {
     double low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < count; i++) {
@@ -100,7 +103,7 @@ static void write_accuracy(const struct lane *const *ranked, size_t count, struc
 static void write_shorter(const struct showdown *showdown, struct buffer *out)
 {
     for (size_t i = 0; i < showdown->count; i++) {
-        const struct lane *lane = &showdown->lanes[i];
+        const struct showdown_entry *lane = &showdown->lanes[i];
         size_t done = json_array_size(lane->epochs);
         if (done >= showdown->asked) continue;
         buffer_printf(out, "%s did %zu of %u epochs", lane->title, done, showdown->asked);
@@ -115,7 +118,7 @@ static void write_shorter(const struct showdown *showdown, struct buffer *out)
 void showdown_write_verdict(const struct showdown *showdown, struct buffer *out)
 {
     char machine[600];
-    const struct lane *ranked[SHOWDOWN_RUNS_MAX];
+    const struct showdown_entry *ranked[SHOWDOWN_RUNS_MAX];
     size_t count = rank(showdown, ranked);
     if (count < 2 || !showdown->common) return;
     machine_words(machine, sizeof machine);

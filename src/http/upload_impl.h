@@ -7,7 +7,7 @@
 #include "modelfile/modelfile.h"
 
 /* What is in the files: one of both. */
-struct subject {
+struct upload_subject {
     char *path;    /* owned: what was opened */
     size_t hidden; /* files of the archive that were skipped */
     struct dataset *dataset;
@@ -15,8 +15,8 @@ struct subject {
 };
 /* To be closed also when it failed. */
 int subject_open(struct upload *upload, const struct upload_answers *answers,
-                 struct subject *subject, struct error *error);
-void subject_close(struct subject *subject);
+                 struct upload_subject *subject, struct error *error);
+void subject_close(struct upload_subject *subject);
 
 /* Folders of ours and words of the command line are nothing to a reader of the page. *asks is the
  * field that the message is about, or NULL. */

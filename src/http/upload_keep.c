@@ -42,7 +42,7 @@ static void with_ending(const char *name, const char *file, char out[128])
     snprintf(out, 128, "%s%s%s", name, has ? "" : ".", has ? "" : ending);
 }
 
-static int keep_data(const struct subject *subject, const char *home, const char *name,
+static int keep_data(const struct upload_subject *subject, const char *home, const char *name,
                      const struct upload_answers *answers, char kept[128], struct error *error)
 {
     struct dataset_choices choices = {.scale = answers->scale};
@@ -69,8 +69,9 @@ static int keep_data(const struct subject *subject, const char *home, const char
 }
 
 /* As it came; what its user said of it is written into a new file, which says it from now on. */
-static int keep_model(const struct upload *upload, const struct subject *subject, const char *home,
-                      const char *name, bool said, char kept[128], struct error *error)
+static int keep_model(const struct upload *upload, const struct upload_subject *subject,
+                      const char *home, const char *name, bool said, char kept[128],
+                      struct error *error)
 {
     bool folder = !said && upload->count > 1;
     if (!model_activation_known(subject->model))
@@ -94,7 +95,7 @@ static int keep_model(const struct upload *upload, const struct subject *subject
 int upload_keep(struct upload *upload, const char *home, const char *name,
                 const struct upload_answers *answers, json_t **out, struct error *error)
 {
-    struct subject subject;
+    struct upload_subject subject;
     char kept[128] = "";
     const char *asks;
     bool model = upload->kind == UPLOAD_MODEL;

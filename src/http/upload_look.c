@@ -287,7 +287,7 @@ static json_t *model_json(const struct model *model)
 
 /* --- looking --- */
 
-void subject_close(struct subject *subject)
+void subject_close(struct upload_subject *subject)
 {
     dataset_close(subject->dataset);
     model_destroy(subject->model);
@@ -295,10 +295,10 @@ void subject_close(struct subject *subject)
 }
 
 int subject_open(struct upload *upload, const struct upload_answers *answers,
-                 struct subject *subject, struct error *error)
+                 struct upload_subject *subject, struct error *error)
 {
     struct dataset_options options;
-    *subject = (struct subject){0};
+    *subject = (struct upload_subject){0};
     error->code = ERROR_NONE;
     if (find_subject(upload, &subject->path, &subject->hidden, error)) return -1;
     if (upload->kind == UPLOAD_MODEL)
@@ -311,7 +311,7 @@ int subject_open(struct upload *upload, const struct upload_answers *answers,
 int upload_look(struct upload *upload, const struct upload_answers *answers, json_t **out,
                 struct error *error)
 {
-    struct subject subject;
+    struct upload_subject subject;
     const char *asks = NULL;
     bool bad = subject_open(upload, answers, &subject, error) != 0;
     if (bad && (error->code == ERROR_MEMORY || error->code == ERROR_INTERRUPTED)) {

@@ -33,7 +33,7 @@
 #define TEXT_MAX ((size_t)4 << 20)
 
 /* What the child answers: this, the network's JSON, the notes' JSON, then the values. */
-struct answer {
+struct child_answer {
     int status;
     struct error error; /* when status is not 0 */
     enum dtype dtype;
@@ -154,13 +154,13 @@ static int send_all(int pipe, const void *bytes, size_t size)
 #define LOOK_MS 100
 
 /* Where the answer comes from, and until when (clock_monotonic()) it is waited for. */
-struct source {
+struct answer_pipe {
     int pipe;
     pid_t child;
     double deadline;
 };
 
-static int receive_all(const struct source *source, void *bytes, size_t size)
+static int receive_all(const struct answer_pipe *source, void *bytes, size_t size)
 {
     for (char *place = bytes; size;) {
         struct pollfd ready = {.fd = source->pipe, .events = POLLIN};
@@ -184,7 +184,7 @@ static rlim_t computing_limit(size_t size)
 }
 
 /* What a reader works on. */
-struct reading {
+struct reader_work {
     confined_reader *read;
     const char *data;
     size_t size;
@@ -193,9 +193,9 @@ struct reading {
 
 static void answer_model(int pipe, const void *context)
 {
-    const struct reading *own = context;
+    const struct reader_work *own = context;
     struct model model = {0};
-    struct answer answer;
+    struct child_answer answer;
     char *network = NULL, *notes = NULL;
     memset(&answer, 0, sizeof answer); /* no stray bytes in the padding */
     /* Well above what the largest honest file takes: its bytes twice, the tensors as doubles twice,
@@ -224,7 +224,7 @@ static void answer_model(int pipe, const void *context)
 /* Starts a child whose whole life is answer(pipe, context). It leaves without cleaning up, which is
  * the kernel's work. `what` is for a message. */
 static int begin(void (*answer)(int pipe, const void *context), const void *context, double seconds,
-                 const char *what, struct source *out, struct error *error)
+                 const char *what, struct answer_pipe *out, struct error *error)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC)) return error_set_errno(error, errno, "cannot %s the model", what);
@@ -242,19 +242,19 @@ static int begin(void (*answer)(int pipe, const void *context), const void *cont
         _exit(0);
     }
     close(ends[1]);
-    *out = (struct source){ends[0], child, clock_monotonic() + seconds};
+    *out = (struct answer_pipe){ends[0], child, clock_monotonic() + seconds};
     return 0;
 }
 
 /* All was said, or nothing more is wanted: the child need not end by itself. */
-static void end(const struct source *source)
+static void end(const struct answer_pipe *source)
 {
     close(source->pipe);
     kill(source->child, SIGKILL);
     child_reap(source->child, 0);
 }
 
-static int receive_object(const struct source *source, size_t size, json_t **out,
+static int receive_object(const struct answer_pipe *source, size_t size, json_t **out,
                           struct error *error)
 {
     if (size > TEXT_MAX) return error_set(error, ERROR_INPUT, "its description is too large");
@@ -275,9 +275,9 @@ static int crashed(struct error *error)
                      "save it again");
 }
 
-static int receive(const struct source *source, struct model *out, struct error *error)
+static int receive(const struct answer_pipe *source, struct model *out, struct error *error)
 {
-    struct answer answer;
+    struct child_answer answer;
     json_t *network = NULL, *notes = NULL;
     if (receive_all(source, &answer, sizeof answer)) return crashed(error);
     if (answer.status) {
@@ -324,9 +324,9 @@ int confined_read_within(double seconds, confined_reader *read, const char *data
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* in a child the fuzzer would see nothing */
     if (size < SIZE_MAX) return read(data, size, options, out, error);
 #endif
-    struct source source;
-    if (begin(answer_model, &(struct reading){read, data, size, options}, seconds, "read", &source,
-              error))
+    struct answer_pipe source;
+    if (begin(answer_model, &(struct reader_work){read, data, size, options}, seconds, "read",
+              &source, error))
         return -1;
     int status = receive(&source, out, error);
     end(&source);
@@ -335,7 +335,7 @@ int confined_read_within(double seconds, confined_reader *read, const char *data
 
 /* ---- making ---- */
 
-struct making {
+struct maker_work {
     confined_maker *make;
     const void *context;
     size_t about;
@@ -350,7 +350,7 @@ struct made {
 
 static void answer_bytes(int pipe, const void *context)
 {
-    const struct making *own = context;
+    const struct maker_work *own = context;
     struct made made;
     char *bytes = NULL;
     memset(&made, 0, sizeof made);
@@ -359,7 +359,8 @@ static void answer_bytes(int pipe, const void *context)
     if (!send_all(pipe, &made, sizeof made) && !made.status) send_all(pipe, bytes, made.size);
 }
 
-static int receive_bytes(const struct source *source, char **out, size_t *size, struct error *error)
+static int receive_bytes(const struct answer_pipe *source, char **out, size_t *size,
+                         struct error *error)
 {
     struct made made;
     int status = receive_all(source, &made, sizeof made);
@@ -387,9 +388,9 @@ int confined_make(confined_maker *make, const void *context, size_t about, char 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     if (about < SIZE_MAX) return make(context, out, size, error);
 #endif
-    struct source source;
-    if (begin(answer_bytes, &(struct making){make, context, about}, patience_for(about), "write",
-              &source, error))
+    struct answer_pipe source;
+    if (begin(answer_bytes, &(struct maker_work){make, context, about}, patience_for(about),
+              "write", &source, error))
         return -1;
     int status = receive_bytes(&source, out, size, error);
     end(&source);

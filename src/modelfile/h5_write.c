@@ -70,14 +70,14 @@ static int put_tensor(hid_t group, const char *name, const struct network *netwo
 }
 
 /* A model while it is written, with what its layers are in Keras. */
-struct writing {
+struct h5_writing {
     const struct model *model;
     struct keras_chain chain;
 };
 
 /* [stage: saving, save] */
 /* model_weights/fc1, with attribute weight_names, and below it fc1/kernel:0 and fc1/bias:0. */
-static int put_layer(hid_t weights, const struct writing *writing, uint32_t index)
+static int put_layer(hid_t weights, const struct h5_writing *writing, uint32_t index)
 {
     const struct keras_layer *written = &writing->chain.layers[index];
     const struct model *model = writing->model;
@@ -101,7 +101,7 @@ static int put_layer(hid_t weights, const struct writing *writing, uint32_t inde
     return status;
 }
 
-static int put_weights(hid_t file, const struct writing *writing)
+static int put_weights(hid_t file, const struct h5_writing *writing)
 {
     const char *list[NETWORK_MAX_LAYERS];
     uint32_t count = writing->model->network.layer_count, used = 0;
@@ -135,7 +135,7 @@ static int put_note(hid_t file, const struct model *model)
 }
 
 /* [stage: saving, save] */
-static int put_model(hid_t file, const struct writing *writing, const json_t *config)
+static int put_model(hid_t file, const struct h5_writing *writing, const json_t *config)
 {
     char *text = js_dump(config);
     int status = text && !put_text(file, "backend", "tensorflow") &&
@@ -150,7 +150,7 @@ static int put_model(hid_t file, const struct writing *writing, const json_t *co
 /* [end] */
 
 /* Keras 3's weights: layers/dense_1/vars with data sets 0, 1, … */
-static int put_vars(hid_t file, const struct writing *writing, uint32_t index)
+static int put_vars(hid_t file, const struct h5_writing *writing, uint32_t index)
 {
     const struct keras_layer *written = &writing->chain.layers[index];
     const struct model *model = writing->model;
@@ -171,7 +171,7 @@ static int put_vars(hid_t file, const struct writing *writing, uint32_t index)
     return status;
 }
 
-static int put_all_vars(hid_t file, const struct writing *writing)
+static int put_all_vars(hid_t file, const struct h5_writing *writing)
 {
     hid_t vars = H5Gcreate2(file, "vars", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     int status = vars < 0 ? -1 : put_note(file, writing->model);
@@ -197,7 +197,7 @@ static int take_image(hid_t file, char **out, size_t *size)
     return 0;
 }
 
-struct order {
+struct weights_order {
     const struct model *model;
     const json_t *config;
 };
@@ -205,9 +205,9 @@ struct order {
 /* A file in memory. */
 static int make_image(const void *context, char **out, size_t *size, struct error *error)
 {
-    const struct order *order = context;
+    const struct weights_order *order = context;
     const struct model *model = order->model;
-    struct writing *writing = malloc(sizeof *writing);
+    struct h5_writing *writing = malloc(sizeof *writing);
     int status = -1;
     if (!writing) return error_set_memory(error, "the model file");
     writing->model = model;
@@ -238,7 +238,7 @@ static int make_file(const struct model *model, const json_t *config, char **out
                      struct error *error)
 {
     const struct parameters *parameters = model->parameters;
-    return confined_make(make_image, &(struct order){model, config},
+    return confined_make(make_image, &(struct weights_order){model, config},
                          parameters->value_count * dtype_size(parameters->dtype), out, size, error);
 }
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* What the model says of a tensor's place. */
-struct place {
+struct external_place {
     const char *location;
     uint64_t offset, length;
     bool has_length;
@@ -24,10 +24,11 @@ static int read_number(const char *text, uint64_t *out)
     return errno || *end || end == text || *text == '-' || *out > INT64_MAX ? -1 : 0;
 }
 
-static int read_place(const Onnx__TensorProto *tensor, struct place *out, struct error *error)
+static int read_place(const Onnx__TensorProto *tensor, struct external_place *out,
+                      struct error *error)
 {
     const char *name = tensor->name ? tensor->name : "";
-    *out = (struct place){0};
+    *out = (struct external_place){0};
     for (size_t i = 0; i < tensor->n_external_data; i++) {
         const char *key = tensor->external_data[i]->key, *value = tensor->external_data[i]->value;
         int status = !key || !value ? -1 : 0;
@@ -97,7 +98,8 @@ out:
     return status;
 }
 
-static int check_file(int file, const struct place *place, size_t size, struct error *error)
+static int check_file(int file, const struct external_place *place, size_t size,
+                      struct error *error)
 {
     struct stat info;
     if (fstat(file, &info) || !S_ISREG(info.st_mode))
@@ -118,7 +120,7 @@ static int check_file(int file, const struct place *place, size_t size, struct e
     return 0;
 }
 
-static int read_bytes(int file, const struct place *place, char *out, size_t size,
+static int read_bytes(int file, const struct external_place *place, char *out, size_t size,
                       struct error *error)
 {
     for (size_t done = 0; done < size;) {
@@ -134,7 +136,7 @@ static int read_bytes(int file, const struct place *place, char *out, size_t siz
 int onnx_external_read(const char *model_path, const Onnx__TensorProto *tensor, size_t size,
                        void **out, struct error *error)
 {
-    struct place place;
+    struct external_place place;
     char *path = NULL;
     int file = -1, status = -1;
     *out = NULL;

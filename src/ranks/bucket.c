@@ -15,7 +15,7 @@
 #include "ranks/ranks_impl.h"
 
 /* Behind every piece. */
-struct part {
+struct bucket_tail {
     double loss;    /* the sum of the part's losses */
     double correct; /* how many samples are right */
     double failed;  /* not 0: the rank could not compute its part, and has said why */
@@ -104,7 +104,7 @@ int bucket_create(struct ranks *ranks, struct engine *inner, struct bucket **out
     /* doubles follow a piece */
     bucket->piece_values += bucket->piece_values % 2;
     bucket->piece_bytes = bucket->piece_values * bucket->value_size;
-    bucket->each = bucket->piece_bytes + sizeof(struct part);
+    bucket->each = bucket->piece_bytes + sizeof(struct bucket_tail);
     bucket->send = calloc(bucket->size, bucket->each);
     bucket->receive = calloc(bucket->size, bucket->each);
     bucket->total = calloc(1, bucket->piece_bytes);
@@ -129,7 +129,7 @@ static size_t piece_length(const struct bucket *bucket, uint32_t piece)
     return all - first < bucket->piece_bytes ? all - first : bucket->piece_bytes;
 }
 
-static void pack(struct bucket *bucket, const struct part *part)
+static void pack(struct bucket *bucket, const struct bucket_tail *part)
 {
     for (uint32_t r = 0; r < bucket->size; r++) {
         char *piece = bucket->send + r * bucket->each;
@@ -170,11 +170,11 @@ static void add_up(struct bucket *bucket)
     }
 }
 
-static void add_parts(const struct bucket *bucket, struct part *out)
+static void add_parts(const struct bucket *bucket, struct bucket_tail *out)
 {
-    *out = (struct part){0};
+    *out = (struct bucket_tail){0};
     for (uint32_t r = 0; r < bucket->size; r++) {
-        struct part part;
+        struct bucket_tail part;
         memcpy(&part, bucket->receive + r * bucket->each + bucket->piece_bytes, sizeof part);
         out->loss += part.loss;
         out->correct += part.correct;
@@ -229,7 +229,7 @@ static void tell_failure(struct bucket *bucket)
 
 /* This rank's part of a batch; a batch may have fewer samples than there are ranks. */
 static void compute_part(struct bucket *bucket, const uint32_t *batch, size_t count,
-                         struct part *part, struct error *error)
+                         struct bucket_tail *part, struct error *error)
 {
     size_t rank = ranks_rank(bucket->ranks);
     size_t first = count * rank / bucket->size, end = count * (rank + 1) / bucket->size;
@@ -237,7 +237,7 @@ static void compute_part(struct bucket *bucket, const uint32_t *batch, size_t co
     const struct engine_part place = {
         .first = first, .whole = count, .add = add_sums, .context = bucket};
     int status = bucket->broken ? -1 : 0;
-    *part = (struct part){0};
+    *part = (struct bucket_tail){0};
     bucket->call = 0;
     bucket->told = false;
     if (!status && first == end)
@@ -252,9 +252,9 @@ static void compute_part(struct bucket *bucket, const uint32_t *batch, size_t co
 }
 
 static int train_step(struct bucket *bucket, const uint32_t *batch, size_t count, double divisor,
-                      const double *rate, struct part *total, struct error *error)
+                      const double *rate, struct bucket_tail *total, struct error *error)
 {
-    struct part part;
+    struct bucket_tail part;
     compute_part(bucket, batch, count, &part, error);
     if (bucket->own) keep_statistics(bucket->sums, bucket->own);
     pack(bucket, &part);
@@ -280,7 +280,7 @@ int bucket_train(struct bucket *bucket, const uint32_t *order, size_t count, con
 {
     size_t batch = bucket->inner->config.batch_size;
     for (size_t first = 0, step = 0; first < count; first += batch, step++) {
-        struct part total;
+        struct bucket_tail total;
         size_t samples = count - first < batch ? count - first : batch;
         const double *rate = rates ? &rates[step] : NULL;
         double divisor = loss_divisor(bucket->loss, bucket->inner->split->labels, order + first,

@@ -23,19 +23,21 @@ static void entry_name(char out[ENTRY_NAME_SIZE], const char *slot, const struct
 
 /* The blocks of numbers of a checkpoint with the slot each belongs to (NULL: the weights
  * themselves). */
-struct block {
+struct checkpoint_block {
     const char *slot;
     struct parameters *values;
 };
 
-static size_t list_blocks(const struct checkpoint *checkpoint, struct block blocks[MAX_BLOCKS])
+static size_t list_blocks(const struct checkpoint *checkpoint,
+                          struct checkpoint_block blocks[MAX_BLOCKS])
 {
     size_t count = 0;
-    blocks[count++] = (struct block){NULL, checkpoint->parameters};
+    blocks[count++] = (struct checkpoint_block){NULL, checkpoint->parameters};
     for (uint32_t i = 0; i < checkpoint->optimizer_state->slot_count; i++)
-        blocks[count++] = (struct block){optimizer_slot_name(&checkpoint->job.optimizer, i),
-                                         checkpoint->optimizer_state->slots[i]};
-    if (checkpoint->best) blocks[count++] = (struct block){"best", checkpoint->best};
+        blocks[count++] = (struct checkpoint_block){
+            optimizer_slot_name(&checkpoint->job.optimizer, i),
+            checkpoint->optimizer_state->slots[i]};
+    if (checkpoint->best) blocks[count++] = (struct checkpoint_block){"best", checkpoint->best};
     return count;
 }
 
@@ -179,7 +181,7 @@ char *checkpoint_path(const struct job *job)
 
 int checkpoint_write(const char *path, const struct checkpoint *checkpoint, struct error *error)
 {
-    struct block blocks[MAX_BLOCKS];
+    struct checkpoint_block blocks[MAX_BLOCKS];
     struct safetensors_entry entries[MAX_ENTRIES];
     char names[MAX_ENTRIES][ENTRY_NAME_SIZE];
     size_t block_count = list_blocks(checkpoint, blocks), count = 0;
@@ -232,7 +234,7 @@ out:
     return status;
 }
 
-static int read_block(const struct state_dict *state, const struct block *block,
+static int read_block(const struct state_dict *state, const struct checkpoint_block *block,
                       struct error *error)
 {
     for (size_t t = 0; t < block->values->tensor_count; t++) {
@@ -255,7 +257,7 @@ int checkpoint_read(const char *path, struct checkpoint *out, struct error *erro
 {
     struct state_dict state = {0};
     json_t *metadata = NULL;
-    struct block blocks[MAX_BLOCKS];
+    struct checkpoint_block blocks[MAX_BLOCKS];
     struct optimizer_state scalars = {0}; /* what is no tensor */
     *out = (struct checkpoint){0};
     if (safetensors_read(path, &state, &metadata, error)) return -1;

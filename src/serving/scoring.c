@@ -25,13 +25,13 @@ int scoring_begin(const struct scoring_model *model, size_t count, struct scorin
 }
 
 /* The numbers of one sample, however they are nested, go to values[*used …]. */
-struct gathering {
+struct sample_gathering {
     const struct scoring_model *model;
     double *values;
     size_t used, sample;
 };
 
-static int gather(struct gathering *g, const json_t *value, int depth, struct error *error)
+static int gather(struct sample_gathering *g, const json_t *value, int depth, struct error *error)
 {
     size_t inputs = g->model->predictor->inputs, index;
     const json_t *item;
@@ -79,7 +79,7 @@ int scoring_take_sample(const struct scoring_model *model, struct scoring_reques
 {
     size_t inputs = model->predictor->inputs;
     const struct network *network = &model->predictor->model->network;
-    struct gathering g = {model, out->values + sample * inputs, 0, sample};
+    struct sample_gathering g = {model, out->values + sample * inputs, 0, sample};
     if (gather(&g, value, 0, error)) return -1;
     if (g.used != inputs)
         return error_set(error, ERROR_INPUT,

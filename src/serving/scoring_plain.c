@@ -6,16 +6,16 @@
 
 #include "serving/scoring_impl.h"
 
-struct cursor {
+struct plain_cursor {
     const char *at, *end; /* the byte at `end` is NUL */
 };
 
-static void skip_space(struct cursor *c)
+static void skip_space(struct plain_cursor *c)
 {
     while (*c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t') c->at++;
 }
 
-static bool take(struct cursor *c, char wanted)
+static bool take(struct plain_cursor *c, char wanted)
 {
     skip_space(c);
     if (*c->at != wanted) return false;
@@ -29,7 +29,7 @@ static bool is_digit(char c)
 }
 
 /* Digits into *mantissa; how many. */
-static int take_digits(struct cursor *c, uint64_t *mantissa)
+static int take_digits(struct plain_cursor *c, uint64_t *mantissa)
 {
     const char *first = c->at;
     for (; is_digit(*c->at); c->at++) *mantissa = *mantissa * 10 + (uint64_t)(*c->at - '0');
@@ -38,7 +38,7 @@ static int take_digits(struct cursor *c, uint64_t *mantissa)
 
 /* A number as JSON has them (RFC 8259). One of at most 19 digits whose mantissa and power of ten
  * are both exact doubles needs one rounding (Clinger, 1990); others are strtod()'s. */
-static bool take_number(struct cursor *c, double *out)
+static bool take_number(struct plain_cursor *c, double *out)
 {
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                     1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
@@ -70,7 +70,7 @@ static bool take_number(struct cursor *c, double *out)
 }
 
 /* One sample's lists, `inputs` numbers. */
-static bool take_lists(struct cursor *c, size_t inputs, double *out)
+static bool take_lists(struct plain_cursor *c, size_t inputs, double *out)
 {
     int depth = 0;
     size_t used = 0;
@@ -88,7 +88,7 @@ static bool take_lists(struct cursor *c, size_t inputs, double *out)
     return false;
 }
 
-static bool take_key(struct cursor *c)
+static bool take_key(struct plain_cursor *c)
 {
     static const char *const keys[] = {"\"inputs\"", "\"instances\""};
     skip_space(c);
@@ -115,7 +115,7 @@ static bool make_room(const struct scoring_model *model, struct scoring_request 
 bool scoring_read_plain(const struct scoring_model *model, const char *body, size_t size,
                         struct scoring_request *out)
 {
-    struct cursor c = {body, body + size};
+    struct plain_cursor c = {body, body + size};
     size_t inputs = model->predictor->inputs;
     if (model->predictor->model->network.channels > 1) return false; /* channels may be last */
     bool good = take(&c, '{') && take_key(&c) && take(&c, ':') && take(&c, '[');

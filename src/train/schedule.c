@@ -9,16 +9,16 @@
 #define PI 3.14159265358979323846
 
 /* Where a step lies. */
-struct place {
+struct schedule_place {
     double lr;
     double epoch; /* with its fraction where the rate changes with every step */
     double epochs;
     uint64_t step, steps; /* of all epochs */
 };
 
-typedef double rate_fn(const struct schedule *schedule, const struct place *place);
+typedef double rate_fn(const struct schedule *schedule, const struct schedule_place *place);
 
-struct parameter {
+struct schedule_parameter {
     const char *name;
     double usual[MEANING_COUNT]; /* NAN: must be given */
     double low, high;
@@ -27,7 +27,7 @@ struct parameter {
 
 /* --- the rates --- */
 
-static double constant_rate(const struct schedule *schedule, const struct place *place)
+static double constant_rate(const struct schedule *schedule, const struct schedule_place *place)
 {
     (void)schedule;
     return place->lr;
@@ -35,20 +35,20 @@ static double constant_rate(const struct schedule *schedule, const struct place 
 
 enum { STEP_EVERY, STEP_GAMMA };
 /* torch.optim.lr_scheduler.StepLR; keras.optimizers.schedules.ExponentialDecay(staircase=True) */
-static double step_rate(const struct schedule *s, const struct place *place)
+static double step_rate(const struct schedule *s, const struct schedule_place *place)
 {
     return place->lr * pow(s->values[STEP_GAMMA], floor(place->epoch / s->values[STEP_EVERY]));
 }
 
 /* ExponentialLR; ExponentialDecay */
-static double exponential_rate(const struct schedule *s, const struct place *place)
+static double exponential_rate(const struct schedule *s, const struct schedule_place *place)
 {
     return place->lr * pow(s->values[0], place->epoch);
 }
 
 enum { POLYNOMIAL_POWER, POLYNOMIAL_MIN, POLYNOMIAL_EPOCHS };
 /* PolynomialLR; PolynomialDecay */
-static double polynomial_rate(const struct schedule *s, const struct place *place)
+static double polynomial_rate(const struct schedule *s, const struct schedule_place *place)
 {
     double length = s->values[POLYNOMIAL_EPOCHS] > 0 ? s->values[POLYNOMIAL_EPOCHS] : place->epochs;
     double left = place->epoch < length ? 1 - place->epoch / length : 0;
@@ -59,7 +59,7 @@ static double polynomial_rate(const struct schedule *s, const struct place *plac
 enum { COSINE_MIN, COSINE_EPOCHS, COSINE_RESTART, COSINE_MULTIPLY };
 /* CosineAnnealingLR, which rises again after its end, and CosineAnnealingWarmRestarts; CosineDecay,
  * which stays, and CosineDecayRestarts */
-static double cosine_rate(const struct schedule *s, const struct place *place)
+static double cosine_rate(const struct schedule *s, const struct schedule_place *place)
 {
     double length = s->values[COSINE_EPOCHS] > 0 ? s->values[COSINE_EPOCHS] : place->epochs;
     double at = place->epoch, low = s->values[COSINE_MIN];
@@ -73,7 +73,7 @@ static double cosine_rate(const struct schedule *s, const struct place *place)
 
 enum { ONECYCLE_MAX, ONECYCLE_SHARE, ONECYCLE_DIV, ONECYCLE_FINAL };
 /* torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=False), step by step, over all epochs */
-static double onecycle_rate(const struct schedule *s, const struct place *place)
+static double onecycle_rate(const struct schedule *s, const struct schedule_place *place)
 {
     double top = s->values[ONECYCLE_MAX], first = top / s->values[ONECYCLE_DIV],
            last = first / s->values[ONECYCLE_FINAL], at = (double)place->step;
@@ -93,7 +93,7 @@ enum unit { BY_MEANING, PER_STEP, PER_EPOCH };
 static const struct kind {
     const char *name;
     enum unit unit; /* what `unit` says if it is not given */
-    struct parameter parameters[SCHEDULE_MAX_PARAMETERS + 1];
+    struct schedule_parameter parameters[SCHEDULE_MAX_PARAMETERS + 1];
     rate_fn *rate;
 } kinds[SCHEDULE_KIND_COUNT] = {
     /* clang-format off */
@@ -172,8 +172,8 @@ static int read_unit(const char *value, size_t length, struct schedule *out, str
     return 0;
 }
 
-static int read_number(const struct parameter *parameter, const char *kind, const char *value,
-                       size_t length, double *out, struct error *error)
+static int read_number(const struct schedule_parameter *parameter, const char *kind,
+                       const char *value, size_t length, double *out, struct error *error)
 {
     char *end;
     double number = strtod(value, &end);
@@ -254,7 +254,7 @@ double schedule_rate(const struct schedule *schedule, const struct schedule_span
                      const struct schedule_state *state, uint64_t step)
 {
     uint64_t each = span->steps_per_epoch;
-    struct place place = {
+    struct schedule_place place = {
         .lr = span->learning_rate,
         .epoch = schedule->per_step ? (double)step / (double)each : (double)(step / each),
         .epochs = span->epochs,

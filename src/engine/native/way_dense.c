@@ -127,7 +127,7 @@ static int forward(struct native_engine *self, const uint8_t *pixels, size_t row
 
 /* ---- trace ---- */
 
-struct trace {
+struct dense_viewer {
     const struct native_engine *self;
     engine_trace_fn *emit;
     void *context;
@@ -135,8 +135,8 @@ struct trace {
     size_t rows;
 };
 
-static int emit_rows(struct trace *trace, enum trace_what what, uint32_t number, const void *values,
-                     size_t stride, size_t columns)
+static int emit_rows(struct dense_viewer *trace, enum trace_what what, uint32_t number,
+                     const void *values, size_t stride, size_t columns)
 {
     char name[TRACE_NAME_SIZE];
     widen(trace->self->model, values, stride, trace->rows, columns, trace->values);
@@ -144,7 +144,7 @@ static int emit_rows(struct trace *trace, enum trace_what what, uint32_t number,
                        (size_t[]){trace->rows, columns}, 2, trace->values);
 }
 
-static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
+static int emit_forward(struct dense_viewer *trace, const uint32_t *order, double loss)
 {
     const struct native_engine *self = trace->self;
     struct native_model *model = self->model;
@@ -189,7 +189,7 @@ static int emit_forward(struct trace *trace, const uint32_t *order, double loss)
 }
 
 /* The gradients of every layer's parameters, or their new values. */
-static int emit_parameters(struct trace *trace, enum trace_what what)
+static int emit_parameters(struct dense_viewer *trace, enum trace_what what)
 {
     const struct native_engine *self = trace->self;
     const struct native_model *model = self->model;
@@ -228,7 +228,7 @@ static int trace_step(struct native_engine *self, const uint32_t *order, size_t 
     double loss;
     /* and the table of a pixel's values behind the pictures */
     size_t most = network_largest_tensor(&self->base.config.network, count) + 256;
-    struct trace trace = {self, emit, context, malloc(most * sizeof(double)), count};
+    struct dense_viewer trace = {self, emit, context, malloc(most * sizeof(double)), count};
     if (!trace.values) return error_set_memory(error, "the traced step");
     if (native_model_reserve(model, count, error) || native_model_trace_begin(model, error))
         goto out;

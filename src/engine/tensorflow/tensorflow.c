@@ -302,7 +302,7 @@ void tensorflow_target_updates(struct tensorflow_engine *self, size_t p)
 
 /* A tensor of a traced step: its name, where the run puts it, its shape in the studio's order, and
  * how `repeat` samples (of a parameter: 1) of it are kept here. */
-struct shown {
+struct shown_tensor {
     char name[TRACE_NAME_SIZE];
     int fetch;
     uint32_t rank;
@@ -312,8 +312,8 @@ struct shown {
 };
 
 /* One that has a value per sample of the batch; its name is set. */
-static void show_values(struct shown *shown, struct tf_run *run, TF_Output what, size_t batch,
-                        const struct shape *sample, const struct layout *layout)
+static void show_values(struct shown_tensor *shown, struct tf_run *run, TF_Output what,
+                        size_t batch, const struct shape *sample, const struct layout *layout)
 {
     shown->fetch = tf_run_fetch(run, what);
     shown->rank = 1 + sample->rank;
@@ -325,7 +325,7 @@ static void show_values(struct shown *shown, struct tf_run *run, TF_Output what,
 /* The input and every layer's output but the last's, in two stretches: what following a picture and
  * a trace have in common. */
 static size_t list_input(struct tensorflow_engine *self, const struct tf_step *step, size_t batch,
-                         struct shown *shown)
+                         struct shown_tensor *shown)
 {
     const struct layer *first = &self->base.config.network.layers[0];
     const struct shape flat = shape_units(first->inputs);
@@ -337,7 +337,7 @@ static size_t list_input(struct tensorflow_engine *self, const struct tf_step *s
 }
 
 static size_t list_output(struct tensorflow_engine *self, const struct tf_step *step,
-                          uint32_t index, size_t batch, struct shown *shown)
+                          uint32_t index, size_t batch, struct shown_tensor *shown)
 {
     const struct network *network = &self->base.config.network;
     const struct layout layout = layout_of_output(network, index);
@@ -347,7 +347,7 @@ static size_t list_output(struct tensorflow_engine *self, const struct tf_step *
 }
 
 /* Lists the tensors and asks for them; returns how many. */
-static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct shown *shown)
+static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct shown_tensor *shown)
 {
     const struct tf_training *t = &self->training;
     const struct network *network = &self->base.config.network;
@@ -374,7 +374,7 @@ static size_t list_traced(struct tensorflow_engine *self, size_t batch, struct s
 }
 
 static void show_parameter(struct tensorflow_engine *self, size_t p, enum trace_what what,
-                           TF_Output output, struct shown *shown)
+                           TF_Output output, struct shown_tensor *shown)
 {
     const struct tensor *tensor = &self->training.tensors[p];
     trace_name(shown->name, what, 0, tensor->name);
@@ -387,7 +387,7 @@ static void show_parameter(struct tensorflow_engine *self, size_t p, enum trace_
 
 /* The parameters' gradients, or the new values of these and of the buffers. */
 static size_t list_parameters(struct tensorflow_engine *self, enum trace_what what,
-                              struct shown *shown)
+                              struct shown_tensor *shown)
 {
     const struct tf_training *t = &self->training;
     size_t n = 0;
@@ -400,7 +400,7 @@ static size_t list_parameters(struct tensorflow_engine *self, enum trace_what wh
     return n;
 }
 
-static int emit_one(const struct tensorflow_engine *self, const struct shown *shown,
+static int emit_one(const struct tensorflow_engine *self, const struct shown_tensor *shown,
                     engine_trace_fn *emit, void *context, struct error *error)
 {
     const char *values = self->tf->TensorData(self->run.fetched[shown->fetch]);
@@ -427,7 +427,7 @@ out:
 }
 
 /* `state`, of a run that takes a step: the optimizer's numbers after it; else NULL. */
-static int emit_run(struct tensorflow_engine *self, const struct shown *shown, size_t count,
+static int emit_run(struct tensorflow_engine *self, const struct shown_tensor *shown, size_t count,
                     const double *state, engine_trace_fn *emit, void *context, struct error *error)
 {
     int result = tf_run_go(&self->run, "tracing a step of TensorFlow", error);
@@ -444,7 +444,7 @@ static int trace_step(struct engine *engine, const uint32_t *order, size_t count
     struct tensorflow_engine *self = self_of(engine);
     const struct tf_training *t = &self->training;
     double state[OPTIMIZER_MAX_NUMBERS];
-    struct shown *shown = calloc(TF_RUN_MAX, sizeof *shown);
+    struct shown_tensor *shown = calloc(TF_RUN_MAX, sizeof *shown);
     if (!shown) return error_set_memory(error, "the trace");
     tf_run_init(&self->run, &self->session);
     tf_run_feed(&self->run, t->order, tensorflow_order(self, order, count));
@@ -470,7 +470,7 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
     const uint32_t last = network->layer_count - 1;
     const struct layout logits = layout_plain(network_classes(network));
     const int64_t dims[] = {1, network_inputs(network)};
-    struct shown *shown = calloc(TF_RUN_MAX, sizeof *shown);
+    struct shown_tensor *shown = calloc(TF_RUN_MAX, sizeof *shown);
     if (!shown) return error_set_memory(error, "the trace");
     tf_run_init(&self->run, &self->session);
     tf_run_feed(&self->run, t->pixels, tf_tensor_borrow(self->tf, TF_UINT8, dims, 2, pixels));

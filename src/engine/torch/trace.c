@@ -7,7 +7,7 @@
 #include "engine/trace_name.h"
 
 /* Who wants to see, and what has gone wrong on the way. */
-struct viewer {
+struct torch_viewer {
     struct torch_model *model;
     engine_trace_fn *emit;
     void *context;
@@ -16,7 +16,7 @@ struct viewer {
     bool stopped;
 };
 
-static void show(struct viewer *viewer, const char *name, torch_tensor tensor,
+static void show(struct torch_viewer *viewer, const char *name, torch_tensor tensor,
                  const struct shape *shape)
 {
     struct torch_session *torch = viewer->model->torch;
@@ -28,7 +28,7 @@ static void show(struct viewer *viewer, const char *name, torch_tensor tensor,
     viewer->stopped = viewer->emit(viewer->context, name, sizes, shape->rank, viewer->values) != 0;
 }
 
-static void show_layer(struct viewer *viewer, const struct torch_layer *module, size_t count)
+static void show_layer(struct torch_viewer *viewer, const struct torch_layer *module, size_t count)
 {
     const struct shape shape = torch_batch_shape(count, &module->layer->output);
     char name[TRACE_NAME_SIZE];
@@ -38,14 +38,14 @@ static void show_layer(struct viewer *viewer, const struct torch_layer *module, 
     show(viewer, trace_name(name, TRACE_AFTER, module->index + 1, NULL), module->after, &shape);
 }
 
-static int start(struct viewer *viewer, size_t count, struct error *error)
+static int start(struct torch_viewer *viewer, size_t count, struct error *error)
 {
     viewer->capacity = network_largest_tensor(&viewer->model->network, count);
     viewer->values = malloc(viewer->capacity * sizeof *viewer->values);
     return viewer->values ? 0 : error_set_memory(error, "a trace");
 }
 
-static int finish(struct viewer *viewer, struct error *error)
+static int finish(struct torch_viewer *viewer, struct error *error)
 {
     free(viewer->values);
     if (torch_check(viewer->model->torch, error)) return -1;
@@ -53,7 +53,7 @@ static int finish(struct viewer *viewer, struct error *error)
     return error_set(error, ERROR_FAILED, "the trace was ended by its receiver");
 }
 
-static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor logits,
+static void show_activations(struct torch_viewer *viewer, torch_tensor x, torch_tensor logits,
                              size_t count)
 {
     struct torch_model *model = viewer->model;
@@ -69,7 +69,7 @@ static void show_activations(struct viewer *viewer, torch_tensor x, torch_tensor
 }
 
 /* The gradients of every layer's parameters, or the new values of these and of the buffers. */
-static void show_parameters(struct viewer *viewer, enum trace_what what)
+static void show_parameters(struct torch_viewer *viewer, enum trace_what what)
 {
     struct torch_model *model = viewer->model;
     char name[TRACE_NAME_SIZE], tensor[64];
@@ -91,7 +91,7 @@ static void show_parameters(struct viewer *viewer, enum trace_what what)
 int torch_trace(struct torch_model *model, const uint32_t *order, size_t count,
                 engine_trace_fn *emit, void *context, struct error *error)
 {
-    struct viewer viewer = {.model = model, .emit = emit, .context = context};
+    struct torch_viewer viewer = {.model = model, .emit = emit, .context = context};
     if (start(&viewer, count, error)) return -1;
 
     torch_tensor x, y;
@@ -134,7 +134,7 @@ int torch_follow(struct torch_model *model, struct torch_batch *picture, uint32_
                  engine_trace_fn *emit, void *context, struct error *error)
 {
     struct torch_session *torch = model->torch;
-    struct viewer viewer = {.model = model, .emit = emit, .context = context};
+    struct torch_viewer viewer = {.model = model, .emit = emit, .context = context};
     const struct shape input = torch_batch_shape(1, &model->input),
                        classes = {2, {1, network_classes(&model->network)}};
     const struct torch_pass pass = {.training = false, .count = 1};

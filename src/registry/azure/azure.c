@@ -580,7 +580,7 @@ static json_t *model_to_json(const struct az_connection *connection, const json_
 }
 
 /* What a list is made of. */
-struct listing {
+struct model_listing {
     const struct az_connection *connection;
     const char *name; /* of the model whose versions are listed; NULL: the models */
     json_t *rows;
@@ -588,7 +588,7 @@ struct listing {
 
 static int add_row(void *context, const json_t *entry, struct error *error)
 {
-    struct listing *listing = context;
+    struct model_listing *listing = context;
     json_t *row = listing->name ? version_to_json(listing->connection, listing->name, entry)
                                 : model_to_json(listing->connection, entry);
     return row && json_array_append_new(listing->rows, row) == 0
@@ -604,7 +604,7 @@ static int list(const struct registry_options *options, const char *name, json_t
     if ((name && az_model_name_check(name, error)) ||
         az_connection_open(options, true, &connection, error))
         return -1;
-    struct listing listing = {connection, name, json_array()};
+    struct model_listing listing = {connection, name, json_array()};
     snprintf(path, sizeof path, name ? "/models/%s/versions" : "/models", name);
     int status = arm_list(
         &connection->arm,

@@ -6,7 +6,7 @@
 #include "registry/azure/endpoint.h"
 #include "registry/targets.h"
 
-struct listing {
+struct endpoint_listing {
     struct az_connection *connection;
     const json_t *journals;
     json_t *rows, *deployments; /* deployments: of the endpoint that is being listed */
@@ -16,7 +16,7 @@ struct listing {
 
 static int add_deployment(void *context, const json_t *entry, struct error *error)
 {
-    struct listing *own = context;
+    struct endpoint_listing *own = context;
     const char *name = js_text(entry, "name");
     json_int_t instances = json_integer_value(
         json_object_get(json_object_get(entry, "sku"), "capacity"));
@@ -30,7 +30,7 @@ static int add_deployment(void *context, const json_t *entry, struct error *erro
                : error_set_memory(error, "a list");
 }
 
-static json_t *find_journal(const struct listing *own, const char *endpoint)
+static json_t *find_journal(const struct endpoint_listing *own, const char *endpoint)
 {
     json_t *entry;
     size_t i;
@@ -49,7 +49,7 @@ static json_t *text_or_null(const char *text)
 
 static int add_endpoint(void *context, const json_t *entry, struct error *error)
 {
-    struct listing *own = context;
+    struct endpoint_listing *own = context;
     char path[AZ_ENDPOINT_PATH];
     const char *name = js_text(entry, "name");
     const json_t *properties = json_object_get(entry, "properties"),
@@ -81,7 +81,7 @@ static int add_endpoint(void *context, const json_t *entry, struct error *error)
 
 /* What this home began and the workspace does not have, or what lies in other workspaces. One that
  * was ready and is gone has been deleted elsewhere: its journal goes. */
-static int add_rest(struct listing *own, const struct registry_options *options,
+static int add_rest(struct endpoint_listing *own, const struct registry_options *options,
                     struct error *error)
 {
     json_t *entry;
@@ -114,7 +114,7 @@ static int add_rest(struct listing *own, const struct registry_options *options,
 int registry_endpoint_list(const struct registry_options *options, json_t **out,
                            struct error *error)
 {
-    struct listing own = {.rows = json_array()};
+    struct endpoint_listing own = {.rows = json_array()};
     json_t *journals = NULL;
     int status = az_journal_list(options->home, &az_endpoints, &journals, error) ||
                          az_connection_open(options, true, &own.connection, error)

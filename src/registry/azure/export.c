@@ -17,7 +17,7 @@
 #define MODEL_LIMIT ((size_t)2 << 30)
 #define SCHEMAS     "https://azuremlschemas.azureedge.net/latest/"
 
-struct writing {
+struct export_writing {
     const struct registry_export *of;
     struct az_scoring scoring;
     char name[256], endpoint[AZ_ENDPOINT_LIMIT + 1];
@@ -40,7 +40,7 @@ static void add_text(struct buffer *out, const char *key, const char *text)
     buffer_append_char(out, '\n');
 }
 
-static int write_model(const struct writing *own, struct buffer *out, struct error *error)
+static int write_model(const struct export_writing *own, struct buffer *out, struct error *error)
 {
     const char *key;
     json_t *value;
@@ -65,14 +65,15 @@ static int write_model(const struct writing *own, struct buffer *out, struct err
     return 0;
 }
 
-static int write_conda(const struct writing *own, struct buffer *out, struct error *error)
+static int write_conda(const struct export_writing *own, struct buffer *out, struct error *error)
 {
     (void)error;
     az_scoring_conda(&own->scoring, out);
     return 0;
 }
 
-static int write_environment(const struct writing *own, struct buffer *out, struct error *error)
+static int write_environment(const struct export_writing *own, struct buffer *out,
+                             struct error *error)
 {
     (void)error;
     begin(out, "environment", "environment create --file environment.yml");
@@ -82,7 +83,7 @@ static int write_environment(const struct writing *own, struct buffer *out, stru
     return 0;
 }
 
-static int write_endpoint(const struct writing *own, struct buffer *out, struct error *error)
+static int write_endpoint(const struct export_writing *own, struct buffer *out, struct error *error)
 {
     (void)error;
     begin(out, "managedOnlineEndpoint", "online-endpoint create --file endpoint.yml");
@@ -92,7 +93,8 @@ static int write_endpoint(const struct writing *own, struct buffer *out, struct 
     return 0;
 }
 
-static int write_deployment(const struct writing *own, struct buffer *out, struct error *error)
+static int write_deployment(const struct export_writing *own, struct buffer *out,
+                            struct error *error)
 {
     (void)error;
     buffer_append_text(out, "# Each instance costs money by the hour until it is deleted:\n"
@@ -111,7 +113,7 @@ static int write_deployment(const struct writing *own, struct buffer *out, struc
     return 0;
 }
 
-static int write_job(const struct writing *own, struct buffer *out, struct error *error)
+static int write_job(const struct export_writing *own, struct buffer *out, struct error *error)
 {
     (void)error;
     const char *made = own->voice->kind == CODE_KIND_TORCH ? "pth" : "h5";
@@ -136,12 +138,12 @@ static int write_job(const struct writing *own, struct buffer *out, struct error
     return 0;
 }
 
-static int write_score(const struct writing *own, struct buffer *out, struct error *error)
+static int write_score(const struct export_writing *own, struct buffer *out, struct error *error)
 {
     return az_scoring_script(&own->scoring, out, error);
 }
 
-static int write_train(const struct writing *own, struct buffer *out, struct error *error)
+static int write_train(const struct export_writing *own, struct buffer *out, struct error *error)
 {
     struct code_subject subject;
     return code_subject_of(own->of->job, &subject, error) ||
@@ -153,7 +155,7 @@ static int write_train(const struct writing *own, struct buffer *out, struct err
 static const struct {
     const char *path;
     bool of_job;
-    int (*write)(const struct writing *own, struct buffer *out, struct error *error);
+    int (*write)(const struct export_writing *own, struct buffer *out, struct error *error);
 } texts[] = {
     {"model.yml", false, write_model},
     {"conda.yml", false, write_conda},
@@ -167,7 +169,7 @@ static const struct {
 
 /* --- what they are made of --- */
 
-static int check_job(struct writing *own, struct error *error)
+static int check_job(struct export_writing *own, struct error *error)
 {
     const struct job *job = own->of->job;
     if (!job) return 0;
@@ -179,7 +181,7 @@ static int check_job(struct writing *own, struct error *error)
     return code_voice_need(job->engine, "python", &own->voice, error);
 }
 
-static int open_scoring(struct writing *own, struct error *error)
+static int open_scoring(struct export_writing *own, struct error *error)
 {
     const struct registry_export *of = own->of;
     const struct az_scoring_parts parts = {
@@ -190,7 +192,7 @@ static int open_scoring(struct writing *own, struct error *error)
     return az_scoring_open(&parts, &own->scoring, error);
 }
 
-static int write_text(const struct writing *own, const char *folder, size_t index,
+static int write_text(const struct export_writing *own, const char *folder, size_t index,
                       struct error *error)
 {
     char parent[4200];
@@ -209,7 +211,7 @@ static int write_text(const struct writing *own, const char *folder, size_t inde
     return status;
 }
 
-static int write_folder(const struct writing *own, const char *folder, const char *data,
+static int write_folder(const struct export_writing *own, const char *folder, const char *data,
                         size_t size, struct error *error)
 {
     char place[4400];
@@ -223,8 +225,8 @@ static int write_folder(const struct writing *own, const char *folder, const cha
 }
 
 /* Made beside its place, where it appears whole. */
-static int deliver(const struct writing *own, const char *directory, const char *data, size_t size,
-                   struct error *error)
+static int deliver(const struct export_writing *own, const char *directory, const char *data,
+                   size_t size, struct error *error)
 {
     struct file_scratch scratch;
     struct error trouble;
@@ -245,7 +247,7 @@ static int deliver(const struct writing *own, const char *directory, const char 
 int registry_export_azureml(const struct registry_export *export, const char *directory,
                             struct error *error)
 {
-    struct writing own = {.of = export, .file = path_base(export->model_path)};
+    struct export_writing own = {.of = export, .file = path_base(export->model_path)};
     const struct registry_request request = {.model_path = export->model_path,
                                              .tags = export->tags};
     char fallback[128], sha256[HASH_HEX_SIZE], *data = NULL, *place = path_absolute(directory);
