@@ -50,6 +50,13 @@ static const struct symbol {
 };
 /* clang-format on */
 
+/* The library frees it like one of its own, with free(). */
+static int32_t new_optional(uint64_t **out)
+{
+    *out = malloc(sizeof **out);
+    return *out ? 0 : -1;
+}
+
 static int find_symbols(void *handle, const char *path, struct torch_library *library,
                         struct error *error)
 {
@@ -62,6 +69,7 @@ static int find_symbols(void *handle, const char *path, struct torch_library *li
                              path, symbols[i].name, TORCH_OLDEST_MAJOR, TORCH_OLDEST_MINOR);
         memcpy((char *)library + symbols[i].offset, &address, sizeof address);
     }
+    if (!library->new_optional) library->new_optional = new_optional;
     library->version = library->abi_version();
     uint64_t oldest = (uint64_t)TORCH_OLDEST_MAJOR << 56 | (uint64_t)TORCH_OLDEST_MINOR << 48;
     if (library->version < oldest)

@@ -60,7 +60,8 @@ struct torch_library {
     int32_t (*string_new)(const char *text, size_t length, torch_string *out);
 
     int32_t (*call)(const char *op, const char *overload, uint64_t *stack, uint64_t build_version);
-    /* NULL before 2.13: there the caller's malloc serves */
+    /* the box of an optional argument; before 2.13 the library has none to give, and malloc()
+     * serves */
     int32_t (*new_optional)(uint64_t **out);
     const char *(*last_error)(void); /* NULL before 2.13 */
 
