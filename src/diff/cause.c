@@ -179,9 +179,15 @@ static void append_rates(const struct side sides[2], char *text, size_t size)
     }
 }
 
-/* Whether A with those settings of B's, and with `rates` its changes of the learning rate, is B, as
- * far as the two are the same and one stage on. */
-static int try_settings(const struct side sides[2], const size_t *tried, size_t count, bool rates,
+/* Settings of B's that A gets, and with `rates` B's changes of the learning rate. */
+struct replay_attempt {
+    const size_t *tried; /* of the suspects */
+    size_t count;
+    bool rates;
+};
+
+/* Whether A, so changed, is B, as far as the two are the same and one stage on. */
+static int try_settings(const struct side sides[2], const struct replay_attempt *attempt,
                         const struct parting *parting, const struct state_dict *marks_b,
                         const char *folder, bool *out, struct error *error)
 {
@@ -189,9 +195,10 @@ static int try_settings(const struct side sides[2], const size_t *tried, size_t 
     const struct job *const jobs[2] = {&job, NULL};
     uint32_t steps = (uint32_t)parting->step + 1;
     struct state_dict made[2] = {{0}, {0}};
-    for (size_t i = 0; i < count; i++) take_setting(&job, &sides[1].job, setting_of(tried[i]));
+    for (size_t i = 0; i < attempt->count; i++)
+        take_setting(&job, &sides[1].job, setting_of(attempt->tried[i]));
     /* the changes are in the run's folder */
-    if (rates) memcpy(job.run_dir, sides[1].job.run_dir, sizeof job.run_dir);
+    if (attempt->rates) memcpy(job.run_dir, sides[1].job.run_dir, sizeof job.run_dir);
     *out = false;
     if (again_marks(jobs, steps, folder, made, error)) return error->code == ERROR_INPUT ? 0 : -1;
     const struct state_dict marks[2] = {made[0], *marks_b};
@@ -201,9 +208,11 @@ static int try_settings(const struct side sides[2], const size_t *tried, size_t 
     return 0;
 }
 
-static void tell_tried(const struct side sides[2], const size_t *tried, size_t count, bool rates,
+static void tell_tried(const struct side sides[2], const struct replay_attempt *attempt,
                        const struct parting *parting, struct cause *out)
 {
+    const size_t *tried = attempt->tried, count = attempt->count;
+    bool rates = attempt->rates;
     char line[160];
     out->id = count ? suspects[tried[0]].cause : "settings";
     if (rates) append_rates(sides, out->what, sizeof out->what);
@@ -229,19 +238,15 @@ int cause_find(const struct side sides[2], const bool differ[SETTINGS_MAX],
     size_t found[SUSPECT_COUNT], count = find_suspects(differ, parting, found);
     bool is_b = false, rates = parting->stage == STAGE_UPDATE && rates_differ(sides);
     *out = (struct cause){.id = "unexplained"};
-    if (rates) {
-        if (try_settings(sides, found, 0, true, parting, marks_b, folder, &is_b, error)) return -1;
-        if (is_b) tell_tried(sides, found, 0, true, parting, out);
-    }
-    for (size_t i = 0; i < count && !is_b; i++) {
-        if (try_settings(sides, &found[i], 1, false, parting, marks_b, folder, &is_b, error))
-            return -1;
-        if (is_b) tell_tried(sides, &found[i], 1, false, parting, out);
-    }
-    if (!is_b && count + rates > 1) {
-        if (try_settings(sides, found, count, rates, parting, marks_b, folder, &is_b, error))
-            return -1;
-        if (is_b) tell_tried(sides, found, count, rates, parting, out);
+    struct replay_attempt attempts[SUSPECT_COUNT + 2];
+    size_t attempt_count = 0;
+    if (rates) attempts[attempt_count++] = (struct replay_attempt){found, 0, true};
+    for (size_t i = 0; i < count; i++)
+        attempts[attempt_count++] = (struct replay_attempt){&found[i], 1, false};
+    if (count + rates > 1) attempts[attempt_count++] = (struct replay_attempt){found, count, rates};
+    for (size_t t = 0; t < attempt_count && !is_b; t++) {
+        if (try_settings(sides, &attempts[t], parting, marks_b, folder, &is_b, error)) return -1;
+        if (is_b) tell_tried(sides, &attempts[t], parting, out);
     }
     if (is_b) return 0;
     snprintf(out->evidence, sizeof out->evidence,

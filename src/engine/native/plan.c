@@ -609,18 +609,18 @@ void plan_run_steps(void *context, uint32_t worker)
     if (worker == 0) memcpy(plan->numbers, numbers, sizeof numbers);
 }
 
-void plan_train(struct plan *plan, const struct split *split, const void *value,
-                const uint32_t *order, size_t count, const double *rates, double *losses,
-                uint32_t *correct)
+void plan_train(struct plan *plan, const struct plan_samples *samples, const double *rates,
+                double *losses, uint32_t *correct)
 {
-    size_t batch = plan->batch_size;
+    const uint32_t *order = samples->order;
+    size_t batch = plan->batch_size, count = samples->count;
     while (count > 0) {
         size_t steps = (pace_samples(&plan->pace) + batch - 1) / batch;
         size_t part = count / batch < steps ? count : steps * batch;
         struct plan_job job = {.plan = plan,
-                               .pixels = split->pixels,
-                               .labels = split->labels,
-                               .value = value,
+                               .pixels = samples->split->pixels,
+                               .labels = samples->split->labels,
+                               .value = samples->value,
                                .order = order,
                                .count = part,
                                .rates = rates,

@@ -152,20 +152,27 @@ void plan_import(struct plan *plan, const struct parameters *source, uint32_t se
 void plan_export(const struct plan *plan, struct parameters *destination, uint32_t set);
 void plan_export_gradient(const struct plan *plan, struct parameters *destination);
 
-/* As engine.h's train; `value` are a pixel's values; `rates`, of every step, may be NULL. */
-void plan_train(struct plan *plan, const struct split *split, const void *value,
-                const uint32_t *order, size_t count, const double *rates, double *losses,
-                uint32_t *correct);
-/* As engine.h's gradients and apply; `rate` may be NULL, count is at most what is reserved. */
-int plan_gradients(struct plan *plan, const struct engine_part *part, const struct split *split,
-                   const void *value, const uint32_t *order, size_t count, struct parameters *sums,
-                   double *loss, uint32_t *correct, struct error *error);
+/* The samples order[0 … count) of a split; `value` are a pixel's values. */
+struct plan_samples {
+    const struct split *split;
+    const void *value;
+    const uint32_t *order;
+    size_t count;
+};
+
+/* As engine.h's train; `rates`, of every step, may be NULL. */
+void plan_train(struct plan *plan, const struct plan_samples *samples, const double *rates,
+                double *losses, uint32_t *correct);
+/* As engine.h's gradients and apply; `rate` may be NULL, there are at most as many samples as are
+ * reserved. */
+int plan_gradients(struct plan *plan, const struct engine_part *part,
+                   const struct plan_samples *samples, struct parameters *sums, double *loss,
+                   uint32_t *correct, struct error *error);
 void plan_apply(struct plan *plan, const struct parameters *sums, double divisor,
                 const double *rate);
 /* As engine.h's trace. */
-int plan_trace(struct plan *plan, const struct split *split, const void *value,
-               const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-               struct error *error);
+int plan_trace(struct plan *plan, const struct plan_samples *samples, engine_trace_fn *emit,
+               void *context, struct error *error);
 /* As engine.h's follow, of a plan with `back_to_picture`. */
 int plan_follow(struct plan *plan, const uint8_t *pixels, const void *value, uint32_t target,
                 engine_trace_fn *emit, void *context, struct error *error);

@@ -38,22 +38,23 @@ static void export_statistics(const struct plan *plan, const struct engine_part 
     }
 }
 
-int plan_gradients(struct plan *plan, const struct engine_part *part, const struct split *split,
-                   const void *value, const uint32_t *order, size_t count, struct parameters *sums,
-                   double *loss, uint32_t *correct, struct error *error)
+int plan_gradients(struct plan *plan, const struct engine_part *part,
+                   const struct plan_samples *samples, struct parameters *sums, double *loss,
+                   uint32_t *correct, struct error *error)
 {
-    size_t batch = plan->batch_size;
+    const uint8_t *labels = samples->split->labels;
+    size_t batch = plan->batch_size, count = samples->count;
     struct plan_job job = {.plan = plan,
-                           .pixels = split->pixels,
-                           .labels = split->labels,
-                           .value = value,
-                           .order = order,
+                           .pixels = samples->split->pixels,
+                           .labels = labels,
+                           .value = samples->value,
+                           .order = samples->order,
                            .count = count,
                            .losses = loss,
                            .correct = correct,
                            .workers = team_threads(plan->team),
                            .part = part,
-                           .divisor = loss_divisor(plan->loss, split->labels, order, count),
+                           .divisor = loss_divisor(plan->loss, labels, samples->order, count),
                            .error = error};
     plan->batch_size = count;
     team_run(plan->team, job.workers, plan_run_steps, &job);

@@ -71,10 +71,10 @@ static int show_parameters(const struct viewer *viewer, enum trace_what what,
     return 0;
 }
 
-int plan_trace(struct plan *plan, const struct split *split, const void *value,
-               const uint32_t *order, size_t count, engine_trace_fn *emit, void *context,
-               struct error *error)
+int plan_trace(struct plan *plan, const struct plan_samples *samples, engine_trace_fn *emit,
+               void *context, struct error *error)
 {
+    size_t count = samples->count;
     struct parameters *parameters = NULL;
     struct viewer viewer = {plan, emit, context, NULL, count};
     enum dtype dtype = plan->kernels->size == sizeof(double) ? DTYPE_FLOAT64 : DTYPE_FLOAT32;
@@ -85,7 +85,7 @@ int plan_trace(struct plan *plan, const struct split *split, const void *value,
     if (parameters_create(&plan->network, dtype, &parameters, error) ||
         plan_keep_before(plan, true, error) || plan_reserve(plan, count, error))
         goto out;
-    plan_train(plan, split, value, order, count, NULL, &loss, NULL);
+    plan_train(plan, samples, NULL, &loss, NULL);
     result = show_forward(&viewer, loss);
     plan_export_gradient(plan, parameters);
     if (!result) result = show_parameters(&viewer, TRACE_GRADIENT, parameters);

@@ -50,19 +50,25 @@ static double *numbers_of(struct native_engine *self)
     return self->plan->numbers;
 }
 
+static struct plan_samples samples_of(const struct native_engine *self, const uint32_t *order,
+                                      size_t count)
+{
+    return (struct plan_samples){self->base.split, &self->values, order, count};
+}
+
 static void train(struct native_engine *self, const uint32_t *order, size_t count, double *losses,
                   uint32_t *correct)
 {
-    plan_train(self->plan, self->base.split, &self->values, order, count, self->base.rates, losses,
-               correct);
+    struct plan_samples samples = samples_of(self, order, count);
+    plan_train(self->plan, &samples, self->base.rates, losses, correct);
 }
 
 static int gradients(struct native_engine *self, const struct engine_part *part,
                      const uint32_t *order, size_t count, struct parameters *sums, double *loss,
                      uint32_t *correct, struct error *error)
 {
-    return plan_gradients(self->plan, part, self->base.split, &self->values, order, count, sums,
-                          loss, correct, error);
+    struct plan_samples samples = samples_of(self, order, count);
+    return plan_gradients(self->plan, part, &samples, sums, loss, correct, error);
 }
 
 static int apply(struct native_engine *self, const struct parameters *sums, double divisor,
@@ -87,8 +93,8 @@ static int forward(struct native_engine *self, const uint8_t *pixels, size_t row
 static int trace_step(struct native_engine *self, const uint32_t *order, size_t count,
                       engine_trace_fn *emit, void *context, struct error *error)
 {
-    return plan_trace(self->plan, self->base.split, &self->values, order, count, emit, context,
-                      error);
+    struct plan_samples samples = samples_of(self, order, count);
+    return plan_trace(self->plan, &samples, emit, context, error);
 }
 
 const struct native_way native_way_plan = {
