@@ -191,7 +191,7 @@ static int evaluate(const char *path, const struct evaluate_words *words,
 {
     struct modelfile_options options = {0};
     if (model_words_use(&words->model, &options, error)) return -1;
-    uint32_t threads = words->threads ? words->threads : ops->default_threads();
+    uint32_t threads = words->threads ? words->threads : engine_default_threads(ops);
     if (predictor_read(path, &options, &result->predictor, error) ||
         model_words_check(&options, path, result->predictor.model, error) ||
         open_dataset(words, home, result, error) ||

@@ -53,7 +53,7 @@ static int predict(const char *image, const struct predict_words *words,
                    struct predict_answer *answer, struct error *error)
 {
     struct predictor *predictor = &answer->predictor;
-    uint32_t threads = words->threads ? words->threads : ops->default_threads();
+    uint32_t threads = words->threads ? words->threads : engine_default_threads(ops);
     data_words_change_form(data, &predictor->form);
     if (predictor_start(predictor, ops, threads, NULL, error)) return -1;
     const struct network *network = &predictor->model->network;

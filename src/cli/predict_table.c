@@ -167,7 +167,7 @@ int predict_write_table(const struct predict_table *table, struct error *error)
     char *summary = dataset_summary(dataset);
     if (summary) log_line("%s", summary);
     free(summary);
-    uint32_t threads = table->threads ? table->threads : table->ops->default_threads();
+    uint32_t threads = table->threads ? table->threads : engine_default_threads(table->ops);
     if (predictor_start(table->predictor, table->ops, threads, &dataset->preprocess, error))
         goto out;
     if (table->out && file_create(table->out, &writer, error)) goto out;

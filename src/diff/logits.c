@@ -67,7 +67,8 @@ static int start(struct logits *logits, const struct dataset *dataset, struct er
         struct predictor *predictor = logits->predictors[side];
         struct preprocess preprocess;
         dataset_preprocess_for(dataset, &predictor->form, &preprocess);
-        if (predictor_start(predictor, ops, ops->default_threads(), &preprocess, error)) return -1;
+        if (predictor_start(predictor, ops, engine_default_threads(ops), &preprocess, error))
+            return -1;
         logits->values[side] = malloc(sizeof(double) * CHUNK * logits->classes);
         if (!logits->values[side]) return error_set_memory(error, "the logits");
     }

@@ -19,6 +19,11 @@ const struct engine_ops *engine_find(const char *id)
     return NULL;
 }
 
+uint32_t engine_default_threads(const struct engine_ops *ops)
+{
+    return ops->default_threads ? ops->default_threads() : 1;
+}
+
 /* "a, b or c" of the engines that `fits` picks. */
 static const char *list_ids(bool (*fits)(const struct engine_ops *ops, const void *context),
                             const void *context, char out[ENGINE_IDS_SIZE])

@@ -103,8 +103,9 @@ struct engine_ops {
     struct engine_look look;
     struct engine_package package; /* requirement NULL: part of the program */
 
-    /* The number of threads that is usually fastest at small batches on this machine, 1 or more.
-     * Results do not depend on it. */
+    /* (optional) The number of threads that is usually fastest at small batches on this machine, 1
+     * or more. Results do not depend on it. NULL: 1, because a second thread costs more at batch 32
+     * than it brings. */
     uint32_t (*default_threads)(void);
 
     /* Looks for the engine on disk without loading it (milliseconds). Never fails: a missing one
@@ -190,6 +191,7 @@ extern const struct engine_ops *const engine_default;
 
 /* NULL when there is none of that id. */
 const struct engine_ops *engine_find(const char *id);
+uint32_t engine_default_threads(const struct engine_ops *ops);
 /* 0 when the engine computes every layer of the network, which need not be finished; else -1 with
  * what is wrong with the network, or the first layer that the engine lacks and who has it. */
 int engine_check_network(const struct engine_ops *ops, const struct network *network,

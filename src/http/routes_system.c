@@ -50,7 +50,7 @@ static json_t *engine_json(const struct engine_ops *engine, bool *found)
         "default", engine == engine_default, "installable", engine->package.requirement != NULL,
         "found", (int)probe->found, "version", probe->version, "path", probe->path, "detail",
         probe->detail, "missing", probe->missing, "devices", devices, "default_threads",
-        (json_int_t)engine->default_threads());
+        (json_int_t)engine_default_threads(engine));
     json_object_update_missing(value, look);
     json_decref(look);
     free(probe);

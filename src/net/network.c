@@ -242,6 +242,13 @@ bool network_is_dense(const struct network *network)
     return true;
 }
 
+bool network_is_classic(const struct network *network)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++)
+        if (network->layers[i].activation > ACTIVATION_SIGMOID) return false;
+    return network_is_dense(network);
+}
+
 /* --- JSON ------------------------------------------------------------------------------------- */
 
 json_t *network_layers_to_json(const struct network *network)

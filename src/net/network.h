@@ -56,6 +56,8 @@ bool network_next_counting(const struct network *network, uint32_t *at, uint32_t
                            struct layer *out);
 /* True when all layers are dense: what formats that hold nothing but matrices can carry. */
 bool network_is_dense(const struct network *network);
+/* True when it is dense and no activation is in it but ReLU, tanh and sigmoid. */
+bool network_is_classic(const struct network *network);
 
 /* {"input":[28,28],"layers":[{"type":"dense","inputs":784,"outputs":128,"activation":"relu"},…]};
  * color pictures have "input":[rows,columns,3]. New reference. */

@@ -322,21 +322,12 @@ void loader_write_requirements(const struct loader *loader, const json_t *run, s
         buffer_printf(out, "%s\n", tested);
 }
 
-static bool is_plain(const struct network *network)
-{
-    for (uint32_t i = 0; i < network->layer_count; i++)
-        if (network->layers[i].type != LAYER_DENSE ||
-            network->layers[i].activation > ACTIVATION_SIGMOID)
-            return false;
-    return true;
-}
-
 int loader_of(const struct model *model, struct loader *out, struct error *error)
 {
-    bool plain = is_plain(&model->network);
+    bool classic = network_is_classic(&model->network);
     *out = (struct loader){.model = model};
     while (out->kind < KIND_COUNT && (strcmp(kinds[out->kind].format, model->format) != 0 ||
-                                      (kinds[out->kind].network == TEXT_LAYERS && !plain)))
+                                      (kinds[out->kind].network == TEXT_LAYERS && !classic)))
         out->kind++;
     if (out->kind == KIND_COUNT)
         return error_set(error, ERROR_INPUT,

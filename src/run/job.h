@@ -47,7 +47,7 @@ struct job {
     enum init_scheme init;
     uint32_t epochs; /* in all, counting those before a resume */
     uint32_t batch_size;
-    /* 0: what is usually fastest for the engine (engine_ops.default_threads) */
+    /* 0: what is usually fastest for the engine (engine_default_threads()) */
     uint32_t threads;
     uint32_t limit;    /* 0: all samples */
     double validation; /* a share of the training samples; 0: none */

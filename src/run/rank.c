@@ -108,7 +108,7 @@ static int open_engine(struct follower *self, struct error *error)
     if (engine_need(job->engine, &ops, error) ||
         parameters_create(&self->network, job->dtype, &self->parameters, error))
         return -1;
-    uint32_t threads = job->threads ? job->threads : rank_threads(ops->default_threads());
+    uint32_t threads = job->threads ? job->threads : rank_threads(engine_default_threads(ops));
     return setup_engine(job, ops, threads, &self->network, self->dataset, self->parameters,
                         &self->engine, error);
 }

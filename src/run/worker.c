@@ -435,7 +435,7 @@ static int begin(struct worker_run *session, struct error *error)
 static int prepare(struct worker_run *session, struct error *error)
 {
     const struct job *job = &session->now.job;
-    session->threads = job->threads ? job->threads : session->ops->default_threads();
+    session->threads = job->threads ? job->threads : engine_default_threads(session->ops);
     if (job->ranks > 1) {
         if (!job->threads) session->threads = rank_threads(session->threads);
         if (rank_share_job(job, &session->ranks, error)) return -1;

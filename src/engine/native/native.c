@@ -23,14 +23,13 @@ static void probe(struct engine_probe *out)
     snprintf(out->devices[0], sizeof out->devices[0], "cpu");
 }
 
+/* Whether its kernels alone can train it: every layer has a bias, and no loss but the samples'. */
 static bool is_dense_on_pixels(const struct network *network)
 {
     for (uint32_t i = 0; i < network->layer_count; i++)
-        if (network->layers[i].type != LAYER_DENSE || network->layers[i].without_bias ||
-            network->layers[i].activation > ACTIVATION_SIGMOID ||
-            layer_is_penalized(&network->layers[i]))
+        if (network->layers[i].without_bias || layer_is_penalized(&network->layers[i]))
             return false;
-    return true;
+    return network_is_classic(network);
 }
 
 static bool has_layer(enum layer_type type)

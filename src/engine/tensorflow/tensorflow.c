@@ -497,12 +497,6 @@ static int set_learning_rate(struct engine *engine, double learning_rate, struct
     return 0;
 }
 
-/* At batch 32 a second thread costs more than it brings. */
-static uint32_t default_threads(void)
-{
-    return 1;
-}
-
 const struct engine_ops engine_tensorflow = {
     .id = "tensorflow",
     .title = "TensorFlow",
@@ -514,7 +508,6 @@ const struct engine_ops engine_tensorflow = {
              .line_width = 3,
              .mark = "square"},
     .package = {TENSORFLOW_PACKAGE "==2.21.0", "TensorFlow 2.21.0, the build for CPUs"},
-    .default_threads = default_threads,
     .probe = probe,
     .has_layer = tf_has_layer,
     .has_activation = tf_has_activation,

@@ -79,19 +79,14 @@ void torch_batch_fill(struct torch_batch *batch, const uint8_t *pixels, size_t c
     batch->count = count;
 }
 
-static size_t largest_f32(const float *values, size_t count)
+static size_t largest(const struct torch_batch *batch, const void *logits, size_t from,
+                      size_t classes)
 {
+    const float *narrow = (const float *)logits + from;
+    const double *wide = (const double *)logits + from;
     size_t best = 0;
-    for (size_t i = 1; i < count; i++)
-        if (values[i] > values[best]) best = i;
-    return best;
-}
-
-static size_t largest_f64(const double *values, size_t count)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++)
-        if (values[i] > values[best]) best = i;
+    for (size_t c = 1; c < classes; c++)
+        if (batch->float64 ? wide[c] > wide[best] : narrow[c] > narrow[best]) best = c;
     return best;
 }
 
@@ -99,10 +94,7 @@ uint32_t torch_batch_count_correct(const struct torch_batch *batch, const void *
                                    size_t classes)
 {
     uint32_t correct = 0;
-    for (size_t i = 0; i < batch->count; i++) {
-        size_t best = batch->float64 ? largest_f64((const double *)logits + i * classes, classes)
-                                     : largest_f32((const float *)logits + i * classes, classes);
-        correct += best == (size_t)batch->labels[i];
-    }
+    for (size_t i = 0; i < batch->count; i++)
+        correct += largest(batch, logits, i * classes, classes) == (size_t)batch->labels[i];
     return correct;
 }

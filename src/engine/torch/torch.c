@@ -261,12 +261,6 @@ static int follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
     return result;
 }
 
-/* At batch 32 a second thread costs more than it brings. */
-static uint32_t default_threads(void)
-{
-    return 1;
-}
-
 const struct engine_ops engine_torch = {
     .id = "torch",
     .title = "PyTorch",
@@ -277,7 +271,6 @@ const struct engine_ops engine_torch = {
              .line_width = 4,
              .mark = "circle"},
     .package = {"torch==2.13.0", "PyTorch 2.13.0, the build for CPUs"},
-    .default_threads = default_threads,
     .probe = probe,
     .has_layer = torch_has_layer,
     .has_activation = torch_has_activation,

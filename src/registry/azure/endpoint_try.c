@@ -95,7 +95,7 @@ static int prepare(struct trial *own, const char *model_path, struct error *erro
     own->got = calloc(predictor->classes, sizeof *own->got);
     if (!own->codes || !own->expected || !own->got) return error_set_memory(error, "a sample");
     if (choose(own, error) ||
-        predictor_start(predictor, engine_default, engine_default->default_threads(),
+        predictor_start(predictor, engine_default, engine_default_threads(engine_default),
                         &own->preprocess, error))
         return -1;
     return predictor_predict(predictor, own->codes, own->expected, &own->expected_class, error);

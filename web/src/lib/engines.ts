@@ -65,6 +65,8 @@ export const frameworks = computed(() => engines.value.filter((engine) => engine
 export const defaultEngine = computed(() => engines.value.find((engine) => engine.default));
 
 export const labPath = (engine: EngineId) => `/${engine}`;
+/** The lab that opens when none is named; before the studio has said which that is, the page's start. */
+export const defaultLab = () => labPath(defaultEngine.value?.id ?? '');
 
 const PLAIN = { line: 'gray', text: 'gray', fill: 'gray', on: 'white' };
 

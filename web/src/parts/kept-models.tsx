@@ -1,5 +1,5 @@
 /* Model files of the user's own that were kept, to train on from; deleted ones come back for a day. */
-import { defaultEngine, labPath } from '../lib/engines';
+import { defaultLab } from '../lib/engines';
 import { useFetched } from '../lib/fetched';
 import { system } from '../lib/studio';
 import type { KeptModels as Kept, KeptUpload } from '../lib/shapes';
@@ -16,7 +16,7 @@ const deleteModel = (name: string) =>
 export function KeptModels() {
     const { value } = useFetched<Kept>('/api/models', system.value);
     if (!value || value.models.length + value.deleted.length === 0) return null;
-    const lab = labPath(defaultEngine.value?.id ?? 'native');
+    const lab = defaultLab();
     return (
         <Card title="Models of your own">
             <ul class="kept">

@@ -1,6 +1,6 @@
 /* A file that was dropped: sent, looked at, and kept or thrown away. What it does not decide is asked for here. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { defaultEngine, labPath } from '../lib/engines';
+import { defaultLab } from '../lib/engines';
 import * as format from '../lib/format';
 import { go } from '../lib/router';
 import { chooseDataset } from '../lib/settings';
@@ -121,7 +121,7 @@ export function UploadDialog({
         }
     };
     const train = (done: KeptUpload) => {
-        const lab = labPath(defaultEngine.value?.id ?? 'native');
+        const lab = defaultLab();
         if (done.kind === 'data') chooseDataset(done.name);
         go(done.kind === 'data' ? lab : `${lab}?from=${encodeURIComponent(done.name)}`);
     };
