@@ -16,7 +16,7 @@ static int add_tags(json_t *tags, const struct cli_list *given, struct error *er
         const char *equals = strchr(given->items[i], '=');
         if (!equals || equals == given->items[i])
             return error_set(error, ERROR_USAGE,
-                             "the tag \"%.60s\" is not usable: write it as name=value",
+                             "the tag \"%.60s\" is not valid: write it as name=value",
                              given->items[i]);
         json_t *value = json_string(equals + 1);
         if (!value)

@@ -157,7 +157,7 @@ static int set_tag(const struct registry_words *words, struct error *error)
     if (words->remove) return change_version(words, REGISTRY_DROP_TAG, text, NULL, error);
     if (!equals || equals == text || (size_t)(equals - text) >= sizeof key)
         return error_set(error, ERROR_USAGE,
-                         "the tag \"%.60s\" is not usable: write it as name=value, or give its "
+                         "the tag \"%.60s\" is not valid: write it as name=value, or give its "
                          "name and --remove",
                          text);
     snprintf(key, sizeof key, "%.*s", (int)(equals - text), text);

@@ -68,7 +68,7 @@ static int run(int argc, char **argv)
     char *home;
     int status = cli_parse(&command_serve, options, argc, argv, &arguments);
     if (status != CLI_GO_ON) return status;
-    if (port > 65535) return cli_usage_error("--port %u is not usable: give 0 to 65535", port);
+    if (port > 65535) return cli_usage_error("--port %u is out of range: give 0 to 65535", port);
     if (token_words_use(&words, &token, &error) || path_home(home_option, &home, &error)) {
         token_words_free(&words);
         return cli_fail(&error);

@@ -65,7 +65,7 @@ static int check(const struct serving_words *words, const struct engine_ops *ops
                  struct error *error)
 {
     if (words->port > 65535)
-        return error_set(error, ERROR_USAGE, "--port %u is not usable: give 0 to 65535",
+        return error_set(error, ERROR_USAGE, "--port %u is out of range: give 0 to 65535",
                          words->port);
     if (!ops->infer)
         return error_set(error, ERROR_USAGE,

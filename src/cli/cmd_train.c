@@ -102,10 +102,9 @@ static int make_lanes(struct race *race, const struct job *job, const char *engi
         char id[32], ids[ENGINE_IDS_SIZE];
         size_t length = strcspn(place, ",");
         if (!length || length >= sizeof id)
-            return error_set(
-                error, ERROR_USAGE,
-                "the engines \"%.60s\" are not usable: give %s, or several with commas", engines,
-                engine_ids(false, ids));
+            return error_set(error, ERROR_USAGE,
+                             "--engine \"%.60s\" is not valid: give %s, or several with commas",
+                             engines, engine_ids(false, ids));
         memcpy(id, place, length);
         id[length] = '\0';
         place = place[length] ? place + length + 1 : NULL;

@@ -131,7 +131,7 @@ static int read_whole(const struct cli_option *option, const char *text, uint64_
     unsigned long long value = strtoull(text, &end, 10);
     /* strtoull takes blanks and signs; we do not. */
     if (text[0] < '0' || text[0] > '9' || *end || errno || value > most)
-        return cli_usage_error("--%s \"%.40s\" is not usable: give a whole number from 0 to %llu",
+        return cli_usage_error("--%s \"%.40s\" is not valid: give a whole number from 0 to %llu",
                                option->name, text, (unsigned long long)most);
     *out = value;
     return CLI_GO_ON;

@@ -63,7 +63,7 @@ double lane_difference(const struct lane *a, const struct lane *b, uint64_t last
 /* The finished or stopped lane with the least seconds per epoch, or NULL. */
 const struct lane *race_fastest(const struct race *race);
 
-/* The runs in the store (race_record.c): entered, what workers say, written some tens of times a
+/* The runs in the store (race_record.c): entered, what workers say, written some tens of times per
  * second, ended. */
 void race_record_begin(struct race *race);
 void race_record_event(struct race *race, struct lane *lane, const json_t *event);

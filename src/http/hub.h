@@ -9,7 +9,7 @@ struct hub;
 
 int hub_create(struct studio *studio, struct hub **out, struct error *error);
 void hub_destroy(struct hub *hub); /* NULL is fine; the streams must be closed */
-/* Sends what is new; call it some tens of times a second. */
+/* Sends what is new; call it some tens of times per second. */
 void hub_tick(struct hub *hub);
 size_t hub_listeners(const struct hub *hub);
 /* Turns the call into a stream. */

@@ -36,7 +36,7 @@ static int resolve_and_listen(const char *host, uint16_t port, uint16_t *bound, 
     snprintf(service, sizeof service, "%u", port);
     int code = getaddrinfo(host, service, &hints, &address);
     if (code)
-        return error_set(error, ERROR_USAGE, "the address \"%.80s\" is not usable: %s", host,
+        return error_set(error, ERROR_USAGE, "the address \"%.80s\" is not valid: %s", host,
                          gai_strerror(code));
     int fd = listen_on(address, bound), number = errno;
     freeaddrinfo(address);

@@ -11,7 +11,7 @@ struct task;
 int tasks_create(struct studio *studio, struct tasks **out, struct error *error);
 /* Cancels and waits for all. Call it when the loop has ended. NULL is fine. */
 void tasks_destroy(struct tasks *tasks);
-/* Tells the stream what has changed; call it a few times a second. */
+/* Tells the stream what has changed; call it a few times per second. */
 void tasks_tick(struct tasks *tasks);
 
 /* Runs `work` on a thread; -1 with the error makes the task failed (ERROR_INTERRUPTED: cancelled).

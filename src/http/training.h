@@ -17,7 +17,7 @@ void training_accept_changed_data(struct training *training, const char *run);
 /* ERROR_CONFLICT when the run is not in training here, or in a state that does not allow it. */
 int training_command(struct training *training, const char *run, enum worker_command command,
                      struct error *error);
-/* Writes what workers said, starts what may start. Call it some tens of times a second. */
+/* Writes what workers said, starts what may start. Call it some tens of times per second. */
 void training_tick(struct training *training);
 /* Asks all to stop with a checkpoint; queued ones end at once. */
 void training_stop_all(struct training *training);

@@ -173,7 +173,7 @@ static bool fits_noted(const struct layer *layer, const struct layer_source *sou
 }
 
 /* The network that was noted beside the tensors knows all layers; it must describe these very
- * tensors. Files whose * tensors were renamed since are still put in order by name and size. */
+ * tensors. Files whose tensors were renamed since are still put in order by name and size. */
 static int sources_from_note(const json_t *note, const struct stems *stems, bool listed,
                              const struct modelfile_options *options, struct layer_source *sources,
                              size_t *count, struct error *error)

@@ -348,7 +348,7 @@ int optimizer_check(const struct optimizer *optimizer, struct error *error)
         double value = *number_of(field, optimizer);
         if (!(field->low_open ? value > field->low : value >= field->low) ||
             !(field->high_open ? value < field->high : value <= field->high))
-            return error_set(error, ERROR_INPUT, "%s %g is not usable: give %s", field->words,
+            return error_set(error, ERROR_INPUT, "%s %g is out of range: give %s", field->words,
                              value, field->range);
     }
     if ((optimizer->clip_value > 0) + (optimizer->clip_norm > 0) +

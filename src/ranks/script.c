@@ -202,7 +202,7 @@ static int check_word(const char *option, const char *word, struct error *error)
     if (*word && *word != '-' && js_can_hold(word) && !strpbrk(word, " \t\r\n'\"\\#$`;&|<>"))
         return 0;
     return error_set(error, ERROR_USAGE,
-                     "--%s \"%.60s\" is not usable: give a name without spaces, quotes and signs "
+                     "--%s \"%.60s\" is not valid: give a name without spaces, quotes and signs "
                      "of the shell",
                      option, word);
 }

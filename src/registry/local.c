@@ -41,7 +41,7 @@ static int check(const struct registry_options *options, const struct registry_r
                          "local versions are numbered by the studio: leave --version out");
     if (!path_is_plain_name(path_base(request->model_path)))
         return error_set(error, ERROR_USAGE,
-                         "the file name \"%.80s\" is not usable: use letters, digits, - _ and .",
+                         "the file name \"%.80s\" is not valid: use letters, digits, - _ and .",
                          path_base(request->model_path));
     return 0;
 }

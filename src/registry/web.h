@@ -25,7 +25,7 @@ struct web_options {
     /* more certificates to trust (PEM), or NULL: the first that is set of $NNSTUDIO_CA_FILE,
      * $REQUESTS_CA_BUNDLE, $CURL_CA_BUNDLE and $SSL_CERT_FILE */
     const char *ca_file;
-    bool (*cancelled)(void *context); /* asked a few times a second; NULL: never */
+    bool (*cancelled)(void *context); /* asked a few times per second; NULL: never */
     void *context;
     double retry_base; /* seconds before the first new try; 0: 0.8 */
 };

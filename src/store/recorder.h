@@ -19,7 +19,7 @@ int recorder_create(struct store *store, const char *run, struct recorder **out,
 void recorder_watch(struct recorder *recorder, pid_t worker);
 /* Takes note of an event; nothing is written yet. -1 when too many wait to be written. */
 int recorder_event(struct recorder *recorder, const json_t *event, struct error *error);
-/* Writes all that waits. Call it some tens of times a second and after the last event. On failure
+/* Writes all that waits. Call it some tens of times per second and after the last event. On failure
  * everything is kept, to be tried again. */
 int recorder_flush(struct recorder *recorder, struct error *error);
 void recorder_destroy(struct recorder *recorder); /* without writing; NULL is fine */

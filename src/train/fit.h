@@ -63,7 +63,7 @@ struct fit_callbacks {
     void *context;
     enum fit_request (*on_steps)(void *context, const struct fit_position *position,
                                  uint64_t first_step,
-                                 /* a few tens of times a second */
+                                 /* a few tens of times per second */
                                  const double *losses, size_t count);
     enum fit_request (*on_epoch_end)(void *context, const struct fit_position *position,
                                      const struct fit_epoch *epoch);

@@ -319,7 +319,7 @@ def test_memory_does_not_grow_with_requests(server, digits):
     "words, message",
     [
         (["nosuch.pth"], "nosuch.pth"),
-        (["MODEL", "--port", "70000"], "--port 70000 is not usable: give 0 to 65535"),
+        (["MODEL", "--port", "70000"], "--port 70000 is out of range: give 0 to 65535"),
         (["MODEL", "--threads", "0"], "--threads 0 is out of range: give 1 to 64"),
         (["MODEL", "--name", "a/b"], '--name "a/b" cannot stand in an address'),
         (["MODEL", "--token", "short"], "the token is too short"),

@@ -27,7 +27,7 @@ MISTAKES = {
     "--seed 9223372036854775808": "seed 9223372036854775808 is out of range",
     "--engine jax": 'unknown engine "jax"',
     "--engine torch,torch": "named twice",
-    "--engine torch,,native": "are not usable",
+    "--engine torch,,native": "is not valid",
     "--optimizer lion": "give sgd, adam, adamw, rmsprop, adagrad, adadelta, adamax or nadam",
     "--optimizer adam --momentum 0.9": "momentum belongs to sgd",
     "--momentum 1": "momentum 1 is out of range",

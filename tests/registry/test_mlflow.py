@@ -215,7 +215,7 @@ def test_an_address_that_will_not_do(studio, models, uri, words):
 
 @pytest.mark.parametrize("name", ["a/b", "a:b", "it's", " ", "..", "x" * 256])
 def test_a_name_that_mlflow_refuses(studio, models, mlflow_server, name):
-    assert "MLflow takes no model named" in studio("register", models / "simple_nn.pth", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", name, status=2).stderr
+    assert "is not a valid model name in MLflow" in studio("register", models / "simple_nn.pth", "--to", "mlflow", "--tracking-uri", mlflow_server, "--name", name, status=2).stderr
 
 
 # ---- faults

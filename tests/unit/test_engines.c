@@ -1068,7 +1068,7 @@ static const struct {
     {a_network_that_does_not_chain, ERROR_INPUT,
      "layer 2: it takes 13 values but gets 12: make the sizes fit"},
     {an_optimizer_out_of_range, ERROR_INPUT,
-     "beta1 1 is not usable: give 0 up to, but not including, 1"},
+     "beta1 1 is out of range: give 0 up to, but not including, 1"},
 };
 
 /* Every engine answers with the same line, and trains on as if nothing had been asked. */

@@ -345,7 +345,7 @@ static void test_config_contents(void **state)
          NULL, "GUID"},
         {"{\"subscription_id\":\"" GUID
          "\",\"resource_group\":\"rg\",\"workspace_name\":\"a/../b\"}",
-         NULL, "not a name"},
+         NULL, "not a valid workspace name"},
         {"{\"Scope\":\"/subscriptions/" GUID "\"}", NULL, "Scope"},
         {"[1]", NULL, "object"},
         {"{\"a\":1,\n \"b\": nonsense}", NULL, "line 2"},

@@ -60,8 +60,8 @@ struct native_model {
     bool dense;               /* code 0 is not the input 0 */
     double *losses;           /* [rows] */
     uint8_t *correct;         /* [rows] */
-    struct block *blocks;     /* one a thread */
-    void **panel_sums;        /* one a thread: [BLOCK_ROWS, kernels->panel] */
+    struct block *blocks;     /* one per thread */
+    void **panel_sums;        /* one per thread: [BLOCK_ROWS, kernels->panel] */
     /* the first layer's gradient so far, for batches of several blocks; laid out as its weights; or
      * NULL */
     void *kept;

@@ -1,7 +1,7 @@
 /* Building a TensorFlow graph from C in the words of TensorFlow: GRAPH_OP(g, "MatMul", x, w).
  *
  * A graph remembers the first thing that went wrong and does nothing from then on, so that a
- * network can be written down without a check a line; graph_check() at the end tells. */
+ * network can be written down without a check per line; graph_check() at the end tells. */
 #ifndef NNSTUDIO_ENGINE_TENSORFLOW_GRAPH_H
 #define NNSTUDIO_ENGINE_TENSORFLOW_GRAPH_H
 

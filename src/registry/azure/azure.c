@@ -76,7 +76,7 @@ static int check(const struct registry_options *options, const struct registry_r
     if (request->version &&
         (strlen(request->version) > 32 || !path_is_plain_name(request->version)))
         return error_set(error, ERROR_USAGE,
-                         "the version \"%.40s\" is not usable: give a short name such as 3",
+                         "the version \"%.40s\" is not valid: give a short name such as 3",
                          request->version);
     return az_connection_workspace(options, &workspace, error);
 }
@@ -755,7 +755,7 @@ static int pull(const struct registry_options *options, const char *name, const 
     if (file_in_version(properties, place, blob, sizeof blob, error)) goto out;
     if (!path_is_plain_name(path_base(blob))) {
         error_set(error, ERROR_INPUT,
-                  "the registered file's name \"%.80s\" is not usable: download it in Azure ML",
+                  "the registered file's name \"%.80s\" is not valid: download it in Azure ML",
                   path_base(blob));
         goto out;
     }

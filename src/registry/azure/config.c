@@ -246,7 +246,7 @@ int az_workspace_check(const struct az_workspace *workspace, struct error *error
     if (!is_name(workspace->name, 3, 33, "-_"))
         return error_set(
             error, ERROR_INPUT,
-            "the workspace \"%.60s\" is not a name Azure takes: 3 to 33 letters, digits, - and _",
+            "\"%.60s\" is not a valid workspace name: use 3 to 33 letters, digits, - and _",
             workspace->name);
     return 0;
 }
@@ -263,10 +263,11 @@ int az_registry_name_check(const char *name, struct error *error)
 int az_model_name_check(const char *name, struct error *error)
 {
     if (is_name(name, 1, 255, "-_")) return 0;
-    return error_set(error, ERROR_USAGE,
-                     "Azure takes no model named \"%.60s\": begin with a letter or digit, then "
-                     "letters, digits, - and _ (no dots)",
-                     name);
+    return error_set(
+        error, ERROR_USAGE,
+        "\"%.60s\" is not a valid model name in Azure ML: begin with a letter or digit, then "
+        "letters, digits, - and _ (no dots)",
+        name);
 }
 
 static const struct az_cloud clouds[] = {

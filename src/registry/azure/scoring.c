@@ -111,7 +111,7 @@ int az_scoring_open(const struct az_scoring_parts *parts, struct az_scoring *out
     buffer_init(&out->packages, TEXT_LIMIT);
     if (!path_is_plain_name(file) || strlen(file) >= sizeof out->file)
         return error_set(error, ERROR_USAGE,
-                         "the file name \"%.80s\" is not usable: use letters, digits, - _ and .",
+                         "the file name \"%.80s\" is not valid: use letters, digits, - _ and .",
                          file);
     snprintf(out->file, sizeof out->file, "%s", file);
     return modelfile_read(parts->model_path, NULL, &out->model, error) ||

@@ -61,7 +61,7 @@ int mlflow_check(const struct registry_options *options, const struct registry_r
         return error_set(error, ERROR_USAGE, "the experiment's name is empty: give a name");
     if (!path_is_plain_name(path_base(request->model_path)))
         return error_set(error, ERROR_USAGE,
-                         "the file name \"%.80s\" is not usable: use letters, digits, - _ and .",
+                         "the file name \"%.80s\" is not valid: use letters, digits, - _ and .",
                          path_base(request->model_path));
     return mlflow_check_tags(request->tags, error) || mlflow_server_uri(options, false, uri, error)
                ? -1

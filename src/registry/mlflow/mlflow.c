@@ -17,9 +17,10 @@ int mlflow_check_name(const char *name, struct error *error)
     if (!strpbrk(name, "/:'") && !dots && strspn(name, " \t") < strlen(name) &&
         strlen(name) < MLFLOW_NAME_SIZE)
         return 0;
-    return error_set(error, ERROR_USAGE,
-                     "MLflow takes no model named \"%.60s\": use 1 to %d bytes without / : and '",
-                     name, MLFLOW_NAME_SIZE - 1);
+    return error_set(
+        error, ERROR_USAGE,
+        "\"%.60s\" is not a valid model name in MLflow: use 1 to %d bytes without / : and '", name,
+        MLFLOW_NAME_SIZE - 1);
 }
 
 static bool is_archived(const json_t *version)

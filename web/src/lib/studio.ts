@@ -243,7 +243,7 @@ function readAnew() {
     for (const run of live.values()) void run.load();
 }
 
-/* What happens many times a second (steps, progress) is taken a few times a second, all at once: each time costs the
+/* What happens many times per second (steps, progress) is taken a few times per second, all at once: each time costs the
  * browser a frame, and the processor belongs to the training. What changes the state of something is taken at once, with
  * all that came before it. */
 const PACE_MS = 300;

@@ -1,5 +1,5 @@
 /* A small plot of numbers that share their x: accuracy by epoch, differences by step. The plot is made once and given new
- * numbers at most once a second: epochs may end many times a second. */
+ * numbers at most once a second: epochs may end many times per second. */
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { isDark } from '../lib/theme';
