@@ -14,8 +14,9 @@
 #include "run/setup.h"
 #include "train/fit.h"
 
-#define TEXT_LIMIT  ((size_t)4 << 20)
-#define MAX_ENTRIES 32
+#define TEXT_LIMIT    ((size_t)4 << 20)
+#define MAX_ENTRIES   32
+#define TRAINED_FILES 5 /* NAME.pth and so on */
 
 /* A bundle being put together: a folder of files that become the zip's entries. */
 struct packing {
@@ -23,7 +24,7 @@ struct packing {
     struct network network; /* as it was trained: with what its file may leave out, dropout */
     struct file_scratch scratch;
     const char *names[MAX_ENTRIES];
-    char model_names[4][128]; /* NAME.pth and so on: what `names` points to */
+    char model_names[TRAINED_FILES][128]; /* NAME.pth and so on: what `names` points to */
     size_t count;
     bool has_initial;
     struct buffer left_out; /* a line for each file that its format or language cannot hold */
@@ -98,8 +99,8 @@ out:
 
 static int add_trained(struct packing *packing, struct error *error)
 {
-    static const char *const endings[] = {"pth", "h5", "safetensors", "onnx"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const endings[TRAINED_FILES] = {"pth", "h5", "keras", "safetensors", "onnx"};
+    for (size_t i = 0; i < TRAINED_FILES; i++) {
         snprintf(packing->model_names[i], sizeof packing->model_names[i], "%s.%s",
                  packing->bundle->job->name, endings[i]);
         if (add_model(packing, packing->model_names[i], packing->bundle->model, error)) return -1;
@@ -111,7 +112,7 @@ static int add_weights(struct packing *packing, const struct model *model, struc
 {
     packing->has_initial = true;
     return add_model(packing, "initial.pth", model, error) ||
-                   add_model(packing, "initial.h5", model, error)
+                   add_model(packing, "initial.keras", model, error)
                ? -1
                : 0;
 }
@@ -211,6 +212,7 @@ static void write_files(const struct packing *packing, struct buffer *text)
     } rows[] = {
         {".pth", "PyTorch state dict: `torch.load(..., weights_only=True)`"},
         {".h5", "Keras model: `keras.models.load_model(...)`"},
+        {".keras", "the same in Keras 3's own format"},
         {".safetensors", "the same weights for other programs"},
         {".onnx", "the same weights for other programs"},
         {"model.py", "the training in PyTorch"},
@@ -219,7 +221,7 @@ static void write_files(const struct packing *packing, struct buffer *text)
         {"model_tf.ipynb", "the same as a notebook"},
         {"requirements.txt", "what the programs need"},
         {"initial.pth", "the weights that training began with"},
-        {"initial.h5", "the weights that training began with"},
+        {"initial.keras", "the weights that training began with"},
         {"validation.npy", "the numbers of the training samples that it was validated with"},
         {"masks.npz", "what dropout drops, a row per sample in the order of training"},
     };
@@ -271,7 +273,7 @@ static void write_commands(const struct packing *packing, struct buffer *text)
                   "`t10k-images-idx3-ubyte` and\n"
                   "`t10k-labels-idx1-ubyte`, plain or `.gz`. The studio writes them: `nnstudio "
                   "data export %s --out DIR",
-                  COMMAND("model.py", "initial.pth"), COMMAND("model_tf.py", "initial.h5"), set,
+                  COMMAND("model.py", "initial.pth"), COMMAND("model_tf.py", "initial.keras"), set,
                   set);
     write_export_options(job, text);
     buffer_append_text(text, "`.\n");

@@ -22,9 +22,9 @@ struct code_bundle {
 };
 
 /* Writes PATH whole or not at all: README.md, settings.json, model.py, model_tf.py, model.ipynb,
- * model_tf.ipynb, requirements.txt, NAME.pth .h5 .safetensors .onnx, initial.pth, initial.h5,
- * order.npy (int32 [epochs, samples]), validation.npy (int32 [1, samples]), masks.npz (uint8
- * [epochs · samples, values] per dropout layer), curve.csv. */
+ * model_tf.ipynb, requirements.txt, NAME.pth .h5 .keras .safetensors .onnx, initial.pth,
+ * initial.keras, order.npy (int32 [epochs, samples]), validation.npy (int32 [1, samples]),
+ * masks.npz (uint8 [epochs · samples, values] per dropout layer), curve.csv. */
 int code_bundle_write(const struct code_bundle *bundle, const char *path, struct error *error);
 /* The same of a run that the store remembers. */
 int code_bundle_run(struct store *store, const char *run, const char *path, struct error *error);

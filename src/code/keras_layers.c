@@ -316,7 +316,7 @@ static void write_before(const struct layer *layer, bool maps, struct code_text 
         code_line(out, "layer", "    keras.layers.Flatten(),");
     if (layer->type == LAYER_FLATTEN && layer->input.rank == 3 && layer->input.sizes[0] > 1)
         code_line(out, "layer",
-                  "    # counts rows, columns, channels, as initial.h5 does; PyTorch "
+                  "    # counts rows, columns, channels, as initial.keras does; PyTorch "
                   "channels first");
 }
 

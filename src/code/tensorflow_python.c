@@ -9,6 +9,7 @@
 #include "code/optimizers.h"
 #include "code/python.h"
 #include "code/schedules.h"
+#include "modelfile/modelfile.h"
 
 #define CALLBACK_WIDTH 80
 
@@ -26,10 +27,10 @@ static void write_data(const struct code_subject *subject, struct code_text *out
     const char *dtype = dtype_name(subject->job->dtype);
     if (subject->several)
         python_write_header(subject, "TensorFlow: a loop by hand, on several workers.",
-                            "import tensorflow as tf\nfrom tensorflow import keras", "h5", out);
+                            "import tensorflow as tf\nfrom tensorflow import keras", "keras", out);
     else
         python_write_header(subject, "TensorFlow: declared, compiled, fitted.",
-                            "from tensorflow import keras", "h5", out);
+                            "from tensorflow import keras", "keras", out);
     if (subject->several) write_strategy(out);
     const struct network *network = &subject->network;
     char shape[48];
@@ -330,26 +331,36 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
     if (validates) write_test(job, out);
 }
 
+/* What Keras itself loses in its .h5 is saved in its newer format. */
+static const char *saved_ending(const struct network *network)
+{
+    struct error why;
+    bool lost = modelfile_format_find("h5")->carries(network, &why) &&
+                !modelfile_format_find("keras")->carries(network, &why);
+    return lost ? "keras" : "h5";
+}
+
 static void write_save(const struct code_subject *subject, struct code_text *out)
 {
-    const char *name = subject->job->name;
+    const char *name = subject->job->name, *ending = saved_ending(&subject->network);
     if (subject->several) {
         code_line(out, "save", "if rank == 0:");
         code_line(out, "save",
-                  "    model.save(\"%s.h5\", include_optimizer=False)  # as one process's", name);
+                  "    model.save(\"%s.%s\", include_optimizer=False)  # as one process's", name,
+                  ending);
         return;
     }
     if (keras_has_class(subject->job))
         code_line(out, "save",
-                  "model.save(\"%s.h5\", include_optimizer=False)  # other programs lack its class",
-                  name);
+                  "model.save(\"%s.%s\", include_optimizer=False)  # other programs lack its class",
+                  name, ending);
     else if (keras_has_loss(subject->job))
         code_line(out, "save",
-                  "model.save(\"%s.h5\", include_optimizer=False)  # other programs lack its loss",
-                  name);
+                  "model.save(\"%s.%s\", include_optimizer=False)  # other programs lack its loss",
+                  name, ending);
     else
-        code_line(out, "save", "model.save(\"%s.h5\")  # the whole model: layers and numbers",
-                  name);
+        code_line(out, "save", "model.save(\"%s.%s\")  # the whole model: layers and numbers", name,
+                  ending);
 }
 
 const struct code_voice code_tensorflow_python = {

@@ -96,7 +96,7 @@ def train_in_one_process(engine, suffix, studio, home, folder, settings):
     (run,) = home.joinpath("runs").iterdir()
     studio("code", "--bundle", run.name, "--out", "bundle.zip")
     with zipfile.ZipFile(folder / "bundle.zip") as archive:
-        for name in (f"initial.{suffix}", "order.npy", f"my_run.{suffix}"):
+        for name in ("initial.keras" if suffix == "h5" else "initial.pth", "order.npy", f"my_run.{suffix}"):
             (folder / name).write_bytes(archive.read(name))
     return run
 
@@ -145,7 +145,7 @@ def test_a_tensorflow_program_computes_what_one_process_computes(studio, home, d
     workers = []
     for index in range(2):
         cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}, "task": {"type": "worker", "index": index}}
-        command = [sys.executable, "program.py", "--data-dir", data_dir, "--initial", "initial.h5", "--order", "order.npy"]
+        command = [sys.executable, "program.py", "--data-dir", data_dir, "--initial", "initial.keras", "--order", "order.npy"]
         environment = {**os.environ, "TF_CONFIG": json.dumps(cluster), "CUDA_VISIBLE_DEVICES": ""}
         workers.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     said = [worker.communicate(timeout=600) for worker in workers]
