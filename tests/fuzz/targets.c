@@ -11,13 +11,16 @@
 #include "base/file.h"
 #include "base/js.h"
 #include "base/path.h"
+#include "data/choices.h"
 #include "data/dataset.h"
 #include "data/idx.h"
 #include "data/picture.h"
+#include "data/snappy.h"
 #include "http/upload.h"
 #include "modelfile/h5_lzf.h"
 #include "modelfile/keras_config.h"
 #include "modelfile/modelfile.h"
+#include "net/compact.h"
 #include "run/checkpoint.h"
 #include "run/job.h"
 
@@ -27,20 +30,34 @@ static void check_refusal(const struct error *error)
     CHECK(error->code != ERROR_NONE && error->message[0] && !strchr(error->message, '\n'));
 }
 
-static void read_model(const char *format, const char *path)
+/* What a reader made holds together, and its metadata gives a form or is refused. */
+static void check_model(const struct model *model)
+{
+    struct error error = {0};
+    struct network again = model->network;
+    struct input_form form;
+    CHECK(network_finish(&again, &error) == 0 && network_equal(&again, &model->network));
+    CHECK(model->parameters->value_count >= network_parameter_count(&model->network));
+    json_decref(model_describe_json(model));
+    if (input_form_from_metadata(model->metadata, &form, &error)) check_refusal(&error);
+}
+
+static void read_model_as(const char *format, const char *path,
+                          const struct modelfile_options *options)
 {
     struct error error = {0};
     struct model *model = calloc(1, sizeof *model);
     CHECK(model);
-    if (modelfile_format_find(format)->read(path, NULL, model, &error)) {
+    if (modelfile_format_find(format)->read(path, options, model, &error))
         check_refusal(&error);
-    } else {
-        struct network again = model->network;
-        CHECK(network_finish(&again, &error) == 0 && network_equal(&again, &model->network));
-        CHECK(model->parameters->value_count >= network_parameter_count(&model->network));
-        json_decref(model_describe_json(model));
-    }
+    else
+        check_model(model);
     model_destroy(model);
+}
+
+static void read_model(const char *format, const char *path)
+{
+    read_model_as(format, path, NULL);
 }
 
 static void read_pth(const uint8_t *bytes, size_t size, const char *path)
@@ -62,6 +79,19 @@ static void read_safetensors(const uint8_t *bytes, size_t size, const char *path
     (void)bytes;
     (void)size;
     read_model("safetensors", path);
+}
+
+/* Tensors for layers that the user described, which .pth gets likewise. */
+static void read_weights(const uint8_t *bytes, size_t size, const char *path)
+{
+    struct modelfile_options options = {.rows = 6, .columns = 6};
+    struct error error = {0};
+    (void)bytes;
+    (void)size;
+    options.network.rows = options.network.columns = 6;
+    CHECK(network_read("conv 2 3x3, batchnorm relu, maxpool 2, flatten, dense 3", &options.network,
+                       &error) == 0);
+    read_model_as("safetensors", path, &options);
 }
 
 static void read_keras(const uint8_t *bytes, size_t size, const char *path)
@@ -144,6 +174,18 @@ static void add_record(zip_t *archive, const char *name, const void *bytes, size
     CHECK(source && zip_file_add(archive, name, source, 0) >= 0);
 }
 
+/* The first two bytes are the size that is claimed. */
+static void read_snappy(const uint8_t *bytes, size_t size, const char *path)
+{
+    (void)path;
+    if (size < 2) return;
+    size_t wanted = (size_t)bytes[0] << 8 | bytes[1];
+    uint8_t *out = malloc(wanted ? wanted : 1);
+    CHECK(out);
+    (void)snappy_unpack(bytes + 2, size - 2, out, wanted);
+    free(out);
+}
+
 /* The bytes as the pickle within a .pth whose checksums are right: past them a mutation of the file
  * itself never gets. */
 static void read_pickle(const uint8_t *bytes, size_t size, const char *path)
@@ -216,7 +258,7 @@ static void open_dataset(const char *path, const struct dataset_options *options
         return;
     }
     if (options->unlabeled) {
-        for (size_t i = 0; i < dataset->train.count; i++) CHECK(dataset->ids[i]);
+        for (size_t i = 0; dataset->ids && i < dataset->train.count; i++) CHECK(dataset->ids[i]);
     } else {
         check_split(dataset, &dataset->train);
         check_split(dataset, &dataset->test);
@@ -226,13 +268,45 @@ static void open_dataset(const char *path, const struct dataset_options *options
     dataset_close(dataset);
 }
 
-/* CSV, .npz and Parquet; which, the file's ending says. */
+/* CSV, .npz and Parquet; which, the file's ending says. To train on, and to predict. */
 static void read_dataset(const uint8_t *bytes, size_t size, const char *path)
 {
     (void)bytes;
     (void)size;
+    const struct dataset_options train = {0}, predict = {.unlabeled = true, .features = 4};
+    open_dataset(path, &train);
+    open_dataset(path, &predict);
+}
+
+/* A file without an ending: told by its content, or named for what it is. */
+static void read_any(const uint8_t *bytes, size_t size, const char *path)
+{
     const struct dataset_options options = {0};
+    struct error error = {0};
+    struct model *model = NULL;
+    (void)bytes;
+    (void)size;
     open_dataset(path, &options);
+    if (modelfile_read(path, NULL, &model, &error))
+        check_refusal(&error);
+    else
+        check_model(model);
+    model_destroy(model);
+}
+
+/* What its user said of a table lies beside it. */
+static void read_choices(const uint8_t *bytes, size_t size, const char *path)
+{
+    struct dataset_choices choices;
+    struct error error = {0};
+    (void)bytes;
+    (void)size;
+    char *folder = strndup(path, (size_t)(path_base(path) - path)),
+         *data = folder ? path_join(folder, "input.csv") : NULL;
+    CHECK(data);
+    if (dataset_choices_read(data, &choices, &error)) check_refusal(&error);
+    free(data);
+    free(folder);
 }
 
 /* One array, which has no labels beside it here. */
@@ -285,11 +359,13 @@ static void read_picture(const uint8_t *bytes, size_t size, const char *path)
 {
     (void)bytes;
     (void)size;
-    struct error error = {0};
-    uint8_t input[28 * 28];
+    uint8_t input[3 * 28 * 28];
     bool inverted;
-    if (picture_read_input(path, 28, 28, 1, &input_form_usual, input, &inverted, &error))
-        check_refusal(&error);
+    for (uint32_t channels = 1; channels <= 3; channels += 2) {
+        struct error error = {0};
+        if (picture_read_input(path, 28, 28, channels, &input_form_usual, input, &inverted, &error))
+            check_refusal(&error);
+    }
 }
 
 static void read_checkpoint(const uint8_t *bytes, size_t size, const char *path)
@@ -325,8 +401,10 @@ static void read_job(const uint8_t *bytes, size_t size, const char *path)
 }
 
 const struct fuzz_target fuzz_targets[] = {
+    {"any", "input", read_any},
     {"bmp", "input.bmp", read_picture},
     {"checkpoint", "input.safetensors", read_checkpoint},
+    {"choices", ".input.csv.json", read_choices},
     {"cifar", "cifar-10-binary.tar.gz", read_cifar},
     {"csv", "input.csv", read_dataset},
     {"gif", "input.gif", read_picture},
@@ -348,6 +426,8 @@ const struct fuzz_target fuzz_targets[] = {
     {"pth", "input.pth", read_pth},
     {"safetensors", "input.safetensors", read_safetensors},
     {"shards", "model.safetensors.index.json", read_shards},
+    {"snappy", NULL, read_snappy},
+    {"weights", "input.safetensors", read_weights},
     {"zip", "input.zip", read_zip},
 };
 const size_t fuzz_target_count = sizeof fuzz_targets / sizeof fuzz_targets[0];
