@@ -91,7 +91,7 @@ static void print_description(const struct dataset *dataset)
     if (dataset->source[0]) printf("  %s\n", dataset->source);
     printf("samples: %zu to train, %zu to test\n", dataset->train.count, dataset->test.count);
     if (dataset->table)
-        printf("each sample: %u numbers\n", dataset->columns);
+        printf("each sample: %u number%s\n", dataset->columns, dataset->columns == 1 ? "" : "s");
     else
         printf("each sample: a %spicture of %u x %u pixels\n",
                dataset->channels > 1 ? "color " : "", dataset->rows, dataset->columns);

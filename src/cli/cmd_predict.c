@@ -118,10 +118,10 @@ static void print_text(const struct predict_answer *answer)
     predict_print_assumed(predictor, stdout);
 }
 
-/* A folder or a CSV file is a table of samples; anything else is one picture. */
+/* A folder or a file of samples makes a table, or is refused as one; the rest is one picture. */
 static bool is_table(const char *path)
 {
-    static const char *const tables[] = {"csv", "tsv", "npy"};
+    static const char *const tables[] = {"csv", "tsv", "npy", "npz", "parquet"};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         if (!strcasecmp(path_extension(path), tables[i])) return true;
     return file_is_directory(path);

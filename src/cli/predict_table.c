@@ -146,7 +146,8 @@ static int open_data(const struct predict_table *table, struct dataset **out, st
     if (inputs == table->predictor->inputs && dataset->ids) return 0;
     if (!dataset->ids)
         error_set(error, ERROR_INPUT,
-                  "%s cannot be predicted: give a picture, a folder of pictures or a CSV file",
+                  "%s cannot be predicted: give a picture, a folder of pictures, a table (.csv, "
+                  ".tsv, .parquet) or one array (.npy)",
                   table->path);
     else
         error_set(error, ERROR_INPUT,

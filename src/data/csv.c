@@ -441,8 +441,11 @@ static int take_inputs(struct table *train, struct table *test, struct dataset *
     if (!dataset->table && !(all_within_0_1(a, train->file.rows * train->inputs) &&
                              (!b || all_within_0_1(b, test->file.rows * train->inputs)))) {
         bad_cell(where, odd, false,
-                 "a whole number from 0 to 255, as pixels are (other numbers need a first line "
-                 "that names the columns)",
+                 train->file.header
+                     ? "a whole number from 0 to 255, as pixels are (the columns are numbered, as "
+                       "pixels are; other numbers need columns with names of their own)"
+                     : "a whole number from 0 to 255, as pixels are (other numbers need a first "
+                       "line that names the columns)",
                  error);
         goto out;
     }

@@ -1,6 +1,7 @@
 #include "data/dataset.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,7 +171,7 @@ static int find_classes(struct dataset *dataset, struct error *error)
         place[label] = (uint8_t)dataset->classes;
         snprintf(dataset->class_names[dataset->classes++], DATASET_NAME_MAX, "%u", label);
     }
-    if (distinct < largest + 1)
+    if (distinct > 1 && distinct < largest + 1)
         dataset_assume(dataset, "%u classes from \"%s\" to \"%u\": the other numbers do not occur",
                        distinct, dataset->class_names[0], largest);
     for (size_t i = 0; i < dataset->train.count; i++)
@@ -187,6 +188,32 @@ static int find_classes(struct dataset *dataset, struct error *error)
     return 0;
 }
 
+static bool is_fraction(const char *name)
+{
+    char *end;
+    double value = strtod(name, &end);
+    return end > name && !*end && value != floor(value);
+}
+
+/* A column in which nearly every line has a value of its own says no classes: it holds measurements
+ * or names. Numbers that are not whole may be classes, which is said. */
+static int check_label_column(struct dataset *dataset, struct error *error)
+{
+    bool fractions = false;
+    if (dataset->classes > 10 && (size_t)dataset->classes * 2 > dataset->train.count)
+        return error_set(
+            error, ERROR_INPUT,
+            "%s: the column \"%s\" has %u different values in %zu samples, which are no "
+            "classes: name the column of the classes with --label-column",
+            dataset->source, dataset->label_column, dataset->classes, dataset->train.count);
+    for (uint32_t c = 0; c < dataset->classes; c++)
+        fractions = fractions || is_fraction(dataset->class_names[c]);
+    if (fractions)
+        dataset_assume(dataset, "each number in the column \"%s\" is a class, not a measurement",
+                       dataset->label_column);
+    return 0;
+}
+
 /* What every freshly read set goes through: classes that fit the labels, a test split, what the
  * values mean, the limit. */
 static int settle(struct dataset *dataset, const struct dataset_options *options,
@@ -197,6 +224,8 @@ static int settle(struct dataset *dataset, const struct dataset_options *options
                          "%s has no columns, as only CSV files do: leave the label column out",
                          dataset->title);
     if (!dataset->classes && !options->unlabeled && find_classes(dataset, error)) return -1;
+    if (dataset->label_column[0] && !options->unlabeled && check_label_column(dataset, error))
+        return -1;
     if (dataset->classes == 1) { /* a network has two outputs at least */
         dataset->classes = 2;
         snprintf(dataset->class_names[1], DATASET_NAME_MAX, "%s",

@@ -75,8 +75,9 @@ struct dataset_options {
     enum dataset_invert invert;
     /* what a model expects: the data is brought to that form. NULL: for training */
     const struct input_form *form;
-    /* for prediction: `features` columns or pixels a sample; labels may be missing, all samples are
-     * in `train`, and `ids` is filled */
+    /* for prediction: `features` columns or pixels per sample; labels may be missing. Of a kind
+     * that is predicted from, all samples are in `train` and `ids` is filled; of another it is
+     * NULL */
     bool unlabeled;
     size_t features;
     uint32_t rows, columns; /* what pictures are brought to; 0: the commonest size */

@@ -56,7 +56,7 @@ char *dataset_summary(const struct dataset *dataset)
         buffer_printf(&text, " and %zu test samples", dataset->test.count);
     }
     if (dataset->table)
-        buffer_printf(&text, " of %u numbers", dataset->columns);
+        buffer_printf(&text, " of %u number%s", dataset->columns, dataset->columns == 1 ? "" : "s");
     else
         buffer_printf(&text, " of %u x %u pixels%s", dataset->rows, dataset->columns,
                       dataset->channels > 1 ? " in color" : "");

@@ -397,6 +397,8 @@ def test_an_array_alone(studio, tmp_path):
     studio("train", "--engine", "native", "--dataset", "x.npy", "--data-dir", tmp_path, "--epochs", 30, "--lr", 0.1, "--hidden", 32)
     rows = studio("predict", "models/simple_nn.safetensors", "x.npy").stdout.splitlines()[1:]
     assert np.mean([int(row.split(",")[1]) == label for row, label in zip(rows, Y)]) > 0.8
+    np.savez(tmp_path / "d.npz", x_train=X, y_train=Y)
+    refused(studio, "predict", "models/simple_nn.safetensors", "d.npz", words="one array (.npy)")
 
 
 class Marker:

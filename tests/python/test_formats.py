@@ -84,6 +84,15 @@ def undecided(folder):
     return table(folder / "d.csv", {"a": np.arange(60) % 4, "b": np.arange(60) % 5 / 2, "c": np.arange(60) % 3})
 
 
+def measurements(folder):
+    """A target that was measured: nearly every line has a number of its own."""
+    return table(folder / "d.csv", {"rooms": np.arange(40) % 5, "area": np.arange(40) % 7 / 2, "target": np.arange(40) / 8})
+
+
+def half_stars(folder):
+    return table(folder / "d.csv", {"rooms": np.arange(40) % 5 / 2, "class": np.arange(40) % 4 / 2})
+
+
 def contest(folder):
     x, y = digits()
     table(folder / "train.csv", {"label": y, **numbered(x)})
@@ -133,6 +142,10 @@ DATA = [
     (header_of_numbers, {"label_column": "label", "classes": six(), "total": 120}, "8 x 8 pixels"),
     (flowers, {"label_column": "kind", "shape": [1, 2, 1], "scale": 1, "classes": ["fern", "rose", "tulip"]}, "each sample: 2 numbers"),
     (undecided, "--label-column", None),
+    (measurements, 'the column "target" has 40 different values in 40 samples, which are no classes', None),
+    (half_stars, {"classes": ["0.0", "0.5", "1.0", "1.5"], "shape": [1, 1, 1]}, "each sample: 1 number\n"),
+    (half_stars, {"label_column": "class"}, 'assumed: each number in the column "class" is a class'),
+    (lambda folder: table(folder / "d.csv", {"label": np.arange(60) % 3, **{f"p{i}": np.arange(60) - 9 for i in range(9)}}), "columns with names of their own", None),
     (contest, {"label_column": "label", "total": 120}, "test.csv (no labels"),
     (pictures, {"classes": ["cat", "dog"], "shape": [8, 8, 1], "total": 40}, "skipped: "),
     (arrays, {"classes": six(), "samples": {"train": 120, "test": 30}}, "120 to train, 30 to test"),
