@@ -23,6 +23,12 @@ static int trace_job(const struct job *job, const struct trace_words *words, con
     return trace_step(job, words->batch, path, error);
 }
 
+static int fail(const struct error *error)
+{
+    int status = cli_fail(error);
+    return error->code == ERROR_INPUT ? TRACE_EXIT_INPUT : status;
+}
+
 static int run(int argc, char **argv)
 {
     struct trace_words words = {0};
@@ -41,7 +47,7 @@ static int run(int argc, char **argv)
     struct error error;
     words.replay = cli_given(&arguments, options, "step");
     if (words.follow)
-        return follow_request(arguments.words[0], arguments.words[1], &error) ? cli_fail(&error)
+        return follow_request(arguments.words[0], arguments.words[1], &error) ? fail(&error)
                                                                               : EXIT_OK;
     struct job job;
     json_t *value;
@@ -50,8 +56,7 @@ static int run(int argc, char **argv)
     int failed = job_from_json(value, &job, &error);
     json_decref(value);
     if (!failed && !trace_job(&job, &words, arguments.words[1], &error)) return EXIT_OK;
-    status = cli_fail(&error);
-    return error.code == ERROR_INPUT ? TRACE_EXIT_INPUT : status;
+    return fail(&error);
 }
 
 const struct command command_trace = {

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "modelfile/modelfile.h"
 #include "modelfile/safetensors.h"
+#include "run/trace.h"
 #include "train/metrics.h"
 
 #define FOLLOW_SECONDS 60
@@ -167,7 +168,8 @@ static int run_child(const char *request, const char *path, const char *said, st
     child_describe_end(status, FOLLOW_SECONDS, end, how, sizeof how);
     snprintf(complaint, sizeof complaint, "the process that follows the picture %s", how);
     child_complaint(said, complaint, sizeof complaint);
-    return error_set(error, ERROR_FAILED, "%s", complaint);
+    bool asked_wrong = WIFEXITED(status) && WEXITSTATUS(status) == TRACE_EXIT_INPUT;
+    return error_set(error, asked_wrong ? ERROR_INPUT : ERROR_UNAVAILABLE, "%s", complaint);
 }
 
 static int follow_apart(const struct follow *follow, const char *scratch, struct state_dict *out,

@@ -142,6 +142,13 @@ def test_what_is_not_there_is_refused_by_name(served, path, body, status, words)
     assert words in answer["error"]["message"]
 
 
+def test_an_engine_that_is_not_here_is_told(serve):
+    server = serve(env={**os.environ, "NNSTUDIO_TORCH_LIB": "/nonexistent"})
+    body = {"index": 1, "height": 400, "engine": "torch", "settings": {"dataset": "synthetic"}}
+    refused = server.post("/api/activations", body, status=503)["error"]
+    assert refused["code"] == "unavailable" and "nnstudio engines install torch" in refused["message"]
+
+
 @pytest.mark.parametrize(
     "method, path, body",
     [
