@@ -15,6 +15,7 @@
 #include "base/js.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "run/checkpoint.h"
 
 /* Losses kept for the comparison, a lane: 128 MiB. */
 #define LOSSES_MAX ((size_t)1 << 24)
@@ -310,6 +311,17 @@ static void tell_interruption(const struct race *race)
     if (!told) log_line("nnstudio: interrupted");
 }
 
+/* A worker that was killed may have written one and not said so. */
+static void find_checkpoints(struct race *race)
+{
+    for (size_t i = 0; i < race->count; i++) {
+        struct lane *lane = &race->lanes[i];
+        char *path = checkpoint_path(&lane->job);
+        if (path && file_exists(path)) lane->kept = true;
+        free(path);
+    }
+}
+
 /* A run that never got as far as a checkpoint leaves nothing behind. */
 static void clean_up(struct race *race)
 {
@@ -337,6 +349,7 @@ int race_run(struct race *race)
         wait_for_news(race, signals, &deadline);
         race_record_flush(race, false);
     }
+    find_checkpoints(race);
     race_record_end(race);
     race_track_end(race, signals);
     close(signals);

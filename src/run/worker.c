@@ -45,6 +45,7 @@ struct worker_run {
     /* the job, and the state as of the last snapshot; position is always up to date */
     struct checkpoint now;
     uint64_t saved_step; /* global step of the last checkpoint written; UINT64_MAX: none */
+    uint64_t said_step;  /* likewise, of the last that was told of */
     /* the epoch whose weights the model has, if it ends now: the last one, or the best that is
      * kept; epoch 0: none that was measured */
     struct fit_epoch last;
@@ -61,39 +62,59 @@ static int take_snapshot(struct worker_run *session, struct error *error)
     return engine_get_optimizer_state(session->engine, session->now.optimizer_state, error);
 }
 
-static int save_checkpoint(struct worker_run *session, struct error *error)
+static int write_checkpoint(struct worker_run *session, struct error *error)
 {
-    const struct fit_position *position = &session->now.position;
-    if (session->saved_step == position->global_step) return 0;
+    if (session->saved_step == session->now.position.global_step) return 0;
     char *path = checkpoint_path(&session->now.job);
     if (!path) return error_set_memory(error, "a path");
-    int status = take_snapshot(session, error);
-    if (!status) status = checkpoint_write(path, &session->now, error);
-    if (!status) {
-        session->saved_step = position->global_step;
-        events_send(&session->events,
-                    json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "event", "checkpoint", "engine",
-                              session->ops->id, "path", path, "epoch", (json_int_t)position->epoch,
-                              "step", (json_int_t)position->step, "global_step",
-                              (json_int_t)position->global_step));
-    }
+    int status = take_snapshot(session, error) || checkpoint_write(path, &session->now, error) ? -1
+                                                                                               : 0;
+    if (!status) session->saved_step = session->now.position.global_step;
     free(path);
+    return status;
+}
+
+/* Once for each that was written. */
+static void say_checkpoint(struct worker_run *session)
+{
+    const struct fit_position *position = &session->now.position;
+    if (session->said_step == session->saved_step) return;
+    char *path = checkpoint_path(&session->now.job);
+    session->said_step = session->saved_step;
+    events_send(&session->events,
+                json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I}", "event", "checkpoint", "engine",
+                          session->ops->id, "path", path, "epoch", (json_int_t)position->epoch,
+                          "step", (json_int_t)position->step, "global_step",
+                          (json_int_t)position->global_step));
+    free(path);
+}
+
+static int save_checkpoint(struct worker_run *session, struct error *error)
+{
+    int status = write_checkpoint(session, error);
+    if (!status) say_checkpoint(session);
     return status;
 }
 
 /* A disk that is full now may have room later, and the model may go elsewhere: the training goes
  * on, and the next epoch tries again. Said once as long as it lasts. */
-static void keep_checkpoint(struct worker_run *session)
+static void say_kept(struct worker_run *session, bool failed, const struct error *error)
 {
-    struct error error;
-    bool failed = save_checkpoint(session, &error) != 0;
+    if (!failed) say_checkpoint(session);
     if (failed && !session->unkept)
         events_send_log(&session->events, session->ops->id,
                         "the checkpoint was not written, and the training goes on without it: %s",
-                        error.message);
+                        error->message);
     if (!failed && session->unkept)
         events_send_log(&session->events, session->ops->id, "the checkpoint is written again");
     session->unkept = failed;
+}
+
+static void keep_checkpoint(struct worker_run *session)
+{
+    struct error error;
+    bool failed = write_checkpoint(session, &error) != 0;
+    say_kept(session, failed, &error);
 }
 
 /* Keeps an event in the run's journal and says it. Takes the reference. */
@@ -155,7 +176,7 @@ static void on_rate(void *context, const struct fit_position *position, bool tak
          json_pack("{s:s, s:s, s:s, s:I, s:f, s:f}", "event", "rate", "run", session->now.job.run,
                    "engine", session->ops->id, "global_step", (json_int_t)change->step, "rate",
                    change->rate, "planned", change->planned));
-    session->saved_step = UINT64_MAX;
+    session->saved_step = session->said_step = UINT64_MAX;
     keep_checkpoint(session);
 }
 
@@ -214,8 +235,12 @@ static enum fit_request on_epoch_end(void *context, const struct fit_position *p
     json_object_set_new(event, "cpu_seconds", js_real(clock_cpu_seconds()));
     json_object_set_new(event, "peak_rss_bytes", json_integer((json_int_t)clock_peak_rss()));
     if (session->ranks) add_communication(session, event);
-    tell(session, event);
-    keep_checkpoint(session);
+    /* An epoch that was shown is one that the run can go on from: its checkpoint is there before,
+     * wherever the process is killed. */
+    if (event) journal_add_event(&session->journal, event);
+    bool failed = write_checkpoint(session, &error) != 0;
+    events_send(&session->events, event);
+    say_kept(session, failed, &error);
     return heed(session);
 }
 
@@ -651,7 +676,7 @@ void worker_main(void)
     static struct worker_run session;
     struct error error;
     session.started = clock_monotonic();
-    session.saved_step = UINT64_MAX;
+    session.saved_step = session.said_step = UINT64_MAX;
     session.journal = (struct journal){-1, -1};
     /* Frameworks print to standard output when they please; the events get a descriptor nobody else
      * knows. */
