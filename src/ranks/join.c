@@ -41,16 +41,16 @@ int ranks_gather(struct ranks *ranks, const void *mine, void *all, size_t each, 
 }
 
 /* The module lies where the program does. */
-static int module_path(char out[4096], struct error *error)
+static int module_path(const char *name, char out[4096], struct error *error)
 {
-    ssize_t length = readlink("/proc/self/exe", out, 4096 - sizeof MODULE);
+    ssize_t length = readlink("/proc/self/exe", out, 4000);
     char *slash = NULL;
     if (length > 0) {
         out[length] = '\0';
         slash = strrchr(out, '/');
     }
     if (!slash) return error_set(error, ERROR_FAILED, "cannot tell where this program lies");
-    memcpy(slash + 1, MODULE, sizeof MODULE);
+    snprintf(slash + 1, 4096 - (size_t)(slash + 1 - out), "%.80s", name);
     return 0;
 }
 
@@ -58,7 +58,12 @@ static int load(const struct transport **out, struct error *error)
 {
     char path[4096], message[256];
     transport_open_fn *open_transport;
-    if (module_path(path, error)) return -1;
+    struct launch launch;
+    /* Both MPIs may be there: the one whose launcher started this is loaded. */
+    if (launch_read(&launch, error) ||
+        module_path(launch.module ? launch.module : MODULE, path, error) ||
+        (access(path, R_OK) && module_path(MODULE, path, error)))
+        return -1;
     if (access(path, R_OK))
         return error_set(
             error, ERROR_UNAVAILABLE,

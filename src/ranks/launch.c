@@ -10,11 +10,13 @@
  * which sbatch sets, too, for a script that runs once: SLURM_STEP_ID tells the two apart. */
 static const struct {
     const char *launcher, *rank, *size, *local_size;
-    const char *needs; /* another variable that must be there; NULL: none */
+    const char *needs;  /* another variable that must be there; NULL: none */
+    const char *module; /* where there is one for this launcher's MPI; NULL: the usual */
 } launchers[] = {
-    {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", NULL},
-    {"mpirun", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", NULL},
-    {"srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_ID"},
+    {"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", NULL,
+     NULL},
+    {"mpirun", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", NULL, "nnstudio-mpich.so"},
+    {"srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE", "SLURM_STEP_ID", NULL},
 };
 
 static int read_number(const char *name, const char *text, uint32_t high, uint32_t *out,
@@ -51,6 +53,7 @@ int launch_read(struct launch *out, struct error *error)
         if (local && !read_number("", local, out->size, &local_size, &ignored) && local_size)
             out->local_size = local_size;
         out->launcher = launchers[i].launcher;
+        out->module = launchers[i].module;
         return 0;
     }
     return 0;

@@ -3,6 +3,7 @@
 #include <mpi.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ranks/transport.h"
@@ -56,16 +57,43 @@ static void finish(void)
     MPI_Finalize();
 }
 
+/* The launcher of the other MPI would have every process be rank 0 of 1, or crash. */
+static bool fits_launcher(const char *library, char *message, size_t size)
+{
+    static const struct {
+        const char *library, *others, *own; /* what tells whose mpirun it is */
+        const char *name;
+    } table[] = {{"Open MPI", "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_RANK", "MPICH"},
+                 {"MPICH", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "Open MPI"}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (strncmp(library, table[i].library, strlen(table[i].library)) != 0 ||
+            !getenv(table[i].others) || getenv(table[i].own))
+            continue;
+        snprintf(message, size,
+                 "it is built for %s, and %s's mpirun started the ranks: use the mpirun of %s, or "
+                 "build again with the compiler of %s",
+                 table[i].library, table[i].name, table[i].library, table[i].name);
+        return false;
+    }
+    return true;
+}
+
 const struct transport *nnstudio_transport_open(int version, char *message, size_t size)
 {
     static struct transport transport = {
         .broadcast = broadcast, .exchange = exchange, .gather = gather, .finish = finish};
     int level, rank, ranks, length;
-    char library[MPI_MAX_LIBRARY_VERSION_STRING];
+    char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
     if (version != TRANSPORT_VERSION) {
         snprintf(message, size, "the module speaks version %d, the program %d: build both anew",
                  TRANSPORT_VERSION, version);
         return NULL;
+    }
+    /* may be asked before the beginning */
+    if (MPI_Get_library_version(library, &length) == MPI_SUCCESS) {
+        snprintf(transport.library, sizeof transport.library, "%.*s", (int)strcspn(library, ",\n"),
+                 library);
+        if (!fits_launcher(library, message, size)) return NULL;
     }
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS ||
         level < MPI_THREAD_FUNNELED || MPI_Comm_rank(MPI_COMM_WORLD, &rank) != MPI_SUCCESS ||
@@ -76,8 +104,5 @@ const struct transport *nnstudio_transport_open(int version, char *message, size
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     transport.rank = (uint32_t)rank;
     transport.size = (uint32_t)ranks;
-    if (MPI_Get_library_version(library, &length) == MPI_SUCCESS)
-        snprintf(transport.library, sizeof transport.library, "%.*s", (int)strcspn(library, ",\n"),
-                 library);
     return &transport;
 }

@@ -21,6 +21,7 @@ struct launch {
     uint32_t rank, size;  /* 0 and 1: started alone */
     uint32_t local_size;  /* ranks on this machine, where the launcher tells; else 1 */
     const char *launcher; /* "mpirun", "srun"; "" when alone */
+    const char *module;   /* of the launcher's MPI, loaded if it is there; NULL: the usual one */
 };
 /* ERROR_INPUT when the launcher's variables make no sense. */
 int launch_read(struct launch *out, struct error *error);

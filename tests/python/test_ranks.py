@@ -110,6 +110,15 @@ def test_what_cannot_be_done_is_said_once(launch, home, tmp_path):
         assert said.count(words) == 1 and "Traceback" not in said, said
 
 
+def test_the_other_mpis_launcher_is_named(launch, binary, home, tmp_path):
+    """MPICH's mpirun, as its environment tells it, with the module of Open MPI."""
+    if (pathlib.Path(binary).parent / "nnstudio-mpich.so").exists():
+        pytest.skip("the module of MPICH is there, too")
+    environment = {**os.environ, "PMI_RANK": "0", "PMI_SIZE": "2", "MPI_LOCALNRANKS": "2"}
+    done = subprocess.run([binary, "train", "--engine", "native", *map(str, SMALL)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "built for Open MPI, and MPICH's mpirun started the ranks" in done.stderr, done.stderr
+
+
 def test_ranks_with_other_data_are_refused(launch, binary, home, tmp_path):
     rows = ["label,a,b,c,d", *(f"{i % 2},{i % 251},{i % 7},{i % 13},{i % 101}" for i in range(300))]
     places = [tmp_path / "zero", tmp_path / "one"]
