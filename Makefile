@@ -26,7 +26,7 @@ faults: ## one call after the other fails: allocations, writes, forks; FAULTS=40
 	@scripts/bootstrap test
 	@ONE=injection NNSTUDIO_FAULTS=$${FAULTS:-40} scripts/test
 
-bench: ## speed beside the frameworks in Python; ONE=conv convolutions, ONE=kernels our kernels, ONE=page the page, ONE=server a crowd, ONE=serving a model
+bench: ## speed beside the frameworks in Python; ONE=conv convolutions, ONE=kernels our kernels, ONE=page the page, ONE=server a crowd, ONE=serving a model, ONE=ranks several processes
 	@scripts/bootstrap bench
 	@scripts/bench
 
