@@ -58,15 +58,14 @@ static void print_end(const struct azure_words *words, json_t *end)
 static int make_command(struct azure_words *words, struct job *job, struct buffer *command,
                         struct registry_cluster_job *out, struct error *error)
 {
-    const struct script_kind *kind;
-    struct job_arguments arguments;
-    struct script *script = &words->job.script;
-    if (script_kind_need("azureml", &kind, error) || job_words_check(&words->job, job, error) ||
-        script_check(kind, script, error))
+    struct cluster_arguments arguments;
+    struct cluster_file *file = &words->job.file;
+    struct script *script = &file->script;
+    if (script_kind_need("azureml", &file->kind, error) || job_words_check(&words->job, job, error))
         return -1;
-    words->job.home = REGISTRY_JOB_FOLDER "/home";
-    words->job.model_out = REGISTRY_JOB_FOLDER "/model";
-    job_words_arguments(&words->job, &arguments);
+    file->home = REGISTRY_JOB_FOLDER "/home";
+    file->model_out = REGISTRY_JOB_FOLDER "/model";
+    cluster_arguments(file, &arguments);
     script->arguments = arguments.words;
     script_train(script, command);
     out->name = job->name;
@@ -88,7 +87,7 @@ static int submit(struct azure_words *words, struct registry_cluster_job *how,
                          "a job is sent to azureml only: for the others `nnstudio job %.40s` "
                          "writes the file that the cluster takes",
                          words->given.words[1]);
-    if (!words->job.script.nodes)
+    if (!words->job.file.script.nodes)
         return error_set(error, ERROR_USAGE, "on how many machines? Give --nodes");
     struct job *job = malloc(sizeof *job);
     if (!job) return error_set_memory(error, "the job");
@@ -203,8 +202,8 @@ static const struct command command_azure = {
 
 int job_azure(int argc, char **argv)
 {
-    struct azure_words words = {.job.script = {.program = "nnstudio", .ranks = 1}};
-    struct script *script = &words.job.script;
+    struct azure_words words = {.job.file.script = {.program = "nnstudio", .ranks = 1}};
+    struct script *script = &words.job.file.script;
     struct registry_cli place = {0};
     struct cli_option own[OPTIONS_MAX] = {
         {"nodes", OPTION_U32, &script->nodes, "N", "submit: number of machines"},
@@ -215,7 +214,8 @@ int job_azure(int argc, char **argv)
         {"time", OPTION_TEXT, &script->time, "HH:MM:SS", "submit: the time limit"},
         {"program", OPTION_TEXT, &script->program, "PATH",
          "submit: where nnstudio is in the image (nnstudio)"},
-        {"engine", OPTION_TEXT, &words.job.engine, "E", "torch, tensorflow or native (native)"},
+        {"engine", OPTION_TEXT, &words.job.file.engine, "E",
+         "torch, tensorflow or native (native)"},
         {"another", OPTION_FLAG, &words.another, NULL,
          "submit: send it even if the same is under way"},
         {"yes", OPTION_FLAG, &words.yes, NULL, "do not ask whether the cost is accepted"},

@@ -3,22 +3,15 @@
 #define NNSTUDIO_CLI_JOB_WORDS_H
 
 #include "cli/settings.h"
-#include "ranks/script.h"
+#include "code/cluster.h"
 
 struct job_words {
     struct settings_words settings;
-    const char *engine, *out, *model_out, *resume;
-    const char *home; /* of the ranks; NULL: their own */
-    struct script script;
+    const char *out;
+    struct cluster_file file;
 };
 
-/* The words of `nnstudio train` on the cluster. */
-struct job_arguments {
-    const char *words[2 * SETTINGS_MAX + 9]; /* ended by NULL; they point into job_words and here */
-    char names[SETTINGS_MAX][64];
-};
-void job_words_arguments(const struct job_words *words, struct job_arguments *out);
-/* Fills in *job and what the script takes from it. */
+/* Fills in *job and the file, whose kind is set. */
 int job_words_check(struct job_words *words, struct job *job, struct error *error);
 
 /* Whether the first word is one of Azure's: submit, follow, cancel, list. */

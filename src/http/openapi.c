@@ -6,10 +6,10 @@
 #include "run/settings.h"
 
 const struct route_group *const route_groups[] = {
-    &routes_system,      &routes_datasets, &routes_runs,     &routes_showdowns, &routes_models,
-    &routes_activations, &routes_atlas,    &routes_networks, &routes_tasks,     &routes_code,
-    &routes_diff,        &routes_schedule, &routes_registry, &routes_uploads,   &routes_versions,
-    &routes_endpoints,   &routes_tracking};
+    &routes_system,      &routes_datasets,  &routes_runs,     &routes_showdowns, &routes_models,
+    &routes_activations, &routes_atlas,     &routes_networks, &routes_tasks,     &routes_code,
+    &routes_cluster,     &routes_diff,      &routes_schedule, &routes_registry,  &routes_uploads,
+    &routes_versions,    &routes_endpoints, &routes_tracking};
 const size_t route_group_count = sizeof route_groups / sizeof route_groups[0];
 
 /* {"$ref":…} to a shape by its name; one that is not there is a mistake in the table. */

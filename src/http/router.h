@@ -60,7 +60,7 @@ extern const struct route_group *const route_groups[];
 extern const size_t route_group_count;
 extern const struct route_group routes_system, routes_datasets, routes_runs, routes_showdowns,
     routes_models, routes_diff, routes_activations, routes_atlas, routes_networks, routes_tasks,
-    routes_code, routes_schedule, routes_registry, routes_uploads, routes_versions,
+    routes_code, routes_cluster, routes_schedule, routes_registry, routes_uploads, routes_versions,
     routes_endpoints, routes_tracking;
 
 /* --- one call, as its handler sees it --- */

@@ -159,14 +159,15 @@ static void write_azureml(const struct script *script, struct buffer *out)
 }
 
 const struct script_kind script_kinds[] = {
-    {"slurm", "sbatch", NULL, "an sbatch script for SLURM", false, false, write_slurm, NULL},
-    {"kubeflow", "kubectl apply -f", NULL, "an MPIJob for Kubeflow's MPI operator on Kubernetes",
-     true, false, write_kubeflow, NULL},
-    {"azureml", "az ml job create --stream --file", "outputs", "a command job for Azure ML", true,
-     true, write_azureml, NULL},
-    {"torchrun", "torchrun", NULL, "a PyTorch program for several processes (DDP)", false, false,
-     NULL, "torch"},
-    {"tensorflow", "python", NULL,
+    {"slurm", "job.sh", "sbatch", NULL, "an sbatch script for SLURM", false, false, write_slurm,
+     NULL},
+    {"kubeflow", "job.yaml", "kubectl apply -f", NULL,
+     "an MPIJob for Kubeflow's MPI operator on Kubernetes", true, false, write_kubeflow, NULL},
+    {"azureml", "job.yml", "az ml job create --stream --file", "outputs",
+     "a command job for Azure ML", true, true, write_azureml, NULL},
+    {"torchrun", "train.py", "torchrun", NULL, "a PyTorch program for several processes (DDP)",
+     false, false, NULL, "torch"},
+    {"tensorflow", "train.py", "python", NULL,
      "a TensorFlow program for several workers (MultiWorkerMirroredStrategy)", false, false, NULL,
      "tensorflow"},
 };

@@ -26,6 +26,7 @@ struct script {
 
 struct script_kind {
     const char *id;      /* "slurm" */
+    const char *file;    /* its usual name: "job.sh" */
     const char *submit;  /* hands in the file behind it: "sbatch" */
     const char *out;     /* where models go so that they outlive the job; NULL: train's default */
     const char *summary; /* "an sbatch script for SLURM" */

@@ -22,7 +22,7 @@ SETTINGS = ["--dataset", "synthetic", "--limit", "500", "--epochs", "2", "--dtyp
 
 def test_words_reach_train_as_they_were_given(studio, tmp_path):
     strange = "it's a \"path\" with $HOME `id` ; and spaces"
-    out = studio("job", "slurm", "--nodes", 2, "--data-dir", strange, *SETTINGS, "--out", "job.sh")
+    out = studio("job", "slurm", "--nodes", 2, "--data-dir", strange, "--momentum", 0.9, "--nesterov", *SETTINGS, "--out", "job.sh")
     assert "sbatch job.sh" in out.stderr
     script = (tmp_path / "job.sh").read_text()
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
@@ -30,6 +30,7 @@ def test_words_reach_train_as_they_were_given(studio, tmp_path):
     assert words[:2] == ["mpirun", "-n"] and words[3:5] == ["nnstudio", "train"]
     assert words[words.index("--data-dir") + 1] == strange
     assert words[words.index("--epochs") + 1] == "2"
+    assert words[words.index("--nesterov") + 1].startswith("--"), "an option without a value"
 
 
 @pytest.mark.parametrize(

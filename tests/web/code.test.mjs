@@ -1,6 +1,7 @@
 // Code Diff in a real browser: it follows the settings, joins what belongs together, gives code away, and walks one real step;
 // the atlas, which leads there.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { foundEngines, openBrowser, openPage, Studio, whySkip } from './support.mjs';
@@ -387,4 +388,50 @@ test(
 
 test('no script error, refused style or foreign request on the way', { skip }, () =>
     assert.deepEqual(page.troubles, []),
+);
+
+test(
+    'where to run: the file of each launcher is the one that the command line writes',
+    { skip },
+    async () => {
+        await page.goto(`${studio.address}/native`);
+        await page.getByRole('link', { name: 'Where to run' }).click();
+        await page.getByRole('heading', { name: 'Where to run', level: 1 }).waitFor();
+        const choose = (name) => page.getByRole('radio', { name, exact: true }).check();
+        const type = async (label, text) => {
+            await page.getByLabel(label, { exact: true }).click();
+            await page.keyboard.press('ControlOrMeta+a');
+            await page.keyboard.type(text);
+        };
+        await choose('MPI');
+        await waitForText('pre.code', 'mpirun -n 2 nnstudio train --engine native ');
+        const command = await page.locator('pre.code').textContent();
+        const words = command.split(' train ')[1].trim().split(/\s+/);
+        const written = (...more) =>
+            spawnSync(process.env.NNSTUDIO_BINARY ?? 'build/nnstudio', ['job', ...more, ...words], {
+                encoding: 'utf8',
+            }).stdout;
+        await choose('SLURM');
+        await type('Machines', '3');
+        await type('Time limit', '01:30:00');
+        await waitForText('pre.code', '--time=01:30:00');
+        const [name, script] = await download(() =>
+            page.getByRole('link', { name: 'Download job.sh' }).click(),
+        );
+        assert.equal(name, 'job.sh');
+        assert.match(String(script), /--nodes=3\n#SBATCH --ntasks-per-node=2\n/);
+        assert.equal(
+            String(script),
+            written('slurm', '--nodes', '3', '--ranks-per-node', '2', '--time', '01:30:00'),
+        );
+        await choose('Azure ML');
+        await page.getByText('For the file fill in: container image, compute cluster.').waitFor();
+        await type('Container image', 'example.com/nnstudio:1');
+        await type('Compute cluster', 'cpu-cluster');
+        await waitForText('pre.code', 'azureml:cpu-cluster');
+        await type('Time limit', 'soon');
+        await page.getByText('the time "soon" is not understood').waitFor();
+        await choose('torchrun');
+        await waitForText('pre.code', 'DistributedDataParallel');
+    },
 );

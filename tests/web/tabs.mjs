@@ -81,6 +81,7 @@ export async function studioWithRuns() {
         missing: '/runs/there-is-none',
         azure: `/azure?run=${wide.id}`,
         system: '/system',
+        where: '/where?place=slurm',
     };
     return { studio, tabs };
 }

@@ -22,6 +22,7 @@ import { RunPage } from './tabs/run-page';
 import { Runs } from './tabs/runs';
 import { ShowdownTab } from './tabs/showdown';
 import { SystemTab } from './tabs/system';
+import { WherePage } from './tabs/where';
 import type { EngineId } from './lib/shapes';
 import type { JSX } from 'preact';
 
@@ -87,6 +88,8 @@ const LAST: Tab[] = [
         view: () => <SystemTab />,
     },
 ];
+/** Pages that have no place in the rail. */
+const OTHERS: Record<string, string | undefined> = { '/diff': 'Diff', '/where': 'Where to run' };
 const tabs = computed(() => [...FIRST, ...frameworks.value.map(labOf), ...LAST]);
 const labs = computed(() => engines.value.map(labOf));
 
@@ -106,7 +109,7 @@ effect(() => {
 });
 
 effect(() => {
-    const title = path.value === '/diff' ? 'Diff' : tabOfPath()?.title;
+    const title = OTHERS[path.value] ?? tabOfPath()?.title;
     document.title = title ? `${title} · Neural Net Studio` : 'Neural Net Studio';
 });
 
@@ -134,6 +137,7 @@ function View() {
     const run = /^\/runs\/([^/]+)$/.exec(path.value);
     if (run) return <RunPage key={run[1]} id={decodeURIComponent(run[1])} />;
     if (path.value === '/diff') return <DiffPage />;
+    if (path.value === '/where') return <WherePage />;
     const tab = tabOfPath();
     if (tab) return tab.view();
     // On the very first visit the labs are not known yet.

@@ -26,17 +26,31 @@ export const programAddress = (voice: VoiceId, format: 'file' | 'notebook', s: S
 export const scheduleAddress = (s: Settings, stepsPerEpoch = 0) =>
     `/api/schedule${query({ steps_per_epoch: stepsPerEpoch || null, ...codeSettings(s) })}`;
 
-/** What the user types in a terminal for the same settings; defaults are left out. */
+/** Those that a command line names: defaults are left out. */
+const named = (s: Settings, defaults: Settings | null) =>
+    followed().filter(
+        (setting) =>
+            setting.option !== null &&
+            belongs(setting, s) &&
+            (setting.key === 'dataset' ||
+                !defaults ||
+                plain(s, setting.key) !== settingText(usualValue(setting, s))),
+    );
+
+/** The file with which a cluster trains them. */
+export const clusterAddress = (
+    s: Settings,
+    defaults: Settings | null,
+    where: Record<string, string | number | null>,
+) =>
+    `/api/cluster-file${query({
+        ...where,
+        ...Object.fromEntries(named(s, defaults).map(({ key }) => [key, plain(s, key)])),
+    })}`;
+
+/** What the user types in a terminal for the same settings. */
 export const settingsWords = (s: Settings, defaults: Settings | null) =>
-    followed()
-        .filter(
-            (setting) =>
-                setting.option !== null &&
-                belongs(setting, s) &&
-                (setting.key === 'dataset' ||
-                    !defaults ||
-                    plain(s, setting.key) !== settingText(usualValue(setting, s))),
-        )
+    named(s, defaults)
         .map(({ key, option, kind }) =>
             kind === 'flag' ? `--${option}` : `--${option} ${plain(s, key)}`,
         )

@@ -216,7 +216,8 @@ function RunItYourself({ diff, s }: { diff: CodeDiff; s: Settings }) {
             <CodeBlock text={text} language="bash" label="Commands for a terminal" />
             <p class="muted">
                 The export writes the set as four IDX files into <code>data/{s.dataset}</code>: what
-                the programs read, without the studio.
+                the programs read, without the studio. On several processes, machines or a cluster:{' '}
+                <a href="/where">Where to run</a>.
             </p>
         </Card>
     );

@@ -161,7 +161,11 @@ export function Lab({ engine }: { engine: EngineId }) {
             <Missing engine={engine} />
             <div class="lab-grid" data-active={run && isActive(run)}>
                 <Parts class="stack">
-                    <Card title="Settings" class="settings-card">
+                    <Card
+                        title="Settings"
+                        class="settings-card"
+                        aside={<a href={`/where?engine=${engine}`}>Where to run</a>}
+                    >
                         <Start engine={engine} />
                     </Card>
                     <Earlier engine={engine} shown={run} />
