@@ -78,7 +78,9 @@ def main():
     for name, (one, two, _, _) in found.items():
         print(f"| {name} | {one.parameters:,} | {one.seconds * 1e3:.1f} ms | {two.seconds * 1e3:.1f} ms | {one.seconds / two.seconds:.2f} | {100 * two.communication / two.seconds:.0f} % |")
     fixed, per_value = line_through([(two.parameters, two.communication / two.steps) for _, two, _, _ in found.values()])
-    latency, bandwidth = max(fixed, 0) / 2, 4 / per_value if per_value > 0 else float("inf")
+    if per_value <= 0:
+        sys.exit("bench: communication does not grow with what is sent: the machine is busy, measure on a quiet one")
+    latency, bandwidth = max(fixed, 0) / 2, 4 / per_value
     print(f"\nA straight line through the communication of a step on 2 ranks: {latency * 1e6:.0f} µs a message, {bandwidth / 1e9:.2f} GB/s (shared memory, with the ranks' waiting for one another).")
     print("\nProjected speedup (not measured) with that step's cost a + b·n/P + 2·(P − 1)·L + 8·values·(P − 1)/P/W, the batch divided among P ranks, each with cores of its own:\n")
     print(f"| network | between ranks | {' | '.join(f'{p} ranks' for p in PROJECTED[1:])} |\n|---|---|{'---|' * len(PROJECTED[1:])}")
