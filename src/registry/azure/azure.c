@@ -543,29 +543,6 @@ out:
     return status;
 }
 
-static json_t *describe(const struct registry_options *options)
-{
-    struct az_workspace workspace;
-    struct error error;
-    bool found = az_connection_workspace(options, &workspace, &error) == 0;
-    json_t *ways = json_array();
-    for (size_t i = 0; i < az_method_count; i++) {
-        char text[256];
-        bool available = az_methods[i].available(options, text, sizeof text);
-        json_array_append_new(ways, json_pack("{s:s, s:s, s:s, s:b, s:b}", "id", az_methods[i].id,
-                                              "title", az_methods[i].title, "found", text,
-                                              "available", (int)available, "interactive",
-                                              (int)az_methods[i].interactive));
-    }
-    return json_pack("{s:b, s:o, s:s?, s:s?, s:s?, s:s?, s:o, s:s?}", "ready", (int)found, "place",
-                     found ? json_sprintf("%s", workspace.name) : json_null(), "subscription_id",
-                     found ? workspace.subscription : NULL, "resource_group",
-                     found ? workspace.resource_group : NULL, "workspace_name",
-                     found ? workspace.name : NULL, "found_in", found ? workspace.found_in : NULL,
-                     "sign_in", ways, "problem",
-                     found || error.code == ERROR_NOT_FOUND ? NULL : error.message);
-}
-
 /* A model of the workspace, as the newest of its versions. The list tells neither tags nor hash of
  * that. */
 static json_t *model_to_json(const struct az_connection *connection, const json_t *answer)
@@ -793,7 +770,7 @@ const struct registry_target registry_azure = {
     .id = "azure",
     .title = "Azure ML",
     .where = "in Azure ML",
-    .describe = describe,
+    .describe = az_connection_describe,
     .check = check,
     .publish = publish,
     .list = list,

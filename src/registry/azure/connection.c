@@ -311,3 +311,26 @@ int registry_workspace_check(const char *file, struct error *error)
     struct az_workspace workspace;
     return az_config_read(file, &workspace, error);
 }
+
+json_t *az_connection_describe(const struct registry_options *options)
+{
+    struct az_workspace workspace;
+    struct error error;
+    bool found = az_connection_workspace(options, &workspace, &error) == 0;
+    json_t *ways = json_array();
+    for (size_t i = 0; i < az_method_count; i++) {
+        char text[256];
+        bool available = az_methods[i].available(options, text, sizeof text);
+        json_array_append_new(ways, json_pack("{s:s, s:s, s:s, s:b, s:b}", "id", az_methods[i].id,
+                                              "title", az_methods[i].title, "found", text,
+                                              "available", (int)available, "interactive",
+                                              (int)az_methods[i].interactive));
+    }
+    return json_pack("{s:b, s:o, s:s?, s:s?, s:s?, s:s?, s:o, s:s?}", "ready", (int)found, "place",
+                     found ? json_sprintf("%s", workspace.name) : json_null(), "subscription_id",
+                     found ? workspace.subscription : NULL, "resource_group",
+                     found ? workspace.resource_group : NULL, "workspace_name",
+                     found ? workspace.name : NULL, "found_in", found ? workspace.found_in : NULL,
+                     "sign_in", ways, "problem",
+                     found || error.code == ERROR_NOT_FOUND ? NULL : error.message);
+}

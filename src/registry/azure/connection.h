@@ -20,6 +20,8 @@ struct az_connection {
  * name. Asks no server. */
 int az_connection_workspace(const struct registry_options *options, struct az_workspace *out,
                             struct error *error);
+/* What was found of a workspace and of ways to sign in, as registry_target.describe tells it. */
+json_t *az_connection_describe(const struct registry_options *options);
 /* Connects to nothing yet but the cloud's metadata, if that is needed; a registry is asked for,
  * since its name does not say where it is. `need_workspace` false leaves the workspace empty. */
 int az_connection_open(const struct registry_options *options, bool need_workspace,
