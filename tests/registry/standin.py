@@ -15,6 +15,7 @@ import ssl
 import threading
 import time
 import urllib.parse
+import uuid
 
 import endpoints
 import jobs
@@ -38,7 +39,7 @@ def b64url(data):
 def make_token(audience):
     """A JSON web token as Azurite wants it; its signature is not checked there."""
     now = int(time.time())
-    claims = {"aud": audience, "iss": f"https://sts.windows.net/{TENANT}/", "iat": now, "nbf": now - 10, "exp": now + 3600, "oid": "o", "tid": TENANT}
+    claims = {"aud": audience, "iss": f"https://sts.windows.net/{TENANT}/", "iat": now, "nbf": now - 10, "exp": now + 3600, "oid": "o", "tid": TENANT, "uti": str(uuid.uuid4())}  # no two are the same
     head = {"alg": "RS256", "typ": "JWT"}
     return ".".join([b64url(json.dumps(head).encode()), b64url(json.dumps(claims).encode()), b64url(b"signature-that-nobody-may-see")])
 
