@@ -364,26 +364,19 @@ int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
     return engine->ops->follow(engine, pixels, target, emit, context, error);
 }
 
-int engine_check_parts(const struct engine_ops *ops, const struct network *network,
-                       struct error *error)
+int engine_check_parts(const struct engine_ops *ops, struct error *error)
 {
     if (!ops->gradients || !ops->apply)
         return error_set(error, ERROR_UNAVAILABLE,
                          "%s cannot compute a part of a batch: train the whole batch with it",
                          ops->title);
-    for (uint32_t i = 0; i < network->layer_count; i++)
-        if (layer_is_penalized(&network->layers[i]))
-            return error_set(error, ERROR_INPUT,
-                             "layer %u: l1 and l2 belong to the loss of the whole batch, not of "
-                             "its parts: leave them out, or train the whole batch",
-                             i + 1);
     return 0;
 }
 
 static int check_parts(const struct engine *engine, const struct parameters *sums,
                        struct error *error)
 {
-    if (engine_check_parts(engine->ops, &engine->config.network, error)) return -1;
+    if (engine_check_parts(engine->ops, error)) return -1;
     return check_parameters(engine, sums, error);
 }
 

@@ -285,8 +285,9 @@ int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
  * computes the gradients of its part of a batch, the parts' gradients are added up
  * (parameters_add), and every engine applies the total. That gives what engine_train does with the
  * whole batch, but for rounding: in float64 within 1e-12 per step. What depends on the whole batch
- * comes by `part` (engine/part.h). l1 and l2 belong to the loss of the whole: a network with one is
- * refused (ERROR_INPUT).
+ * comes by `part` (engine/part.h). The layers' l1 and l2 belong to the loss of the whole: no part
+ * has them, and who adds the parts up adds them once (parameters_penalty, and
+ * parameters_add_penalty times the divisor).
  *
  * engine_gradients writes to `sums` the gradient of the sum (not the mean) of the losses of order[0
  * … count), without weight decay, in the config's dtype; to *loss that sum; to *correct, when it is
@@ -295,8 +296,8 @@ int engine_follow(struct engine *engine, const uint8_t *pixels, uint32_t target,
  * not added up. `part` NULL: the samples are a whole batch. Refused as in engine_trace, samples
  * that do not lie in the batch, sums of another network or dtype (ERROR_INPUT), an engine without
  * this (ERROR_UNAVAILABLE). */
-int engine_check_parts(const struct engine_ops *ops, const struct network *network,
-                       struct error *error); /* whether they can be computed at all */
+/* Whether they can be computed at all. */
+int engine_check_parts(const struct engine_ops *ops, struct error *error);
 int engine_gradients(struct engine *engine, const struct engine_part *part, const uint32_t *order,
                      size_t count, struct parameters *sums, double *loss, uint32_t *correct,
                      struct error *error);

@@ -224,6 +224,22 @@ double parameters_penalty(const struct parameters *parameters, const struct netw
     return penalty;
 }
 
+void parameters_add_penalty(const struct parameters *parameters, const struct network *network,
+                            double factor, struct parameters *gradients)
+{
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        const struct tensor *weight = parameters_get(parameters, i, ROLE_WEIGHT);
+        struct tensor *gradient = parameters_find(gradients, i, ROLE_WEIGHT);
+        if (!layer_is_penalized(layer)) continue;
+        for (size_t k = 0; k < weight->count; k++) {
+            double w = tensor_get(parameters, weight, k);
+            double slope = layer->l1 * ((w > 0) - (w < 0)) + 2 * layer->l2 * w;
+            tensor_set(gradients, gradient, k, tensor_get(gradients, gradient, k) + factor * slope);
+        }
+    }
+}
+
 bool parameters_finite(const struct parameters *parameters)
 {
     for (size_t t = 0; t < parameters->tensor_count; t++)

@@ -68,6 +68,9 @@ double tensor_get(const struct parameters *parameters, const struct tensor *tens
 void tensor_set(struct parameters *parameters, struct tensor *tensor, size_t index, double value);
 /* What the layers' l1 and l2 add to the loss: l1 · Σ|w| + l2 · Σw² of each one's weight. */
 double parameters_penalty(const struct parameters *parameters, const struct network *network);
+/* The same's gradient, `factor` times, added to those of the same dtype and shapes. */
+void parameters_add_penalty(const struct parameters *parameters, const struct network *network,
+                            double factor, struct parameters *gradients);
 /* True when every value is finite. */
 bool parameters_finite(const struct parameters *parameters);
 

@@ -36,10 +36,11 @@ struct bucket {
     struct loss_table *loss;                      /* NULL: plain */
     /* What batch normalization asks for in a step: how many sums each time. */
     size_t calls[3 * NETWORK_MAX_LAYERS];
-    uint32_t call_count, call; /* the next of them */
-    double *mine, *all;        /* [most sums + 1], and the same of all ranks */
-    bool told;                 /* some rank has failed in this step, and all know */
-    struct parameters *own;    /* the statistics of a batch, which are not added up */
+    uint32_t call_count, call;  /* the next of them */
+    double *mine, *all;         /* [most sums + 1], and the same of all ranks */
+    bool told;                  /* some rank has failed in this step, and all know */
+    struct parameters *own;     /* the statistics of a batch, which are not added up */
+    struct parameters *weights; /* where layers have an l1 or l2; else NULL */
 };
 
 void bucket_destroy(struct bucket *bucket)
@@ -47,6 +48,7 @@ void bucket_destroy(struct bucket *bucket)
     if (!bucket) return;
     parameters_destroy(bucket->sums);
     parameters_destroy(bucket->own);
+    parameters_destroy(bucket->weights);
     loss_table_destroy(bucket->loss);
     free(bucket->mine);
     free(bucket->all);
@@ -95,10 +97,13 @@ int bucket_create(struct ranks *ranks, struct engine *inner, struct bucket **out
     bucket->dtype = inner->config.dtype;
     bucket->size = ranks_size(ranks);
     bucket->value_size = dtype_size(bucket->dtype);
-    if (parameters_create(&inner->config.network, bucket->dtype, &bucket->sums, error) ||
+    const struct network *network = &inner->config.network;
+    if (parameters_create(network, bucket->dtype, &bucket->sums, error) ||
+        (network_is_penalized(network) &&
+         parameters_create(network, bucket->dtype, &bucket->weights, error)) ||
         list_calls(bucket, error) ||
         loss_table_create(&inner->config.loss, inner->config.optimizer.meaning,
-                          network_classes(&inner->config.network), &bucket->loss, error))
+                          network_classes(network), &bucket->loss, error))
         goto failed;
     bucket->piece_values = (bucket->sums->value_count + bucket->size - 1) / bucket->size;
     /* doubles follow a piece */
@@ -251,6 +256,17 @@ static void compute_part(struct bucket *bucket, const uint32_t *batch, size_t co
     if (status) tell_failure(bucket);
 }
 
+/* What belongs to the batch as a whole: its layers' l1 and l2, the same on every rank. */
+static int add_penalty(struct bucket *bucket, double divisor, double *loss, struct error *error)
+{
+    const struct network *network = &bucket->inner->config.network;
+    if (!bucket->weights) return 0;
+    if (engine_get_parameters(bucket->inner, bucket->weights, error)) return -1;
+    *loss += divisor * parameters_penalty(bucket->weights, network);
+    parameters_add_penalty(bucket->weights, network, divisor, bucket->sums);
+    return 0;
+}
+
 static int train_step(struct bucket *bucket, const uint32_t *batch, size_t count, double divisor,
                       const double *rate, struct bucket_tail *total, struct error *error)
 {
@@ -272,6 +288,7 @@ static int train_step(struct bucket *bucket, const uint32_t *batch, size_t count
         return -1;
     unpack(bucket);
     if (bucket->own) keep_statistics(bucket->own, bucket->sums);
+    if (add_penalty(bucket, divisor, &total->loss, error)) return -1;
     return engine_apply(bucket->inner, bucket->sums, divisor, rate, error);
 }
 

@@ -453,7 +453,7 @@ static int begin(struct worker_run *session, struct error *error)
                          "the run has done %u epochs, more than the %u asked for: give more with "
                          "--epochs",
                          session->now.position.epoch, job->epochs);
-    if (session->ranks && engine_check_parts(session->ops, &session->now.network, error)) return -1;
+    if (session->ranks && engine_check_parts(session->ops, error)) return -1;
     return open_engine(session, error);
 }
 

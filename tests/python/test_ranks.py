@@ -21,8 +21,8 @@ SMALL = ["--dataset", "synthetic", "--limit", 500, "--epochs", 2, "--dtype", "fl
 # Ranks that wait let others have the processor: there are more of them than cores, and other tests beside.
 LAUNCH = ["mpirun", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "-n"]
 
-# What depends on the whole batch: its statistics, the place of a sample in it, its classes; and gradients that are clipped together.
-WHOLE_BATCH = ["--net", "conv 4 3x3, batchnorm, relu, maxpool 2, flatten, batchnorm, dropout 0.3, dense 9, batchnorm, tanh, dense 10", "--limit", 60, "--momentum", 0.9]
+# What depends on the whole batch: its statistics, the place of a sample in it, its classes, penalties of layers; and gradients that are clipped together.
+WHOLE_BATCH = ["--net", "conv 4 3x3 l2=0.01, batchnorm, relu, maxpool 2, flatten, batchnorm, dropout 0.3, dense 9 l1=0.002, batchnorm, tanh, dense 10", "--limit", 60, "--momentum", 0.9]
 WHOLE_BATCH += ["--class-weight", "balanced", "--label-smoothing", 0.1, "--clip-global-norm", 0.5, "--keep", "best"]
 
 pytestmark = pytest.mark.skipif(not shutil.which("mpirun"), reason="no mpirun: apt install openmpi-bin")

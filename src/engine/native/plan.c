@@ -536,16 +536,17 @@ double plan_rate_of(const struct plan_job *job, size_t step)
 }
 
 /* Losses and correct answers in the samples' order, by the first worker. */
-static void report(const struct plan *plan, size_t rows, double divisor, double *mean,
+static void report(const struct plan_job *job, size_t rows, double divisor, double *mean,
                    uint32_t *correct)
 {
+    const struct plan *plan = job->plan;
     double total = 0;
     uint32_t total_correct = 0;
     for (size_t n = 0; n < rows; n++) {
         total += plan->losses[n];
         total_correct += plan->correct[n];
     }
-    *mean = total / divisor + (plan->penalized ? penalty(plan) : 0);
+    *mean = total / divisor + (plan->penalized && !job->part ? penalty(plan) : 0);
     if (correct) *correct = total_correct;
 }
 
@@ -599,7 +600,7 @@ void plan_run_steps(void *context, uint32_t worker)
             block_loss(job, order, batch.rows, block, divisor);
         team_barrier(plan->team);
         if (worker == 0)
-            report(plan, batch.rows, divisor, &job->losses[step],
+            report(job, batch.rows, divisor, &job->losses[step],
                    job->correct ? &job->correct[step] : NULL);
         if (!backward(job, &batch, worker) || job->part) return;
         if (plan->penalized) add_penalty_gradient(job, worker);

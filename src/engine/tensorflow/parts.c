@@ -243,7 +243,8 @@ static void fetch_gradients(struct passage *pass, const struct stretch *stretch,
     const struct tf_training *t = &pass->self->training;
     for (size_t p = 0; p < t->parameter_count; p++)
         if (lies_in(t, stretch, p))
-            tf_run_fetch(&pass->self->run, all ? t->step.gradients[p] : stretch->gradients[p]);
+            tf_run_fetch(&pass->self->run,
+                         all ? t->step.plain_gradients[p] : stretch->gradients[p]);
 }
 
 /* What fetch_gradients() asked for, from fetched[at] on. */
@@ -275,7 +276,7 @@ static int measure(struct passage *pass, double *loss, uint32_t *correct, struct
     uint32_t k = self->cuts->count;
     const struct stretch *last = &self->cuts->stretches[k];
     begin_run(pass, k);
-    tf_run_fetch(&self->run, t->step.loss);
+    tf_run_fetch(&self->run, t->step.plain_loss);
     tf_run_fetch(&self->run, t->step.correct);
     if (k) tf_run_fetch(&self->run, last->start);
     fetch_gradients(pass, last, k == 0);

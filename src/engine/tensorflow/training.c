@@ -154,6 +154,8 @@ static void measure(const struct tf_training *t, struct graph *g, TF_Output logi
     graph_gradients(g, logits, gradient, trained, count, gradients); /* [backward] */
     for (size_t p = t->parameter_count; p-- > 0;)
         if (is_trained(t, p)) step->gradients[p] = gradients[--count];
+    step->plain_loss = step->loss;
+    memcpy(step->plain_gradients, step->gradients, sizeof step->gradients);
     for (size_t p = 0; p < t->parameter_count; p++) penalize(t, g, step, p);
 }
 

@@ -40,6 +40,8 @@ struct tf_step {
     TF_Output slope;                         /* the loss's derivative by the logits */
     TF_Output statistics[TF_MAX_PARAMETERS]; /* what a running statistic moves towards */
     TF_Output gradients[TF_MAX_PARAMETERS];  /* of the trained ones */
+    TF_Output plain_loss;                    /* without the layers' l1 and l2: a part has none */
+    TF_Output plain_gradients[TF_MAX_PARAMETERS];
     /* by set; NULL for a variable that the step does not change, or not by itself */
     TF_Operation *updates[TF_MAX_SETS][TF_MAX_PARAMETERS];
 };
