@@ -130,6 +130,11 @@ static const struct {
      {[CODE_KIND_TORCH] = "PyTorch's optimizer has it as a number.",
       [CODE_KIND_KERAS] = "Keras's optimizer has it as a number.",
       [CODE_KIND_C] = "It is part of the optimizer's update."}},
+    {"penalty",
+     "the layers' l1 and l2",
+     {[CODE_KIND_KERAS] =
+          "The layers have them as their regularizers, which fit() adds to the loss.",
+      [CODE_KIND_C] = "One function adds them to the loss and to the gradients."}},
     {"compile",
      "compile()",
      {[CODE_KIND_TORCH] = "PyTorch has no such moment: its objects are ready when they are made.",
@@ -347,7 +352,7 @@ int code_parallel(const struct code_voice *voice, const struct code_subject *sub
     struct code_subject own = *subject;
     own.several = true;
     if (check_parallel(&subject->network, error) || check_alone(subject->job, error)) return -1;
-    if (voice->kind == CODE_KIND_KERAS && keras_has_class(subject->job))
+    if (voice->kind == CODE_KIND_KERAS && keras_has_class(subject))
         return error_set(error, ERROR_INPUT,
                          "TensorFlow's workers have no %s as PyTorch means it: use --meaning keras",
                          optimizer_type_title(subject->job->optimizer.type));

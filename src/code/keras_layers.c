@@ -272,13 +272,14 @@ static bool write_functions(const struct network *network, const struct job *job
     return any;
 }
 
-void keras_write_definitions(const struct network *network, const struct job *job,
-                             struct code_text *out)
+void keras_write_definitions(const struct code_subject *subject, struct code_text *out)
 {
+    const struct network *network = &subject->network;
+    const struct job *job = subject->job;
     bool functions = write_functions(network, job, out);
     if (job->init == INIT_TORCH) write_torch_init(has_depthwise(network), out);
     if (functions || job->init == INIT_TORCH) code_line(out, NULL, "%s", "");
-    if (keras_decays_by_layers(job)) write_decay(job->optimizer.weight_decay, out);
+    if (keras_decays_by_layers(subject)) write_decay(job->optimizer.weight_decay, out);
 }
 
 /* --- the list --------------------------------------------------------------------------------- */
@@ -304,6 +305,16 @@ static void add_decay(const struct layer *layer, struct code_arguments *a)
         code_argument(a, "%s_regularizer=penalty, %s_regularizer=penalty", weight, row->shift);
 }
 
+/* Of Keras's three classes the one that keeps its numbers as they are given. */
+static void add_penalty(const struct layer *layer, struct code_arguments *a)
+{
+    struct code_arguments numbers = {""};
+    if (layer->l1 > 0) code_argument(&numbers, "l1=%s", code_real(layer->l1));
+    if (layer->l2 > 0) code_argument(&numbers, "l2=%s", code_real(layer->l2));
+    code_argument(a, "%s_regularizer=keras.regularizers.L1L2(%s)",
+                  is_depthwise(layer) ? "depthwise" : "kernel", numbers.text);
+}
+
 /* What is written ahead of a layer: padding that it has no argument for, a picture as values. */
 static void write_before(const struct layer *layer, bool maps, struct code_text *out)
 {
@@ -321,8 +332,10 @@ static void write_before(const struct layer *layer, bool maps, struct code_text 
 }
 
 /* Returns whether the activation is said. */
-static bool write_layer(const struct layer *layer, const struct job *job, struct code_text *out)
+static bool write_layer(const struct layer *layer, const struct code_subject *subject,
+                        struct code_text *out)
 {
+    const struct job *job = subject->job;
     const struct keras_code_row *row = &keras_rows[layer->type];
     const char *activation = activation_value(layer->activation, job);
     bool activated = row->activates && activation;
@@ -333,7 +346,8 @@ static bool write_layer(const struct layer *layer, const struct job *job, struct
     if (layer->without_bias) code_argument(&arguments, "use_bias=False");
     code_argument(&arguments, "name=\"%s\"", layer->name);
     if (row->weight && job->init == INIT_TORCH) add_init(layer, &arguments);
-    if (row->weight && keras_decays_by_layers(job)) add_decay(layer, &arguments);
+    if (row->weight && keras_decays_by_layers(subject)) add_decay(layer, &arguments);
+    if (layer_is_penalized(layer)) add_penalty(layer, &arguments);
     code_line(out, activated ? "activation" : "layer", "    keras.layers.%s(%s),",
               is_depthwise(layer) ? "DepthwiseConv2D" : row->layer, arguments.text);
     return activated;
@@ -352,8 +366,10 @@ static void write_activation(const struct layer *layer, const struct job *job,
                   code_real(layer->slope));
 }
 
-void keras_write_layers(const struct network *network, const struct job *job, struct code_text *out)
+void keras_write_layers(const struct code_subject *subject, struct code_text *out)
 {
+    const struct network *network = &subject->network;
+    const struct job *job = subject->job;
     bool noted[LAYER_TYPE_COUNT] = {false};
     for (uint32_t i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
@@ -364,7 +380,7 @@ void keras_write_layers(const struct network *network, const struct job *job, st
         write_before(layer, python_takes_maps(network), out);
         if (i + 1 == network->layer_count)
             code_line(out, "layer", "    # logits: the loss does the softmax");
-        bool said = write_layer(layer, job, out);
+        bool said = write_layer(layer, subject, out);
         if (!said && layer->activation != ACTIVATION_NONE) write_activation(layer, job, out);
     }
     out->layers = 0;
@@ -376,13 +392,19 @@ static bool slope_is_rounded(const struct layer *layer)
     return layer->activation == ACTIVATION_LEAKY_RELU && (float)layer->slope != layer->slope;
 }
 
-void keras_write_exact(const struct network *network, const struct job *job, struct code_text *out)
+/* The layers for which `holds` is true, a bit for each. */
+static uint64_t layers_that(const struct network *network, bool (*holds)(const struct layer *layer))
 {
-    uint64_t rounded = 0;
+    uint64_t bits = 0;
     for (uint32_t i = 0; i < network->layer_count; i++)
-        if (slope_is_rounded(&network->layers[i])) rounded |= 1ull << i;
-    if (!is_exact(job) || !rounded) return;
-    out->layers = rounded;
+        if (holds(&network->layers[i])) bits |= 1ull << i;
+    return bits;
+}
+
+static void write_exact_slopes(const struct network *network, struct code_text *out)
+{
+    out->layers = layers_that(network, slope_is_rounded);
+    if (!out->layers) return;
     code_line(out, "activation", "for layer in model.layers:");
     code_line(
         out, "activation",
@@ -391,4 +413,38 @@ void keras_write_exact(const struct network *network, const struct job *job, str
     code_line(out, "activation",
               "        layer.call = lambda x, slope=slope: keras.ops.where(x > 0, x, x * slope)");
     out->layers = 0;
+}
+
+/* The layers keep their L1L2, which is what is saved. */
+static void write_exact_penalties(const struct network *network, struct code_text *out)
+{
+    static const char *const lines[] = {
+        "def exact(penalty):  # L1L2 of Keras rounds its numbers to float32 when it is called",
+        "    return lambda w: (",
+        "        keras.ops.sum(keras.ops.abs(w)) * np.float64(penalty.l1)",
+        "        + keras.ops.sum(keras.ops.square(w)) * np.float64(penalty.l2)",
+        "    )",
+    };
+    out->layers = layers_that(network, layer_is_penalized);
+    if (!out->layers) return;
+    code_blank(out, 2);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        code_line(out, "penalty", "%s", lines[i]);
+    code_blank(out, 2);
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (!layer_is_penalized(layer)) continue;
+        out->layers = 1ull << i;
+        code_line(out, "penalty", "layer = model.get_layer(\"%s\")", layer->name);
+        code_line(out, "penalty", "layer.kernel.regularizer = exact(layer.%s_regularizer)",
+                  is_depthwise(layer) ? "depthwise" : "kernel");
+    }
+    out->layers = 0;
+}
+
+void keras_write_exact(const struct network *network, const struct job *job, struct code_text *out)
+{
+    if (!is_exact(job)) return;
+    write_exact_slopes(network, out);
+    write_exact_penalties(network, out);
 }

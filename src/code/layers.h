@@ -12,11 +12,9 @@ void torch_write_forward(const struct network *network, struct code_text *out);
 /* What of Keras has no argument or no rule for the layer is refused by the layer's number. */
 int keras_check_layers(const struct network *network, struct error *error);
 /* What must be defined before the model: initial values, weight decay, functions. */
-void keras_write_definitions(const struct network *network, const struct job *job,
-                             struct code_text *out);
+void keras_write_definitions(const struct code_subject *subject, struct code_text *out);
 /* The items of the Sequential's list, its input apart. */
-void keras_write_layers(const struct network *network, const struct job *job,
-                        struct code_text *out);
+void keras_write_layers(const struct code_subject *subject, struct code_text *out);
 /* Below the model: what its layers would compute with a number rounded to float32. */
 void keras_write_exact(const struct network *network, const struct job *job, struct code_text *out);
 

@@ -83,6 +83,35 @@ static void write_torch_weights(const struct code_subject *subject, struct code_
         code_line(out, "weights", "weights = weights.to(torch.%s)", dtype);
 }
 
+/* PyTorch has no regularizer of a layer: weight_decay is of all parameters alike. */
+void torch_write_penalty(const struct code_subject *subject, struct code_text *out)
+{
+    const struct network *network = &subject->network;
+    bool first = true;
+    if (!network_is_penalized(network)) return;
+    code_blank(out, 2);
+    code_line(out, "penalty", "def penalty():");
+    code_line(out, "penalty", "    # what kernel_regularizer of Keras adds to the loss");
+    code_line(out, "penalty", "    return (");
+    for (uint32_t i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        const struct {
+            double factor;
+            const char *sum;
+        } terms[] = {{layer->l1, "abs().sum()"}, {layer->l2, "square().sum()"}};
+        out->layers = 1ull << i;
+        for (size_t k = 0; k < 2; k++) {
+            if (!(terms[k].factor > 0)) continue;
+            code_line(out, "penalty", "        %s%s * model.%s.weight.%s", first ? "" : "+ ",
+                      code_real(terms[k].factor), layer->name, terms[k].sum);
+            first = false;
+        }
+    }
+    out->layers = 0;
+    code_line(out, "penalty", "    )");
+    code_blank(out, 2);
+}
+
 void torch_write_loss_parts(const struct code_subject *subject, struct code_text *out)
 {
     const struct job *job = subject->job;
@@ -141,24 +170,25 @@ static bool takes_rows(const struct job *job)
 
 /* Whether the loss is not what is watched: the samples that are not trained with have plain
  * cross-entropy. */
-static bool has_entropy(const struct job *job)
+static bool has_entropy(const struct code_subject *subject)
 {
-    return keras_decays_by_layers(job) || job->label_smoothing > 0 || keras_has_loss(job);
+    const struct job *job = subject->job;
+    return keras_decays_by_layers(subject) || job->label_smoothing > 0 || keras_has_loss(job);
 }
 
-const char *keras_told(const struct job *job)
+const char *keras_told(const struct code_subject *subject)
 {
-    return keras_decays_by_layers(job) ? "entropy" : "loss";
+    return keras_decays_by_layers(subject) ? "entropy" : "loss";
 }
 
-const char *keras_watched(const struct job *job)
+const char *keras_watched(const struct code_subject *subject)
 {
-    return has_entropy(job) ? "val_entropy" : "val_loss";
+    return has_entropy(subject) ? "val_entropy" : "val_loss";
 }
 
-void keras_add_monitor(const struct job *job, struct code_arguments *a)
+void keras_add_monitor(const struct code_subject *subject, struct code_arguments *a)
 {
-    if (!has_entropy(job)) return;
+    if (!has_entropy(subject)) return;
     code_argument(a, "monitor=\"val_entropy\"");
     code_argument(a, "mode=\"min\"");
 }
@@ -197,13 +227,33 @@ static void write_keras_weights(const struct code_subject *subject, struct code_
         code_line(out, "weights", "weights = weights.astype(\"%s\")", dtype);
 }
 
-void keras_write_loss_parts(const struct code_subject *subject, struct code_text *out)
+/* "keras.metrics.SparseCategoricalCrossentropy" */
+static const char *entropy_class(const struct job *job)
+{
+    return takes_rows(job) ? "keras.metrics.CategoricalCrossentropy"
+                           : "keras.metrics.SparseCategoricalCrossentropy";
+}
+
+/* What is watched has the layers' penalties beside the plain cross-entropy. */
+bool keras_has_metric_class(const struct code_subject *subject)
+{
+    return has_entropy(subject) && network_is_penalized(&subject->network);
+}
+
+static void write_penalized_entropy(const struct code_subject *subject, struct code_text *out)
+{
+    code_blank(out, 2);
+    code_line(out, "penalty", "class Entropy(%s):", entropy_class(subject->job));
+    code_line(out, "penalty", "    # with what the layers' regularizers add, as the loss has it");
+    code_line(out, "penalty", "    def result(self):");
+    code_line(out, "penalty", "        return super().result() + sum(model.losses)");
+    code_blank(out, 2);
+}
+
+static void write_cross_entropy(const struct code_subject *subject, struct code_text *out)
 {
     const struct job *job = subject->job;
     uint32_t classes = network_classes(&subject->network);
-    if (!is_weighted(job)) return;
-    write_keras_weights(subject, out);
-    if (!keras_has_loss(job)) return;
     code_blank(out, 2);
     code_line(out, "loss", "def cross_entropy(y, logits):");
     code_line(out, "loss", "    # CrossEntropyLoss(weight=…) of PyTorch: divides by the labels'");
@@ -218,6 +268,13 @@ void keras_write_loss_parts(const struct code_subject *subject, struct code_text
               job->label_smoothing > 0 ? "targets" : "labels");
     code_line(out, "loss", "    return keras.ops.sum(losses) / keras.ops.sum(labels * weights)");
     code_blank(out, 2);
+}
+
+void keras_write_loss_parts(const struct code_subject *subject, struct code_text *out)
+{
+    if (is_weighted(subject->job)) write_keras_weights(subject, out);
+    if (keras_has_loss(subject->job)) write_cross_entropy(subject, out);
+    if (keras_has_metric_class(subject)) write_penalized_entropy(subject, out);
 }
 
 void keras_write_loss(const struct job *job, struct code_text *out)
@@ -235,22 +292,23 @@ void keras_write_loss(const struct job *job, struct code_text *out)
     }
 }
 
-void keras_write_metrics(const struct job *job, struct code_text *out)
+void keras_write_metrics(const struct code_subject *subject, struct code_text *out)
 {
-    if (!has_entropy(job)) {
+    const struct job *job = subject->job;
+    if (!has_entropy(subject)) {
         code_line(out, "correct", "    metrics=[\"accuracy\"],");
         return;
     }
-    bool decays = keras_decays_by_layers(job);
+    bool decays = keras_decays_by_layers(subject), penalized = keras_has_metric_class(subject);
     const char *idea = decays ? "decay" : "evaluate";
     code_line(out, "correct", "    metrics=[");
     code_line(out, "correct", "        \"accuracy\",");
-    code_line(out, idea, "        # the loss %s; this is the cross-entropy alone",
+    code_line(out, idea, "        # the loss %s; this is the cross-entropy%s",
               decays                     ? "has the penalty in it"
               : job->label_smoothing > 0 ? "smooths the labels"
-                                         : "weighs the classes");
-    code_line(out, idea,
-              "        keras.metrics.%sCategoricalCrossentropy(\"entropy\", from_logits=True),",
-              takes_rows(job) ? "" : "Sparse");
+                                         : "weighs the classes",
+              penalized ? "" : " alone");
+    code_line(out, idea, "        %s(%s, from_logits=True),",
+              penalized ? "Entropy" : entropy_class(job), "\"entropy\"");
     code_line(out, "correct", "    ],");
 }

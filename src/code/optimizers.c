@@ -61,17 +61,20 @@ static bool torch_has_it(const struct job *job)
     return job->optimizer.meaning == MEANING_PYTORCH || is_alike(job);
 }
 
-bool keras_decays_by_layers(const struct job *job)
+bool keras_decays_by_layers(const struct code_subject *subject)
 {
+    const struct job *job = subject->job;
     const struct optimizer *o = &job->optimizer;
     bool plain = job->label_smoothing == 0 && !job->class_weight[0] && !clips(job);
     return o->type == OPTIMIZER_SGD && o->meaning == MEANING_PYTORCH && o->weight_decay > 0 &&
-           plain && !(o->momentum > 0 && rate_varies(job));
+           plain && !network_is_penalized(&subject->network) &&
+           !(o->momentum > 0 && rate_varies(job));
 }
 
-bool keras_has_class(const struct job *job)
+bool keras_has_class(const struct code_subject *subject)
 {
-    return job->optimizer.meaning != MEANING_KERAS && !keras_decays_by_layers(job) &&
+    const struct job *job = subject->job;
+    return job->optimizer.meaning != MEANING_KERAS && !keras_decays_by_layers(subject) &&
            (!is_alike(job) || keras_clips_itself(job));
 }
 
@@ -144,14 +147,15 @@ static void add_clip(const struct job *job, struct code_arguments *a)
         code_argument(a, "%s=%s", names[clip], keras_number(job, bound));
 }
 
-struct code_arguments keras_optimizer_call(const struct job *job)
+struct code_arguments keras_optimizer_call(const struct code_subject *subject)
 {
+    const struct job *job = subject->job;
     const struct optimizer *o = &job->optimizer;
-    const char *schedule = keras_schedule_name(job);
+    const char *schedule = keras_schedule_name(subject);
     struct code_arguments a = {""}, call = {""};
     code_argument(&a, "learning_rate=%s",
                   schedule[0] ? schedule : keras_number(job, o->learning_rate));
-    if (keras_has_class(job) && !is_alike(job)) {
+    if (keras_has_class(subject) && !is_alike(job)) {
         add_clip(job, &a);
         snprintf(call.text, sizeof call.text, "%s%s(%.400s)", class_prefix(o->meaning),
                  optimizer_type_title(o->type), a.text);
@@ -174,12 +178,12 @@ struct code_arguments keras_optimizer_call(const struct job *job)
                               ? code_real(value)
                               : keras_number(job, value));
     }
-    if (!keras_decays_by_layers(job) && (o->weight_decay > 0 || o->type == OPTIMIZER_ADAMW))
+    if (!keras_decays_by_layers(subject) && (o->weight_decay > 0 || o->type == OPTIMIZER_ADAMW))
         code_argument(&a, "weight_decay=%s", keras_number(job, o->weight_decay));
     add_flags(&a, o);
     add_clip(job, &a);
     snprintf(call.text, sizeof call.text, "%s%s(%.400s)",
-             keras_has_class(job) ? class_prefix(MEANING_PYTORCH) : "keras.optimizers.",
+             keras_has_class(subject) ? class_prefix(MEANING_PYTORCH) : "keras.optimizers.",
              keras_class(o->type), a.text);
     return call;
 }
@@ -360,11 +364,12 @@ void torch_write_clip(const struct job *job, struct code_text *out)
     }
 }
 
-void keras_write_optimizer_class(const struct job *job, struct code_text *out)
+void keras_write_optimizer_class(const struct code_subject *subject, struct code_text *out)
 {
+    const struct job *job = subject->job;
     const struct optimizer *o = &job->optimizer;
     char class[40], whose[60], other[60];
-    if (!keras_has_class(job)) return;
+    if (!keras_has_class(subject)) return;
     snprintf(class, sizeof class, "%s%s", class_prefix(o->meaning), optimizer_type_title(o->type));
     snprintf(whose, sizeof whose, "torch.optim.%s", optimizer_type_title(o->type));
     snprintf(other, sizeof other, "keras.optimizers.%s", keras_class(o->type));

@@ -278,9 +278,6 @@ int python_check(const struct code_subject *subject, struct error *error)
     struct schedule schedule;
     if (job_schedule(subject->job, &schedule, error)) return -1;
     if (losses_check(subject, error)) return -1;
-    if (network_is_penalized(network))
-        return error_set(error, ERROR_INPUT,
-                         "the Python programs train without l1 and l2 of layers: leave them out");
     if (subject->coded)
         return error_set(error, ERROR_INPUT,
                          "the Python programs read bytes, and %.60s holds numbers that are not "

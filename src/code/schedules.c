@@ -11,15 +11,17 @@
 
 /* A schedule on its way into a program. */
 struct rate_plan {
+    const struct code_subject *subject;
     const struct job *job;
     struct schedule schedule;
     double rate;
     bool warm; /* has a warm-up that changes anything */
 };
 
-static struct rate_plan plan_of(const struct job *job)
+static struct rate_plan plan_of(const struct code_subject *subject)
 {
-    struct rate_plan plan = {.job = job, .rate = job->optimizer.learning_rate};
+    const struct job *job = subject->job;
+    struct rate_plan plan = {.subject = subject, .job = job, .rate = job->optimizer.learning_rate};
     struct error error;
     CHECK(!job_schedule(job, &plan.schedule, &error)); /* the voice's check has read it */
     plan.warm = plan.schedule.warmup > 1;
@@ -221,7 +223,7 @@ static const char *keras_cosine(const struct rate_plan *plan, struct code_argume
 static const char *keras_plateau(const struct rate_plan *plan, struct code_arguments *a)
 {
     if (plan->warm || plan->schedule.meaning != MEANING_KERAS) return NULL;
-    keras_add_monitor(plan->job, a);
+    keras_add_monitor(plan->subject, a);
     add_plateau(plan, "min_delta", a);
     return "ReduceLROnPlateau";
 }
@@ -485,7 +487,7 @@ static void write_keras_plateau(const struct rate_plan *plan, struct code_text *
 {
     write_plateau_head(plan, "(keras.callbacks.Callback)", out);
     code_line(out, "schedule", "    def on_epoch_end(self, epoch, logs=None):");
-    code_line(out, "schedule", "        loss = logs[\"%s\"]", keras_watched(plan->job));
+    code_line(out, "schedule", "        loss = logs[\"%s\"]", keras_watched(plan->subject));
     write_note(plan, out);
     if (plan->warm) {
         code_line(out, NULL, "%s", "");
@@ -503,9 +505,9 @@ static void write_keras_plateau(const struct rate_plan *plan, struct code_text *
 
 /* --- PyTorch ---------------------------------------------------------------------------------- */
 
-void torch_write_schedule_parts(const struct job *job, struct code_text *out)
+void torch_write_schedule_parts(const struct code_subject *subject, struct code_text *out)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     struct code_arguments a;
     if (!varies(&plan)) return;
     bool plain = !torch_class(&plan, &a);
@@ -513,12 +515,12 @@ void torch_write_schedule_parts(const struct job *job, struct code_text *out)
         write_torch_plateau(&plan, out);
     else if (plain && plan.schedule.kind != SCHEDULE_CONSTANT)
         write_rate(&plan, "torch.optim.lr_scheduler has no class that is just this", out);
-    if (names_steps(&plan, plain)) write_steps(job, out);
+    if (names_steps(&plan, plain)) write_steps(plan.job, out);
 }
 
-void torch_write_scheduler(const struct job *job, struct code_text *out)
+void torch_write_scheduler(const struct code_subject *subject, struct code_text *out)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     struct code_arguments a;
     if (!varies(&plan)) return;
     const char *name = torch_class(&plan, &a);
@@ -539,16 +541,16 @@ void torch_write_scheduler(const struct job *job, struct code_text *out)
     code_call(out, "schedule", "warmup = torch.optim.lr_scheduler.", "LinearLR", &a);
 }
 
-void torch_write_rate_of_step(const struct job *job, struct code_text *out)
+void torch_write_rate_of_step(const struct code_subject *subject, struct code_text *out)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     if (is_plateau(&plan) && plan.warm)
         code_line(out, "schedule", "    optimizer.param_groups[0][\"lr\"] = plateau.next_rate()");
 }
 
-void torch_write_after_step(const struct job *job, struct code_text *out)
+void torch_write_after_step(const struct code_subject *subject, struct code_text *out)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     struct code_arguments a;
     if (!varies(&plan) || is_plateau(&plan)) return;
     bool own = torch_class(&plan, &a) != NULL, constant = plan.schedule.kind == SCHEDULE_CONSTANT;
@@ -558,9 +560,9 @@ void torch_write_after_step(const struct job *job, struct code_text *out)
         code_line(out, "schedule", "    warmup.step()  # a share of it that rises to 1");
 }
 
-void torch_write_after_epoch(const struct job *job, struct code_text *out)
+void torch_write_after_epoch(const struct code_subject *subject, struct code_text *out)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     struct code_arguments a;
     bool own = torch_class(&plan, &a) != NULL;
     if (is_plateau(&plan)) {
@@ -591,9 +593,9 @@ static void write_rate_callback(struct code_text *out)
     code_blank(out, 2);
 }
 
-void keras_write_schedule(const struct job *job, struct code_text *out)
+void keras_write_schedule(const struct code_subject *subject, struct code_text *out)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     struct code_arguments a;
     if (!varies(&plan)) return;
     const char *name = keras_class(&plan, &a);
@@ -609,20 +611,20 @@ void keras_write_schedule(const struct job *job, struct code_text *out)
                    out);
         if (by_step) write_rate_callback(out);
     }
-    if (names_steps(&plan, !name)) write_steps(job, out);
+    if (names_steps(&plan, !name)) write_steps(plan.job, out);
     if (name) code_call(out, "schedule", "schedule = keras.optimizers.schedules.", name, &a);
 }
 
-const char *keras_schedule_name(const struct job *job)
+const char *keras_schedule_name(const struct code_subject *subject)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     struct code_arguments a;
     return !is_plateau(&plan) && keras_class(&plan, &a) ? "schedule" : "";
 }
 
-struct code_arguments keras_schedule_callback(const struct job *job, bool *forgets)
+struct code_arguments keras_schedule_callback(const struct code_subject *subject, bool *forgets)
 {
-    struct rate_plan plan = plan_of(job);
+    struct rate_plan plan = plan_of(subject);
     struct code_arguments a, call = {""};
     const char *name = keras_class(&plan, &a);
     *forgets = name && is_plateau(&plan);

@@ -6,19 +6,19 @@
 #include "code/text.h"
 
 /* Functions and classes, then `steps`, as far as the schedule needs them; above the optimizer. */
-void torch_write_schedule_parts(const struct job *job, struct code_text *out);
+void torch_write_schedule_parts(const struct code_subject *subject, struct code_text *out);
 /* Below the optimizer. */
-void torch_write_scheduler(const struct job *job, struct code_text *out);
+void torch_write_scheduler(const struct code_subject *subject, struct code_text *out);
 /* In the function of one step, before and after the update; at an epoch's end. */
-void torch_write_rate_of_step(const struct job *job, struct code_text *out);
-void torch_write_after_step(const struct job *job, struct code_text *out);
-void torch_write_after_epoch(const struct job *job, struct code_text *out);
+void torch_write_rate_of_step(const struct code_subject *subject, struct code_text *out);
+void torch_write_after_step(const struct code_subject *subject, struct code_text *out);
+void torch_write_after_epoch(const struct code_subject *subject, struct code_text *out);
 
 /* All that goes above compile(). */
-void keras_write_schedule(const struct job *job, struct code_text *out);
+void keras_write_schedule(const struct code_subject *subject, struct code_text *out);
 /* What compile() is given: "schedule", or "" for the number. */
-const char *keras_schedule_name(const struct job *job);
+const char *keras_schedule_name(const struct code_subject *subject);
 /* The callback that sets the rate: "Rate()"; "" for none. `forgets`: fit() begins it anew. */
-struct code_arguments keras_schedule_callback(const struct job *job, bool *forgets);
+struct code_arguments keras_schedule_callback(const struct code_subject *subject, bool *forgets);
 
 #endif

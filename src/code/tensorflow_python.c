@@ -66,13 +66,13 @@ static void write_model(const struct code_subject *subject, struct code_text *ou
     code_line(out, "seed", "keras.utils.set_random_seed(%llu)",
               (unsigned long long)(job->seed & 0xffffffffu));
     code_line(out, NULL, "%s", "");
-    keras_write_definitions(network, job, out);
+    keras_write_definitions(subject, out);
     code_line(out, "network", "model = keras.Sequential([");
     if (python_takes_maps(network))
         code_line(out, "network", "    keras.Input((%u, %u, 1)),", network->rows, network->columns);
     else
         code_line(out, "network", "    keras.Input((%u,)),", network_inputs(network));
-    keras_write_layers(network, job, out);
+    keras_write_layers(subject, out);
     code_line(out, "network", "])");
     keras_write_exact(network, job, out);
     code_line(out, "initial", "if args.initial:");
@@ -96,14 +96,14 @@ static void write_network(const struct code_subject *subject, struct code_text *
 /* No compile(): fit() divides a batch in its own way. */
 static void write_part_optimizer(const struct code_subject *subject, struct code_text *out)
 {
-    keras_write_optimizer_class(subject->job, out);
+    keras_write_optimizer_class(subject, out);
     code_line(out, "loss",
               "# the sum: parts of a batch are divided by the size of the whole of it");
     code_line(out, "loss", "loss_function = keras.losses.SparseCategoricalCrossentropy(");
     code_line(out, "loss", "    from_logits=True, reduction=\"sum\"");
     code_line(out, "loss", ")");
     code_line(out, "optimizer", "with strategy.scope():");
-    code_line(out, "optimizer", "    optimizer = %s", keras_optimizer_call(subject->job).text);
+    code_line(out, "optimizer", "    optimizer = %s", keras_optimizer_call(subject).text);
     code_line(out, "optimizer", "    optimizer.build(model.trainable_variables)");
 }
 
@@ -114,24 +114,26 @@ static void write_optimizer(const struct code_subject *subject, struct code_text
         return;
     }
     const struct job *job = subject->job;
-    keras_write_optimizer_class(job, out);
+    keras_write_optimizer_class(subject, out);
     keras_write_loss_parts(subject, out);
-    keras_write_schedule(job, out);
+    keras_write_schedule(subject, out);
     code_line(out, "compile", "model.compile(  # computes nothing: says what fit() will do");
-    code_line(out, "optimizer", "    optimizer=%s,", keras_optimizer_call(job).text);
+    code_line(out, "optimizer", "    optimizer=%s,", keras_optimizer_call(subject).text);
     keras_write_loss(job, out);
-    keras_write_metrics(job, out);
+    keras_write_metrics(subject, out);
     code_line(out, "compile", ")");
 }
 
 static void write_part_step(const struct code_subject *subject, struct code_text *out)
 {
-    bool decays = keras_decays_by_layers(subject->job);
+    bool decays = keras_decays_by_layers(subject);
     code_line(out, "step", "def part_step(x, y, count):");
     code_line(out, "step", "    \"\"\"One worker's part of a batch of `count` samples.\"\"\"");
     code_line(out, "forward_pass", "    with tf.GradientTape() as tape:");
     code_line(out, "forward_pass", "        logits = model(x, training=True)");
     code_line(out, "loss_value", "        loss = loss_function(y, logits) / count");
+    if (network_is_penalized(&subject->network))
+        code_line(out, "penalty", "        loss += tf.add_n(model.losses) / size  # once in all");
     if (decays)
         code_line(out, "decay",
                   "        aim = loss + tf.add_n(model.losses) / size  # once in all");
@@ -177,6 +179,8 @@ static void write_part_loop(const struct code_subject *subject, struct code_text
               "        model(x_test[i : i + 500]) for i in range(0, len(x_test), 500)");
     code_line(out, "evaluate", "    ])");
     code_line(out, "evaluate", "    val_loss = float(loss_function(y_test, logits)) / len(y_test)");
+    if (network_is_penalized(&subject->network))
+        code_line(out, "penalty", "    val_loss += float(tf.add_n(model.losses))");
     code_line(out, "evaluate", "    val_accuracy = np.mean(logits.argmax(1) == y_test)");
     code_line(out, "report", "    if rank == 0:");
     python_write_report("epoch + 1", "np.mean(losses)", "correct / len(x_train)", "val_loss",
@@ -189,9 +193,9 @@ static void write_step(const struct code_subject *subject, struct code_text *out
         write_part_step(subject, out);
         return;
     }
-    const char *watched = keras_watched(subject->job);
+    const char *watched = keras_watched(subject);
     char now[32], later[32];
-    snprintf(now, sizeof now, "logs['%s']", keras_told(subject->job));
+    snprintf(now, sizeof now, "logs['%s']", keras_told(subject));
     snprintf(later, sizeof later, "logs['%s']", watched);
     code_line(out, "callback",
               "# The step itself is inside fit(): forward, loss, gradients, update,");
@@ -221,10 +225,11 @@ static void write_callback(const char *idea, const char *call, struct code_text 
 }
 
 /* fit()'s list of them: Keras's own for early stopping and the best epoch. */
-static void write_callbacks(const struct job *job, struct code_text *out)
+static void write_callbacks(const struct code_subject *subject, struct code_text *out)
 {
+    const struct job *job = subject->job;
     bool forgets;
-    struct code_arguments schedule = keras_schedule_callback(job, &forgets), stop = {""};
+    struct code_arguments schedule = keras_schedule_callback(subject, &forgets), stop = {""};
     char call[512];
     bool keeps = job->keep == JOB_KEEP_BEST;
     if (!schedule.text[0] && !watches(job)) {
@@ -235,7 +240,7 @@ static void write_callbacks(const struct job *job, struct code_text *out)
     code_line(out, "report", "        Report(),");
     if (schedule.text[0]) write_callback("schedule", schedule.text, out);
     if (watches(job)) {
-        keras_add_monitor(job, &stop);
+        keras_add_monitor(subject, &stop);
         code_argument(&stop, "patience=%u", job->early_stop ? job->early_stop : job->epochs);
         if (keeps) code_argument(&stop, "restore_best_weights=True");
         if (!job->early_stop)
@@ -295,10 +300,10 @@ static void write_fit(const struct job *job, bool ordered, struct code_text *out
     code_line(out, "order", "        )");
 }
 
-static void write_test(const struct job *job, struct code_text *out)
+static void write_test(const struct code_subject *subject, struct code_text *out)
 {
     char loss[32];
-    snprintf(loss, sizeof loss, "test['%s']", keras_watched(job) + strlen("val_"));
+    snprintf(loss, sizeof loss, "test['%s']", keras_watched(subject) + strlen("val_"));
     code_line(out, "evaluate",
               "test = model.evaluate(x_test, y_test, verbose=0, return_dict=True)");
     python_write_test(loss, "test['accuracy']", out);
@@ -312,7 +317,7 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
         write_part_loop(subject, out);
         return;
     }
-    keras_schedule_callback(job, &forgets);
+    keras_schedule_callback(subject, &forgets);
     bool ordered = watches(job) || forgets;
     if (ordered) write_batches(job, out);
     code_line(out, NULL, "options = {");
@@ -324,11 +329,11 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
               validates ? "x_val, y_val" : "x_test, y_test");
     if (keras_weighs(job) && !ordered)
         code_line(out, "weights", "    \"class_weight\": dict(enumerate(weights)),");
-    write_callbacks(job, out);
+    write_callbacks(subject, out);
     code_line(out, NULL, "    \"verbose\": 0,");
     code_line(out, NULL, "}");
     write_fit(job, ordered, out);
-    if (validates) write_test(job, out);
+    if (validates) write_test(subject, out);
 }
 
 /* What Keras itself loses in its .h5 is saved in its newer format. */
@@ -350,14 +355,14 @@ static void write_save(const struct code_subject *subject, struct code_text *out
                   ending);
         return;
     }
-    if (keras_has_class(subject->job))
+    const char *own = keras_has_class(subject)          ? "class"
+                      : keras_has_loss(subject->job)    ? "loss"
+                      : keras_has_metric_class(subject) ? "metric"
+                                                        : NULL;
+    if (own)
         code_line(out, "save",
-                  "model.save(\"%s.%s\", include_optimizer=False)  # other programs lack its class",
-                  name, ending);
-    else if (keras_has_loss(subject->job))
-        code_line(out, "save",
-                  "model.save(\"%s.%s\", include_optimizer=False)  # other programs lack its loss",
-                  name, ending);
+                  "model.save(\"%s.%s\", include_optimizer=False)  # other programs lack its %s",
+                  name, ending, own);
     else
         code_line(out, "save", "model.save(\"%s.%s\")  # the whole model: layers and numbers", name,
                   ending);

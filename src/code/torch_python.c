@@ -90,8 +90,9 @@ static void write_optimizer(const struct code_subject *subject, struct code_text
             out, "optimizer",
             "torch.set_default_dtype(torch.float64)  # NAdam keeps a number of its own in it");
     torch_write_optimizer_class(job, out);
+    torch_write_penalty(subject, out);
     torch_write_loss_parts(subject, out);
-    torch_write_schedule_parts(job, out);
+    torch_write_schedule_parts(subject, out);
     if (subject->several)
         code_line(
             out, "loss",
@@ -99,17 +100,18 @@ static void write_optimizer(const struct code_subject *subject, struct code_text
     else
         torch_write_loss(job, out);
     code_line(out, "optimizer", "optimizer = %s", torch_optimizer_call(job).text);
-    torch_write_scheduler(job, out);
+    torch_write_scheduler(subject, out);
 }
 
 /* Parts of a batch may differ in size, so DDP's mean over the processes is of sums. */
-static void write_part_step(struct code_text *out)
+static void write_part_step(const struct code_subject *subject, struct code_text *out)
 {
     code_line(out, "step", "def train_step(x, y, count):");
     code_line(out, "step", "    \"\"\"One process's part of a batch of `count` samples.\"\"\"");
     code_line(out, "zero_grad", "    optimizer.zero_grad()  # forget the last step's gradients");
     code_line(out, "forward_pass", "    logits = parallel(x)");
-    code_line(out, "loss_value", "    loss = loss_function(logits, y) / count");
+    code_line(out, "loss_value", "    loss = loss_function(logits, y) / count%s",
+              network_is_penalized(&subject->network) ? " + penalty() / size" : "");
     code_line(out, "backward",
               "    (loss * size).backward()  # sums of all processes, divided by their number");
     code_line(out, "update", "    optimizer.step()  # the same step everywhere");
@@ -123,19 +125,20 @@ static void write_step(const struct code_subject *subject, struct code_text *out
 {
     const struct job *job = subject->job;
     if (subject->several) {
-        write_part_step(out);
+        write_part_step(subject, out);
         return;
     }
     code_line(out, "step", "def train_step(x, y):");
     code_line(out, "zero_grad", "    optimizer.zero_grad()  # forget the last step's gradients");
     code_line(out, "forward_pass",
               "    logits = model(x)  # forward: autograd notes every operation");
-    code_line(out, "loss_value", "    loss = loss_function(logits, y)");
+    code_line(out, "loss_value", "    loss = loss_function(logits, y)%s",
+              network_is_penalized(&subject->network) ? " + penalty()" : "");
     code_line(out, "backward", "    loss.backward()  # backward: from the notes, every gradient");
     torch_write_clip(job, out);
-    torch_write_rate_of_step(job, out);
+    torch_write_rate_of_step(subject, out);
     code_line(out, "update", "    optimizer.step()  # move each weight against its gradient");
-    torch_write_after_step(job, out);
+    torch_write_after_step(subject, out);
     code_line(out, "correct", "    correct = (logits.argmax(1) == y).sum()");
     code_line(out, "step", "    return loss.item(), correct.item()");
 }
@@ -164,6 +167,8 @@ static void write_measure(const struct code_subject *subject, const char *indent
         code_line(out, "evaluate", "%s    logits = model(%s)", indent, x);
     code_line(out, "evaluate", "%s    %s = %s(logits, %s).item()%s", indent, loss,
               torch_evaluation_loss(subject->job), y, subject->several ? " / len(y_test)" : "");
+    if (network_is_penalized(&subject->network))
+        code_line(out, "penalty", "%s    %s += penalty().item()", indent, loss);
     code_line(out, "evaluate", "%s    %s = (logits.argmax(1) == %s).float().mean().item()", indent,
               accuracy, y);
 }
@@ -248,7 +253,7 @@ static void write_loop(const struct code_subject *subject, struct code_text *out
                   "val_loss", "val_accuracy", out);
     python_write_report("epoch + 1", "np.mean(losses)", "correct / len(x_train)", "val_loss",
                         "val_accuracy", "    ", out);
-    torch_write_after_epoch(job, out);
+    torch_write_after_epoch(subject, out);
     write_best(job, out);
     write_end(subject, out);
 }

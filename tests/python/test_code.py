@@ -366,7 +366,6 @@ def test_both_programs_of_a_network_are_the_same_network(name, networks, studio)
         ("conv 4 3 stride 2 dilation 2, flatten, dense 10", "layer 1 (conv1): Keras has no convolution with both a stride and a dilation"),
         ("conv 4 3, depthwise 3 stride 2x1, flatten, dense 10", "layer 2 (conv2): Keras's DepthwiseConv2D has one stride"),
         ("maxpool 3 stride 2 pad 1 1 1 1, flatten, dense 10", "layer 1 (pool1): Keras's pooling pads by its rule"),
-        ("dense 10 l2=0.01", "the Python programs train without l1 and l2 of layers: leave them out"),
         ('{"layers":[{"type":"dense","outputs":10,"name":"a=1"}]}', 'layer 1 has the name "a=1"'),
         ('{"layers":[{"type":"dense","outputs":10,"name":"forward"}]}', 'layer 1 has the name "forward"'),
     ],

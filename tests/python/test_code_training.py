@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).parent
 BATCH, LIMIT, EPOCHS = 32, 320, 5
 PROGRAMS = {"torch": "model.py", "tensorflow": "model_tf.py"}
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
-COMMON = ["--dataset", "mnist", "--limit", LIMIT, "--batch-size", BATCH, "--hidden", 8, "--lr", 0.1]
+COMMON = ["--dataset", "mnist", "--limit", LIMIT, "--batch-size", BATCH, "--lr", 0.1]
 
 SCHEDULES = [
     "constant", "step:every=2,gamma=0.5", "step:every=1.5,gamma=0.5", "exponential:gamma=0.8", "polynomial:power=2,min=0.001,epochs=3",
@@ -27,6 +27,8 @@ SCHEDULES = [
 ]  # fmt: skip
 WEIGHTS = "1,2,0.5,1,3,1,1,0.25,1,2"
 SGD = ["--momentum", 0.9, "--weight-decay", 0.01]
+# Penalties of layers: a dense one's; a depthwise convolution's, whose kernel has another name in Keras.
+DENSE, MAPS = "dense 8 relu l1=0.001 l2=0.002, dense 10 l2=0.01", "depthwise 5x5 stride 4 relu l1=0.003 l2=0.03, flatten, dense 10 l1=0.002"
 FULL = [
     *[["--schedule", schedule] for schedule in SCHEDULES[1:]],
     *[["--schedule", schedule, "--warmup", 13] for schedule in SCHEDULES],
@@ -39,12 +41,15 @@ FULL = [
     ["--early-stop", 1, "--lr", 1.5], ["--early-stop", 1, "--lr", 1.5, "--keep", "best", "--validation", 0.3, "--label-smoothing", 0.1],
     [*SGD, "--schedule", "exponential:gamma=0.7"], ["--momentum", 0.9, "--schedule", "cosine"],
     ["--optimizer", "nadam", "--lr", 0.01, "--schedule", "step:every=1,gamma=0.5", "--warmup", 7],
+    *[["--net", net, *more] for net in (DENSE, MAPS) for more in ([], SGD, ["--weight-decay", 0.01], ["--optimizer", "adam", "--lr", 0.01, "--validation", 0.2])],
 ]  # fmt: skip
 FEW = [
-    ("pytorch", ["--schedule", "step:every=2,gamma=0.5", "--warmup", 13, *SGD, "--clip-norm", 0.2, "--class-weight", "balanced", "--label-smoothing", 0.1]),
+    ("pytorch", ["--schedule", "step:every=2,gamma=0.5", "--warmup", 13, *SGD, "--clip-norm", 0.2, "--class-weight", "balanced", "--label-smoothing", 0.1,
+                 "--net", DENSE]),
     ("keras", ["--schedule", "cosine:restart=1,multiply=2", *SGD, "--clip-norm", 0.2, "--class-weight", WEIGHTS, "--label-smoothing", 0.1, "--validation", 0.2]),
     ("keras", ["--early-stop", 1, "--keep", "best", "--lr", 1.5, "--validation", 0.3, "--validation-part", "last",
                "--schedule", "plateau:patience=1,factor=0.9,threshold=0.3", "--clip-global-norm", 3]),
+    ("keras", ["--net", MAPS]),
 ]  # fmt: skip
 CASES = [(meaning, words, "float64") for meaning, words in FEW]
 if os.environ.get("NNSTUDIO_ALL_PROGRAMS"):
@@ -69,11 +74,12 @@ def runs(binary, data_dir, tmp_path_factory):
 
     for i, (meaning, words, dtype) in enumerate(CASES):
         folder = tmp_path_factory.mktemp(f"case{i}")
-        options = [*COMMON, *words, "--meaning", meaning, "--dtype", dtype, "--epochs", EPOCHS]
+        net = words[words.index("--net") :][:2] if "--net" in words else []
+        options = [*COMMON, *([] if net else ["--hidden", 8]), *words, "--meaning", meaning, "--dtype", dtype, "--epochs", EPOCHS]
         text = told("train", "--engine", "native", *options, "--data-dir", data_dir, "--home", home, "--out", folder, "--json")
         events = [json.loads(line) for line in text.splitlines()]
         part = words[words.index("--validation") :] if "--validation" in words else []
-        numbers = (dtype, *part[:4])  # what weights and order depend on
+        numbers = (dtype, *net, *part[:4])  # what weights and order depend on
         if numbers not in bundles:
             run = next(event["run"] for event in events if event["event"] == "start")
             told("code", "--bundle", run, "--home", home, "--out", folder / "bundle.zip")

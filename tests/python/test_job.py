@@ -88,7 +88,7 @@ def test_azure_ml_takes_the_job(studio, tmp_path):
 
 # 29 is odd and the last batch has 10 samples: the processes' parts differ in size.
 SMALL_PARTS = ["--dataset", "mnist", "--limit", 300, "--epochs", 2, "--dtype", "float64", "--batch-size", 29]
-SMALL_PARTS += ["--net", "conv 4 3x3, relu, maxpool 2, flatten, dense 10", "--momentum", 0.9, "--name", "my_run"]
+SMALL_PARTS += ["--net", "conv 4 3x3 l2=0.01, relu, maxpool 2, flatten, dense 10 l1=0.001", "--momentum", 0.9, "--name", "my_run"]
 
 
 def train_in_one_process(engine, suffix, studio, home, folder, settings):
