@@ -557,10 +557,10 @@ static void block_loss(const struct plan_job *job, const uint32_t *order, size_t
     const struct plan *plan = job->plan;
     const struct grid *last = &plan->grids[plan->op_count];
     size_t places = plan->kernels->places, first = block * places;
-    plan->kernels->loss(last, job->labels, order, rows, block, plan->losses, plan->correct);
+    /* of a shaped loss the probabilities, in place of plain cross-entropy's derivative */
+    plan->kernels->loss(last, job->labels, order, rows, block, plan->loss ? 0 : (double)rows,
+                        plan->losses, plan->correct);
     if (!plan->loss) return;
-    /* the probabilities alone, in place of plain cross-entropy's derivative */
-    plan->kernels->loss(last, NULL, order, rows, block, NULL, NULL);
     for (size_t n = first; n < rows && n < first + places; n++) {
         size_t place = block * last->lines * places + last->origin * places + n - first;
         native_shape_loss(plan->loss, job->labels[order[n]], number_at(plan, last->values, place),

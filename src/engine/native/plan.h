@@ -130,10 +130,10 @@ struct plan_kernels {
     /* The same of values, inputs[rows, each], already preprocessed. */
     void (*load_values)(const struct grid *grid, const double *inputs, size_t each, size_t rows,
                         size_t block);
-    /* Losses, correct answers and, in last->delta, (probability − target) / rows of one block; with
-     * labels NULL the probabilities alone, into last->delta. */
+    /* Losses, correct answers and, in last->delta, (probability − target) / divisor of one block;
+     * with divisor 0 the probabilities instead; with labels NULL those alone. */
     void (*loss)(const struct grid *last, const uint8_t *labels, const uint32_t *order, size_t rows,
-                 size_t block, double *losses, uint8_t *correct);
+                 size_t block, double divisor, double *losses, uint8_t *correct);
 };
 
 const struct plan_kernels *native_plan_kernels_choose(enum dtype dtype);

@@ -171,7 +171,7 @@ static void load_values(const struct grid *grid, const double *inputs, size_t ea
 }
 
 static void block_loss(const struct grid *last, const uint8_t *labels, const uint32_t *order,
-                       size_t rows, size_t block, double *losses, uint8_t *correct)
+                       size_t rows, size_t block, double divisor, double *losses, uint8_t *correct)
 {
     const real *logits = line_at(last, last->values, block, 0);
     real *delta = line_at(last, last->delta, block, 0);
@@ -189,7 +189,7 @@ static void block_loss(const struct grid *last, const uint8_t *labels, const uin
         size_t label = labels ? labels[order[sample]] : classes;
         for (size_t c = 0; c < classes; c++) {
             double share = exp((double)logits[c * PLACES + p] - most) / sum;
-            delta[c * PLACES + p] = (real)(labels ? (share - (c == label)) / (double)rows : share);
+            delta[c * PLACES + p] = (real)(divisor > 0 ? (share - (c == label)) / divisor : share);
         }
         if (!labels) continue;
         losses[sample] = log(sum) + most - (double)logits[label * PLACES + p];

@@ -48,7 +48,7 @@ static int show_forward(const struct viewer *viewer, double loss)
         if (show_layer(viewer, &plan->ops[i])) return -1;
     if (show_grid(viewer, TRACE_LOGITS, 0, last, last->values, false)) return -1;
     for (size_t block = 0; block * places < viewer->rows; block++)
-        plan->kernels->loss(last, NULL, NULL, viewer->rows, block, NULL, NULL);
+        plan->kernels->loss(last, NULL, NULL, viewer->rows, block, 0, NULL, NULL);
     if (show_grid(viewer, TRACE_PROBABILITIES, 0, last, last->delta, false)) return -1;
     return viewer->emit(viewer->context, trace_name(name, TRACE_LOSS, 0, NULL), (size_t[]){1}, 1,
                         &loss);
