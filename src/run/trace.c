@@ -72,6 +72,20 @@ static int find_batch(const struct job *job, const struct dataset *dataset, uint
     return 0;
 }
 
+/* The rate that the run has at that batch of its first epoch. */
+static int set_rate(const struct job *job, const struct dataset *dataset, uint32_t batch,
+                    struct engine *engine, struct error *error)
+{
+    const struct schedule_span span = {job->optimizer.learning_rate,
+                                       fit_steps_per_epoch(dataset->train.count, job->batch_size),
+                                       job->epochs};
+    const struct schedule_state state = {0};
+    struct schedule schedule;
+    if (job_schedule(job, &schedule, error)) return -1;
+    if (schedule_is_constant(&schedule)) return 0;
+    return engine_set_learning_rate(engine, schedule_rate(&schedule, &span, &state, batch), error);
+}
+
 int trace_step(const struct job *job, uint32_t batch, const char *path, struct error *error)
 {
     struct trace trace = {.error = error};
@@ -90,6 +104,7 @@ int trace_step(const struct job *job, uint32_t batch, const char *path, struct e
         setup_weights(job, &network, &parameters, error) ||
         find_batch(job, dataset, batch, &order, &first, &count, error) ||
         setup_engine(job, ops, 1, &network, dataset, parameters, &engine, error) ||
+        set_rate(job, dataset, batch, engine, error) ||
         engine_trace(engine, order + first, count, trace_keep, &trace, error))
         goto out;
     status = trace_write(&trace, ops, dataset, order + first, count, path, error);
