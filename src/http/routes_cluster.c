@@ -12,7 +12,7 @@
 #define FILE_LIMIT ((size_t)4 << 20)
 
 /* What is asked for; on a thread, for a user's own data set is opened to learn its shape. */
-struct asked {
+struct cluster_call {
     struct cluster_file file;
     struct job job;
     char texts[]; /* what the file's words point into */
@@ -22,7 +22,7 @@ static int write_file(const struct studio *studio, struct store *store, void *co
                       struct error *error)
 {
     (void)studio, (void)store;
-    struct asked *asked = context;
+    struct cluster_call *asked = context;
     struct buffer text, start;
     buffer_init(&text, FILE_LIMIT);
     buffer_init(&start, 4096);
@@ -59,7 +59,7 @@ static const struct {
 #define OTHER_COUNT (sizeof others / sizeof others[0])
 
 /* With the call's texts in memory of its own: one block, which is freed as such. */
-static struct asked *create_asked(const struct call *call)
+static struct cluster_call *create_asked(const struct call *call)
 {
     const char *const *settings = call_settings(call);
     size_t size = 0;
@@ -68,7 +68,7 @@ static struct asked *create_asked(const struct call *call)
         const char *text = call_text(call, others[i].parameter);
         size += text ? strlen(text) + 1 : 0;
     }
-    struct asked *asked = calloc(1, sizeof *asked + size);
+    struct cluster_call *asked = calloc(1, sizeof *asked + size);
     if (!asked) return NULL;
     char *place = asked->texts;
     for (size_t i = 0; i < settings_count; i++) asked->file.texts[i] = keep(&place, settings[i]);
@@ -78,8 +78,8 @@ static struct asked *create_asked(const struct call *call)
     return asked;
 }
 
-static int read_asked(const struct studio *studio, const struct call *call, struct asked *asked,
-                      struct error *error)
+static int read_asked(const struct studio *studio, const struct call *call,
+                      struct cluster_call *asked, struct error *error)
 {
     struct cluster_file *file = &asked->file;
     file->script.program = "nnstudio";
@@ -96,7 +96,7 @@ static int read_asked(const struct studio *studio, const struct call *call, stru
 static void get_file(struct studio *studio, struct call *call)
 {
     struct error error;
-    struct asked *asked = create_asked(call);
+    struct cluster_call *asked = create_asked(call);
     if (asked && read_asked(studio, call, asked, &error)) {
         free(asked);
         call_fail(call, &error);
