@@ -289,9 +289,20 @@ static void draw_parameters(struct parameters *parameters, const struct network 
     }
 }
 
+/* Moves the last bit of every second trained value. */
+static void nudge(struct parameters *parameters)
+{
+    for (size_t k = 0; k < parameters->tensor_count; k++) {
+        struct tensor *tensor = &parameters->tensors[k];
+        for (size_t i = 0; i < tensor->count && tensor_role_is_trained(tensor->role); i += 2)
+            tensor_set(parameters, tensor, i, nextafter(tensor_get(parameters, tensor, i), 1e9));
+    }
+}
+
 /* ---- one engine, in its own process ---- */
 
-static int run_network(const struct engine_ops *ops, size_t number, FILE *out, struct error *error)
+static int run_network(const struct engine_ops *ops, size_t number, bool nudged, FILE *out,
+                       struct error *error)
 {
     const struct network *network = &trials.networks[number];
     size_t steps = (trials.samples + trials.batch - 1) / trials.batch;
@@ -315,6 +326,7 @@ static int run_network(const struct engine_ops *ops, size_t number, FILE *out, s
         parameters_create(network, DTYPE_FLOAT64, &parameters, error))
         goto out;
     draw_parameters(parameters, network, number);
+    if (nudged) nudge(parameters);
     if (engine_set_parameters(engine, parameters, error)) goto out;
     for (size_t epoch = 0; epoch < EPOCHS; epoch++)
         if (engine_train(engine, trials.order, trials.samples, losses + epoch * steps, NULL, error))
@@ -344,7 +356,7 @@ static int run_engine(const struct engine_ops *ops, FILE *out)
         struct error error = {0};
         struct buffer text;
         buffer_init(&text, 1 << 16);
-        if (run_network(ops, i, out, &error) == 0) continue;
+        if (run_network(ops, i, false, out, &error) == 0) continue;
         describe(i, &text);
         fprintf(stderr, "%s, %s: %s\n", ops->id, text.data, error.message);
         return 1;
@@ -374,8 +386,29 @@ static double *read_all(FILE *in, size_t count)
     return values;
 }
 
-/* How many networks differ too much. */
-static unsigned compare(const char *a, const double *x, const char *b, const double *y)
+/* How far the engine parts from its own `losses` when the last bits of the initial values move: a
+ * network whose rounding grows so much has no better answer. */
+static double own_noise(const struct engine_ops *ops, size_t number, const double *losses,
+                        size_t count)
+{
+    FILE *out = tmpfile();
+    int status = -1;
+    struct error error;
+    assert_non_null(out);
+    pid_t child = fork();
+    if (child == 0) _exit(run_network(ops, number, true, out, &error) || fflush(out) ? 1 : 0);
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    assert_int_equal(status, 0);
+    double *nudged = read_all(out, count), noise = largest_difference(losses, nudged, count);
+    free(nudged);
+    return noise;
+}
+
+/* How many networks differ too much. Constant pixels behind two batch normalizations, for one, are
+ * rounding divided by the root of epsilon, twice: there the difference may be what `ops` itself
+ * makes of a last bit. */
+static unsigned compare(const struct engine_ops *ops, const double *x, const char *b,
+                        const double *y)
 {
     size_t losses = EPOCHS * ((trials.samples + trials.batch - 1) / trials.batch),
            each = losses + LOGIT_SAMPLES * CLASSES;
@@ -385,11 +418,16 @@ static unsigned compare(const char *a, const double *x, const char *b, const dou
                logits = largest_difference(x + losses, y + losses, each - losses);
         bool good = loss <= trials.tolerance[i] && logits <= 1e-8;
         if (good && !trials.real) continue;
+        double noise = good || !trials.real ? 0 : own_noise(ops, i, x, losses);
+        good = good || loss <= 10 * noise;
         struct buffer text;
         buffer_init(&text, 1 << 16);
         describe(i, &text);
-        print_message("%s and %s: losses differ by %.2g, logits by %.2g: %s%s\n", a, b, loss,
-                      logits, text.data, good ? "" : "  TOO MUCH");
+        print_message("%s and %s: losses differ by %.2g, logits by %.2g: %s%s\n", ops->title, b,
+                      loss, logits, text.data, good ? "" : "  TOO MUCH");
+        if (noise > 0)
+            print_message("  %s parts from itself by %.2g when last bits of its start move\n",
+                          ops->title, noise);
         buffer_free(&text);
         different += !good;
     }
@@ -402,7 +440,7 @@ static void drawn_networks_train_alike(void **state)
     size_t count = trials.count * (EPOCHS * steps + LOGIT_SAMPLES * CLASSES);
     unsigned different = 0;
     double *first = NULL;
-    const char *title = NULL;
+    const struct engine_ops *reference = NULL;
     (void)state;
     for (size_t e = 0; e < engine_table_count; e++) {
         struct engine_probe probe;
@@ -420,11 +458,11 @@ static void drawn_networks_train_alike(void **state)
         assert_int_equal(status, 0);
         double *values = read_all(out, count);
         if (first) {
-            different += compare(title, first, engine_table[e]->title, values);
+            different += compare(reference, first, engine_table[e]->title, values);
             free(values);
         } else {
             first = values;
-            title = engine_table[e]->title;
+            reference = engine_table[e];
         }
     }
     free(first);
