@@ -78,7 +78,7 @@ def test_the_same_words_give_the_same_bytes_and_all_or_nothing(studio, models, t
         "is there already": ["--name", "x"],
         "not a valid endpoint name": ["--endpoint", "9lives"],
         "out of range (1 to 20)": ["--instances", "21"],
-        "model named": ["--name", "a.b"],
+        "not a valid model name": ["--name", "a.b"],
     }
     for words, options in refused.items():
         target = tmp_path / ("a" if words == "is there already" else "new")
