@@ -428,7 +428,9 @@ static int measure_plan(struct bench *bench, struct error *error)
         goto out;
     parameters_draw(start, &config.network, INIT_TORCH, 1);
     plan_import(plan, start, 0);
-    plan_train(plan, &dataset->train, value, order, ROWS, NULL, &loss, &correct);
+    const struct plan_samples samples = {
+        .split = &dataset->train, .value = value, .order = order, .count = ROWS};
+    plan_train(plan, &samples, NULL, &loss, &correct);
     for (uint32_t i = 0; i < plan->op_count; i++) measure_operation(plan, i);
     status = 0;
 out:
